@@ -1,0 +1,2 @@
+//! Cutover: command line.
+fn main() {}

@@ -1,0 +1,132 @@
+//! The protocol of the proxy's admin socket (a unix socket, mode 0600).
+//!
+//! Newline-delimited JSON: one `Request` per line, one `Reply` per line, in order. File descriptors
+//! of listeners travel as SCM_RIGHTS with the first byte of the line that speaks of them. The driver
+//! of the own proxy is the only client; it is a router like any other.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::fleet::{InstanceId, ReleaseId};
+use crate::name::AppName;
+use crate::routes::{Generation, Routes};
+
+/// What the proxy is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Request {
+    /// Takes over a listening socket; exactly one descriptor comes along.
+    Listen {
+        /// The address it is bound to, as configured.
+        address: SocketAddr,
+    },
+    /// Asks for duplicates of all listening sockets, in the order of the reply's addresses.
+    Listeners,
+    /// Replaces the routes of one app, atomically.
+    Publish {
+        /// Fencing epoch of the controller; an older one than the newest seen is refused.
+        epoch: u64,
+        /// Generation the controller believes to be current; another one is refused.
+        expected: Generation,
+        /// The whole new slice, with a generation greater than `expected`.
+        routes: Routes,
+    },
+    /// Forgets an app.
+    Withdraw {
+        /// Fencing epoch.
+        epoch: u64,
+        /// The app.
+        app: AppName,
+    },
+    /// Asks what the proxy carries and what is open.
+    Look,
+    /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
+    /// `bodies` answers of an app short in mid-body.
+    Truncate {
+        /// The app.
+        app: AppName,
+        /// How many.
+        bodies: u32,
+    },
+    /// Stops accepting, lets what is open finish until the deadline, then ends the process.
+    Stop {
+        /// Deadline, ms from now.
+        within_ms: u64,
+    },
+}
+
+/// What the proxy answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// Refused, and nothing was changed.
+    Refused(Fault),
+    /// The listening sockets; their descriptors come along.
+    Listeners {
+        /// Addresses, in the order of the descriptors.
+        addresses: Vec<SocketAddr>,
+    },
+    /// What the proxy carries.
+    Seen(ProxySeen),
+}
+
+/// Everything the proxy knows, at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProxySeen {
+    /// Process id of the proxy.
+    pub pid: u32,
+    /// Newest fencing epoch seen.
+    pub epoch: u64,
+    /// Addresses it listens on.
+    pub listening: Vec<SocketAddr>,
+    /// Client connections open.
+    pub connections: u64,
+    /// Per app.
+    pub apps: Vec<AppSeen>,
+}
+
+/// One app as the proxy carries it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppSeen {
+    /// Its current routes.
+    pub routes: Routes,
+    /// Counters of every instance in the routes, and of those that left them and still have
+    /// something open.
+    pub instances: Vec<InstanceSeen>,
+    /// Counters per release since the proxy first knew it.
+    pub releases: Vec<ReleaseSeen>,
+}
+
+/// One instance as the proxy sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceSeen {
+    /// The instance.
+    pub id: InstanceId,
+    /// Its release.
+    pub release: ReleaseId,
+    /// Requests open now.
+    pub requests: u64,
+    /// Tunnels open now.
+    pub tunnels: u64,
+}
+
+/// Counters of a release; they only grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseSeen {
+    /// The release.
+    pub release: ReleaseId,
+    /// Requests that entered one of its gates.
+    pub requests: u64,
+    /// Tunnels that were established.
+    pub tunnels: u64,
+    /// Answers by first digit of the status: 1xx, 2xx, 3xx, 4xx, 5xx.
+    pub answers: [u64; 5],
+    /// Requests sent again elsewhere after this release failed them.
+    pub replayed: u64,
+    /// Requests that failed here and could not be sent again (answered 502/504, or cut).
+    pub failed: u64,
+}

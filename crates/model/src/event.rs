@@ -1,0 +1,72 @@
+//! What the rollout machine is told.
+//!
+//! Every event is a whole observation, not a delta: one that is lost or comes twice does no harm.
+//! Events are appended to the journal before they have any effect, and replayed on start.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{FleetSeen, ReleaseId};
+use crate::routes::PoolState;
+use crate::weight::Weight;
+use crate::window::{Tally, Window};
+
+/// One pool as a router was *seen* to carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSeen {
+    /// The release.
+    pub release: ReleaseId,
+    /// Its weight.
+    pub weight: Weight,
+    /// Its state.
+    pub state: PoolState,
+}
+
+/// An observation, or a wish of the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Nothing new, but time has passed.
+    Tick,
+    /// What the platform sees of one release.
+    Fleet {
+        /// The release.
+        release: ReleaseId,
+        /// What is there.
+        seen: FleetSeen,
+    },
+    /// The router was looked at: it carries exactly these pools, at least one instance in each
+    /// serving pool with weight, and nothing is left to do or to wait for.
+    RoutesSettled {
+        /// The pools, in the order of release numbers.
+        pools: Vec<PoolSeen>,
+    },
+    /// What is open on one release according to the router's own counters.
+    Open {
+        /// The release.
+        release: ReleaseId,
+        /// Requests open now.
+        requests: u64,
+        /// Tunnels open now.
+        tunnels: u64,
+    },
+    /// The candidate was asked directly, past the router. Totals since previewing began.
+    Preview {
+        /// What came back.
+        tally: Tally,
+        /// The first failures, in words.
+        failures: Vec<String>,
+    },
+    /// The prober has placed its long requests and sockets across the coming switch.
+    Armed,
+    /// The prober can no longer be reached: go on without it, the verdict will say so.
+    ProberLost,
+    /// What the prober saw in an interval.
+    Window(Window),
+    /// An operator wants the rollout undone.
+    AbortAsked {
+        /// Who or why, in words.
+        reason: String,
+    },
+    /// The controller died and has replayed its journal; what follows is newly observed.
+    Resumed,
+}

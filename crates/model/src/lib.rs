@@ -1,0 +1,30 @@
+//! Cutover's nouns and units, checked at birth.
+//!
+//! Everything the other crates say to each other is spelled here, so that they need not know each
+//! other. What this crate does *not* do: no IO, no clock, no randomness, no decisions. Times are
+//! plain numbers with their unit in the name; who reads a clock says so at the call.
+
+pub mod admin;
+pub mod attempt;
+pub mod change;
+pub mod event;
+pub mod fault;
+pub mod fleet;
+pub mod name;
+pub mod outcome;
+pub mod phase;
+pub mod routes;
+pub mod weight;
+pub mod window;
+
+pub use attempt::{Attempt, Class, Lane};
+pub use change::{Change, Plan};
+pub use event::Event;
+pub use fault::{Fault, Kind};
+pub use fleet::{FleetSeen, Instance, InstanceId, Release, ReleaseId, RunState};
+pub use name::{AppName, Version};
+pub use outcome::{Outcome, Verdict, exit_code};
+pub use phase::{Coarse, Phase};
+pub use routes::{Generation, Pool, PoolState, Routes};
+pub use weight::Weight;
+pub use window::{Tally, Window};

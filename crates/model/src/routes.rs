@@ -1,0 +1,64 @@
+//! The immutable routing slice of one app.
+//!
+//! A slice is always whole: whoever publishes it says everything about the app, and a router swaps
+//! it in one step. The server composes slices of several apps; a router never edits one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{Instance, ReleaseId};
+use crate::name::{AppName, Version};
+use crate::weight::Weight;
+
+/// Generation of one app's routes; it only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Generation(pub u64);
+
+/// What a pool may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolState {
+    /// Gets its weight of new requests, and replays also at weight 0.
+    Serving,
+    /// Gets nothing new; what is open on it may finish.
+    Retiring,
+}
+
+/// The instances of one release that a router knows as one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// The release.
+    pub release: ReleaseId,
+    /// Its version, for the stamp on answers and for counters.
+    pub version: Version,
+    /// Share of new requests among serving pools.
+    pub weight: Weight,
+    /// Whether new requests may enter.
+    pub state: PoolState,
+    /// Where to send them.
+    pub instances: Vec<Instance>,
+}
+
+/// Everything a router knows of one app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// The app.
+    pub app: AppName,
+    /// Grows with every publication.
+    pub generation: Generation,
+    /// Host names (exact, lower case, without port); empty means every host.
+    pub hosts: Vec<String>,
+    /// Path prefix, starting with `/`; the longest one that matches wins.
+    pub path_prefix: String,
+    /// The pools.
+    pub pools: Vec<Pool>,
+}
+
+impl Routes {
+    /// True when both say the same, whatever their generations.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.app == other.app
+            && self.hosts == other.hosts
+            && self.path_prefix == other.path_prefix
+            && self.pools == other.pools
+    }
+}
