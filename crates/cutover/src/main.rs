@@ -1,2 +1,47 @@
-//! Cutover: command line.
-fn main() {}
+//! The `cutover` binary: one command line over rooms that do not know each other.
+//!
+//! Exit codes are decided here and nowhere else.
+
+mod app;
+mod cli;
+mod client;
+mod clock;
+mod commands;
+mod config;
+mod interrupt;
+mod say;
+mod server;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use model::{Fault, Kind};
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match commands::run(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(fault) => {
+            say::fault(&fault);
+            ExitCode::from(code_of(&fault))
+        }
+    }
+}
+
+/// Help and version are not errors; everything else about the command line is exit code 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nowhere left to say that it could not be said.
+    drop(error.print());
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+fn code_of(fault: &Fault) -> u8 {
+    match fault.kind {
+        Kind::Usage | Kind::Config | Kind::Environment | Kind::Conflict => 2,
+        Kind::Internal => 5,
+    }
+}

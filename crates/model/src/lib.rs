@@ -24,7 +24,7 @@ pub use fault::{Fault, Kind};
 pub use fleet::{FleetSeen, Instance, InstanceId, Release, ReleaseId, RunState};
 pub use name::{AppName, Version};
 pub use outcome::{Outcome, Verdict, exit_code};
-pub use phase::{Coarse, Phase};
+pub use phase::{Coarse, Entered, Phase};
 pub use routes::{Generation, Pool, PoolState, Routes};
 pub use weight::Weight;
 pub use window::{Tally, Window};

@@ -94,3 +94,14 @@ impl fmt::Display for Phase {
         f.pad(self.name())
     }
 }
+
+/// A phase that was entered: what the journal and the report say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entered {
+    /// The phase.
+    pub phase: Phase,
+    /// When, ms since the rollout began.
+    pub at_ms: u64,
+    /// Why, in words for people.
+    pub why: String,
+}

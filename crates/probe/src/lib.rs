@@ -1,1 +1,37 @@
-//! probe
+//! The open-loop prober: it asks a running service at a fixed rate and records what became of each
+//! attempt.
+//!
+//! Attempts are sent when the schedule says so, however slow the answers are, and latency counts
+//! from the intended send time. There is one record per attempt and no retry anywhere. The prober
+//! watches itself, too: what it could not send and when it was stopped is part of the record.
+//!
+//! What this crate does *not* do: it passes no verdict, knows no phases of a rollout and no proxy,
+//! and speaks no TLS and no HTTP/2 yet.
+
+mod alarm;
+pub mod client;
+mod clock;
+mod connect;
+pub mod control;
+mod exchange;
+mod fresh;
+mod heartbeat;
+mod http;
+mod keepalive;
+mod ledger;
+mod options;
+mod pacer;
+mod post;
+mod run;
+pub mod samples;
+mod schedule;
+mod site;
+mod tap;
+mod target;
+mod text;
+mod websocket;
+
+pub use options::{Options, Stop, Told, VersionFrom};
+pub use run::run;
+pub use samples::Run;
+pub use target::Target;

@@ -1,1 +1,127 @@
-//! proxy
+//! Cutover's reverse proxy: it carries.
+//!
+//! HTTP/1.1 on both sides over `httparse`. It starts with nothing; listeners and routes arrive over
+//! the admin socket (`model::admin`). It decides nothing about a rollout, starts no process, checks
+//! no health and outlives whoever told it what to carry.
+//!
+//! One request: `worker` accepts, `client` waits and reads, `framing` delimits, `call` routes and
+//! rewrites, `pick` chooses, `gate` counts, `upload` and `answer` carry, `replay` decides after a
+//! failure. One switch: `admin` hears, `ledger` checks and swaps the `table`.
+
+mod admin;
+mod answer;
+mod buffer;
+mod call;
+mod client;
+mod counters;
+mod exchange;
+mod framing;
+mod gate;
+mod ledger;
+mod life;
+mod limits;
+mod pick;
+mod replay;
+mod said;
+mod signals;
+mod table;
+mod tunnel;
+mod upload;
+mod upstream;
+mod wire;
+mod worker;
+
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use model::Fault;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::admin::Desk;
+use crate::life::Shared;
+use crate::worker::Control;
+
+/// How a proxy is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the admin socket goes; created with mode 0600.
+    pub admin_socket: PathBuf,
+    /// Worker threads; 0 counts as 1.
+    pub threads: usize,
+    /// Lets the admin socket inject faults.
+    pub allow_faults: bool,
+}
+
+/// Runs a proxy on this thread and its workers until it was told to stop (`Request::Stop` or
+/// SIGTERM) and what was open has finished, or its deadline has passed. The process should end
+/// then. Takes over SIGTERM, SIGINT and SIGHUP.
+///
+/// # Errors
+/// The admin socket cannot be opened or belongs to a living proxy, or threads cannot be started.
+pub fn serve(options: Options) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::environment(format!("cannot start the proxy: {error}")))?;
+    LocalSet::new().block_on(&runtime, run(options))
+}
+
+async fn run(options: Options) -> Result<(), Fault> {
+    let trouble = |error: io::Error| Fault::environment(format!("cannot start the proxy: {error}"));
+    let (_socket, listener) = admin::bind(&options.admin_socket)?;
+    let listener = tokio::net::UnixListener::from_std(listener).map_err(trouble)?;
+    let shared = Arc::new(Shared::new(room_for_connections()));
+    spawn_local(signals::follow(Arc::clone(&shared)).map_err(trouble)?);
+    let mut controls = Vec::new();
+    let mut workers = Vec::new();
+    for number in 0..options.threads.max(1) {
+        let (control, worker) = start(number, Arc::clone(&shared)).map_err(trouble)?;
+        controls.push(control);
+        workers.push(worker);
+    }
+    let desk = Rc::new(Desk::new(shared, controls, options.allow_faults));
+    let receiving = spawn_local(admin::receive(desk, listener));
+    for worker in workers {
+        // The sender is dropped when its thread ends, however it ends.
+        let _ = worker.ended.await;
+        worker
+            .thread
+            .join()
+            .map_err(|_| Fault::internal("a worker thread of the proxy panicked"))?
+            .map_err(trouble)?;
+    }
+    receiving.abort();
+    Ok(())
+}
+
+struct Running {
+    ended: oneshot::Receiver<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+fn start(number: usize, shared: Arc<Shared>) -> io::Result<(UnboundedSender<Control>, Running)> {
+    let (control, controls) = unbounded_channel();
+    let (alive, ended) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let _alive = alive;
+        worker::run(shared, controls)
+    })?;
+    Ok((control, Running { ended, thread }))
+}
+
+/// Raises the limit of open files as far as it goes and leaves a quarter of it for connections to
+/// instances; with as many of those as clients, new ones fail honestly and idle clients stay.
+fn room_for_connections() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).min(1 << 20);
+    usize::try_from(files - files / 4).unwrap_or(1024).max(16)
+}

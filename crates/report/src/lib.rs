@@ -1,1 +1,77 @@
-//! report
+//! Cutover's report: folds one run into a verdict with its evidence, and tells it.
+//!
+//! `judge` turns what happened ([`Input`]) into a [`Report`]; the renderers know nothing but the
+//! `Report`, so a saved one gives the same page again, byte for byte. What this crate does *not*
+//! do: no IO, no clock, no decisions about the rollout, no measuring. Text that came from the
+//! server under test is cleaned when it is taken in and escaped again where it is shown.
+
+mod cause;
+mod cause_rules;
+mod clean;
+mod document;
+mod facts;
+mod failures;
+mod figures;
+mod html;
+mod input;
+mod judge;
+mod lanes;
+mod proof;
+mod run;
+mod series;
+mod silence;
+mod sockets;
+mod terminal;
+mod trust;
+mod verdict;
+mod versions;
+mod zoom;
+
+pub use document::{
+    Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Regression,
+    Report, SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionProof,
+    VersionRole, Zoom, ZoomBin, ZoomLine,
+};
+pub use html::html;
+pub use input::{Input, PhaseSpan, Settings};
+pub use judge::judge;
+pub use terminal::{Style, terminal};
+
+use model::{Fault, Kind};
+
+/// JSON schema (draft 2020-12) of what [`json`] writes.
+pub const SCHEMA: &str = include_str!("../schema/report.schema.json");
+
+/// The report as one line of JSON with a line feed.
+pub fn json(report: &Report) -> String {
+    // Only integers, strings and lists are in a report: writing them cannot fail.
+    let mut text = serde_json::to_string(report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Reads a report that [`json`] wrote; a newer format is refused by name.
+pub fn parse(text: &str) -> Result<Report, Fault> {
+    #[derive(serde::Deserialize)]
+    struct Stamp {
+        schema_version: u32,
+    }
+    let no_report = |error: serde_json::Error| {
+        Fault::new(Kind::Usage, format!("this is not a report of Cutover: {error}"))
+            .help("give the .json file that a deploy or probe run wrote")
+    };
+    let stamp: Stamp = serde_json::from_str(text).map_err(no_report)?;
+    if stamp.schema_version != SCHEMA_VERSION {
+        let what = format!(
+            "the report has schema version {}, and this Cutover reads {SCHEMA_VERSION}",
+            stamp.schema_version
+        );
+        return Err(Fault::new(Kind::Usage, what).help("use the Cutover that wrote it"));
+    }
+    serde_json::from_str(text).map_err(no_report)
+}
+
+/// Exit code of the run: one rule for the whole project, kept in `model`.
+pub fn exit_code(report: &Report) -> u8 {
+    model::exit_code(report.interrupted, report.outcome, report.verdict)
+}

@@ -1,0 +1,207 @@
+//! The command line as it is typed. What it means is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Ships a new version of a running web service without dropping a request, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover demo                     the whole story in one command, no configuration
+  cutover up                       serve the apps of ./cutover.toml
+  cutover deploy shop v2           ship v2 and write the report into this directory
+  cutover probe http://127.0.0.1:8080/ --rate 100 --duration 30s
+
+Exit codes: 0 pass, 1 requests failed, 2 usage or configuration, 3 inconclusive,
+            4 users are on the old version, 5 stuck, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ship v1 to v2 of a sample app under load, and prove it
+    Demo(Demo),
+    /// Run the controller: serve the apps of a configuration until stopped
+    Up(Up),
+    /// Stop the controller, the proxy and every instance
+    Down(Where),
+    /// Ship a version of an app and report what its users saw
+    Deploy(Deploy),
+    /// Undo the rollout of an app that is under way
+    Abort(Abort),
+    /// Show apps, instances and traffic
+    Status(Status),
+    /// Probe a URL at a fixed rate and judge what came back (needs no server)
+    Probe(Box<Probe>),
+    /// Run the sample app
+    #[command(disable_version_flag = true)]
+    App(Box<crate::app::Options>),
+    /// Check or show a configuration
+    Config {
+        #[command(subcommand)]
+        what: ConfigWhat,
+    },
+    /// The reverse proxy; started by `up`
+    #[command(hide = true)]
+    Proxy(Proxy),
+}
+
+/// Which server is meant.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Where {
+    /// Configuration file
+    #[arg(long, short, default_value = "cutover.toml", env = "CUTOVER_CONFIG")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// Let the demo inject faults into the proxy
+    #[arg(long, hide = true)]
+    pub(crate) allow_faults: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// Name of the app, as in the configuration
+    pub(crate) app: String,
+    /// Version to ship; fills `{version}` in the app's command
+    pub(crate) version: String,
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// Directory for the report files
+    #[arg(long, default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Steps as JSON lines on stderr, the report as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Abort {
+    /// Name of the app
+    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigWhat {
+    /// Check the file and say what is wrong, with line and fix
+    Check(Where),
+    /// Print a commented example
+    Example,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Instances of each version
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub(crate) instances: u16,
+    /// Requests per second, all lanes together
+    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u32).range(10..=2000))]
+    pub(crate) rate: u32,
+    /// Break something on purpose, to see that the proof can fail
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) inject: Option<Inject>,
+    /// Directory for the report files
+    #[arg(long, default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Steps as JSON lines on stderr, the report as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A fault that `demo` can inject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Inject {
+    /// Old instances are killed before they are drained
+    KillBeforeDrain,
+    /// Half of the candidate's answers are errors
+    CandidateErrors,
+    /// The candidate never passes its health check
+    CandidateNeverReady,
+    /// The candidate dies right after the switch
+    CandidateDies,
+    /// The proxy cuts one answer short
+    Truncate,
+    /// Nothing answers for a second at the switch
+    Stall,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Proxy {
+    /// Admin socket to open
+    #[arg(long)]
+    pub(crate) admin: PathBuf,
+    /// Worker threads
+    #[arg(long)]
+    pub(crate) threads: usize,
+    /// Take fault injection orders
+    #[arg(long)]
+    pub(crate) allow_faults: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// What to ask, http://host[:port]/path
+    pub(crate) url: String,
+    /// Attempts per second, all lanes together
+    #[arg(long, default_value_t = 50)]
+    pub(crate) rate: u32,
+    /// Lanes, separated by commas: keep-alive, fresh, websocket
+    #[arg(long, default_value = "keep-alive,fresh", value_delimiter = ',')]
+    pub(crate) lanes: Vec<String>,
+    /// How long to probe
+    #[arg(long, default_value = "10s", conflicts_with = "count")]
+    pub(crate) duration: String,
+    /// How many attempts to send, instead of a duration
+    #[arg(long)]
+    pub(crate) count: Option<u64>,
+    /// Path of the WebSocket lane
+    #[arg(long, default_value = "/ws")]
+    pub(crate) websocket_path: String,
+    /// Live sockets of the WebSocket lane
+    #[arg(long, default_value_t = 4)]
+    pub(crate) sockets: u16,
+    /// An answer later than this is a failure
+    #[arg(long, default_value = "1s")]
+    pub(crate) late_after: String,
+    /// An attempt without an answer is given up after this
+    #[arg(long, default_value = "10s")]
+    pub(crate) timeout: String,
+    /// Header in which the app tells its version
+    #[arg(long, default_value = "x-app-version")]
+    pub(crate) version_header: String,
+    /// Host header to send instead of the URL's
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// Directory for the report files
+    #[arg(long, default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// The report as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write samples here; no report
+    #[arg(long, hide = true, requires = "control")]
+    pub(crate) samples: Option<PathBuf>,
+    /// Listen here for the controller
+    #[arg(long, hide = true, requires = "samples")]
+    pub(crate) control: Option<PathBuf>,
+}

@@ -1,0 +1,80 @@
+//! `cutover demo`: the whole story in one command, on real processes and real traffic.
+//!
+//! It writes a configuration into a temporary directory and then does what a user would: `up`,
+//! `deploy v1`, `deploy v2`, `down`. It has no way of its own to move traffic.
+
+mod sabotage;
+mod stage;
+
+use std::io::IsTerminal as _;
+
+use model::{AppName, Entered, Fault, Kind, Verdict, Version, exit_code};
+
+use self::sabotage::Saboteur;
+use self::stage::Stage;
+use super::deploy::{Show, Watch, ship};
+use crate::interrupt::Interrupt;
+use crate::cli;
+use crate::say::progress::{self, Progress};
+use crate::say::step::Step;
+
+/// Runs the command.
+pub(super) async fn demo(arguments: cli::Demo) -> Result<u8, Fault> {
+    super::writable(&arguments.out)?;
+    let mut interrupt = Interrupt::new()?;
+    let mut stage = Stage::set(&arguments)?;
+    let result = perform(&mut stage, &arguments, &mut interrupt).await;
+    let struck = stage.strike().await;
+    let code = result?;
+    struck.map(|()| code)
+}
+
+async fn perform(stage: &mut Stage, arguments: &cli::Demo, interrupt: &mut Interrupt) -> Result<u8, Fault> {
+    let show = Show { out: &arguments.out, json: arguments.json };
+    let client = stage.open().await?;
+    let (app, v1, v2) = (stage.app().clone(), Version::new("v1")?, Version::new("v2")?);
+    tell(arguments, "starting v1");
+    let code = ship_quietly(&client, (&app, &v1), interrupt).await?;
+    if code == 130 {
+        return Ok(code);
+    }
+    if code != 0 {
+        return Err(Fault::new(Kind::Environment, "v1 of the sample app did not come up")
+            .help("`cutover app` alone shows why"));
+    }
+    tell(arguments, &format!("v1 is live on http://{}/ - shipping v2 under load", stage.entrance()));
+    let saboteur = Saboteur::new(arguments.inject, client.clone(), stage.layout().clone());
+    let mut at_phase = |entered: &Entered| saboteur.at(entered.phase);
+    let mut progress = progress::choose(arguments.json, std::io::stderr().is_terminal());
+    let watch = Watch { progress: progress.as_mut(), interrupt, at_phase: &mut at_phase };
+    ship(&client, (&app, &v2), watch, &show).await
+}
+
+/// The first deploy is only the setting of the scene: its steps are not shown.
+async fn ship_quietly(
+    client: &crate::client::Client,
+    (app, version): (&AppName, &Version),
+    interrupt: &mut Interrupt,
+) -> Result<u8, Fault> {
+    struct Nobody;
+    impl Progress for Nobody {
+        fn step(&mut self, _: &Step) {}
+    }
+    let run = client.deploy(app, version.as_str()).await?;
+    let mut nothing = |_: &Entered| {};
+    let mut nobody = Nobody;
+    let follower =
+        super::follow::Follower::new(client, (app, &run), &mut nobody, interrupt, &mut nothing);
+    let followed = follower.follow().await?;
+    let outcome = followed.ended.map(|ended| ended.outcome);
+    Ok(match outcome {
+        Some(outcome) => exit_code(followed.interrupted, outcome, Verdict::Pass),
+        None => 130,
+    })
+}
+
+fn tell(arguments: &cli::Demo, text: &str) {
+    if !arguments.json {
+        anstream::eprintln!("{text}");
+    }
+}

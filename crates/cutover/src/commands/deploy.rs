@@ -1,0 +1,131 @@
+//! `cutover deploy`: asks the server for a rollout, follows it, hands over its report.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use model::{AppName, Entered, Fault, Outcome, Verdict, Version, exit_code};
+use report::Report;
+
+use super::follow::{Followed, Follower};
+use crate::interrupt::Interrupt;
+use crate::cli;
+use crate::client::Client;
+use crate::say::progress::{self, Progress};
+use crate::say::step::Step;
+use crate::server::bus::Ended;
+
+/// Runs the command.
+pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
+    let app = AppName::new(arguments.app)?;
+    let version = Version::new(arguments.version)?;
+    super::writable(&arguments.out)?;
+    let (client, _) = super::reach(&arguments.at)?;
+    let mut progress = progress::choose(arguments.json, std::io::stderr().is_terminal());
+    let show = Show { out: &arguments.out, json: arguments.json };
+    let mut nothing = |_: &Entered| {};
+    let watch = Watch {
+        progress: progress.as_mut(),
+        interrupt: &mut Interrupt::new()?,
+        at_phase: &mut nothing,
+    };
+    ship(&client, (&app, &version), watch, &show).await
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub(super) struct Show<'a> {
+    /// Directory of the report files.
+    pub(super) out: &'a Path,
+    /// JSON on stdout.
+    pub(super) json: bool,
+}
+
+/// Who watches.
+pub(super) struct Watch<'a> {
+    /// Is told every step.
+    pub(super) progress: &'a mut dyn Progress,
+    /// May interrupt.
+    pub(super) interrupt: &'a mut Interrupt,
+    /// Is told every phase once.
+    pub(super) at_phase: &'a mut (dyn FnMut(&Entered) + Send),
+}
+
+/// Ships a version and answers the exit code.
+pub(super) async fn ship(
+    client: &Client,
+    (app, version): (&AppName, &Version),
+    watch: Watch<'_>,
+    show: &Show<'_>,
+) -> Result<u8, Fault> {
+    let Watch { progress, interrupt, at_phase } = watch;
+    let run = client.deploy(app, version.as_str()).await?;
+    let follower = Follower::new(client, (app, &run), progress, interrupt, at_phase);
+    let Followed { ended, interrupted } = follower.follow().await?;
+    let Some(ended) = ended else { return Ok(exit_code(true, Outcome::None, Verdict::Pass)) };
+    let report = if ended.report { Some(fetch(client, &run, show).await?) } else { None };
+    progress.step(&Step::Ended {
+        at_ms: ended.at_ms,
+        outcome: ended.outcome,
+        verdict: report.as_ref().map_or(Verdict::Inconclusive, |report| report.verdict),
+        sent: report.as_ref().map_or(0, |report| report.sent),
+        failed: report.as_ref().map_or(0, |report| report.failed),
+        why: ended.why.clone(),
+    });
+    Ok(tell(app, &ended, report.as_ref(), interrupted, show))
+}
+
+/// Copies the report files next to the user and reads the report.
+async fn fetch(client: &Client, run: &str, show: &Show<'_>) -> Result<Report, Fault> {
+    for extension in ["json", "html"] {
+        let bytes = client.report(run, extension).await?;
+        let path = show.out.join(format!("cutover-{run}.{extension}"));
+        std::fs::write(&path, &bytes).map_err(|e| {
+            Fault::environment(format!("{} cannot be written: {e}", path.display()))
+                .help("name another directory with --out; the server keeps the report")
+        })?;
+    }
+    let bytes = client.report(run, "json").await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Fault::internal(format!("the report cannot be read: {e}")))
+}
+
+/// Prints the result and answers the exit code.
+fn tell(
+    app: &AppName,
+    ended: &Ended,
+    report: Option<&Report>,
+    interrupted: bool,
+    show: &Show<'_>,
+) -> u8 {
+    let verdict = report.map_or(Verdict::Pass, |report| report.verdict);
+    match (report, show.json) {
+        (Some(report), true) => anstream::println!("{}", report::json(report)),
+        (Some(report), false) => {
+            anstream::print!("{}", report::terminal(report, style()));
+            let file = |extension| show.out.join(format!("cutover-{}.{extension}", ended.run));
+            anstream::println!("report  {}  {}", file("html").display(), file("json").display());
+        }
+        (None, true) => {
+            anstream::println!("{}", serde_json::to_string(ended).unwrap_or_default());
+        }
+        (None, false) => anstream::println!("{}", sentence(app, ended)),
+    }
+    exit_code(interrupted, ended.outcome, verdict)
+}
+
+/// The result in a sentence, where nothing was probed.
+fn sentence(app: &AppName, ended: &Ended) -> String {
+    match (&ended.users_on, ended.outcome) {
+        (Some(version), Outcome::Promoted) => format!("{app} is live at {version}"),
+        (Some(version), Outcome::Aborted) => format!("aborted: {}\n{app} stays at {version}", ended.why),
+        (None, Outcome::Aborted) => format!("aborted: {}\nnothing serves {app}", ended.why),
+        _ => format!("stuck, a person is needed: {}", ended.why),
+    }
+}
+
+/// Colour and width of stdout.
+pub(super) fn style() -> report::Style {
+    let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
+    report::Style { colour, width }
+}

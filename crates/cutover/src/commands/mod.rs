@@ -1,0 +1,119 @@
+//! What each command does. One file per command; the rooms do the work.
+
+mod demo;
+mod deploy;
+mod follow;
+mod probe;
+mod status;
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+
+use model::{AppName, Fault, Kind};
+
+use crate::cli::{self, Command, ConfigWhat, Where};
+use crate::client::Client;
+use crate::config::{self, Config};
+use crate::server::{self, layout::Layout};
+
+/// Runs a command and answers its exit code.
+pub(crate) fn run(command: Command) -> Result<u8, Fault> {
+    match command {
+        Command::Demo(arguments) => block_on(demo::demo(arguments))?,
+        Command::Up(arguments) => up(arguments),
+        Command::Down(at) => block_on(down(at))?,
+        Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
+        Command::Abort(arguments) => block_on(abort(arguments))?,
+        Command::Status(arguments) => block_on(status::status(arguments))?,
+        Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
+        Command::App(options) => crate::app::run(*options).map(|()| 0),
+        Command::Config { what: ConfigWhat::Check(at) } => check(&at),
+        Command::Config { what: ConfigWhat::Example } => {
+            anstream::print!("{}", config::template());
+            Ok(0)
+        }
+        Command::Proxy(arguments) => carry(arguments),
+    }
+}
+
+/// Runs a command's future on a runtime of its own.
+fn block_on<F: Future>(future: F) -> Result<F::Output, Fault> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map(|runtime| runtime.block_on(future))
+        .map_err(|e| Fault::environment(format!("the runtime cannot be started: {e}")))
+}
+
+fn up(arguments: cli::Up) -> Result<u8, Fault> {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    let config = load(&arguments.at)?;
+    block_on(server::up(config, arguments.allow_faults))?.map(|()| 0)
+}
+
+fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    let options = proxy::Options {
+        admin_socket: arguments.admin,
+        threads: arguments.threads,
+        allow_faults: arguments.allow_faults,
+    };
+    proxy::serve(options).map(|()| 0)
+}
+
+async fn down(at: Where) -> Result<u8, Fault> {
+    let config = load(&at)?;
+    let layout = Layout::at(&config.state_dir)?;
+    let client = Client::new(&layout.api_socket());
+    anstream::eprintln!("{}", client.stop().await?);
+    // The server removes its socket as its last act.
+    while client.status().await.is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anstream::eprintln!("stopped");
+    Ok(0)
+}
+
+async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
+    let (client, _) = reach(&arguments.at)?;
+    let app = AppName::new(arguments.app)?;
+    anstream::println!("{}", client.abort(&app, "asked for by `cutover abort`", false).await?);
+    Ok(0)
+}
+
+fn check(at: &Where) -> Result<u8, Fault> {
+    let config = load(at)?;
+    let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
+    anstream::println!("{} is right: {}", at.config.display(), apps.join(", "));
+    Ok(0)
+}
+
+/// Loads the configuration; says all of its mistakes, with their places, and answers how many.
+fn load(at: &Where) -> Result<Config, Fault> {
+    config::load(&at.config).map_err(|mistakes| {
+        config::say(&mistakes);
+        let number = mistakes.len();
+        let what = if number == 1 { "a mistake".to_owned() } else { format!("{number} mistakes") };
+        Fault::new(Kind::Config, format!("{} has {what}; nothing was started", at.config.display()))
+    })
+}
+
+/// The client of the server that a configuration describes.
+fn reach(at: &Where) -> Result<(Client, Config), Fault> {
+    let config = load(at)?;
+    let layout = Layout::at(&config.state_dir)?;
+    Ok((Client::new(&layout.api_socket()), config))
+}
+
+/// Shows that files can be written into `directory`, before anything is started.
+fn writable(directory: &Path) -> Result<(), Fault> {
+    let refused = |e: io::Error| {
+        Fault::environment(format!("reports cannot be written to {}: {e}", directory.display()))
+            .help("name another directory with --out")
+    };
+    std::fs::create_dir_all(directory).map_err(refused)?;
+    let trial = directory.join(".cutover-trial");
+    std::fs::write(&trial, b"").and_then(|()| std::fs::remove_file(&trial)).map_err(refused)
+}

@@ -1,0 +1,156 @@
+//! Where traffic comes in: listening addresses, host names, paths.
+//!
+//! Checks what is written; whether a port is free is found when it is bound.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use super::diagnostic::Diagnostic;
+use super::reader::Reader;
+use super::section::{Field, Section};
+
+const TWICE: &str = "remove one of the two";
+/// Host names of RFC 1035 are no longer.
+const HOST_MAX: usize = 253;
+
+/// The addresses of the proxy.
+pub(crate) fn listen(proxy: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
+    let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+    let field = proxy.field("listen");
+    let Some(texts) = reader.texts(field.as_ref()) else {
+        return default;
+    };
+    if let Some(field) = field.filter(|_| texts.is_empty()) {
+        reader.push(
+            Diagnostic::new("`listen` is empty, so nobody could reach the proxy")
+                .at(&field.span, "")
+                .help("write `listen = [\"127.0.0.1:8080\"]`"),
+        );
+        return default;
+    }
+    let mut taken: Vec<(SocketAddr, Range<usize>)> = Vec::new();
+    for (text, span) in texts {
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            reader.push(not_an_address(text, &span));
+            continue;
+        };
+        match taken.iter().find(|(other, _)| overlap(*other, address)) {
+            Some((other, first)) => reader.push(
+                Diagnostic::new(format!("`{address}` is listened on twice"))
+                    .at(&span, "")
+                    .also(first, format!("`{other}` already takes it"))
+                    .help(TWICE),
+            ),
+            None => taken.push((address, span)),
+        }
+    }
+    taken.into_iter().map(|(address, _)| address).collect()
+}
+
+/// True when the second of the two could not be bound.
+fn overlap(one: SocketAddr, two: SocketAddr) -> bool {
+    let covers = |one: IpAddr, two: IpAddr| {
+        one == two || one.is_unspecified() && (one.is_ipv6() || two.is_ipv4())
+    };
+    one.port() != 0
+        && one.port() == two.port()
+        && (covers(one.ip(), two.ip()) || covers(two.ip(), one.ip()))
+}
+
+fn not_an_address(text: &str, span: &Range<usize>) -> Diagnostic {
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let (host, port) = match port.parse::<u16>() {
+        Ok(port) => (host, port),
+        Err(_) if host.is_empty() => (text, 8080),
+        Err(_) => (host, 8080),
+    };
+    let ip = match host {
+        "*" => IpAddr::from([0, 0, 0, 0]),
+        other => other.trim_matches(['[', ']']).parse().unwrap_or(IpAddr::from([127, 0, 0, 1])),
+    };
+    Diagnostic::new(format!("`{text}` is not an address to listen on"))
+        .at(span, "needs an IP address and a port")
+        .help(format!("write \"{}\"", SocketAddr::new(ip, port)))
+}
+
+/// The host names of an app, lower case.
+pub(crate) fn hosts(app: &Section<'_>, reader: &mut Reader) -> Vec<String> {
+    let texts = reader.texts(app.field("hosts").as_ref()).unwrap_or_default();
+    let mut taken: Vec<(String, Range<usize>)> = Vec::new();
+    for (text, span) in texts {
+        let host = text.to_ascii_lowercase();
+        if let Some(help) = objection(&host) {
+            let what = format!("`{text}` is not a host name");
+            reader.push(Diagnostic::new(what).at(&span, "").help(help));
+        } else if let Some((_, first)) = taken.iter().find(|(other, _)| *other == host) {
+            let what = format!("`{host}` is in `hosts` twice");
+            reader.push(Diagnostic::new(what).at(&span, "").also(first, "first here").help(TWICE));
+        } else {
+            taken.push((host, span));
+        }
+    }
+    taken.into_iter().map(|(host, _)| host).collect()
+}
+
+/// What is wrong with a host name, as the fix.
+fn objection(host: &str) -> Option<String> {
+    let name = host.split_once("://").map_or(host, |(_, rest)| rest);
+    let name = name.split('/').next().unwrap_or(name);
+    let bracketed = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if bracketed.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()) && name == host {
+        return None;
+    }
+    let name = name.split(':').next().unwrap_or(name);
+    if name.contains('*') {
+        return Some("names are exact: list each one, or leave `hosts` out for every host".into());
+    }
+    if !name.is_ascii() {
+        return Some("write it as browsers send it, in its `xn--` form".into());
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(fits)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > HOST_MAX || !name.split('.').all(label) {
+        return Some("use letters, digits, `-` and dots, such as \"shop.example\"".into());
+    }
+    (name != host).then(|| format!("write the name alone: \"{name}\""))
+}
+
+/// A path, or the default.
+pub(crate) fn path(field: Option<Field<'_>>, default: &str, reader: &mut Reader) -> String {
+    let Some(field) = field else {
+        return default.to_owned();
+    };
+    let (key, span) = (field.key, field.span.clone());
+    let Some(text) = reader.text(Some(field)) else {
+        return default.to_owned();
+    };
+    if !text.starts_with('/') {
+        let rest = text
+            .split_once("://")
+            .map_or(text, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+        let rest = rest.trim_start_matches('/');
+        reader.push(
+            Diagnostic::new(format!("`{key} = \"{text}\"` does not start with `/`"))
+                .at(&span, "")
+                .help(format!("write `{key} = \"/{rest}\"`")),
+        );
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains('#') {
+        reader.push(
+            Diagnostic::new(format!("`{key}` holds a character that cannot be in a request"))
+                .at(&span, "")
+                .help("write it percent-encoded: a blank is `%20`"),
+        );
+    } else if key == "path_prefix" && text.contains('?') {
+        reader.push(
+            Diagnostic::new("`path_prefix` holds a query, and only paths are matched")
+                .at(&span, "")
+                .help(format!("write `{key} = \"{}\"`", text.split('?').next().unwrap_or("/"))),
+        );
+    }
+    text.to_owned()
+}

@@ -1,0 +1,164 @@
+//! Reads `[app.NAME]` and its health and rollout sections.
+
+use std::path::Path;
+use std::time::Duration;
+
+use model::AppName;
+use toml::de::DeValue;
+
+use super::diagnostic::Diagnostic;
+use super::reader::Reader;
+use super::section::Section;
+use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
+use super::{address, command, duration, environment, names, watch};
+
+const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The sections of all apps; reports when there is none.
+pub(crate) fn sections<'a>(top: &Section<'a>, reader: &mut Reader) -> Vec<Section<'a>> {
+    const FIRST: &str =
+        "write a section for it:\n[app.web]\ncommand = [\"./server\", \"--port\", \"{port}\"]";
+    let Some(field) = top.field("app") else {
+        if top.probably_has("app") {
+            return Vec::new();
+        }
+        reader.push(Diagnostic::new("no app is configured").at(&(0..0), "").help(FIRST));
+        return Vec::new();
+    };
+    let DeValue::Table(apps) = field.value else {
+        let what = "`app` must hold a section for each app";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(FIRST));
+        return Vec::new();
+    };
+    if apps.is_empty() {
+        reader.push(Diagnostic::new("no app is configured").at(&field.span, "").help(FIRST));
+    }
+    let mut sections = Vec::new();
+    for (key, value) in apps {
+        let name = key.get_ref().as_ref();
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                if let Err(fault) = AppName::new(name) {
+                    let help = fault.help.unwrap_or_default();
+                    reader.push(Diagnostic::new(fault.what).at(&key.span(), "").help(help));
+                }
+                sections.push(Section::app(name, table, key.span(), reader));
+            }
+            _ => reader.push(
+                Diagnostic::new(format!("`{name}` stands in `[app]`, which holds only apps"))
+                    .at(&key.span(), "")
+                    .help("give the app a name: write `[app.web]` instead of `[app]`"),
+            ),
+        }
+    }
+    sections
+}
+
+/// Reads one app; `None` when its name cannot be one.
+pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Option<AppConfig> {
+    let name = AppName::new(app.name.strip_prefix("app.")?).ok();
+    let health = health(&Section::within(app, "health", reader), reader);
+    let rollout = Section::within(app, "rollout", reader);
+    let probe = Section::within(app, "probe", reader);
+    let path_prefix = address::path(app.field("path_prefix"), "/", reader);
+    let probe = watch::read(&probe, &path_prefix, reader);
+    let instances = reader.count(app.field("instances"), 1, 1..=100);
+    let read = AppConfig {
+        name: name.clone().or_else(|| AppName::new("unnamed").ok())?,
+        command: command::read(app, reader),
+        directory: folder.join(command::directory(app, reader)),
+        environment: environment::read(app, reader),
+        instances: u16::try_from(instances).unwrap_or(1),
+        hosts: address::hosts(app, reader),
+        path_prefix,
+        stop_timeout: reader.duration(app.field("stop_timeout"), seconds(10), ms(100)..=DAY),
+        health,
+        rollout: rollout_of(&rollout, &probe.path, reader),
+        probe,
+    };
+    name.map(|_| read)
+}
+
+fn health(health: &Section<'_>, reader: &mut Reader) -> HealthConfig {
+    let tcp = reader.switch(health.field("tcp"), false);
+    let path = address::path(health.field("path"), "/", reader);
+    if let (true, Some(path), Some(tcp)) = (tcp, health.field("path"), health.field("tcp")) {
+        reader.push(
+            Diagnostic::new(format!("`[{}]` asks for both `path` and `tcp`", health.name))
+                .at(&path.span, "asks with GET")
+                .also(&tcp.span, "only connects")
+                .help("remove one of the two; `path` sees more"),
+        );
+    }
+    let config = HealthConfig {
+        path: (!tcp).then_some(path),
+        interval: reader.duration(health.field("interval"), ms(500), ms(10)..=HOUR),
+        timeout: reader.duration(health.field("timeout"), seconds(2), ms(10)..=seconds(300)),
+        rise: reader.count(health.field("rise"), 3, 1..=100),
+        fall: reader.count(health.field("fall"), 3, 1..=100),
+        deadline: reader.duration(health.field("deadline"), seconds(60), ms(100)..=DAY),
+    };
+    can_be_ready(health, &config, reader);
+    config
+}
+
+/// Refuses checks that take longer than the deadline even when all of them pass.
+fn can_be_ready(health: &Section<'_>, config: &HealthConfig, reader: &mut Reader) {
+    let least = config.interval * (config.rise - 1);
+    if least < config.deadline {
+        return;
+    }
+    let fields = ["deadline", "interval", "rise"].map(|key| health.field(key));
+    let span = fields.into_iter().flatten().next().map_or(0..0, |field| field.span);
+    let (least, deadline) = (duration::show(least), duration::show(config.deadline));
+    let what = format!(
+        "no instance could become ready: {} passes take at least {least}, and the deadline is \
+         {deadline}",
+        config.rise
+    );
+    let roomy = duration::show((config.interval * config.rise * 2).min(DAY));
+    let help = format!("write `deadline = \"{roomy}\"`, or lower `interval` or `rise`");
+    reader.push(Diagnostic::new(what).at(&span, "").help(help));
+}
+
+fn rollout_of(rollout: &Section<'_>, probe_path: &str, reader: &mut Reader) -> RolloutConfig {
+    let drain = rollout.field("drain_timeout");
+    let handover = rollout.field("handover_timeout");
+    RolloutConfig {
+        strategy: strategy(rollout, reader),
+        preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
+        preview_path: address::path(rollout.field("preview_path"), probe_path, reader),
+        bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),
+        drain_timeout: reader.duration(drain, seconds(30), Duration::ZERO..=DAY),
+        handover_timeout: reader.duration(handover, seconds(30), Duration::ZERO..=DAY),
+        max_errors: reader.count(rollout.field("max_errors"), 3, 0..=1_000_000),
+        max_error_share: reader.share(rollout.field("max_error_share"), 0.01),
+    }
+}
+
+fn strategy(rollout: &Section<'_>, reader: &mut Reader) -> Strategy {
+    let field = rollout.field("strategy");
+    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
+    let Some(text) = reader.text(field) else {
+        return Strategy::BlueGreen;
+    };
+    let known = Strategy::ALL.map(Strategy::name);
+    if let Some(found) = Strategy::ALL.into_iter().find(|strategy| strategy.name() == text) {
+        return found;
+    }
+    let help = match names::nearest(text, &known) {
+        Some(nearest) => format!("did you mean `strategy = \"{nearest}\"`?"),
+        None => format!("this version knows {}", names::list(&known)),
+    };
+    reader.push(Diagnostic::new(format!("unknown strategy `{text}`")).at(&span, "").help(help));
+    Strategy::BlueGreen
+}

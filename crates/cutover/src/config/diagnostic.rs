@@ -1,0 +1,166 @@
+//! One mistake in a file: what is wrong, where, and the exact fix.
+//!
+//! Keeps the text it speaks of, so that it can be drawn without reading the file again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::fault::Place;
+use model::{Fault, Kind};
+
+use crate::say;
+
+/// A file's path as the user wrote it, and its text.
+#[derive(Debug)]
+pub(crate) struct Source {
+    file: String,
+    text: String,
+}
+
+impl Source {
+    /// Takes copies, shared by all diagnostics of the file.
+    pub(crate) fn new(file: &str, text: &str) -> Arc<Self> {
+        Arc::new(Self { file: file.to_owned(), text: text.to_owned() })
+    }
+}
+
+/// One mistake.
+#[derive(Clone, Debug)]
+pub(crate) struct Diagnostic {
+    what: String,
+    source: Option<Arc<Source>>,
+    span: Option<Range<usize>>,
+    label: String,
+    also: Option<(Range<usize>, String)>,
+    help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A mistake without a place.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { what, source: None, span: None, label: String::new(), also: None, help: None }
+    }
+
+    /// Adds the bytes of the file it is about, and what to say below them.
+    #[must_use]
+    pub(crate) fn at(mut self, span: &Range<usize>, label: impl Into<String>) -> Self {
+        self.span = Some(span.clone());
+        self.label = label.into();
+        self
+    }
+
+    /// Adds a second place that has to do with it.
+    #[must_use]
+    pub(crate) fn also(mut self, span: &Range<usize>, label: impl Into<String>) -> Self {
+        self.also = Some((span.clone(), label.into()));
+        self
+    }
+
+    /// Adds the fix.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same in the file it is about.
+    pub(crate) fn within(mut self, source: &Arc<Source>) -> Self {
+        self.source = Some(Arc::clone(source));
+        self
+    }
+
+    /// Where it begins, for sorting.
+    pub(crate) fn start(&self) -> usize {
+        self.span.as_ref().map_or(0, |span| span.start)
+    }
+
+    /// As rustc draws it, with colours.
+    pub(crate) fn render(&self) -> String {
+        let also = self.also.as_ref().map(|(span, label)| (span.clone(), label.as_str()));
+        let excerpt = match (&self.source, &self.span) {
+            (Some(source), Some(span)) => say::Excerpt::Lines {
+                file: &source.file,
+                text: &source.text,
+                mark: (span.clone(), &self.label),
+                also,
+            },
+            _ => say::Excerpt::None,
+        };
+        say::render(&self.what, &excerpt, &[], self.help.as_deref())
+    }
+
+    fn place(&self) -> Option<Place> {
+        let (source, span) = (self.source.as_ref()?, self.span.as_ref()?);
+        let before = &source.text[..source.text.floor_char_boundary(span.start)];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX - 1) + 1;
+        Some(Place {
+            file: source.file.clone(),
+            line: count(before.matches('\n').count()),
+            column: count(before[line_start..].chars().count()),
+        })
+    }
+}
+
+impl From<&Diagnostic> for Fault {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let mut fault = Self::new(Kind::Config, &diagnostic.what);
+        fault.place = diagnostic.place();
+        fault.help.clone_from(&diagnostic.help);
+        fault
+    }
+}
+
+impl From<Diagnostic> for Fault {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::from(&diagnostic)
+    }
+}
+
+/// Says all mistakes of a file on stderr.
+pub(crate) fn say(diagnostics: &[Diagnostic]) {
+    let drawn: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
+    say::print(&drawn.join("\n"));
+}
+
+/// Mistakes in the TOML itself. Of several at one place the last one is the most exact.
+pub(crate) fn of_syntax(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for error in errors {
+        let diagnostic = of_error(error, text);
+        if found.last().is_some_and(|last| last.start() == diagnostic.start()) {
+            found.pop();
+        }
+        found.push(diagnostic);
+    }
+    found
+}
+
+fn of_error(error: &toml::de::Error, text: &str) -> Diagnostic {
+    let message = error.message();
+    let span = error.span().unwrap_or(0..0);
+    let diagnostic =
+        |what: &str| Diagnostic::new(format!("this is not TOML: {what}")).at(&span, "");
+    if message.starts_with("duplicate key") {
+        return diagnostic("this is there already").help("remove one of the two");
+    }
+    if message.starts_with("invalid basic string") {
+        return diagnostic(message).help("close the text with `\"`; a `\\` in it is written twice");
+    }
+    match bare_value(text, span.start) {
+        Some(fix) => diagnostic("text without quotes").help(format!("write `{fix}`")),
+        None => diagnostic(message),
+    }
+}
+
+/// The line with its value in quotes, if its value looks like text that has none.
+fn bare_value(text: &str, at: usize) -> Option<String> {
+    let at = text.floor_char_boundary(at);
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next()?;
+    let (key, value) = line.split_once('=')?;
+    let value = value.split('#').next()?.trim();
+    let bare = |c: char| c.is_ascii_alphanumeric() || "./:_-".contains(c);
+    (!value.is_empty() && value.chars().all(bare)).then(|| format!("{} = \"{value}\"", key.trim()))
+}

@@ -1,0 +1,140 @@
+//! `cutover.toml`: what a person asks for, checked before anything starts.
+//!
+//! The only IO is [`load`]. Every mistake of a file is reported at once, each with its place, the
+//! nearest name and the fix. What this module does *not* do: look at the machine (ports, programs,
+//! directories), or know what runs.
+
+mod address;
+mod app;
+mod claim;
+mod command;
+mod diagnostic;
+pub(crate) mod duration;
+mod environment;
+mod names;
+mod proxy;
+mod reader;
+mod release;
+mod section;
+mod shape;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+pub(crate) use diagnostic::{Diagnostic, say};
+pub(crate) use shape::{
+    AppConfig, Config, EnvironmentValue, HealthConfig, ProbeConfig, ProxyConfig, RolloutConfig,
+    Strategy,
+};
+
+use diagnostic::Source;
+use reader::Reader;
+use section::Section;
+
+/// A file that is larger is not a configuration.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads and checks a file. Paths in it become absolute, relative to where it lies.
+pub(crate) fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
+    let text = read(path).map_err(|diagnostic| vec![*diagnostic])?;
+    check(&text, &path.display().to_string(), &folder_of(path))
+}
+
+/// Checks a text. `file` is its path as the user wrote it; paths in it are relative to its folder.
+pub(crate) fn parse(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
+    check(text, file, Path::new(file).parent().unwrap_or(Path::new("")))
+}
+
+/// A commented example of every key, which is itself a valid file.
+pub(crate) const fn template() -> &'static str {
+    include_str!("template.toml")
+}
+
+fn check(text: &str, file: &str, folder: &Path) -> Result<Config, Vec<Diagnostic>> {
+    let mut reader = Reader::new(Source::new(file, text));
+    let (document, errors) = toml::de::DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for mistake in diagnostic::of_syntax(&errors, text) {
+            reader.push(mistake);
+        }
+        return Err(reader.finish());
+    }
+    let top = Section::top(document.get_ref(), &mut reader);
+    let state_dir = reader.text(top.field("state_dir")).unwrap_or(".cutover");
+    let proxy = proxy::read(&Section::within(&top, "proxy", &mut reader), &mut reader);
+    let apps = apps(&top, folder, &mut reader);
+    let config = Config { state_dir: folder.join(state_dir), proxy, apps };
+    let found = reader.finish();
+    if found.is_empty() { Ok(config) } else { Err(found) }
+}
+
+fn apps(
+    top: &Section<'_>,
+    folder: &Path,
+    reader: &mut Reader,
+) -> BTreeMap<model::AppName, AppConfig> {
+    let mut apps = BTreeMap::new();
+    let mut claims = claim::Claims::default();
+    for section in app::sections(top, reader) {
+        let Some(app) = app::read(&section, folder, reader) else {
+            continue;
+        };
+        claims.add(&app, &section, reader);
+        apps.insert(app.name.clone(), app);
+    }
+    apps
+}
+
+fn read(path: &Path) -> Result<String, Box<Diagnostic>> {
+    let shown = path.display();
+    let open = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = open().map_err(|error| Box::new(unreadable(path, &error)))?;
+    if bytes.len() as u64 > LARGEST {
+        let what = format!("{shown} is larger than 1 MiB");
+        let help = "name a cutover.toml, which is a text of a few lines";
+        return Err(Box::new(Diagnostic::new(what).help(help)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + String::from_utf8_lossy(good).matches('\n').count();
+        let what = format!("{shown} is not UTF-8 text, see line {line}");
+        Box::new(Diagnostic::new(what).help("save the file as UTF-8"))
+    })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
+    let shown = path.display();
+    match error.kind() {
+        ErrorKind::NotFound => missing(path),
+        ErrorKind::IsADirectory => Diagnostic::new(format!("{shown} is a directory"))
+            .help(format!("name the file in it: {}", path.join("cutover.toml").display())),
+        _ => Diagnostic::new(format!("cannot read {shown}: {error}"))
+            .help("make it readable for the user who runs Cutover"),
+    }
+}
+
+fn missing(path: &Path) -> Diagnostic {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    Diagnostic::new(format!("no {name} in {}", folder_of(path).display())).help(
+        "write one, or see it work first with `cutover demo`; the shortest is\n\
+         [app.web]\n\
+         command = [\"./server\", \"--port\", \"{port}\"]",
+    )
+}
+
+/// The folder a file lies in, absolute.
+fn folder_of(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path);
+    let whole = whole.as_deref().unwrap_or(path);
+    whole.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Every key of the file by section, and the nearest known name to a wrong one.
+
+use strsim::damerau_levenshtein;
+
+/// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
+pub(crate) const KEYS: [(&str, &[&str]); 6] = [
+    ("", &["state_dir", "proxy", "app"]),
+    ("proxy", &["listen", "threads", "drain_timeout"]),
+    (
+        "app",
+        &[
+            "command",
+            "directory",
+            "environment",
+            "instances",
+            "hosts",
+            "path_prefix",
+            "stop_timeout",
+            "health",
+            "rollout",
+            "probe",
+        ],
+    ),
+    ("app.health", &["path", "tcp", "interval", "timeout", "rise", "fall", "deadline"]),
+    (
+        "app.rollout",
+        &[
+            "strategy",
+            "preview_requests",
+            "preview_path",
+            "bake",
+            "drain_timeout",
+            "handover_timeout",
+            "max_errors",
+            "max_error_share",
+        ],
+    ),
+    (
+        "app.probe",
+        &[
+            "enabled",
+            "rate",
+            "path",
+            "lanes",
+            "websocket_path",
+            "sockets",
+            "late_after",
+            "timeout",
+            "version_header",
+        ],
+    ),
+];
+
+/// What people call things elsewhere.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("args", "command"),
+    ("cmd", "command"),
+    ("exec", "command"),
+    ("cwd", "directory"),
+    ("dir", "directory"),
+    ("workdir", "directory"),
+    ("working_directory", "directory"),
+    ("env", "environment"),
+    ("replicas", "instances"),
+    ("scale", "instances"),
+    ("domains", "hosts"),
+    ("server_name", "hosts"),
+    ("prefix", "path_prefix"),
+    ("bind", "listen"),
+];
+
+/// The keys of a section.
+pub(crate) fn keys(section: &str) -> &'static [&'static str] {
+    KEYS.iter().find(|(name, _)| *name == section).map_or(&[], |(_, keys)| keys)
+}
+
+/// Sections other than `section` that know exactly this key.
+pub(crate) fn homes(key: &str, section: &str) -> Vec<&'static str> {
+    let knows = |&(name, keys): &(&'static str, &[&str])| {
+        (name != section && keys.contains(&key)).then_some(name)
+    };
+    KEYS.iter().filter_map(knows).collect()
+}
+
+/// The key of a section that was probably meant.
+pub(crate) fn nearest_key(key: &str, section: &str) -> Option<&'static str> {
+    let known = keys(section);
+    let plain = key.to_lowercase().replace('-', "_");
+    let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == plain).map(|(_, key)| *key);
+    elsewhere.filter(|key| known.contains(key)).or_else(|| nearest(key, known))
+}
+
+/// The known name that was probably meant: at most a third of its letters differ.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let distance = |known: &&str| damerau_levenshtein(&plain(name), &plain(known));
+    let best = known.iter().min_by_key(|known| distance(known))?;
+    (distance(best) <= best.len().div_ceil(3).max(1)).then_some(*best)
+}
+
+/// Names for a sentence: `a`, `b` and `c`.
+pub(crate) fn list(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
+    }
+}

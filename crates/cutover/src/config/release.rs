@@ -1,0 +1,86 @@
+//! Freezes a release: what runs is decided once, at deploy, and a rollback runs exactly that.
+//!
+//! Looks up the variables that the file only names. Whether the program exists is found by the
+//! platform, which can say more about it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use model::fleet::HealthCheck;
+use model::{Fault, Release, ReleaseId, Version};
+
+use super::command::fill_version;
+use super::shape::{AppConfig, EnvironmentValue, HealthConfig};
+
+impl AppConfig {
+    /// The release that a deploy of `version` runs, with secrets from our own environment.
+    pub(crate) fn release(&self, id: ReleaseId, version: &Version) -> Result<Release, Fault> {
+        self.release_with(id, version, |name| std::env::var(name).ok())
+    }
+
+    /// The same with variables from elsewhere.
+    pub(crate) fn release_with(
+        &self,
+        id: ReleaseId,
+        version: &Version,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Release, Fault> {
+        let fill = |text: &str| fill_version(text, version.as_str());
+        let directory = absolute(&fill(&text_of(&self.directory)?))?;
+        let mut command: Vec<String> = self.command.iter().map(|text| fill(text)).collect();
+        if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+            *program = absolute(&text_of(&Path::new(&directory).join(&*program))?)?;
+        }
+        let mut environment = BTreeMap::new();
+        for (name, value) in &self.environment {
+            let value = match value {
+                EnvironmentValue::Plain(text) => fill(text),
+                EnvironmentValue::From(from) => variable(from).ok_or_else(|| unset(name, from))?,
+            };
+            environment.insert(name.clone(), value);
+        }
+        Ok(Release {
+            app: self.name.clone(),
+            id,
+            version: version.clone(),
+            command,
+            directory,
+            environment,
+            health: check(&self.health),
+            stop_timeout_ms: ms(self.stop_timeout),
+        })
+    }
+}
+
+fn check(health: &HealthConfig) -> HealthCheck {
+    HealthCheck {
+        path: health.path.clone(),
+        interval_ms: ms(health.interval),
+        timeout_ms: ms(health.timeout),
+        rise: health.rise,
+        fall: health.fall,
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn text_of(path: &Path) -> Result<String, Fault> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Fault::environment(format!("the path {} is not UTF-8", path.display()))
+            .help("move the files to a path of plain letters")
+    })
+}
+
+fn absolute(path: &str) -> Result<String, Fault> {
+    let found = std::path::absolute(path)
+        .map_err(|error| Fault::environment(format!("cannot make {path} absolute: {error}")))?;
+    text_of(&found)
+}
+
+fn unset(name: &str, from: &str) -> Fault {
+    Fault::environment(format!("the variable {from}, which `{name}` is taken from, is not set"))
+        .help(format!("set {from} where `cutover up` is started, then start it again"))
+}

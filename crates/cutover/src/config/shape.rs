@@ -1,0 +1,148 @@
+//! The configuration after all checks: units are types, defaults are filled in.
+//!
+//! Equality is what `reload` compares. No parsing here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{AppName, Lane};
+
+/// A whole file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    /// Where journal, sockets and logs live.
+    pub(crate) state_dir: PathBuf,
+    /// Cutover's own proxy.
+    pub(crate) proxy: ProxyConfig,
+    /// The apps, at least one.
+    pub(crate) apps: BTreeMap<AppName, AppConfig>,
+}
+
+/// Cutover's own proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProxyConfig {
+    /// Where it listens, at least one; port 0 takes a free one.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Threads that carry traffic.
+    pub(crate) threads: usize,
+    /// How long open requests may take to finish when the proxy stops.
+    pub(crate) drain_timeout: Duration,
+}
+
+/// A service as users reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AppConfig {
+    /// Its name.
+    pub(crate) name: AppName,
+    /// Program and arguments, with placeholders.
+    pub(crate) command: Vec<String>,
+    /// Working directory, with placeholders, joined to the folder of the file.
+    pub(crate) directory: PathBuf,
+    /// Additional environment.
+    pub(crate) environment: BTreeMap<String, EnvironmentValue>,
+    /// How many copies run.
+    pub(crate) instances: u16,
+    /// Host names, lower case; empty means every host.
+    pub(crate) hosts: Vec<String>,
+    /// Path prefix, starting with `/`.
+    pub(crate) path_prefix: String,
+    /// How long an instance may take to end after SIGTERM.
+    pub(crate) stop_timeout: Duration,
+    /// How instances show that they can serve.
+    pub(crate) health: HealthConfig,
+    /// How a new version is shipped.
+    pub(crate) rollout: RolloutConfig,
+    /// How users' view is measured meanwhile.
+    pub(crate) probe: ProbeConfig,
+}
+
+/// Where the value of an environment variable comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EnvironmentValue {
+    /// Written in the file; may hold `{version}`.
+    Plain(String),
+    /// A variable of Cutover's own environment at deploy; its value is never shown.
+    From(String),
+}
+
+/// How instances show that they can serve.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HealthConfig {
+    /// Path asked with GET; `None` means that an accepted connection passes.
+    pub(crate) path: Option<String>,
+    /// Pause between checks.
+    pub(crate) interval: Duration,
+    /// Longest a check may take.
+    pub(crate) timeout: Duration,
+    /// Consecutive passes before an instance counts as ready.
+    pub(crate) rise: u32,
+    /// Consecutive failures before it counts as not ready.
+    pub(crate) fall: u32,
+    /// How long a new instance may take to become ready.
+    pub(crate) deadline: Duration,
+}
+
+/// How a new version is shipped.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RolloutConfig {
+    /// The order of things.
+    pub(crate) strategy: Strategy,
+    /// Requests the candidate must answer before users reach it.
+    pub(crate) preview_requests: u32,
+    /// Their path.
+    pub(crate) preview_path: String,
+    /// How long the candidate is watched before promotion is final.
+    pub(crate) bake: Duration,
+    /// How long requests on the old release may take to finish.
+    pub(crate) drain_timeout: Duration,
+    /// How long tunnels on the old release may take to move.
+    pub(crate) handover_timeout: Duration,
+    /// More errors than this abort the rollout.
+    pub(crate) max_errors: u32,
+    /// A larger share of errors than this aborts the rollout, 0 to 1.
+    pub(crate) max_error_share: f64,
+}
+
+/// The order of things in a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// All instances of the candidate beside all of stable, then one switch.
+    BlueGreen,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub(crate) const ALL: [Self; 1] = [Self::BlueGreen];
+
+    /// The name used in the file.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::BlueGreen => "blue-green",
+        }
+    }
+}
+
+/// How users' view is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProbeConfig {
+    /// Whether a prober runs beside each rollout.
+    pub(crate) enabled: bool,
+    /// Attempts per second, all lanes together.
+    pub(crate) rate: u32,
+    /// Path asked.
+    pub(crate) path: String,
+    /// Kinds of traffic.
+    pub(crate) lanes: Vec<Lane>,
+    /// Path of the WebSocket lane.
+    pub(crate) websocket_path: String,
+    /// Sockets the WebSocket lane holds open.
+    pub(crate) sockets: u32,
+    /// A later answer is a failure of class `late`.
+    pub(crate) late_after: Duration,
+    /// An attempt without a whole answer after this is a timeout.
+    pub(crate) timeout: Duration,
+    /// Header in which answers name their version, lower case.
+    pub(crate) version_header: String,
+}

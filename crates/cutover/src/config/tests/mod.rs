@@ -1,0 +1,28 @@
+//! Tests of the configuration: the texts of all mistakes, the values, the frozen release.
+
+mod files;
+mod mistakes;
+mod releases;
+mod values;
+
+use super::{AppConfig, Config, parse};
+
+/// A file that must be right.
+fn good(text: &str) -> Config {
+    match parse(text, "cutover.toml") {
+        Ok(config) => config,
+        Err(found) => panic!("{}", drawn(&found)),
+    }
+}
+
+/// The app `web` of a file that must be right.
+fn web(rest: &str) -> AppConfig {
+    let text = format!("[app.web]\ncommand = [\"./server\"]\n{rest}");
+    good(&text).apps.into_values().next().unwrap()
+}
+
+/// Mistakes as people see them, without colours.
+fn drawn(found: &[super::Diagnostic]) -> String {
+    let texts: Vec<String> = found.iter().map(super::Diagnostic::render).collect();
+    anstream::adapter::strip_str(&texts.join("\n")).to_string()
+}

@@ -1,0 +1,60 @@
+//! The release that a deploy freezes.
+
+use model::{ReleaseId, Version};
+
+use super::super::load;
+use super::web;
+
+fn version(text: &str) -> Version {
+    Version::new(text).unwrap()
+}
+
+#[test]
+fn version_is_filled_in_and_port_is_left_for_the_platform() {
+    let mut app = web("directory = \"/srv/{version}\"\n\
+         environment = { TAG = \"web-{version}\", TOKEN = { from = \"SECRET\" } }");
+    app.command = ["./server-{version}", "--port={port}", "{instance}", "${version} {{version}}"]
+        .map(str::to_owned)
+        .to_vec();
+    let secret = |name: &str| (name == "SECRET").then(|| "{version}!".to_owned());
+    let release = app.release_with(ReleaseId(3), &version("v2.1"), secret).unwrap();
+    assert_eq!(release.directory, "/srv/v2.1");
+    let command =
+        ["/srv/v2.1/server-v2.1", "--port={port}", "{instance}", "${version} {{version}}"];
+    assert_eq!(release.command, command);
+    assert_eq!(release.environment["TAG"], "web-v2.1");
+    assert_eq!(release.environment["TOKEN"], "{version}!", "a secret was changed");
+    assert_eq!((release.id, release.stop_timeout_ms), (ReleaseId(3), 10_000));
+    assert_eq!(release.health.interval_ms, 500);
+}
+
+#[test]
+fn a_program_without_a_slash_is_left_for_path() {
+    let mut app = web("");
+    app.command = vec!["python3".into(), "./x/y".into()];
+    let release = app.release(ReleaseId(1), &version("v1")).unwrap();
+    assert_eq!(release.command, ["python3", "./x/y"]);
+    assert!(release.directory.starts_with('/'));
+}
+
+#[test]
+fn a_secret_that_is_not_set_is_named_and_nothing_else() {
+    let app = web("environment = { TOKEN = { from = \"SECRET\" } }");
+    let fault = app.release_with(ReleaseId(1), &version("v1"), |_| None).unwrap_err();
+    assert_eq!(fault.what, "the variable SECRET, which `TOKEN` is taken from, is not set");
+    assert!(fault.help.unwrap().contains("set SECRET"));
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cutover.toml");
+    std::fs::write(&path, "[app.web]\ncommand = [\"./bin/web\"]\ndirectory = \"app\"\n").unwrap();
+    let config = load(&path).unwrap();
+    assert_eq!(config.state_dir, folder.path().join(".cutover"));
+    let app = config.apps.values().next().unwrap();
+    let release = app.release(ReleaseId(1), &version("v1")).unwrap();
+    assert_eq!(release.directory, folder.path().join("app").to_str().unwrap());
+    let program = folder.path().join("app/bin/web");
+    assert_eq!(release.command[0], program.to_str().unwrap());
+}

@@ -1,0 +1,154 @@
+//! Values that are right: defaults, units, names.
+
+use std::time::Duration;
+
+use model::Lane;
+
+use super::super::{EnvironmentValue, Strategy, duration, names, template};
+use super::{good, web};
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = good("[app.web]\ncommand = [\"./server\"]\n");
+    assert_eq!(config.state_dir.to_str(), Some(".cutover"));
+    assert_eq!(config.proxy.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert!(config.proxy.threads >= 1);
+    let app = config.apps.values().next().unwrap();
+    assert_eq!((app.instances, app.path_prefix.as_str()), (1, "/"));
+    assert_eq!(app.stop_timeout, Duration::from_secs(10));
+    assert_eq!(app.health.path.as_deref(), Some("/"));
+    assert_eq!((app.health.interval.as_millis(), app.health.rise, app.health.fall), (500, 3, 3));
+    assert_eq!(app.rollout.strategy, Strategy::BlueGreen);
+    assert_eq!((app.rollout.preview_requests, app.rollout.max_errors), (20, 3));
+    assert!((app.rollout.max_error_share - 0.01).abs() < f64::EPSILON);
+    assert_eq!(app.probe.lanes, [Lane::KeepAlive, Lane::Fresh]);
+    assert_eq!(app.probe.version_header, "x-app-version");
+}
+
+#[test]
+fn the_template_is_valid_says_every_key_and_holds_the_defaults() {
+    let mut config = good(template());
+    for (section, keys) in names::KEYS {
+        for key in keys {
+            let mentioned = template().lines().any(|line| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{key} = "))
+                    || line.contains(&format!("{key}]"))
+                    || line.starts_with(&format!("[{key}."))
+            });
+            assert!(mentioned, "`{key}` of `[{section}]` is not in the template");
+        }
+    }
+    let mut plain = good("[app.web]\ncommand = [\"./server\", \"--port\", \"{port}\"]\n");
+    config.proxy.threads = 0;
+    plain.proxy.threads = 0;
+    config.apps.values_mut().for_each(|app| app.environment.clear());
+    assert_eq!(config, plain);
+}
+
+#[test]
+fn durations_are_read_and_written_alike() {
+    for (text, ms) in [
+        ("0s", 0),
+        ("500ms", 500),
+        ("90s", 90_000),
+        ("1m30s", 90_000),
+        ("2h", 7_200_000),
+        ("1h1m1s1ms", 3_661_001),
+    ] {
+        let found = duration::parse(text).unwrap();
+        assert_eq!(found, Duration::from_millis(ms), "{text}");
+        assert_eq!(duration::parse(&duration::show(found)), Some(found), "{text}");
+    }
+    for text in [
+        "",
+        "30",
+        "s",
+        "1.5s",
+        "10 s",
+        "1s1m",
+        "1s1s",
+        "-1s",
+        "99999999999999999999s",
+        "1d",
+        "9999999999999999h",
+        "١s",
+    ] {
+        assert_eq!(duration::parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_duration_probably_meant() {
+    let usual = Duration::from_secs(2);
+    let repair = |text| duration::repair(text, usual).map(duration::show);
+    for (text, fix) in [
+        ("30", "30s"),
+        ("3000", "3s"),
+        ("0", "0s"),
+        ("1.5s", "1s500ms"),
+        ("10 sec", "10s"),
+        ("5 Minutes", "5m"),
+    ] {
+        assert_eq!(repair(text).as_deref(), Some(fix), "{text}");
+    }
+    for text in ["soon", "1e999", "1.2.3s", ""] {
+        assert_eq!(repair(text), None, "{text}");
+    }
+}
+
+#[test]
+fn hosts_are_compared_in_lower_case_and_ports_may_be_free_ones() {
+    let app = web("hosts = [\"Shop.Example\", \"10.0.0.1\", \"[::1]\", \"my_app\"]");
+    assert_eq!(app.hosts, ["shop.example", "10.0.0.1", "[::1]", "my_app"]);
+    let config = good(
+        "[proxy]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\", \"[::1]:80\", \"0.0.0.0:80\"]\n\
+         [app.web]\ncommand = [\"a\"]\n",
+    );
+    assert_eq!(config.proxy.listen.len(), 4);
+}
+
+#[test]
+fn several_apps_share_a_listener_by_host_or_prefix() {
+    let config = good(
+        "[app.a]\ncommand = [\"a\"]\n[app.b]\ncommand = [\"b\"]\npath_prefix = \"/b\"\n\
+         [app.c]\ncommand = [\"c\"]\nhosts = [\"c.example\"]\n\
+         [app.d]\ncommand = [\"d\"]\nhosts = [\"c.example\"]\npath_prefix = \"/d\"\n",
+    );
+    assert_eq!(config.apps.len(), 4);
+}
+
+#[test]
+fn probes_follow_the_prefix() {
+    let app = web("path_prefix = \"/shop/\"");
+    assert_eq!(
+        (app.probe.path.as_str(), app.probe.websocket_path.as_str()),
+        ("/shop/", "/shop/ws")
+    );
+    assert_eq!(app.rollout.preview_path, "/shop/");
+    let app = web("path_prefix = \"/shop\"\n[app.web.probe]\npath = \"/shop?deep=1\"");
+    assert_eq!(app.probe.path, "/shop?deep=1");
+    let app = web("[app.web.probe]\npath = \"/now\"");
+    assert_eq!(app.rollout.preview_path, "/now");
+}
+
+#[test]
+fn tcp_replaces_the_health_path() {
+    assert_eq!(web("[app.web.health]\ntcp = true").health.path, None);
+    let app = web("[app.web.health]\ntcp = false\npath = \"/up\"");
+    assert_eq!(app.health.path.as_deref(), Some("/up"));
+}
+
+#[test]
+fn environment_values_are_plain_or_named() {
+    let app = web("environment = { A = \"{\\\"x\\\": 1} {name}\", B = { from = \"SECRET\" } }");
+    assert_eq!(app.environment["A"], EnvironmentValue::Plain("{\"x\": 1} {name}".into()));
+    assert_eq!(app.environment["B"], EnvironmentValue::From("SECRET".into()));
+}
+
+#[test]
+fn braces_of_shells_and_templates_are_left_alone() {
+    let app =
+        good("[app.web]\ncommand = [\"sh\", \"-c\", \"echo ${name} {{word}} { print } {1} {}\"]\n");
+    assert_eq!(app.apps.values().next().unwrap().command.len(), 3);
+}

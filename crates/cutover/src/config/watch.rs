@@ -1,0 +1,126 @@
+//! Reads `[app.NAME.probe]`: how the users' view is measured.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use model::Lane;
+
+use super::diagnostic::Diagnostic;
+use super::reader::Reader;
+use super::section::Section;
+use super::shape::ProbeConfig;
+use super::{address, duration, names};
+
+/// Reads the section; paths default to places below the app's own prefix.
+pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> ProbeConfig {
+    let socket_path = format!("{}/ws", prefix.trim_end_matches('/'));
+    let second = Duration::from_secs;
+    let smallest = Duration::from_millis(1);
+    let config = ProbeConfig {
+        enabled: reader.switch(probe.field("enabled"), true),
+        rate: reader.count(probe.field("rate"), 50, 1..=5000),
+        path: address::path(probe.field("path"), prefix, reader),
+        lanes: lanes(probe, reader),
+        websocket_path: address::path(probe.field("websocket_path"), &socket_path, reader),
+        sockets: reader.count(probe.field("sockets"), 4, 1..=1000),
+        late_after: reader.duration(probe.field("late_after"), second(1), smallest..=second(300)),
+        timeout: reader.duration(probe.field("timeout"), second(10), smallest..=second(300)),
+        version_header: header(probe, reader),
+    };
+    reaches_the_app(probe, "path", (&config.path, prefix), reader);
+    reaches_the_app(probe, "websocket_path", (&config.websocket_path, prefix), reader);
+    can_be_late(probe, &config, reader);
+    config
+}
+
+fn lanes(probe: &Section<'_>, reader: &mut Reader) -> Vec<Lane> {
+    let default = vec![Lane::KeepAlive, Lane::Fresh];
+    let field = probe.field("lanes");
+    let Some(texts) = reader.texts(field.as_ref()) else {
+        return default;
+    };
+    let known = Lane::ALL.map(Lane::name);
+    if let Some(field) = field.filter(|_| texts.is_empty()) {
+        reader.push(
+            Diagnostic::new("`lanes` is empty, so nothing would be measured")
+                .at(&field.span, "")
+                .help("name one at least, or write `enabled = false`"),
+        );
+    }
+    let mut taken: Vec<(Lane, Range<usize>)> = Vec::new();
+    for (text, span) in texts {
+        let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.name() == text) else {
+            let help = match names::nearest(text, &known) {
+                Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                None => format!("the lanes are {}", names::list(&known)),
+            };
+            reader.push(Diagnostic::new(format!("unknown lane `{text}`")).at(&span, "").help(help));
+            continue;
+        };
+        match taken.iter().find(|(other, _)| *other == lane) {
+            Some((_, first)) => reader.push(
+                Diagnostic::new(format!("`{text}` is in `lanes` twice"))
+                    .at(&span, "")
+                    .also(first, "first here")
+                    .help("remove one of the two"),
+            ),
+            None => taken.push((lane, span)),
+        }
+    }
+    taken.into_iter().map(|(lane, _)| lane).collect()
+}
+
+fn header(probe: &Section<'_>, reader: &mut Reader) -> String {
+    const DEFAULT: &str = "x-app-version";
+    let field = probe.field("version_header");
+    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
+    let Some(text) = reader.text(field) else {
+        return DEFAULT.to_owned();
+    };
+    // `tchar` of RFC 9110, 5.6.2.
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if !text.chars().all(token) {
+        reader.push(
+            Diagnostic::new(format!("`{text}` is not the name of a header"))
+                .at(&span, "")
+                .help(format!("write the name alone, such as \"{DEFAULT}\"")),
+        );
+    }
+    text.to_ascii_lowercase()
+}
+
+/// A probe outside the app's prefix would measure another app, or nothing.
+fn reaches_the_app(
+    probe: &Section<'_>,
+    key: &'static str,
+    (path, prefix): (&str, &str),
+    reader: &mut Reader,
+) {
+    let Some(field) = probe.field(key) else {
+        return;
+    };
+    let bare = prefix.trim_end_matches('/');
+    let rest = path.split('?').next().unwrap_or(path).strip_prefix(bare);
+    if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || !path.starts_with('/') {
+        return;
+    }
+    reader.push(
+        Diagnostic::new(format!("`{key} = \"{path}\"` is not below the app's prefix `{prefix}`"))
+            .at(&field.span, "another app would answer, or none")
+            .help(format!("write `{key} = \"{bare}{path}\"`")),
+    );
+}
+
+fn can_be_late(probe: &Section<'_>, config: &ProbeConfig, reader: &mut Reader) {
+    if config.late_after <= config.timeout {
+        return;
+    }
+    let fields = ["late_after", "timeout"].map(|key| probe.field(key));
+    let span = fields.into_iter().flatten().next().map_or(0..0, |field| field.span);
+    let (late, timeout) = (duration::show(config.late_after), duration::show(config.timeout));
+    reader.push(
+        Diagnostic::new(format!("`late_after` ({late}) is longer than `timeout` ({timeout})"))
+            .at(&span, "")
+            .help("an attempt is given up at its timeout: make `timeout` the longer of the two"),
+    );
+}

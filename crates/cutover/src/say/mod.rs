@@ -1,0 +1,24 @@
+//! How things are said to people: faults, excerpts of files, and progress while a rollout runs.
+//!
+//! The only place that writes to the terminal. Progress and faults go to stderr, so that stdout
+//! holds results alone. What this module does *not* do: decide anything, or word a verdict.
+
+mod bar;
+mod clean;
+mod excerpt;
+mod fault;
+mod figure;
+mod json;
+mod line;
+mod plain;
+pub(crate) mod progress;
+mod screen;
+pub(crate) mod step;
+mod story;
+mod terminal;
+
+pub(crate) use excerpt::{Excerpt, render};
+pub(crate) use fault::{fault, print};
+
+#[cfg(test)]
+mod tests;

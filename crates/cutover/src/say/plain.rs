@@ -1,0 +1,101 @@
+//! Progress as plain lines for logs and CI: one line per change, stable, greppable, UTC.
+//!
+//! `14:02:31.204Z shifting           app=shop at_ms=4200 why="…"`. No colours, no redraws.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use super::clean::{clean, word};
+use super::progress::Progress;
+use super::step::{Live, Step};
+
+/// Least time between two lines about live traffic, ms.
+const LIVE_EVERY_MS: u64 = 5_000;
+
+/// Writes one line per change.
+pub(crate) struct Plain<W> {
+    out: W,
+    app: String,
+    began_unix_ms: u64,
+    last_live_ms: Option<u64>,
+}
+
+impl<W: Write> Plain<W> {
+    /// A renderer that writes to `out`.
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, app: "-".to_owned(), began_unix_ms: 0, last_live_ms: None }
+    }
+
+    fn line(&mut self, at_ms: u64, what: &str, rest: &str) {
+        let time = utc(self.began_unix_ms.saturating_add(at_ms));
+        let line = format!("{time} {what:<18} app={} {rest}\n", self.app);
+        let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    fn live(&mut self, live: &Live) {
+        if self.last_live_ms.is_some_and(|last| live.at_ms < last + LIVE_EVERY_MS) {
+            return;
+        }
+        self.last_live_ms = Some(live.at_ms);
+        self.line(live.at_ms, "live", &figures(live));
+    }
+}
+
+impl<W> fmt::Debug for Plain<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plain")
+    }
+}
+
+impl<W: Write + Send> Progress for Plain<W> {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Began { app, from, to, run, began_unix_ms } => {
+                self.app = app.to_string();
+                self.began_unix_ms = *began_unix_ms;
+                let from = from.as_ref().map_or("-", |version| version.as_str());
+                self.line(0, "began", &format!("from={from} to={to} run={}", word(run)));
+            }
+            Step::Phase { phase, at_ms, why } => {
+                self.line(*at_ms, phase.name(), &format!("at_ms={at_ms} why={}", quoted(why)));
+            }
+            Step::Live(live) => self.live(live),
+            Step::Note { at_ms, text } => {
+                self.line(*at_ms, "note", &format!("text={}", quoted(text)));
+            }
+            Step::Ended { at_ms, outcome, verdict, sent, failed, why } => {
+                let outcome = super::story::outcome(*outcome);
+                let rest = format!(
+                    "outcome={outcome} verdict={verdict} sent={sent} failed={failed} why={}",
+                    quoted(why)
+                );
+                self.line(*at_ms, "ended", &rest);
+            }
+        }
+    }
+}
+
+fn figures(live: &Live) -> String {
+    let mut rest = format!("sent={} failed={} rps=", live.sent, live.failed);
+    for (at, rate) in live.per_version.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let _ = write!(rest, "{comma}{}:{:.0}", word(&rate.version), rate.rps);
+    }
+    let _ = write!(rest, " p50_us={} late_us={}", live.p50_us, live.late_us);
+    if let Some(open) = live.open_old {
+        let _ = write!(rest, " open_requests={} open_tunnels={}", open.requests, open.tunnels);
+    }
+    rest
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", clean(text).replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Time of day, UTC, with milliseconds.
+fn utc(unix_ms: u64) -> String {
+    let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}

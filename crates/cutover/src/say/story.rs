@@ -1,0 +1,63 @@
+//! Which steps people see, and how each ended: the words of the terminal's left column.
+//!
+//! Several phases can be one step (getting ready and switching are "switch"). Pure.
+
+use model::{Outcome, Phase};
+
+/// The word for an outcome.
+pub(crate) const fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Promoted => "promoted",
+        Outcome::Aborted => "aborted",
+        Outcome::Stuck => "stuck",
+        Outcome::None => "done",
+    }
+}
+
+/// Which release a step is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The one being shipped.
+    Candidate,
+    /// The one users were on.
+    Stable,
+    /// Both.
+    Both,
+}
+
+/// Verb and release of a phase's step; `None` when the rollout is over.
+pub(crate) const fn row(phase: Phase) -> Option<(&'static str, About)> {
+    Some(match phase {
+        Phase::Starting => ("start", About::Candidate),
+        Phase::Previewing => ("check", About::Candidate),
+        Phase::Arming | Phase::Shifting => ("switch", About::Both),
+        Phase::Baking => ("bake", About::Candidate),
+        Phase::Draining => ("drain", About::Stable),
+        Phase::HandingOver => ("hand-over", About::Stable),
+        Phase::Stopping => ("stop", About::Stable),
+        Phase::RollingBack => ("roll back", About::Both),
+        Phase::DrainingCandidate => ("drain", About::Candidate),
+        Phase::StoppingCandidate => ("stop", About::Candidate),
+        Phase::Promoted | Phase::Aborted | Phase::Stuck => return None,
+    })
+}
+
+/// Whether a step that was left for `next` had done what it should.
+pub(crate) const fn went_well(phase: Phase, next: Phase) -> bool {
+    !matches!(next, Phase::Stuck) && (forward(next) || !forward(phase))
+}
+
+const fn forward(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Starting
+            | Phase::Previewing
+            | Phase::Arming
+            | Phase::Shifting
+            | Phase::Baking
+            | Phase::Draining
+            | Phase::HandingOver
+            | Phase::Stopping
+            | Phase::Promoted
+    )
+}

@@ -1,0 +1,163 @@
+//! A rollout under way: the pure machine with its journal and its clock.
+//!
+//! Whatever the machine is told goes into the journal first. Observations that say nothing new are
+//! not told again, except after a phase change, when everything is told anew. No driver here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::event::PoolSeen;
+use model::{Entered, Event, Fault, FleetSeen, Outcome, Phase, ReleaseId};
+use rollout::{Rollout, Wants};
+
+use crate::clock::{self, RolloutClock};
+use crate::store::{Entry, Run, Store};
+
+/// A rollout under way.
+#[derive(Debug)]
+pub(super) struct Active {
+    store: Arc<Store>,
+    run: Run,
+    machine: Rollout,
+    clock: RolloutClock,
+    told: Told,
+}
+
+/// What the machine was last told in this phase.
+#[derive(Debug, Default)]
+struct Told {
+    fleet: BTreeMap<ReleaseId, FleetSeen>,
+    open: BTreeMap<ReleaseId, (u64, u64)>,
+    pools: Option<Vec<PoolSeen>>,
+}
+
+impl Active {
+    /// A rollout that has just been journaled as begun.
+    pub(super) fn begin(store: Arc<Store>, run: Run) -> Self {
+        let clock = RolloutClock::resume(run.began_mono_ns, true, 0);
+        let machine = Rollout::new(run.start.clone());
+        Self { store, run, machine, clock, told: Told::default() }
+    }
+
+    /// A rollout found open in the journal: replayed, then told that its controller had died.
+    pub(super) fn resume(store: Arc<Store>, run: Run) -> Result<Self, Fault> {
+        let mut machine = Rollout::new(run.start.clone());
+        let events = store.events(run.id)?;
+        for (at_ms, event) in &events {
+            machine.advance(*at_ms, event);
+        }
+        let last_ms = events.last().map_or(0, |(at_ms, _)| *at_ms);
+        let same_boot = clock::boot_id()? == run.boot_id;
+        let clock = RolloutClock::resume(run.began_mono_ns, same_boot, last_ms);
+        let mut active = Self { store, run, machine, clock, told: Told::default() };
+        active.tell(Event::Resumed)?;
+        Ok(active)
+    }
+
+    /// Journals an event, then tells the machine. True when it changed the phase.
+    pub(super) fn tell(&mut self, event: Event) -> Result<bool, Fault> {
+        let before = self.machine.phase();
+        let now_ms = self.clock.now_ms();
+        self.store.append(self.run.id, now_ms, &Entry::Event(&event))?;
+        self.machine.advance(now_ms, &event);
+        let changed = self.machine.phase() != before;
+        if changed {
+            self.told = Told::default();
+        }
+        Ok(changed)
+    }
+
+    /// Journals a driver's change: before it, and after.
+    pub(super) fn note(&self, entry: &Entry<'_>) -> Result<(), Fault> {
+        self.store.append(self.run.id, self.clock.now_ms(), entry)
+    }
+
+    /// What the platform sees of a release.
+    pub(super) fn saw_fleet(&mut self, release: ReleaseId, seen: FleetSeen) -> Result<bool, Fault> {
+        if self.told.fleet.get(&release) == Some(&seen) {
+            return Ok(false);
+        }
+        self.told.fleet.insert(release, seen.clone());
+        self.tell(Event::Fleet { release, seen })
+    }
+
+    /// What is open on a release.
+    pub(super) fn saw_open(&mut self, release: ReleaseId, open: (u64, u64)) -> Result<bool, Fault> {
+        if self.told.open.insert(release, open) == Some(open) {
+            return Ok(false);
+        }
+        self.tell(Event::Open { release, requests: open.0, tunnels: open.1 })
+    }
+
+    /// The router carries exactly these pools. What is open is told again after that, because only
+    /// counts taken after a change of routes speak for it.
+    pub(super) fn saw_routes(&mut self, pools: Vec<PoolSeen>) -> Result<bool, Fault> {
+        if self.told.pools.as_ref() == Some(&pools) {
+            return Ok(false);
+        }
+        let changed = self.tell(Event::RoutesSettled { pools: pools.clone() })?;
+        if !changed {
+            self.told.pools = Some(pools);
+            self.told.open.clear();
+        }
+        Ok(true)
+    }
+
+    /// Tells the machine the time when it asked to be woken. True when that changed the phase.
+    pub(super) fn tick(&mut self) -> Result<bool, Fault> {
+        match self.machine.wake() {
+            Some(at_ms) if self.clock.now_ms() >= at_ms => self.tell(Event::Tick),
+            _ => Ok(false),
+        }
+    }
+
+    /// ms until the machine wants to be woken.
+    pub(super) fn wake_in_ms(&self) -> Option<u64> {
+        self.machine.wake().map(|at_ms| at_ms.saturating_sub(self.clock.now_ms()))
+    }
+
+    /// What should be true now.
+    pub(super) fn wants(&self) -> Wants {
+        self.machine.wants()
+    }
+
+    /// Every phase entered so far.
+    pub(super) fn entered(&self) -> &[Entered] {
+        self.machine.entered()
+    }
+
+    /// How it ended, once it has.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.machine.outcome()
+    }
+
+    /// The machine, for questions that change nothing.
+    pub(super) const fn machine(&self) -> &Rollout {
+        &self.machine
+    }
+
+    /// True while the machine looks at what the prober sees.
+    pub(super) fn judges_windows(&self) -> bool {
+        matches!(self.machine.phase(), Phase::Shifting | Phase::Baking | Phase::RollingBack)
+    }
+
+    /// The release that traffic is leaving now, if it is.
+    pub(super) fn leaving(&self) -> Option<ReleaseId> {
+        let stable = self.run.start.stable.as_ref().map(|named| named.id);
+        match self.machine.phase() {
+            Phase::Baking | Phase::Draining | Phase::HandingOver => stable,
+            Phase::DrainingCandidate => Some(self.run.start.candidate.id),
+            _ => None,
+        }
+    }
+
+    /// The run in the journal.
+    pub(super) const fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Its clock.
+    pub(super) const fn clock(&self) -> &RolloutClock {
+        &self.clock
+    }
+}

@@ -1,0 +1,205 @@
+//! The controller's HTTP API on a unix socket (mode 0600).
+//!
+//! `GET /v1/status` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
+//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
+//! `POST /v1/stop`. Errors are a `Fault` as JSON. No decision is taken here.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event as Sse, KeepAlive};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use model::{AppName, Fault, Kind, Version};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, mpsc};
+
+use super::bus::Notice;
+use super::layout::Layout;
+use super::orders::{AppStatus, Desk, Order};
+
+/// What the API can reach.
+#[derive(Debug)]
+pub(super) struct Reach {
+    /// The apps' controllers.
+    pub(super) desks: BTreeMap<AppName, Desk>,
+    /// Where reports lie.
+    pub(super) layout: Layout,
+    /// Tells the server to stop everything.
+    pub(super) stop: mpsc::Sender<()>,
+    /// Fencing epoch of this server.
+    pub(super) epoch: u64,
+    /// Where users' requests come in.
+    pub(super) listen: Vec<String>,
+}
+
+/// Answer of `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServerStatus {
+    /// The server's process id.
+    pub(crate) pid: u32,
+    /// Its fencing epoch.
+    pub(crate) epoch: u64,
+    /// Where users' requests come in.
+    pub(crate) listen: Vec<String>,
+    /// The apps.
+    pub(crate) apps: Vec<AppStatus>,
+}
+
+/// Body of a deploy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DeployBody {
+    /// The version.
+    pub(crate) version: String,
+}
+
+/// Body of an abort.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AbortBody {
+    /// Who or why.
+    pub(crate) reason: String,
+    /// The command that asked for the rollout was interrupted.
+    #[serde(default)]
+    pub(crate) interrupted: bool,
+}
+
+/// Answer of a deploy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    /// The run that began.
+    pub(crate) run: String,
+}
+
+/// Answer of an abort and of a stop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Said {
+    /// What will happen now.
+    pub(crate) text: String,
+}
+
+/// A fault on its way out.
+struct Refusal(Fault);
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self.0.kind {
+            Kind::Usage | Kind::Config => StatusCode::BAD_REQUEST,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Environment | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(self.0)).into_response()
+    }
+}
+
+/// The routes of the API.
+pub(super) fn router(reach: Arc<Reach>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/apps/{app}/deploy", post(deploy))
+        .route("/v1/apps/{app}/abort", post(abort))
+        .route("/v1/apps/{app}/events", get(events))
+        .route("/v1/runs/{run}/{file}", get(report))
+        .route("/v1/stop", post(stop))
+        .with_state(reach)
+}
+
+impl Reach {
+    fn desk(&self, app: &str) -> Result<&Desk, Fault> {
+        let found = self.desks.iter().find(|(name, _)| name.as_str() == app);
+        found.map(|(_, desk)| desk).ok_or_else(|| {
+            let known: Vec<_> = self.desks.keys().map(|name| format!("`{name}`")).collect();
+            Fault::new(Kind::Usage, format!("there is no app `{}`", app.escape_debug()))
+                .help(format!("the running server knows {}", known.join(", ")))
+        })
+    }
+}
+
+async fn status(State(reach): State<Arc<Reach>>) -> Json<ServerStatus> {
+    Json(ServerStatus {
+        pid: std::process::id(),
+        epoch: reach.epoch,
+        listen: reach.listen.clone(),
+        apps: reach.desks.values().map(|desk| desk.status.borrow().clone()).collect(),
+    })
+}
+
+async fn deploy(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<DeployBody>,
+) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+    let version = Version::new(body.version)?;
+    let run = reach.desk(&app)?.ask(|reply| Order::Deploy { version, reply }).await?;
+    Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
+}
+
+async fn abort(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<AbortBody>,
+) -> Result<Json<Said>, Refusal> {
+    let AbortBody { reason, interrupted } = body;
+    let order = |reply| Order::Abort { reason, interrupted, reply };
+    let text = reach.desk(&app)?.ask(order).await?;
+    Ok(Json(Said { text }))
+}
+
+async fn events(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+) -> Result<axum::response::Sse<impl Stream<Item = Result<Sse, Infallible>>>, Refusal> {
+    let (history, receiver) = reach.desk(&app)?.bus.listen();
+    let notices = stream::iter(history).chain(stream::unfold(receiver, following));
+    let lines = notices.map(|notice| Ok(Sse::default().json_data(&notice).unwrap_or_default()));
+    Ok(axum::response::Sse::new(lines).keep_alive(KeepAlive::default()))
+}
+
+/// The next notice of a bus; one that was overrun goes on with what is still there.
+async fn following(
+    mut receiver: broadcast::Receiver<Notice>,
+) -> Option<(Notice, broadcast::Receiver<Notice>)> {
+    loop {
+        match receiver.recv().await {
+            Ok(notice) => return Some((notice, receiver)),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return None,
+        }
+    }
+}
+
+async fn report(
+    State(reach): State<Arc<Reach>>,
+    Path((run, file)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    let missing = || Fault::new(Kind::Usage, "there is no such report");
+    let (extension, kind) = match file.as_str() {
+        "report.json" => ("json", "application/json"),
+        "report.html" => ("html", "text/html; charset=utf-8"),
+        _ => return Err(missing().into()),
+    };
+    // A run's id is letters and digits: nothing else may become part of a path.
+    if run.is_empty() || !run.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Err(missing().into());
+    }
+    let path = reach.layout.report(&run, extension);
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let bytes = read.ok().and_then(Result::ok).ok_or_else(missing)?;
+    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+async fn stop(State(reach): State<Arc<Reach>>) -> Json<Said> {
+    // A full channel means that a stop is on its way already.
+    let _sent = reach.stop.try_send(());
+    Json(Said { text: "stopping: requests finish, then instances end".to_owned() })
+}

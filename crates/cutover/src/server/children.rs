@@ -1,0 +1,39 @@
+//! Starts this same binary again as one of Cutover's other processes.
+//!
+//! They get their own process group (a Ctrl-C in a terminal is not for them) and write to their own
+//! log files. Nobody dies with anybody: a child goes on when its parent is gone.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::Stdio;
+
+use model::Fault;
+use tokio::process::{Child, Command};
+
+/// Starts `cutover ARGUMENTS…` with its output appended to `log`.
+pub(crate) fn spawn_self(arguments: &[String], log: &Path) -> Result<Child, Fault> {
+    let refused = |e: std::io::Error| {
+        Fault::environment(format!("`cutover {}` cannot be started: {e}", arguments.join(" ")))
+    };
+    let out = OpenOptions::new().create(true).append(true).open(log).map_err(refused)?;
+    let err = out.try_clone().map_err(refused)?;
+    // The link is opened in the child, so this is the running binary even if its file was replaced.
+    Command::new("/proc/self/exe")
+        .arg0("cutover")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .process_group(0)
+        .kill_on_drop(false)
+        .spawn()
+        .map_err(refused)
+}
+
+/// The last lines of a log, for an error message.
+pub(crate) fn tail(log: &Path, lines: usize) -> Vec<String> {
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all.iter().skip(all.len().saturating_sub(lines)).map(|line| (*line).to_owned()).collect()
+}

@@ -1,0 +1,132 @@
+//! From what the machine wants (releases) to what the drivers need (instances and addresses).
+//!
+//! Pure: looks are passed in, nothing is done.
+
+use drivers::platform::{FleetHave, FleetWant, ReleaseWant};
+use model::event::PoolSeen;
+use model::{AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, RunState, Weight};
+use rollout::Wants;
+
+/// What should be true of an app now.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Desired {
+    /// Instances.
+    pub(super) fleet: Vec<(ReleaseId, u16, RunState)>,
+    /// Traffic.
+    pub(super) pools: Vec<PoolSeen>,
+}
+
+impl Desired {
+    /// What the machine of a rollout wants.
+    pub(super) fn of(wants: &Wants) -> Self {
+        let fleet = wants.fleet.iter().map(|w| (w.release, w.instances, w.state)).collect();
+        Self { fleet, pools: wants.pools.clone() }
+    }
+
+    /// No rollout: the stable release serves, if there is one.
+    pub(super) fn steady(stable: Option<&Release>, instances: u16) -> Self {
+        let fleet = stable.map(|release| (release.id, instances, RunState::Running));
+        let pool = stable.map(|release| PoolSeen {
+            release: release.id,
+            weight: Weight::ALL,
+            state: PoolState::Serving,
+        });
+        Self { fleet: fleet.into_iter().collect(), pools: pool.into_iter().collect() }
+    }
+
+    /// Everything ends.
+    pub(super) const fn nothing() -> Self {
+        Self { fleet: Vec::new(), pools: Vec::new() }
+    }
+
+    /// The platform's share. Releases that are not named are gone.
+    pub(super) fn fleet<'a>(
+        &self,
+        app: &AppName,
+        release: impl Fn(ReleaseId) -> Option<&'a Release>,
+    ) -> FleetWant {
+        let want = |(id, instances, state): &(ReleaseId, u16, RunState)| {
+            let release = release(*id)?.clone();
+            Some(ReleaseWant { release, instances: *instances, state: *state })
+        };
+        FleetWant { app: app.clone(), releases: self.fleet.iter().filter_map(want).collect() }
+    }
+
+    /// The pools with their releases.
+    pub(super) fn pools<'a>(
+        &self,
+        release: impl Fn(ReleaseId) -> Option<&'a Release>,
+    ) -> Vec<(PoolSeen, &'a Release)> {
+        let both = |pool: &PoolSeen| Some((pool.clone(), release(pool.release)?));
+        self.pools.iter().filter_map(both).collect()
+    }
+}
+
+/// The place an app has among the others on a router.
+#[derive(Clone, Debug)]
+pub(super) struct Address {
+    /// Host names; empty means every host.
+    pub(super) hosts: Vec<String>,
+    /// Path prefix.
+    pub(super) path_prefix: String,
+}
+
+/// The routing slice that gives `pools` their instances.
+///
+/// A pool whose instances are not (yet again) known to be ready keeps those that it has in
+/// `current` and that are still alive: a restarted controller must not empty it.
+pub(super) fn compose(
+    app: &AppName,
+    address: &Address,
+    pools: &[(PoolSeen, &Release)],
+    have: &FleetHave,
+    current: Option<&Routes>,
+) -> Routes {
+    let pool = |(seen, release): &(PoolSeen, &Release)| {
+        let mut instances = have.serving_instances(seen.release);
+        if instances.is_empty() {
+            let before = current.and_then(|routes| {
+                routes.pools.iter().find(|pool| pool.release == seen.release)
+            });
+            let kept = before.map(|pool| pool.instances.clone()).unwrap_or_default();
+            instances = kept.into_iter().filter(|i| alive(have, &i.id)).collect();
+        }
+        instances.sort_by(|a, b| a.id.cmp(&b.id));
+        Pool {
+            release: seen.release,
+            version: release.version.clone(),
+            weight: seen.weight,
+            state: seen.state,
+            instances,
+        }
+    };
+    Routes {
+        app: app.clone(),
+        generation: Generation::default(),
+        hosts: address.hosts.clone(),
+        path_prefix: address.path_prefix.clone(),
+        pools: pools.iter().map(pool).collect(),
+    }
+}
+
+/// What a router was seen to carry, in the machine's words; `None` while a serving pool with
+/// weight has no instance to serve it.
+pub(super) fn seen(routes: &Routes) -> Option<Vec<PoolSeen>> {
+    let hollow = |pool: &Pool| {
+        pool.state == PoolState::Serving && pool.weight > Weight::NONE && pool.instances.is_empty()
+    };
+    if routes.pools.iter().any(hollow) {
+        return None;
+    }
+    let mut pools: Vec<PoolSeen> = routes
+        .pools
+        .iter()
+        .map(|p| PoolSeen { release: p.release, weight: p.weight, state: p.state })
+        .collect();
+    pools.sort_by_key(|pool| pool.release);
+    Some(pools)
+}
+
+fn alive(have: &FleetHave, id: &InstanceId) -> bool {
+    have.instances.iter().any(|instance| instance.id == *id && instance.stays())
+}

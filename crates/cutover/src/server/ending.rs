@@ -1,0 +1,93 @@
+//! What is left to do when a rollout's machine has reached its end: the report.
+//!
+//! Reads the prober's samples, lays the rollout's phases on their time axis, and writes the report
+//! files into the run's directory. It changes no traffic and no journal.
+
+use std::path::Path;
+
+use model::{Entered, Fault, Outcome, Verdict};
+use report::{Input, PhaseSpan};
+
+use super::layout::Layout;
+use crate::clock::RolloutClock;
+use crate::store::Run;
+
+/// All that the report needs beside the samples.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// The run.
+    pub(super) run: Run,
+    /// Its clock.
+    pub(super) clock: RolloutClock,
+    /// Its phases.
+    pub(super) entered: Vec<Entered>,
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// An operator interrupted it.
+    pub(super) interrupted: bool,
+}
+
+/// Writes report.json and report.html of a run and answers the verdict.
+pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
+    let run = &facts.run.run;
+    let samples = probe::samples::read(&layout.samples(run))?;
+    let began = samples.header.t0_mono_ns;
+    let end_us = samples.footer.as_ref().map_or(0, |footer| footer.until_us);
+    let start = &facts.run.start;
+    let input = Input {
+        app: Some(start.app.clone()),
+        run_id: run.clone(),
+        cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
+        url: samples.header.url.clone(),
+        from: start.stable.as_ref().map(|named| named.version.to_string()),
+        to: Some(start.candidate.version.to_string()),
+        outcome: facts.outcome,
+        interrupted: facts.interrupted,
+        phases: spans(facts, began, end_us),
+        ending_note: facts.entered.last().map(|entered| entered.why.clone()),
+        header: samples.header,
+        attempts: samples.attempts,
+        connections: samples.connections,
+        blind: samples.blind,
+        footer: samples.footer,
+        settings: advice(&start.settings),
+    };
+    let report = report::judge(&input);
+    save(&layout.report(run, "json"), &report::json(&report))?;
+    save(&layout.report(run, "html"), &report::html(&report))?;
+    Ok(report.verdict)
+}
+
+/// The phases on the axis of the samples, us.
+fn spans(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<PhaseSpan> {
+    let zero = i64::try_from(t0_mono_ns).unwrap_or(i64::MAX);
+    let at_us = |entered: &Entered| (facts.clock.mono_ns_of(entered.at_ms) - zero) / 1000;
+    let starts: Vec<i64> = facts.entered.iter().map(at_us).collect();
+    let end = i64::try_from(end_us).unwrap_or(i64::MAX);
+    let ends = starts.iter().skip(1).copied().chain([end.max(*starts.last().unwrap_or(&end))]);
+    let both = facts.entered.iter().zip(starts.iter().zip(ends));
+    both.map(|(entered, (from_us, to_us))| PhaseSpan {
+        phase: entered.phase,
+        from_us: *from_us,
+        to_us,
+        why: entered.why.clone(),
+    })
+    .collect()
+}
+
+/// What the report may advise to change.
+fn advice(settings: &rollout::Settings) -> report::Settings {
+    report::Settings {
+        drain_timeout_ms: Some(settings.drain_deadline_ms),
+        handover_timeout_ms: Some(settings.handover_deadline_ms),
+        ..report::Settings::default()
+    }
+}
+
+/// Writes a file whole or not at all.
+fn save(path: &Path, text: &str) -> Result<(), Fault> {
+    let temporary = path.with_extension("part");
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|e| Fault::environment(format!("{} cannot be written: {e}", path.display())))
+}

@@ -1,0 +1,177 @@
+//! `cutover up`: the controller of every app, the supervisor of instances, the API.
+//!
+//! This file wires: state directory, proxy, one controller per app, API socket, signals. It decides
+//! nothing about traffic.
+
+mod active;
+pub(crate) mod api;
+pub(crate) mod bus;
+pub(crate) mod children;
+mod controller;
+mod desired;
+mod ending;
+mod evidence;
+mod keeper;
+pub(crate) mod layout;
+pub(crate) mod orders;
+mod preview;
+mod prober;
+mod show;
+mod tools;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drivers::platform::Platform;
+use drivers::router::Router;
+use drivers::router::proxy::Proxy;
+use model::{AppName, Fault};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::api::Reach;
+use self::bus::Bus;
+use self::controller::Controller;
+use self::keeper::Keeper;
+use self::layout::Layout;
+use self::orders::{AppStatus, Desk, Order};
+use self::tools::Tools;
+use crate::interrupt::Interrupt;
+use crate::config::Config;
+use crate::store::Store;
+
+/// Serves until it is told to stop; returns when nothing of it runs any more.
+pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> {
+    let mut interrupt = Interrupt::new()?;
+    let layout = Layout::at(&config.state_dir)?;
+    layout.prepare()?;
+    let lock = layout.lock()?;
+    let store = Arc::new(Store::open(layout.directory())?);
+    let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
+    let listen = config.proxy.listen.clone();
+    let mut keeper =
+        Keeper::open(layout.clone(), Arc::clone(&proxy), &listen, config.proxy.threads, allow_faults)
+            .await?;
+    let platform: Arc<dyn Platform> =
+        Arc::new(drivers::platform::process::Process::open(layout.directory())?);
+    let router: Arc<dyn Router> = proxy;
+    let epoch = store.next_epoch()?;
+    let entrance = listen.first().map(ToString::to_string).unwrap_or_default();
+    let tools = Tools { store, platform, router, layout: layout.clone(), epoch, entrance };
+    let desks = open_desks(config.apps, &tools)?;
+    let (stop, mut told) = mpsc::channel(1);
+    let reach = Arc::new(Reach {
+        desks,
+        layout: layout.clone(),
+        stop,
+        epoch,
+        listen: keeper.listening().iter().map(ToString::to_string).collect(),
+    });
+    let socket = open_socket(&layout.api_socket())?;
+    let routes = api::router(Arc::clone(&reach));
+    tokio::spawn(async move { axum::serve(socket, routes).await });
+    say_up(&reach);
+    tokio::select! {
+        () = keeper.keep() => {}
+        _ = told.recv() => {}
+        () = interrupt.wait() => {}
+    }
+    say("stopping: requests finish, then instances end (again to hurry)");
+    tokio::select! {
+        () = wind_down(&mut keeper, &reach, config.proxy.drain_timeout) => {}
+        () = interrupt.wait() => {
+            say("hurrying");
+            keeper.stop(Duration::ZERO).await;
+            stop_apps(&reach).await;
+        }
+    }
+    // A socket that nobody serves would make the next start look like a living one.
+    drop(std::fs::remove_file(layout.api_socket()));
+    drop(lock);
+    say("stopped");
+    Ok(())
+}
+
+/// One controller per app, each in its own task.
+fn open_desks(
+    apps: BTreeMap<AppName, crate::config::AppConfig>,
+    tools: &Tools,
+) -> Result<BTreeMap<AppName, Desk>, Fault> {
+    let mut desks = BTreeMap::new();
+    for (app, config) in apps {
+        let bus = Arc::new(Bus::new());
+        let (orders, inbox) = mpsc::channel(16);
+        let (shown, status) = watch::channel(AppStatus::unknown(app.clone()));
+        let controller =
+            Controller::load((app.clone(), config), tools.clone(), Arc::clone(&bus), shown, inbox)?;
+        tokio::spawn(controller.run());
+        desks.insert(app, Desk { orders, bus, status });
+    }
+    Ok(desks)
+}
+
+/// Requests first, then instances, then whatever still hangs on a tunnel.
+async fn wind_down(keeper: &mut Keeper, reach: &Reach, drain: Duration) {
+    let drained = keeper.stop(drain);
+    tokio::select! {
+        () = drained => {}
+        // Tunnels end only when their apps say so: tell the apps once no request is open.
+        () = async {
+            quiet(reach).await;
+            stop_apps(reach).await;
+            std::future::pending::<()>().await;
+        } => {}
+    }
+    stop_apps(reach).await;
+}
+
+/// Resolves when no app has a request open.
+async fn quiet(reach: &Reach) {
+    for desk in reach.desks.values() {
+        let mut status = desk.status.clone();
+        let idle = |status: &AppStatus| status.pools.iter().all(|pool| pool.requests == 0);
+        // A controller that is gone has nothing open.
+        drop(status.changed().await);
+        drop(status.wait_for(idle).await);
+    }
+}
+
+/// Stops every app's instances and waits for them.
+async fn stop_apps(reach: &Reach) {
+    let mut answers = Vec::new();
+    for desk in reach.desks.values() {
+        let (reply, answer) = oneshot::channel();
+        if desk.orders.send(Order::Stop { reply }).await.is_ok() {
+            answers.push(answer);
+        }
+    }
+    for answer in answers {
+        // An error means that the controller is gone, and so are its instances.
+        drop(answer.await);
+    }
+}
+
+/// The API socket, for this user only.
+fn open_socket(path: &Path) -> Result<UnixListener, Fault> {
+    let refused =
+        |e: std::io::Error| Fault::environment(format!("{} cannot be opened: {e}", path.display()));
+    if path.exists() {
+        // The lock is ours, so nobody serves it.
+        std::fs::remove_file(path).map_err(refused)?;
+    }
+    let socket = UnixListener::bind(path).map_err(refused)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
+    Ok(socket)
+}
+
+fn say_up(reach: &Reach) {
+    let apps: Vec<&str> = reach.desks.keys().map(AppName::as_str).collect();
+    say(&format!("up: serving {} on {}", apps.join(", "), reach.listen.join(", ")));
+}
+
+fn say(text: &str) {
+    anstream::eprintln!("cutover: {text}");
+}

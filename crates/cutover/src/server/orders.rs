@@ -1,0 +1,128 @@
+//! What the outside asks of an app's controller, and what it shows.
+//!
+//! Types only: the API sends them, the controller answers.
+
+use std::sync::Arc;
+
+use model::{AppName, Coarse, Fault, Phase, Version};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::bus::Bus;
+
+/// An order to one app's controller.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Ship a version; answered with the run's id once it is journaled.
+    Deploy {
+        /// The version.
+        version: Version,
+        /// The answer.
+        reply: oneshot::Sender<Result<String, Fault>>,
+    },
+    /// Undo the rollout under way.
+    Abort {
+        /// Who or why.
+        reason: String,
+        /// The command that asked for the rollout was interrupted.
+        interrupted: bool,
+        /// The answer, in words: what will happen now.
+        reply: oneshot::Sender<Result<String, Fault>>,
+    },
+    /// Stop every instance and end; answered when nothing runs any more.
+    Stop {
+        /// The answer.
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// One instance, for `status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct InstanceStatus {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// Process id.
+    pub(crate) pid: u32,
+    /// In one word: starting, ready, unready, ended.
+    pub(crate) condition: String,
+}
+
+/// One release as the router carries it, for `status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PoolStatus {
+    /// Its version.
+    pub(crate) version: String,
+    /// Share of new requests, basis points.
+    pub(crate) weight: u16,
+    /// Serving or retiring.
+    pub(crate) state: String,
+    /// Requests open now.
+    pub(crate) requests: u64,
+    /// Tunnels open now.
+    pub(crate) tunnels: u64,
+}
+
+/// One app, for `status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AppStatus {
+    /// The app.
+    pub(crate) app: AppName,
+    /// The phase scripts may rely on.
+    pub(crate) coarse: Coarse,
+    /// Version users are on.
+    pub(crate) stable: Option<String>,
+    /// Version being shipped, with its run and phase.
+    pub(crate) rollout: Option<(String, String, Phase)>,
+    /// How the last rollout ended, in words, if it did not promote.
+    pub(crate) last: Option<String>,
+    /// Instances.
+    pub(crate) instances: Vec<InstanceStatus>,
+    /// Pools.
+    pub(crate) pools: Vec<PoolStatus>,
+    /// What is wrong now, if something is.
+    pub(crate) trouble: Option<String>,
+}
+
+impl AppStatus {
+    /// An app of which nothing is known yet.
+    pub(super) const fn unknown(app: AppName) -> Self {
+        Self {
+            app,
+            coarse: Coarse::Healthy,
+            stable: None,
+            rollout: None,
+            last: None,
+            instances: Vec::new(),
+            pools: Vec::new(),
+            trouble: None,
+        }
+    }
+}
+
+/// The way to an app's controller.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    /// Orders to it.
+    pub(super) orders: mpsc::Sender<Order>,
+    /// What it says.
+    pub(super) bus: Arc<Bus>,
+    /// What it shows.
+    pub(super) status: watch::Receiver<AppStatus>,
+}
+
+impl Desk {
+    /// Sends an order and waits for its answer.
+    pub(super) async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Order,
+    ) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Fault::environment("the server is stopping");
+        self.orders.send(order(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+}

@@ -1,0 +1,70 @@
+//! What `status` shows of an app, put together from looks. Pure.
+
+use drivers::platform::FleetHave;
+use drivers::router::RoutesHave;
+use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId};
+
+use super::orders::{AppStatus, InstanceStatus, PoolStatus};
+use crate::store::Run;
+
+/// The status of an app as its drivers see it.
+pub(super) fn status(
+    app: &AppName,
+    stable: Option<&Release>,
+    fleet: &FleetHave,
+    routes: &RoutesHave,
+) -> AppStatus {
+    let version = |id: ReleaseId| {
+        let known = fleet.release(id);
+        known.map_or_else(|| id.to_string(), |known| known.release.version.to_string())
+    };
+    let mut status = AppStatus::unknown(app.clone());
+    status.stable = stable.map(|release| release.version.to_string());
+    status.instances = fleet
+        .instances
+        .iter()
+        .map(|instance| InstanceStatus {
+            id: instance.id.to_string(),
+            version: version(instance.release),
+            address: instance.address.to_string(),
+            pid: instance.pid.unwrap_or(0),
+            condition: format!("{:?}", instance.condition).to_lowercase(),
+        })
+        .collect();
+    let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
+    status.pools = pools
+        .map(|pool| {
+            let open = routes.open_on(pool.release);
+            let state = match pool.state {
+                PoolState::Serving => "serving",
+                PoolState::Retiring => "retiring",
+            };
+            PoolStatus {
+                version: pool.version.to_string(),
+                weight: pool.weight.basis_points(),
+                state: state.to_owned(),
+                requests: open.requests,
+                tunnels: open.tunnels,
+            }
+        })
+        .collect();
+    status
+}
+
+/// Adds the coarse phase and how the last rollout ended.
+pub(super) fn conclude(status: &mut AppStatus, last: Option<&Run>) {
+    let outcome = last.and_then(|run| run.outcome);
+    let failed = matches!(outcome, Some(Outcome::Aborted | Outcome::Stuck));
+    status.coarse = match &status.rollout {
+        Some((_, _, phase)) => phase.coarse(),
+        None if failed => Coarse::Degraded,
+        None => Coarse::Healthy,
+    };
+    let words = match outcome {
+        Some(Outcome::Aborted) => "aborted",
+        Some(Outcome::Stuck) => "stuck",
+        _ => return,
+    };
+    status.last =
+        last.map(|run| format!("{} {words} (run {})", run.start.candidate.version, run.run));
+}

@@ -1,0 +1,22 @@
+//! What every controller of a server works with. No behaviour.
+
+use std::sync::Arc;
+
+use drivers::platform::Platform;
+use drivers::router::Router;
+
+use super::layout::Layout;
+use crate::store::Store;
+
+/// What a controller works with; the same for every app of a server.
+#[derive(Clone)]
+pub(super) struct Tools {
+    pub(super) store: Arc<Store>,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) router: Arc<dyn Router>,
+    pub(super) layout: Layout,
+    /// Fencing epoch of this server.
+    pub(super) epoch: u64,
+    /// Where the prober finds the router, `127.0.0.1:8080`.
+    pub(super) entrance: String,
+}

@@ -1,0 +1,70 @@
+//! The state directory's database: releases, stable pointers, committed routes, the journal.
+//!
+//! One SQLite file in WAL mode. A write returns when it is durable (`synchronous = FULL`), so an
+//! event that was appended is there after any crash. It decides nothing and knows no driver: rows
+//! in, rows out.
+
+mod apps;
+mod journal;
+mod schema;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::Fault;
+use rusqlite::Connection;
+
+pub(crate) use journal::{Entry, NewRun, Run};
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Store {
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens or creates the database in `directory` and brings its schema up to date.
+    pub(crate) fn open(directory: &Path) -> Result<Self, Fault> {
+        let path = directory.join("cutover.db");
+        let opened = Connection::open(&path).and_then(|connection| {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            Ok(connection)
+        });
+        let mut connection = opened.map_err(|e| broken(&path.display().to_string(), &e))?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Raises the fencing epoch by one and returns it: called once at each start of a controller.
+    pub(crate) fn next_epoch(&self) -> Result<u64, Fault> {
+        let sql = "UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value";
+        self.lock().query_row(sql, [], |row| row.get(0)).map_err(|e| broken("the epoch", &e))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic while the lock was held cannot leave a half-written row: SQLite rolled it back.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Words for a database that would not do what it was asked.
+fn broken(what: &str, error: &rusqlite::Error) -> Fault {
+    Fault::environment(format!("the state database failed at {what}: {error}"))
+        .help("check free space and permissions of the state directory; nothing was changed")
+}
+
+/// Serialises a value that is known to be serialisable.
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|e| Fault::internal(format!("cannot write a record: {e}")))
+}
+
+/// Reads a stored value; one that cannot be read is named, never guessed at.
+fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text)
+        .map_err(|e| Fault::internal(format!("{what} in the state database cannot be read: {e}")))
+}
+
+#[cfg(test)]
+mod tests;

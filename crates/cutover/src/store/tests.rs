@@ -1,0 +1,86 @@
+//! The database on a real directory: what is promised across a reopening.
+
+use model::{AppName, Event, Outcome, ReleaseId, Version};
+use rollout::{Named, Settings, Start};
+
+use super::{Entry, NewRun, Run, Store};
+
+fn start() -> Start {
+    let candidate = Named { id: ReleaseId(1), version: Version::new("v1").unwrap() };
+    Start {
+        app: AppName::new("shop").unwrap(),
+        stable: None,
+        candidate,
+        instances: 1,
+        settings: Settings::default(),
+    }
+}
+
+fn begin(store: &Store, run: &str) -> Result<Run, model::Fault> {
+    store.begin(&NewRun {
+        run,
+        start: &start(),
+        original_routes: None,
+        boot_id: "boot",
+        began_mono_ns: 5,
+        began_unix_ms: 6,
+        epoch: 1,
+    })
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_reopening_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = start().app;
+    {
+        let store = Store::open(directory.path()).unwrap();
+        let run = begin(&store, "one").unwrap();
+        store.append(run.id, 3, &Entry::Event(&Event::Tick)).unwrap();
+        store.append(run.id, 4, &Entry::Intent("start shop-1-1")).unwrap();
+        store.append(run.id, 5, &Entry::Done("start shop-1-1")).unwrap();
+        store.append(run.id, 9, &Entry::Event(&Event::Armed)).unwrap();
+    }
+    let store = Store::open(directory.path()).unwrap();
+    let run = store.open_run(&app).unwrap().expect("the rollout is open");
+    assert_eq!((run.run.as_str(), &run.start), ("one", &start()));
+    assert_eq!(store.events(run.id).unwrap(), [(3, Event::Tick), (9, Event::Armed)]);
+}
+
+#[test]
+fn the_database_itself_refuses_a_second_rollout_of_an_app() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let first = begin(&store, "one").unwrap();
+    assert!(begin(&store, "two").is_err());
+    store.end(&first, Outcome::Aborted, None).unwrap();
+    assert!(begin(&store, "two").is_ok());
+    assert_eq!(store.last_run(&start().app).unwrap().unwrap().run, "two");
+}
+
+#[test]
+fn the_epoch_grows_with_every_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Store::open(directory.path()).unwrap().next_epoch().unwrap();
+    let second = Store::open(directory.path()).unwrap().next_epoch().unwrap();
+    assert!(second > first);
+}
+
+#[test]
+fn a_database_of_a_newer_cutover_is_refused_untouched() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path()).unwrap());
+    let path = directory.path().join("cutover.db");
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    drop(raw);
+    let fault = Store::open(directory.path()).unwrap_err();
+    assert!(fault.what.contains("schema 99"), "{fault}");
+}
+
+#[test]
+fn a_state_file_that_is_not_a_database_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("cutover.db"), "not a database, but long enough").unwrap();
+    let fault = Store::open(directory.path()).unwrap_err();
+    assert!(fault.what.contains("cutover.db"), "{fault}");
+}

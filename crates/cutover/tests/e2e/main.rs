@@ -1,0 +1,7 @@
+//! End to end: the real binary, real processes, real traffic on loopback.
+//!
+//! One test binary, so that it is linked once. Tests take turns (`world::turn`): on two cores, two
+//! rollouts at once would starve each other's probers, and an honest prober then says so.
+
+mod demo;
+mod world;

@@ -1,0 +1,173 @@
+//! What is wanted of an app's instances, and what a platform found.
+//!
+//! Plain data, the same for every platform, and what the rollout machine and the router are told
+//! of it. No IO.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use model::{AppName, FleetSeen, Instance, InstanceId, Release, ReleaseId, RunState};
+
+/// What is wanted of one release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseWant {
+    /// The release, frozen.
+    pub release: Release,
+    /// How many instances, when it is to run.
+    pub instances: u16,
+    /// Whether it is to run, to be told to end, or to be gone.
+    pub state: RunState,
+}
+
+/// What is wanted of one app: everything, each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetWant {
+    /// The app.
+    pub app: AppName,
+    /// Its releases; others are wanted gone.
+    pub releases: Vec<ReleaseWant>,
+}
+
+/// Where an instance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It lives, but that it was started is not on record yet.
+    Found,
+    /// It never was ready.
+    Starting,
+    /// It was ready under an earlier controller and has not been judged by this one.
+    Adopted,
+    /// It passes its checks.
+    Ready,
+    /// It was judged and does not pass.
+    Unready,
+    /// It is not alive any more.
+    Ended,
+}
+
+/// One instance as found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceHave {
+    /// Its id.
+    pub id: InstanceId,
+    /// The release it is a copy of.
+    pub release: ReleaseId,
+    /// Where it listens, or should.
+    pub address: SocketAddr,
+    /// Its process, where the platform has one.
+    pub pid: Option<u32>,
+    /// What the platform recognises it by, in words; part of what changes rely on.
+    pub identity: String,
+    /// Where it stands.
+    pub condition: Condition,
+    /// It was ready at some time.
+    pub ready_before: bool,
+    /// When it was told to end, on the clock of [`FleetHave::now_ms`].
+    pub told_at_ms: Option<u64>,
+    /// It was killed, and should be gone any moment.
+    pub killed: bool,
+    /// It has ended, but processes it started are still there.
+    pub left_behind: bool,
+    /// Why it is not ready or how it ended, in words.
+    pub trouble: Vec<String>,
+}
+
+impl InstanceHave {
+    /// True when it is alive and has not been told to end.
+    pub fn stays(&self) -> bool {
+        self.condition != Condition::Ended && self.told_at_ms.is_none()
+    }
+}
+
+/// What a platform remembers of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseHave {
+    /// The release as it was first started.
+    pub release: Release,
+    /// Instances that ended without having been told to, so far.
+    pub crashes: u32,
+    /// No start before this (back-off), on the clock of [`FleetHave::now_ms`]; 0 when there is none.
+    pub not_before_ms: u64,
+    /// How the last crash came about, in words.
+    pub last_crash: Vec<String>,
+}
+
+/// What a platform found of one app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetHave {
+    /// The app.
+    pub app: AppName,
+    /// For [`Platform::changed`](super::Platform::changed).
+    pub change: u64,
+    /// The platform's clock when it looked, ms.
+    pub now_ms: u64,
+    /// Every instance it knows, in the order of release and number.
+    pub instances: Vec<InstanceHave>,
+    /// Every release it knows.
+    pub releases: Vec<ReleaseHave>,
+    /// The last number given to an instance of a release, also of forgotten releases.
+    pub last_numbers: BTreeMap<ReleaseId, u32>,
+    /// Ports that new instances may use now.
+    pub free_ports: Vec<u16>,
+}
+
+impl FleetHave {
+    /// The instances of one release.
+    pub fn of(&self, release: ReleaseId) -> impl Iterator<Item = &InstanceHave> {
+        self.instances.iter().filter(move |i| i.release == release)
+    }
+
+    /// What is remembered of one release.
+    pub fn release(&self, release: ReleaseId) -> Option<&ReleaseHave> {
+        self.releases.iter().find(|r| r.release.id == release)
+    }
+
+    /// What the rollout machine is told of one release. Crashes that were noticed and not yet
+    /// entered in the records count.
+    pub fn seen(&self, release: ReleaseId) -> FleetSeen {
+        let known = self.release(release);
+        let mut seen =
+            FleetSeen { crashes: known.map_or(0, |k| k.crashes), ..FleetSeen::default() };
+        let mut trouble = Vec::new();
+        for instance in self.of(release) {
+            let alive = instance.condition != Condition::Ended || instance.left_behind;
+            seen.existing += u16::from(alive);
+            seen.ready += u16::from(instance.condition == Condition::Ready && instance.stays());
+            if instance.told_at_ms.is_none() {
+                let crashed = instance.condition == Condition::Ended && instance.pid.is_some();
+                seen.crashes += u32::from(crashed);
+                trouble.extend(instance.trouble.iter().cloned());
+            }
+        }
+        let all_ready = seen.ready > 0 && trouble.is_empty();
+        if let Some(known) = known.filter(|_| !all_ready) {
+            seen.trouble.extend(known.last_crash.iter().cloned());
+        }
+        seen.trouble.append(&mut trouble);
+        seen
+    }
+
+    /// The instances a router should send requests of a release to: those that are ready (or were,
+    /// under an earlier controller, and are not judged yet). When there is none, every living one
+    /// that was ready before, because a check may fail where requests would not; those that were
+    /// told to end come last.
+    pub fn serving_instances(&self, release: ReleaseId) -> Vec<Instance> {
+        let ready = |i: &InstanceHave| {
+            i.stays() && matches!(i.condition, Condition::Ready | Condition::Adopted)
+        };
+        let staying = |i: &InstanceHave| i.stays() && i.ready_before;
+        let living = |i: &InstanceHave| i.condition != Condition::Ended && i.ready_before;
+        let choices: [&dyn Fn(&InstanceHave) -> bool; 3] = [&ready, &staying, &living];
+        for choice in choices {
+            let chosen: Vec<_> = self.of(release).filter(|i| choice(i)).map(as_instance).collect();
+            if !chosen.is_empty() {
+                return chosen;
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn as_instance(have: &InstanceHave) -> Instance {
+    Instance { id: have.id.clone(), address: have.address }
+}

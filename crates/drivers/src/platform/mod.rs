@@ -1,0 +1,34 @@
+//! What runs instances: one trait, and the slice that names every driver.
+//!
+//! A platform brings the instances of an app to what is wanted of them. It does not decide how many
+//! there should be or when they end, and it routes nothing.
+
+mod driver;
+mod fleet;
+pub mod process;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use model::Fault;
+
+pub use driver::{Platform, PlatformCapabilities};
+pub use fleet::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseHave, ReleaseWant};
+
+/// A driver by its name: help, completion and reference documents come from here.
+#[derive(Clone, Copy, Debug)]
+pub struct PlatformEntry {
+    /// The name in configuration files.
+    pub name: &'static str,
+    /// One line for help.
+    pub summary: &'static str,
+    /// Opens it on a state directory of Cutover.
+    pub open: fn(&Path) -> Result<Arc<dyn Platform>, Fault>,
+}
+
+/// Every platform.
+pub const PLATFORMS: &[PlatformEntry] = &[PlatformEntry {
+    name: "process",
+    summary: "local processes on loopback ports",
+    open: |state| Ok(Arc::new(process::Process::open(state)?)),
+}];

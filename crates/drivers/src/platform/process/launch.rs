@@ -1,0 +1,107 @@
+//! Starting one process: arguments, environment, group, output.
+//!
+//! No shell, no pipes of ours: the process owns its log and lives on when we die. It does not
+//! record anything and does not watch what it started.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use model::{Fault, InstanceId, Release};
+
+use super::program::find_program;
+
+/// Who is started, where it is to listen and where its output goes.
+#[derive(Debug)]
+pub(super) struct Launch<'a> {
+    pub(super) release: &'a Release,
+    pub(super) id: &'a InstanceId,
+    pub(super) port: u16,
+    pub(super) state: &'a Path,
+}
+
+impl Launch<'_> {
+    /// Starts it and says its pid. When this returns, the program has been loaded.
+    pub(super) fn start(&self, log: File) -> Result<u32, Fault> {
+        let program = find_program(self.release)?;
+        let errors = log.try_clone().map_err(|e| Fault::environment(format!("the log: {e}")))?;
+        let arguments = self.release.command.iter().skip(1).map(|argument| self.fill(argument));
+        let started = Command::new(&program)
+            .args(arguments)
+            .current_dir(&self.release.directory)
+            .envs(&self.release.environment)
+            .env("PORT", self.port.to_string())
+            .env("VERSION", self.release.version.as_str())
+            .env("CUTOVER_INSTANCE", &self.id.0)
+            .env("CUTOVER_STATE", self.state)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .process_group(0)
+            .spawn();
+        started.map(|child| child.id()).map_err(|error| {
+            let what = format!("`{}` could not be started: {error}", program.display());
+            Fault::environment(what).help("is it a program for this machine?")
+        })
+    }
+
+    /// Fills in the placeholders that are known; everything else stays as it is.
+    fn fill(&self, argument: &str) -> String {
+        let mut rest = argument;
+        let mut filled = String::new();
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let end = rest.find('}').map_or(rest.len(), |end| end + 1);
+            match &rest[..end] {
+                "{port}" => filled.push_str(&self.port.to_string()),
+                "{version}" => filled.push_str(self.release.version.as_str()),
+                "{instance}" => filled.push_str(&self.id.0),
+                _ => {
+                    filled.push('{');
+                    rest = &rest[1..];
+                    continue;
+                }
+            }
+            rest = &rest[end..];
+        }
+        filled + rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Launch;
+    use model::fleet::HealthCheck;
+    use model::{AppName, InstanceId, Release, ReleaseId, Version};
+
+    #[test]
+    fn only_whole_known_placeholders_are_filled() {
+        let health = HealthCheck { path: None, interval_ms: 1, timeout_ms: 1, rise: 1, fall: 1 };
+        let release = Release {
+            app: AppName::new("demo").unwrap(),
+            id: ReleaseId(1),
+            version: Version::new("v9").unwrap(),
+            command: vec![],
+            directory: "/".into(),
+            environment: std::collections::BTreeMap::new(),
+            health,
+            stop_timeout_ms: 1,
+        };
+        let id = InstanceId("demo-1-1".into());
+        let state = std::path::Path::new("/s");
+        let launch = Launch { release: &release, id: &id, port: 81, state };
+        for (given, filled) in [
+            ("--port={port}", "--port=81"),
+            ("{version}/{instance}:{port}", "v9/demo-1-1:81"),
+            ("{x} {port", "{x} {port"),
+            ("{{port}}", "{81}"),
+            ("{\"a\":{port}}", "{\"a\":81}"),
+            ("é{port}é", "é81é"),
+            ("", ""),
+        ] {
+            assert_eq!(launch.fill(given), filled);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What stands between the processes that are and those that should be. Pure.
+//!
+//! Order within a release: processes found unrecorded are entered, ends are noted, then instances
+//! are told, killed and started. What must be waited for is named; nothing here waits.
+
+use std::time::Duration;
+
+use model::{AppName, Change, InstanceId, Plan, Release, ReleaseId, RunState};
+
+use super::step::{Step, Target, expect_empty, expect_instance, expect_number};
+use crate::platform::fleet::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseWant};
+use crate::words::span;
+
+/// Plans for one app.
+pub(super) fn plan(want: &FleetWant, have: &FleetHave) -> Plan {
+    let mut draft = Draft { have, plan: Plan::default(), ports: have.free_ports.clone() };
+    draft.ports.reverse();
+    for release in &want.releases {
+        match release.state {
+            RunState::Running => draft.run(release),
+            RunState::Terminating => draft.tell(&release.release),
+            RunState::Gone => draft.end(release.release.id, release.release.stop_timeout_ms),
+        }
+    }
+    for known in &have.releases {
+        if !want.releases.iter().any(|wanted| wanted.release.id == known.release.id) {
+            draft.end(known.release.id, known.release.stop_timeout_ms);
+        }
+    }
+    draft.plan
+}
+
+struct Draft<'a> {
+    have: &'a FleetHave,
+    plan: Plan,
+    /// Free ports, the next one last.
+    ports: Vec<u16>,
+}
+
+impl<'a> Draft<'a> {
+    fn run(&mut self, want: &ReleaseWant) {
+        let limit = want.release.stop_timeout_ms;
+        let mut staying = Vec::new();
+        for instance in self.settled_entries(want.release.id) {
+            if instance.stays() {
+                staying.push(instance);
+            } else {
+                self.see_off(instance, limit);
+            }
+        }
+        staying.sort_by_key(|i| (standing(i.condition), number_of(&i.id)));
+        let wanted = usize::from(want.instances);
+        for surplus in staying.iter().skip(wanted) {
+            self.see_off(surplus, limit);
+        }
+        for instance in staying.iter().take(wanted).filter(|i| i.condition != Condition::Ready) {
+            self.wait(format!("{} to pass its health check", instance.id));
+        }
+        let missing = wanted.saturating_sub(staying.len());
+        if missing > 0 && !self.unclear(want.release.id) {
+            self.start(&want.release, u32::try_from(missing).unwrap_or_default());
+        }
+    }
+
+    /// True while something must be entered in the records before anything may be started: a
+    /// process found alive may be the one that is missing, and a crash brings its back-off.
+    fn unclear(&self, release: ReleaseId) -> bool {
+        let crashed = |i: &InstanceHave| {
+            i.condition == Condition::Ended && i.pid.is_some() && i.told_at_ms.is_none()
+        };
+        self.have.of(release).any(|i| i.condition == Condition::Found || crashed(i))
+    }
+
+    fn tell(&mut self, release: &Release) {
+        for instance in self.settled_entries(release.id) {
+            if instance.told_at_ms.is_none() {
+                self.push_tell(instance);
+            }
+        }
+    }
+
+    fn end(&mut self, release: ReleaseId, limit_ms: u64) {
+        for instance in self.settled_entries(release) {
+            self.see_off(instance, limit_ms);
+        }
+        let known = self.have.releases.iter().any(|known| known.release.id == release);
+        if known && self.have.of(release).next().is_none() {
+            let step = Step::Forget { app: self.have.app.clone(), release };
+            let words = format!("forget release {release} of {}", self.have.app);
+            self.plan.changes.push(step.change(words, expect_empty()));
+        }
+    }
+
+    /// The instances that may be told, killed or kept; the others get their change here.
+    fn settled_entries(&mut self, release: ReleaseId) -> Vec<&'a InstanceHave> {
+        let mut rest = Vec::new();
+        for instance in self.have.of(release) {
+            let over = instance.condition == Condition::Ended;
+            let target = self.target(instance);
+            let pid = instance.pid.unwrap_or_default();
+            if instance.condition == Condition::Found {
+                let words = format!("adopt {} (pid {pid})", instance.id);
+                self.push(instance, Step::Adopt { target }, words);
+            } else if over && (instance.told_at_ms.is_none() || !instance.left_behind) {
+                let words = format!("note that {} has ended", instance.id);
+                self.push(instance, Step::Note { target }, words);
+            } else {
+                rest.push(instance);
+            }
+        }
+        rest
+    }
+
+    /// Tells an instance to end, kills it when its time is over, and waits.
+    fn see_off(&mut self, instance: &InstanceHave, limit_ms: u64) {
+        let Some(told) = instance.told_at_ms else {
+            return self.push_tell(instance);
+        };
+        let left = (told + limit_ms).saturating_sub(self.have.now_ms);
+        let id = &instance.id;
+        if instance.killed {
+            self.wait(format!("{id} to be gone, it was killed"));
+        } else if left == 0 {
+            let limit = span(Duration::from_millis(limit_ms));
+            let words = format!("kill {id}: it did not end within {limit} after SIGTERM");
+            self.push(instance, Step::Kill { target: self.target(instance) }, words);
+        } else {
+            let left = span(Duration::from_millis(left));
+            self.wait(format!("{id} to end; it is killed in {left}"));
+        }
+    }
+
+    fn push_tell(&mut self, instance: &InstanceHave) {
+        let pid = instance.pid.unwrap_or_default();
+        let words = format!("tell {} to end (SIGTERM to the group of pid {pid})", instance.id);
+        self.push(instance, Step::Tell { target: self.target(instance) }, words);
+    }
+
+    fn start(&mut self, release: &Release, missing: u32) {
+        let known = self.have.release(release.id);
+        let pause = known.map_or(0, |k| k.not_before_ms.saturating_sub(self.have.now_ms));
+        let crashes = known.map_or(0, |k| k.crashes);
+        let last = self.have.last_numbers.get(&release.id).copied().unwrap_or_default();
+        for i in 1..=missing {
+            let number = last.saturating_add(i);
+            let id = Target { app: release.app.clone(), release: release.id, number }.id();
+            if pause > 0 {
+                let pause = span(Duration::from_millis(pause));
+                self.wait(format!("{id} to be started, in {pause} ({crashes} crashed so far)"));
+            } else if let Some(port) = self.ports.pop() {
+                let words = format!("start {id} ({}) on port {port}", release.version);
+                let step = Step::Start { release: Box::new(release.clone()), number, port };
+                self.plan.changes.push(step.change(words, expect_number(number)));
+            } else {
+                self.wait(format!("a free port for {id}"));
+            }
+        }
+    }
+
+    fn push(&mut self, instance: &InstanceHave, step: Step, words: String) {
+        let expected = expected_of(instance);
+        let change: Change = step.change(words, expected);
+        self.plan.changes.push(change);
+    }
+
+    fn wait(&mut self, what: String) {
+        self.plan.waiting.push(what);
+    }
+
+    fn target(&self, instance: &InstanceHave) -> Target {
+        let app: AppName = self.have.app.clone();
+        Target { app, release: instance.release, number: number_of(&instance.id) }
+    }
+}
+
+/// Ids end in the number.
+fn number_of(id: &InstanceId) -> u32 {
+    id.0.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default()
+}
+
+/// The best are kept when there are too many.
+fn standing(condition: Condition) -> u8 {
+    match condition {
+        Condition::Ready => 0,
+        Condition::Adopted => 1,
+        Condition::Starting => 2,
+        Condition::Unready => 3,
+        Condition::Found | Condition::Ended => 4,
+    }
+}
+
+fn expected_of(instance: &InstanceHave) -> String {
+    let alive = instance.condition != Condition::Ended;
+    expect_instance(&instance.identity, alive, instance.told_at_ms.is_some(), instance.killed)
+}

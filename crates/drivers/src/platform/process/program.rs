@@ -1,0 +1,58 @@
+//! Which file a command means, and why it cannot be run.
+//!
+//! The program is looked up here and not left to the system, so that the sentence for people can
+//! say where was looked. It starts nothing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use model::{Fault, Kind, Release};
+
+/// The program of a release, as an absolute path; a fault in words when it cannot be run. Also for
+/// asking before a deploy begins.
+pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
+    let directory = Path::new(&release.directory);
+    if !directory.is_dir() {
+        let what = format!("the working directory `{}` does not exist", release.directory);
+        return Err(Fault::environment(what).help("create it, or correct `directory`"));
+    }
+    let Some(name) = release.command.first().filter(|name| !name.is_empty()) else {
+        return Err(Fault::new(Kind::Config, "the command is empty")
+            .help("write `command` as a list: the program and its arguments"));
+    };
+    if name.contains('/') {
+        return runnable(name, directory.join(name), &format!("looked in {}", release.directory));
+    }
+    let from_release = release.environment.get("PATH").cloned();
+    let path = from_release.or_else(|| std::env::var("PATH").ok()).unwrap_or_default();
+    let candidates = path.split(':').map(|folder| directory.join(folder).join(name));
+    let found = candidates.into_iter().find(|candidate| candidate.is_file());
+    let missing = directory.join(name);
+    match found {
+        Some(file) => runnable(name, file, ""),
+        None if missing.is_file() => {
+            let what = format!("`{name}` was not found in PATH");
+            Err(Fault::environment(what)
+                .help(format!("it stands in {}: write `./{name}`", release.directory)))
+        }
+        None => Err(Fault::environment(format!("`{name}` was not found (looked in PATH: {path})"))
+            .help("install it, or write its path")),
+    }
+}
+
+fn runnable(name: &str, file: PathBuf, looked: &str) -> Result<PathBuf, Fault> {
+    let Ok(found) = fs::metadata(&file) else {
+        let what = format!("`{name}` was not found ({looked})");
+        return Err(Fault::environment(what).help("build it, or correct `command` or `directory`"));
+    };
+    if found.is_dir() {
+        let what = format!("`{name}` is a directory, not a program");
+        return Err(Fault::environment(what).help("correct `command`"));
+    }
+    if found.permissions().mode() & 0o111 == 0 {
+        let what = format!("`{name}` is not executable");
+        return Err(Fault::environment(what).help(format!("chmod +x {}", file.display())));
+    }
+    Ok(file)
+}

@@ -1,0 +1,187 @@
+//! One task per living instance: its exit and its checks.
+//!
+//! The tasks end when what holds them is dropped; the processes live on. Nothing is decided here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::fleet::HealthCheck;
+use model::{AppName, InstanceId, ReleaseId};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use super::health::{Health, check};
+use super::procfs::Identity;
+use super::record::now_ms;
+use super::signal::{exit_descriptor, reap};
+use super::store::Store;
+use crate::platform::fleet::Condition;
+
+/// How an instance ended.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) words: Option<String>,
+    pub(super) at_ms: u64,
+}
+
+/// What the tasks tell the platform.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    change: watch::Sender<u64>,
+    ends: Mutex<BTreeMap<InstanceId, End>>,
+}
+
+impl News {
+    /// Number of the newest change.
+    pub(super) fn newest(&self) -> u64 {
+        *self.change.borrow()
+    }
+
+    /// Something changed.
+    pub(super) fn tell(&self) {
+        self.change.send_modify(|n| *n += 1);
+    }
+
+    /// Resolves when there is a change newer than `since`.
+    pub(super) async fn newer_than(&self, since: u64) {
+        let mut changes = self.change.subscribe();
+        // The sender lives in `self`, so this cannot fail while we wait.
+        let _newest = changes.wait_for(|newest| *newest > since).await;
+    }
+
+    /// How an instance that is not alive ended. Reaps it if nobody did: the lock makes sure that
+    /// whoever finds it reaped also finds its status.
+    pub(super) fn end_of(&self, id: &InstanceId, identity: &Identity) -> End {
+        let end = || End { words: reap(identity), at_ms: now_ms() };
+        own(&self.ends).entry(id.clone()).or_insert_with(end).clone()
+    }
+
+    /// An instance is forgotten.
+    pub(super) fn forget(&self, id: &InstanceId) {
+        own(&self.ends).remove(id);
+    }
+}
+
+/// A poisoned lock only means that another task panicked; what it guards is replaced whole.
+pub(super) fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who is watched.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) app: AppName,
+    pub(super) release: ReleaseId,
+    pub(super) number: u32,
+    pub(super) id: InstanceId,
+    pub(super) identity: Identity,
+    pub(super) address: SocketAddr,
+    pub(super) how: HealthCheck,
+}
+
+/// A running task, ended on drop.
+#[derive(Debug)]
+pub(super) struct Watched {
+    health: Arc<Mutex<Health>>,
+    task: AbortHandle,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Watched {
+    /// Begins to watch. Must be called inside the runtime.
+    pub(super) fn begin(
+        subject: Subject,
+        ready_before: bool,
+        store: Store,
+        news: Arc<News>,
+    ) -> Self {
+        let health = Arc::new(Mutex::new(Health::new(ready_before)));
+        let shared = Arc::clone(&health);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = ended(&subject.identity) => {
+                    news.end_of(&subject.id, &subject.identity);
+                }
+                () = keep_checking(&subject, &shared, &store, &news) => {}
+            }
+            own(&shared).condition = Condition::Ended;
+            news.tell();
+        });
+        Self { health, task: task.abort_handle() }
+    }
+
+    /// What the checks say so far.
+    pub(super) fn health(&self) -> Health {
+        own(&self.health).clone()
+    }
+}
+
+/// Resolves when the process is gone (or a zombie).
+async fn ended(identity: &Identity) {
+    let Some(descriptor) = exit_descriptor(identity) else {
+        return;
+    };
+    #[expect(
+        deprecated,
+        reason = "its successor is an unsafe function; what that demands (the descriptor is owned \
+                  and stays the same) holds for an OwnedFd that is moved in"
+    )]
+    let registered = AsyncFd::with_interest(descriptor, Interest::READABLE);
+    match registered {
+        Ok(descriptor) => {
+            let _readable = descriptor.readable().await;
+        }
+        Err(error) => {
+            tracing::warn!(pid = identity.pid, %error, "exit is polled for");
+            while identity.alive() {
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn keep_checking(subject: &Subject, health: &Mutex<Health>, store: &Store, news: &News) {
+    loop {
+        let result = check(subject.address, &subject.how).await;
+        let before = own(health).condition;
+        let next = own(health).after(result.passed, &subject.how);
+        if next == Condition::Ready && before != Condition::Ready {
+            // On record before anybody may route to it: a successor of ours must know.
+            remember_ready(subject, store).await;
+        }
+        own(health).note(result, &subject.how);
+        if next != before {
+            news.tell();
+        }
+        sleep(Duration::from_millis(subject.how.interval_ms.max(1))).await;
+    }
+}
+
+async fn remember_ready(subject: &Subject, store: &Store) {
+    let (store, subject) = (store.clone(), subject.clone());
+    let id = subject.id.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let _lock = store.lock()?;
+        let Some(mut record) = store.record(&subject.app, subject.release)? else {
+            return Ok(());
+        };
+        match record.entry(subject.number) {
+            Some(entry) if !entry.ready_before => entry.ready_before = true,
+            _ => return Ok(()),
+        }
+        store.write(&record)
+    });
+    if let Ok(Err(fault)) = written.await {
+        tracing::warn!(instance = %id, %fault, "readiness could not be recorded");
+    }
+}

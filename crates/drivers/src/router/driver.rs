@@ -1,0 +1,108 @@
+//! The trait that every router implements, and what one can be asked beforehand.
+//!
+//! The shape is that of a platform: look, plan (pure), act. Nothing here knows a driver.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use model::admin::ReleaseSeen;
+use model::{AppName, Change, Fault, Plan, ReleaseId, Routes, Weight};
+
+/// A driver of something that carries users' requests to instances.
+#[async_trait]
+pub trait Router: fmt::Debug + Send + Sync {
+    /// What is carried of one app, and what is open.
+    async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault>;
+
+    /// What stands between `have` and `want`: pure, and the same for the same arguments. The
+    /// generation in `want` is ignored, the change carries the one after what is there. `None`
+    /// wants the app to be carried no more. Other apps are left alone.
+    fn plan(&self, want: Option<&Routes>, have: &RoutesHave) -> Plan;
+
+    /// Takes one step of a plan. Refused without effect when `epoch` is older than the newest seen
+    /// or when what the change relies on no longer holds.
+    async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault>;
+
+    /// What this router can do.
+    fn can(&self) -> RouterCapabilities;
+}
+
+/// What is open on a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Requests open now.
+    pub requests: u64,
+    /// Tunnels open now.
+    pub tunnels: u64,
+}
+
+/// What a router carries of one app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutesHave {
+    /// The app.
+    pub app: AppName,
+    /// Its routes; `None` when it is not carried.
+    pub routes: Option<Routes>,
+    /// What is open, per release that the router knows.
+    pub open: BTreeMap<ReleaseId, Open>,
+    /// Counters since the router first knew a release; they only grow (until the router restarts).
+    pub totals: BTreeMap<ReleaseId, ReleaseSeen>,
+    /// Newest fencing epoch seen.
+    pub epoch: u64,
+    /// Process of the router where it has one: another one means that counters began anew.
+    pub pid: Option<u32>,
+}
+
+impl RoutesHave {
+    /// What is open on one release; nothing when the router does not know it.
+    pub fn open_on(&self, release: ReleaseId) -> Open {
+        self.open.get(&release).copied().unwrap_or_default()
+    }
+}
+
+/// How a router knows that nothing is open on a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// It counts what is open.
+    Counted,
+    /// It is known only by waiting as long as the longest request may take.
+    Timed,
+    /// It cannot be known.
+    None,
+}
+
+/// How a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// For every request at one instant.
+    Atomic,
+    /// Sooner or later, here earlier than there.
+    Eventual,
+}
+
+/// What a router can say about requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Something about each request.
+    PerRequest,
+    /// Counters per release.
+    Counters,
+    /// Nothing: only the prober knows.
+    ProberOnly,
+}
+
+/// What a router can do; asked before anything starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouterCapabilities {
+    /// Finest step of a weight.
+    pub finest_weight: Weight,
+    /// How the end of open requests is known.
+    pub drain: Drain,
+    /// How a change takes effect.
+    pub change: ChangeKind,
+    /// Requests can be routed by a header or cookie.
+    pub header_rules: bool,
+    /// What it can say about requests.
+    pub evidence: Evidence,
+}

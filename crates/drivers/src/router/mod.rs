@@ -1,0 +1,30 @@
+//! What carries users' requests to instances: one trait, and the slice that names every driver.
+//!
+//! A router brings the routes of an app to what is wanted of them, and says what is open. It starts
+//! nothing and does not decide who gets traffic.
+
+mod driver;
+pub mod proxy;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+
+/// A driver by its name: help, completion and reference documents come from here.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterEntry {
+    /// The name in configuration files.
+    pub name: &'static str,
+    /// One line for help.
+    pub summary: &'static str,
+    /// Opens it on the path of its admin socket; nothing is connected yet.
+    pub open: fn(&Path) -> Arc<dyn Router>,
+}
+
+/// Every router.
+pub const ROUTERS: &[RouterEntry] = &[RouterEntry {
+    name: "proxy",
+    summary: "Cutover's own proxy",
+    open: |socket| Arc::new(proxy::Proxy::new(socket)),
+}];

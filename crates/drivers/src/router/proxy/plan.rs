@@ -1,0 +1,105 @@
+//! What stands between the routes the proxy carries and those it should. Pure.
+//!
+//! The proxy swaps the routes of an app in one step, so a plan has one change or none, and nothing
+//! to wait for.
+
+use std::fmt::Write as _;
+
+use model::{AppName, Change, Fault, Generation, Kind, Plan, PoolState, Routes};
+use serde::{Deserialize, Serialize};
+
+use crate::router::driver::RoutesHave;
+
+/// What a change does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub(super) enum Step {
+    /// Replaces the routes; the proxy itself refuses when it carries another generation.
+    Publish {
+        /// The generation that is replaced; 0 when the app is not carried.
+        expected: Generation,
+        /// The new routes.
+        routes: Routes,
+    },
+    /// Forgets the app.
+    Withdraw {
+        /// The app.
+        app: AppName,
+    },
+}
+
+impl Step {
+    /// Reads it back.
+    pub(super) fn read(change: &Change) -> Result<Self, Fault> {
+        let read: Result<Self, _> = serde_json::from_value(change.payload.clone());
+        let step = read.map_err(|error| {
+            let what = format!("the change `{}` is none of the proxy's driver", change.words);
+            Fault::internal(format!("{what}: {error}"))
+        })?;
+        match &step {
+            Self::Publish { expected, .. } if expectation(*expected) != change.expected_before => {
+                Err(Fault::internal(format!("the change `{}` contradicts itself", change.words)))
+            }
+            _ => Ok(step),
+        }
+    }
+}
+
+/// Plans for one app.
+pub(super) fn plan(want: Option<&Routes>, have: &RoutesHave) -> Plan {
+    let expected = generation(have);
+    let (words, step) = match (want, &have.routes) {
+        (None, None) => return Plan::default(),
+        (Some(want), Some(there)) if want.same_as(there) => return Plan::default(),
+        (None, Some(_)) => {
+            (format!("withdraw {}", have.app), Step::Withdraw { app: have.app.clone() })
+        }
+        (Some(want), _) => {
+            let next = Generation(expected.0.saturating_add(1));
+            let routes = Routes { generation: next, ..want.clone() };
+            (in_words(&routes), Step::Publish { expected, routes })
+        }
+    };
+    let payload = serde_json::to_value(&step).unwrap_or_default();
+    let change = Change { words, expected_before: expectation(expected), payload };
+    Plan { changes: vec![change], waiting: Vec::new() }
+}
+
+/// Refuses when the proxy no longer carries what the change relies on.
+pub(super) fn still_holds(change: &Change, have: &RoutesHave) -> Result<(), Fault> {
+    let actual = expectation(generation(have));
+    if change.expected_before == actual {
+        return Ok(());
+    }
+    let what =
+        format!("`{}` was not done: the routes have changed since it was planned", change.words);
+    let why = format!("expected `{}`, found `{actual}`", change.expected_before);
+    Err(Fault::new(Kind::Conflict, what).note(why).help("look and plan again"))
+}
+
+fn generation(have: &RoutesHave) -> Generation {
+    have.routes.as_ref().map_or_else(Generation::default, |routes| routes.generation)
+}
+
+fn expectation(generation: Generation) -> String {
+    format!("generation {}", generation.0)
+}
+
+fn in_words(routes: &Routes) -> String {
+    let mut words = format!("route {} (generation {}):", routes.app, routes.generation.0);
+    for (i, pool) in routes.pools.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        let version = &pool.version;
+        let n = pool.instances.len();
+        let share = match pool.state {
+            PoolState::Serving => pool.weight.to_string(),
+            PoolState::Retiring => "retiring".to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _written = write!(words, "{comma} {version} {share} on {n}");
+    }
+    if routes.pools.is_empty() {
+        words.push_str(" nowhere");
+    }
+    words
+}

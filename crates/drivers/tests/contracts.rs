@@ -1,0 +1,108 @@
+//! Every driver and the bed it is tested on. The contract itself stands in `contract/`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod contract;
+#[path = "common/fake_proxy.rs"]
+mod fake_proxy;
+
+use common::{Site, release, settle};
+use contract::platform::{PlatformBed, platform_keeps_contract};
+use contract::router::{RouterBed, router_keeps_contract};
+use drivers::platform::process::Process;
+use drivers::platform::{FleetWant, PLATFORMS, Platform, ReleaseWant};
+use drivers::router::proxy::Proxy;
+use drivers::router::{ROUTERS, Router};
+use fake_proxy::{FakeProxy, Mood};
+use model::{AppName, Release, RunState};
+
+struct Processes {
+    site: Site,
+    platform: Process,
+}
+
+impl PlatformBed for Processes {
+    fn platform(&self) -> &dyn Platform {
+        &self.platform
+    }
+
+    fn releases(&self) -> [Release; 2] {
+        [release(1, &[]), release(2, &[])]
+    }
+
+    fn damage(&self, app: &AppName, broken: bool) {
+        let record = self.site.path().join("instances").join(format!("{app}-1.json"));
+        let aside = record.with_extension("aside");
+        if broken {
+            std::fs::rename(&record, &aside).unwrap();
+            std::fs::write(&record, "{\"release\":{\"app\":").unwrap();
+        } else {
+            std::fs::rename(&aside, &record).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn processes() {
+    let site = Site::new();
+    let platform = site.open();
+    let foreign = AppName::new("demo-1").unwrap();
+    let theirs = Release { app: foreign.clone(), ..release(1, &[]) };
+    let running = ReleaseWant { release: theirs, instances: 1, state: RunState::Running };
+    settle(&platform, &FleetWant { app: foreign.clone(), releases: vec![running] }).await;
+    platform_keeps_contract(&Processes { site, platform }, &foreign).await;
+}
+
+struct OwnProxy {
+    fake: FakeProxy,
+    driver: Proxy,
+}
+
+impl RouterBed for OwnProxy {
+    fn router(&self) -> &dyn Router {
+        &self.driver
+    }
+
+    fn foreign(&self, app: &AppName) -> String {
+        let state = self.fake.state.lock().unwrap();
+        let others = state.seen.apps.iter().filter(|seen| seen.routes.app != *app);
+        format!("{:?}", others.collect::<Vec<_>>())
+    }
+
+    fn answer(&self, nonsense: Option<&[u8]>) {
+        self.fake.mood(nonsense.map_or(Mood::Honest, |bytes| Mood::Says(bytes.to_vec())));
+    }
+}
+
+#[tokio::test]
+async fn own_proxy() {
+    let fake = FakeProxy::start();
+    let driver = Proxy::new(&fake.socket());
+    let bed = OwnProxy { fake, driver };
+    let (app, other) = (AppName::new("demo").unwrap(), AppName::new("demo-1").unwrap());
+    let foreign = model::Routes {
+        app: other.clone(),
+        generation: model::Generation(0),
+        hosts: vec![],
+        path_prefix: "/other".into(),
+        pools: vec![],
+    };
+    let have = bed.driver.look(&other).await.unwrap();
+    let plan = bed.driver.plan(Some(&foreign), &have);
+    bed.driver.act(&plan.changes[0], 1).await.unwrap();
+    router_keeps_contract(&bed, &app).await;
+}
+
+#[test]
+fn drivers_are_registered_under_distinct_names() {
+    let platforms: Vec<_> = PLATFORMS.iter().map(|entry| entry.name).collect();
+    let routers: Vec<_> = ROUTERS.iter().map(|entry| entry.name).collect();
+    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy"]));
+    let folder = tempfile::tempdir().unwrap();
+    assert!((PLATFORMS[0].open)(folder.path()).is_ok());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let fault = (PLATFORMS[0].open)(&file).unwrap_err();
+    assert!(fault.what.contains(file.to_str().unwrap()), "{fault:?}");
+}

@@ -1,0 +1,123 @@
+//! The driver of the own proxy against a fake admin socket: what is sent, and that nothing the other
+//! side does makes it panic or wait for ever.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "common/fake_proxy.rs"]
+mod fake_proxy;
+
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use drivers::router::Router;
+use drivers::router::proxy::Proxy;
+use fake_proxy::{FakeProxy, Mood};
+use model::admin::Request;
+use model::{AppName, Generation, Instance, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
+use model::{Version, Weight};
+
+fn routes(instances: u16) -> Routes {
+    let instance = |n: u16| Instance {
+        id: InstanceId(format!("demo-1-{n}")),
+        address: ([127, 0, 0, 1], 20_000 + n).into(),
+    };
+    Routes {
+        app: AppName::new("demo").unwrap(),
+        generation: Generation(99),
+        hosts: vec![],
+        path_prefix: "/".into(),
+        pools: vec![Pool {
+            release: ReleaseId(1),
+            version: Version::new("v1").unwrap(),
+            weight: Weight::ALL,
+            state: PoolState::Serving,
+            instances: (1..=instances).map(instance).collect(),
+        }],
+    }
+}
+
+#[tokio::test]
+async fn publishing_carries_the_next_generation_and_the_counters_come_back() {
+    let fake = FakeProxy::start();
+    let proxy = Proxy::new(&fake.socket());
+    let want = routes(2);
+    let have = proxy.look(&want.app).await.unwrap();
+    assert_eq!((have.routes.clone(), have.pid), (None, Some(7)));
+    let plan = proxy.plan(Some(&want), &have);
+    assert_eq!(plan.changes[0].words, "route demo (generation 1): v1 100.00% on 2");
+    proxy.act(&plan.changes[0], 3).await.unwrap();
+    let have = proxy.look(&want.app).await.unwrap();
+    assert_eq!(have.routes.as_ref().unwrap().generation, Generation(1));
+    assert_eq!((have.open_on(ReleaseId(1)).requests, have.open_on(ReleaseId(1)).tunnels), (2, 4));
+    assert_eq!((have.totals[&ReleaseId(1)].requests, have.epoch), (10, 3));
+    assert!(proxy.plan(Some(&want), &have).settled());
+    assert_eq!(fake.state.lock().unwrap().accepted, 1, "one connection for all");
+}
+
+#[tokio::test]
+async fn a_refusal_is_passed_on_in_the_proxys_words() {
+    let fake = FakeProxy::start();
+    let proxy = Proxy::new(&fake.socket());
+    let fault = proxy.truncate(&routes(1).app, 1).await.unwrap_err();
+    assert_eq!((fault.kind, fault.what.as_str()), (Kind::Conflict, "faults are not allowed"));
+    assert!(proxy.seen().await.is_ok(), "the connection is still good");
+    assert_eq!(fake.state.lock().unwrap().accepted, 1);
+    proxy.stop(500).await.unwrap();
+    assert_eq!(fake.state.lock().unwrap().asked.last(), Some(&Request::Stop { within_ms: 500 }));
+}
+
+#[tokio::test]
+async fn listening_sockets_travel_both_ways() {
+    let fake = FakeProxy::start();
+    let proxy = Proxy::new(&fake.socket());
+    let sockets: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    for socket in &sockets {
+        proxy.send_listener(socket.as_fd(), socket.local_addr().unwrap()).await.unwrap();
+    }
+    let taken = proxy.take_listeners().await.unwrap();
+    let mut back = taken.into_iter().map(|(address, fd)| (address, TcpListener::from(fd)));
+    for socket in sockets {
+        let address = socket.local_addr().unwrap();
+        drop(socket);
+        let (said, listener) = back.next().unwrap();
+        assert_eq!((said, listener.local_addr().unwrap()), (address, address));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_restarted_is_asked_over_a_new_connection() {
+    let fake = FakeProxy::start();
+    fake.state.lock().unwrap().hang_up = true;
+    let proxy = Proxy::new(&fake.socket());
+    for _ in 0..20 {
+        proxy.seen().await.unwrap();
+    }
+    assert_eq!(fake.state.lock().unwrap().accepted, 20);
+}
+
+#[tokio::test]
+async fn nobody_there_says_so() {
+    let proxy = Proxy::new(std::path::Path::new("/does/not/exist"));
+    let fault = proxy.seen().await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Environment);
+    assert!(fault.what.contains("`/does/not/exist` cannot be reached"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn silence_and_endless_half_answers_end_after_two_seconds() {
+    let fake = FakeProxy::start();
+    let proxy = Proxy::new(&fake.socket());
+    fake.mood(Mood::Silent);
+    let begun = Instant::now();
+    let fault = proxy.seen().await.unwrap_err();
+    assert!(fault.what.contains("did not answer within 2 s"), "{fault:?}");
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    fake.mood(Mood::Says(br#"{"reply":"seen","#.to_vec()));
+    let fault = proxy.seen().await.unwrap_err();
+    assert!(fault.what.contains("closed in mid-answer"), "{fault:?}");
+    fake.mood(Mood::Says(b"{\"reply\":\"listeners\",\"addresses\":[\"127.0.0.1:1\"]}\n".to_vec()));
+    assert!(proxy.take_listeners().await.is_err(), "an address without its descriptor");
+    fake.mood(Mood::Honest);
+    proxy.seen().await.expect("it recovers");
+}

@@ -1,0 +1,80 @@
+//! The fresh lane: a new connection for each request, its name looked up each time.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::attempt::{Attempt, Class, Connection, Ending, Lane};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::connect::{Failure, connect};
+use crate::exchange::{After, exchange};
+use crate::http::request;
+use crate::site::Site;
+
+/// How long the peer is given to close first.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// The lane.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    site: Rc<Site>,
+    request: Vec<u8>,
+}
+
+impl Fresh {
+    pub(crate) fn new(site: Rc<Site>) -> Self {
+        let request = request(&site.target, true);
+        Self { site, request }
+    }
+
+    /// Carries one attempt to its end.
+    pub(crate) async fn carry(&self, mut attempt: Attempt) {
+        let ledger = &self.site.ledger;
+        let mut record = ledger.connection(Lane::Fresh);
+        match open(&self.site, &mut attempt, &mut record).await {
+            Err(failure) => {
+                failure.tell(&mut attempt);
+                ledger.end_connection(record, Ending::Failed);
+                ledger.settle(attempt);
+            }
+            Ok(mut stream) => {
+                record.attempts = 1;
+                let after = exchange(&self.site, &mut stream, &self.request, &mut attempt).await;
+                ledger.settle(attempt);
+                let ending = match after {
+                    After::Ended(ending) => ending,
+                    After::Reusable | After::Closing => wait_for_close(stream).await,
+                };
+                ledger.end_connection(record, ending);
+            }
+        }
+    }
+}
+
+/// Opens a connection for an attempt, within what is left of its time.
+pub(crate) async fn open(
+    site: &Site,
+    attempt: &mut Attempt,
+    record: &mut Connection,
+) -> Result<TcpStream, Failure> {
+    let opened = tokio::time::timeout(site.time_left(attempt), connect(site, record)).await;
+    let stream = opened.unwrap_or_else(|_| {
+        let detail = format!("no connection within {} ms", site.timeout.as_millis());
+        Err(Failure { class: Class::Timeout, detail })
+    })?;
+    attempt.connection = record.connection;
+    attempt.connected_us = record.established_us;
+    Ok(stream)
+}
+
+/// Lets the peer close first, as it was asked to: who closes first keeps the port busy, and at a
+/// high rate the prober would run out of ports.
+async fn wait_for_close(mut stream: TcpStream) -> Ending {
+    let mut byte = [0];
+    match tokio::time::timeout(LINGER, stream.read(&mut byte)).await {
+        Ok(Ok(0)) => Ending::AnnouncedByPeer,
+        Ok(Err(_)) => Ending::Reset,
+        Ok(Ok(_)) | Err(_) => Ending::ByUs,
+    }
+}

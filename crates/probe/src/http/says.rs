@@ -1,0 +1,127 @@
+//! Which version and instance an answer names, and who says so.
+
+use model::Attempt;
+use model::attempt::Witness;
+
+use crate::options::VersionFrom;
+use crate::text;
+
+/// Header in which the sample app and the own proxy name the instance and the version.
+const APP_VERSION: &str = "x-app-version";
+const APP_INSTANCE: &str = "x-app-instance";
+const STAMP_VERSION: &str = "x-cutover-version";
+const STAMP_INSTANCE: &str = "x-cutover-instance";
+
+/// Bytes of a body kept to find the version in it.
+const BODY_FOR_VERSION: usize = 16 * 1024;
+
+/// Bytes of a body kept to show what was wrong with it.
+const BODY_FOR_DETAIL: usize = 256;
+
+/// What to look for in an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    from: VersionFrom,
+}
+
+impl Reading {
+    pub(crate) fn new(from: VersionFrom) -> Self {
+        Self { from }
+    }
+
+    /// How many bytes of the body are needed.
+    pub(super) fn keeps(&self) -> usize {
+        match self.from {
+            VersionFrom::Header(_) => BODY_FOR_DETAIL,
+            VersionFrom::JsonPath(_) | VersionFrom::Body => BODY_FOR_VERSION,
+        }
+    }
+
+    /// Reads the headers, in the order in which they came.
+    pub(crate) fn head<'a>(&self, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Said {
+        let wanted = match &self.from {
+            VersionFrom::Header(name) => name.as_str(),
+            VersionFrom::JsonPath(_) | VersionFrom::Body => APP_VERSION,
+        };
+        let mut said = Said::default();
+        for (name, value) in headers {
+            let place = if name.eq_ignore_ascii_case(wanted) {
+                &mut said.app
+            } else if name.eq_ignore_ascii_case(STAMP_VERSION) {
+                &mut said.stamp
+            } else if name.eq_ignore_ascii_case(APP_INSTANCE) {
+                &mut said.app_instance
+            } else if name.eq_ignore_ascii_case(STAMP_INSTANCE) {
+                &mut said.stamp_instance
+            } else {
+                continue;
+            };
+            if place.is_none() {
+                *place = text::name(value);
+            }
+        }
+        said
+    }
+
+    /// Reads the first bytes of a body, where the version stands in it.
+    pub(super) fn body(&self, kept: &[u8], said: &mut Said) {
+        let found = match &self.from {
+            VersionFrom::Header(_) => return,
+            VersionFrom::Body => kept.split(|&byte| byte == b'\n').next().and_then(text::name),
+            VersionFrom::JsonPath(path) => json_field(kept, path),
+        };
+        if found.is_some() {
+            said.app = found;
+        }
+    }
+}
+
+/// What an answer said of its origin.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    app: Option<String>,
+    stamp: Option<String>,
+    app_instance: Option<String>,
+    stamp_instance: Option<String>,
+}
+
+impl Said {
+    /// Writes it into the record: the app's own word before the proxy's stamp.
+    pub(crate) fn tell(&self, attempt: &mut Attempt) {
+        attempt.witness = match (&self.app, &self.stamp) {
+            (Some(_), _) => Some(Witness::App),
+            (None, Some(_)) => Some(Witness::Stamp),
+            (None, None) => None,
+        };
+        attempt.version = self.app.clone().or_else(|| self.stamp.clone());
+        attempt.instance = self.app_instance.clone().or_else(|| self.stamp_instance.clone());
+    }
+}
+
+fn json_field(kept: &[u8], path: &str) -> Option<String> {
+    let whole: serde_json::Value = serde_json::from_slice(kept).ok()?;
+    let field = path.split('.').try_fold(&whole, |value, name| match value {
+        serde_json::Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        other => other.get(name),
+    })?;
+    match field {
+        serde_json::Value::String(text) => text::name(text.as_bytes()),
+        serde_json::Value::Number(number) => text::name(number.to_string().as_bytes()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_field;
+
+    #[test]
+    fn a_json_path_finds_text_and_numbers_and_nothing_else() {
+        let body = br#"{"build":{"version":"v7","tags":["a",{"n":3}]}}"#;
+        assert_eq!(json_field(body, "build.version").as_deref(), Some("v7"));
+        assert_eq!(json_field(body, "build.tags.1.n").as_deref(), Some("3"));
+        assert_eq!(json_field(body, "build"), None);
+        assert_eq!(json_field(body, "build.version.x"), None);
+        assert_eq!(json_field(&body[..20], "build.version"), None);
+    }
+}

@@ -1,0 +1,296 @@
+//! The book of a run: every attempt and connection from its number to its end.
+//!
+//! Whatever a lane takes from the book it gives back exactly once, so that planned = sent + not
+//! sent at the end. It decides nothing but what is `late`, and it bounds what hostile answers make
+//! it remember.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+use model::attempt::{
+    Attempt, BlindWindow, Class, Connection, Ending, Lane, RunFooter, RunHeader, SampleLine,
+};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::samples::{Run, Writer};
+use crate::tap::Tap;
+
+/// Most distinct versions (and instances) told apart in one run.
+const NAMES_MAX: usize = 64;
+
+/// What all further ones are called.
+const OTHER: &str = "(other)";
+
+/// The open book of a run.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    clock: Clock,
+    late_after_us: u64,
+    writer: Option<Writer>,
+    book: RefCell<Book>,
+    ended: Notify,
+    armed_when_standing: Cell<u16>,
+    /// For the caller's own listener.
+    pub(crate) live: Tap,
+    /// For the controller.
+    pub(crate) control: Tap,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    header: Option<RunHeader>,
+    attempts: Vec<Attempt>,
+    connections: Vec<Connection>,
+    blind: Vec<BlindWindow>,
+    footer: RunFooter,
+    in_flight: u64,
+    last_connection: u32,
+    open_connections: u32,
+    answered: BTreeSet<Lane>,
+    standing: u16,
+    versions: Names,
+    instances: Names,
+}
+
+impl Ledger {
+    pub(crate) fn new(clock: Clock, late_after_us: u64, writer: Option<Writer>) -> Self {
+        Self {
+            clock,
+            late_after_us,
+            writer,
+            book: RefCell::default(),
+            ended: Notify::new(),
+            armed_when_standing: Cell::new(0),
+            live: Tap::default(),
+            control: Tap::default(),
+        }
+    }
+
+    /// Opens the book; `sockets` must stand before the run counts as armed.
+    pub(crate) fn open(&self, header: RunHeader, sockets: u16) {
+        self.write(|| SampleLine::Header(header.clone()));
+        self.armed_when_standing.set(sockets);
+        self.book.borrow_mut().header = Some(header);
+    }
+
+    /// A new attempt, taken up now. It must be given back to [`Ledger::settle`].
+    pub(crate) fn take(&self, lane: Lane, intended_us: u64) -> Attempt {
+        let mut book = self.book.borrow_mut();
+        let id = book.footer.planned;
+        book.footer.planned += 1;
+        book.footer.until_us = book.footer.until_us.max(intended_us);
+        book.in_flight += 1;
+        Attempt {
+            id,
+            lane,
+            class: Class::NotSent,
+            intended_us,
+            dispatched_us: self.clock.us().max(intended_us),
+            connected_us: 0,
+            sent_us: 0,
+            first_byte_us: 0,
+            done_us: 0,
+            status: 0,
+            connection: 0,
+            bytes: 0,
+            version: None,
+            witness: None,
+            instance: None,
+            detail: None,
+        }
+    }
+
+    /// Records what became of an attempt.
+    pub(crate) fn settle(&self, mut attempt: Attempt) {
+        if attempt.done_us == 0 {
+            attempt.done_us = self.clock.us().max(attempt.intended_us);
+        }
+        if attempt.class == Class::Ok && attempt.ttlb_us() > self.late_after_us {
+            attempt.class = Class::Late;
+            attempt.detail = Some(format!("answered after {} ms", attempt.ttlb_us() / 1_000));
+        }
+        let mut book = self.book.borrow_mut();
+        attempt.version = attempt.version.map(|version| book.versions.known(version));
+        attempt.instance = attempt.instance.map(|instance| book.instances.known(instance));
+        match attempt.class {
+            Class::NotSent => book.footer.not_sent += 1,
+            _ => book.footer.sent += 1,
+        }
+        if attempt.class == Class::Ok {
+            book.answered.insert(attempt.lane);
+        }
+        self.live.count(&attempt);
+        self.control.count(&attempt);
+        self.write(|| SampleLine::Attempt(attempt.clone()));
+        book.attempts.push(attempt);
+        book.in_flight = book.in_flight.saturating_sub(1);
+        if book.in_flight == 0 {
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Attempts taken and not yet given back.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.book.borrow().in_flight
+    }
+
+    /// Waits until nothing is in flight.
+    pub(crate) async fn drained(&self) {
+        while self.in_flight() > 0 {
+            self.ended.notified().await;
+        }
+    }
+
+    /// A new connection, asked for now. It must be given back to [`Ledger::end_connection`].
+    pub(crate) fn connection(&self, lane: Lane) -> Connection {
+        let mut book = self.book.borrow_mut();
+        book.last_connection += 1;
+        book.open_connections += 1;
+        Connection {
+            connection: book.last_connection,
+            lane,
+            opened_us: self.clock.us(),
+            established_us: 0,
+            closed_us: 0,
+            ending: Ending::ByUs,
+            close_code: None,
+            attempts: 0,
+            successor: None,
+        }
+    }
+
+    /// Records the end of a connection, now.
+    pub(crate) fn end_connection(&self, mut connection: Connection, ending: Ending) {
+        connection.ending = ending;
+        connection.closed_us = self.clock.us();
+        self.write(|| SampleLine::Connection(connection.clone()));
+        let mut book = self.book.borrow_mut();
+        book.connections.push(connection);
+        book.open_connections = book.open_connections.saturating_sub(1);
+        if book.open_connections == 0 {
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Takes back a connection of a lane that is not run; it leaves no record.
+    pub(crate) fn forget_connection(&self) {
+        let mut book = self.book.borrow_mut();
+        book.open_connections = book.open_connections.saturating_sub(1);
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn disconnected(&self) {
+        while self.book.borrow().open_connections > 0 {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Records a time in which the prober saw nothing.
+    pub(crate) fn blind(&self, window: BlindWindow) {
+        self.write(|| SampleLine::Blind(window));
+        self.book.borrow_mut().blind.push(window);
+    }
+
+    /// Counts what happened on WebSockets.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut RunFooter)) {
+        change(&mut self.book.borrow_mut().footer);
+    }
+
+    /// A socket stands, or no longer does.
+    pub(crate) fn standing(&self, up: bool) {
+        let mut book = self.book.borrow_mut();
+        book.standing =
+            if up { book.standing.saturating_add(1) } else { book.standing.saturating_sub(1) };
+    }
+
+    /// True when every lane has had an answer and the sockets stand.
+    pub(crate) fn armed(&self) -> bool {
+        let book = self.book.borrow();
+        let answered = |lane: &Lane| book.answered.contains(lane);
+        let lanes = book.header.as_ref().is_some_and(|h| h.lanes.iter().all(|(l, _)| answered(l)));
+        lanes && book.standing >= self.armed_when_standing.get()
+    }
+
+    /// Closes the book.
+    pub(crate) fn close(&self) -> Run {
+        let mut book = self.book.take();
+        book.footer.lateness_us = lateness(&book.attempts);
+        self.write(|| SampleLine::Footer(book.footer.clone()));
+        let sampling = self.writer.as_ref().map_or(Ok(()), Writer::finish);
+        Run {
+            header: book.header.unwrap_or_else(Run::no_header),
+            attempts: book.attempts,
+            connections: book.connections,
+            blind: book.blind,
+            footer: Some(book.footer),
+            trouble: sampling.err(),
+        }
+    }
+
+    fn write(&self, line: impl FnOnce() -> SampleLine) {
+        if let Some(writer) = &self.writer {
+            writer.write(line());
+        }
+    }
+}
+
+/// Median, 99th percentile (nearest rank) and largest of `dispatched - intended`, us.
+fn lateness(attempts: &[Attempt]) -> [u64; 3] {
+    let late = |attempt: &Attempt| attempt.dispatched_us.saturating_sub(attempt.intended_us);
+    let mut all: Vec<u64> = attempts.iter().map(late).collect();
+    all.sort_unstable();
+    let rank = |percent: usize| {
+        let rank = (all.len() * percent).div_ceil(100).max(1);
+        all.get(rank - 1).copied().unwrap_or(0)
+    };
+    [rank(50), rank(99), rank(100)]
+}
+
+/// Names told apart, up to a limit.
+#[derive(Debug, Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    fn known(&mut self, name: String) -> String {
+        if self.0.contains(&name) {
+            return name;
+        }
+        if self.0.len() >= NAMES_MAX {
+            return OTHER.to_owned();
+        }
+        self.0.insert(name.clone());
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Lane;
+
+    use super::{Ledger, Names, lateness};
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_billion_versions_are_not_remembered() {
+        let mut names = Names::default();
+        for n in 0..64 {
+            assert_eq!(names.known(n.to_string()), n.to_string());
+        }
+        assert_eq!(names.known("64".to_owned()), "(other)");
+        assert_eq!(names.known("63".to_owned()), "63");
+    }
+
+    #[test]
+    fn lateness_is_median_p99_and_largest() {
+        let ledger = Ledger::new(Clock::start(), 1, None);
+        let late = |us: u64| {
+            let mut attempt = ledger.take(Lane::Fresh, 1_000);
+            attempt.dispatched_us = 1_000 + us;
+            attempt
+        };
+        let attempts: Vec<_> = (1..=200).rev().map(late).collect();
+        assert_eq!(lateness(&attempts), [100, 198, 200]);
+        assert_eq!(lateness(&[]), [0, 0, 0]);
+    }
+}

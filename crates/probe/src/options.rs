@@ -1,0 +1,174 @@
+//! What a run is asked to do, and the checks on it.
+//!
+//! It reads no command line and no configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{Fault, Kind, Lane};
+
+use crate::target::Target;
+
+/// Highest rate taken, attempts per second.
+const RATE_MAX: u32 = 100_000;
+
+/// When a run ends by itself. It can always be told to stop earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// When all attempts intended within this time have been sent.
+    After {
+        /// Counted from the first attempt.
+        duration: Duration,
+    },
+    /// After this many attempts.
+    Count(u64),
+    /// When it is told to.
+    WhenTold,
+}
+
+/// What the caller of [`crate::run`] wants of the run at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// Go on.
+    #[default]
+    Go,
+    /// Send nothing more, wait for what is in flight, and end.
+    Stop,
+}
+
+/// Where in an answer the app says its version. The proxy's stamp is used when it says none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionFrom {
+    /// A response header.
+    Header(String),
+    /// A field of the JSON body, with dots between the names: `build.version`.
+    JsonPath(String),
+    /// The first line of the body.
+    Body,
+}
+
+/// What a run is asked to do. [`Options::new`] fills in the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What to ask.
+    pub url: Target,
+    /// Attempts per second over all lanes.
+    pub rate: u32,
+    /// Lanes and their shares of the rate, which sum to 1.
+    pub lanes: Vec<(Lane, f64)>,
+    /// Path of the WebSocket endpoint on the same host.
+    pub websocket_path: String,
+    /// Live sockets of the WebSocket lane.
+    pub sockets: u16,
+    /// When to end.
+    pub stop: Stop,
+    /// A right answer later than this after its intended send time is `late`.
+    pub late_after: Duration,
+    /// An attempt without a whole answer after this is given up.
+    pub timeout: Duration,
+    /// Most attempts in flight; `None` is rate times timeout, at least 64.
+    pub max_in_flight: Option<u32>,
+    /// Where an answer says its version.
+    pub version_from: VersionFrom,
+    /// File for the raw records, gzip NDJSON; an existing one is replaced.
+    pub samples: Option<PathBuf>,
+    /// Unix socket to listen on for a controller.
+    pub control: Option<PathBuf>,
+    /// A run with a control socket ends by itself when it has been without a controller this long.
+    pub orphaned_after: Duration,
+}
+
+impl Options {
+    /// A run at `rate` attempts per second over all lanes, until told to stop.
+    pub fn new(url: Target, rate: u32) -> Self {
+        Self {
+            url,
+            rate,
+            lanes: vec![(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.25), (Lane::Websocket, 0.25)],
+            websocket_path: "/ws".to_owned(),
+            sockets: 4,
+            stop: Stop::WhenTold,
+            late_after: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+            max_in_flight: None,
+            version_from: VersionFrom::Header("x-app-version".to_owned()),
+            samples: None,
+            control: None,
+            orphaned_after: Duration::from_mins(1),
+        }
+    }
+
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        let refuse = |what: &str, help: &str| {
+            Err(Fault::new(Kind::Usage, what.to_owned()).help(help.to_owned()))
+        };
+        if self.rate == 0 || self.rate > RATE_MAX {
+            return refuse("the rate of a probe is out of range", "use 1 to 100000 per second");
+        }
+        let sum: f64 = self.lanes.iter().map(|(_, share)| share).sum();
+        let positive = self.lanes.iter().all(|(_, share)| *share > 0.0);
+        if !positive || (sum - 1.0).abs() > 1e-6 {
+            return refuse("the lanes do not share the rate", "use shares above 0 that sum to 1");
+        }
+        let named = |lane| self.lanes.iter().filter(|(other, _)| *other == lane).count();
+        if Lane::ALL.into_iter().any(|lane| named(lane) > 1) {
+            return refuse("a lane is named twice", "name each lane once");
+        }
+        if self.sockets == 0 {
+            return refuse("the WebSocket lane has no sockets", "use at least one socket");
+        }
+        if self.timeout.is_zero() || self.late_after.is_zero() {
+            return refuse("a time limit of the probe is zero", "use at least a millisecond");
+        }
+        let graphic = self.websocket_path.bytes().all(|byte| byte.is_ascii_graphic());
+        if !graphic || !self.websocket_path.starts_with('/') {
+            return refuse("the WebSocket path is not a path", "start it with `/`, without spaces");
+        }
+        Ok(())
+    }
+
+    /// Most attempts in flight.
+    pub(crate) fn cap(&self) -> u64 {
+        let usual = f64::from(self.rate) * self.timeout.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive, and a cast of what is too large saturates"
+        )]
+        let usual = (usual.ceil() as u64).max(64);
+        self.max_in_flight.map_or(usual, |most| u64::from(most.max(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Lane;
+
+    use super::Options;
+    use crate::target::Target;
+
+    #[test]
+    fn options_that_make_no_sense_are_refused() {
+        type Break = fn(&mut Options);
+        let good = Options::new(Target::parse("http://a/").unwrap(), 100);
+        assert!(good.check().is_ok());
+        assert_eq!(good.cap(), 1_000);
+        let breaks: [Break; 8] = [
+            |options| options.rate = 0,
+            |options| options.rate = 1_000_000,
+            |options| options.lanes.clear(),
+            |options| options.lanes = vec![(Lane::Fresh, 0.9)],
+            |options| options.lanes = vec![(Lane::Fresh, 0.5), (Lane::Fresh, 0.5)],
+            |options| options.lanes = vec![(Lane::Fresh, f64::NAN)],
+            |options| options.sockets = 0,
+            |options| options.websocket_path = "/ws\r\nX: y".to_owned(),
+        ];
+        for (number, change) in breaks.into_iter().enumerate() {
+            let mut options = good.clone();
+            change(&mut options);
+            let fault = options.check().expect_err(&format!("break {number} was taken"));
+            assert!(fault.help.is_some());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Sends each attempt when the schedule says so, and never waits for an answer.
+//!
+//! An attempt that cannot be sent is recorded as such: over the cap on attempts in flight, or when
+//! the prober itself was stopped past its time (a burst after a stall would measure the prober).
+
+use std::rc::Rc;
+
+use model::attempt::{Attempt, Lane};
+use model::{Class, Fault};
+use tokio::sync::watch;
+
+use crate::alarm::Alarm;
+use crate::clock::monotonic_ns;
+use crate::fresh::Fresh;
+use crate::heartbeat::BLIND_NS;
+use crate::keepalive::KeepAlive;
+use crate::schedule::{Turns, offset_ns};
+use crate::site::Site;
+use crate::websocket::Websocket;
+
+/// The lanes of a run; one that is not run gets no turns.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    pub(crate) keep_alive: Rc<KeepAlive>,
+    pub(crate) fresh: Rc<Fresh>,
+    pub(crate) websocket: Option<Websocket>,
+}
+
+/// The schedule of a run.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    pub(crate) site: Rc<Site>,
+    pub(crate) turns: Turns,
+    pub(crate) rate: u32,
+    /// How many attempts at most.
+    pub(crate) count: u64,
+    /// Most attempts in flight.
+    pub(crate) cap: u64,
+}
+
+impl Pacer {
+    /// Sends until the count is reached or `stop` turns true.
+    pub(crate) async fn run(
+        mut self,
+        lanes: &Lanes,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Fault> {
+        let alarm = Alarm::new()?;
+        let start_ns = monotonic_ns();
+        for i in 0..self.count {
+            let due_ns = start_ns.saturating_add(offset_ns(i, self.rate));
+            if due_ns > monotonic_ns() {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                    woken = alarm.until(due_ns) => woken?,
+                }
+            } else if *stop.borrow() {
+                return Ok(());
+            } else {
+                // Behind: let the lanes go on between two sends.
+                tokio::task::yield_now().await;
+            }
+            self.dispatch(lanes, due_ns);
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, lanes: &Lanes, due_ns: u64) {
+        let Some(lane) = self.turns.next() else { return };
+        let ledger = &self.site.ledger;
+        let over = ledger.in_flight() >= self.cap;
+        let attempt = ledger.take(lane, self.site.clock.us_at(due_ns));
+        let behind_ns = monotonic_ns().saturating_sub(due_ns);
+        if behind_ns > BLIND_NS {
+            let why =
+                format!("the prober was stopped for {} ms at its time", behind_ns / 1_000_000);
+            return self.not_sent(attempt, why);
+        }
+        if over {
+            return self.not_sent(attempt, format!("{} attempts were in flight", self.cap));
+        }
+        match lane {
+            Lane::KeepAlive => {
+                let lane = Rc::clone(&lanes.keep_alive);
+                tokio::task::spawn_local(async move { lane.carry(attempt).await });
+            }
+            Lane::Fresh => {
+                let lane = Rc::clone(&lanes.fresh);
+                tokio::task::spawn_local(async move { lane.carry(attempt).await });
+            }
+            Lane::Websocket => {
+                let refused = match &lanes.websocket {
+                    Some(lane) => lane.carry(attempt),
+                    None => Some(attempt),
+                };
+                if let Some(attempt) = refused {
+                    self.not_sent(attempt, "the WebSocket lane has ended".to_owned());
+                }
+            }
+        }
+    }
+
+    fn not_sent(&self, mut attempt: Attempt, why: String) {
+        attempt.class = Class::NotSent;
+        attempt.detail = Some(why);
+        self.site.ledger.settle(attempt);
+    }
+}

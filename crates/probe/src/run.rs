@@ -1,0 +1,238 @@
+//! One run, from the first socket to the last record, on a thread of its own.
+//!
+//! The thread belongs to the prober alone, so that neither its caller nor its disk delays a send.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::attempt::{Lane, RunFooter, RunHeader};
+use model::window::Window;
+use model::{Fault, Kind};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, LocalSet};
+
+use crate::clock::Clock;
+use crate::fresh::Fresh;
+use crate::heartbeat;
+use crate::keepalive::KeepAlive;
+use crate::ledger::Ledger;
+use crate::options::{Options, Stop, Told};
+use crate::pacer::{Lanes, Pacer};
+use crate::post::{Clerk, Post, WINDOW_EVERY};
+use crate::samples::{Run, SCHEMA_VERSION, Writer};
+use crate::schedule::{Turns, deadlines_within};
+use crate::site::Site;
+use crate::websocket::Websocket;
+
+/// What connections are given at the end to close.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Runs a probe to its end. `live` gets a window about every 100 ms; what it does not fetch in time
+/// comes with the next one. Dropping the future stops the run.
+pub async fn run(
+    options: Options,
+    told: watch::Receiver<Told>,
+    live: Option<mpsc::Sender<Window>>,
+) -> Result<Run, Fault> {
+    options.check()?;
+    let (mut reply, answer) = oneshot::channel();
+    let thread = move || {
+        let result = match runtime() {
+            Ok(runtime) => {
+                let session = Session { options, told, live, reply: &mut reply };
+                let result = LocalSet::new().block_on(&runtime, session.run());
+                // A name lookup that hangs must not hold up the end.
+                runtime.shutdown_background();
+                result
+            }
+            Err(fault) => Err(fault),
+        };
+        // Nobody waits for it any more: then the samples have it.
+        let _ = reply.send(result);
+    };
+    let spawned = std::thread::Builder::new().name("probe".to_owned()).spawn(thread);
+    spawned.map_err(|error| Fault::environment(format!("cannot start a thread: {error}")))?;
+    answer.await.unwrap_or_else(|_| Err(Fault::internal("the thread of the prober died")))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::environment(format!("cannot start the prober: {error}")))
+}
+
+struct Session<'a> {
+    options: Options,
+    told: watch::Receiver<Told>,
+    live: Option<mpsc::Sender<Window>>,
+    reply: &'a mut oneshot::Sender<Result<Run, Fault>>,
+}
+
+impl Session<'_> {
+    async fn run(mut self) -> Result<Run, Fault> {
+        let options = &self.options;
+        let post = options.control.as_deref().map(Post::bind).transpose()?;
+        let writer = options.samples.as_deref().map(Writer::create).transpose()?;
+        let clock = Clock::start();
+        let ledger = Rc::new(Ledger::new(clock, micros(options.late_after), writer));
+        let site = Rc::new(Site::new(options, Rc::clone(&ledger), clock));
+        let (lanes, header) = open_lanes(&site, options).await?;
+        let sockets = if lanes.websocket.is_some() { options.sockets } else { 0 };
+        ledger.open(header.clone(), sockets);
+
+        let (stop, stopped) = watch::channel(false);
+        let (ended, seen_end) = watch::channel(None);
+        let clerk = post.map(|post| {
+            let ledger = Rc::clone(&ledger);
+            let (stop, ended) = (stop.clone(), seen_end.clone());
+            let orphaned_after = options.orphaned_after;
+            let header = header.clone();
+            Clerk { post, ledger, clock, header, stop, ended, orphaned_after }
+        });
+        let clerk = clerk.map(|clerk| tokio::task::spawn_local(clerk.serve()));
+        let beating = tokio::task::spawn_local(heartbeat::watch(Rc::clone(&ledger), clock));
+        let chores = self.chores(&lanes, &ledger, clock);
+
+        let sent = self.send(&lanes, &site, &header, (&stop, stopped)).await;
+        self.close(&lanes, &ledger).await;
+        beating.abort();
+        chores.abort();
+        let run = ledger.close();
+        self.tell_end(&ledger, clock, (&ended, run.footer.clone()), clerk).await;
+        sent.map(|()| run)
+    }
+
+    /// What is done about every 100 ms: windows for the caller, and a look at idle connections.
+    fn chores(&self, lanes: &Lanes, ledger: &Rc<Ledger>, clock: Clock) -> JoinHandle<()> {
+        let (ledger, live) = (Rc::clone(ledger), self.live.clone());
+        let keep_alive = Rc::clone(&lanes.keep_alive);
+        tokio::task::spawn_local(async move {
+            let mut tick = tokio::time::interval(WINDOW_EVERY);
+            loop {
+                tick.tick().await;
+                keep_alive.sweep();
+                let Some(live) = &live else { continue };
+                if let Ok(room) = live.try_reserve() {
+                    room.send(ledger.live.take(clock.us()));
+                }
+            }
+        })
+    }
+
+    /// Sends to the end, or until somebody says stop.
+    async fn send(
+        &mut self,
+        lanes: &Lanes,
+        site: &Rc<Site>,
+        header: &RunHeader,
+        (stop, stopped): (&watch::Sender<bool>, watch::Receiver<bool>),
+    ) -> Result<(), Fault> {
+        let options = &self.options;
+        let count = match options.stop {
+            Stop::After { duration } => deadlines_within(duration, options.rate),
+            Stop::Count(count) => count,
+            Stop::WhenTold => u64::MAX,
+        };
+        let pacer = Pacer {
+            site: Rc::clone(site),
+            turns: Turns::new(&header.lanes),
+            rate: options.rate,
+            count,
+            cap: options.cap(),
+        };
+        let mut sending = std::pin::pin!(pacer.run(lanes, stopped));
+        let nobody_can_stop_it = options.stop == Stop::WhenTold && options.control.is_none();
+        let told = async {
+            let told = self.told.wait_for(|told| *told == Told::Stop).await;
+            if told.is_err() && !nobody_can_stop_it {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            sent = &mut sending => return sent,
+            () = told => {}
+            () = self.reply.closed() => {}
+        }
+        stop.send_replace(true);
+        sending.await
+    }
+
+    /// Waits for what is in flight, then closes every connection.
+    async fn close(&self, lanes: &Lanes, ledger: &Ledger) {
+        ledger.drained().await;
+        lanes.keep_alive.close();
+        if let Some(websocket) = &lanes.websocket {
+            websocket.close().await;
+        }
+        if tokio::time::timeout(CLOSING, ledger.disconnected()).await.is_err() {
+            tracing::warn!("some connections of the probe did not close in time");
+        }
+    }
+
+    async fn tell_end(
+        &self,
+        ledger: &Ledger,
+        clock: Clock,
+        (ended, footer): (&watch::Sender<Option<RunFooter>>, Option<RunFooter>),
+        clerk: Option<JoinHandle<()>>,
+    ) {
+        if let Some(live) = &self.live {
+            let last = live.send(ledger.live.take(clock.us()));
+            // A listener that does not fetch it has the run itself.
+            let _ = tokio::time::timeout(CLOSING, last).await;
+        }
+        ended.send_replace(footer);
+        if let Some(clerk) = clerk
+            && clerk.await.is_err()
+        {
+            tracing::warn!("the control socket of the probe broke down");
+        }
+    }
+}
+
+/// Opens what the lanes need, and shares the rate among those that can be run.
+async fn open_lanes(site: &Rc<Site>, options: &Options) -> Result<(Lanes, RunHeader), Fault> {
+    let mut lanes_not_run = Vec::new();
+    let wants_websocket = options.lanes.iter().any(|(lane, _)| *lane == Lane::Websocket);
+    let mut websocket = None;
+    if wants_websocket {
+        match Websocket::start(site, options).await {
+            Ok(lane) => websocket = Some(lane),
+            Err(reason) => lanes_not_run.push((Lane::Websocket, reason)),
+        }
+    }
+    let run = |lane: Lane| lane != Lane::Websocket || websocket.is_some();
+    let shares: Vec<_> = options.lanes.iter().filter(|(lane, _)| run(*lane)).copied().collect();
+    if let ([], [(_, reason), ..]) = (shares.as_slice(), lanes_not_run.as_slice()) {
+        let what = format!("{} serves no WebSocket, and no other lane was asked for", options.url);
+        return Err(Fault::new(Kind::Usage, what)
+            .help(format!("check the path `{}`, or add a lane", options.websocket_path))
+            .note(reason.clone()));
+    }
+    let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+    let rate = |share: f64| f64::from(options.rate) * share / sum;
+    let lanes: Vec<_> = shares.iter().map(|&(lane, share)| (lane, rate(share))).collect();
+    let of = |wanted| lanes.iter().find(|(lane, _)| *lane == wanted).map_or(0.0, |(_, rate)| *rate);
+    let opened = Lanes {
+        keep_alive: Rc::new(KeepAlive::new(Rc::clone(site), of(Lane::KeepAlive))),
+        fresh: Rc::new(Fresh::new(Rc::clone(site))),
+        websocket,
+    };
+    let header = RunHeader {
+        schema_version: SCHEMA_VERSION,
+        url: options.url.to_string(),
+        t0_mono_ns: site.clock.t0_ns,
+        t0_unix_ms: site.clock.t0_unix_ms,
+        rate: options.rate,
+        lanes,
+        lanes_not_run,
+        late_after_us: micros(options.late_after),
+        timeout_us: micros(options.timeout),
+    };
+    Ok((opened, header))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

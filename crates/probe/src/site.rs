@@ -1,0 +1,40 @@
+//! What every lane of a run needs: whom to ask, how to read the answers, where to write it down.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::Attempt;
+
+use crate::clock::Clock;
+use crate::http::Reading;
+use crate::ledger::Ledger;
+use crate::options::Options;
+use crate::target::Target;
+
+/// The place that is probed, as one run sees it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) target: Target,
+    pub(crate) reading: Reading,
+    pub(crate) timeout: Duration,
+    pub(crate) ledger: Rc<Ledger>,
+    pub(crate) clock: Clock,
+}
+
+impl Site {
+    pub(crate) fn new(options: &Options, ledger: Rc<Ledger>, clock: Clock) -> Self {
+        Self {
+            target: options.url.clone(),
+            reading: Reading::new(options.version_from.clone()),
+            timeout: options.timeout,
+            ledger,
+            clock,
+        }
+    }
+
+    /// What is left of an attempt's time.
+    pub(crate) fn time_left(&self, attempt: &Attempt) -> Duration {
+        let spent = self.clock.us().saturating_sub(attempt.intended_us);
+        self.timeout.saturating_sub(Duration::from_micros(spent))
+    }
+}

@@ -1,0 +1,175 @@
+//! The admin socket: what the controller tells the proxy and asks of it.
+//!
+//! One loop on the process's first thread serves any number of clients. Nothing on the request path
+//! waits for it, and the proxy goes on when every client is gone.
+
+mod descriptors;
+mod socket;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::admin::{ProxySeen, Reply, Request};
+use model::{Fault, Kind};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use crate::ledger::Ledger;
+use crate::life::Shared;
+use crate::limits;
+use crate::worker::Control;
+use descriptors::Line;
+pub(crate) use socket::bind;
+
+/// The proxy as its admin clients see it.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    ledger: RefCell<Ledger>,
+    listeners: RefCell<Vec<(SocketAddr, StdListener)>>,
+    workers: Vec<UnboundedSender<Control>>,
+    allow_faults: bool,
+}
+
+impl Desk {
+    /// A proxy without listeners and routes.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        workers: Vec<UnboundedSender<Control>>,
+        allow_faults: bool,
+    ) -> Self {
+        let (ledger, listeners) = (RefCell::default(), RefCell::default());
+        Self { shared, ledger, listeners, workers, allow_faults }
+    }
+
+    fn tell(&self, control: impl Fn() -> Control) {
+        for worker in &self.workers {
+            // A worker that has ended needs to know nothing.
+            let _ = worker.send(control());
+        }
+    }
+
+    fn answer(&self, request: Request, descriptors: &mut VecDeque<OwnedFd>) -> Result<Reply, Fault> {
+        let swap = |table| self.shared.table.store(Arc::new(table));
+        match request {
+            Request::Listen { address } => self.listen(address, descriptors.pop_front())?,
+            Request::Listeners => {
+                let listeners = self.listeners.borrow();
+                let addresses = listeners.iter().map(|(address, _)| *address).collect();
+                return Ok(Reply::Listeners { addresses });
+            }
+            Request::Publish { epoch, expected, routes } => {
+                self.ledger.borrow_mut().publish(epoch, expected, routes, swap)?;
+                self.tell(|| Control::Sweep);
+            }
+            Request::Withdraw { epoch, app } => {
+                self.ledger.borrow_mut().withdraw(epoch, &app, swap)?;
+                self.tell(|| Control::Sweep);
+            }
+            Request::Look => return Ok(Reply::Seen(self.seen())),
+            Request::Truncate { .. } if !self.allow_faults => {
+                return Err(Fault::new(Kind::Usage, "this proxy does not inject faults")
+                    .help("start it with --allow-faults"));
+            }
+            Request::Truncate { app, bodies } => self.ledger.borrow().truncate(&app, bodies)?,
+            Request::Stop { within_ms } => {
+                self.shared.end(Instant::now() + Duration::from_millis(within_ms));
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn listen(&self, address: SocketAddr, descriptor: Option<OwnedFd>) -> Result<(), Fault> {
+        let descriptor = descriptor
+            .ok_or_else(|| Fault::new(Kind::Usage, format!("no descriptor came with {address}")))?;
+        if !rustix::net::sockopt::socket_acceptconn(&descriptor).unwrap_or(false) {
+            let what = format!("the descriptor for {address} is not a listening socket");
+            return Err(Fault::new(Kind::Usage, what));
+        }
+        let mut listeners = self.listeners.borrow_mut();
+        if listeners.iter().any(|(known, _)| *known == address) {
+            let what = format!("the proxy listens on {address} already");
+            return Err(Fault::new(Kind::Conflict, what));
+        }
+        let listener = StdListener::from(descriptor);
+        let trouble = |error: std::io::Error| {
+            Fault::environment(format!("cannot use the listening socket for {address}: {error}"))
+        };
+        listener.set_nonblocking(true).map_err(trouble)?;
+        // Accepted connections inherit it.
+        if let Err(error) = rustix::net::sockopt::set_tcp_nodelay(&listener, true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        for worker in &self.workers {
+            let duplicate = listener.try_clone().map_err(trouble)?;
+            let _ = worker.send(Control::Accept(duplicate));
+        }
+        listeners.push((address, listener));
+        Ok(())
+    }
+
+    fn seen(&self) -> ProxySeen {
+        let mut ledger = self.ledger.borrow_mut();
+        ProxySeen {
+            pid: std::process::id(),
+            epoch: ledger.epoch(),
+            listening: self.listeners.borrow().iter().map(|(address, _)| *address).collect(),
+            connections: self.shared.connections(),
+            apps: ledger.seen(),
+        }
+    }
+
+    /// Writes one reply, and the listeners with it if they are what was asked for.
+    async fn reply(&self, stream: &UnixStream, reply: &Reply) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(reply)?;
+        line.push(b'\n');
+        let listeners: Vec<_> = match reply {
+            Reply::Listeners { .. } => {
+                let listeners = self.listeners.borrow();
+                listeners.iter().map(|(_, one)| one.try_clone()).collect::<Result<_, _>>()?
+            }
+            _ => Vec::new(),
+        };
+        let descriptors: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+        descriptors::send(stream, &line, &descriptors).await
+    }
+}
+
+/// Takes in admin clients for as long as the process lives.
+pub(crate) async fn receive(desk: Rc<Desk>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                spawn_local(converse(Rc::clone(&desk), stream));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an admin client");
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(desk: Rc<Desk>, stream: UnixStream) {
+    let mut lines = descriptors::Lines::default();
+    while let Ok(Some(Line { text, mut descriptors })) = lines.next(&stream).await {
+        let reply = match serde_json::from_slice(&text) {
+            Ok(request) => desk.answer(request, &mut descriptors).unwrap_or_else(Reply::Refused),
+            Err(error) => {
+                let what = format!("the admin request is malformed: {error}");
+                Reply::Refused(Fault::new(Kind::Usage, what))
+            }
+        };
+        if let Err(error) = desk.reply(&stream, &reply).await {
+            tracing::debug!(%error, "an admin client went before its reply");
+            return;
+        }
+    }
+}

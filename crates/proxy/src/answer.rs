@@ -1,0 +1,261 @@
+//! From an instance to the client: one answer, as it arrives.
+//!
+//! Runs beside the upload of the request. It reports how the answer ended and never decides whether
+//! the request is sent again.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::time::Instant;
+
+use crate::buffer::Buffer;
+use crate::call::Asks;
+use crate::framing::{Body, HeadScan, read_answer};
+use crate::gate::Gate;
+use crate::life::Shared;
+use crate::limits;
+use crate::replay::Failure;
+use crate::said::{self, Shape, Terms};
+use crate::wire::{self, Stuck};
+
+/// What both directions of an exchange tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The whole request was sent, or the instance takes no more of it.
+    pub(crate) sent: Cell<Option<Instant>>,
+    /// A byte of the body was taken from the client.
+    pub(crate) body_taken: Cell<bool>,
+    /// A byte of an answer has come.
+    pub(crate) heard: Cell<bool>,
+    /// Something of an answer was passed on.
+    pub(crate) informed: Cell<bool>,
+    /// The final answer's head was passed on.
+    pub(crate) begun: Cell<bool>,
+}
+
+/// How an answer ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Its last byte was handed to the client's socket.
+    Whole {
+        /// The client's connection stays open.
+        keep: bool,
+        /// The instance's connection may carry another request.
+        reusable: bool,
+    },
+    /// The instance switches protocols: this head is for the client, these bytes come after it.
+    Switched(Vec<u8>, Option<Buffer>),
+    /// No final answer was passed on.
+    Failed(Failure),
+    /// The body ended too early; the client must not take it for whole.
+    Cut,
+    /// A fault was injected: as `Cut`, but not the instance's fault.
+    Injected,
+    /// The client is gone.
+    ClientGone,
+}
+
+/// One answer on its way.
+pub(crate) struct Answer<'a, 'up, 'down> {
+    /// The instance.
+    pub(crate) from: &'a mut ReadHalf<'up>,
+    /// The client.
+    pub(crate) to: &'a mut WriteHalf<'down>,
+    /// What the request asks of the answer.
+    pub(crate) asks: Asks,
+    /// The instance's gate.
+    pub(crate) gate: &'a Gate,
+    /// Shared with the upload.
+    pub(crate) progress: &'a Progress,
+    /// Answers to be cut short.
+    pub(crate) truncate: &'a AtomicU32,
+    /// Says whether the process is ending: connections are not kept then.
+    pub(crate) shared: &'a Shared,
+}
+
+/// A final head that was read and rewritten.
+struct Head {
+    status: u16,
+    bytes: Vec<u8>,
+    body: Body,
+    shape: Shape,
+    keep: bool,
+    reusable: bool,
+}
+
+impl Answer<'_, '_, '_> {
+    /// Passes the answer on to its end.
+    pub(crate) async fn run(mut self) -> Ended {
+        let mut buffer = None;
+        let head = match self.final_head(&mut buffer).await {
+            Ok(head) => head,
+            Err(ended) => return ended,
+        };
+        if head.status == 101 {
+            return Ended::Switched(head.bytes, buffer);
+        }
+        let bare = head.shape == Shape::Bare;
+        if bare {
+            wire::end_with_reset(self.to.as_ref(), true);
+        }
+        let ended = self.body(head, buffer).await;
+        if bare && matches!(ended, Ended::Whole { .. }) {
+            wire::end_with_reset(self.to.as_ref(), false);
+        }
+        ended
+    }
+
+    /// Reads heads until the final one, passing interim ones on.
+    async fn final_head(&mut self, buffer: &mut Option<Buffer>) -> Result<Head, Ended> {
+        for _ in 0..=limits::INTERIM {
+            let length = self.whole_head(buffer).await?;
+            let data = buffer.as_ref().map_or(&[][..], Buffer::data);
+            let head = self.read(&data[..length]).ok_or(Ended::Failed(Failure::Malformed))?;
+            if let Some(buffer) = buffer {
+                buffer.consume(length);
+            }
+            if head.status >= 200 || head.status == 101 {
+                return Ok(head);
+            }
+            if !self.asks.old_client {
+                self.progress.informed.set(true);
+                self.send(&[&head.bytes]).await?;
+            }
+        }
+        Err(Ended::Failed(Failure::Malformed))
+    }
+
+    /// Waits for a whole head; gives its length.
+    async fn whole_head(&mut self, buffer: &mut Option<Buffer>) -> Result<usize, Ended> {
+        let mut scan = HeadScan::default();
+        loop {
+            let data = buffer.as_ref().map_or(&[][..], Buffer::data);
+            match scan.advance(data) {
+                Ok(Some(length)) => return Ok(length),
+                Ok(None) => {}
+                Err(_) => return Err(Ended::Failed(Failure::Malformed)),
+            }
+            let sent = self.progress.sent.get();
+            let limit = sent.map_or(limits::ANSWER_HEAD, |at| {
+                limits::ANSWER_HEAD.saturating_sub(at.elapsed())
+            });
+            match wire::more(self.from, buffer, limit).await {
+                Ok(bytes) if bytes > 0 => self.progress.heard.set(true),
+                Err(Stuck::Late) if sent.is_some() => return Err(Ended::Failed(Failure::Late)),
+                // The request is still being sent; the upload has its own limit.
+                Err(Stuck::Late) => {}
+                _ => return Err(Ended::Failed(Failure::Died)),
+            }
+        }
+    }
+
+    /// Reads and rewrites one head.
+    fn read(&self, head: &[u8]) -> Option<Head> {
+        let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
+        let answer = read_answer(head, &mut room, self.asks.head_only).ok()?;
+        if answer.status == 101 && !self.asks.upgrade {
+            return None;
+        }
+        let shape = said::shape(&answer.body, self.asks.old_client);
+        // Who still waits for `100 Continue` may or may not send the body now: nobody could tell
+        // it from the next request.
+        let unsent = self.asks.expects && !self.progress.body_taken.get();
+        let keep = self.asks.keep && !unsent && shape != Shape::Bare && !self.shared.ending();
+        let terms = Terms { keep, old_client: self.asks.old_client, shape };
+        let mut bytes = Vec::with_capacity(head.len() + 128);
+        said::rewrite(&answer, terms, self.gate, &mut bytes);
+        Some(Head {
+            status: answer.status,
+            bytes,
+            body: answer.body,
+            shape,
+            keep,
+            reusable: answer.reusable,
+        })
+    }
+
+    /// Passes head and body on.
+    async fn body(&mut self, head: Head, mut buffer: Option<Buffer>) -> Ended {
+        let Head { status, bytes: mut prefix, mut body, shape, keep, reusable } = head;
+        let cut = !body.done() && take_one(self.truncate);
+        loop {
+            let data = buffer.as_ref().map_or(&[][..], Buffer::data);
+            let Ok(step) = Step::next(&mut body, shape, data) else {
+                return self.broken();
+            };
+            if shape == Shape::Chunk && step.content > 0 {
+                prefix.extend_from_slice(format!("{:x}\r\n", step.content).as_bytes());
+            }
+            if cut && step.content > 0 {
+                let _ = self.send(&[&prefix, &data[..step.content / 2]]).await;
+                return Ended::Injected;
+            }
+            if !self.progress.begun.replace(true) {
+                self.gate.counters.answer(status);
+            }
+            let end: &[u8] = if shape == Shape::Chunk && step.content > 0 { b"\r\n" } else { b"" };
+            if let Err(ended) = self.send(&[&prefix, &data[..step.content], end]).await {
+                return ended;
+            }
+            prefix.clear();
+            let left = buffer.as_mut().map_or(0, |buffer| {
+                buffer.consume(step.bytes);
+                buffer.data().len()
+            });
+            if body.done() {
+                return Ended::Whole { keep, reusable: reusable && left == 0 };
+            }
+            if left > 0 && step.bytes > 0 {
+                continue;
+            }
+            match wire::more(self.from, &mut buffer, limits::BODY_STALL).await {
+                Ok(0) if matches!(body, Body::UntilClose) => return self.closed(shape, keep).await,
+                Ok(bytes) if bytes > 0 => {}
+                _ => return Ended::Cut,
+            }
+        }
+    }
+
+    /// The instance ended its body by closing.
+    async fn closed(&mut self, shape: Shape, keep: bool) -> Ended {
+        if shape == Shape::Chunk
+            && let Err(ended) = self.send(&[b"0\r\n\r\n"]).await
+        {
+            return ended;
+        }
+        Ended::Whole { keep, reusable: false }
+    }
+
+    fn broken(&self) -> Ended {
+        if self.progress.begun.get() { Ended::Cut } else { Ended::Failed(Failure::Malformed) }
+    }
+
+    async fn send(&mut self, parts: &[&[u8]]) -> Result<(), Ended> {
+        wire::send(self.to, parts, limits::WRITE_STALL).await.map_err(|_| Ended::ClientGone)
+    }
+}
+
+/// What is passed on next of what was read.
+struct Step {
+    /// Bytes to take from the buffer.
+    bytes: usize,
+    /// Bytes of those, from the front, to send.
+    content: usize,
+}
+
+impl Step {
+    fn next(body: &mut Body, shape: Shape, data: &[u8]) -> Result<Self, crate::framing::Refusal> {
+        let passed = if shape == Shape::Bare { body.piece(data)? } else { body.pass(data)? };
+        let hidden = if shape == Shape::Bare { passed.framing } else { 0 };
+        Ok(Self { bytes: passed.bytes, content: passed.bytes - hidden })
+    }
+}
+
+/// Takes one of the answers that are to be cut short.
+fn take_one(truncate: &AtomicU32) -> bool {
+    truncate.load(Ordering::Relaxed) > 0
+        && truncate
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .is_ok()
+}

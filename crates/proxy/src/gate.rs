@@ -1,0 +1,234 @@
+//! The gate of one instance: claim, then send.
+//!
+//! A request enters before its first byte is sent and leaves when the last byte of its answer is
+//! out. Whether the gate is closed and how many are inside is one word, so nobody can enter after
+//! the closing was seen. A gate does not know routes; who closes it, and when, is the ledger's
+//! affair.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use model::admin::InstanceSeen;
+use model::{Instance, InstanceId, ReleaseId, Version};
+
+use crate::counters::Counters;
+use crate::limits;
+
+const CLOSED: u64 = 1 << 63;
+const TUNNEL: u64 = 1 << 32;
+const REQUESTS: u64 = TUNNEL - 1;
+const TUNNELS: u64 = CLOSED - TUNNEL;
+
+/// One instance as the data path knows it; shared by all generations of routes that name it.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Its id.
+    pub(crate) id: InstanceId,
+    /// Its release.
+    pub(crate) release: ReleaseId,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Number that no other gate of this process has.
+    pub(crate) serial: u64,
+    /// Header lines that say who answered.
+    pub(crate) stamp: Box<[u8]>,
+    /// Counters of its release.
+    pub(crate) counters: Arc<Counters>,
+    /// Bit 63: closed; bits 32 to 62: tunnels; bits 0 to 31: requests.
+    word: AtomicU64,
+    /// Time of the last refused connection, ms since `born`, plus one; 0 for never.
+    refused: AtomicU64,
+    born: Instant,
+}
+
+/// What is inside a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Requests.
+    pub(crate) requests: u64,
+    /// Tunnels.
+    pub(crate) tunnels: u64,
+}
+
+impl Gate {
+    /// A gate, closed, with nothing inside.
+    pub(crate) fn new(
+        instance: &Instance,
+        release: ReleaseId,
+        version: &Version,
+        counters: Arc<Counters>,
+    ) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let stamp =
+            format!("x-cutover-version: {version}\r\nx-cutover-instance: {}\r\n", instance.id);
+        Self {
+            id: instance.id.clone(),
+            release,
+            address: instance.address,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            stamp: stamp.into_bytes().into_boxed_slice(),
+            counters,
+            word: AtomicU64::new(CLOSED),
+            refused: AtomicU64::new(0),
+            born: Instant::now(),
+        }
+    }
+
+    /// Lets requests in.
+    pub(crate) fn open(&self) {
+        self.word.fetch_and(!CLOSED, Ordering::SeqCst);
+    }
+
+    /// Lets nobody in from now on; who is inside stays.
+    pub(crate) fn close(&self) {
+        self.word.fetch_or(CLOSED, Ordering::SeqCst);
+    }
+
+    /// True when nobody can enter.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & CLOSED != 0
+    }
+
+    /// What is inside now.
+    pub(crate) fn inside(&self) -> Open {
+        let word = self.word.load(Ordering::SeqCst);
+        Open { requests: word & REQUESTS, tunnels: (word & TUNNELS) / TUNNEL }
+    }
+
+    /// What the admin socket says of it.
+    pub(crate) fn seen(&self) -> InstanceSeen {
+        let open = self.inside();
+        InstanceSeen {
+            id: self.id.clone(),
+            release: self.release,
+            requests: open.requests,
+            tunnels: open.tunnels,
+        }
+    }
+
+    /// Remembers that a connection was refused just now.
+    pub(crate) fn note_refused(&self) {
+        let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.refused.store(since.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// True when a connection was refused a moment ago.
+    pub(crate) fn avoided(&self) -> bool {
+        let at = self.refused.load(Ordering::Relaxed);
+        at != 0 && self.born.elapsed() < Duration::from_millis(at) + limits::AVOID
+    }
+}
+
+/// A request or tunnel inside a gate; dropping it leaves.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    gate: Arc<Gate>,
+    unit: u64,
+}
+
+impl Entry {
+    /// Enters as a request, unless the gate is closed.
+    pub(crate) fn enter(gate: &Arc<Gate>) -> Option<Self> {
+        let step = |word: u64| (word & CLOSED == 0).then_some(word + 1);
+        gate.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).ok()?;
+        gate.counters.requests.up();
+        Some(Self { gate: Arc::clone(gate), unit: 1 })
+    }
+
+    /// The gate it is inside of.
+    pub(crate) const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Becomes a tunnel, in one step: at no instant is it counted as neither or as both.
+    pub(crate) fn into_tunnel(mut self) -> Self {
+        self.gate.word.fetch_add(TUNNEL - self.unit, Ordering::SeqCst);
+        self.gate.counters.tunnels.up();
+        self.unit = TUNNEL;
+        self
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.gate.word.fetch_sub(self.unit, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use model::{Instance, InstanceId, ReleaseId, Version};
+
+    use super::{Entry, Gate, Open};
+    use crate::counters::Counters;
+
+    fn gate() -> Arc<Gate> {
+        let instance = Instance {
+            id: InstanceId("demo-1-1".into()),
+            address: "127.0.0.1:1".parse().unwrap(),
+        };
+        let version = Version::new("v1").unwrap();
+        Arc::new(Gate::new(&instance, ReleaseId(1), &version, Arc::new(Counters::default())))
+    }
+
+    #[test]
+    fn a_request_that_becomes_a_tunnel_is_counted_once() {
+        let gate = gate();
+        assert!(Entry::enter(&gate).is_none(), "a new gate is closed");
+        gate.open();
+        let first = Entry::enter(&gate).unwrap();
+        let second = Entry::enter(&gate).unwrap();
+        gate.close();
+        assert!(Entry::enter(&gate).is_none());
+        assert_eq!(gate.inside(), Open { requests: 2, tunnels: 0 });
+        let tunnel = first.into_tunnel();
+        assert_eq!(gate.inside(), Open { requests: 1, tunnels: 1 });
+        drop(second);
+        assert_eq!(gate.inside(), Open { requests: 0, tunnels: 1 });
+        drop(tunnel);
+        assert_eq!(gate.inside(), Open { requests: 0, tunnels: 0 });
+    }
+
+    /// R23: whoever closes a gate and sees it empty may stop the instance; nobody may be inside
+    /// after that.
+    #[test]
+    fn nobody_is_inside_after_a_closed_gate_was_seen_empty() {
+        let gate = gate();
+        let (stopped, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (entered, caught) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        if let Some(entry) = Entry::enter(&gate) {
+                            entered.fetch_add(1, Ordering::Relaxed);
+                            if stopped.load(Ordering::SeqCst) {
+                                caught.fetch_add(1, Ordering::Relaxed);
+                            }
+                            drop(entry);
+                        }
+                    }
+                });
+            }
+            for _ in 0..1_000 {
+                gate.open();
+                std::thread::yield_now();
+                gate.close();
+                while gate.inside().requests > 0 {
+                    std::hint::spin_loop();
+                }
+                stopped.store(true, Ordering::SeqCst);
+                std::hint::spin_loop();
+                stopped.store(false, Ordering::SeqCst);
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(caught.load(Ordering::Relaxed), 0);
+        assert!(entered.load(Ordering::Relaxed) > 0, "the hammer never entered");
+    }
+}

@@ -1,0 +1,222 @@
+//! Who is routed where: takes routes in, checks them, and swaps the table the workers read.
+//!
+//! Lives on the admin thread alone. The order of a publication is what makes a switch lose nothing:
+//! gates of the new routes open, the table is swapped, gates that left close, and only then is it
+//! reported as done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use model::admin::AppSeen;
+use model::{AppName, Fault, Generation, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
+
+use crate::counters::Counters;
+use crate::gate::Gate;
+use crate::table::{App, Table};
+
+/// One app: its slice and what belongs to its instances and releases.
+#[derive(Debug)]
+struct Slice {
+    routes: Routes,
+    compiled: Arc<App>,
+    gates: BTreeMap<InstanceId, Arc<Gate>>,
+    departed: Vec<Arc<Gate>>,
+    counters: BTreeMap<ReleaseId, Arc<Counters>>,
+    truncate: Arc<AtomicU32>,
+}
+
+/// All routes the proxy carries.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    epoch: u64,
+    slices: BTreeMap<AppName, Slice>,
+}
+
+impl Ledger {
+    /// Newest fencing epoch seen.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Replaces the routes of one app; `swap` shows the table to the workers.
+    pub(crate) fn publish(
+        &mut self,
+        epoch: u64,
+        expected: Generation,
+        routes: Routes,
+        swap: impl FnOnce(Table),
+    ) -> Result<(), Fault> {
+        self.fence(epoch)?;
+        let present = self.slices.get(&routes.app).map_or(Generation(0), |s| s.routes.generation);
+        if present != expected || routes.generation <= expected {
+            return Err(Fault::new(
+                Kind::Conflict,
+                format!(
+                    "routes of `{}` are at generation {}, not {}, or {} does not follow",
+                    routes.app, present.0, expected.0, routes.generation.0
+                ),
+            )
+            .help("look at the proxy again and publish on top of what it carries"));
+        }
+        check(&routes)?;
+        self.check_claims(&routes)?;
+        self.epoch = epoch;
+        let old = self.slices.remove(&routes.app);
+        let (slice, left) = Slice::follow(old, routes);
+        for pool in slice.routes.pools.iter().filter(|pool| pool.state == PoolState::Serving) {
+            for gate in pool.instances.iter().filter_map(|one| slice.gates.get(&one.id)) {
+                gate.open();
+            }
+        }
+        let retired: Vec<_> = slice
+            .routes
+            .pools
+            .iter()
+            .filter(|pool| pool.state == PoolState::Retiring)
+            .flat_map(|pool| &pool.instances)
+            .filter_map(|one| slice.gates.get(&one.id).cloned())
+            .collect();
+        self.slices.insert(slice.routes.app.clone(), slice);
+        swap(self.table());
+        for gate in left.iter().chain(&retired) {
+            gate.close();
+        }
+        Ok(())
+    }
+
+    /// Forgets an app.
+    pub(crate) fn withdraw(
+        &mut self,
+        epoch: u64,
+        app: &AppName,
+        swap: impl FnOnce(Table),
+    ) -> Result<(), Fault> {
+        self.fence(epoch)?;
+        self.epoch = epoch;
+        if let Some(slice) = self.slices.remove(app) {
+            swap(self.table());
+            for gate in slice.gates.values() {
+                gate.close();
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the next `bodies` answers of an app short.
+    pub(crate) fn truncate(&self, app: &AppName, bodies: u32) -> Result<(), Fault> {
+        let slice = self.slices.get(app).ok_or_else(|| {
+            Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`"))
+        })?;
+        slice.truncate.store(bodies, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Everything known of every app.
+    pub(crate) fn seen(&mut self) -> Vec<AppSeen> {
+        self.slices.values_mut().map(Slice::seen).collect()
+    }
+
+    fn fence(&self, epoch: u64) -> Result<(), Fault> {
+        if epoch >= self.epoch {
+            return Ok(());
+        }
+        let what = format!("epoch {epoch} is over: the proxy has heard from epoch {}", self.epoch);
+        Err(Fault::new(Kind::Conflict, what).help("another controller has taken over; stop this one"))
+    }
+
+    /// No two apps may claim the same host and prefix.
+    fn check_claims(&self, routes: &Routes) -> Result<(), Fault> {
+        let prefix = |routes: &Routes| routes.path_prefix.trim_end_matches('/').to_owned();
+        for other in self.slices.values().map(|slice| &slice.routes) {
+            if other.app == routes.app || prefix(other) != prefix(routes) {
+                continue;
+            }
+            let shared = other.hosts.iter().find(|host| routes.hosts.contains(host));
+            if shared.is_some() || (other.hosts.is_empty() && routes.hosts.is_empty()) {
+                let host = shared.map_or("every host", String::as_str);
+                let what = format!(
+                    "`{}` and `{}` both claim {host} at `{}`",
+                    other.app, routes.app, routes.path_prefix
+                );
+                return Err(Fault::new(Kind::Conflict, what)
+                    .help("give one of them another host or path prefix"));
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> Table {
+        let slices = self.slices.values();
+        Table::compose(slices.map(|slice| (Arc::clone(&slice.compiled), &*slice.routes.hosts)))
+    }
+}
+
+impl Slice {
+    /// The next state of an app: gates of instances that stay are kept, with what is inside. Also
+    /// gives the gates that left.
+    fn follow(old: Option<Self>, routes: Routes) -> (Self, Vec<Arc<Gate>>) {
+        let (mut gates, mut departed, mut counters, truncate) = match old {
+            Some(old) => (old.gates, old.departed, old.counters, old.truncate),
+            None => (BTreeMap::new(), Vec::new(), BTreeMap::new(), Arc::default()),
+        };
+        let mut kept = BTreeMap::new();
+        for pool in &routes.pools {
+            let counters = counters.entry(pool.release).or_default();
+            for one in &pool.instances {
+                let same = |gate: &Arc<Gate>| {
+                    gate.id == one.id && gate.address == one.address && gate.release == pool.release
+                };
+                let known = gates.get(&one.id).filter(|gate| same(gate)).cloned();
+                let known = known.or_else(|| departed.iter().find(|gate| same(gate)).cloned());
+                let gate = known.unwrap_or_else(|| {
+                    Arc::new(Gate::new(one, pool.release, &pool.version, Arc::clone(counters)))
+                });
+                kept.insert(one.id.clone(), gate);
+            }
+        }
+        gates.retain(|id, gate| kept.get(id).is_none_or(|kept| !Arc::ptr_eq(kept, gate)));
+        departed.retain(|gate| kept.get(&gate.id).is_none_or(|kept| !Arc::ptr_eq(kept, gate)));
+        let left: Vec<_> = gates.into_values().collect();
+        departed.extend(left.iter().cloned());
+        let compiled = Arc::new(App::compile(&routes, Arc::clone(&truncate), |id| kept.get(id)));
+        (Self { routes, compiled, gates: kept, departed, counters, truncate }, left)
+    }
+
+    fn seen(&mut self) -> AppSeen {
+        self.departed.retain(|gate| {
+            let open = gate.inside();
+            open.requests + open.tunnels > 0
+        });
+        let gates = self.gates.values().chain(&self.departed);
+        AppSeen {
+            routes: self.routes.clone(),
+            instances: gates.map(|gate| gate.seen()).collect(),
+            releases: self.counters.iter().map(|(release, counters)| counters.seen(*release)).collect(),
+        }
+    }
+}
+
+/// What cannot be routed, whoever asks for it.
+fn check(routes: &Routes) -> Result<(), Fault> {
+    let usage = |what: String| Err(Fault::new(Kind::Usage, what));
+    if !routes.path_prefix.starts_with('/') {
+        return usage(format!("the path prefix `{}` does not start with `/`", routes.path_prefix));
+    }
+    let odd = |c: char| c.is_ascii_uppercase() || c.is_whitespace() || c.is_control() || c == '/';
+    let has_port = |host: &str| !host.starts_with('[') && host.contains(':');
+    if let Some(host) = routes.hosts.iter().find(|h| h.is_empty() || h.contains(odd) || has_port(h))
+    {
+        return usage(format!("`{}` is not a host in lower case without a port", host.escape_debug()));
+    }
+    let mut ids = BTreeSet::new();
+    for id in routes.pools.iter().flat_map(|pool: &Pool| &pool.instances).map(|one| &one.id) {
+        if id.0.is_empty() || !id.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return usage(format!("`{}` cannot be the id of an instance", id.0.escape_debug()));
+        }
+        if !ids.insert(id) {
+            return usage(format!("the instance `{id}` is named twice"));
+        }
+    }
+    Ok(())
+}

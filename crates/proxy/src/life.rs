@@ -1,0 +1,93 @@
+//! What all threads share, and whether the process still takes work.
+//!
+//! The request path only reads from here; nothing in it is guarded by a lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::table::Table;
+
+/// Whether the process takes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It does.
+    Running,
+    /// It finishes what is open, until then at most.
+    Ending(Instant),
+}
+
+/// Shared by all threads.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The routes of now.
+    pub(crate) table: ArcSwap<Table>,
+    /// Cheap form of "not running", for the request path.
+    ending: AtomicBool,
+    life: watch::Sender<Life>,
+    connections: AtomicU64,
+    /// Room for client connections.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// With room for so many client connections.
+    pub(crate) fn new(room: usize) -> Self {
+        Self {
+            table: ArcSwap::from_pointee(Table::default()),
+            ending: AtomicBool::new(false),
+            life: watch::Sender::new(Life::Running),
+            connections: AtomicU64::new(0),
+            room: Arc::new(Semaphore::new(room)),
+        }
+    }
+
+    /// True once the process is ending.
+    pub(crate) fn ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Follows the process's life.
+    pub(crate) fn life(&self) -> watch::Receiver<Life> {
+        self.life.subscribe()
+    }
+
+    /// Ends the process by then; an earlier deadline than the present one hurries it.
+    pub(crate) fn end(&self, deadline: Instant) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.life.send_if_modified(|life| {
+            let sooner = match *life {
+                Life::Running => true,
+                Life::Ending(present) => deadline < present,
+            };
+            if sooner {
+                *life = Life::Ending(deadline);
+            }
+            sooner
+        });
+    }
+
+    /// Client connections open now.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts a client connection for as long as the guard lives.
+    pub(crate) fn connected(self: &Arc<Self>) -> Connected {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connected(Arc::clone(self))
+    }
+}
+
+/// One open client connection.
+#[derive(Debug)]
+pub(crate) struct Connected(Arc<Shared>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,69 @@
+//! Every limit and timeout of the proxy, in one place.
+//!
+//! Constants for now; whatever becomes configurable later starts here. No behaviour lives here.
+
+use std::time::Duration;
+
+/// Largest head of a request or answer, bytes (request line and fields, with the empty line).
+pub(crate) const HEAD: usize = 32 * 1024;
+/// Most fields in a head.
+pub(crate) const FIELDS: usize = 100;
+/// Longest chunk-size line, bytes, extensions included.
+pub(crate) const CHUNK_LINE: usize = 256;
+/// Longest line in a trailer section, bytes. It must fit in a [`BUFFER`].
+pub(crate) const TRAILER_LINE: usize = 8 * 1024;
+/// Largest trailer section, bytes.
+pub(crate) const TRAILERS: usize = 32 * 1024;
+/// Size of the buffers that bodies pass through, bytes; holds a whole head.
+pub(crate) const BUFFER: usize = 64 * 1024;
+/// Free buffers a thread keeps.
+pub(crate) const SPARE_BUFFERS: usize = 32;
+/// Most interim answers (1xx) passed on for one request.
+pub(crate) const INTERIM: u32 = 16;
+
+/// An instance must accept a connection within this.
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
+/// A client's head must be whole this long after its first byte (slow-client defence, 408).
+pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
+/// An idle client connection is closed after this.
+pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
+/// An instance must begin its answer this long after the whole request was sent (504).
+pub(crate) const ANSWER_HEAD: Duration = Duration::from_secs(60);
+/// A body that does not move for this long is given up, in either direction.
+pub(crate) const BODY_STALL: Duration = Duration::from_secs(60);
+/// A peer that takes no byte for this long is given up.
+pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
+
+/// Idle connections to instances are closed after this. Shorter than the 5 s after which common
+/// servers close theirs, so that we are the ones who close.
+pub(crate) const POOL_IDLE: Duration = Duration::from_secs(4);
+/// Most idle connections a thread keeps to one instance.
+pub(crate) const POOL_PER_INSTANCE: usize = 64;
+/// Pause between looks at idle connections to instances.
+pub(crate) const POOL_SWEEP: Duration = Duration::from_secs(1);
+/// An instance that refused a connection is avoided for this long if there is another.
+pub(crate) const AVOID: Duration = Duration::from_secs(1);
+/// Times one request is sent at most, to different instances.
+pub(crate) const TRIES: usize = 3;
+/// Times a closed gate sends a request back to the routes.
+pub(crate) const REPICKS: usize = 16;
+
+/// After a stop, an idle client connection stays this long so that a request that crosses our
+/// close is still answered (RFC 9112 section 9.6 knows no better way in HTTP/1.1).
+pub(crate) const IDLE_LINGER: Duration = Duration::from_secs(1);
+/// A closing connection is read for this long without a byte, so that unread data does not turn
+/// into a reset that destroys the answer (RFC 9112 section 9.6).
+pub(crate) const CLOSE_QUIET: Duration = Duration::from_secs(2);
+/// A closing connection is read for this long at most.
+pub(crate) const CLOSE_TOTAL: Duration = Duration::from_secs(30);
+/// Rest of a request body that is discarded to keep a connection after an early answer, bytes.
+pub(crate) const DISCARD: u64 = 256 * 1024;
+/// Time in which such a rest must arrive.
+pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// SIGTERM lets what is open finish for this long.
+pub(crate) const TERM_DEADLINE: Duration = Duration::from_secs(30);
+/// Pause after `accept` failed for want of descriptors or memory; the kernel announces neither.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest line on the admin socket, bytes.
+pub(crate) const ADMIN_LINE: usize = 8 * 1024 * 1024;

@@ -1,0 +1,127 @@
+//! Heads of answers as clients see them: those of instances, rewritten, and the proxy's own.
+//!
+//! It writes bytes into memory and sends nothing.
+
+use crate::call::{Asks, line};
+use crate::framing::{AnswerHead, Body, Field, Refusal, classify};
+use crate::gate::Gate;
+
+/// How the end of an answer's body is shown to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As the instance framed it.
+    Same,
+    /// The instance ends its body by closing; the client gets chunks.
+    Chunk,
+    /// The client speaks HTTP/1.0 and learns the end by the close.
+    Bare,
+}
+
+/// What the client is told about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// It stays open.
+    pub(crate) keep: bool,
+    /// The client speaks HTTP/1.0.
+    pub(crate) old_client: bool,
+    /// How the body is framed.
+    pub(crate) shape: Shape,
+}
+
+/// Rewrites an instance's head.
+pub(crate) fn rewrite(answer: &AnswerHead<'_, '_>, terms: Terms, gate: &Gate, out: &mut Vec<u8>) {
+    status_line(out, answer.status, answer.reason);
+    let switching = answer.status == 101;
+    let bodiless = answer.status < 200 || answer.status == 204;
+    for field in answer.fields {
+        let keep = match classify(field.name) {
+            Field::Connection | Field::HopByHop | Field::Stamp => false,
+            Field::TransferEncoding => terms.shape == Shape::Same && !bodiless,
+            Field::ContentLength => !bodiless,
+            Field::Upgrade => switching || answer.status == 426,
+            _ => !answer.connection.drops(field.name),
+        };
+        if keep {
+            line(out, field.name, &[field.value]);
+        }
+    }
+    if terms.shape == Shape::Chunk {
+        line(out, "transfer-encoding", &[b"chunked"]);
+    }
+    out.extend_from_slice(&gate.stamp);
+    if switching {
+        line(out, "connection", &[b"Upgrade"]);
+    } else if !answer.interim() {
+        connection(out, terms.keep, terms.old_client);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How a body is framed towards the client.
+pub(crate) const fn shape(body: &Body, old_client: bool) -> Shape {
+    match body {
+        Body::Length(_) => Shape::Same,
+        Body::Chunked(_) | Body::UntilClose if old_client => Shape::Bare,
+        Body::Chunked(_) => Shape::Same,
+        Body::UntilClose => Shape::Chunk,
+    }
+}
+
+/// An answer of the proxy itself, body and all; it names the instance that was tried last.
+pub(crate) fn own(refusal: Refusal, asks: Asks, gate: Option<&Gate>) -> Vec<u8> {
+    let Refusal { status, why } = refusal;
+    let mut out = Vec::with_capacity(256);
+    status_line(&mut out, status, reason(status));
+    line(&mut out, "content-type", &[b"text/plain; charset=utf-8"]);
+    let length = itoa::Buffer::new().format(why.len() + 1).to_owned();
+    line(&mut out, "content-length", &[length.as_bytes()]);
+    if status == 503 {
+        line(&mut out, "retry-after", &[b"1"]);
+    }
+    if status == 405 {
+        line(&mut out, "allow", &[b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]);
+    }
+    if let Some(gate) = gate {
+        out.extend_from_slice(&gate.stamp);
+    }
+    connection(&mut out, asks.keep, asks.old_client);
+    out.extend_from_slice(b"\r\n");
+    if !asks.head_only {
+        out.extend_from_slice(why.as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// HTTP/1.1 keeps connections unless told otherwise, HTTP/1.0 the other way round.
+fn connection(out: &mut Vec<u8>, keep: bool, old_client: bool) {
+    match (keep, old_client) {
+        (true, true) => line(out, "connection", &[b"keep-alive"]),
+        (false, _) => line(out, "connection", &[b"close"]),
+        (true, false) => {}
+    }
+}
+
+const fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

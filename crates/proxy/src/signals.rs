@@ -1,0 +1,26 @@
+//! Signals: SIGTERM ends the proxy in good order, a second one hurries it, others are not for it.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::life::Shared;
+use crate::limits;
+
+/// Follows the process's signals. From the first call on, a terminal's SIGINT and SIGHUP do nothing.
+pub(crate) fn follow(shared: Arc<Shared>) -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Their default would end the process; who has listened once has replaced it for good.
+    drop(signal(SignalKind::interrupt())?);
+    drop(signal(SignalKind::hangup())?);
+    Ok(async move {
+        let mut patience = limits::TERM_DEADLINE;
+        while terminate.recv().await.is_some() {
+            shared.end(Instant::now() + patience);
+            patience = std::time::Duration::ZERO;
+        }
+    })
+}

@@ -1,0 +1,46 @@
+//! An upgraded connection: bytes both ways until both sides have ended.
+//!
+//! It has no timeouts and does not look into what it carries.
+
+use std::time::Duration;
+
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use crate::buffer::Buffer;
+use crate::wire::{self, Stuck};
+
+/// Pumps one direction to its end, what was read already first, and passes the end on.
+async fn pump(
+    from: &mut ReadHalf<'_>,
+    mut buffer: Option<Buffer>,
+    to: &mut WriteHalf<'_>,
+) -> Result<(), Stuck> {
+    loop {
+        if let Some(buffer) = &mut buffer {
+            wire::send(to, &[buffer.data()], Duration::MAX).await?;
+            buffer.consume(buffer.data().len());
+        }
+        if wire::more(from, &mut buffer, Duration::MAX).await? == 0 {
+            wire::finish(to).await;
+            return Ok(());
+        }
+    }
+}
+
+/// One end of a tunnel, with what was read from it already.
+pub(crate) struct End<'a, 'io> {
+    /// From the peer.
+    pub(crate) read: &'a mut ReadHalf<'io>,
+    /// To the peer.
+    pub(crate) write: &'a mut WriteHalf<'io>,
+    /// Read and not passed on.
+    pub(crate) buffer: Option<Buffer>,
+}
+
+/// Carries until both ends are done, or one breaks.
+pub(crate) async fn carry(one: End<'_, '_>, other: End<'_, '_>) {
+    let there = pump(one.read, one.buffer, other.write);
+    let back = pump(other.read, other.buffer, one.write);
+    // A broken end ends both: dropping the sockets tells the peers.
+    let _ = tokio::try_join!(there, back);
+}

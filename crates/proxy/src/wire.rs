@@ -1,0 +1,111 @@
+//! Reading and writing of sockets with limits of time.
+//!
+//! It knows bytes and deadlines and nothing of HTTP.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use crate::buffer::Buffer;
+
+/// Why bytes do not move any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// The peer is gone.
+    Gone,
+    /// The peer did nothing for too long.
+    Late,
+}
+
+/// Waits for `work`, at most `limit`.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, Stuck> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) => Err(Stuck::Gone),
+        Err(_) => Err(Stuck::Late),
+    }
+}
+
+/// Reads what there is into the buffer; 0 is the end of the stream.
+pub(crate) async fn fill(from: &mut ReadHalf<'_>, into: &mut Buffer) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut room = ReadBuf::new(into.room());
+        ready!(Pin::new(&mut *from).poll_read(context, &mut room))?;
+        let bytes = room.filled().len();
+        into.filled(bytes);
+        Poll::Ready(Ok(bytes))
+    })
+    .await
+}
+
+/// Reads more, and lends the buffer only when there is something to put into it.
+pub(crate) async fn more(
+    from: &mut ReadHalf<'_>,
+    into: &mut Option<Buffer>,
+    limit: Duration,
+) -> Result<usize, Stuck> {
+    within(limit, async {
+        if into.as_ref().is_none_or(Buffer::is_empty) {
+            *into = None;
+            from.readable().await?;
+        }
+        fill(from, into.get_or_insert_with(Buffer::lend)).await
+    })
+    .await
+}
+
+/// Writes all parts, in order; each step must move within `limit`.
+pub(crate) async fn send(
+    to: &mut WriteHalf<'_>,
+    parts: &[&[u8]],
+    limit: Duration,
+) -> Result<(), Stuck> {
+    let mut slices = [IoSlice::new(&[]); 3];
+    let count = parts.len().min(slices.len());
+    for (slice, part) in slices.iter_mut().zip(parts) {
+        *slice = IoSlice::new(part);
+    }
+    let mut rest = &mut slices[..count];
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        let step = poll_fn(|context| Pin::new(&mut *to).poll_write_vectored(context, rest));
+        match within(limit, step).await? {
+            0 => return Err(Stuck::Gone),
+            bytes => IoSlice::advance_slices(&mut rest, bytes),
+        }
+    }
+    Ok(())
+}
+
+/// Says that nothing more will be written.
+pub(crate) async fn finish(to: &mut WriteHalf<'_>) {
+    // The peer may be gone already; there is nothing to say to it then.
+    let _ = poll_fn(|context| Pin::new(&mut *to).poll_shutdown(context)).await;
+}
+
+/// Makes the end of the connection, whatever causes it, a reset that the peer cannot take for the
+/// end of a body; `false` takes that back. For bodies whose only end is the close.
+pub(crate) fn end_with_reset(stream: &TcpStream, on: bool) {
+    let linger = on.then_some(Duration::ZERO);
+    if let Err(error) = rustix::net::sockopt::set_socket_linger(stream, linger) {
+        tracing::debug!(%error, "cannot set SO_LINGER");
+    }
+}
+
+/// True when a connection that should be silent is: no byte and no end has arrived. Asks the
+/// kernel, since the runtime learns of a close only when it next polls.
+pub(crate) fn silent(stream: &TcpStream) -> bool {
+    use rustix::net::RecvFlags;
+    let mut byte = [0_u8; 1];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(rustix::net::recv(stream, &mut byte, flags), Err(rustix::io::Errno::AGAIN))
+}

@@ -1,0 +1,149 @@
+//! One worker thread: its runtime, its accept loops and what belongs to it alone.
+//!
+//! Workers share listening sockets (each accepts from a duplicate of the same one) and the atomic
+//! words of `Shared` and the gates; nothing else. They know nothing of the admin socket.
+
+use std::cell::Cell;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::net::SocketFlags;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, interval, sleep, sleep_until};
+
+use crate::client::converse;
+use crate::life::{Life, Shared};
+use crate::limits;
+use crate::upstream::Upstreams;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// Accept from this socket too.
+    Accept(StdListener),
+    /// The routes changed: close idle connections to instances that left them.
+    Sweep,
+}
+
+/// What belongs to one thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Shared with the other threads.
+    pub(crate) shared: Arc<Shared>,
+    /// Idle connections to instances.
+    pub(crate) upstreams: Upstreams,
+    open: Cell<usize>,
+    closed: Notify,
+}
+
+/// Runs a worker until the process ends.
+pub(crate) fn run(shared: Arc<Shared>, controls: UnboundedReceiver<Control>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worker = Rc::new(Worker {
+        shared,
+        upstreams: Upstreams::default(),
+        open: Cell::new(0),
+        closed: Notify::new(),
+    });
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, work(&worker, controls));
+    Ok(())
+}
+
+async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
+    let mut life = worker.shared.life();
+    let mut beat = interval(limits::POOL_SWEEP);
+    loop {
+        let deadline = match *life.borrow_and_update() {
+            Life::Ending(_) if worker.open.get() == 0 => return,
+            Life::Ending(deadline) => Some(deadline),
+            Life::Running => None,
+        };
+        let due = deadline.unwrap_or_else(|| Instant::now() + limits::TERM_DEADLINE);
+        tokio::select! {
+            _ = life.changed() => {}
+            control = controls.recv() => match control {
+                Some(Control::Accept(listener)) => listen(worker, listener),
+                Some(Control::Sweep) => worker.upstreams.sweep(),
+                None => return,
+            },
+            _ = beat.tick() => worker.upstreams.sweep(),
+            () = worker.closed.notified() => {}
+            () = sleep_until(due), if deadline.is_some() => return,
+        }
+    }
+}
+
+fn listen(worker: &Rc<Worker>, listener: StdListener) {
+    match TcpListener::from_std(listener) {
+        Ok(listener) => {
+            spawn_local(accept(Rc::clone(worker), listener));
+        }
+        Err(error) => tracing::error!(%error, "cannot accept from a listening socket"),
+    }
+}
+
+/// Accepts until the process ends; then takes what the kernel has accepted already, since closing
+/// the last descriptor of a listening socket resets it.
+async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+    let mut life = worker.shared.life();
+    // Counts as open until the backlog is taken.
+    let _open = Open::of(&worker);
+    while !worker.shared.ending() {
+        tokio::select! {
+            accepted = listener.accept() => admit(&worker, accepted.map(|(stream, _)| stream)).await,
+            _ = life.changed() => {}
+        }
+    }
+    while let Ok(accepted) = rustix::net::accept_with(&listener, FLAGS) {
+        let stream = TcpStream::from_std(std::net::TcpStream::from(accepted));
+        admit(&worker, stream).await;
+    }
+}
+
+const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>) {
+    match accepted {
+        Ok(stream) => {
+            // Full: the connection waits, and those behind it wait in the backlog.
+            let Ok(room) = Arc::clone(&worker.shared.room).acquire_owned().await else { return };
+            let Ok(peer) = stream.peer_addr() else { return };
+            let worker = Rc::clone(worker);
+            spawn_local(async move {
+                let _room = room;
+                let _connected = worker.shared.connected();
+                let _open = Open::of(&worker);
+                converse(&worker, stream, peer.ip()).await;
+            });
+        }
+        // The client has gone again: nothing of ours is wrong.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            sleep(limits::ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// Something the worker must not end before.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn of(worker: &Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.closed.notify_one();
+    }
+}

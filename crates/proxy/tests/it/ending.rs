@@ -1,0 +1,202 @@
+//! The end of a proxy: what is open finishes, idle connections lose no request, nothing lingers.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use model::Generation;
+use model::admin::{Reply, Request};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::backend::{Backend, Then};
+use crate::client::Client;
+use crate::stage::{Admin, Stage, pool, routes, wait_until};
+
+/// R1: requests that cross the stop on idle connections are answered, and told that it is over.
+#[test]
+fn r01_requests_that_cross_the_stop_are_answered() {
+    let backend = Backend::named("app");
+    let mut stage = Stage::before(&[&backend]);
+    let mut clients: Vec<_> = (0..60).map(|_| stage.client()).collect();
+    for client in &mut clients {
+        client.get("/").unwrap();
+    }
+    std::thread::scope(|scope| {
+        for (number, mut client) in clients.into_iter().enumerate() {
+            scope.spawn(move || {
+                // Spread around the stop, and well into the linger.
+                std::thread::sleep(Duration::from_millis(10 * number as u64));
+                let answer = client.post("/", "crossing").unwrap();
+                assert_eq!(answer.status, 200);
+                if answer.field("connection") == Some("close") {
+                    assert_eq!(client.rest().unwrap(), "");
+                } else {
+                    assert!(number < 40, "request {number} was not told of the end");
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let began = Instant::now();
+        stage.stop(10_000);
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    });
+}
+
+/// What the kernel has accepted when the stop comes is still served.
+#[test]
+fn r05_connections_waiting_in_the_backlog_are_served() {
+    let backend = Backend::named("app");
+    let mut stage = Stage::before(&[&backend]);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let knocking = scope.spawn(|| {
+            let mut answered = 0;
+            loop {
+                let Ok(stream) = std::net::TcpStream::connect(stage_address(&stage)) else {
+                    return answered;
+                };
+                drop(stream);
+                answered += 1;
+                if over.load(std::sync::atomic::Ordering::SeqCst) {
+                    return answered;
+                }
+            }
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        over.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(knocking.join().unwrap() > 0);
+    });
+    stage.stop(1_000);
+}
+
+fn stage_address(stage: &Stage) -> std::net::SocketAddr {
+    stage.address
+}
+
+/// This test run again as a proxy process of its own: `serve` with the socket of the environment.
+#[test]
+fn child_serves() {
+    let Ok(socket) = std::env::var("PROXY_TEST_SOCKET") else { return };
+    let options = proxy::Options { admin_socket: socket.into(), threads: 2, allow_faults: false };
+    proxy::serve(options).unwrap();
+}
+
+fn child(socket: &Path, listener: &TcpListener, backend: &Backend) -> (Child, Admin) {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "ending::child_serves", "--nocapture"])
+        .env("PROXY_TEST_SOCKET", socket)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut admin = Admin::to(socket);
+    assert_eq!(admin.hand_over(listener.local_addr().unwrap(), listener), Reply::Done);
+    let routes = routes(1, vec![pool(1, 10_000, &[backend])]);
+    admin.done(&Request::Publish { epoch: 1, expected: Generation(0), routes });
+    (child, admin)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn sigterm_drains_and_ends_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("proxy.sock");
+    let (tell, told) = channel::<()>();
+    let told = Mutex::new(told);
+    let backend = Backend::scripted("app", move |peer, head| {
+        if head.starts_with("GET /slow") {
+            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nfirst");
+            told.lock().unwrap().recv().unwrap();
+            peer.say("end");
+            return Then::Keep;
+        }
+        peer.ok("app")
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (mut process, mut admin) = child(&socket, &listener, &backend);
+    let (mut slow, mut idle) = (Client::to(address), Client::to(address));
+    assert_eq!(idle.get("/").unwrap().body, "app");
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(slow.head().unwrap().status, 200);
+    for ignored in [Signal::HUP, Signal::INT] {
+        signal(&process, ignored);
+    }
+    assert_eq!(idle.get("/").unwrap().field("connection"), None, "those are not for it");
+    signal(&process, Signal::TERM);
+    let answer = loop {
+        let answer = idle.get("/").unwrap();
+        if answer.field("connection").is_some() {
+            break answer;
+        }
+    };
+    assert_eq!((answer.body.as_str(), answer.field("connection")), ("app", Some("close")));
+    assert_eq!(admin.app().instances[0].requests, 1, "the slow one is still open");
+    assert!(process.try_wait().unwrap().is_none());
+    tell.send(()).unwrap();
+    assert_eq!(slow.take(8).unwrap(), "firstend");
+    drop((slow, idle));
+    assert!(process.wait().unwrap().success());
+    assert!(admin.closed() && !socket.exists(), "it tidied up");
+
+    // The listening socket lives on with us: a successor serves it, over a stale socket file too.
+    std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (mut successor, _admin) = child(&socket, &listener, &backend);
+    assert_eq!(Client::to(address).get("/").unwrap().body, "app");
+    signal(&successor, Signal::TERM);
+    assert!(successor.wait().unwrap().success());
+}
+
+#[test]
+fn a_second_sigterm_hurries() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::scripted("stuck", |peer, _| {
+        // Until the proxy goes.
+        let _ = peer.stream.read(&mut [0; 1]);
+        Then::Close
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut process, mut admin) = child(&directory.path().join("p.sock"), &listener, &backend);
+    let mut client = Client::to(listener.local_addr().unwrap());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the request is open", || admin.app().instances[0].requests == 1);
+    let began = Instant::now();
+    signal(&process, Signal::TERM);
+    signal(&process, Signal::TERM);
+    wait_until("the process has ended", || {
+        // The first two may have become one.
+        signal_if_running(&mut process);
+        process.try_wait().unwrap().is_some()
+    });
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+fn signal_if_running(process: &mut Child) {
+    if process.try_wait().unwrap().is_none() {
+        signal(process, Signal::TERM);
+    }
+}
+
+/// The deadline of a stop holds, whatever is stuck.
+#[test]
+fn a_stop_ends_at_its_deadline() {
+    let backend = Backend::scripted("stuck", |peer, _| {
+        let _ = peer.stream.read(&mut [0; 1]);
+        Then::Close
+    });
+    let mut stage = Stage::before(&[&backend]);
+    let mut client = stage.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the request is open", || stage.admin.app().instances[0].requests == 1);
+    let began = Instant::now();
+    stage.stop(300);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(client.answer().is_err());
+}

@@ -1,0 +1,15 @@
+//! The proxy under real sockets: scripted instances behind it, raw clients in front of it.
+//!
+//! Tests named `rNN_...` guard the race of that number in the catalogue of races.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+mod admin;
+mod backend;
+mod bodies;
+mod client;
+mod ending;
+mod failures;
+mod heads;
+mod stage;
+mod switching;
+mod tunnels;

@@ -1,0 +1,180 @@
+//! Says in one sentence why a group of failures happened, and what to try.
+//!
+//! It chooses a rule and fills in its words; it knows nothing beyond the run's own evidence.
+
+use model::attempt::{BlindWindow, Witness};
+use model::{Attempt, Class, Phase};
+
+use crate::cause_rules::{RULES, Rule};
+use crate::clean;
+use crate::figures::{clock_ms, several, span};
+use crate::lanes::whole_answer;
+use crate::run::Run;
+use crate::silence::{Silence, silences};
+
+/// Which release a version belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The release users were on.
+    Old,
+    /// The release being shipped.
+    New,
+    /// Neither.
+    Other,
+    /// No version is known.
+    Unknown,
+}
+
+/// What a group of failures has in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) phase: Option<Phase>,
+    pub(crate) class: Class,
+    pub(crate) side: Side,
+    pub(crate) status: u16,
+    pub(crate) witness: Option<Witness>,
+}
+
+/// Knows the run well enough to explain its failures.
+pub(crate) struct Advisor<'r, 'a> {
+    run: &'r Run<'a>,
+    silences: Vec<Silence>,
+    longest_answer_us: u64,
+}
+
+impl<'r, 'a> Advisor<'r, 'a> {
+    pub(crate) fn new(run: &'r Run<'a>) -> Self {
+        let answers = run.sent.iter().filter(|a| whole_answer(a.class));
+        let longest_answer_us = answers.map(|a| a.ttlb_us()).max().unwrap_or(0);
+        Self { run, silences: silences(run), longest_answer_us }
+    }
+
+    /// Why, and what to try.
+    pub(crate) fn explain(&self, case: Case, of: &[&Attempt]) -> (String, Option<String>) {
+        if matches!(case.class, Class::Late | Class::Timeout)
+            && let Some(found) = self.blindness(of).or_else(|| self.standstill(of))
+        {
+            return found;
+        }
+        let rule = RULES.iter().find(|rule| fits(rule, case));
+        let Some(rule) = rule else {
+            return (case.class.name().to_owned(), None);
+        };
+        let advice = self.fill(rule.advice, case);
+        (self.fill(rule.why, case), (!advice.is_empty()).then_some(advice))
+    }
+
+    /// Late because the prober itself stood still.
+    fn blindness(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
+        let overlaps =
+            |b: &&BlindWindow, a: &&Attempt| a.intended_us < b.to_us && a.done_us > b.from_us;
+        let blind = &self.run.input.blind;
+        let hit = |a: &&&Attempt| blind.iter().any(|b| overlaps(&b, a));
+        if !most(of.iter().filter(hit).count(), of.len()) {
+            return None;
+        }
+        let total = blind.iter().map(|b| b.to_us.saturating_sub(b.from_us)).sum();
+        let why = format!(
+            "the prober itself was stopped or starved for {}: what was open then looks late, and \
+             the target may be innocent",
+            span(total)
+        );
+        Some((why, Some("give the prober a core of its own and run it again".to_owned())))
+    }
+
+    /// Late because nothing at all answered for a while.
+    fn standstill(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
+        let held = |s: &Silence| of.iter().filter(|a| s.held(a)).count();
+        // The first that fits: one of everything says more than one of requests alone.
+        let silence = *self.silences.iter().find(|s| most(held(s), of.len()))?;
+        let waited = self.run.failures().filter(|a| silence.held(a)).count() as u64;
+        let (what, scope) = if silence.sockets {
+            ("nothing answered", "on every lane and whatever the version")
+        } else {
+            ("no request was answered", "whatever the version, while sockets went on")
+        };
+        let why = format!(
+            "{what} for {} from {}: {} waited, {scope}; the path itself (proxy or host) stood still",
+            span(silence.length_us()),
+            clock_ms(self.run.input.header.t0_unix_ms, silence.from_us),
+            several(waited, "request"),
+        );
+        let advice = "look at what the machine and the proxy did at that time: a pause of the \
+                      process, a full disk, memory pressure, a configuration reload";
+        Some((why, Some(advice.to_owned())))
+    }
+
+    fn fill(&self, template: &str, case: Case) -> String {
+        let settings = &self.run.input.settings;
+        let header = &self.run.input.header;
+        let longest = self.longest_answer_us;
+        let raise = |name: &str, now_ms: Option<u64>| match now_ms {
+            Some(ms) => format!("raise {name} (now {})", span(ms.saturating_mul(1_000))),
+            None => format!("raise {name}"),
+        };
+        let or =
+            |name: &Option<String>, other: &str| name.clone().unwrap_or_else(|| other.to_owned());
+        let status =
+            if case.status == 0 { "no status".to_owned() } else { case.status.to_string() };
+        let drain = format!(
+            "{} above the longest answer ({} seen)",
+            raise("drain_timeout", settings.drain_timeout_ms),
+            span(longest)
+        );
+        // Foreign text goes in last, so that braces in it are never filled.
+        let filled = template
+            .replace("{drain}", &drain)
+            .replace("{handover}", &raise("handover_timeout", settings.handover_timeout_ms))
+            .replace("{stop}", &raise("stop_timeout", settings.stop_timeout_ms))
+            .replace("{status}", &status)
+            .replace("{late}", &span(header.late_after_us))
+            .replace("{timeout}", &span(header.timeout_us));
+        splice(
+            &filled,
+            &[
+                ("{old}", &or(&self.run.from, "the old version")),
+                ("{new}", &or(&self.run.to, "the new version")),
+                ("{url}", &clean::line(&self.run.input.url, clean::LINE_MAX)),
+            ],
+        )
+    }
+}
+
+/// Replaces all names in one pass, so that a value is never searched for another name.
+fn splice(template: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some(start) = rest.find('{') {
+        let (before, tail) = rest.split_at(start);
+        out.push_str(before);
+        let hit = values.iter().find(|(name, _)| tail.starts_with(name));
+        let (text, used) = hit.map_or(("{", 1), |(name, value)| (*value, name.len()));
+        out.push_str(text);
+        rest = tail.get(used..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+fn most(part: usize, whole: usize) -> bool {
+    part > 0 && part * 10 >= whole * 9
+}
+
+fn fits(rule: &Rule, case: Case) -> bool {
+    let gateway = matches!(case.status, 502..=504) && case.witness != Some(Witness::App);
+    rule.classes.contains(&case.class)
+        && (rule.phases.is_empty() || case.phase.is_some_and(|p| rule.phases.contains(&p)))
+        && rule.side.is_none_or(|side| side == case.side)
+        && rule.gateway.is_none_or(|wanted| wanted == gateway)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::splice;
+
+    #[test]
+    fn values_are_never_searched_for_names() {
+        let values = [("{old}", "{new}"), ("{new}", "v2")];
+        assert_eq!(splice("{old} then {new} {odd}", &values), "{new} then v2 {odd}");
+    }
+}

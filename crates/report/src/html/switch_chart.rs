@@ -1,0 +1,95 @@
+//! Chart B: requests per second by version, failures on their own track, phases behind.
+//!
+//! The whole run on one scale; the switch itself is in `zoom_chart`.
+
+use crate::document::{Report, VersionRole};
+use crate::figures::{clock, count, span};
+use crate::html::axis::{LEFT, TimeAxis};
+use crate::html::counts::{Bar, Plot, stacked};
+use crate::html::marks::{self, failed_words, label};
+use crate::html::svg::{Drawing, text_width};
+use crate::html::tables;
+
+const PLOT: f64 = 150.0;
+const TRACK: f64 = 30.0;
+
+/// The chart with its title, key and table.
+pub(crate) fn section(report: &Report) -> String {
+    let seconds = report.bucket_us as f64 / 1e6;
+    let step = if report.bucket_us == 1_000_000 {
+        String::new()
+    } else {
+        format!(", in steps of {}", span(report.bucket_us))
+    };
+    let mut out = format!(
+        "<section><h2>What happened</h2><p class=\"say\">Successful requests per second by version{step}, \
+         by the time they were meant to be sent. Failures stand on their own track; none is left out.</p>\n"
+    );
+    out.push_str(&marks::key(report, true, &[]));
+    out.push_str(&chart(report, seconds));
+    out.push_str(&tables::buckets(report));
+    out.push_str("</section>\n");
+    out
+}
+
+fn chart(report: &Report, seconds: f64) -> String {
+    let end = report
+        .buckets
+        .last()
+        .map_or(report.to_us, |b| b.at_us.saturating_add_unsigned(report.bucket_us));
+    let axis = TimeAxis::new(report.from_us, end);
+    let top = marks::phase_room(report, axis);
+    let (bottom, track) = (top + PLOT, top + PLOT + TRACK);
+    let describe =
+        format!("{} requests were sent and {} failed.", count(report.sent), count(report.failed));
+    let mut d =
+        Drawing::new(track + 36.0, "Requests per second by version over the run", &describe);
+    marks::phases(&mut d, report, axis, top, track);
+    let bars: Vec<Bar<'_>> =
+        report.buckets.iter().map(|b| Bar { at_us: b.at_us, ok: &b.ok }).collect();
+    let plot = Plot { axis, top, bottom, bar_us: report.bucket_us, unit: 1.0 / seconds };
+    stacked(&mut d, report, plot, &bars);
+    d.text("end faint", LEFT - 6.0, top + 17.0, "per s");
+    names(&mut d, report, axis, bottom - 10.0);
+    marks::blind(&mut d, report, axis, top, track);
+    d.line("axis", [LEFT, bottom, axis.right(), bottom]);
+    d.line("axis", [LEFT, track, axis.right(), track]);
+    d.text("end", LEFT - 6.0, bottom + TRACK / 2.0 + 4.0, "failed");
+    let half = report.bucket_us / 2;
+    let steps = report.buckets.iter().map(|b| (b.at_us.saturating_add_unsigned(half), b.failed));
+    let total = marks::failure_track(&mut d, report, (axis, bottom + TRACK / 2.0), steps);
+    if total == 0 {
+        d.text(
+            "middle faint",
+            f64::midpoint(LEFT, axis.right()),
+            bottom + TRACK / 2.0 + 4.0,
+            &failed_words(0),
+        );
+    }
+    axis.wall_ticks(&mut d, track, report.t0_unix_ms);
+    d.finish()
+}
+
+/// Names of old and new inside their own bars.
+fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
+    for (slot, version) in report.versions.iter().enumerate() {
+        let named =
+            matches!(version.role, VersionRole::Old | VersionRole::New | VersionRole::Other);
+        // Where it answered most: steps in which more than half of the answers are its own.
+        let own = report.buckets.iter().filter(|b| {
+            let mine = b.ok.get(slot).copied().unwrap_or(0);
+            mine as f64 * 2.0 > b.ok.iter().map(|n| *n as f64).sum()
+        });
+        let starts: Vec<i64> = own.map(|b| b.at_us).collect();
+        let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+            continue;
+        };
+        let (from, to) = (axis.x(*first), axis.x(last.saturating_add_unsigned(report.bucket_us)));
+        let name = label(report, slot);
+        if named && to - from > text_width(name) + 20.0 {
+            let words = format!("{name} from {}", clock(report.t0_unix_ms, *first));
+            let fits = to - from > text_width(&words) + 20.0;
+            d.text("start name", from + 8.0, y, if fits { &words } else { name });
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Panel H: can this run be trusted?
+//!
+//! It shows the prober's account; the verdict has already weighed it.
+
+use std::fmt::Write as _;
+
+use crate::document::Report;
+use crate::figures::{count, span, span_or_dash};
+use crate::html::axis::LEFT;
+use crate::html::svg::{Drawing, n};
+
+/// The panel.
+pub(crate) fn section(report: &Report) -> String {
+    let mut out = String::from("<section><h2>Can this run be trusted?</h2>\n<dl class=\"trust\">");
+    for (name, value) in lines(report) {
+        let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+    }
+    out.push_str("</dl>\n");
+    out.push_str(&lateness(report));
+    out.push_str("</section>\n");
+    out
+}
+
+fn lines(report: &Report) -> Vec<(&'static str, String)> {
+    let trust = &report.trust;
+    let number =
+        |n: Option<u64>| n.map_or_else(|| "unknown: the prober did not sum up".to_owned(), count);
+    let blind = match trust.blind.len() as u64 {
+        0 => "never".to_owned(),
+        n => format!("{}, {} in total", crate::figures::several(n, "time"), span(trust.blind_us)),
+    };
+    vec![
+        ("planned", number(trust.planned)),
+        ("sent", number(trust.sent)),
+        ("recorded", count(trust.recorded)),
+        ("not sent", count(report.not_sent)),
+        (
+            "own lateness p50 / p99 / max",
+            format!(
+                "{} / {} / {}",
+                span_or_dash(trust.lateness_p50_us),
+                span_or_dash(trust.lateness_p99_us),
+                span_or_dash(trust.lateness_max_us)
+            ),
+        ),
+        ("prober blind", blind),
+        (
+            "late after / timeout",
+            format!("{} / {}", span(report.late_after_us), span(report.timeout_us)),
+        ),
+        ("retries by the prober", "none, ever".to_owned()),
+    ]
+}
+
+fn lateness(report: &Report) -> String {
+    let bins = &report.trust.lateness;
+    let most = bins.iter().map(|b| b.attempts).max().unwrap_or(0).max(1) as f64;
+    let mut d = Drawing::new(
+        24.0 + 18.0 * bins.len() as f64,
+        "How late the prober itself was",
+        "Attempts by the time between the intended and the actual send.",
+    );
+    d.text("start", LEFT, 12.0, "How late the prober sent, in attempts");
+    for (i, bin) in bins.iter().enumerate() {
+        let y = 20.0 + 18.0 * i as f64;
+        let name = match (bin.below_us, i.checked_sub(1).and_then(|i| bins.get(i))) {
+            (Some(edge), _) => format!("< {}", edge_words(edge)),
+            (None, before) => {
+                format!("≥ {}", edge_words(before.and_then(|b| b.below_us).unwrap_or(0)))
+            }
+        };
+        d.text("end", LEFT + 10.0, y + 12.0, &name);
+        let width = 560.0 * bin.attempts as f64 / most;
+        if bin.attempts > 0 {
+            d.rect("own", [LEFT + 18.0, y + 2.0, width.max(1.5), 12.0]);
+        }
+        let x = LEFT + 24.0 + width;
+        d.raw(&format!(
+            "<text class=\"start\" x=\"{}\" y=\"{}\">{}</text>",
+            n(x),
+            n(y + 12.0),
+            count(bin.attempts)
+        ));
+    }
+    d.finish()
+}
+
+fn edge_words(us: u64) -> String {
+    if us.is_multiple_of(1_000) { format!("{} ms", us / 1_000) } else { format!("{us} µs") }
+}

@@ -1,0 +1,68 @@
+//! What a run leaves behind, as the report wants it handed over.
+//!
+//! It does not read files: whoever calls has read the samples and the journal.
+
+use model::attempt::{BlindWindow, Connection, RunFooter, RunHeader};
+use model::{AppName, Attempt, Outcome, Phase};
+use serde::{Deserialize, Serialize};
+
+/// One phase of the rollout on the time axis of the samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseSpan {
+    /// The phase.
+    pub phase: Phase,
+    /// When it was entered, us since the probe run began; negative when it was entered before.
+    pub from_us: i64,
+    /// When it was left.
+    pub to_us: i64,
+    /// Why it was entered, in words for people.
+    pub why: String,
+}
+
+/// Settings of the deploy that a cause may advise to change; `None` when not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How long requests open on the old release may take to finish, ms.
+    pub drain_timeout_ms: Option<u64>,
+    /// How long tunnels on the old release may take to move, ms.
+    pub handover_timeout_ms: Option<u64>,
+    /// How long an instance may take to end after SIGTERM, ms.
+    pub stop_timeout_ms: Option<u64>,
+}
+
+/// Everything that is known of one run.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Names the run and its files.
+    pub run_id: String,
+    /// Version of Cutover that ran it.
+    pub cutover_version: String,
+    /// The app, when it was a deploy.
+    pub app: Option<AppName>,
+    /// What the prober asked.
+    pub url: String,
+    /// Version users were on.
+    pub from: Option<String>,
+    /// Version being shipped.
+    pub to: Option<String>,
+    /// How the rollout ended.
+    pub outcome: Outcome,
+    /// Whether the run was cut short by the operator.
+    pub interrupted: bool,
+    /// Why it was aborted or got stuck: a sentence, then lines of trouble.
+    pub ending_note: Option<String>,
+    /// Phases, in order, on the same axis as the attempts.
+    pub phases: Vec<PhaseSpan>,
+    /// First line of the samples.
+    pub header: RunHeader,
+    /// Attempts, in any order.
+    pub attempts: Vec<Attempt>,
+    /// Connections, in any order.
+    pub connections: Vec<Connection>,
+    /// Times in which the prober saw nothing.
+    pub blind: Vec<BlindWindow>,
+    /// Last line of the samples; missing when the prober died.
+    pub footer: Option<RunFooter>,
+    /// Settings for advice.
+    pub settings: Settings,
+}

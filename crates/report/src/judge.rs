@@ -1,0 +1,87 @@
+//! Folds one run into its report.
+//!
+//! It only puts the parts together; each part is drawn from the run by a file of its own.
+
+use model::exit_code;
+
+use crate::document::{Report, SCHEMA_VERSION};
+use crate::input::{Input, PhaseSpan};
+use crate::run::Run;
+use crate::{clean, facts, failures, lanes, proof, series, sockets, trust, verdict, zoom};
+
+/// Judges a run. Never fails and never panics, whatever the samples hold.
+pub fn judge(input: &Input) -> Report {
+    let run = Run::new(input);
+    let proof = proof::proof(&run);
+    let trust = trust::trust(&run);
+    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), &trust);
+    let (groups, causes) = failures::groups(&run);
+    let rows = failures::rows(&run);
+    let failed = run.failures().count() as u64;
+    let sent = run.sent.len() as u64;
+    let lane_facts = lanes::facts(&run);
+    let bucket_us = series::width_us(&run);
+    let (chains, sockets_left_out) = sockets::chains(&run);
+    let header = &input.header;
+    let mut report = Report {
+        schema_version: SCHEMA_VERSION,
+        run_id: clean::name(&input.run_id),
+        cutover_version: clean::name(&input.cutover_version),
+        verdict,
+        outcome: input.outcome,
+        interrupted: input.interrupted,
+        exit_code: exit_code(input.interrupted, input.outcome, verdict),
+        sentence: String::new(),
+        outcome_line: None,
+        outcome_notes: Vec::new(),
+        reasons,
+        facts: Vec::new(),
+        app: input.app.as_ref().map(ToString::to_string),
+        url: clean::line(&input.url, clean::LINE_MAX),
+        from: run.from.clone(),
+        to: run.to.clone(),
+        t0_unix_ms: header.t0_unix_ms,
+        from_us: run.from_us,
+        to_us: run.to_us,
+        rate: header.rate,
+        late_after_us: header.late_after_us,
+        timeout_us: header.timeout_us,
+        sent,
+        failed,
+        not_sent: run.not_sent.len() as u64,
+        detection_floor_us: lanes::interval_us(f64::from(header.rate)).unwrap_or(0),
+        failure_bound_ppb: (failed == 0 && sent > 0).then(|| 3_000_000_000 / sent.max(3)),
+        longest_gap_us: lanes::longest_gap(run.sent.iter().copied()),
+        lanes_not_run: lanes::not_run(&run, &lane_facts),
+        lanes: lane_facts,
+        zoom: zoom::zoom(&run, proof.as_ref()),
+        proof,
+        phases: phases(input),
+        switch_us: run.switch.map(|(from, _)| from),
+        causes,
+        groups,
+        failures_left_out: failed.saturating_sub(rows.len() as u64),
+        failures: rows,
+        buckets: series::buckets(&run, bucket_us),
+        bucket_us,
+        slow: series::slow(&run),
+        sockets: chains,
+        sockets_left_out,
+        trust,
+        versions: run.slots.facts,
+    };
+    report.sentence = facts::sentence(&report);
+    (report.outcome_line, report.outcome_notes) = facts::outcome(&report, input);
+    report.facts = facts::facts(&report);
+    report
+}
+
+fn phases(input: &Input) -> Vec<PhaseSpan> {
+    let cleaned = |s: &PhaseSpan| PhaseSpan {
+        phase: s.phase,
+        from_us: s.from_us,
+        to_us: s.to_us.max(s.from_us),
+        why: clean::line(&s.why, clean::LINE_MAX),
+    };
+    input.phases.iter().map(cleaned).collect()
+}

@@ -1,0 +1,124 @@
+//! PASS, FAIL or INCONCLUSIVE, with the reasons.
+//!
+//! It judges the traffic only: how the rollout ended is another question.
+
+use model::{Outcome, Verdict};
+
+use crate::document::{Trust, VersionProof};
+use crate::figures::{count, list, several, span};
+use crate::run::{Run, axis};
+
+/// Blind time in total that voids a run, us.
+const BLIND_US: u64 = 1_000_000;
+
+/// The verdict and why it is not PASS.
+pub(crate) fn verdict(
+    run: &Run<'_>,
+    proof: Option<&VersionProof>,
+    trust: &Trust,
+) -> (Verdict, Vec<String>) {
+    let bad = failures(run, proof, trust);
+    let unsure = doubts(run, proof, trust);
+    let verdict = match (bad.is_empty(), unsure.is_empty()) {
+        (false, _) => Verdict::Fail,
+        (true, false) => Verdict::Inconclusive,
+        (true, true) => Verdict::Pass,
+    };
+    // A failure stands even when the prober was not at its best; both are said.
+    (verdict, bad.into_iter().chain(unsure).collect())
+}
+
+fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
+    let mut out = Vec::new();
+    let failed = run.failures().count() as u64;
+    if failed > 0 {
+        let sent = count(run.sent.len() as u64);
+        out.push(format!("{} of {sent} requests failed", count(failed)));
+    }
+    if let Some(proof) = proof.filter(|p| p.regressions > 0) {
+        out.push(format!(
+            "{} answered by {} although {} had answered before on the same connection",
+            if proof.regressions == 1 {
+                "1 request was".to_owned()
+            } else {
+                format!("{} requests were", count(proof.regressions))
+            },
+            run.from.as_deref().unwrap_or("the old version"),
+            run.to.as_deref().unwrap_or("the new version"),
+        ));
+    }
+    if trust.ws_lost > 0 {
+        out.push(format!("{} lost", several(trust.ws_lost, "WebSocket message")));
+    }
+    if trust.ws_doubled > 0 {
+        out.push(format!("{} echoed twice", several(trust.ws_doubled, "WebSocket message")));
+    }
+    out
+}
+
+fn doubts(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
+    let mut out = Vec::new();
+    if run.sent.is_empty() {
+        out.push("no request was sent".to_owned());
+    }
+    if run.input.footer.is_none() {
+        out.push(
+            "the prober ended before it could sum up: its samples may be incomplete".to_owned(),
+        );
+    }
+    out.extend(rate_missed(trust));
+    let limit = run.input.header.late_after_us / 2;
+    if let Some(p99) = trust.lateness_p99_us.filter(|p99| *p99 > limit) {
+        out.push(format!(
+            "the prober itself was late: {} at the 99th percentile, more than half of what counts \
+             as late ({})",
+            span(p99),
+            span(run.input.header.late_after_us)
+        ));
+    }
+    out.extend(blindness(run, proof, trust));
+    let seen = run.sent.iter().any(|a| run.is_new(a.version.as_deref()));
+    let expected = run.input.outcome == Outcome::Promoted && run.to.is_some();
+    if expected && !seen && !run.sent.is_empty() {
+        out.push(format!(
+            "{} was promoted, and no answer ever named it",
+            run.to.as_deref().unwrap_or("the new version")
+        ));
+    }
+    out
+}
+
+fn rate_missed(trust: &Trust) -> Vec<String> {
+    let (Some(planned), Some(sent)) = (trust.planned, trust.sent) else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    if u128::from(sent) * 100 < u128::from(planned) * 95 {
+        out.push(format!("only {} of {} planned requests were sent", count(sent), count(planned)));
+    }
+    if trust.recorded < sent {
+        let lost = several(sent - trust.recorded, "request");
+        out.push(format!("the samples lack {lost} that the prober sent"));
+    }
+    out
+}
+
+fn blindness(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
+    let mixed = proof.and_then(VersionProof::mixed);
+    let at_switch = [run.switch, mixed];
+    let hit = trust.blind.iter().any(|b| {
+        let (from, to) = (axis(b.from_us), axis(b.to_us));
+        at_switch.iter().flatten().any(|(start, end)| from <= *end && to >= *start)
+    });
+    let mut words = Vec::new();
+    if hit {
+        words.push("during the switch".to_owned());
+    }
+    if trust.blind_us > BLIND_US {
+        words.push(format!("for {} in total", span(trust.blind_us)));
+    }
+    if words.is_empty() {
+        return words;
+    }
+    vec![format!("the prober was stopped or starved {}: it saw nothing then", list(&words))]
+}

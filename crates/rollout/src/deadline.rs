@@ -1,0 +1,65 @@
+//! When each phase is given up. Every phase that is not final has a deadline.
+//!
+//! Deadlines count on while the controller is dead, but one that passed meanwhile leaves it
+//! [`LOOK_MS`] to look at the world first: what it wanted may have come true while nobody looked.
+
+use model::Phase;
+
+use crate::state::State;
+
+/// Time for a new look after the controller came back, ms.
+pub(crate) const LOOK_MS: u64 = 5_000;
+
+/// Longest bake of a first deploy, ms.
+const FIRST_BAKE_MS: u64 = 2_000;
+
+/// When the bake is long enough.
+pub(crate) fn bake_end_ms(state: &State) -> u64 {
+    let bake = state.start.settings.bake_ms;
+    let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
+    state.since_ms.saturating_add(bake.max(1))
+}
+
+/// How long the present phase may last, ms from `since_ms` (or from the end of the drain).
+pub(crate) fn allowed_ms(state: &State) -> Option<u64> {
+    let settings = &state.start.settings;
+    let ms = match state.phase {
+        Phase::Starting => settings.ready_deadline_ms,
+        Phase::Previewing => settings.preview_deadline_ms,
+        Phase::Arming => settings.arm_deadline_ms,
+        Phase::Shifting | Phase::Baking => settings.shift_deadline_ms,
+        Phase::HandingOver => settings.handover_deadline_ms,
+        Phase::Stopping | Phase::StoppingCandidate => settings.stop_deadline_ms,
+        Phase::RollingBack => settings.rollback_deadline_ms,
+        Phase::DrainingCandidate if state.facts.drained.is_some() => settings.handover_deadline_ms,
+        Phase::Draining | Phase::DrainingCandidate => settings.drain_deadline_ms,
+        Phase::Promoted | Phase::Aborted | Phase::Stuck => return None,
+    };
+    Some(ms.max(1))
+}
+
+/// When the present phase is given up.
+fn deadline_ms(state: &State) -> Option<u64> {
+    let from = match (state.phase, state.facts.drained) {
+        (Phase::Baking, _) => bake_end_ms(state),
+        (Phase::DrainingCandidate, Some(drained)) => drained.at_ms,
+        _ => state.since_ms,
+    };
+    let deadline = from.saturating_add(allowed_ms(state)?);
+    let looked = state.facts.resumed_ms.map_or(0, |at| at.saturating_add(LOOK_MS));
+    Some(deadline.max(looked))
+}
+
+/// True when the present phase must be left now.
+pub(crate) fn overdue(state: &State) -> bool {
+    deadline_ms(state).is_some_and(|deadline| state.now_ms >= deadline)
+}
+
+/// When the machine wants to be advanced even if nothing happens.
+pub(crate) fn wake_ms(state: &State) -> Option<u64> {
+    let bake_end = bake_end_ms(state);
+    if state.phase == Phase::Baking && state.now_ms < bake_end {
+        return Some(bake_end);
+    }
+    deadline_ms(state)
+}

@@ -1,0 +1,135 @@
+//! What must hold after every step, numbered. Checked in debug builds and by every test.
+//!
+//! 1. The wanted routes give all traffic to exactly one release, whose instances are wanted running
+//!    (to none only on a first deploy that is not there yet or is being undone).
+//! 2. No instance is wanted ended while its pool is wanted Serving; and of a release that users were
+//!    on, only after its pool was seen Retiring and its requests had ended or the deadline passed.
+//! 3. Once the promotion is final, the candidate has the traffic for good.
+//! 4. A final phase is never left; each phase is entered at most once, by a lawful way, and time
+//!    does not run backwards.
+//! 5. Fleet and pools are in the order of release numbers, each release once.
+//! 6. In every phase that is not final there is a time to wake, after entry and after now; a final
+//!    phase has none.
+//! 7. Stuck ends nothing that has the traffic and leaves what serves in the routes.
+
+use model::{Phase, PoolState, RunState, Weight};
+
+use crate::deadline::wake_ms;
+use crate::state::State;
+use crate::target::wants;
+use crate::wants::Wants;
+
+/// The first invariant that does not hold, in words.
+pub(crate) fn check(state: &State) -> Result<(), String> {
+    let wants = wants(state);
+    traffic_has_a_home(state, &wants)?;
+    nothing_ends_in_use(state, &wants)?;
+    promotion_stays(state, &wants)?;
+    history_is_lawful(state)?;
+    lists_are_ordered(&wants)?;
+    someone_wakes_us(state)?;
+    stuck_keeps_serving(state, &wants)
+}
+
+/// True when `to` may follow `from`.
+const fn lawful(from: Phase, to: Phase) -> bool {
+    use Phase as P;
+    match from {
+        P::Starting => {
+            matches!(to, P::Previewing | P::Arming | P::Shifting | P::StoppingCandidate)
+        }
+        P::Previewing => matches!(to, P::Arming | P::Shifting | P::StoppingCandidate),
+        P::Arming => matches!(to, P::Shifting | P::StoppingCandidate),
+        P::Shifting => matches!(to, P::Baking | P::RollingBack | P::DrainingCandidate),
+        P::Baking => {
+            matches!(to, P::Draining | P::Promoted | P::RollingBack | P::DrainingCandidate)
+        }
+        P::Draining => matches!(to, P::HandingOver | P::Stopping | P::Stuck),
+        P::HandingOver => matches!(to, P::Stopping),
+        P::Stopping => matches!(to, P::Promoted),
+        P::RollingBack => matches!(to, P::DrainingCandidate | P::Stuck),
+        P::DrainingCandidate => matches!(to, P::StoppingCandidate | P::Stuck),
+        P::StoppingCandidate => matches!(to, P::Aborted),
+        P::Promoted | P::Aborted | P::Stuck => false,
+    }
+}
+
+fn ensure(holds: bool, number: u8, what: &str, state: &State) -> Result<(), String> {
+    if holds {
+        return Ok(());
+    }
+    Err(format!("invariant {number}: {what} (in {}, at {} ms)", state.phase, state.now_ms))
+}
+
+fn runs(wants: &Wants, release: model::ReleaseId) -> bool {
+    wants.fleet.iter().any(|want| want.release == release && want.state == RunState::Running)
+}
+
+fn traffic_has_a_home(state: &State, wants: &Wants) -> Result<(), String> {
+    let sum: u32 = wants.pools.iter().map(|pool| u32::from(pool.weight.basis_points())).sum();
+    let homes: Vec<_> = wants.pools.iter().filter(|pool| pool.weight != Weight::NONE).collect();
+    let nothing_yet = state.start.stable.is_none()
+        && (!state.has_entered(Phase::Shifting) || state.has_entered(Phase::DrainingCandidate));
+    if nothing_yet {
+        return ensure(sum == 0, 1, "traffic for a candidate that is not there", state);
+    }
+    ensure(sum == 10_000 && homes.len() == 1, 1, "not all traffic on one release", state)?;
+    let home =
+        homes.iter().all(|pool| pool.state == PoolState::Serving && runs(wants, pool.release));
+    ensure(home, 1, "traffic on a release that is not wanted running and serving", state)
+}
+
+fn nothing_ends_in_use(state: &State, wants: &Wants) -> Result<(), String> {
+    for want in wants.fleet.iter().filter(|want| want.state != RunState::Running) {
+        let pool = wants.pools.iter().find(|pool| pool.release == want.release);
+        let serving = pool.is_some_and(|pool| pool.state == PoolState::Serving);
+        ensure(!serving, 2, "instances of a serving pool are to end", state)?;
+        let is_candidate = want.release == state.candidate().id;
+        let had_users = !is_candidate || state.has_entered(Phase::Shifting);
+        ensure(!had_users || state.facts.drained.is_some(), 2, "ended without a drain", state)?;
+    }
+    Ok(())
+}
+
+fn promotion_stays(state: &State, wants: &Wants) -> Result<(), String> {
+    let all = Weight::ALL;
+    let home = wants.pools.iter().any(|p| p.release == state.candidate().id && p.weight == all);
+    ensure(!state.promotion_is_final() || home, 3, "a final promotion was taken back", state)
+}
+
+fn history_is_lawful(state: &State) -> Result<(), String> {
+    let pairs = || state.entered.iter().zip(state.entered.iter().skip(1));
+    let ways = pairs().all(|(a, b)| lawful(a.phase, b.phase));
+    ensure(ways, 4, "an unlawful way between phases", state)?;
+    let times = pairs().all(|(a, b)| a.at_ms <= b.at_ms) && state.since_ms <= state.now_ms;
+    ensure(times, 4, "time ran backwards", state)?;
+    let last = state.entered.last().map(|entered| (entered.phase, entered.at_ms));
+    ensure(last == Some((state.phase, state.since_ms)), 4, "phase and history differ", state)?;
+    let first = state.entered.first().map(|entered| entered.phase);
+    ensure(first == Some(Phase::Starting), 4, "history does not begin with starting", state)
+}
+
+fn lists_are_ordered(wants: &Wants) -> Result<(), String> {
+    let pools = wants.pools.windows(2).all(|two| matches!(two, [a, b] if a.release < b.release));
+    let fleet = wants.fleet.windows(2).all(|two| matches!(two, [a, b] if a.release < b.release));
+    if pools && fleet { Ok(()) } else { Err("invariant 5: releases out of order".to_owned()) }
+}
+
+fn someone_wakes_us(state: &State) -> Result<(), String> {
+    let wake = wake_ms(state);
+    if state.phase.is_final() {
+        return ensure(wake.is_none(), 6, "a deadline in a final phase", state);
+    }
+    let later = wake.is_some_and(|wake| wake > state.since_ms && wake > state.now_ms);
+    ensure(later, 6, "nothing will end this phase", state)
+}
+
+fn stuck_keeps_serving(state: &State, wants: &Wants) -> Result<(), String> {
+    if state.phase != Phase::Stuck {
+        return ensure(state.facts.stuck.is_none(), 7, "stuck wishes outside stuck", state);
+    }
+    let kept = wants.pools.iter().filter(|pool| pool.weight == Weight::ALL);
+    let running = kept.clone().all(|pool| runs(wants, pool.release));
+    let any = state.start.stable.is_none() || kept.count() == 1;
+    ensure(running && any, 7, "stuck took away what serves", state)
+}

@@ -1,0 +1,66 @@
+//! How a release leaves: drained, handed over, stopped. The same for stable after a promotion and for
+//! the candidate after an abort.
+//!
+//! Decides nothing but "is this part over, and how"; which phase follows is `forward`'s and `back`'s.
+
+use crate::deadline::overdue;
+use crate::seen::Open;
+use crate::state::{Drained, State};
+use crate::step::allowed;
+use crate::target::settled;
+use crate::words::{count, duration};
+
+/// The end of a drain, if it has come: nothing open, or the deadline. `None` too when the pool was
+/// never seen Retiring: then nobody knows what still goes there.
+pub(crate) fn drained(state: &State, open: Option<Open>) -> Option<Drained> {
+    let left = open.map(|open| open.requests);
+    let over = settled(state) && (left == Some(0) || overdue(state));
+    over.then_some(Drained { at_ms: state.now_ms, left })
+}
+
+/// How a drain ended, in words.
+pub(crate) fn drain_words(state: &State, version: &str, drained: Drained) -> String {
+    let took = duration(drained.at_ms.saturating_sub(state.since_ms));
+    match drained.left {
+        Some(0) => format!("no request is open on {version} after {took}"),
+        Some(left) => {
+            format!("{} still open on {version} after {took}", count(left, "request"))
+        }
+        None => format!("how many requests are open on {version} is not known after {took}"),
+    }
+}
+
+/// Why the instances that were told to end may now be stopped.
+pub(crate) fn handed_over(
+    state: &State,
+    open: Option<Open>,
+    existing: Option<u16>,
+    version: &str,
+) -> Option<String> {
+    if existing == Some(0) {
+        return Some(format!("every instance of {version} has ended"));
+    }
+    if settled(state) && open.is_some_and(Open::none) {
+        return Some(format!("nothing is open on {version} any more"));
+    }
+    overdue(state).then(|| {
+        let left = open.map_or_else(|| "an unknown number".to_owned(), Open::words);
+        format!("{left} still open on {version} after {}: they are cut", allowed(state))
+    })
+}
+
+/// Why stopping is over: all gone and out of the routes, or the deadline with a warning.
+pub(crate) fn stopped(state: &State, existing: Option<u16>, version: &str) -> Option<String> {
+    let settled = settled(state);
+    if existing == Some(0) && settled {
+        return Some(format!("nothing of {version} is left"));
+    }
+    overdue(state).then(|| {
+        let left = match existing {
+            Some(0) => format!("the router was not seen without {version}"),
+            Some(n) => format!("{} of {version} still there", count(n.into(), "instance")),
+            None => format!("it is not known whether {version} has ended"),
+        };
+        format!("warning: {left} after {}", allowed(state))
+    })
+}

@@ -1,0 +1,287 @@
+//! The machine itself: takes an observation, steps while the state allows it, checks itself.
+//!
+//! It holds no rule of any phase: `forward` and `back` decide when a phase is left, `target` says
+//! what each one wants, `deadline` how long it may last.
+
+use model::{Entered, Event, Fault, FleetSeen, Outcome, Phase, ReleaseId, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::deadline::wake_ms;
+use crate::seen::{Open, Preview, Seen};
+use crate::settings::Start;
+use crate::state::{Note, State};
+use crate::step::{Step, undo};
+use crate::wants::Wants;
+use crate::{back, forward, invariant, target};
+
+/// Version of the machine's rules. A journal written under another version must not be replayed
+/// through this one; the rollout goes on from its last snapshot instead.
+pub const MACHINE_VERSION: u32 = 1;
+
+/// One rollout of one app. See the crate's documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    state: State,
+}
+
+/// A rollout frozen for the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    machine_version: u32,
+    state: State,
+}
+
+impl Snapshot {
+    /// Version of the rules it was made under.
+    pub const fn machine_version(&self) -> u32 {
+        self.machine_version
+    }
+}
+
+impl Rollout {
+    /// Begins a rollout at 0 ms, in `Starting`.
+    pub fn new(start: Start) -> Self {
+        Self { state: State::new(start) }
+    }
+
+    /// Takes one event, seen at `now_ms` (ms since the rollout began; an earlier time than the last
+    /// one counts as the last one). Events come in the order in which they were seen.
+    pub fn advance(&mut self, now_ms: u64, event: &Event) {
+        self.state.now_ms = self.state.now_ms.max(now_ms);
+        self.absorb(event);
+        while let Some(step) = self.next() {
+            self.take(step);
+        }
+        debug_assert_eq!(self.check_invariants(), Ok(()), "{event:?}");
+    }
+
+    /// What should be true now.
+    pub fn wants(&self) -> Wants {
+        target::wants(&self.state)
+    }
+
+    /// When to call [`Self::advance`] with [`Event::Tick`] at the latest, ms since the rollout
+    /// began; `None` once it is over.
+    pub fn wake(&self) -> Option<u64> {
+        wake_ms(&self.state)
+    }
+
+    /// The present phase.
+    pub const fn phase(&self) -> Phase {
+        self.state.phase
+    }
+
+    /// Every phase entered, oldest first, with its reason. A reason's first line is a sentence;
+    /// further lines, if any, are its evidence.
+    pub fn entered(&self) -> &[Entered] {
+        &self.state.entered
+    }
+
+    /// What else is worth telling, oldest first: wishes that came too late, a prober lost.
+    pub fn notes(&self) -> &[Note] {
+        &self.state.notes
+    }
+
+    /// What is being rolled out.
+    pub const fn start(&self) -> &Start {
+        &self.state.start
+    }
+
+    /// How it ended; `None` while it has not.
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self.state.phase {
+            Phase::Promoted => Some(Outcome::Promoted),
+            Phase::Aborted => Some(Outcome::Aborted),
+            Phase::Stuck => Some(Outcome::Stuck),
+            Phase::Starting
+            | Phase::Previewing
+            | Phase::Arming
+            | Phase::Shifting
+            | Phase::Baking
+            | Phase::Draining
+            | Phase::HandingOver
+            | Phase::Stopping
+            | Phase::RollingBack
+            | Phase::DrainingCandidate
+            | Phase::StoppingCandidate => None,
+        }
+    }
+
+    /// True once users stay on the candidate whatever happens.
+    pub fn promotion_is_final(&self) -> bool {
+        self.state.promotion_is_final()
+    }
+
+    /// The rollout as a value for the journal.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { machine_version: MACHINE_VERSION, state: self.state.clone() }
+    }
+
+    /// Goes on from a snapshot; the next event should be [`Event::Resumed`]. A snapshot of a newer
+    /// machine, or one that breaks an invariant, is refused.
+    pub fn from_snapshot(snapshot: Snapshot) -> Result<Self, Fault> {
+        let version = snapshot.machine_version;
+        if version > MACHINE_VERSION {
+            let what = format!("this rollout was written by a newer Cutover (machine {version})");
+            return Err(Fault::internal(what).help("run that version of cutover, or a newer one"));
+        }
+        let rollout = Self { state: snapshot.state };
+        match rollout.check_invariants() {
+            Ok(()) => Ok(rollout),
+            Err(broken) => Err(Fault::internal("a rollout's snapshot is damaged").note(broken)),
+        }
+    }
+
+    /// The first of the machine's invariants that does not hold, in words.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        invariant::check(&self.state)
+    }
+
+    /// Remembers what the event says. Only an operator's abort is a step by itself.
+    fn absorb(&mut self, event: &Event) {
+        match event {
+            Event::Tick => {}
+            Event::Fleet { release, seen } => self.see_fleet(*release, seen),
+            Event::RoutesSettled { pools } => {
+                let before = target::settled(&self.state);
+                self.state.seen.routes = Some(pools.clone());
+                if !before {
+                    self.state.seen.forget_traffic();
+                }
+            }
+            Event::Open { release, requests, tunnels } => {
+                let settled = target::settled(&self.state);
+                if let Some(sighting) = self.state.sighting_mut(*release).filter(|_| settled) {
+                    sighting.open = Some(Open { requests: *requests, tunnels: *tunnels });
+                }
+            }
+            Event::Preview { tally, failures } => {
+                if self.state.phase == Phase::Previewing {
+                    let preview = Preview { tally: tally.clone(), failures: failures.clone() };
+                    self.state.seen.preview = Some(preview);
+                }
+            }
+            Event::Armed => self.state.seen.armed |= self.state.phase == Phase::Arming,
+            Event::ProberLost => {
+                if self.state.watched() {
+                    self.state.facts.prober_lost = true;
+                    self.note("the prober was lost; the rollout goes on without it".to_owned());
+                }
+            }
+            Event::Window(window) => self.see_window(window),
+            Event::AbortAsked { reason } => self.hear_abort(reason),
+            Event::Resumed => {
+                self.state.seen = Seen::default();
+                self.state.facts.resumed_ms = Some(self.state.now_ms);
+            }
+        }
+    }
+
+    fn see_fleet(&mut self, release: ReleaseId, seen: &FleetSeen) {
+        if release == self.state.candidate().id {
+            self.state.facts.crashes = self.state.facts.crashes.max(seen.crashes);
+        }
+        if let Some(sighting) = self.state.sighting_mut(release) {
+            sighting.fleet = Some(seen.clone());
+        }
+    }
+
+    /// Windows count from the switch until its outcome is decided.
+    fn see_window(&mut self, window: &Window) {
+        if !matches!(self.state.phase, Phase::Shifting | Phase::Baking) {
+            return;
+        }
+        let state = &mut self.state;
+        let candidate = state.start.candidate.version.as_str();
+        state.facts.judged.add(window, candidate, state.seen.window_ended);
+        let good = window.by_version.get(candidate).is_some_and(|tally| tally.ok > 0);
+        if target::settled(state) {
+            state.seen.candidate_answered |= good;
+            state.seen.window_ended = true;
+        }
+    }
+
+    fn hear_abort(&mut self, reason: &str) {
+        let late = match self.state.phase {
+            Phase::Starting
+            | Phase::Previewing
+            | Phase::Arming
+            | Phase::Shifting
+            | Phase::Baking => {
+                let step = undo(&self.state, format!("asked to abort: {reason}"));
+                return self.take(step);
+            }
+            Phase::Draining | Phase::HandingOver | Phase::Stopping | Phase::Promoted => {
+                "the promotion is final"
+            }
+            Phase::RollingBack | Phase::DrainingCandidate | Phase::StoppingCandidate => {
+                "the rollout is being undone already"
+            }
+            Phase::Aborted | Phase::Stuck => "the rollout is over",
+        };
+        self.note(format!("an abort was asked for ({reason}) and ignored: {late}"));
+    }
+
+    /// Notes something, once if it is said many times in a row.
+    fn note(&mut self, words: String) {
+        if self.state.notes.last().is_none_or(|note| note.words != words) {
+            self.state.notes.push(Note { at_ms: self.state.now_ms, words });
+        }
+    }
+
+    /// The step that the state allows, if any.
+    fn next(&self) -> Option<Step> {
+        let state = &self.state;
+        match state.phase {
+            Phase::Starting => forward::starting(state),
+            Phase::Previewing => forward::previewing(state),
+            Phase::Arming => forward::arming(state),
+            Phase::Shifting => forward::shifting(state),
+            Phase::Baking => forward::baking(state),
+            Phase::Draining => forward::draining(state),
+            Phase::HandingOver => forward::handing_over(state),
+            Phase::Stopping => forward::stopping(state),
+            Phase::RollingBack => back::rolling_back(state),
+            Phase::DrainingCandidate => back::draining_candidate(state),
+            Phase::StoppingCandidate => back::stopping_candidate(state),
+            Phase::Promoted | Phase::Aborted | Phase::Stuck => None,
+        }
+    }
+
+    /// Makes a step, then forgets every observation of something that is now wanted otherwise.
+    fn take(&mut self, step: Step) {
+        let before = self.wants();
+        match step {
+            Step::Enter(phase, why) => self.enter(phase, why),
+            Step::Return(why) => {
+                self.state.facts.returned = true;
+                if self.state.elapsed_ms() > 0 {
+                    self.note(why);
+                }
+            }
+            Step::Drained(drained) => self.state.facts.drained = Some(drained),
+        }
+        let after = self.wants();
+        if before.pools != after.pools {
+            self.state.seen.routes = None;
+            self.state.seen.forget_traffic();
+        }
+        for (was, is) in before.fleet.iter().zip(&after.fleet) {
+            if let Some(sighting) = self.state.sighting_mut(is.release).filter(|_| was != is) {
+                sighting.fleet = None;
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, why: String) {
+        if self.state.phase == Phase::Starting {
+            self.state.facts.crashes_before = self.state.facts.crashes;
+        }
+        if phase == Phase::Stuck {
+            self.state.facts.stuck = Some(target::stuck(&self.state));
+        }
+        self.state.phase = phase;
+        self.state.since_ms = self.state.now_ms;
+        self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });
+    }
+}

@@ -1,0 +1,85 @@
+//! What a rollout is given when it begins, and its limits. Nothing here changes while it runs.
+
+use model::{AppName, ReleaseId, Version};
+use serde::{Deserialize, Serialize};
+
+/// A release by number and by the name people use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its number within the app.
+    pub id: ReleaseId,
+    /// Its version, as it appears in answers.
+    pub version: Version,
+}
+
+/// What is to be rolled out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The app.
+    pub app: AppName,
+    /// The release users are on; `None` on the first deploy.
+    pub stable: Option<Named>,
+    /// The release being shipped. Its number differs from that of `stable`.
+    pub candidate: Named,
+    /// Instances wanted of each release; 0 counts as 1.
+    pub instances: u16,
+    /// Deadlines and limits.
+    pub settings: Settings,
+}
+
+/// Deadlines and limits. A deadline counts from the entry into its phase; 0 counts as 1 ms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Starting: until all candidate instances are ready, ms.
+    pub ready_deadline_ms: u64,
+    /// Previewing: direct requests the candidate must answer without an error; 0 skips the phase.
+    pub preview_requests: u32,
+    /// Previewing: until they are all answered, ms.
+    pub preview_deadline_ms: u64,
+    /// Arming: longest wait for the prober; the switch then goes on without it, ms.
+    pub arm_deadline_ms: u64,
+    /// Shifting: until the switch is seen in effect, ms. Also how long after the end of the bake the
+    /// last look at fleet and routes may take.
+    pub shift_deadline_ms: u64,
+    /// Baking: how long the candidate serves on trial, ms. At most 2 s of it on the first deploy,
+    /// where there is nothing to go back to.
+    pub bake_ms: u64,
+    /// Draining: until no request is open on the release that leaves, ms.
+    pub drain_deadline_ms: u64,
+    /// Handing over: until no tunnel is open on it, ms.
+    pub handover_deadline_ms: u64,
+    /// Stopping: until its instances are gone, ms.
+    pub stop_deadline_ms: u64,
+    /// Rolling back: until stable is ready and seen to carry all traffic again, ms.
+    pub rollback_deadline_ms: u64,
+    /// Fewer errors than this since the switch never undo it.
+    pub max_errors: u64,
+    /// Nor do errors up to this share of the attempts, in basis points.
+    pub max_error_share_bp: u16,
+    /// Starting: crashes allowed, for each wanted instance.
+    pub max_crashes_starting: u32,
+    /// Whether a prober watches this rollout.
+    pub probing: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ready_deadline_ms: 60_000,
+            preview_requests: 40,
+            preview_deadline_ms: 15_000,
+            arm_deadline_ms: 3_000,
+            shift_deadline_ms: 15_000,
+            bake_ms: 10_000,
+            drain_deadline_ms: 30_000,
+            handover_deadline_ms: 30_000,
+            stop_deadline_ms: 30_000,
+            rollback_deadline_ms: 60_000,
+            max_errors: 3,
+            max_error_share_bp: 100,
+            max_crashes_starting: 3,
+            probing: true,
+        }
+    }
+}

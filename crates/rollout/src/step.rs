@@ -1,0 +1,33 @@
+//! One step of the machine, as `forward` and `back` propose it and `machine` makes it.
+
+use model::Phase;
+
+use crate::deadline::allowed_ms;
+use crate::state::{Drained, State};
+use crate::words::duration;
+
+/// One step of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Enter a phase, and why.
+    Enter(Phase, String),
+    /// Rolling back: let stable carry the traffic, and why now.
+    Return(String),
+    /// The leaving release is drained, or its deadline has passed.
+    Drained(Drained),
+}
+
+/// Give up the candidate: the phase that undoes what has been done so far.
+pub(crate) fn undo(state: &State, why: String) -> Step {
+    let phase = match (state.has_entered(Phase::Shifting), &state.start.stable) {
+        (false, _) => Phase::StoppingCandidate,
+        (true, Some(_)) => Phase::RollingBack,
+        (true, None) => Phase::DrainingCandidate,
+    };
+    Step::Enter(phase, why)
+}
+
+/// "30 s", the time the present phase was allowed.
+pub(crate) fn allowed(state: &State) -> String {
+    duration(allowed_ms(state).unwrap_or_default())
+}

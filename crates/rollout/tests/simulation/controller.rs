@@ -1,0 +1,277 @@
+//! The controller of the simulation: looks, journals, advances, settles, and dies. After each death
+//! the machine is rebuilt from the journal and must be the very same.
+
+use std::collections::BTreeMap;
+
+use model::event::PoolSeen;
+use model::{
+    Class, Event, FleetSeen, Phase, PoolState, ReleaseId, RunState, Tally, Weight, Window,
+};
+use rollout::{ProbeWant, Rollout, Snapshot, Wants};
+
+use crate::plan::{CANDIDATE, Plan, STABLE};
+use crate::rng::Rng;
+use crate::world::{STEP_MS, World};
+
+pub(crate) struct Controller<'a> {
+    pub world: World<'a>,
+    pub machine: Rollout,
+    pub journal: Vec<(u64, Event)>,
+    down_until: u64,
+    /// Ready instances as last reported in this life.
+    reported: BTreeMap<ReleaseId, u16>,
+    home: Option<ReleaseId>,
+    /// Crashes of the candidate as reported last, and when it was switched to.
+    crashes: (u32, u32),
+    preview: Tally,
+    window: Window,
+    armed_since: Option<u64>,
+    pub deaths: u32,
+}
+
+impl<'a> Controller<'a> {
+    pub(crate) fn new(plan: &'a Plan, rng: Rng) -> Self {
+        let machine = Rollout::new(plan.start.clone());
+        Self {
+            world: World::new(plan, rng),
+            home: home(&machine.wants().pools),
+            machine,
+            journal: Vec::new(),
+            down_until: 0,
+            reported: BTreeMap::new(),
+            crashes: (0, 0),
+            preview: Tally::default(),
+            window: Window::default(),
+            armed_since: None,
+            deaths: 0,
+        }
+    }
+
+    /// One step of the world, and of the controller if it lives.
+    pub(crate) fn step(&mut self) {
+        self.world.step();
+        self.probe();
+        if self.world.now < self.down_until {
+            return;
+        }
+        for event in self.look() {
+            self.tell(event);
+            if self.dies() {
+                return;
+            }
+        }
+        let wants = self.machine.wants();
+        self.world.settle(&wants);
+    }
+
+    /// Journals and advances.
+    fn tell(&mut self, event: Event) {
+        if let Event::Fleet { release, seen } = &event {
+            self.reported.insert(*release, seen.ready);
+            if *release == CANDIDATE {
+                self.crashes.0 = self.crashes.0.max(seen.crashes);
+            }
+        }
+        let was_final = self.machine.phase().is_final();
+        let before = self.machine.wants();
+        let entered = self.machine.entered().len();
+        self.machine.advance(self.world.now, &event);
+        let after = self.machine.wants();
+        if was_final && before != after {
+            let what = "wants changed after the end".to_owned();
+            self.world.violations.push(what);
+        }
+        self.check_homes(&before, &after);
+        for n in entered..self.machine.entered().len() {
+            let phase = self.machine.entered()[n].phase;
+            self.check_entry(phase);
+            self.world.enter(phase);
+        }
+        self.journal.push((self.world.now, event));
+    }
+
+    /// Traffic may move only to a release reported ready in this life, and a release that users were
+    /// on may be told to end only while the one they are on now was reported ready.
+    fn check_homes(&mut self, before: &Wants, after: &Wants) {
+        let home = home(&after.pools);
+        let reported = home.and_then(|home| self.reported.get(&home).copied()).unwrap_or(0);
+        let now = self.world.now;
+        if home.is_some() && home != self.home && reported == 0 {
+            let what = format!("traffic moved to {home:?}, not known to be ready, at {now}");
+            self.world.violations.push(what);
+        }
+        self.home = home;
+        for (was, is) in before.fleet.iter().zip(&after.fleet) {
+            let told = was.state == RunState::Running && is.state != RunState::Running;
+            let had_users = is.release == STABLE
+                || self.machine.entered().iter().any(|entered| entered.phase == Phase::Shifting);
+            let carried = self
+                .world
+                .routes
+                .iter()
+                .any(|pool| pool.release == is.release && pool.state == PoolState::Serving);
+            if told && had_users && carried {
+                let what = format!("{} told to end while it is routed, at {now}", is.release);
+                self.world.violations.push(what);
+            }
+            if told && had_users && home.is_some() && reported == 0 {
+                let what =
+                    format!("{} told to end while nothing else serves, at {now}", is.release);
+                self.world.violations.push(what);
+            }
+        }
+    }
+
+    /// A phase means what it says: what its entry promises is true of the world.
+    fn check_entry(&mut self, phase: Phase) {
+        let wanted = self.world.plan.start.instances;
+        let ready = self.reported.get(&CANDIDATE).copied().unwrap_or(0) >= wanted;
+        let carries = home(&self.world.routes);
+        let said = self.machine.entered().last().is_some_and(|e| e.why.contains("warning"));
+        let gone = |release| self.world.fleet(release).instances.is_empty() || said;
+        let first = self.world.plan.start.stable.is_none();
+        let holds = match phase {
+            Phase::Shifting => {
+                self.crashes.1 = self.crashes.0;
+                ready
+            }
+            Phase::Baking => carries == Some(CANDIDATE),
+            Phase::Draining => {
+                ready && carries == Some(CANDIDATE) && self.crashes.0 == self.crashes.1
+            }
+            Phase::DrainingCandidate => first || carries == Some(STABLE),
+            Phase::Promoted => gone(STABLE),
+            Phase::Aborted => gone(CANDIDATE),
+            _ => true,
+        };
+        if !holds {
+            let what = format!("{phase} entered at {} without its condition", self.world.now);
+            self.world.violations.push(what);
+        }
+    }
+
+    /// After an event was journaled and before its effect.
+    fn dies(&mut self) -> bool {
+        if self.world.rng.between(1, 10_000) > self.world.plan.deaths {
+            return false;
+        }
+        self.deaths += 1;
+        self.down_until = self.world.now + self.world.rng.between(STEP_MS, self.world.plan.down);
+        let rebuilt = if self.world.rng.chance(50) { self.replayed() } else { self.restored() };
+        if rebuilt != self.machine {
+            self.world.violations.push("a rebuilt machine differs".to_owned());
+        }
+        self.machine = rebuilt;
+        self.reported.clear();
+        self.preview = Tally::default();
+        true
+    }
+
+    /// The machine as its journal makes it.
+    pub(crate) fn replayed(&self) -> Rollout {
+        let mut machine = Rollout::new(self.world.plan.start.clone());
+        for (at, event) in &self.journal {
+            machine.advance(*at, event);
+        }
+        machine
+    }
+
+    fn restored(&self) -> Rollout {
+        let text = serde_json::to_string(&self.machine.snapshot()).unwrap();
+        let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
+        Rollout::from_snapshot(snapshot).unwrap()
+    }
+
+    /// What a live controller sees in this step.
+    fn look(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.down_until > 0 {
+            self.down_until = 0;
+            events.push(Event::Resumed);
+        }
+        let (now, plan) = (self.world.now, self.world.plan);
+        if self.world.due(self.world.abort) {
+            events.push(Event::AbortAsked { reason: "because".to_owned() });
+        }
+        if (now / STEP_MS).is_multiple_of(2) {
+            events.extend([STABLE, CANDIDATE].map(|release| self.fleet(release)));
+            if self.world.router_settled() && !self.world.rng.chance(plan.replies_lost) {
+                events.push(Event::RoutesSettled { pools: self.world.routes.clone() });
+            }
+            if plan.router_dead.is_none_or(|at| now < at) {
+                events.extend([STABLE, CANDIDATE].map(|release| {
+                    let (requests, tunnels) = self.world.open(release);
+                    Event::Open { release, requests, tunnels }
+                }));
+            }
+            events.extend(self.ask_directly());
+        }
+        events.extend(self.hear_prober());
+        if self.machine.wake().is_some_and(|wake| now >= wake) {
+            events.push(Event::Tick);
+        }
+        events
+    }
+
+    fn fleet(&self, release: ReleaseId) -> Event {
+        let fleet = self.world.fleet(release);
+        let existing = u16::try_from(fleet.instances.len()).unwrap();
+        let (ready, crashes) = (self.world.ready(release), fleet.crashes);
+        let trouble = if ready < existing { vec!["GET /healthz: 503".to_owned()] } else { vec![] };
+        Event::Fleet { release, seen: FleetSeen { existing, ready, crashes, trouble } }
+    }
+
+    fn ask_directly(&mut self) -> Option<Event> {
+        let wanted = u64::from(self.machine.wants().preview?);
+        for _ in 0..7.min(wanted.saturating_sub(self.preview.all())) {
+            let bad = self.world.rng.chance(self.world.plan.preview_errors);
+            self.preview.count(if bad { Class::BadStatus } else { Class::Ok });
+        }
+        Some(Event::Preview { tally: self.preview.clone(), failures: vec!["500".to_owned()] })
+    }
+
+    /// The prober is a process of its own: it probes on while the controller is dead.
+    fn probe(&mut self) {
+        let lost = self.world.plan.prober_lost.is_some_and(|at| self.world.now >= at);
+        if lost || !self.world.plan.start.settings.probing || self.world.routes.is_empty() {
+            return;
+        }
+        let answered = self.world.answers();
+        let bad =
+            answered == Some(CANDIDATE) && self.world.rng.chance(self.world.plan.candidate_errors);
+        let (version, class) = match answered {
+            Some(STABLE) => ("v1", Class::Ok),
+            Some(_) if bad => ("v2", Class::BadStatus),
+            Some(_) => ("v2", Class::Ok),
+            None => ("", Class::Refused),
+        };
+        for _ in 0..2 {
+            self.window.by_version.entry(version.to_owned()).or_default().count(class);
+        }
+    }
+
+    fn hear_prober(&mut self) -> Vec<Event> {
+        let (now, plan) = (self.world.now, self.world.plan);
+        let mut events = Vec::new();
+        if plan.prober_lost.is_some_and(|at| now >= at) {
+            if (now / STEP_MS).is_multiple_of(10) {
+                events.push(Event::ProberLost);
+            }
+            return events;
+        }
+        if self.machine.wants().probe == ProbeWant::Armed && !plan.never_arms {
+            let since = *self.armed_since.get_or_insert(now);
+            if now >= since + 400 && self.machine.phase() == Phase::Arming {
+                events.push(Event::Armed);
+            }
+        }
+        if plan.start.settings.probing && (now / STEP_MS).is_multiple_of(10) {
+            events.push(Event::Window(std::mem::take(&mut self.window)));
+        }
+        events
+    }
+}
+
+fn home(pools: &[PoolSeen]) -> Option<ReleaseId> {
+    pools.iter().find(|pool| pool.weight == Weight::ALL).map(|pool| pool.release)
+}

@@ -1,0 +1,105 @@
+//! The machine in a small world where much goes wrong, drawn from a seed.
+//!
+//! `CUTOVER_SIM_SEEDS=n` runs n seeds; `CUTOVER_SIM_SEED=s` runs that one and prints its story.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod controller;
+mod plan;
+mod rng;
+mod world;
+
+use std::collections::BTreeSet;
+
+use model::{Outcome, Phase};
+
+use controller::Controller;
+use plan::{CANDIDATE, Plan};
+use rng::Rng;
+use world::STEP_MS;
+
+const SEEDS: u64 = 2_000;
+/// Longest a rollout may take while its controller lives: all deadlines one after the other.
+const BOUND_MS: u64 = 70_000;
+
+#[expect(clippy::disallowed_methods, reason = "the test is told its seeds by the environment")]
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn every_world_ends_well() {
+    if let Some(seed) = asked("CUTOVER_SIM_SEED") {
+        return run(seed, true, &mut BTreeSet::new());
+    }
+    let mut ways = BTreeSet::new();
+    let seeds = asked("CUTOVER_SIM_SEEDS").unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        run(seed, false, &mut ways);
+    }
+    if seeds >= SEEDS {
+        assert_eq!(ways.len(), 26, "the worlds no longer take every way: {ways:#?}");
+    }
+}
+
+fn run(seed: u64, tell: bool, ways: &mut BTreeSet<(Phase, Phase)>) {
+    let mut rng = Rng::new(seed);
+    let plan = Plan::draw(&mut rng);
+    let mut controller = Controller::new(&plan, rng);
+    // Each death may cost its down time and the time to look again.
+    let bound = |c: &Controller<'_>| BOUND_MS + u64::from(c.deaths) * (plan.down + 5_000 + STEP_MS);
+    while controller.machine.outcome().is_none() && controller.world.now < bound(&controller) {
+        controller.step();
+    }
+    for _ in 0..20 {
+        controller.step();
+    }
+    let mut wrong = std::mem::take(&mut controller.world.violations);
+    wrong.extend(judge(&plan, &controller));
+    if tell || !wrong.is_empty() {
+        println!("{plan:#?}\n{:#?}\n{:?}", controller.machine.entered(), controller.world.losses);
+        println!("notes {:?}, deaths {}", controller.machine.notes(), controller.deaths);
+    }
+    wrong.truncate(5);
+    assert!(wrong.is_empty(), "replay with CUTOVER_SIM_SEED={seed}: {wrong:#?}");
+    let entered = controller.machine.entered();
+    ways.extend(entered.windows(2).map(|two| (two[0].phase, two[1].phase)));
+}
+
+/// What must be true of a world that is over.
+fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
+    let (machine, world) = (&controller.machine, &controller.world);
+    let said = |words: &str| machine.entered().iter().any(|entered| entered.why.contains(words));
+    let outcome = machine.outcome();
+    let mut wrong = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            wrong.push(format!("{what} (ended {outcome:?} at {} ms)", world.now));
+        }
+    };
+    must(outcome.is_some(), "it did not end in time");
+    must(controller.replayed() == *machine, "the journal makes another machine");
+
+    let router_lives = plan.router_dead.is_none();
+    if plan.candidate_is_good() && plan.abort.is_none() && router_lives {
+        must(outcome == Some(Outcome::Promoted), "a good candidate was not promoted");
+    }
+    if plan.never_ready {
+        must(outcome == Some(Outcome::Aborted), "a candidate that is never ready");
+        must(world.candidate_users == 0, "users on a candidate that was never ready");
+    }
+    let watched = plan.start.settings.probing && plan.prober_lost.is_none();
+    if plan.candidate_errors >= 30 && watched && plan.deaths == 0 {
+        must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
+    }
+    let excuse = !router_lives || plan.crashes();
+    must(outcome != Some(Outcome::Stuck) || excuse, "stuck without a cause");
+    must(world.losses.refused == 0 || plan.crashes(), "requests refused without a crash");
+    must(world.losses.ended_by_us == 0 || said("still open"), "requests cut and not said");
+    must(world.losses.tunnels_killed == 0 || said("they are cut"), "tunnels cut and not said");
+    if outcome == Some(Outcome::Aborted) {
+        let gone = world.fleet(CANDIDATE).instances.is_empty() || said("warning");
+        must(gone, "aborted with candidate instances left");
+    }
+    wrong
+}

@@ -1,0 +1,129 @@
+//! What will go wrong in one world, drawn from its seed before it begins.
+
+use model::{AppName, Phase, ReleaseId, Version};
+use rollout::{Named, Settings, Start};
+
+use crate::rng::Rng;
+
+pub(crate) const STABLE: ReleaseId = ReleaseId(1);
+pub(crate) const CANDIDATE: ReleaseId = ReleaseId(2);
+
+/// Phases whose entry may bring a fault on.
+const PHASES: [Phase; 9] = [
+    Phase::Previewing,
+    Phase::Arming,
+    Phase::Shifting,
+    Phase::Baking,
+    Phase::Draining,
+    Phase::HandingOver,
+    Phase::RollingBack,
+    Phase::DrainingCandidate,
+    Phase::StoppingCandidate,
+];
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent faults")]
+pub(crate) struct Plan {
+    pub start: Start,
+    /// Longest time an instance takes to become ready, ms.
+    pub start_delay: u64,
+    pub never_ready: bool,
+    pub candidate_crash: Option<u64>,
+    pub candidate_crash_loop: bool,
+    pub stable_crash: Option<u64>,
+    pub stable_stays_dead: bool,
+    /// Longest time the router takes to apply routes, ms.
+    pub router_delay: u64,
+    /// Looks at the router that bring nothing, percent.
+    pub replies_lost: u64,
+    pub router_dead: Option<u64>,
+    /// Some requests never end.
+    pub endless_requests: bool,
+    /// Some tunnels never end, even when told.
+    pub endless_tunnels: bool,
+    /// Instances exit at SIGTERM whatever is open.
+    pub exits_at_once: bool,
+    /// Share of the candidate's answers that are errors, percent; direct ones and users'.
+    pub preview_errors: u64,
+    pub candidate_errors: u64,
+    pub never_arms: bool,
+    pub prober_lost: Option<u64>,
+    pub abort: Option<u64>,
+    /// The phase whose entry brings these faults on, if it is not their time.
+    pub trigger: Option<Phase>,
+    /// The controller dies after an event, in so many of 10 000 cases.
+    pub deaths: u64,
+    /// Longest time it stays dead, ms.
+    pub down: u64,
+}
+
+impl Plan {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let first = rng.chance(15);
+        let probing = rng.chance(80);
+        let named =
+            |id: ReleaseId, version: &str| Named { id, version: Version::new(version).unwrap() };
+        let settings = Settings {
+            ready_deadline_ms: 8_000,
+            preview_requests: if rng.chance(70) { 20 } else { 0 },
+            preview_deadline_ms: 6_000,
+            arm_deadline_ms: 1_500,
+            shift_deadline_ms: 6_000,
+            bake_ms: 4_000,
+            drain_deadline_ms: 5_000,
+            handover_deadline_ms: 5_000,
+            stop_deadline_ms: 5_000,
+            rollback_deadline_ms: 8_000,
+            probing,
+            ..Settings::default()
+        };
+        let start = Start {
+            app: AppName::new("shop").unwrap(),
+            stable: (!first).then(|| named(STABLE, "v1")),
+            candidate: named(CANDIDATE, "v2"),
+            instances: u16::try_from(rng.between(1, 3)).unwrap(),
+            settings,
+        };
+        let trigger = rng.chance(60).then(|| {
+            let pick = rng.between(0, PHASES.len() as u64 - 1);
+            PHASES[usize::try_from(pick).unwrap()]
+        });
+        Self {
+            trigger,
+            start,
+            start_delay: rng.between(100, 3_000),
+            never_ready: rng.chance(8),
+            candidate_crash: rng.maybe(15, 500, 20_000),
+            candidate_crash_loop: rng.chance(5),
+            stable_crash: rng.maybe(15, 500, 20_000),
+            stable_stays_dead: rng.chance(50),
+            router_delay: rng.between(0, 1_500),
+            replies_lost: if rng.chance(50) { rng.between(0, 50) } else { 0 },
+            router_dead: rng.maybe(7, 0, 20_000),
+            endless_requests: rng.chance(10),
+            endless_tunnels: rng.chance(15),
+            exits_at_once: rng.chance(30),
+            preview_errors: if rng.chance(7) { rng.between(1, 100) } else { 0 },
+            candidate_errors: if rng.chance(12) { rng.between(1, 100) } else { 0 },
+            never_arms: rng.chance(15),
+            prober_lost: if probing { rng.maybe(15, 0, 20_000) } else { None },
+            abort: rng.maybe(20, 0, 20_000),
+            deaths: if rng.chance(50) { rng.between(1, 200) } else { 0 },
+            down: if rng.chance(10) { 60_000 } else { 1_500 },
+        }
+    }
+
+    /// True when nothing that may justify turning back can happen.
+    pub(crate) fn candidate_is_good(&self) -> bool {
+        !self.never_ready
+            && self.candidate_crash.is_none()
+            && !self.candidate_crash_loop
+            && self.preview_errors == 0
+            && self.candidate_errors == 0
+    }
+
+    /// True when instances may die by themselves.
+    pub(crate) fn crashes(&self) -> bool {
+        self.candidate_crash.is_some() || self.candidate_crash_loop || self.stable_crash.is_some()
+    }
+}

@@ -1,0 +1,209 @@
+//! A rollout told by hand: events with their times, and the text that comes of them.
+
+use std::fmt::Write as _;
+
+use model::event::PoolSeen;
+use model::{
+    AppName, Class, Event, FleetSeen, PoolState, ReleaseId, RunState, Tally, Version, Weight,
+    Window,
+};
+use rollout::{Named, Rollout, Settings, Start, Wants};
+
+/// The machine and its story so far.
+pub(crate) struct Script {
+    machine: Rollout,
+    now: u64,
+    text: String,
+}
+
+impl Script {
+    /// v2 after v1, two instances, default settings; `change` may change all of that.
+    pub(crate) fn new(change: impl FnOnce(&mut Start)) -> Self {
+        let named = |id, version: &str| Named {
+            id: ReleaseId(id),
+            version: Version::new(version).unwrap(),
+        };
+        let mut start = Start {
+            app: AppName::new("shop").unwrap(),
+            stable: Some(named(1, "v1")),
+            candidate: named(2, "v2"),
+            instances: 2,
+            settings: Settings::default(),
+        };
+        change(&mut start);
+        let machine = Rollout::new(start);
+        let mut script = Self { machine, now: 0, text: String::new() };
+        script.tell_phases(0);
+        script
+    }
+
+    /// Lets time pass, then tells one event. Told like this: `phase <- event`, then each phase
+    /// entered and what is wanted, if that changed.
+    pub(crate) fn at(mut self, ms: u64, event: &Event) -> Self {
+        self.now += ms;
+        let (before, told) = (self.machine.wants(), self.machine.entered().len());
+        let notes = self.machine.notes().len();
+        let phase = self.machine.phase();
+        writeln!(self.text, "{} ms  {phase} <- {}", self.now, event_words(event)).unwrap();
+        self.machine.advance(self.now, event);
+        self.machine.check_invariants().unwrap();
+        for note in &self.machine.notes()[notes..] {
+            writeln!(self.text, "    note: {}", note.words).unwrap();
+        }
+        if self.machine.entered().len() > told {
+            self.tell_phases(told);
+        } else if before != self.machine.wants() {
+            self.text += &wants_words(&self.machine.wants());
+        }
+        self
+    }
+
+    /// Tells one event at the time the machine asked to be woken.
+    pub(crate) fn wake(self) -> Self {
+        let ms = self.machine.wake().unwrap() - self.now;
+        self.at(ms, &Event::Tick)
+    }
+
+    /// Every event at once.
+    pub(crate) fn all(self, events: &[Event]) -> Self {
+        events.iter().fold(self, |script, event| script.at(10, event))
+    }
+
+    pub(crate) fn into_machine(self) -> Rollout {
+        self.machine
+    }
+
+    fn tell_phases(&mut self, from: usize) {
+        for entered in &self.machine.entered()[from..] {
+            let why = entered.why.replace('\n', "\n        ");
+            writeln!(self.text, "    -> {}: {why}", entered.phase).unwrap();
+        }
+        self.text += &wants_words(&self.machine.wants());
+    }
+
+    /// Compares the story with the golden file, or writes it where `CUTOVER_UPDATE` is set.
+    #[expect(clippy::disallowed_methods, reason = "golden files are files")]
+    pub(crate) fn is(mut self, name: &str) {
+        let outcome = self.machine.outcome();
+        writeln!(self.text, "outcome: {outcome:?}").unwrap();
+        let path = format!("{}/tests/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var("CUTOVER_UPDATE").is_ok() {
+            std::fs::write(&path, &self.text).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            self.text == expected,
+            "{name} tells another story (CUTOVER_UPDATE=1 takes it):\n{}",
+            self.text
+        );
+    }
+}
+
+pub(crate) fn fleet(release: u32, ready: u16, existing: u16) -> Event {
+    let trouble =
+        if ready < existing { vec![format!("#{release}: GET /healthz: 503")] } else { vec![] };
+    let seen = FleetSeen { existing, ready, crashes: 0, trouble };
+    Event::Fleet { release: ReleaseId(release), seen }
+}
+
+pub(crate) fn crashed(release: u32, ready: u16, crashes: u32) -> Event {
+    let trouble = vec!["exit code 101: thread 'main' panicked".to_owned()];
+    let seen = FleetSeen { existing: ready, ready, crashes, trouble };
+    Event::Fleet { release: ReleaseId(release), seen }
+}
+
+/// Pools by release: `All`, `Spare` (weight 0) or `Retiring`.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    All,
+    Spare,
+    Retiring,
+}
+
+pub(crate) fn routes(pools: &[(u32, Role)]) -> Event {
+    let pool = |&(release, role): &(u32, Role)| {
+        let (weight, state) = match role {
+            Role::All => (Weight::ALL, PoolState::Serving),
+            Role::Spare => (Weight::NONE, PoolState::Serving),
+            Role::Retiring => (Weight::NONE, PoolState::Retiring),
+        };
+        PoolSeen { release: ReleaseId(release), weight, state }
+    };
+    Event::RoutesSettled { pools: pools.iter().map(pool).collect() }
+}
+
+pub(crate) fn open(release: u32, requests: u64, tunnels: u64) -> Event {
+    Event::Open { release: ReleaseId(release), requests, tunnels }
+}
+
+pub(crate) fn tally(ok: u64, errors: u64) -> Tally {
+    let mut tally = Tally { ok, ..Tally::default() };
+    (0..errors).for_each(|_| tally.count(Class::BadStatus));
+    tally
+}
+
+pub(crate) fn preview(ok: u64, errors: u64) -> Event {
+    let failures = if errors > 0 { vec!["GET /: 500 \"no database\"".to_owned()] } else { vec![] };
+    Event::Preview { tally: tally(ok, errors), failures }
+}
+
+pub(crate) fn window(version: &str, ok: u64, errors: u64) -> Event {
+    let by_version = [(version.to_owned(), tally(ok, errors))].into();
+    Event::Window(Window { by_version, ..Window::default() })
+}
+
+pub(crate) fn abort() -> Event {
+    Event::AbortAsked { reason: "ctrl-c".to_owned() }
+}
+
+fn pools_words(pools: &[PoolSeen]) -> String {
+    let one = |pool: &PoolSeen| {
+        let state = if pool.state == PoolState::Retiring { " retiring" } else { "" };
+        format!("{} {}{state}", pool.release, pool.weight)
+    };
+    let all: Vec<_> = pools.iter().map(one).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+fn wants_words(wants: &Wants) -> String {
+    let one = |want: &rollout::FleetWant| match want.state {
+        RunState::Running => format!("{} running x{}", want.release, want.instances),
+        RunState::Terminating => format!("{} terminating", want.release),
+        RunState::Gone => format!("{} gone", want.release),
+    };
+    let fleet: Vec<_> = wants.fleet.iter().map(one).collect();
+    let pools = pools_words(&wants.pools);
+    let mut line = format!("       {} | routes {pools}", fleet.join(", "));
+    write!(line, " | probe {:?}", wants.probe).unwrap();
+    if let Some(n) = wants.preview {
+        write!(line, " | preview {n}").unwrap();
+    }
+    line.to_lowercase() + "\n"
+}
+
+fn event_words(event: &Event) -> String {
+    match event {
+        Event::Tick => "time".to_owned(),
+        Event::Fleet { release, seen } => {
+            let (ready, existing, crashes) = (seen.ready, seen.existing, seen.crashes);
+            format!("fleet {release}: {ready} ready of {existing}, {crashes} crashes")
+        }
+        Event::RoutesSettled { pools } => format!("routes {}", pools_words(pools)),
+        Event::Open { release, requests, tunnels } => {
+            format!("open {release}: {requests} requests, {tunnels} tunnels")
+        }
+        Event::Preview { tally, .. } => {
+            format!("preview {} ok, {} errors", tally.ok, tally.errors())
+        }
+        Event::Armed => "armed".to_owned(),
+        Event::ProberLost => "prober lost".to_owned(),
+        Event::Window(window) => {
+            let one =
+                |(v, t): (&String, &Tally)| format!("{v:?} {} ok, {} errors", t.ok, t.errors());
+            let all: Vec<_> = window.by_version.iter().map(one).collect();
+            format!("window {}", all.join("; "))
+        }
+        Event::AbortAsked { reason } => format!("abort asked: {reason}"),
+        Event::Resumed => "resumed".to_owned(),
+    }
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask test`: the steps, in the order from cheap to dear, and their summary.
+//!
+//! Does not decide what a law is (see `tidy`) nor how a process is run (see `step`).
+
+use std::process;
+use std::time::{Duration, Instant};
+
+use crate::leftover;
+use crate::step::{Outcome, Step, Workshop};
+use crate::tidy;
+
+const STEPS: [Step; 7] = [
+    Step { name: "fmt", run: |shop| shop.cargo(&["fmt", "--all", "--check"]) },
+    Step { name: "tidy", run: |shop| tidy::run(&shop.root) },
+    Step { name: "deny", run: deny },
+    Step { name: "clippy", run: clippy },
+    Step { name: "docs", run: docs },
+    Step { name: "build", run: |shop| shop.cargo(&["test", "--workspace", "--no-run"]) },
+    Step { name: "tests", run: tests },
+];
+
+/// Environment variable that marks every process the tests start.
+const MARK: &str = "CUTOVER_TEST_RUN";
+
+/// Runs every step and prints the summary; true when none failed.
+pub(crate) fn run_all(shop: &Workshop, keep_going: bool) -> bool {
+    let began = Instant::now();
+    let mut ended: Vec<(&str, Outcome, Duration)> = Vec::new();
+    for step in &STEPS {
+        println!("\n=== {} ===", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)(shop);
+        let took = start.elapsed();
+        println!("--- {}: {}, {}", step.name, word(&outcome), seconds(took));
+        let failed = matches!(outcome, Outcome::Failed(_));
+        ended.push((step.name, outcome, took));
+        if failed && !keep_going {
+            break;
+        }
+    }
+    summarise(&ended, began.elapsed())
+}
+
+fn summarise(ended: &[(&str, Outcome, Duration)], total: Duration) -> bool {
+    println!("\n=== summary ===");
+    for (name, outcome, took) in ended {
+        let why = match outcome {
+            Outcome::Passed => "",
+            Outcome::Failed(why) | Outcome::Skipped(why) => why,
+        };
+        println!("{:8} {:7} {:>9}  {why}", word(outcome), name, seconds(*took));
+    }
+    for step in &STEPS[ended.len()..] {
+        println!("{:8} {}", "not run", step.name);
+    }
+    let named = |wanted: fn(&Outcome) -> bool| {
+        let names: Vec<&str> =
+            ended.iter().filter(|(_, o, _)| wanted(o)).map(|(n, _, _)| *n).collect();
+        names.join(", ")
+    };
+    let failed = named(|o| matches!(o, Outcome::Failed(_)));
+    let skipped = named(|o| matches!(o, Outcome::Skipped(_)));
+    if !failed.is_empty() {
+        println!("\nFAILED after {}: {failed}", seconds(total));
+    } else if skipped.is_empty() {
+        println!("\nall passed in {}", seconds(total));
+    } else {
+        println!("\npassed in {}, but SKIPPED: {skipped}", seconds(total));
+    }
+    failed.is_empty()
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "ok",
+        Outcome::Failed(_) => "FAILED",
+        Outcome::Skipped(_) => "SKIPPED",
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn clippy(shop: &Workshop) -> Outcome {
+    shop.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn docs(shop: &Workshop) -> Outcome {
+    let strict = [("RUSTDOCFLAGS", "-D warnings")];
+    shop.cargo_with(&["doc", "--workspace", "--no-deps"], &strict)
+}
+
+/// Everything but advisories, whose database comes from the network (see the CI workflow).
+fn deny(shop: &Workshop) -> Outcome {
+    if shop.has_subcommand("deny") {
+        return shop.cargo(&["deny", "check", "bans", "licenses", "sources"]);
+    }
+    let why = "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)";
+    println!("!!! {why}");
+    Outcome::Skipped(why.to_owned())
+}
+
+/// The tests were built before, so every process that carries the mark is one that a test started;
+/// one that is still there afterwards was forgotten.
+fn tests(shop: &Workshop) -> Outcome {
+    let mark = process::id().to_string();
+    let mut environment = vec![(MARK, mark.as_str())];
+    if shop.full {
+        environment.push(("CUTOVER_FULL", "1"));
+    }
+    let outcome = shop.cargo_with(&["test", "--workspace", "--no-fail-fast"], &environment);
+    let forgotten = leftover::end_marked(MARK, &mark);
+    if outcome != Outcome::Passed || forgotten.is_empty() {
+        return outcome;
+    }
+    Outcome::Failed(format!("tests left processes running: {}", forgotten.join("; ")))
+}

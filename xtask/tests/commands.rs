@@ -1,0 +1,199 @@
+//! The commands from outside, with a script in place of cargo: order, stop, exit code, summary.
+//!
+//! What the real cargo says to this repository is not tested here.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A workspace that has only what the laws ask for, and a cargo that writes down its calls.
+struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// `cargo_does` is shell; `$*` are the arguments.
+    fn new(name: &str, cargo_does: &str) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("crates/model/src")).unwrap();
+        let new = Self { root };
+        new.write("Cargo.toml", "[workspace]\n");
+        new.write("ARCHITECTURE.md", "# model\n");
+        new.write("crates/model/Cargo.toml", "[package]\n");
+        new.write("crates/model/src/lib.rs", "//! Nouns.\n");
+        new.write(".gitignore", "/ignored.rs\n");
+        let note = "echo \"$* full=$CUTOVER_FULL rustdoc=$RUSTDOCFLAGS\" >> \"$PWD/calls.log\"";
+        new.write("cargo", &format!("#!/bin/sh\n{note}\n{cargo_does}\n"));
+        let cargo = new.root.join("cargo");
+        fs::set_permissions(cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        new
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.root.join(path), text).unwrap();
+    }
+
+    fn xtask(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(arguments)
+            .current_dir("/")
+            .env("CARGO_MANIFEST_DIR", self.root.join("xtask"))
+            .env("CARGO", self.root.join("cargo"))
+            // This workspace lies in the ignored build folder of another repository.
+            .env("GIT_CEILING_DIRECTORIES", self.root.parent().unwrap())
+            .env_remove("CUTOVER_FULL")
+            .output()
+            .unwrap();
+        said(&output)
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.root.join("calls.log")).unwrap_or_default()
+    }
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn every_step_runs_in_order() {
+    let space = Workspace::new("order", "");
+    let (code, text) = space.xtask(&["test"]);
+    assert_eq!(code, Some(0), "{text}");
+    let expected = "\
+fmt --all --check full= rustdoc=
+deny --version full= rustdoc=
+deny check bans licenses sources full= rustdoc=
+clippy --workspace --all-targets -- -D warnings full= rustdoc=
+doc --workspace --no-deps full= rustdoc=-D warnings
+test --workspace --no-run full= rustdoc=
+test --workspace --no-fail-fast full= rustdoc=
+";
+    assert_eq!(space.calls(), expected);
+    assert!(text.contains(" files, 0 findings, 0 notes"), "{text}");
+    assert!(text.contains("\nall passed in "), "{text}");
+}
+
+#[test]
+fn the_first_failure_ends_the_run() {
+    let space = Workspace::new("stop", "case \"$1\" in clippy) exit 7;; esac");
+    let (code, text) = space.xtask(&["test"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(space.calls().lines().last().unwrap().starts_with("clippy"));
+    assert!(text.contains("exit status: 7 from: cargo clippy --workspace"), "{text}");
+    assert!(text.contains("not run  docs\nnot run  build\nnot run  tests\n"), "{text}");
+    assert!(text.trim_end().ends_with(": clippy"), "{text}");
+}
+
+#[test]
+fn keep_going_runs_the_rest_and_still_fails() {
+    let space = Workspace::new("keep", "case \"$1\" in fmt|doc) exit 1;; esac");
+    let (code, text) = space.xtask(&["test", "--keep-going"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(space.calls().lines().last().unwrap().starts_with("test"));
+    assert!(text.trim_end().ends_with(": fmt, docs"), "{text}");
+}
+
+#[test]
+fn full_reaches_the_tests_only() {
+    let space = Workspace::new("full", "");
+    assert_eq!(space.xtask(&["test", "--full"]).0, Some(0));
+    let calls = space.calls();
+    let full: Vec<&str> = calls.lines().filter(|line| line.contains("full=1")).collect();
+    assert_eq!(full, ["test --workspace --no-fail-fast full=1 rustdoc="]);
+}
+
+#[test]
+fn a_missing_cargo_deny_is_said_loudly() {
+    let space = Workspace::new("deny", "case \"$1\" in deny) exit 101;; esac");
+    let (code, text) = space.xtask(&["test"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("!!! skipped: cargo-deny is not installed"), "{text}");
+    assert!(text.trim_end().ends_with("but SKIPPED: deny"), "{text}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_test_that_leaves_a_process_behind_fails_the_run() {
+    let leave = "case \"$*\" in *no-fail-fast) sleep 600 >/dev/null 2>&1 & ;; esac";
+    let space = Workspace::new("leftover", leave);
+    let (code, text) = space.xtask(&["test"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("tests left processes running: "), "{text}");
+    assert!(text.contains("(sleep 600)"), "{text}");
+}
+
+#[test]
+fn tidy_alone_names_the_breach() {
+    let space = Workspace::new("tidy", "");
+    assert_eq!(space.xtask(&["tidy"]).0, Some(0));
+    space.write("crates/model/src/lib.rs", "fn nothing() {}\n");
+    let (code, text) = space.xtask(&["tidy"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("error: crates/model/src/lib.rs:1: a file opens with"), "{text}");
+    let (_, text) = space.xtask(&["test"]);
+    assert!(text.trim_end().ends_with(": tidy"), "{text}");
+}
+
+#[test]
+fn every_law_is_applied() {
+    let space = Workspace::new("laws", "");
+    space.write("ARCHITECTURE.md", "");
+    space.write("crates/model/Cargo.toml", "[dependencies]\nserde = \"1\"\n");
+    space.write("crates/model/src/a.rs", "//! A.\nuse crate::b::B;\n");
+    space.write("crates/model/src/b.rs", &format!("//! B.\nuse crate::a::A;{}", "\n".repeat(300)));
+    space.write("notes.md", concat!("cd /", "work/here\n"));
+    let (code, text) = space.xtask(&["tidy"]);
+    assert_eq!(code, Some(1), "{text}");
+    for breach in [
+        "error: ARCHITECTURE.md:1: no section on the crate `model`",
+        "error: crates/model/src/a.rs:2: modules in a circle: a -> b",
+        "error: notes.md:1: ",
+        "note: crates/model/src/b.rs:301: 301 lines",
+        "3 findings, 1 notes",
+    ] {
+        assert!(text.contains(breach), "{breach}: {text}");
+    }
+}
+
+#[test]
+fn tidy_leaves_ignored_files_alone_where_there_is_git() {
+    let space = Workspace::new("ignored", "");
+    let git = Command::new("git").args(["init", "--quiet"]).current_dir(&space.root).status();
+    if !git.is_ok_and(|status| status.success()) {
+        println!("no git on this machine: nothing to test");
+        return;
+    }
+    space.write("ignored.rs", "no opening\n");
+    assert_eq!(space.xtask(&["tidy"]).0, Some(0));
+    space.write("seen.rs", "no opening\n");
+    let (code, text) = space.xtask(&["tidy"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("seen.rs:1: "), "{text}");
+    assert!(!text.contains("ignored.rs"), "{text}");
+}
+
+#[test]
+fn wrong_words_are_refused() {
+    let space = Workspace::new("usage", "");
+    for words in [vec![], vec!["tests"], vec!["tidy", "--full"], vec!["test", "--fll"]] {
+        let (code, text) = space.xtask(&words);
+        assert_eq!(code, Some(2), "{words:?}: {text}");
+        assert!(text.contains("Usage: cargo xtask COMMAND"), "{words:?}: {text}");
+    }
+    assert_eq!(space.calls(), "");
+}
+
+#[test]
+fn fmt_formats() {
+    let space = Workspace::new("fmt", "");
+    assert_eq!(space.xtask(&["fmt"]).0, Some(0));
+    assert!(space.calls().starts_with("fmt --all full="));
+}
