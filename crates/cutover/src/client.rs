@@ -44,7 +44,12 @@ impl Client {
     }
 
     /// Undoes the rollout under way; answers what will happen.
-    pub(crate) async fn abort(&self, app: &AppName, reason: &str, interrupted: bool) -> Result<String, Fault> {
+    pub(crate) async fn abort(
+        &self,
+        app: &AppName,
+        reason: &str,
+        interrupted: bool,
+    ) -> Result<String, Fault> {
         let body = AbortBody { reason: reason.to_owned(), interrupted };
         let said: Said = self.ask(Method::POST, &format!("/v1/apps/{app}/abort"), &body).await?;
         Ok(said.text)
@@ -78,7 +83,12 @@ impl Client {
             .map_err(|e| Fault::internal(format!("the server's answer cannot be read: {e}")))
     }
 
-    async fn send<B>(&self, method: Method, path: &str, body: &B) -> Result<Response<Incoming>, Fault>
+    async fn send<B>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<Response<Incoming>, Fault>
     where
         B: Serialize + Sync,
     {

@@ -54,7 +54,10 @@ impl RolloutClock {
 
     /// When a moment of the rollout was, or will be, on CLOCK_MONOTONIC, ns (negative: before boot).
     pub(crate) fn mono_ns_of(&self, at_ms: u64) -> i64 {
-        let ms = i64::try_from(at_ms).unwrap_or(i64::MAX) - i64::try_from(self.offset_ms).unwrap_or(0);
-        i64::try_from(self.began_mono_ns).unwrap_or(i64::MAX).saturating_add(ms.saturating_mul(1_000_000))
+        let ms =
+            i64::try_from(at_ms).unwrap_or(i64::MAX) - i64::try_from(self.offset_ms).unwrap_or(0);
+        i64::try_from(self.began_mono_ns)
+            .unwrap_or(i64::MAX)
+            .saturating_add(ms.saturating_mul(1_000_000))
     }
 }

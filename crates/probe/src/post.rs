@@ -148,6 +148,7 @@ impl Clerk {
             }
         }
         tracing::warn!("without a controller for too long: the run stops");
+        self.stop.send_replace(true);
         tokio::select! {
             accepted = self.post.listener.accept() => accepted.ok().map(|(stream, _)| stream),
             _ = self.ended.wait_for(Option::is_some) => None,

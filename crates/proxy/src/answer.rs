@@ -137,9 +137,8 @@ impl Answer<'_, '_, '_> {
                 Err(_) => return Err(Ended::Failed(Failure::Malformed)),
             }
             let sent = self.progress.sent.get();
-            let limit = sent.map_or(limits::ANSWER_HEAD, |at| {
-                limits::ANSWER_HEAD.saturating_sub(at.elapsed())
-            });
+            let limit = sent
+                .map_or(limits::ANSWER_HEAD, |at| limits::ANSWER_HEAD.saturating_sub(at.elapsed()));
             match wire::more(self.from, buffer, limit).await {
                 Ok(bytes) if bytes > 0 => self.progress.heard.set(true),
                 Err(Stuck::Late) if sent.is_some() => return Err(Ended::Failed(Failure::Late)),

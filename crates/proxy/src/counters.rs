@@ -37,7 +37,8 @@ pub(crate) struct Counters {
 impl Counters {
     /// Counts an answer by the first digit of its status.
     pub(crate) fn answer(&self, status: u16) {
-        if let Some(count) = usize::from(status / 100).checked_sub(1).and_then(|n| self.answers.get(n))
+        if let Some(count) =
+            usize::from(status / 100).checked_sub(1).and_then(|n| self.answers.get(n))
         {
             count.up();
         }

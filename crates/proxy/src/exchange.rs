@@ -54,7 +54,8 @@ struct Failed {
 /// Carries one request to an instance and its answer back.
 pub(crate) async fn exchange(worker: &Worker, client: &mut Client<'_>, call: &mut Call) -> After {
     let Some(mut app) = call.app.take() else {
-        return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None)).await;
+        return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None))
+            .await;
     };
     let mut tried = Tried::default();
     let mut failed: Option<Arc<Gate>> = None;

@@ -168,10 +168,8 @@ mod tests {
     use crate::counters::Counters;
 
     fn gate() -> Arc<Gate> {
-        let instance = Instance {
-            id: InstanceId("demo-1-1".into()),
-            address: "127.0.0.1:1".parse().unwrap(),
-        };
+        let instance =
+            Instance { id: InstanceId("demo-1-1".into()), address: "127.0.0.1:1".parse().unwrap() };
         let version = Version::new("v1").unwrap();
         Arc::new(Gate::new(&instance, ReleaseId(1), &version, Arc::new(Counters::default())))
     }

@@ -105,9 +105,10 @@ impl Ledger {
 
     /// Cuts the next `bodies` answers of an app short.
     pub(crate) fn truncate(&self, app: &AppName, bodies: u32) -> Result<(), Fault> {
-        let slice = self.slices.get(app).ok_or_else(|| {
-            Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`"))
-        })?;
+        let slice = self
+            .slices
+            .get(app)
+            .ok_or_else(|| Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`")))?;
         slice.truncate.store(bodies, Ordering::Relaxed);
         Ok(())
     }
@@ -122,7 +123,8 @@ impl Ledger {
             return Ok(());
         }
         let what = format!("epoch {epoch} is over: the proxy has heard from epoch {}", self.epoch);
-        Err(Fault::new(Kind::Conflict, what).help("another controller has taken over; stop this one"))
+        Err(Fault::new(Kind::Conflict, what)
+            .help("another controller has taken over; stop this one"))
     }
 
     /// No two apps may claim the same host and prefix.
@@ -192,7 +194,11 @@ impl Slice {
         AppSeen {
             routes: self.routes.clone(),
             instances: gates.map(|gate| gate.seen()).collect(),
-            releases: self.counters.iter().map(|(release, counters)| counters.seen(*release)).collect(),
+            releases: self
+                .counters
+                .iter()
+                .map(|(release, counters)| counters.seen(*release))
+                .collect(),
         }
     }
 }
@@ -207,7 +213,10 @@ fn check(routes: &Routes) -> Result<(), Fault> {
     let has_port = |host: &str| !host.starts_with('[') && host.contains(':');
     if let Some(host) = routes.hosts.iter().find(|h| h.is_empty() || h.contains(odd) || has_port(h))
     {
-        return usage(format!("`{}` is not a host in lower case without a port", host.escape_debug()));
+        return usage(format!(
+            "`{}` is not a host in lower case without a port",
+            host.escape_debug()
+        ));
     }
     let mut ids = BTreeSet::new();
     for id in routes.pools.iter().flat_map(|pool: &Pool| &pool.instances).map(|one| &one.id) {

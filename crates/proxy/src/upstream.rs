@@ -39,7 +39,8 @@ impl Kept {
         if self.gate.is_closed() {
             return false;
         }
-        self.idle.retain(|one| one.since.elapsed() < limits::POOL_IDLE && wire::silent(&one.stream));
+        self.idle
+            .retain(|one| one.since.elapsed() < limits::POOL_IDLE && wire::silent(&one.stream));
         !self.idle.is_empty()
     }
 }

@@ -7,9 +7,9 @@ use model::{AppName, Entered, Fault, Outcome, Verdict, Version, exit_code};
 use report::Report;
 
 use super::follow::{Followed, Follower};
-use crate::interrupt::Interrupt;
 use crate::cli;
 use crate::client::Client;
+use crate::interrupt::Interrupt;
 use crate::say::progress::{self, Progress};
 use crate::say::step::Step;
 use crate::server::bus::Ended;
@@ -117,7 +117,9 @@ fn tell(
 fn sentence(app: &AppName, ended: &Ended) -> String {
     match (&ended.users_on, ended.outcome) {
         (Some(version), Outcome::Promoted) => format!("{app} is live at {version}"),
-        (Some(version), Outcome::Aborted) => format!("aborted: {}\n{app} stays at {version}", ended.why),
+        (Some(version), Outcome::Aborted) => {
+            format!("aborted: {}\n{app} stays at {version}", ended.why)
+        }
         (None, Outcome::Aborted) => format!("aborted: {}\nnothing serves {app}", ended.why),
         _ => format!("stuck, a person is needed: {}", ended.why),
     }

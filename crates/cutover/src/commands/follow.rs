@@ -8,8 +8,8 @@ use std::time::Duration;
 use model::{AppName, Entered, Fault, Version};
 use tokio::time::Instant;
 
-use crate::interrupt::Interrupt;
 use crate::client::{Client, Notices};
+use crate::interrupt::Interrupt;
 use crate::say::progress::Progress;
 use crate::say::step::{Live, Open, Rate, Step};
 use crate::server::bus::{self, Notice};

@@ -10,9 +10,9 @@ use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
 use tokio::sync::watch;
 
-use crate::interrupt::Interrupt;
 use crate::cli;
 use crate::config::duration;
+use crate::interrupt::Interrupt;
 
 /// Runs the command.
 pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
@@ -102,10 +102,14 @@ fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fau
     let report = judge(run, interrupted);
     let json = report::json(&report);
     let base = arguments.out.join(format!("cutover-probe-{}", report.run_id));
-    let files = [(base.with_extension("html"), report::html(&report)), (base.with_extension("json"), json.clone())];
+    let files = [
+        (base.with_extension("html"), report::html(&report)),
+        (base.with_extension("json"), json.clone()),
+    ];
     for (path, text) in &files {
-        std::fs::write(path, text)
-            .map_err(|e| Fault::environment(format!("{} cannot be written: {e}", path.display())))?;
+        std::fs::write(path, text).map_err(|e| {
+            Fault::environment(format!("{} cannot be written: {e}", path.display()))
+        })?;
     }
     if arguments.json {
         anstream::println!("{json}");

@@ -126,6 +126,19 @@ impl Active {
         self.machine.entered()
     }
 
+    /// Why it went the way it went: for one that turned back, what made it turn.
+    pub(super) fn reason(&self) -> String {
+        let back = [
+            Phase::RollingBack,
+            Phase::DrainingCandidate,
+            Phase::StoppingCandidate,
+            Phase::Aborted,
+            Phase::Stuck,
+        ];
+        let turn = self.entered().iter().find(|entered| back.contains(&entered.phase));
+        turn.or(self.entered().last()).map(|entered| entered.why.clone()).unwrap_or_default()
+    }
+
     /// How it ended, once it has.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         self.machine.outcome()

@@ -17,8 +17,8 @@ use super::bus::{Bus, Ended, Notice};
 use super::desired::{Address, Desired, compose, seen};
 use super::evidence::{Evidence, Finished, Inner};
 use super::orders::{AppStatus, Order};
-use super::tools::Tools;
 use super::show;
+use super::tools::Tools;
 use crate::clock;
 use crate::config::AppConfig;
 use crate::store::{Entry, NewRun, Run};
@@ -82,7 +82,8 @@ impl Controller {
         if let Some(run) = open {
             let candidate = run.start.candidate.id;
             let active = Active::resume(Arc::clone(&controller.tools.store), run)?;
-            controller.candidate = Some(controller.tools.store.release(&controller.app, candidate)?);
+            controller.candidate =
+                Some(controller.tools.store.release(&controller.app, candidate)?);
             controller.take_up(active);
         } else if let Some(run) = controller.tools.store.last_run(&controller.app)? {
             controller.recall(&run);
@@ -179,7 +180,8 @@ impl Controller {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
         };
-        let want = compose(&self.app, &address, &desired.pools(|id| self.release(id)), fleet, current);
+        let want =
+            compose(&self.app, &address, &desired.pools(|id| self.release(id)), fleet, current);
         let plan = self.tools.router.plan(Some(&want), have);
         if !plan.settled() {
             let router = Arc::clone(&self.tools.router);
@@ -358,8 +360,7 @@ impl Controller {
         };
         self.tools.store.end(active.run(), finished.outcome, users_on)?;
         self.stable = self.tools.store.stable(&self.app)?;
-        let why = active.entered().iter().rev().find(|entered| !entered.why.is_empty());
-        let why = why.map(|entered| entered.why.clone()).unwrap_or_default();
+        let why = active.reason();
         self.say_ended(finished, why);
         self.active = None;
         self.candidate = None;

@@ -4,7 +4,9 @@
 
 use drivers::platform::{FleetHave, FleetWant, ReleaseWant};
 use model::event::PoolSeen;
-use model::{AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, RunState, Weight};
+use model::{
+    AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, RunState, Weight,
+};
 use rollout::Wants;
 
 /// What should be true of an app now.
@@ -85,9 +87,8 @@ pub(super) fn compose(
     let pool = |(seen, release): &(PoolSeen, &Release)| {
         let mut instances = have.serving_instances(seen.release);
         if instances.is_empty() {
-            let before = current.and_then(|routes| {
-                routes.pools.iter().find(|pool| pool.release == seen.release)
-            });
+            let before = current
+                .and_then(|routes| routes.pools.iter().find(|pool| pool.release == seen.release));
             let kept = before.map(|pool| pool.instances.clone()).unwrap_or_default();
             instances = kept.into_iter().filter(|i| alive(have, &i.id)).collect();
         }

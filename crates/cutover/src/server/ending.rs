@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) clock: RolloutClock,
     /// Its phases.
     pub(super) entered: Vec<Entered>,
+    /// Why it went the way it went.
+    pub(super) reason: String,
     /// How it ended.
     pub(super) outcome: Outcome,
     /// An operator interrupted it.
@@ -44,7 +46,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         outcome: facts.outcome,
         interrupted: facts.interrupted,
         phases: spans(facts, began, end_us),
-        ending_note: facts.entered.last().map(|entered| entered.why.clone()),
+        ending_note: Some(facts.reason.clone()),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,

@@ -132,8 +132,7 @@ impl Evidence {
         stable: Option<&Release>,
         candidate: &Release,
     ) -> Start {
-        let named =
-            |release: &Release| Named { id: release.id, version: release.version.clone() };
+        let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
         let probing = config.probe.enabled && stable.is_some();
         Start {
             app: candidate.app.clone(),
@@ -298,7 +297,9 @@ impl Evidence {
     async fn conclude(&mut self, active: &Active, outcome: Outcome) -> Option<Finished> {
         let limit = Duration::from_secs(15);
         match &self.ending {
-            Ending::NotYet if self.prober.is_some() => self.ending = Ending::Tail(Instant::now() + TAIL),
+            Ending::NotYet if self.prober.is_some() => {
+                self.ending = Ending::Tail(Instant::now() + TAIL)
+            }
             Ending::NotYet if active.run().start.settings.probing => self.report(active, outcome),
             Ending::NotYet => self.ending = Ending::Done(None),
             Ending::Tail(until) if Instant::now() >= *until => {
@@ -326,6 +327,7 @@ impl Evidence {
             run: active.run().clone(),
             clock: active.clock().clone(),
             entered: active.entered().to_vec(),
+            reason: active.reason(),
             outcome,
             interrupted: self.interrupted,
         };
@@ -349,7 +351,9 @@ impl Evidence {
         }
         self.live.said = Some(now);
         let leaving = active.leaving();
-        self.live.shown.open_old = leaving.map(|release| routes.open_on(release)).map(|open| (open.requests, open.tunnels));
+        self.live.shown.open_old = leaving
+            .map(|release| routes.open_on(release))
+            .map(|open| (open.requests, open.tunnels));
         self.live.shown.at_ms = active.clock().now_ms();
         self.bus.say(Notice::Live(self.live.shown.clone()));
     }

@@ -39,8 +39,8 @@ use self::keeper::Keeper;
 use self::layout::Layout;
 use self::orders::{AppStatus, Desk, Order};
 use self::tools::Tools;
-use crate::interrupt::Interrupt;
 use crate::config::Config;
+use crate::interrupt::Interrupt;
 use crate::store::Store;
 
 /// Serves until it is told to stop; returns when nothing of it runs any more.
@@ -52,9 +52,14 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     let store = Arc::new(Store::open(layout.directory())?);
     let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
     let listen = config.proxy.listen.clone();
-    let mut keeper =
-        Keeper::open(layout.clone(), Arc::clone(&proxy), &listen, config.proxy.threads, allow_faults)
-            .await?;
+    let mut keeper = Keeper::open(
+        layout.clone(),
+        Arc::clone(&proxy),
+        &listen,
+        config.proxy.threads,
+        allow_faults,
+    )
+    .await?;
     let platform: Arc<dyn Platform> =
         Arc::new(drivers::platform::process::Process::open(layout.directory())?);
     let router: Arc<dyn Router> = proxy;

@@ -58,7 +58,8 @@ pub(crate) enum Entry<'a> {
     Done(&'a str),
 }
 
-const RUN: &str = "SELECT id, run, start, boot_id, began_mono_ns, began_unix_ms, outcome FROM rollout";
+const RUN: &str =
+    "SELECT id, run, start, boot_id, began_mono_ns, began_unix_ms, outcome FROM rollout";
 
 impl Store {
     /// Begins a rollout; refused by the database itself while another one of the app is open.
@@ -69,7 +70,14 @@ impl Store {
         let original = new.original_routes.map(to_json).transpose()?;
         let app = new.start.app.as_str();
         let row = params![
-            new.run, app, start, original, new.boot_id, new.began_mono_ns, new.began_unix_ms, new.epoch
+            new.run,
+            app,
+            start,
+            original,
+            new.boot_id,
+            new.began_mono_ns,
+            new.began_unix_ms,
+            new.epoch
         ];
         let id = self
             .lock()
@@ -104,7 +112,8 @@ impl Store {
 
     /// The events of a rollout, in order, with their times.
     pub(crate) fn events(&self, run: i64) -> Result<Vec<(u64, Event)>, Fault> {
-        let sql = "SELECT at_ms, body FROM event WHERE rollout = ?1 AND kind = 'event' ORDER BY seq";
+        let sql =
+            "SELECT at_ms, body FROM event WHERE rollout = ?1 AND kind = 'event' ORDER BY seq";
         let connection = self.lock();
         let mut statement = connection.prepare(sql).map_err(|e| broken("the journal", &e))?;
         let rows = statement

@@ -7,7 +7,6 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,11 +15,12 @@ use serde_json::Value;
 /// The binary under test.
 pub(crate) const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 
-static TURN: Mutex<()> = Mutex::new(());
-
-/// Waits for this test's turn.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits for this test's turn, also among several test runs on one machine.
+pub(crate) fn turn() -> File {
+    let path = std::env::temp_dir().join("cutover-tests-take-turns");
+    let file = File::options().create(true).truncate(false).write(true).open(path).unwrap();
+    file.lock().unwrap();
+    file
 }
 
 /// Waits until `condition` gives something, `seconds` at most.
@@ -153,10 +153,8 @@ impl World {
     /// Everything that says that it belongs to this world's state directory.
     fn left_over(&self) -> Vec<u32> {
         let state = self.state().canonicalize().unwrap_or_else(|_| self.state());
-        let marks = [
-            format!("CUTOVER_STATE={}", state.display()),
-            format!("{}/", self.state().display()),
-        ];
+        let marks =
+            [format!("CUTOVER_STATE={}", state.display()), format!("{}/", self.state().display())];
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {

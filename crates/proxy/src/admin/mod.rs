@@ -56,7 +56,11 @@ impl Desk {
         }
     }
 
-    fn answer(&self, request: Request, descriptors: &mut VecDeque<OwnedFd>) -> Result<Reply, Fault> {
+    fn answer(
+        &self,
+        request: Request,
+        descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Result<Reply, Fault> {
         let swap = |table| self.shared.table.store(Arc::new(table));
         match request {
             Request::Listen { address } => self.listen(address, descriptors.pop_front())?,

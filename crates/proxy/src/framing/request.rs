@@ -117,10 +117,7 @@ fn no_h2c(protocols: &str) -> bool {
 }
 
 /// Splits a target into the authority it names, if it does, and its origin form.
-fn split_target<'b>(
-    method: &str,
-    target: &'b str,
-) -> Result<(Option<&'b str>, &'b str), Refusal> {
+fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Refusal> {
     if method == "CONNECT" {
         return Err(Refusal::with(405, "CONNECT is not served here"));
     }

@@ -80,7 +80,11 @@ fn listeners_are_handed_over_and_back() {
         assert_eq!(listener.local_addr().unwrap(), *address);
     }
     assert_eq!(stage.admin.look().listening, addresses);
-    assert_eq!(Client::to(address).get("/").unwrap().body, "app", "closing a duplicate is harmless");
+    assert_eq!(
+        Client::to(address).get("/").unwrap().body,
+        "app",
+        "closing a duplicate is harmless"
+    );
 }
 
 #[test]

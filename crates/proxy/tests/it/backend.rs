@@ -57,7 +57,8 @@ impl Peer {
         let head = head.to_lowercase();
         if head.contains("transfer-encoding: chunked") {
             let mut body = String::new();
-            while !(body.ends_with("\r\n\r\n") && (body.contains("\r\n0\r\n") || body.starts_with('0')))
+            while !(body.ends_with("\r\n\r\n")
+                && (body.contains("\r\n0\r\n") || body.starts_with('0')))
             {
                 body.push_str(&self.until("\r\n")?);
             }

@@ -120,7 +120,10 @@ fn answers_without_a_length_are_framed_for_the_client() {
     }
     client.send("GET / HTTP/1.0\r\n\r\n");
     let answer = client.answer().unwrap();
-    assert_eq!((answer.body.as_str(), answer.field("connection")), ("until the end", Some("close")));
+    assert_eq!(
+        (answer.body.as_str(), answer.field("connection")),
+        ("until the end", Some("close"))
+    );
 }
 
 #[test]
@@ -160,7 +163,9 @@ fn a_client_that_expects_100_gets_it_from_the_instance() {
     let stage = Stage::before(&[&backend]);
     let mut client = stage.client();
     let head = |path: &str| {
-        format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        )
     };
     client.send(&head("/"));
     assert_eq!(client.head().unwrap().field("link"), Some("x"));
@@ -188,7 +193,10 @@ fn http_1_0_clients_are_answered_in_their_way() {
     for _ in 0..2 {
         client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
         let answer = client.answer().unwrap();
-        assert_eq!((answer.body.as_str(), answer.field("connection")), ("plain", Some("keep-alive")));
+        assert_eq!(
+            (answer.body.as_str(), answer.field("connection")),
+            ("plain", Some("keep-alive"))
+        );
     }
     client.send("GET /chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let answer = client.answer().unwrap();

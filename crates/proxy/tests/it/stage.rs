@@ -74,8 +74,7 @@ impl Admin {
         let descriptors = [socket.as_fd()];
         assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
         let parts = [IoSlice::new(&line)];
-        let sent =
-            rustix::net::sendmsg(self.0.get_ref(), &parts, &mut control, SendFlags::empty());
+        let sent = rustix::net::sendmsg(self.0.get_ref(), &parts, &mut control, SendFlags::empty());
         assert_eq!(sent.unwrap(), line.len());
         self.reply()
     }

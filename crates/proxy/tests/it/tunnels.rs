@@ -15,7 +15,9 @@ fn echo(peer: &mut Peer, head: &str) -> Then {
         return peer.ok("plain");
     }
     assert!(head.contains("Upgrade: websocket") && head.contains("Sec-WebSocket-Key: k"), "{head}");
-    peer.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    peer.say(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
     peer.say("hello\n");
     while let Some(line) = peer.until("\n") {
         peer.say(&line);

@@ -13,8 +13,8 @@ use model::{AppName, Entered, Fault, Kind, Verdict, Version, exit_code};
 use self::sabotage::Saboteur;
 use self::stage::Stage;
 use super::deploy::{Show, Watch, ship};
-use crate::interrupt::Interrupt;
 use crate::cli;
+use crate::interrupt::Interrupt;
 use crate::say::progress::{self, Progress};
 use crate::say::step::Step;
 
@@ -29,7 +29,11 @@ pub(super) async fn demo(arguments: cli::Demo) -> Result<u8, Fault> {
     struck.map(|()| code)
 }
 
-async fn perform(stage: &mut Stage, arguments: &cli::Demo, interrupt: &mut Interrupt) -> Result<u8, Fault> {
+async fn perform(
+    stage: &mut Stage,
+    arguments: &cli::Demo,
+    interrupt: &mut Interrupt,
+) -> Result<u8, Fault> {
     let show = Show { out: &arguments.out, json: arguments.json };
     let client = stage.open().await?;
     let (app, v1, v2) = (stage.app().clone(), Version::new("v1")?, Version::new("v2")?);
@@ -42,7 +46,10 @@ async fn perform(stage: &mut Stage, arguments: &cli::Demo, interrupt: &mut Inter
         return Err(Fault::new(Kind::Environment, "v1 of the sample app did not come up")
             .help("`cutover app` alone shows why"));
     }
-    tell(arguments, &format!("v1 is live on http://{}/ - shipping v2 under load", stage.entrance()));
+    tell(
+        arguments,
+        &format!("v1 is live on http://{}/ - shipping v2 under load", stage.entrance()),
+    );
     let saboteur = Saboteur::new(arguments.inject, client.clone(), stage.layout().clone());
     let mut at_phase = |entered: &Entered| saboteur.at(entered.phase);
     let mut progress = progress::choose(arguments.json, std::io::stderr().is_terminal());

@@ -52,7 +52,9 @@ impl Stage {
         let config = configuration(arguments, entrance);
         std::fs::write(directory.join("cutover.toml"), config).map_err(refused)?;
         stage.write_release("v1", "").map_err(refused)?;
-        stage.write_release("v2", candidate_fault(arguments.inject)).map_err(refused)?;
+        let slow = "--start-delay 1s --ready-delay 1s";
+        let fault = candidate_fault(arguments.inject).unwrap_or(slow);
+        stage.write_release("v2", fault).map_err(refused)?;
         Ok(stage)
     }
 
@@ -135,11 +137,11 @@ fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-fn candidate_fault(inject: Option<Inject>) -> &'static str {
-    match inject {
-        Some(Inject::CandidateErrors) => "--error-share 0.5",
-        Some(Inject::CandidateNeverReady) => "--ready-delay 1h",
-        _ => "",
+fn candidate_fault(inject: Option<Inject>) -> Option<&'static str> {
+    match inject? {
+        Inject::CandidateErrors => Some("--error-share 0.5"),
+        Inject::CandidateNeverReady => Some("--ready-delay 10m"),
+        Inject::KillBeforeDrain | Inject::CandidateDies | Inject::Truncate | Inject::Stall => None,
     }
 }
 
