@@ -64,4 +64,10 @@ pub struct Window {
     /// Attempts the prober could not send.
     #[serde(default)]
     pub not_sent: u64,
+    /// Median TTLB of the whole, right answers, us; `None` when there were none. For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_us: Option<u64>,
+    /// Largest lateness of the prober itself (`dispatched - intended`), us. For people.
+    #[serde(default)]
+    pub late_us: u64,
 }

@@ -50,6 +50,10 @@ pub(crate) struct Live {
     pub(crate) sent: u64,
     /// Of those, failed.
     pub(crate) failed: u64,
+    /// Median TTLB of the last interval, us.
+    pub(crate) p50_us: Option<u64>,
+    /// How late the prober itself sent at worst in the last interval, us.
+    pub(crate) late_us: Option<u64>,
     /// Requests and tunnels open on the old release, while it is being left.
     pub(crate) open_old: Option<(u64, u64)>,
 }

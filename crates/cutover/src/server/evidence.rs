@@ -366,6 +366,8 @@ impl Rates {
             self.failed += tally.failures();
             *self.recent.entry(version.clone()).or_default() += tally.all();
         }
+        self.shown.p50_us = window.p50_us.or(self.shown.p50_us);
+        self.shown.late_us = Some(window.late_us);
         let span_us = window.to_us.saturating_sub(self.since_us);
         if span_us >= 400_000 {
             let per_second = |n: u64| n as f64 * 1e6 / span_us as f64;
