@@ -5,25 +5,12 @@
 use model::attempt::{BlindWindow, Witness};
 use model::{Attempt, Class, Phase};
 
-use crate::cause_rules::{RULES, Rule};
+use crate::cause_rules::{RULES, Rule, Side};
 use crate::clean;
 use crate::figures::{clock_ms, several, span};
 use crate::lanes::whole_answer;
 use crate::run::Run;
 use crate::silence::{Silence, silences};
-
-/// Which release a version belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// The release users were on.
-    Old,
-    /// The release being shipped.
-    New,
-    /// Neither.
-    Other,
-    /// No version is known.
-    Unknown,
-}
 
 /// What a group of failures has in common.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,18 @@
 
 use model::{Class, Phase};
 
-use crate::cause::Side;
+/// Which release a version belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The release users were on.
+    Old,
+    /// The release being shipped.
+    New,
+    /// Neither.
+    Other,
+    /// No version is known.
+    Unknown,
+}
 
 /// One line of the table; an empty list fits everything.
 pub(crate) struct Rule {

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use model::attempt::Witness;
 use model::{Class, Outcome, Verdict};
 
+use crate::axis::between;
 use crate::clean;
 use crate::document::Report;
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
-use crate::run::between;
 
 /// The verdict in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use model::{Attempt, Class, Lane, Phase};
 
-use crate::cause::{Advisor, Case, Side};
+use crate::axis::axis;
+use crate::cause::{Advisor, Case};
+use crate::cause_rules::Side;
 use crate::clean;
 use crate::document::{Cause, FailureGroup, FailureRow};
-use crate::run::{Run, axis};
+use crate::run::Run;
 
 /// Failures kept one by one.
 pub(crate) const ROWS: usize = 10_000;

@@ -4,9 +4,10 @@
 
 use model::{Attempt, Class, Lane};
 
+use crate::axis::{axis, between};
 use crate::clean;
 use crate::document::{LaneFacts, LaneNotRun};
-use crate::run::{Run, axis, between, quantiles};
+use crate::run::{Run, quantiles};
 
 /// Facts of every lane that sent something or could not.
 pub(crate) fn facts(run: &Run<'_>) -> Vec<LaneFacts> {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use model::attempt::Witness;
 use model::{Attempt, Lane, Outcome, Phase};
 
+use crate::axis::{axis, between, sent_at};
 use crate::document::{Regression, VersionProof};
-use crate::run::{Run, axis, between, sent_at};
+use crate::run::Run;
 
 /// Regressions listed one by one.
 const LISTED: usize = 100;

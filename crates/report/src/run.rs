@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use model::{Attempt, Class, Lane, Phase};
 
+use crate::axis::axis;
 use crate::clean;
 use crate::input::Input;
 use crate::versions::Slots;
@@ -97,27 +98,6 @@ fn entered(input: &Input, phase: Phase) -> Option<(i64, i64)> {
     let mut spans = input.phases.iter().filter(|s| s.phase == phase);
     let first = spans.next()?;
     Some((first.from_us, spans.next_back().map_or(first.to_us, |s| s.to_us)))
-}
-
-/// A stamp of the samples on the signed axis of the report.
-pub(crate) fn axis(us: u64) -> i64 {
-    // Half the range, so that differences of two stamps never overflow.
-    i64::try_from(us).unwrap_or(i64::MAX).min(i64::MAX / 4)
-}
-
-/// From `a` to `b`, 0 when `b` is not later.
-pub(crate) fn between(a: i64, b: i64) -> u64 {
-    u64::try_from(b.saturating_sub(a)).unwrap_or(0)
-}
-
-/// When the request left: the last byte, or when it was taken up, whichever is known.
-pub(crate) fn sent_at(attempt: &Attempt) -> i64 {
-    axis(
-        [attempt.sent_us, attempt.dispatched_us, attempt.intended_us]
-            .into_iter()
-            .find(|us| *us > 0)
-            .unwrap_or(0),
-    )
 }
 
 /// Nearest-rank percentile of sorted values: the smallest that `per_mille` of them do not exceed.

@@ -4,9 +4,10 @@
 
 use model::Class;
 
+use crate::axis::{axis, between};
 use crate::document::{Bucket, SlowDot};
 use crate::lanes::whole_answer;
-use crate::run::{Run, axis, between, quantiles};
+use crate::run::{Run, quantiles};
 
 /// Most steps a run is cut into.
 const STEPS: u64 = 600;

@@ -5,7 +5,8 @@
 
 use model::{Attempt, Lane};
 
-use crate::run::{Run, axis, between};
+use crate::axis::{axis, between};
+use crate::run::Run;
 
 /// Nothing answered from here to there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::attempt::Connection;
 use model::{Attempt, Class, Lane};
 
+use crate::axis::{axis, between};
 use crate::document::{Socket, SocketChain};
-use crate::run::{Run, axis, between};
+use crate::run::Run;
 
 /// Chains kept; those with failures come first when there are more.
 const CHAINS: usize = 500;

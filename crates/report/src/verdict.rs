@@ -4,9 +4,10 @@
 
 use model::{Outcome, Verdict};
 
+use crate::axis::axis;
 use crate::document::{Trust, VersionProof};
 use crate::figures::{count, list, several, span};
-use crate::run::{Run, axis};
+use crate::run::Run;
 
 /// Blind time in total that voids a run, us.
 const BLIND_US: u64 = 1_000_000;

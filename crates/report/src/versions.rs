@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use model::{Attempt, Lane};
 
+use crate::axis::{axis, sent_at};
 use crate::clean;
 use crate::document::{VersionFacts, VersionRole};
 use crate::input::Input;
-use crate::run::{axis, sent_at};
 
 /// Versions other than old and new that get a name of their own.
 const OTHERS: usize = 4;

@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 
+use crate::axis::between;
 use crate::document::{Report, Zoom, ZoomLine};
 use crate::figures::{clock, clock_ms, count, span, span_or_dash};
 use crate::html::marks::label;
 use crate::html::svg::esc;
-use crate::run::between;
 
 /// Requests in the table of the closer look.
 const ZOOM_ROWS: usize = 200;

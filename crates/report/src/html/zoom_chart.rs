@@ -158,7 +158,7 @@ fn lane_lines(d: &mut Drawing, report: &Report, axis: TimeAxis, lane: (&[&ZoomLi
             line.id,
             esc(line.class.name()),
             esc(label(report, line.version)),
-            span(crate::run::between(line.intended_us, line.done_us)),
+            span(crate::axis::between(line.intended_us, line.done_us)),
             n(x),
             n(y),
             n(end),
