@@ -1,8 +1,11 @@
 //! The command line as it is typed. What it means is in `commands`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::duration;
 
 /// Ships a new version of a running web service without dropping a request, and proves it.
 #[derive(Debug, Parser)]
@@ -55,11 +58,27 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Where {
     /// Configuration file
-    #[arg(long, short, default_value = "cutover.toml", env = "CUTOVER_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "cutover.toml",
+        env = "CUTOVER_CONFIG"
+    )]
     pub(crate) config: PathBuf,
 }
 
+const UP: &str = "\
+Examples:
+  cutover up                              serve until Ctrl-C, SIGTERM or `cutover down`
+  cutover up -c /etc/shop/cutover.toml    paths in the file are relative to where it lies
+  cutover config example > cutover.toml   a file to begin with
+
+Requests are carried by a process of its own: they go on when `up` is killed, and the next
+`up` takes over what runs.";
+
 #[derive(Debug, Args)]
+#[command(after_help = UP)]
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) at: Where,
@@ -68,7 +87,19 @@ pub(crate) struct Up {
     pub(crate) allow_faults: bool,
 }
 
+const DEPLOY: &str = "\
+Examples:
+  cutover deploy shop v2                     ship v2; the report goes to this directory
+  cutover deploy shop v2 --out /tmp/reports
+  cutover deploy shop v2 --json > report.json 2> steps.ndjson
+
+Ctrl-C takes the rollout back as long as it is not final; a second Ctrl-C leaves it to the server.
+
+Exit codes: 0 pass, 1 requests failed, 2 nothing was done, 3 inconclusive,
+            4 users are on the old version, 5 stuck, 130 interrupted";
+
 #[derive(Debug, Args)]
+#[command(after_help = DEPLOY)]
 pub(crate) struct Deploy {
     /// Name of the app, as in the configuration
     pub(crate) app: String,
@@ -77,7 +108,7 @@ pub(crate) struct Deploy {
     #[command(flatten)]
     pub(crate) at: Where,
     /// Directory for the report files
-    #[arg(long, default_value = ".")]
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
     /// Steps as JSON lines on stderr, the report as JSON on stdout
     #[arg(long)]
@@ -92,7 +123,13 @@ pub(crate) struct Abort {
     pub(crate) at: Where,
 }
 
+const STATUS: &str = "\
+Examples:
+  cutover status
+  cutover status --json | jq -r '.apps[].stable'";
+
 #[derive(Debug, Args)]
+#[command(after_help = STATUS)]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) at: Where,
@@ -109,19 +146,28 @@ pub(crate) enum ConfigWhat {
     Example,
 }
 
+const DEMO: &str = "\
+Examples:
+  cutover demo                             PASS, exit code 0
+  cutover demo --instances 2 --rate 1000
+  cutover demo --inject kill-before-drain  FAIL, exit code 1: the proof can fail
+
+It uses free ports of 127.0.0.1 and a directory in TMPDIR, and leaves only its report behind.";
+
 #[derive(Debug, Args)]
+#[command(after_help = DEMO)]
 pub(crate) struct Demo {
     /// Instances of each version
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=8))]
     pub(crate) instances: u16,
     /// Requests per second, all lanes together
-    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u32).range(10..=2000))]
+    #[arg(long, value_name = "N", default_value_t = 240, value_parser = value_parser!(u32).range(10..=2000))]
     pub(crate) rate: u32,
     /// Break something on purpose, to see that the proof can fail
     #[arg(long, value_name = "FAULT")]
     pub(crate) inject: Option<Inject>,
     /// Directory for the report files
-    #[arg(long, default_value = ".")]
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
     /// Steps as JSON lines on stderr, the report as JSON on stdout
     #[arg(long)]
@@ -158,42 +204,52 @@ pub(crate) struct Proxy {
     pub(crate) allow_faults: bool,
 }
 
+const PROBE: &str = "\
+Examples:
+  cutover probe http://127.0.0.1:8080/ --rate 100 --duration 30s
+  cutover probe http://127.0.0.1:8080/health --lanes fresh --count 1000
+  cutover probe http://10.0.0.5/ --host shop.example.org --late-after 250ms
+  cutover probe http://127.0.0.1:8080/ --lanes keep-alive,websocket --websocket-path /chat
+
+Exit codes: 0 pass, 1 requests failed, 2 usage, 3 inconclusive, 130 interrupted";
+
 #[derive(Debug, Args)]
+#[command(after_help = PROBE)]
 pub(crate) struct Probe {
     /// What to ask, http://host[:port]/path
     pub(crate) url: String,
     /// Attempts per second, all lanes together
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: u32,
     /// Lanes, separated by commas: keep-alive, fresh, websocket
-    #[arg(long, default_value = "keep-alive,fresh", value_delimiter = ',')]
+    #[arg(long, value_name = "LANES", default_value = "keep-alive,fresh", value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
-    /// How long to probe
-    #[arg(long, default_value = "10s", conflicts_with = "count")]
-    pub(crate) duration: String,
+    /// How long to probe, such as 500ms, 30s or 1m30s
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::argument, conflicts_with = "count")]
+    pub(crate) duration: Duration,
     /// How many attempts to send, instead of a duration
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// Path of the WebSocket lane
-    #[arg(long, default_value = "/ws")]
+    #[arg(long, value_name = "PATH", default_value = "/ws")]
     pub(crate) websocket_path: String,
     /// Live sockets of the WebSocket lane
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..))]
     pub(crate) sockets: u16,
     /// An answer later than this is a failure
-    #[arg(long, default_value = "1s")]
-    pub(crate) late_after: String,
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::argument)]
+    pub(crate) late_after: Duration,
     /// An attempt without an answer is given up after this
-    #[arg(long, default_value = "10s")]
-    pub(crate) timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::argument)]
+    pub(crate) timeout: Duration,
     /// Header in which the app tells its version
-    #[arg(long, default_value = "x-app-version")]
+    #[arg(long, value_name = "NAME", default_value = "x-app-version")]
     pub(crate) version_header: String,
     /// Host header to send instead of the URL's
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
     /// Directory for the report files
-    #[arg(long, default_value = ".")]
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
     /// The report as JSON on stdout
     #[arg(long)]

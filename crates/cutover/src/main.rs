@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod commands;
 mod config;
+mod duration;
 mod interrupt;
 mod say;
 mod server;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{FleetSeen, ReleaseId};
+use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
 use crate::routes::PoolState;
 use crate::weight::Weight;
 use crate::window::{Tally, Window};
@@ -47,6 +47,18 @@ pub enum Event {
         /// Requests open now.
         requests: u64,
         /// Tunnels open now.
+        tunnels: u64,
+    },
+    /// Some instances of a release are to leave (see the rollout machine's `LeaveWant`). Told only
+    /// after a look at the router that carries none of them for new requests.
+    Leaving {
+        /// The release.
+        release: ReleaseId,
+        /// Those of them that still exist: before they are named, the ones that were picked.
+        instances: Vec<InstanceId>,
+        /// Requests open on them now.
+        requests: u64,
+        /// Tunnels open on them now.
         tunnels: u64,
     },
     /// The candidate was asked directly, past the router. Totals since previewing began.

@@ -102,12 +102,11 @@ fn rewrite(request: &RequestHead<'_, '_>, peer: IpAddr, out: &mut Vec<u8>) {
         line(out, "connection", &[b"Upgrade"]);
     }
     forwarded(request, peer, out);
-    match id.filter(|_| ids == 1) {
-        Some(id) => line(out, "x-request-id", &[id]),
-        None => {
-            let made = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-            line(out, "x-request-id", &[made.as_bytes()]);
-        }
+    if let Some(id) = id.filter(|_| ids == 1) {
+        line(out, "x-request-id", &[id]);
+    } else {
+        let made = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        line(out, "x-request-id", &[made.as_bytes()]);
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -140,7 +140,8 @@ async fn refuse(
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
 ) -> After {
     let mut asks = call.asks;
-    asks.keep &= !worker.shared.ending() && !(asks.expects && !call.body.done());
+    let readable = !asks.expects || call.body.done();
+    asks.keep &= readable && !worker.shared.ending();
     let answer = said::own(refusal, asks, gate.as_deref());
     match wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await {
         Ok(()) if asks.keep => After::Keep,
@@ -168,17 +169,16 @@ async fn attempt(
     let risk = !this.fresh && call.asks.idempotent && call.body.done() && !call.asks.upgrade;
     let pooled = if risk { worker.upstreams.take(&gate) } else { None };
     let reused = pooled.is_some();
-    let mut stream = match pooled {
-        Some(stream) => stream,
-        None => match upstream::connect(&gate).await {
-            Ok(stream) => stream,
-            Err(_) => {
-                gate.note_refused();
-                return Err(fail(call, Failure::Connect, &Progress::default()));
-            }
-        },
+    let connected = match pooled {
+        Some(stream) => Ok(stream),
+        None => upstream::connect(&gate).await,
+    };
+    let Ok(mut stream) = connected else {
+        gate.note_refused();
+        return Err(fail(call, Failure::Connect, &Progress::default()));
     };
     let progress = Progress::default();
+    drop(Entry::enter(&gate).map(|e| { let g = Arc::clone(e.gate()); std::mem::forget(e); g }));
     let (uploaded, ended) = relay(worker, client, call, &mut stream, (&this, &progress)).await;
     match ended {
         Some(Ended::Whole { keep, reusable }) => {

@@ -28,11 +28,11 @@ pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
 /// An idle client connection is closed after this.
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
 /// An instance must begin its answer this long after the whole request was sent (504).
-pub(crate) const ANSWER_HEAD: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_HEAD: Duration = Duration::from_mins(1);
 /// A body that does not move for this long is given up, in either direction.
-pub(crate) const BODY_STALL: Duration = Duration::from_secs(60);
+pub(crate) const BODY_STALL: Duration = Duration::from_mins(1);
 /// A peer that takes no byte for this long is given up.
-pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
+pub(crate) const WRITE_STALL: Duration = Duration::from_mins(1);
 
 /// Idle connections to instances are closed after this. Shorter than the 5 s after which common
 /// servers close theirs, so that we are the ones who close.

@@ -60,9 +60,8 @@ pub(crate) fn rewrite(answer: &AnswerHead<'_, '_>, terms: Terms, gate: &Gate, ou
 /// How a body is framed towards the client.
 pub(crate) const fn shape(body: &Body, old_client: bool) -> Shape {
     match body {
-        Body::Length(_) => Shape::Same,
         Body::Chunked(_) | Body::UntilClose if old_client => Shape::Bare,
-        Body::Chunked(_) => Shape::Same,
+        Body::Length(_) | Body::Chunked(_) => Shape::Same,
         Body::UntilClose => Shape::Chunk,
     }
 }

@@ -115,10 +115,10 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>) {
             let Ok(room) = Arc::clone(&worker.shared.room).acquire_owned().await else { return };
             let Ok(peer) = stream.peer_addr() else { return };
             let worker = Rc::clone(worker);
+            // Counted before its task first runs: a thread that ends in between would lose it.
+            let guards = (room, worker.shared.connected(), Open::of(&worker));
             spawn_local(async move {
-                let _room = room;
-                let _connected = worker.shared.connected();
-                let _open = Open::of(&worker);
+                let _guards = guards;
                 converse(&worker, stream, peer.ip()).await;
             });
         }

@@ -5,6 +5,7 @@
 
 use model::Phase;
 
+use crate::course::judged_ms;
 use crate::state::State;
 
 /// Time for a new look after the controller came back, ms.
@@ -15,7 +16,7 @@ const FIRST_BAKE_MS: u64 = 2_000;
 
 /// When the bake is long enough.
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
-    let bake = state.start.settings.bake_ms;
+    let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
     state.since_ms.saturating_add(bake.max(1))
 }
@@ -31,7 +32,7 @@ pub(crate) fn allowed_ms(state: &State) -> Option<u64> {
         Phase::HandingOver => settings.handover_deadline_ms,
         Phase::Stopping | Phase::StoppingCandidate => settings.stop_deadline_ms,
         Phase::RollingBack => settings.rollback_deadline_ms,
-        Phase::DrainingCandidate if state.facts.drained.is_some() => settings.handover_deadline_ms,
+        Phase::DrainingCandidate if state.drained().is_some() => settings.handover_deadline_ms,
         Phase::Draining | Phase::DrainingCandidate => settings.drain_deadline_ms,
         Phase::Promoted | Phase::Aborted | Phase::Stuck => return None,
     };
@@ -40,7 +41,7 @@ pub(crate) fn allowed_ms(state: &State) -> Option<u64> {
 
 /// When the present phase is given up.
 fn deadline_ms(state: &State) -> Option<u64> {
-    let from = match (state.phase, state.facts.drained) {
+    let from = match (state.phase, state.drained()) {
         (Phase::Baking, _) => bake_end_ms(state),
         (Phase::DrainingCandidate, Some(drained)) => drained.at_ms,
         _ => state.since_ms,

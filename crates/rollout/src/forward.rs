@@ -2,19 +2,27 @@
 //!
 //! Looks at the state only; `machine` makes the step. What is undone is `back`'s.
 
-use model::Phase;
+use model::{Phase, Weight};
 
+use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
 use crate::leave::{drain_words, drained, handed_over, stopped};
+use crate::roll::Roll;
+use crate::rolling;
 use crate::state::State;
 use crate::step::{Step, allowed, undo};
 use crate::target::settled;
-use crate::words::{count, duration, with_lines};
+use crate::trouble::{lost_before_users, nothing_to_return_to, trouble};
+use crate::words::{count, duration, percent, with_lines};
 
 pub(crate) fn starting(state: &State) -> Option<Step> {
     let version = &state.candidate().version;
-    let limit =
-        u32::from(state.instances()).saturating_mul(state.start.settings.max_crashes_starting);
+    let limit = u32::from(state.candidate_wanted())
+        .saturating_mul(state.start.settings.max_crashes_starting);
+    let had_users = state.has_entered(Phase::Shifting);
+    if let Some(why) = trouble(state).filter(|_| had_users) {
+        return Some(undo(state, why));
+    }
     if state.candidate_is_ready() {
         return Some(after_starting(state, state.readiness()));
     }
@@ -30,7 +38,11 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
     })
 }
 
+/// A later batch of a rolling replacement goes straight to its users: it is what they are on already.
 fn after_starting(state: &State, why: String) -> Step {
+    if state.has_entered(Phase::Shifting) {
+        return shift(state, why);
+    }
     if state.start.settings.preview_requests > 0 {
         return Step::Enter(Phase::Previewing, why);
     }
@@ -38,21 +50,41 @@ fn after_starting(state: &State, why: String) -> Step {
 }
 
 fn after_preview(state: &State, why: String) -> Step {
-    let next = if state.watched() { Phase::Arming } else { Phase::Shifting };
-    Step::Enter(next, why)
+    if state.watched() { Step::Enter(Phase::Arming, why) } else { shift(state, why) }
 }
 
-/// A candidate that was ready and no longer runs as it should, before users are on it.
-fn lost_before_users(state: &State) -> Option<Step> {
-    let version = &state.candidate().version;
-    let why = if state.facts.crashes > state.facts.crashes_before {
-        format!("an instance of {version} ended by itself before any user was on it")
-    } else if state.seen.candidate.ready() == Some(0) {
-        format!("no instance of {version} is ready any more; no user was on it")
-    } else {
-        return None;
-    };
-    Some(undo(state, with_lines(why, state.trouble_lines())))
+/// Gives the candidate its next share.
+pub(crate) fn shift(state: &State, why: String) -> Step {
+    if let Some(roll) = &state.facts.roll {
+        let roll = roll.route();
+        let why = prefixed(batch_words(state, &roll), &why);
+        return Step::Turn(roll, Phase::Shifting, why);
+    }
+    Step::Enter(Phase::Shifting, prefixed(step_words(state, state.switches()), &why))
+}
+
+/// What is being judged now, for the reasons; nothing where there is only one share.
+fn trial(state: &State) -> Option<String> {
+    match &state.facts.roll {
+        Some(roll) => batch_words(state, roll),
+        None => step_words(state, state.switches().saturating_sub(1)),
+    }
+}
+
+/// "25 % of requests, step 1 of 3".
+fn step_words(state: &State, step: usize) -> Option<String> {
+    let shares = course::shares(&state.start);
+    let share = shares.get(step).filter(|_| shares.len() > 1)?;
+    Some(format!("{} of requests, step {} of {}", percent(*share), step + 1, shares.len()))
+}
+
+/// "2 of 4 instances".
+fn batch_words(state: &State, roll: &Roll) -> Option<String> {
+    Some(format!("{} of {} instances", roll.running.candidate, state.instances()))
+}
+
+fn prefixed(words: Option<String>, why: &str) -> String {
+    words.map_or_else(|| why.to_owned(), |words| format!("{words}: {why}"))
 }
 
 pub(crate) fn previewing(state: &State) -> Option<Step> {
@@ -66,8 +98,8 @@ pub(crate) fn previewing(state: &State) -> Option<Step> {
             return Some(undo(state, with_lines(why, &preview.failures)));
         }
     }
-    if let Some(step) = lost_before_users(state) {
-        return Some(step);
+    if let Some(why) = lost_before_users(state) {
+        return Some(undo(state, why));
     }
     if asked >= wanted && state.candidate_is_ready() {
         let why = format!("{} answered without an error", count(asked, "direct request"));
@@ -81,8 +113,8 @@ pub(crate) fn previewing(state: &State) -> Option<Step> {
 }
 
 pub(crate) fn arming(state: &State) -> Option<Step> {
-    if let Some(step) = lost_before_users(state) {
-        return Some(step);
+    if let Some(why) = lost_before_users(state) {
+        return Some(undo(state, why));
     }
     let late = overdue(state);
     let why = if state.seen.armed {
@@ -95,31 +127,9 @@ pub(crate) fn arming(state: &State) -> Option<Step> {
         return None;
     };
     if state.candidate_is_ready() {
-        return Some(Step::Enter(Phase::Shifting, why));
+        return Some(shift(state, why));
     }
     late.then(|| undo(state, with_lines(state.readiness(), state.trouble_lines())))
-}
-
-/// What speaks against the candidate while it serves.
-fn trouble(state: &State) -> Option<String> {
-    let version = &state.candidate().version;
-    let crashes = state.facts.crashes.saturating_sub(state.facts.crashes_before);
-    if crashes > 0 {
-        let times = count(crashes.into(), "time");
-        let why = format!("an instance of {version} ended by itself {times} since it was ready");
-        return Some(with_lines(why, state.trouble_lines()));
-    }
-    if state.seen.candidate.ready() == Some(0) {
-        let why = format!("no instance of {version} is ready any more");
-        return Some(with_lines(why, state.trouble_lines()));
-    }
-    state.facts.judged.against(&state.start.settings, version.as_str())
-}
-
-/// True when going back would not help: stable is not known to serve. The candidate then stays, for as
-/// long as its phase may last: never back to nothing.
-fn nothing_to_return_to(state: &State) -> bool {
-    state.start.stable.is_some() && !state.stable_serves()
 }
 
 pub(crate) fn shifting(state: &State) -> Option<Step> {
@@ -128,22 +138,20 @@ pub(crate) fn shifting(state: &State) -> Option<Step> {
     }
     let version = &state.candidate().version;
     let settled = settled(state);
-    if settled && !state.watched() {
-        return Some(Step::Enter(
-            Phase::Baking,
-            format!("the router sends everything to {version}"),
-        ));
-    }
-    if settled && state.seen.candidate_answered {
-        let why =
-            format!("the router sends everything to {version}, and the prober sees its answers");
+    let all = state.share() == Weight::ALL;
+    if settled && (!state.watched() || state.seen.candidate_answered) {
+        let told =
+            if all { "the router sends everything to" } else { "the router sends its share to" };
+        let seen = if state.watched() { ", and the prober sees its answers" } else { "" };
+        let why = prefixed(trial(state), &format!("{told} {version}{seen}"));
         return Some(Step::Enter(Phase::Baking, why));
     }
     overdue(state).then(|| {
+        let what = if all { "everything" } else { "its share" };
         let missing = if settled {
             format!("the prober saw no good answer of {version}")
         } else {
-            format!("the router was not seen to send everything to {version}")
+            format!("the router was not seen to send {what} to {version}")
         };
         undo(state, format!("{missing} within {}", allowed(state)))
     })
@@ -157,12 +165,11 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
     if state.now_ms < bake_end_ms(state) {
         return None;
     }
-    let version = &state.candidate().version;
-    if settled(state) && state.candidate_is_ready() {
-        let baked = duration(state.elapsed_ms());
-        let why = format!("{version} served for {baked} without a reason to go back");
-        let next = if state.start.stable.is_some() { Phase::Draining } else { Phase::Promoted };
-        return Some(Step::Enter(next, why));
+    if settled(state)
+        && state.candidate_is_ready()
+        && let Some(step) = after_baking(state)
+    {
+        return Some(step);
     }
     overdue(state).then(|| {
         let routes =
@@ -173,6 +180,29 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
             format!("{limit} after the bake it is still not safe to go on: {ready}, {routes}"),
         )
     })
+}
+
+/// The next share, the next batch, or the end of the trial; `None` while nothing can be spared for
+/// the next batch.
+fn after_baking(state: &State) -> Option<Step> {
+    let (version, baked) = (&state.candidate().version, duration(state.elapsed_ms()));
+    let mut why = format!("{version} served for {baked} without a reason to go back");
+    let nameless = state.facts.judged_step.shared.errors();
+    if nameless > 0 {
+        let failures = count(nameless, "failure");
+        why = format!("{why}; {failures} without a version not counted");
+    }
+    if let Some(roll) = &state.facts.roll {
+        if roll.running.stable == 0 {
+            return Some(Step::Enter(Phase::Promoted, why));
+        }
+        return rolling::make_room(state, roll, why);
+    }
+    if state.share() < Weight::ALL {
+        return Some(shift(state, why));
+    }
+    let next = if state.start.stable.is_some() { Phase::Draining } else { Phase::Promoted };
+    Some(Step::Enter(next, why))
 }
 
 /// Version of the release that is left behind.

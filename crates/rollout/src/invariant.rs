@@ -1,20 +1,25 @@
 //! What must hold after every step, numbered. Checked in debug builds and by every test.
 //!
-//! 1. The wanted routes give all traffic to exactly one release, whose instances are wanted running
-//!    (to none only on a first deploy that is not there yet or is being undone).
+//! 1. The wanted routes give away all traffic, and only to releases whose instances are wanted
+//!    running (none only on a first deploy that is not there yet or is being undone); to one alone,
+//!    but while a canary's share is on trial and in a rolling replacement.
 //! 2. No instance is wanted ended while its pool is wanted Serving; and of a release that users were
 //!    on, only after its pool was seen Retiring and its requests had ended or the deadline passed.
 //! 3. Once the promotion is final, the candidate has the traffic for good.
-//! 4. A final phase is never left; each phase is entered at most once, by a lawful way, and time
-//!    does not run backwards.
+//! 4. A final phase is never left; each phase is entered at most once (for each share, for each
+//!    batch), by a lawful way, and time does not run backwards.
 //! 5. Fleet and pools are in the order of release numbers, each release once.
 //! 6. In every phase that is not final there is a time to wake, after entry and after now; a final
 //!    phase has none.
 //! 7. Stuck ends nothing that has the traffic and leaves what serves in the routes.
+//! 8. Rolling: those that run and those that leave are as many as the app has instances, and the
+//!    weights speak for at least all but a batch of them. Who is told to end has been drained.
 
 use model::{Phase, PoolState, RunState, Weight};
 
+use crate::course;
 use crate::deadline::wake_ms;
+use crate::roll::Roll;
 use crate::state::State;
 use crate::target::wants;
 use crate::wants::Wants;
@@ -28,10 +33,58 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     history_is_lawful(state)?;
     lists_are_ordered(&wants)?;
     someone_wakes_us(state)?;
-    stuck_keeps_serving(state, &wants)
+    stuck_keeps_serving(state, &wants)?;
+    state.facts.roll.as_ref().map_or(Ok(()), |roll| books_add_up(state, roll))
 }
 
-/// True when `to` may follow `from`.
+/// True when `to` may follow `from` in this rollout.
+fn follows(state: &State, from: Phase, to: Phase) -> bool {
+    if state.facts.roll.is_some() {
+        return lawful_rolling(from, to);
+    }
+    let next_share = from == Phase::Baking && to == Phase::Shifting;
+    lawful(from, to) || next_share
+}
+
+/// How often a phase may be entered.
+fn times(state: &State, phase: Phase) -> usize {
+    match course::batch(&state.start) {
+        Some(batch) => usize::from(state.instances().div_ceil(batch)) + 1,
+        None if matches!(phase, Phase::Shifting | Phase::Baking) => {
+            course::shares(&state.start).len()
+        }
+        None => 1,
+    }
+}
+
+/// True when `to` may follow `from` in a rolling replacement.
+const fn lawful_rolling(from: Phase, to: Phase) -> bool {
+    use Phase as P;
+    match from {
+        P::Starting => matches!(
+            to,
+            P::Draining
+                | P::Previewing
+                | P::Arming
+                | P::Shifting
+                | P::StoppingCandidate
+                | P::RollingBack
+        ),
+        P::Previewing => matches!(to, P::Arming | P::Shifting | P::RollingBack),
+        P::Arming => matches!(to, P::Shifting | P::RollingBack),
+        P::Shifting => matches!(to, P::Baking | P::RollingBack),
+        P::Baking => matches!(to, P::Draining | P::Promoted | P::RollingBack),
+        P::Draining => matches!(to, P::HandingOver | P::Stopping | P::RollingBack),
+        P::HandingOver => matches!(to, P::Stopping),
+        P::Stopping => matches!(to, P::Starting | P::RollingBack),
+        P::RollingBack => matches!(to, P::DrainingCandidate | P::StoppingCandidate | P::Stuck),
+        P::DrainingCandidate => matches!(to, P::StoppingCandidate | P::Stuck),
+        P::StoppingCandidate => matches!(to, P::RollingBack | P::Aborted),
+        P::Promoted | P::Aborted | P::Stuck => false,
+    }
+}
+
+/// True when `to` may follow `from` otherwise.
 const fn lawful(from: Phase, to: Phase) -> bool {
     use Phase as P;
     match from {
@@ -73,7 +126,10 @@ fn traffic_has_a_home(state: &State, wants: &Wants) -> Result<(), String> {
     if nothing_yet {
         return ensure(sum == 0, 1, "traffic for a candidate that is not there", state);
     }
-    ensure(sum == 10_000 && homes.len() == 1, 1, "not all traffic on one release", state)?;
+    let trial = matches!(state.phase, Phase::Shifting | Phase::Baking | Phase::RollingBack);
+    let shared = state.facts.roll.is_some() || (trial && state.share() < Weight::ALL);
+    ensure(sum == 10_000, 1, "the weights are not all traffic", state)?;
+    ensure(homes.len() == 1 || shared, 1, "not all traffic on one release", state)?;
     let home =
         homes.iter().all(|pool| pool.state == PoolState::Serving && runs(wants, pool.release));
     ensure(home, 1, "traffic on a release that is not wanted running and serving", state)
@@ -86,6 +142,7 @@ fn nothing_ends_in_use(state: &State, wants: &Wants) -> Result<(), String> {
         ensure(!serving, 2, "instances of a serving pool are to end", state)?;
         let is_candidate = want.release == state.candidate().id;
         let had_users = !is_candidate || state.has_entered(Phase::Shifting);
+        let had_users = had_users && state.facts.roll.is_none();
         ensure(!had_users || state.facts.drained.is_some(), 2, "ended without a drain", state)?;
     }
     Ok(())
@@ -99,10 +156,13 @@ fn promotion_stays(state: &State, wants: &Wants) -> Result<(), String> {
 
 fn history_is_lawful(state: &State) -> Result<(), String> {
     let pairs = || state.entered.iter().zip(state.entered.iter().skip(1));
-    let ways = pairs().all(|(a, b)| lawful(a.phase, b.phase));
+    let ways = pairs().all(|(a, b)| follows(state, a.phase, b.phase));
     ensure(ways, 4, "an unlawful way between phases", state)?;
-    let times = pairs().all(|(a, b)| a.at_ms <= b.at_ms) && state.since_ms <= state.now_ms;
-    ensure(times, 4, "time ran backwards", state)?;
+    let of = |phase| state.entered.iter().filter(|entered| entered.phase == phase).count();
+    let often = state.entered.iter().all(|entered| of(entered.phase) <= times(state, entered.phase));
+    ensure(often, 4, "a phase was entered too often", state)?;
+    let order = pairs().all(|(a, b)| a.at_ms <= b.at_ms) && state.since_ms <= state.now_ms;
+    ensure(order, 4, "time ran backwards", state)?;
     let last = state.entered.last().map(|entered| (entered.phase, entered.at_ms));
     ensure(last == Some((state.phase, state.since_ms)), 4, "phase and history differ", state)?;
     let first = state.entered.first().map(|entered| entered.phase);
@@ -128,8 +188,24 @@ fn stuck_keeps_serving(state: &State, wants: &Wants) -> Result<(), String> {
     if state.phase != Phase::Stuck {
         return ensure(state.facts.stuck.is_none(), 7, "stuck wishes outside stuck", state);
     }
-    let kept = wants.pools.iter().filter(|pool| pool.weight == Weight::ALL);
+    let kept = wants.pools.iter().filter(|pool| pool.weight > Weight::NONE);
     let running = kept.clone().all(|pool| runs(wants, pool.release));
-    let any = state.start.stable.is_none() || kept.count() == 1;
+    let any = state.start.stable.is_none() || kept.count() >= 1;
     ensure(running && any, 7, "stuck took away what serves", state)
+}
+
+fn books_add_up(state: &State, roll: &Roll) -> Result<(), String> {
+    let batch = course::batch(&state.start).unwrap_or_default();
+    let (all, routed) = (state.instances(), roll.routed);
+    let leaving = roll.leave.as_ref().map_or(0, |leave| leave.instances);
+    let count = roll.running.all().saturating_add(leaving);
+    ensure(count == all && leaving <= batch, 8, "more or fewer instances than the app has", state)?;
+    let within = routed.stable <= roll.running.stable && routed.candidate <= roll.running.candidate;
+    ensure(within, 8, "weights for instances that do not stay", state)?;
+    ensure(routed.all() >= all.saturating_sub(batch), 8, "more than a batch is missing", state)?;
+    let Some(leave) = &roll.leave else { return Ok(()) };
+    let told = leave.state != RunState::Running;
+    ensure(told == leave.drained.is_some(), 8, "told to end without a drain", state)?;
+    let named = leave.named.len() <= usize::from(leave.instances) && (told || leave.named.is_empty());
+    ensure(named, 8, "others are named than leave", state)
 }

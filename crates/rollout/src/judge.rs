@@ -1,6 +1,13 @@
 //! Judges the candidate by what the prober saw since the switch: absolute limits.
 //!
-//! It does not compare with stable (that needs a canary) and does not look at the fleet.
+//! An attempt that was answered names the version that answered it, and counts for that one alone.
+//! One without a version may have failed on either release while both have a share: then it counts
+//! against neither, and is told. Only when the candidate was seen to have all traffic is it the
+//! candidate's. So a candidate that breaks connections without a word passes its steps as far as the
+//! prober goes and is found at 100 %: a share limits what it can do, and charging it for what stable
+//! may have done would abort a good one in every incident that hits both.
+//!
+//! It does not compare with stable and does not look at the fleet.
 
 use model::{Tally, Window};
 use serde::{Deserialize, Serialize};
@@ -13,22 +20,33 @@ use crate::words::{classes, count};
 pub(crate) struct Judged {
     /// Answered by the candidate's version.
     pub candidate: Tally,
-    /// Without a version, sent when the switch had been seen.
+    /// Without a version, sent when the candidate had been seen to have all traffic.
     pub nobody: Tally,
+    /// Without a version while both releases had a share.
+    #[serde(default)]
+    pub shared: Tally,
+}
+
+/// What an attempt without a version says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nameless {
+    /// It was sent when only the candidate could fail it.
+    Candidates,
+    /// Both releases have a share.
+    Shared,
+    /// It may have been sent before the switch.
+    Unknown,
 }
 
 impl Judged {
-    /// Adds a window. Attempts answered by any other version are not the candidate's; those without
-    /// one are when the window began after the switch was seen (`since_switch`): before, stable
-    /// may have failed them.
-    pub(crate) fn add(&mut self, window: &Window, candidate: &str, since_switch: bool) {
+    /// Adds a window. Attempts answered by any other version are not the candidate's.
+    pub(crate) fn add(&mut self, window: &Window, candidate: &str, nameless: Nameless) {
         for (version, tally) in &window.by_version {
-            if version.is_empty() {
-                if since_switch {
-                    self.nobody.add(tally);
-                }
-            } else if version == candidate {
-                self.candidate.add(tally);
+            match nameless {
+                _ if version == candidate => self.candidate.add(tally),
+                Nameless::Candidates if version.is_empty() => self.nobody.add(tally),
+                Nameless::Shared if version.is_empty() => self.shared.add(tally),
+                _ => {}
             }
         }
     }
@@ -36,7 +54,7 @@ impl Judged {
     /// Why the candidate must go: at least `max_errors` errors *and* more than the share
     /// `max_error_share_bp` of all attempts (errors x 10 000 > share x attempts). Late answers are
     /// attempts, not errors.
-    pub(crate) fn against(&self, settings: &Settings, version: &str) -> Option<String> {
+    pub(crate) fn against(&self, settings: &Settings, since: &str) -> Option<String> {
         let mut all = self.candidate.clone();
         all.add(&self.nobody);
         let over = u128::from(all.errors()) * 10_000
@@ -46,7 +64,7 @@ impl Judged {
         }
         let (errors, attempts) = (all.errors(), count(all.all(), "request"));
         let names = classes(&all);
-        Some(format!("{errors} of {attempts} failed since the switch to {version}: {names}"))
+        Some(format!("{errors} of {attempts} failed since {since}: {names}"))
     }
 }
 
@@ -56,7 +74,7 @@ mod tests {
 
     use model::{Class, Tally, Window};
 
-    use super::Judged;
+    use super::{Judged, Nameless};
     use crate::settings::Settings;
 
     fn tally(ok: u64, failed: &[(Class, u64)]) -> Tally {
@@ -64,11 +82,16 @@ mod tests {
     }
 
     fn against(by_version: &[(&str, Tally)]) -> Option<String> {
+        judged(by_version, Nameless::Candidates)
+    }
+
+    fn judged(by_version: &[(&str, Tally)], nameless: Nameless) -> Option<String> {
         let by_version: BTreeMap<String, Tally> =
             by_version.iter().map(|(v, t)| ((*v).to_owned(), t.clone())).collect();
         let mut judged = Judged::default();
-        judged.add(&Window { by_version, ..Window::default() }, "v2", true);
-        judged.against(&Settings::default(), "v2")
+        let window = Window { by_version, ..Window::default() };
+        judged.add(&window, "v2", nameless);
+        judged.against(&Settings::default(), "the switch to v2")
     }
 
     #[test]
@@ -92,5 +115,13 @@ mod tests {
         ]);
         let words = "3 of 13 requests failed since the switch to v2: refused 2, truncated 1";
         assert_eq!(why.as_deref(), Some(words));
+    }
+
+    #[test]
+    fn errors_without_a_version_count_against_nobody_while_both_have_a_share() {
+        let windows = [("v2", tally(10, &[])), ("", tally(0, &[(Class::Refused, 90)]))];
+        assert_eq!(judged(&windows, Nameless::Shared), None);
+        assert_eq!(judged(&windows, Nameless::Unknown), None);
+        assert!(judged(&windows, Nameless::Candidates).is_some());
     }
 }

@@ -5,7 +5,8 @@
 
 use crate::deadline::overdue;
 use crate::seen::Open;
-use crate::state::{Drained, State};
+use crate::drained::Drained;
+use crate::state::State;
 use crate::step::allowed;
 use crate::target::settled;
 use crate::words::{count, duration};

@@ -13,21 +13,29 @@
 //! Each phase is entered at most once and has a deadline, so every rollout ends.
 
 mod back;
+mod course;
 mod deadline;
+mod drained;
 mod forward;
 mod invariant;
 mod judge;
 mod leave;
 mod machine;
+mod roll;
+mod rolling;
 mod seen;
 mod settings;
 mod state;
 mod step;
+mod strategy;
 mod target;
+mod trouble;
+mod unroll;
 mod wants;
 mod words;
 
 pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
 pub use settings::{Named, Settings, Start};
 pub use state::Note;
-pub use wants::{FleetWant, ProbeWant, Wants};
+pub use strategy::Strategy;
+pub use wants::{FleetWant, LeaveWant, ProbeWant, Wants};

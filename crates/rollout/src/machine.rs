@@ -1,18 +1,24 @@
 //! The machine itself: takes an observation, steps while the state allows it, checks itself.
 //!
-//! It holds no rule of any phase: `forward` and `back` decide when a phase is left, `target` says
+//! It holds no rule of any phase: `forward` and `back` (of a rolling replacement also `rolling` and
+//! `unroll`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{Entered, Event, Fault, FleetSeen, Outcome, Phase, ReleaseId, Window};
+use model::{
+    Entered, Event, Fault, FleetSeen, InstanceId, Outcome, Phase, ReleaseId, RunState, Weight,
+    Window,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::wake_ms;
-use crate::seen::{Open, Preview, Seen};
+use crate::judge::{Judged, Nameless};
+use crate::roll::Roll;
+use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::settings::Start;
 use crate::state::{Note, State};
 use crate::step::{Step, undo};
 use crate::wants::Wants;
-use crate::{back, forward, invariant, target};
+use crate::{back, forward, invariant, rolling, target, unroll};
 
 /// Version of the machine's rules. A journal written under another version must not be replayed
 /// through this one; the rollout goes on from its last snapshot instead.
@@ -107,6 +113,11 @@ impl Rollout {
         }
     }
 
+    /// True while [`Event::Window`] may still decide something, and must be told.
+    pub fn judges_windows(&self) -> bool {
+        self.state.judging()
+    }
+
     /// True once users stay on the candidate whatever happens.
     pub fn promotion_is_final(&self) -> bool {
         self.state.promotion_is_final()
@@ -155,6 +166,10 @@ impl Rollout {
                     sighting.open = Some(Open { requests: *requests, tunnels: *tunnels });
                 }
             }
+            Event::Leaving { release, instances, requests, tunnels } => {
+                let open = Open { requests: *requests, tunnels: *tunnels };
+                self.see_leaving(*release, instances, open);
+            }
             Event::Preview { tally, failures } => {
                 if self.state.phase == Phase::Previewing {
                     let preview = Preview { tally: tally.clone(), failures: failures.clone() };
@@ -186,14 +201,36 @@ impl Rollout {
         }
     }
 
+    /// Before they are named, what is picked counts only under the wanted routes; then, only what
+    /// was named.
+    fn see_leaving(&mut self, release: ReleaseId, instances: &[InstanceId], open: Open) {
+        let state = &mut self.state;
+        let Some(leave) = state.leave() else { return };
+        let right = match leave.state {
+            RunState::Running => {
+                target::settled(state) && instances.len() <= usize::from(leave.instances)
+            }
+            _ => instances.iter().all(|one| leave.named.contains(one)),
+        };
+        if right && state.named(leave.side).is_some_and(|named| named.id == release) {
+            state.seen.leaving = Some(Leaving { instances: instances.to_vec(), open });
+        }
+    }
+
     /// Windows count from the switch until its outcome is decided.
     fn see_window(&mut self, window: &Window) {
-        if !matches!(self.state.phase, Phase::Shifting | Phase::Baking) {
+        if !self.state.judging() {
             return;
         }
         let state = &mut self.state;
+        let nameless = match (state.share() == Weight::ALL, state.seen.window_ended) {
+            (false, _) => Nameless::Shared,
+            (true, true) => Nameless::Candidates,
+            (true, false) => Nameless::Unknown,
+        };
         let candidate = state.start.candidate.version.as_str();
-        state.facts.judged.add(window, candidate, state.seen.window_ended);
+        state.facts.judged.add(window, candidate, nameless);
+        state.facts.judged_step.add(window, candidate, nameless);
         let good = window.by_version.get(candidate).is_some_and(|tally| tally.ok > 0);
         if target::settled(state) {
             state.seen.candidate_answered |= good;
@@ -202,6 +239,11 @@ impl Rollout {
     }
 
     fn hear_abort(&mut self, reason: &str) {
+        if let Some(roll) = self.state.facts.roll.clone()
+            && self.hear_abort_rolling(&roll, format!("asked to abort: {reason}"))
+        {
+            return;
+        }
         let late = match self.state.phase {
             Phase::Starting
             | Phase::Previewing
@@ -222,6 +264,22 @@ impl Rollout {
         self.note(format!("an abort was asked for ({reason}) and ignored: {late}"));
     }
 
+    /// A rolling replacement can turn back until its end; once instances were told to end, when they
+    /// are gone. False when the phase decides as in any rollout.
+    fn hear_abort_rolling(&mut self, roll: &Roll, why: String) -> bool {
+        match self.state.phase {
+            Phase::Draining => self.take(undo(&self.state, why)),
+            Phase::HandingOver | Phase::Stopping => {
+                self.note(format!("{why}: when the instances that are ending are gone"));
+                if roll.turning.is_none() {
+                    self.take(Step::Books(roll.turn(why)));
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Notes something, once if it is said many times in a row.
     fn note(&mut self, words: String) {
         if self.state.notes.last().is_none_or(|note| note.words != words) {
@@ -232,6 +290,9 @@ impl Rollout {
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
         let state = &self.state;
+        if let Some(roll) = &state.facts.roll {
+            return next_rolling(state, roll);
+        }
         match state.phase {
             Phase::Starting => forward::starting(state),
             Phase::Previewing => forward::previewing(state),
@@ -260,9 +321,15 @@ impl Rollout {
                 }
             }
             Step::Drained(drained) => self.state.facts.drained = Some(drained),
+            Step::Books(roll) => self.state.facts.roll = Some(roll),
+            Step::Turn(roll, phase, why) => {
+                self.state.facts.roll = Some(roll);
+                self.enter(phase, why);
+            }
         }
         let after = self.wants();
-        if before.pools != after.pools {
+        let room = |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
+        if before.pools != after.pools || room(&before) != room(&after) {
             self.state.seen.routes = None;
             self.state.seen.forget_traffic();
         }
@@ -277,11 +344,35 @@ impl Rollout {
         if self.state.phase == Phase::Starting {
             self.state.facts.crashes_before = self.state.facts.crashes;
         }
+        if phase == Phase::Shifting {
+            self.state.facts.judged_step = Judged::default();
+        }
         if phase == Phase::Stuck {
+            self.state.facts.roll = self.state.facts.roll.as_ref().map(Roll::stay);
             self.state.facts.stuck = Some(target::stuck(&self.state));
         }
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;
         self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });
+    }
+}
+
+/// The step that the state of a rolling replacement allows, if any.
+fn next_rolling(state: &State, roll: &Roll) -> Option<Step> {
+    match state.phase {
+        Phase::Starting if roll.running.candidate == 0 => rolling::gathering(state, roll),
+        Phase::Starting => forward::starting(state),
+        Phase::Previewing => forward::previewing(state),
+        Phase::Arming => forward::arming(state),
+        Phase::Shifting => forward::shifting(state),
+        Phase::Baking => forward::baking(state),
+        Phase::Draining => rolling::draining(state, roll),
+        Phase::HandingOver => rolling::handing_over(state, roll),
+        Phase::Stopping => rolling::stopping(state, roll),
+        Phase::RollingBack => unroll::rolling_back(state, roll),
+        Phase::DrainingCandidate => unroll::draining_candidate(state, roll),
+        Phase::StoppingCandidate if roll.leave.is_none() => back::stopping_candidate(state),
+        Phase::StoppingCandidate => unroll::stopping_candidate(state, roll),
+        Phase::Promoted | Phase::Aborted | Phase::Stuck => None,
     }
 }

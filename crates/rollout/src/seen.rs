@@ -4,7 +4,7 @@
 //! the controller died. Facts that stay true (errors counted, a prober lost) are not kept here.
 
 use model::event::PoolSeen;
-use model::{FleetSeen, Tally};
+use model::{FleetSeen, InstanceId, Tally};
 use serde::{Deserialize, Serialize};
 
 /// What is open on a release.
@@ -54,11 +54,21 @@ pub(crate) struct Preview {
     pub failures: Vec<String>,
 }
 
+/// Instances that make room, as last seen: out of the routes, and still there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Leaving {
+    pub instances: Vec<InstanceId>,
+    pub open: Open,
+}
+
 /// Everything observed and not forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub stable: Sighting,
     pub candidate: Sighting,
+    /// Those that leave now.
+    #[serde(default)]
+    pub leaving: Option<Leaving>,
     /// The pools of the last settled look at the router.
     pub routes: Option<Vec<PoolSeen>>,
     /// The prober had a good answer from the candidate after the routes were seen as wanted.
@@ -72,6 +82,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// Forgets what depended on the routes being as wanted.
     pub(crate) fn forget_traffic(&mut self) {
+        self.leaving = None;
         self.stable.open = None;
         self.candidate.open = None;
         self.candidate_answered = false;

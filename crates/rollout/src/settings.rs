@@ -3,6 +3,8 @@
 use model::{AppName, ReleaseId, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::strategy::Strategy;
+
 /// A release by number and by the name people use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
@@ -23,14 +25,16 @@ pub struct Start {
     pub candidate: Named,
     /// Instances wanted of each release; 0 counts as 1.
     pub instances: u16,
-    /// Deadlines and limits.
+    /// Strategy, deadlines and limits.
     pub settings: Settings,
 }
 
-/// Deadlines and limits. A deadline counts from the entry into its phase; 0 counts as 1 ms.
+/// Strategy, deadlines and limits. A deadline counts from the entry into its phase; 0 counts as 1 ms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
+    /// How traffic moves. The first deploy has nothing to move it from and goes blue-green.
+    pub strategy: Strategy,
     /// Starting: until all candidate instances are ready, ms.
     pub ready_deadline_ms: u64,
     /// Previewing: direct requests the candidate must answer without an error; 0 skips the phase.
@@ -42,7 +46,7 @@ pub struct Settings {
     /// Shifting: until the switch is seen in effect, ms. Also how long after the end of the bake the
     /// last look at fleet and routes may take.
     pub shift_deadline_ms: u64,
-    /// Baking: how long the candidate serves on trial, ms. At most 2 s of it on the first deploy,
+    /// Baking: how long the candidate serves on trial, ms; rolling: after each batch. At most 2 s of it on the first deploy,
     /// where there is nothing to go back to.
     pub bake_ms: u64,
     /// Draining: until no request is open on the release that leaves, ms.
@@ -66,6 +70,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            strategy: Strategy::BlueGreen,
             ready_deadline_ms: 60_000,
             preview_requests: 40,
             preview_deadline_ms: 15_000,

@@ -1,12 +1,16 @@
 //! Everything the machine remembers. No decisions here: `forward` and `back` decide, `target` says
 //! what is wanted, `machine` changes the state.
 
-use model::{Entered, Phase, ReleaseId};
+use model::{Entered, Phase, ReleaseId, Weight};
 use serde::{Deserialize, Serialize};
 
+use crate::course;
+use crate::drained::Drained;
 use crate::judge::Judged;
+use crate::roll::{Leave, Roll, Side};
 use crate::seen::{Seen, Sighting};
 use crate::settings::{Named, Start};
+use crate::strategy::Strategy;
 use crate::wants::Wants;
 
 /// Something worth telling that changed no phase.
@@ -18,27 +22,26 @@ pub struct Note {
     pub words: String,
 }
 
-/// The end of a drain. The pool was seen Retiring before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Drained {
-    pub at_ms: u64,
-    /// Requests still open then; `None` when nobody could say. More than 0 only at the deadline.
-    pub left: Option<u64>,
-}
-
 /// What stays true once it happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     pub prober_lost: bool,
+    /// Everything since the first user was on the candidate.
     pub judged: Judged,
+    /// Of that, since the candidate was given its present share.
+    #[serde(default)]
+    pub judged_step: Judged,
     /// Most crashes of the candidate ever seen.
     pub crashes: u32,
     /// Those it had when it was first ready.
     pub crashes_before: u32,
     /// Rolling back: stable was seen ready and is to carry the traffic again.
     pub returned: bool,
-    /// The release that leaves (only one does) has been drained.
+    /// The release that leaves (only one does) has been drained. Rolling keeps its own books.
     pub drained: Option<Drained>,
+    /// The books of a rolling replacement.
+    #[serde(default)]
+    pub roll: Option<Roll>,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.
@@ -64,15 +67,22 @@ impl State {
             Some(stable) => format!("{} is to follow {}", start.candidate.version, stable.version),
             None => format!("{} is the first release", start.candidate.version),
         };
+        let roll = course::batch(&start).map(|_| Roll::new(start.instances));
+        let mut notes = Vec::new();
+        let rolling = matches!(start.settings.strategy, Strategy::Rolling { .. });
+        if rolling && start.stable.is_some() && roll.is_none() {
+            let words = "blue-green instead of rolling: there is only one instance".to_owned();
+            notes.push(Note { at_ms: 0, words });
+        }
         Self {
             start,
             now_ms: 0,
             phase: Phase::Starting,
             since_ms: 0,
             entered: vec![Entered { phase: Phase::Starting, at_ms: 0, why }],
-            notes: Vec::new(),
+            notes,
             seen: Seen::default(),
-            facts: Facts::default(),
+            facts: Facts { roll, ..Facts::default() },
         }
     }
 
@@ -83,6 +93,21 @@ impl State {
 
     pub(crate) fn candidate(&self) -> &Named {
         &self.start.candidate
+    }
+
+    pub(crate) fn sighting(&self, side: Side) -> &Sighting {
+        match side {
+            Side::Stable => &self.seen.stable,
+            Side::Candidate => &self.seen.candidate,
+        }
+    }
+
+    /// The release of a side, if there is one.
+    pub(crate) fn named(&self, side: Side) -> Option<&Named> {
+        match side {
+            Side::Stable => self.start.stable.as_ref(),
+            Side::Candidate => Some(&self.start.candidate),
+        }
     }
 
     /// The sighting of a release, if it takes part.
@@ -98,9 +123,49 @@ impl State {
         self.entered.iter().any(|entered| entered.phase == phase)
     }
 
-    /// True when the candidate is or will be stable, whatever happens.
+    /// True when the candidate is or will be stable, whatever happens. A rolling replacement can
+    /// turn back until its end.
     pub(crate) fn promotion_is_final(&self) -> bool {
-        self.has_entered(Phase::Draining) || self.has_entered(Phase::Promoted)
+        let leaving = self.has_entered(Phase::Draining) && self.facts.roll.is_none();
+        leaving || self.has_entered(Phase::Promoted)
+    }
+
+    /// How many times the candidate has been given a share.
+    pub(crate) fn switches(&self) -> usize {
+        self.entered.iter().filter(|entered| entered.phase == Phase::Shifting).count()
+    }
+
+    /// The share of the candidate as long as it is on trial; all traffic when there are no shares.
+    pub(crate) fn share(&self) -> Weight {
+        if let Some(roll) = &self.facts.roll {
+            return roll.share();
+        }
+        let shares = course::shares(&self.start);
+        shares.get(self.switches().saturating_sub(1)).copied().unwrap_or(Weight::ALL)
+    }
+
+    /// True while what the prober sees may still decide about the candidate.
+    pub(crate) fn judging(&self) -> bool {
+        match self.phase {
+            Phase::Shifting | Phase::Baking => true,
+            Phase::Starting | Phase::Draining | Phase::HandingOver | Phase::Stopping => {
+                self.facts.roll.is_some() && self.has_entered(Phase::Shifting)
+            }
+            _ => false,
+        }
+    }
+
+    /// Instances that make room now.
+    pub(crate) fn leave(&self) -> Option<&Leave> {
+        self.facts.roll.as_ref()?.leave.as_ref()
+    }
+
+    /// How the drain of what leaves now ended.
+    pub(crate) fn drained(&self) -> Option<Drained> {
+        match &self.facts.roll {
+            Some(roll) => roll.leave.as_ref()?.drained,
+            None => self.facts.drained,
+        }
     }
 
     /// True when a prober watches and can be reached.
@@ -108,8 +173,13 @@ impl State {
         self.start.settings.probing && !self.facts.prober_lost
     }
 
+    /// Instances of the candidate that should be ready.
+    pub(crate) fn candidate_wanted(&self) -> u16 {
+        self.facts.roll.as_ref().map_or(self.instances(), |roll| roll.running.candidate)
+    }
+
     pub(crate) fn candidate_is_ready(&self) -> bool {
-        self.seen.candidate.ready().is_some_and(|ready| ready >= self.instances())
+        self.seen.candidate.ready().is_some_and(|ready| ready >= self.candidate_wanted())
     }
 
     pub(crate) fn candidate_serves(&self) -> bool {
@@ -124,7 +194,7 @@ impl State {
     pub(crate) fn readiness(&self) -> String {
         match self.seen.candidate.ready() {
             Some(ready) => {
-                let (wanted, version) = (self.instances(), &self.candidate().version);
+                let (wanted, version) = (self.candidate_wanted(), &self.candidate().version);
                 format!("{ready} of {wanted} instances of {version} ready")
             }
             None => format!("nothing is known of the instances of {}", self.candidate().version),

@@ -3,7 +3,9 @@
 use model::Phase;
 
 use crate::deadline::allowed_ms;
-use crate::state::{Drained, State};
+use crate::drained::Drained;
+use crate::roll::{Roll, Side};
+use crate::state::State;
 use crate::words::duration;
 
 /// One step of the machine.
@@ -15,10 +17,19 @@ pub(crate) enum Step {
     Return(String),
     /// The leaving release is drained, or its deadline has passed.
     Drained(Drained),
+    /// Rolling: the next page of the books.
+    Books(Roll),
+    /// Rolling: the next page, in a new phase, and why.
+    Turn(Roll, Phase, String),
 }
 
 /// Give up the candidate: the phase that undoes what has been done so far.
 pub(crate) fn undo(state: &State, why: String) -> Step {
+    if let Some(roll) = &state.facts.roll {
+        let untouched = roll.running.of(Side::Stable) == state.instances();
+        let phase = if untouched { Phase::StoppingCandidate } else { Phase::RollingBack };
+        return Step::Turn(roll.fill(Side::Stable, state.instances()), phase, why);
+    }
     let phase = match (state.has_entered(Phase::Shifting), &state.start.stable) {
         (false, _) => Phase::StoppingCandidate,
         (true, Some(_)) => Phase::RollingBack,

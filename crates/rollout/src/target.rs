@@ -3,40 +3,51 @@
 use model::event::PoolSeen;
 use model::{Phase, PoolState, ReleaseId, RunState, Weight};
 
-use crate::settings::Named;
+use crate::roll::{Roll, Side};
 use crate::state::State;
-use crate::wants::{FleetWant, ProbeWant, Wants};
+use crate::wants::{FleetWant, LeaveWant, ProbeWant, Wants};
 
 /// Role of a release in the wanted routes.
 #[derive(Clone, Copy)]
 enum Role {
     /// Not in the routes.
     Out,
-    /// All traffic.
-    All,
-    /// No traffic of its own, but replays.
-    Spare,
+    /// Its share of the traffic, and replays.
+    Serving(Weight),
     /// Nothing new.
     Retiring,
 }
+
+const ALL: Role = Role::Serving(Weight::ALL);
+const SPARE: Role = Role::Serving(Weight::NONE);
 
 /// The whole of what is wanted.
 pub(crate) fn wants(state: &State) -> Wants {
     if let Some(stuck) = &state.facts.stuck {
         return stuck.clone();
     }
-    let (stable_run, candidate_run) = runs(state);
-    let want = |named: &Named, run: RunState| {
-        let instances = if run == RunState::Running { state.instances() } else { 0 };
-        FleetWant { release: named.id, instances, state: run }
-    };
-    let stable = state.start.stable.as_ref().map(|stable| want(stable, stable_run));
-    let mut fleet: Vec<_> =
-        stable.into_iter().chain([want(state.candidate(), candidate_run)]).collect();
+    let mut fleet: Vec<_> = fleet(state).into_iter().flatten().collect();
     fleet.sort_by_key(|want| want.release);
     let preview =
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
-    Wants { fleet, pools: pools(state), probe: probe(state), preview }
+    Wants { fleet, leave: leave(state), pools: pools(state), probe: probe(state), preview }
+}
+
+fn fleet(state: &State) -> [Option<FleetWant>; 2] {
+    let (stable, candidate) = runs(state);
+    [(Side::Stable, stable), (Side::Candidate, candidate)].map(|(side, run)| {
+        let running = if run == RunState::Running { state.instances() } else { 0 };
+        let instances = state.facts.roll.as_ref().map_or(running, |roll| roll.running.of(side));
+        Some(FleetWant { release: state.named(side)?.id, instances, state: run })
+    })
+}
+
+/// The instances that should make room.
+fn leave(state: &State) -> Option<LeaveWant> {
+    let leave = state.leave()?;
+    let release = state.named(leave.side)?.id;
+    let (instances, named) = (leave.instances, leave.named.clone());
+    Some(LeaveWant { release, instances, named, state: leave.state })
 }
 
 /// The wanted pools alone.
@@ -57,24 +68,22 @@ pub(crate) fn settled(state: &State) -> bool {
     state.seen.routes.as_ref().is_some_and(|routes| *routes == pools(state))
 }
 
-/// What is wanted once stuck: whatever is wanted now, with the traffic on the other release if
-/// only that one is known to serve and the promotion is not final.
+/// What is wanted once stuck: whatever is wanted now, with the traffic on one release alone if only
+/// that one is known to serve and the promotion is not final.
 pub(crate) fn stuck(state: &State) -> Wants {
     let mut wants = Wants { probe: ended(state), preview: None, ..wants(state) };
-    let (Some(stable), candidate) = (&state.start.stable, state.candidate()) else {
-        return wants;
-    };
-    let other = match wants.pools.iter().find(|pool| pool.weight == Weight::ALL) {
-        Some(pool) if pool.release == stable.id && !state.stable_serves() => candidate.id,
-        Some(pool) if pool.release == candidate.id && !state.candidate_serves() => stable.id,
+    let Some(stable) = &state.start.stable else { return wants };
+    let home = match (state.stable_serves(), state.candidate_serves()) {
+        (true, false) => stable.id,
+        (false, true) => state.candidate().id,
         _ => return wants,
     };
-    let serves =
-        if other == candidate.id { state.candidate_serves() } else { state.stable_serves() };
-    let runs = wants.fleet.iter().any(|f| f.release == other && f.state == RunState::Running);
-    if serves && runs && !state.promotion_is_final() {
+    let runs = wants.fleet.iter().any(|f| f.release == home && f.state == RunState::Running);
+    let routed = wants.pools.iter().any(|pool| pool.release == home);
+    let there = wants.pools.iter().any(|p| p.release == home && p.weight == Weight::ALL);
+    if runs && routed && !there && !state.promotion_is_final() {
         for pool in &mut wants.pools {
-            pool.weight = if pool.release == other { Weight::ALL } else { Weight::NONE };
+            pool.weight = if pool.release == home { Weight::ALL } else { Weight::NONE };
             pool.state = PoolState::Serving;
         }
     }
@@ -83,23 +92,45 @@ pub(crate) fn stuck(state: &State) -> Wants {
 
 /// Roles of stable and candidate in the routes.
 fn roles(state: &State) -> (Role, Role) {
+    if let Some(roll) = &state.facts.roll {
+        return rolled(roll);
+    }
+    let share = state.share();
+    let shared = (Role::Serving(share.rest()), Role::Serving(share));
     match state.phase {
-        Phase::Shifting | Phase::Baking => (Role::Spare, Role::All),
-        Phase::Draining | Phase::HandingOver => (Role::Retiring, Role::All),
-        Phase::Stopping | Phase::Promoted => (Role::Out, Role::All),
-        Phase::RollingBack if !state.facts.returned => (Role::Spare, Role::All),
-        Phase::RollingBack | Phase::Stuck => (Role::All, Role::Spare),
-        Phase::DrainingCandidate => (Role::All, Role::Retiring),
+        Phase::Shifting | Phase::Baking => shared,
+        Phase::Draining | Phase::HandingOver => (Role::Retiring, ALL),
+        Phase::Stopping | Phase::Promoted => (Role::Out, ALL),
+        Phase::RollingBack if !state.facts.returned => shared,
+        Phase::RollingBack | Phase::Stuck => (ALL, SPARE),
+        Phase::DrainingCandidate => (ALL, Role::Retiring),
         Phase::Starting
         | Phase::Previewing
         | Phase::Arming
         | Phase::StoppingCandidate
-        | Phase::Aborted => (Role::All, Role::Out),
+        | Phase::Aborted => (ALL, Role::Out),
     }
+}
+
+/// In a rolling replacement weights follow the instances; a release without any is out.
+fn rolled(roll: &Roll) -> (Role, Role) {
+    let share = roll.share();
+    let role = |side, weight| match roll.routed.of(side) {
+        0 => Role::Out,
+        _ => Role::Serving(weight),
+    };
+    (role(Side::Stable, share.rest()), role(Side::Candidate, share))
 }
 
 /// What the instances of stable and candidate should do.
 fn runs(state: &State) -> (RunState, RunState) {
+    if let Some(roll) = &state.facts.roll {
+        let run = |side| match roll.running.of(side) {
+            0 if roll.leaver() != Some(side) => RunState::Gone,
+            _ => RunState::Running,
+        };
+        return (run(Side::Stable), run(Side::Candidate));
+    }
     match state.phase {
         Phase::HandingOver => (RunState::Terminating, RunState::Running),
         Phase::Stopping | Phase::Promoted => (RunState::Gone, RunState::Running),
@@ -122,8 +153,7 @@ fn runs(state: &State) -> (RunState, RunState) {
 fn pool(release: ReleaseId, role: Role) -> Option<PoolSeen> {
     let (weight, state) = match role {
         Role::Out => return None,
-        Role::All => (Weight::ALL, PoolState::Serving),
-        Role::Spare => (Weight::NONE, PoolState::Serving),
+        Role::Serving(weight) => (weight, PoolState::Serving),
         Role::Retiring => (Weight::NONE, PoolState::Retiring),
     };
     Some(PoolSeen { release, weight, state })

@@ -1,7 +1,7 @@
 //! What should be true now, as the controller is told. Types only; `target` fills them in.
 
 use model::event::PoolSeen;
-use model::{ReleaseId, RunState};
+use model::{InstanceId, ReleaseId, RunState};
 use serde::{Deserialize, Serialize};
 
 /// What should be true of the instances of one release.
@@ -9,9 +9,25 @@ use serde::{Deserialize, Serialize};
 pub struct FleetWant {
     /// The release.
     pub release: ReleaseId,
-    /// How many should run; 0 unless `state` is `Running`.
+    /// How many should run and stay; 0 unless `state` is `Running`. Those in [`Wants::leave`] come
+    /// on top of them.
     pub instances: u16,
     /// What they should do.
+    pub state: RunState,
+}
+
+/// Some instances of a running release should make room. See the crate's documentation for what
+/// the controller does with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaveWant {
+    /// The release.
+    pub release: ReleaseId,
+    /// How many should leave, at most: those that exist beyond the ones that stay.
+    pub instances: u16,
+    /// Which; empty while `state` is `Running`: then the controller picks.
+    pub named: Vec<InstanceId>,
+    /// `Running`: out of the routes and otherwise left alone. `Terminating`, `Gone`: the named ones
+    /// are told to end, or ended, and never routed again.
     pub state: RunState,
 }
 
@@ -34,6 +50,9 @@ pub enum ProbeWant {
 pub struct Wants {
     /// Per release, in the order of release numbers.
     pub fleet: Vec<FleetWant>,
+    /// The instances that should make room, when rolling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leave: Option<LeaveWant>,
     /// The pools the routes should carry, in the order of release numbers.
     pub pools: Vec<PoolSeen>,
     /// The prober.

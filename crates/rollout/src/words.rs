@@ -1,6 +1,6 @@
 //! Small wording shared by the phases' reasons.
 
-use model::Tally;
+use model::{Tally, Weight};
 
 /// "3 s", "1.5 s" or "250 ms".
 pub(crate) fn duration(ms: u64) -> String {
@@ -15,6 +15,13 @@ pub(crate) fn duration(ms: u64) -> String {
 pub(crate) fn count(n: u64, one: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {one}{plural}")
+}
+
+/// "25 %", "12.5 %" or "0.05 %".
+pub(crate) fn percent(weight: Weight) -> String {
+    let (whole, rest) = (weight.basis_points() / 100, weight.basis_points() % 100);
+    let decimals = format!("{whole}.{rest:02}");
+    format!("{} %", decimals.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// The errors of a tally by class: "bad status 3, truncated 1".

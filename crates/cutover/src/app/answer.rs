@@ -4,12 +4,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -17,6 +15,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::body::{Body, Dying, whole};
+use super::reply::{error, json, typed};
 use super::route::{Route, number, value};
 use super::state::State;
 use super::{events, metrics, socket, transfer};
@@ -194,36 +193,6 @@ async fn slow(state: &State, query: Option<&str>) -> Response<Body> {
     }
 }
 
-/// A JSON answer: the fields of `what`, then version and instance.
-pub(super) fn json(state: &State, status: StatusCode, what: &impl Serialize) -> Response<Body> {
-    let identity = &state.identity;
-    let stamped = Stamped { what, version: &identity.version, instance: &identity.instance };
-    let mut text = serde_json::to_vec(&stamped).unwrap_or_default();
-    text.push(b'\n');
-    let mut response = typed("application/json", whole(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
-}
-
-/// An error as JSON.
-pub(super) fn error(state: &State, status: StatusCode, what: &str) -> Response<Body> {
-    json(state, status, &Problem { error: what })
-}
-
-fn typed(content_type: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-#[derive(Serialize)]
-struct Stamped<'a, T> {
-    #[serde(flatten)]
-    what: &'a T,
-    version: &'a str,
-    instance: &'a str,
-}
-
 #[derive(Serialize)]
 struct Nothing {}
 
@@ -245,11 +214,6 @@ struct Health {
 #[derive(Serialize)]
 struct Slow {
     slept_ms: u64,
-}
-
-#[derive(Serialize)]
-struct Problem<'a> {
-    error: &'a str,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod connection;
 mod events;
 mod metrics;
 mod options;
+mod reply;
 mod route;
 mod server;
 mod socket;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use model::Version;
 
-/// Options of `cutover app`. Durations are written `500ms`, `2s` or `1m`; a bare number means
-/// milliseconds.
+use crate::duration;
+
+/// Options of `cutover app`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct Options {
@@ -30,7 +31,7 @@ pub(crate) struct Options {
     pub(crate) instance: String,
 
     /// Longest wait for open requests and sockets after SIGTERM; then they are cut
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::argument)]
     pub(crate) drain_deadline: Duration,
 
     /// What shall go wrong
@@ -43,11 +44,11 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Faults")]
 pub(crate) struct Faults {
     /// Wait this long before listening
-    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration::argument)]
     pub(crate) start_delay: Duration,
 
     /// `/healthz` answers 503 for this long after listening began
-    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration::argument)]
     pub(crate) ready_delay: Duration,
 
     /// Share of business requests (0 to 1) answered with 500, spread evenly and counted exactly
@@ -55,11 +56,11 @@ pub(crate) struct Faults {
     pub(crate) error_share: f64,
 
     /// Added before each business answer
-    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration::argument)]
     pub(crate) latency: Duration,
 
     /// Close keep-alive connections that have been idle this long
-    #[arg(long, value_name = "MS", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::argument)]
     pub(crate) idle_close: Option<Duration>,
 
     /// Cut the Nth business answer in mid-body and exit with status 1
@@ -93,24 +94,6 @@ pub(crate) struct OnSigterm {
     pub(crate) refuse_on_sigterm: bool,
 }
 
-/// `500ms`, `2s`, `1m`, or milliseconds as a bare number; fractions only of a smaller unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let each_ms = match unit {
-        "" | "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return Err("write it as 500ms, 2s or 1m".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "write it as 500ms, 2s or 1m".to_owned())?;
-    let whole = number.checked_mul(each_ms).filter(|ms| *ms <= LONGEST_MS);
-    whole.map(Duration::from_millis).ok_or_else(|| "it may be at most one day".to_owned())
-}
-
-/// One day; keeps every deadline computed from it far from overflow.
-const LONGEST_MS: u64 = 24 * 60 * 60 * 1_000;
-
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "write a number from 0 to 1, such as 0.5".to_owned())
@@ -130,18 +113,7 @@ fn instance(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, instance, share, version};
-    use std::time::Duration;
-
-    #[test]
-    fn durations_have_three_units_and_a_limit() {
-        for (text, ms) in [("500ms", 500), ("2s", 2_000), ("1m", 60_000), ("40", 40), ("0", 0)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for bad in ["", "s", "1.5s", "-1s", "1h", "2 s", "86400001", "99999999999999999999s"] {
-            assert!(duration(bad).is_err(), "{bad:?} was taken");
-        }
-    }
+    use super::{instance, share, version};
 
     #[test]
     fn shares_lie_between_nothing_and_all() {

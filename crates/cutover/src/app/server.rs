@@ -74,6 +74,8 @@ impl Server {
                 biased;
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        // Best effort: an answer in two writes must not wait for an acknowledgement.
+                        drop(stream.set_nodelay(true));
                         let open = Open::new(&state, Thing::Connection);
                         tokio::spawn(serve(Arc::clone(&state), stream, open));
                     }

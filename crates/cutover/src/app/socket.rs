@@ -21,8 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::answer::error;
 use super::body::{Body, whole};
+use super::reply::error;
 use super::state::{Open, Phase, State, Thing};
 
 /// What every socket is told once when the app is told to stop.

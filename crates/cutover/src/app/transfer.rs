@@ -17,8 +17,8 @@ use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{error, json};
 use super::body::Body;
+use super::reply::{error, json};
 use super::route::number;
 use super::state::State;
 

@@ -1,26 +1,27 @@
 //! `cutover deploy`: asks the server for a rollout, follows it, hands over its report.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 
 use model::{AppName, Entered, Fault, Outcome, Verdict, Version, exit_code};
 use report::Report;
 
 use super::follow::{Followed, Follower};
-use crate::cli;
 use crate::client::Client;
 use crate::interrupt::Interrupt;
-use crate::say::progress::{self, Progress};
+use crate::say;
+use crate::say::progress::Progress;
 use crate::say::step::Step;
 use crate::server::bus::Ended;
+use crate::{cli, config};
 
 /// Runs the command.
 pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
     let app = AppName::new(arguments.app)?;
     let version = Version::new(arguments.version)?;
+    let (client, config) = super::reach(&arguments.at)?;
+    config::must_know(&config, &app, &arguments.at.config)?;
     super::writable(&arguments.out)?;
-    let (client, _) = super::reach(&arguments.at)?;
-    let mut progress = progress::choose(arguments.json, std::io::stderr().is_terminal());
+    let mut progress = say::choose(arguments.json);
     let show = Show { out: &arguments.out, json: arguments.json };
     let mut nothing = |_: &Entered| {};
     let watch = Watch {
@@ -66,7 +67,7 @@ pub(super) async fn ship(
     progress.step(&Step::Ended {
         at_ms: ended.at_ms,
         outcome: ended.outcome,
-        verdict: report.as_ref().map_or(Verdict::Inconclusive, |report| report.verdict),
+        verdict: report.as_ref().map(|report| report.verdict).or(ended.verdict),
         sent: report.as_ref().map_or(0, |report| report.sent),
         failed: report.as_ref().map_or(0, |report| report.failed),
         why: ended.why.clone(),
@@ -97,7 +98,9 @@ fn tell(
     interrupted: bool,
     show: &Show<'_>,
 ) -> u8 {
-    let verdict = report.map_or(Verdict::Pass, |report| report.verdict);
+    let seen = report.map(|report| report.verdict).or(ended.verdict);
+    // Nothing was to be seen: then nothing was lost either.
+    let verdict = seen.unwrap_or(Verdict::Pass);
     match (report, show.json) {
         (Some(report), true) => anstream::println!("{}", report::json(report)),
         (Some(report), false) => {

@@ -15,7 +15,7 @@ use crate::say::step::{Live, Open, Rate, Step};
 use crate::server::bus::{self, Notice};
 
 /// How long a server may be away before it is given up.
-const AWAY: Duration = Duration::from_secs(60);
+const AWAY: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// How following ended.
@@ -109,8 +109,13 @@ impl<'a> Follower<'a> {
                         return Ok(Some(self.leave()));
                     }
                     self.interrupted = true;
-                    let text = self.client.abort(self.app, "interrupted (Ctrl-C)", true).await?;
-                    self.note(&format!("{text} (Ctrl-C again leaves it to the server)"));
+                    match self.client.abort(self.app, "interrupted (Ctrl-C)", true).await {
+                        Ok(text) => {
+                            self.note(&format!("{text} (Ctrl-C again leaves it to the server)"));
+                        }
+                        // Listening breaks off next, and then the server is waited for.
+                        Err(fault) => self.note(&format!("the abort did not get through: {fault}")),
+                    }
                 }
             }
         }
@@ -163,8 +168,8 @@ impl<'a> Follower<'a> {
             sent: live.sent,
             failed: live.failed,
             open_old: live.open_old.map(|(requests, tunnels)| Open { requests, tunnels }),
-            p50_us: 0,
-            late_us: 0,
+            p50_us: live.p50_us,
+            late_us: live.late_us,
         }));
     }
 

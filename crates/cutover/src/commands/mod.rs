@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 
 use model::{AppName, Fault, Kind};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
@@ -21,7 +22,7 @@ use crate::server::{self, layout::Layout};
 pub(crate) fn run(command: Command) -> Result<u8, Fault> {
     match command {
         Command::Demo(arguments) => block_on(demo::demo(arguments))?,
-        Command::Up(arguments) => up(arguments),
+        Command::Up(arguments) => up(&arguments),
         Command::Down(at) => block_on(down(at))?,
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
@@ -47,13 +48,14 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Fault> {
         .map_err(|e| Fault::environment(format!("the runtime cannot be started: {e}")))
 }
 
-fn up(arguments: cli::Up) -> Result<u8, Fault> {
+fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     let config = load(&arguments.at)?;
     block_on(server::up(config, arguments.allow_faults))?.map(|()| 0)
 }
 
 fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
+    raise_file_limit();
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     let options = proxy::Options {
         admin_socket: arguments.admin,
@@ -93,10 +95,14 @@ fn check(at: &Where) -> Result<u8, Fault> {
 /// Loads the configuration; says all of its mistakes, with their places, and answers how many.
 fn load(at: &Where) -> Result<Config, Fault> {
     config::load(&at.config).map_err(|mistakes| {
-        config::say(&mistakes);
         let number = mistakes.len();
+        match mistakes.as_slice() {
+            // It could not be read at all.
+            [only] if !only.has_place() => return only.into(),
+            _ => config::say(&mistakes),
+        }
         let what = if number == 1 { "a mistake".to_owned() } else { format!("{number} mistakes") };
-        Fault::new(Kind::Config, format!("{} has {what}; nothing was started", at.config.display()))
+        Fault::new(Kind::Config, format!("{} has {what}; nothing was done", at.config.display()))
     })
 }
 
@@ -105,6 +111,14 @@ fn reach(at: &Where) -> Result<(Client, Config), Fault> {
     let config = load(at)?;
     let layout = Layout::at(&config.state_dir)?;
     Ok((Client::new(&layout.api_socket()), config))
+}
+
+/// Lets this process open as many files as it may: each connection is one. Only the processes that
+/// carry or make traffic do so; what `up` starts for the user inherits the limit of `up`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it is refused the usual limit has to do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Shows that files can be written into `directory`, before anything is started.

@@ -3,43 +3,61 @@
 //! With `--control` it is a rollout's prober: told by the controller, reporting to it, and writing
 //! samples instead of a report.
 
-use std::time::Duration;
-
 use ::probe::{Options, Run, Stop, Target, Told, VersionFrom};
 use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::cli;
-use crate::config::duration;
+use crate::duration;
 use crate::interrupt::Interrupt;
+use crate::say;
+use crate::say::pulse::Pulse;
+use crate::{cli, clock};
+
+/// Windows that may wait to be shown; the prober joins what does not fit to the next one.
+const WINDOWS: usize = 8;
 
 /// Runs the command.
 pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
+    super::raise_file_limit();
     let options = options(&arguments)?;
     let (told, orders) = watch::channel(Told::Go);
     let mut interrupt = Interrupt::new()?;
     let alone = arguments.control.is_none();
     if alone {
         super::writable(&arguments.out)?;
-        say(&arguments, &options);
+        announce(&arguments, &options);
     }
-    let run = ::probe::run(options, orders, None);
+    let (sender, mut windows) = mpsc::channel(WINDOWS);
+    let mut pulse = alone.then(|| Pulse::new(say::pulse::stderr(), clock::unix_ms()));
+    let run = ::probe::run(options, orders, alone.then_some(sender));
     tokio::pin!(run);
     let mut interrupted = false;
     let run = loop {
         tokio::select! {
-            run = &mut run => break run?,
+            run = &mut run => break run,
+            Some(window) = windows.recv() => {
+                if let Some(pulse) = &mut pulse {
+                    pulse.beat(&window);
+                }
+            }
             () = interrupt.wait(), if !interrupted => {
                 interrupted = true;
                 told.send_replace(Told::Stop);
             }
         }
     };
-    if alone { finish(&arguments, run, interrupted) } else { Ok(0) }
+    if let Some(pulse) = pulse {
+        pulse.end();
+    }
+    let run = run?;
+    if alone {
+        return finish(&arguments, run, interrupted);
+    }
+    run.trouble.map_or(Ok(0), Err)
 }
 
-fn say(arguments: &cli::Probe, options: &Options) {
+fn announce(arguments: &cli::Probe, options: &Options) {
     let length = match options.stop {
         Stop::After { duration } => format!("for {}", duration::show(duration)),
         Stop::Count(n) => format!("{n} times"),
@@ -58,8 +76,8 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     options.lanes = shares(&arguments.lanes)?;
     options.websocket_path.clone_from(&arguments.websocket_path);
     options.sockets = arguments.sockets;
-    options.late_after = time("--late-after", &arguments.late_after)?;
-    options.timeout = time("--timeout", &arguments.timeout)?;
+    options.late_after = arguments.late_after;
+    options.timeout = arguments.timeout;
     options.version_from = VersionFrom::Header(arguments.version_header.to_lowercase());
     if let Some(host) = &arguments.host {
         options.url = options.url.with_host(host)?;
@@ -69,7 +87,7 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     options.stop = match arguments.count {
         _ if arguments.control.is_some() => Stop::WhenTold,
         Some(count) => Stop::Count(count),
-        None => Stop::After { duration: time("--duration", &arguments.duration)? },
+        None => Stop::After { duration: arguments.duration },
     };
     Ok(options)
 }
@@ -88,13 +106,6 @@ fn shares(names: &[String]) -> Result<Vec<(Lane, f64)>, Fault> {
     let part = |lane: &Lane| if *lane == Lane::KeepAlive { 2.0 } else { 1.0 };
     let sum: f64 = lanes.iter().map(part).sum();
     Ok(lanes.iter().map(|lane| (*lane, part(lane) / sum)).collect())
-}
-
-fn time(option: &str, text: &str) -> Result<Duration, Fault> {
-    duration::parse(text).ok_or_else(|| {
-        Fault::new(Kind::Usage, format!("{option} `{}` is not a time", text.escape_debug()))
-            .help("write it with a unit: 500ms, 10s, 1m30s")
-    })
 }
 
 /// Judges the run, prints the result and writes the files.

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
+use super::field::Field;
 use super::reader::Reader;
-use super::section::{Field, Section};
+use super::section::Section;
 
 const TWICE: &str = "remove one of the two";
 /// Host names of RFC 1035 are no longer.

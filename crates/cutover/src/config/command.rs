@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
+use super::field::Field;
 use super::names;
 use super::reader::Reader;
-use super::section::{Field, Section};
+use super::section::Section;
 
 const COMMAND: [&str; 3] = ["port", "version", "instance"];
 const DIRECTORY: [&str; 1] = ["version"];

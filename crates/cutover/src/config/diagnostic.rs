@@ -75,6 +75,11 @@ impl Diagnostic {
         self.span.as_ref().map_or(0, |span| span.start)
     }
 
+    /// Whether it is about a place in the file, and not about the file as a whole.
+    pub(crate) const fn has_place(&self) -> bool {
+        self.span.is_some()
+    }
+
     /// As rustc draws it, with colours.
     pub(crate) fn render(&self) -> String {
         let also = self.also.as_ref().map(|(span, label)| (span.clone(), label.as_str()));

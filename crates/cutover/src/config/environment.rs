@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
-use super::reader::{Reader, bare, kind};
+use super::field::{bare, kind};
+use super::reader::Reader;
 use super::section::Section;
 use super::shape::EnvironmentValue;
 use super::{command, names};

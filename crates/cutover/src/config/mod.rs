@@ -9,8 +9,8 @@ mod app;
 mod claim;
 mod command;
 mod diagnostic;
-pub(crate) mod duration;
 mod environment;
+mod field;
 mod names;
 mod proxy;
 mod reader;
@@ -24,11 +24,10 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use model::{AppName, Fault, Kind};
+
 pub(crate) use diagnostic::{Diagnostic, say};
-pub(crate) use shape::{
-    AppConfig, Config, EnvironmentValue, HealthConfig, ProbeConfig, ProxyConfig, RolloutConfig,
-    Strategy,
-};
+pub(crate) use shape::{AppConfig, Config};
 
 use diagnostic::Source;
 use reader::Reader;
@@ -43,9 +42,18 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
     check(&text, &path.display().to_string(), &folder_of(path))
 }
 
-/// Checks a text. `file` is its path as the user wrote it; paths in it are relative to its folder.
-pub(crate) fn parse(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
-    check(text, file, Path::new(file).parent().unwrap_or(Path::new("")))
+/// Refuses a name that no app of the file has; `file` is its path as the user wrote it.
+pub(crate) fn must_know(config: &Config, app: &AppName, file: &Path) -> Result<(), Fault> {
+    if config.apps.contains_key(app) {
+        return Ok(());
+    }
+    let known: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
+    let help = match names::nearest(app.as_str(), &known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known there: {}", names::list(&known)),
+    };
+    let what = format!("there is no app `{app}` in {}", file.display());
+    Err(Fault::new(Kind::Usage, what).help(help))
 }
 
 /// A commented example of every key, which is itself a valid file.
@@ -71,11 +79,7 @@ fn check(text: &str, file: &str, folder: &Path) -> Result<Config, Vec<Diagnostic
     if found.is_empty() { Ok(config) } else { Err(found) }
 }
 
-fn apps(
-    top: &Section<'_>,
-    folder: &Path,
-    reader: &mut Reader,
-) -> BTreeMap<model::AppName, AppConfig> {
+fn apps(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> BTreeMap<AppName, AppConfig> {
     let mut apps = BTreeMap::new();
     let mut claims = claim::Claims::default();
     for section in app::sections(top, reader) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostic, Source};
-use super::duration;
-use super::section::Field;
+use super::field::{Field, bare, kind};
+use crate::duration;
 
 /// Reads one file.
 #[derive(Debug)]
@@ -197,31 +197,5 @@ impl Reader {
             }
         }
         (texts.len() == array.len()).then_some(texts)
-    }
-}
-
-/// A plain value as it would stand between quotes.
-pub(crate) fn bare(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(integer) => Some(integer.to_string()),
-        DeValue::Float(float) => Some(float.to_string()),
-        DeValue::Boolean(on) => Some(on.to_string()),
-        _ => None,
-    }
-}
-
-/// What sort of value it is, in words.
-pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(text) if text.contains('\0') => "text with a zero byte",
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(true) => "`true`",
-        DeValue::Boolean(false) => "`false`",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
     }
 }

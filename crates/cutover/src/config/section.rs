@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
+use super::field::{Field, kind};
 use super::names;
-use super::reader::{Reader, kind};
+use super::reader::Reader;
 
 /// A table of the file.
 #[derive(Clone, Debug)]
@@ -23,17 +24,6 @@ pub(crate) struct Section<'a> {
     pub(crate) span: Range<usize>,
     /// Keys that unknown ones were probably meant to be.
     meant: Vec<&'static str>,
-}
-
-/// A key that is there.
-#[derive(Clone, Debug)]
-pub(crate) struct Field<'a> {
-    /// Its name.
-    pub(crate) key: &'static str,
-    /// Its value.
-    pub(crate) value: &'a DeValue<'a>,
-    /// Where the value stands.
-    pub(crate) span: Range<usize>,
 }
 
 impl<'a> Section<'a> {

@@ -9,7 +9,8 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProbeConfig;
-use super::{address, duration, names};
+use super::{address, names};
+use crate::duration;
 
 /// Reads the section; paths default to places below the app's own prefix.
 pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> ProbeConfig {

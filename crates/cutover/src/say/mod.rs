@@ -4,6 +4,7 @@
 //! holds results alone. What this module does *not* do: decide anything, or word a verdict.
 
 mod bar;
+mod choice;
 mod clean;
 mod excerpt;
 mod fault;
@@ -12,11 +13,13 @@ mod json;
 mod line;
 mod plain;
 pub(crate) mod progress;
+pub(crate) mod pulse;
 mod screen;
 pub(crate) mod step;
 mod story;
 mod terminal;
 
+pub(crate) use choice::choose;
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};
 

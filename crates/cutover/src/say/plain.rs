@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::clean::{clean, word};
 use super::progress::Progress;
-use super::step::{Live, Step};
+use super::step::{Live, Step, sentence};
 
 /// Least time between two lines about live traffic, ms.
 const LIVE_EVERY_MS: u64 = 5_000;
@@ -34,6 +34,9 @@ impl<W: Write> Plain<W> {
     }
 
     fn live(&mut self, live: &Live) {
+        if !live.has_data() {
+            return;
+        }
         if self.last_live_ms.is_some_and(|last| live.at_ms < last + LIVE_EVERY_MS) {
             return;
         }
@@ -58,7 +61,11 @@ impl<W: Write + Send> Progress for Plain<W> {
                 self.line(0, "began", &format!("from={from} to={to} run={}", word(run)));
             }
             Step::Phase { phase, at_ms, why } => {
-                self.line(*at_ms, phase.name(), &format!("at_ms={at_ms} why={}", quoted(why)));
+                self.line(
+                    *at_ms,
+                    phase.name(),
+                    &format!("at_ms={at_ms} why={}", quoted(sentence(why))),
+                );
             }
             Step::Live(live) => self.live(live),
             Step::Note { at_ms, text } => {
@@ -66,10 +73,11 @@ impl<W: Write + Send> Progress for Plain<W> {
             }
             Step::Ended { at_ms, outcome, verdict, sent, failed, why } => {
                 let outcome = super::story::outcome(*outcome);
-                let rest = format!(
-                    "outcome={outcome} verdict={verdict} sent={sent} failed={failed} why={}",
-                    quoted(why)
-                );
+                let why = quoted(sentence(why));
+                let traffic = verdict.map_or_else(String::new, |verdict| {
+                    format!("verdict={verdict} sent={sent} failed={failed} ")
+                });
+                let rest = format!("outcome={outcome} {traffic}why={why}");
                 self.line(*at_ms, "ended", &rest);
             }
         }
@@ -78,11 +86,18 @@ impl<W: Write + Send> Progress for Plain<W> {
 
 fn figures(live: &Live) -> String {
     let mut rest = format!("sent={} failed={} rps=", live.sent, live.failed);
+    if live.per_version.is_empty() {
+        rest.push('-');
+    }
     for (at, rate) in live.per_version.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
         let _ = write!(rest, "{comma}{}:{:.0}", word(&rate.version), rate.rps);
     }
-    let _ = write!(rest, " p50_us={} late_us={}", live.p50_us, live.late_us);
+    for (name, us) in [("p50_us", live.p50_us), ("late_us", live.late_us)] {
+        if let Some(us) = us {
+            let _ = write!(rest, " {name}={us}");
+        }
+    }
     if let Some(open) = live.open_old {
         let _ = write!(rest, " open_requests={} open_tunnels={}", open.requests, open.tunnels);
     }
@@ -94,7 +109,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Time of day, UTC, with milliseconds.
-fn utc(unix_ms: u64) -> String {
+pub(super) fn utc(unix_ms: u64) -> String {
     let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{hour:02}:{minute:02}:{second:02}.{ms:03}Z")

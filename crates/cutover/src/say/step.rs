@@ -29,7 +29,8 @@ pub(crate) enum Step {
         phase: Phase,
         /// When.
         at_ms: u64,
-        /// Why, in words; so also how the phase before it ended.
+        /// Why, in words; so also how the phase before it ended. A first line that is a sentence,
+        /// then its evidence, if any.
         why: String,
     },
     /// How the traffic is now.
@@ -47,13 +48,13 @@ pub(crate) enum Step {
         at_ms: u64,
         /// Where users are.
         outcome: Outcome,
-        /// What the traffic saw.
-        verdict: Verdict,
+        /// What the traffic saw; `None` when nobody probed.
+        verdict: Option<Verdict>,
         /// Requests the prober sent.
         sent: u64,
         /// Of those, failed.
         failed: u64,
-        /// One sentence.
+        /// Why: a sentence, then its evidence, if any.
         why: String,
     },
 }
@@ -71,10 +72,23 @@ pub(crate) struct Live {
     pub(crate) failed: u64,
     /// What is still open on the release that is being left.
     pub(crate) open_old: Option<Open>,
-    /// Median time to last byte in the last moments, us.
-    pub(crate) p50_us: u64,
-    /// How late the prober itself sent at worst in the last moments, us.
-    pub(crate) late_us: u64,
+    /// Median time to last byte in the last moments, us; `None` when nothing was measured.
+    pub(crate) p50_us: Option<u64>,
+    /// How late the prober itself sent at worst in the last moments, us; `None` when it did not say.
+    pub(crate) late_us: Option<u64>,
+}
+
+impl Live {
+    /// True once the prober has sent something.
+    pub(crate) const fn has_data(&self) -> bool {
+        self.sent > 0
+    }
+}
+
+/// The first line of a reason, which is a sentence; the lines below it are its evidence, which the
+/// result of the command shows whole.
+pub(crate) fn sentence(why: &str) -> &str {
+    why.lines().next().unwrap_or_default()
 }
 
 /// Answers per second of one version.

@@ -42,6 +42,22 @@ pub(crate) const fn row(phase: Phase) -> Option<(&'static str, About)> {
     })
 }
 
+/// What is waited for in a phase, for the line of the step under way.
+pub(crate) const fn doing(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "until its health checks pass",
+        Phase::Previewing => "asking it directly, before users do",
+        Phase::Arming => "until the prober is ready to watch",
+        Phase::Shifting => "until the switch is seen in effect",
+        Phase::Baking => "watching what users get",
+        Phase::Draining | Phase::DrainingCandidate => "until its open requests have ended",
+        Phase::HandingOver => "until its tunnels have moved",
+        Phase::Stopping | Phase::StoppingCandidate => "until its instances have ended",
+        Phase::RollingBack => "until users are seen to be back",
+        Phase::Promoted | Phase::Aborted | Phase::Stuck => "",
+    }
+}
+
 /// Whether a step that was left for `next` had done what it should.
 pub(crate) const fn went_well(phase: Phase, next: Phase) -> bool {
     !matches!(next, Phase::Stuck) && (forward(next) || !forward(phase))

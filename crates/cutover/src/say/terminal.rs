@@ -14,7 +14,7 @@ use super::figure;
 use super::line::Line;
 use super::progress::Progress;
 use super::screen::{Look, Screen};
-use super::step::{Live, Step};
+use super::step::{Live, Step, sentence};
 use super::story::{self, About};
 
 /// Least time between two redraws, ms: at most eight a second.
@@ -26,7 +26,7 @@ const NAME: usize = 16;
 /// Column where the words of a step begin.
 const WORDS: usize = 24;
 /// Column where a step ends with its duration, on a terminal that is wide enough.
-const EDGE: usize = 90;
+const EDGE: usize = 104;
 
 const GOOD: (Style, &str) = (AnsiColor::Green.on_default(), "✓");
 const BAD: (Style, &str) = (AnsiColor::Red.on_default(), "✗");
@@ -36,7 +36,6 @@ const BAD: (Style, &str) = (AnsiColor::Red.on_default(), "✗");
 struct Current {
     phase: Phase,
     since_ms: u64,
-    why: String,
 }
 
 /// Tells steps on a terminal.
@@ -83,10 +82,9 @@ impl<W: Write> Terminal<W> {
         let row = story::row(phase);
         if let Some(current) = self.current.as_mut().filter(|it| story::row(it.phase) == row) {
             current.phase = phase;
-            why.clone_into(&mut current.why);
             return self.redraw();
         }
-        let next = Current { phase, since_ms: at_ms, why: why.to_owned() };
+        let next = Current { phase, since_ms: at_ms };
         let left = std::mem::replace(&mut self.current, row.map(|_| next));
         match left {
             Some(left) => self.stay(&self.finished(&left, phase, at_ms, why)),
@@ -137,7 +135,7 @@ impl<W: Write> Terminal<W> {
             return Vec::new();
         };
         let mut lines = vec![self.current_line(current)];
-        if let Some(live) = &self.live {
+        if let Some(live) = self.live.as_ref().filter(|live| live.has_data()) {
             lines.extend(self.version_lines(live));
             lines.push(self.sums(live));
         }
@@ -153,7 +151,7 @@ impl<W: Write> Terminal<W> {
                 format!("{} requests open", open.requests)
             }
             (Phase::HandingOver, Some(open)) => format!("{} tunnels open", open.tunnels),
-            _ => current.why.clone(),
+            (phase, _) => story::doing(phase).to_owned(),
         };
         let sign = (AnsiColor::Cyan.on_default(), TURNS[turn]);
         let took_ms = self.now_ms.saturating_sub(current.since_ms);
@@ -180,11 +178,14 @@ impl<W: Write> Terminal<W> {
     fn sums(&self, live: &Live) -> Line {
         let red = AnsiColor::Red.on_default().bold();
         let style = if live.failed > 0 { red } else { Style::new() };
-        let sums = Line::default()
+        let mut sums = Line::default()
             .plain(format!("  sent {}   ", figure::count(live.sent)))
-            .styled(style, format!("failed {}", figure::count(live.failed)))
-            .plain(format!("   p50 {}", figure::short(live.p50_us)))
-            .plain(format!("   prober late {}", figure::short(live.late_us)));
+            .styled(style, format!("failed {}", figure::count(live.failed)));
+        for (name, us) in [("p50", live.p50_us), ("prober late", live.late_us)] {
+            if let Some(us) = us {
+                sums = sums.plain(format!("   {name} {}", figure::short(us)));
+            }
+        }
         let others = live.per_version.iter().filter(|it| !self.versions.contains(&it.version));
         let others: f64 = others.map(|it| it.rps).sum();
         if others < 0.5 { sums } else { sums.plain(format!("   other versions {others:.0} /s")) }
@@ -213,7 +214,7 @@ impl<W: Write + Send> Progress for Terminal<W> {
             }
             Step::Phase { phase, at_ms, why } => {
                 self.now_ms = self.now_ms.max(*at_ms);
-                self.enter(*phase, *at_ms, why);
+                self.enter(*phase, *at_ms, sentence(why));
             }
             Step::Live(live) => {
                 self.now_ms = self.now_ms.max(live.at_ms);
@@ -226,20 +227,25 @@ impl<W: Write + Send> Progress for Terminal<W> {
             }
             Step::Ended { outcome, verdict, why, .. } => {
                 self.current = None;
-                self.stay(&[ending(*outcome, *verdict, why)]);
+                // The result of the command follows on stdout.
+                self.stay(&[ending(*outcome, *verdict, sentence(why)), Line::default()]);
             }
         }
     }
 }
 
-fn ending(outcome: Outcome, verdict: Verdict, why: &str) -> Line {
-    let good = matches!(outcome, Outcome::Promoted | Outcome::None) && verdict == Verdict::Pass;
+fn ending(outcome: Outcome, verdict: Option<Verdict>, why: &str) -> Line {
+    let promoted = matches!(outcome, Outcome::Promoted | Outcome::None);
+    let good = promoted && verdict.is_none_or(|verdict| verdict == Verdict::Pass);
     let sign = if good { GOOD } else { BAD };
-    Line::default()
+    let line = Line::default()
         .plain("  ")
         .styled(sign.0.bold(), format!("{} {}", sign.1, story::outcome(outcome)))
-        .to(WORDS)
-        .plain(format!("{verdict}   {why}"))
+        .to(WORDS);
+    match verdict {
+        Some(verdict) => line.plain(format!("{verdict}   {why}")),
+        None => line.plain(why),
+    }
 }
 
 fn rate(live: &Live, version: &str) -> f64 {

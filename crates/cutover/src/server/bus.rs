@@ -67,7 +67,7 @@ pub(crate) struct Ended {
     pub(crate) at_ms: u64,
     /// Outcome of the rollout.
     pub(crate) outcome: Outcome,
-    /// What the traffic saw; `None` when nothing was probed.
+    /// What the traffic saw; `None` when nothing was to be probed.
     pub(crate) verdict: Option<Verdict>,
     /// Why it ended like this, in words.
     pub(crate) why: String,

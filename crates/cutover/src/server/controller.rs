@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{AppName, Event, Fault, Kind, Outcome, Plan, Release, ReleaseId, Version};
+use model::{AppName, Event, Fault, Kind, Outcome, Release, ReleaseId, Verdict, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::active::Active;
-use super::bus::{Bus, Ended, Notice};
+use super::begin::begin;
+use super::bus::Bus;
 use super::desired::{Address, Desired, compose, seen};
-use super::evidence::{Evidence, Finished, Inner};
+use super::ending::Finished;
+use super::evidence::{Evidence, Inner};
+use super::hands::{self, Way};
 use super::orders::{AppStatus, Order};
 use super::show;
 use super::tools::Tools;
-use crate::clock;
+use super::voice::Voice;
 use crate::config::AppConfig;
-use crate::store::{Entry, NewRun, Run};
 
 /// Longest pause between two looks while a rollout is under way.
 const PACE_ROLLOUT: Duration = Duration::from_millis(50);
@@ -33,7 +35,7 @@ pub(super) struct Controller {
     app: AppName,
     config: AppConfig,
     tools: Tools,
-    bus: Arc<Bus>,
+    voice: Voice,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
     inner: mpsc::Receiver<Inner>,
@@ -42,10 +44,8 @@ pub(super) struct Controller {
     active: Option<Active>,
     /// The release being shipped.
     candidate: Option<Release>,
-    said: usize,
     /// The platform's mark at the last look.
     change: u64,
-    trouble: Option<String>,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -64,29 +64,27 @@ impl Controller {
         let open = tools.store.open_run(&app)?;
         let mut controller = Self {
             candidate: None,
+            voice: Voice::new(app.clone(), bus),
             app,
             config,
-            bus,
             status,
             orders,
             inner,
             evidence,
             stable,
             active: None,
-            said: 0,
             change: 0,
-            trouble: None,
             stopping: None,
             tools,
         };
+        let store = &controller.tools.store;
         if let Some(run) = open {
-            let candidate = run.start.candidate.id;
-            let active = Active::resume(Arc::clone(&controller.tools.store), run)?;
-            controller.candidate =
-                Some(controller.tools.store.release(&controller.app, candidate)?);
-            controller.take_up(active);
-        } else if let Some(run) = controller.tools.store.last_run(&controller.app)? {
-            controller.recall(&run);
+            let candidate = store.release(&controller.app, run.start.candidate.id)?;
+            let active = Active::resume(Arc::clone(store), run)?;
+            controller.take_up(candidate, active);
+        } else if let Some(run) = store.last_run(&controller.app)? {
+            let report = controller.tools.layout.report(&run.run, "json").exists();
+            controller.voice.recall(&run, controller.stable.as_ref(), report);
         }
         Ok(controller)
     }
@@ -96,7 +94,7 @@ impl Controller {
         loop {
             let pause = match self.turn().await {
                 Ok(pause) => {
-                    self.trouble = None;
+                    self.voice.calm();
                     pause
                 }
                 Err(fault) => {
@@ -114,9 +112,11 @@ impl Controller {
                 },
                 Some(inner) = self.inner.recv() => self.hear(inner).await,
                 () = self.tools.platform.changed(self.change) => {}
+                Ok(()) = self.tools.router_started.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.evidence.gone().await;
         if let Some(reply) = self.stopping.take() {
             // The server waits for this; if it does not, it is gone.
             let _gone = reply.send(());
@@ -140,7 +140,9 @@ impl Controller {
         let settled = self.settle_routes(&fleet, &routes).await?;
         let acted = self.settle_fleet(&fleet).await?;
         self.show(&fleet, &routes);
-        self.gather(&fleet).await?;
+        if let Some(finished) = self.gather(&fleet).await? {
+            self.end(&finished, &fleet, &routes)?;
+        }
         if !settled || acted {
             return Ok(Duration::ZERO);
         }
@@ -164,7 +166,7 @@ impl Controller {
             let open = routes.open_on(release);
             active.saw_open(release, (open.requests, open.tunnels))?;
         }
-        self.say_phases();
+        self.voice.phases(active);
         Ok(())
     }
 
@@ -173,7 +175,8 @@ impl Controller {
         if self.stopping.is_some() {
             return Ok(true);
         }
-        let committed = self.tools.store.committed_routes(&self.app)?;
+        let store = &self.tools.store;
+        let committed = store.committed_routes(&self.app)?;
         let current = have.routes.as_ref().or(committed.as_ref());
         let desired = self.desired();
         let address = Address {
@@ -182,83 +185,45 @@ impl Controller {
         };
         let want =
             compose(&self.app, &address, &desired.pools(|id| self.release(id)), fleet, current);
-        let plan = self.tools.router.plan(Some(&want), have);
-        if !plan.settled() {
-            let router = Arc::clone(&self.tools.router);
-            self.act(&plan, |change, epoch| {
-                let router = Arc::clone(&router);
-                let change = change.clone();
-                Box::pin(async move { router.act(&change, epoch).await })
-            })
-            .await?;
-            return Ok(plan.changes.is_empty());
+        match hands::routes(&self.tools, self.active.as_ref(), &want, have).await? {
+            Way::Settled => {}
+            Way::Changed => return Ok(false),
+            Way::Waiting => return Ok(true),
         }
-        if let Some(routes) = &have.routes
-            && !committed.as_ref().is_some_and(|committed| committed.same_as(routes))
-        {
-            self.tools.store.commit_routes(routes)?;
+        let Some(routes) = &have.routes else { return Ok(true) };
+        if !committed.as_ref().is_some_and(|committed| committed.same_as(routes)) {
+            store.commit_routes(routes)?;
         }
-        let Some(active) = &mut self.active else { return Ok(true) };
-        let Some(pools) = have.routes.as_ref().and_then(seen) else { return Ok(true) };
+        let (Some(active), Some(pools)) = (&mut self.active, seen(routes)) else {
+            return Ok(true);
+        };
         let news = active.saw_routes(pools)?;
-        self.say_phases();
+        self.voice.phases(active);
         Ok(!news)
     }
 
     /// Moves the platform toward what is wanted. True when something was done.
-    async fn settle_fleet(&mut self, have: &FleetHave) -> Result<bool, Fault> {
+    async fn settle_fleet(&self, have: &FleetHave) -> Result<bool, Fault> {
         let want = self.desired().fleet(&self.app, |id| self.release(id));
-        let plan = self.tools.platform.plan(&want, have);
-        let platform = Arc::clone(&self.tools.platform);
-        self.act(&plan, |change, epoch| {
-            let platform = Arc::clone(&platform);
-            let change = change.clone();
-            Box::pin(async move { platform.act(&change, epoch).await })
-        })
-        .await?;
-        Ok(!plan.changes.is_empty())
+        hands::fleet(&self.tools, self.active.as_ref(), &want, have).await
     }
 
-    /// Carries out a driver's changes, each framed by the journal while a rollout is under way.
-    async fn act<F>(&self, plan: &Plan, perform: F) -> Result<(), Fault>
-    where
-        F: Fn(&model::Change, u64) -> futures_util::future::BoxFuture<'static, Result<(), Fault>>,
-    {
-        for change in &plan.changes {
-            if let Some(active) = &self.active {
-                active.note(&Entry::Intent(&change.words))?;
-            }
-            let done = perform(change, self.tools.epoch).await;
-            if let Some(active) = &self.active {
-                let words = match &done {
-                    Ok(()) => change.words.clone(),
-                    Err(fault) => format!("failed: {}: {fault}", change.words),
-                };
-                active.note(&Entry::Done(&words))?;
-            }
-            done?;
-        }
-        Ok(())
-    }
-
-    /// Looks after preview and prober, and ends the rollout when all is in.
-    async fn gather(&mut self, fleet: &FleetHave) -> Result<(), Fault> {
-        let Some(active) = &mut self.active else { return Ok(()) };
+    /// Looks after preview and prober; answers when the rollout is over and all is in.
+    async fn gather(&mut self, fleet: &FleetHave) -> Result<Option<Finished>, Fault> {
+        let Some(active) = &mut self.active else { return Ok(None) };
         let finished = self.evidence.gather(active, &self.config, fleet).await?;
-        self.say_phases();
-        match finished {
-            Some(finished) => self.end(&finished),
-            None => Ok(()),
-        }
+        self.voice.phases(active);
+        Ok(finished)
     }
 
     /// Something of ours reports back.
     async fn hear(&mut self, inner: Inner) {
         let Some(active) = &mut self.active else { return };
-        if let Err(fault) = self.evidence.hear(active, inner).await {
+        let heard = self.evidence.hear(active, inner).await;
+        self.voice.phases(active);
+        if let Err(fault) = heard {
             self.complain(&fault);
         }
-        self.say_phases();
     }
 
     async fn obey(&mut self, order: Order) {
@@ -289,25 +254,10 @@ impl Controller {
             let help = format!("wait for it, or `cutover abort {}` first", self.app);
             return Err(Fault::new(Kind::Conflict, what).help(help));
         }
-        let store = &self.tools.store;
-        let id = store.next_release_id(&self.app)?;
-        let release = self.config.release(id, version)?;
-        let now_ms = clock::unix_ms();
-        store.add_release(&release, now_ms)?;
-        let start = self.evidence.start(&self.config, self.stable.as_ref(), &release);
-        let original = store.committed_routes(&self.app)?;
-        let run = store.begin(&NewRun {
-            run: &new_run_id(),
-            start: &start,
-            original_routes: original.as_ref(),
-            boot_id: &clock::boot_id()?,
-            began_mono_ns: clock::mono_ns(),
-            began_unix_ms: now_ms,
-            epoch: self.tools.epoch,
-        })?;
+        let ours = (&self.app, &self.config);
+        let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), version)?;
         let name = run.run.clone();
-        self.candidate = Some(release);
-        self.take_up(Active::begin(Arc::clone(store), run));
+        self.take_up(release, Active::begin(Arc::clone(&self.tools.store), run));
         Ok(name)
     }
 
@@ -323,7 +273,7 @@ impl Controller {
             return Ok(format!("{version} is promoted already; the rollout finishes"));
         }
         active.tell(Event::AbortAsked { reason })?;
-        self.say_phases();
+        self.voice.phases(active);
         Ok(match &self.stable {
             Some(stable) => format!("aborting: users stay on {} or return to it", stable.version),
             None => "aborting: nothing serves yet".to_owned(),
@@ -333,110 +283,56 @@ impl Controller {
     /// Ends an open rollout where it stands and wants everything gone.
     async fn stop(&mut self, reply: oneshot::Sender<()>) {
         self.stopping = Some(reply);
-        self.evidence.stop().await;
-        if let Some(active) = &self.active {
-            let (outcome, users_on) = if active.machine().promotion_is_final() {
-                (Outcome::Promoted, Some(active.run().start.candidate.id))
-            } else {
-                (Outcome::Aborted, self.stable.as_ref().map(|release| release.id))
-            };
-            let finished = Finished { outcome, verdict: None, report: false };
-            let ended = self.tools.store.end(active.run(), outcome, users_on);
-            if let Err(fault) = ended {
-                self.complain(&fault);
-            }
-            self.say_ended(&finished, "the server was stopped".to_owned());
-            self.active = None;
+        self.evidence.stop(self.active.as_ref()).await;
+        let Some(active) = self.active.take() else { return };
+        let (outcome, users_on) = if active.machine().promotion_is_final() {
+            (Outcome::Promoted, Some(active.run().start.candidate.id))
+        } else {
+            (Outcome::Aborted, self.stable.as_ref().map(|release| release.id))
+        };
+        if let Err(fault) = self.tools.store.end(active.run(), outcome, users_on) {
+            self.complain(&fault);
         }
+        // Nobody sees to the end what was being watched.
+        let probing = active.run().start.settings.probing;
+        let verdict = probing.then_some(Verdict::Inconclusive);
+        let finished = Finished { outcome, verdict, report: false };
+        self.voice.ended(&active, &finished, "the server was stopped".to_owned());
     }
 
-    /// The rollout is over: the stable pointer moves (or not) and everybody is told.
-    fn end(&mut self, finished: &Finished) -> Result<(), Fault> {
+    /// The rollout is over: the stable pointer moves (or not), the status shows it, and only then
+    /// is everybody told.
+    fn end(
+        &mut self,
+        finished: &Finished,
+        fleet: &FleetHave,
+        routes: &RoutesHave,
+    ) -> Result<(), Fault> {
         let Some(active) = &self.active else { return Ok(()) };
-        let candidate = active.run().start.candidate.id;
         let users_on = match finished.outcome {
-            Outcome::Promoted => Some(candidate),
+            Outcome::Promoted => Some(active.run().start.candidate.id),
             _ => self.stable.as_ref().map(|release| release.id),
         };
         self.tools.store.end(active.run(), finished.outcome, users_on)?;
         self.stable = self.tools.store.stable(&self.app)?;
-        let why = active.reason();
-        self.say_ended(finished, why);
-        self.active = None;
         self.candidate = None;
+        if let Some(active) = self.active.take() {
+            self.show(fleet, routes);
+            self.voice.ended(&active, finished, active.reason());
+        }
         Ok(())
     }
 
-    fn say_ended(&self, finished: &Finished, why: String) {
-        let Some(active) = &self.active else { return };
-        let start = &active.run().start;
-        let users_on = match finished.outcome {
-            Outcome::Promoted => Some(&start.candidate),
-            _ => start.stable.as_ref(),
-        };
-        self.bus.say(Notice::Ended(Ended {
-            run: active.run().run.clone(),
-            at_ms: active.clock().now_ms(),
-            outcome: finished.outcome,
-            verdict: finished.verdict,
-            why,
-            users_on: users_on.map(|named| named.version.to_string()),
-            report: finished.report,
-        }));
-    }
-
-    fn take_up(&mut self, active: Active) {
-        let start = &active.run().start;
-        self.bus.say(Notice::Began {
-            run: active.run().run.clone(),
-            from: start.stable.as_ref().map(|named| named.version.to_string()),
-            to: start.candidate.version.to_string(),
-            began_unix_ms: active.run().began_unix_ms,
-        });
+    fn take_up(&mut self, candidate: Release, active: Active) {
         self.evidence.reset();
+        self.voice.began(&active);
+        self.candidate = Some(candidate);
         self.active = Some(active);
-        self.said = 0;
-        self.say_phases();
-    }
-
-    /// Says how the last rollout ended, for those who watched it when an earlier server died.
-    fn recall(&self, run: &Run) {
-        let start = &run.start;
-        let name = |named: &rollout::Named| named.version.to_string();
-        self.bus.say(Notice::Began {
-            run: run.run.clone(),
-            from: start.stable.as_ref().map(name),
-            to: name(&start.candidate),
-            began_unix_ms: run.began_unix_ms,
-        });
-        let Some(outcome) = run.outcome else { return };
-        self.bus.say(Notice::Ended(Ended {
-            run: run.run.clone(),
-            at_ms: 0,
-            outcome,
-            verdict: None,
-            why: "it ended before this server started".to_owned(),
-            users_on: self.stable.as_ref().map(|release| release.version.to_string()),
-            report: self.tools.layout.report(&run.run, "json").exists(),
-        }));
-    }
-
-    fn say_phases(&mut self) {
-        let Some(active) = &self.active else { return };
-        for entered in active.entered().iter().skip(self.said) {
-            self.bus.say(Notice::Phase(entered.clone()));
-        }
-        self.said = active.entered().len();
     }
 
     fn complain(&mut self, fault: &Fault) {
-        let text = fault.to_string();
-        if self.trouble.as_ref() != Some(&text) {
-            tracing::warn!(app = %self.app, "{text}");
-            let at_ms = self.active.as_ref().map_or(0, |active| active.clock().now_ms());
-            self.bus.say(Notice::Note { at_ms, text: text.clone() });
-            self.trouble = Some(text);
-        }
+        let at_ms = self.active.as_ref().map_or(0, |active| active.clock().now_ms());
+        self.voice.complain(at_ms, fault);
     }
 
     fn desired(&self) -> Desired {
@@ -458,7 +354,7 @@ impl Controller {
             let run = active.run();
             (run.run.clone(), run.start.candidate.version.to_string(), active.machine().phase())
         });
-        status.trouble.clone_from(&self.trouble);
+        status.trouble = self.voice.trouble().cloned();
         let last = self.tools.store.last_run(&self.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());
         self.status.send_replace(status);
@@ -478,10 +374,4 @@ fn unseen(app: &AppName) -> RoutesHave {
         epoch: 0,
         pid: None,
     }
-}
-
-/// Public id of a run: eight lower-case letters and digits, without those that look alike.
-fn new_run_id() -> String {
-    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
-    (0..8).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
 }

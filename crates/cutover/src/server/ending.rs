@@ -5,12 +5,24 @@
 
 use std::path::Path;
 
+use model::attempt::RunHeader;
 use model::{Entered, Fault, Outcome, Verdict};
 use report::{Input, PhaseSpan};
 
 use super::layout::Layout;
 use crate::clock::RolloutClock;
 use crate::store::Run;
+
+/// All that is left to say about a rollout.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished {
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// What the traffic saw.
+    pub(super) verdict: Option<Verdict>,
+    /// True when a report was written.
+    pub(super) report: bool,
+}
 
 /// All that the report needs beside the samples.
 #[derive(Clone, Debug)]
@@ -27,12 +39,17 @@ pub(super) struct Facts {
     pub(super) outcome: Outcome,
     /// An operator interrupted it.
     pub(super) interrupted: bool,
+    /// Where the prober asked, or would have.
+    pub(super) url: String,
 }
 
 /// Writes report.json and report.html of a run and answers the verdict.
 pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
     let run = &facts.run.run;
-    let samples = probe::samples::read(&layout.samples(run))?;
+    let samples = probe::samples::read(&layout.samples(run)).unwrap_or_else(|fault| {
+        tracing::warn!(run, "the report has no samples: {fault}");
+        nothing_measured(facts)
+    });
     let began = samples.header.t0_mono_ns;
     let end_us = samples.footer.as_ref().map_or(0, |footer| footer.until_us);
     let start = &facts.run.start;
@@ -58,6 +75,29 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
     save(&layout.report(run, "json"), &report::json(&report))?;
     save(&layout.report(run, "html"), &report::html(&report))?;
     Ok(report.verdict)
+}
+
+/// A prober that died before it had written anything, or never lived, has seen nothing: that is
+/// said by a report like any other, which cannot pass.
+fn nothing_measured(facts: &Facts) -> probe::Run {
+    probe::Run {
+        header: RunHeader {
+            schema_version: probe::samples::SCHEMA_VERSION,
+            url: facts.url.clone(),
+            t0_mono_ns: u64::try_from(facts.clock.mono_ns_of(0)).unwrap_or(0),
+            t0_unix_ms: facts.run.began_unix_ms,
+            rate: 0,
+            lanes: Vec::new(),
+            lanes_not_run: Vec::new(),
+            late_after_us: 0,
+            timeout_us: 0,
+        },
+        attempts: Vec::new(),
+        connections: Vec::new(),
+        blind: Vec::new(),
+        footer: None,
+        trouble: None,
+    }
 }
 
 /// The phases on the axis of the samples, us.

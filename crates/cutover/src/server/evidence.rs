@@ -3,30 +3,30 @@
 //! It hands observations to the machine and obeys its `probe` and `preview` wants. It steers no
 //! traffic.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{Event, Fault, Outcome, Release, Verdict, Window};
+use model::{Event, Fault, Outcome, Verdict, Window};
 use probe::control::{FromProbe, ToProbe};
-use rollout::{Named, ProbeWant, Settings, Start};
+use rollout::ProbeWant;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::active::Active;
-use super::bus::{Bus, Live, Notice};
-use super::ending::{self, Facts};
+use super::bus::{Bus, Notice};
+use super::ending::{self, Facts, Finished};
+use super::live::Figures;
 use super::preview::{Previewed, preview};
-use super::prober::{self, Heard, Prober};
+use super::prober::{Heard, Prober};
 use super::tools::Tools;
 use crate::config::AppConfig;
 
 /// How long users' traffic is watched after the last phase.
 const TAIL: Duration = Duration::from_secs(1);
-/// How often live figures are said.
-const LIVE_EVERY: Duration = Duration::from_millis(250);
+/// How long a prober that was told to stop may take before it is left to itself.
+const LAST_WORDS: Duration = Duration::from_secs(15);
 /// Windows are joined for the machine up to this length, so that the journal stays small.
 const WINDOW_US: u64 = 250_000;
 
@@ -37,19 +37,8 @@ pub(super) enum Inner {
     Probe(Heard),
     /// The preview.
     Preview(Previewed),
-    /// The report was written, or could not be.
-    Reported(Result<Verdict, Fault>),
-}
-
-/// All that is left to say about a rollout.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Finished {
-    /// How it ended.
-    pub(super) outcome: Outcome,
-    /// What the traffic saw.
-    pub(super) verdict: Option<Verdict>,
-    /// True when a report was written.
-    pub(super) report: bool,
+    /// The report of a rollout that ended like this was written, or could not be.
+    Reported(Outcome, Result<Verdict, Fault>),
 }
 
 /// How far the end has come.
@@ -60,7 +49,7 @@ enum Ending {
     Tail(Instant),
     Closing(Instant),
     Reporting,
-    Done(Option<Verdict>),
+    Done(Finished),
 }
 
 /// Preview and prober of the rollout under way.
@@ -76,18 +65,7 @@ pub(super) struct Evidence {
     interrupted: bool,
     ending: Ending,
     pending: Window,
-    live: Rates,
-}
-
-/// Sums for the live line.
-#[derive(Debug, Default)]
-struct Rates {
-    sent: u64,
-    failed: u64,
-    recent: BTreeMap<String, u64>,
-    since_us: u64,
-    said: Option<Instant>,
-    shown: Live,
+    live: Figures,
 }
 
 impl Evidence {
@@ -104,7 +82,7 @@ impl Evidence {
             interrupted: false,
             ending: Ending::NotYet,
             pending: Window::default(),
-            live: Rates::default(),
+            live: Figures::default(),
         }
     }
 
@@ -119,27 +97,23 @@ impl Evidence {
     }
 
     /// The server stops: a prober has nothing left to watch.
-    pub(super) async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self, active: Option<&Active>) {
+        if let (None, Some(active)) = (&self.prober, active) {
+            // One that an earlier controller started, and that this one has not met yet.
+            let socket = self.tools.layout.probe_socket(&active.run().run);
+            self.prober = Prober::attach(&socket, self.relay()).await.ok();
+        }
         if let Some(prober) = &self.prober {
             prober.tell(ToProbe::Stop).await;
         }
     }
 
-    /// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
-    pub(super) fn start(
-        &self,
-        config: &AppConfig,
-        stable: Option<&Release>,
-        candidate: &Release,
-    ) -> Start {
-        let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
-        let probing = config.probe.enabled && stable.is_some();
-        Start {
-            app: candidate.app.clone(),
-            stable: stable.map(named),
-            candidate: named(candidate),
-            instances: config.instances,
-            settings: settings(config, probing),
+    /// Resolves when no prober of ours runs any more.
+    pub(super) async fn gone(&mut self) {
+        if let Some(prober) = &mut self.prober
+            && tokio::time::timeout(LAST_WORDS, prober.gone()).await.is_err()
+        {
+            tracing::warn!("the prober still waits for answers; it will end by itself");
         }
     }
 
@@ -170,7 +144,9 @@ impl Evidence {
         want: ProbeWant,
     ) -> Result<(), Fault> {
         if self.prober.is_none() && !self.prober_lost && want != ProbeWant::Off {
-            match self.reach_prober(active, config).await {
+            let asked = (config, self.tools.entrance.as_str());
+            let run = &active.run().run;
+            match Prober::reach(&self.tools.layout, run, asked, self.relay()).await {
                 Ok(prober) => self.prober = Some(prober),
                 Err(fault) => {
                     self.prober_lost = true;
@@ -187,29 +163,6 @@ impl Evidence {
             prober.tell(ToProbe::Arm).await;
         }
         Ok(())
-    }
-
-    /// Finds the run's prober if it lives, else starts it - but never twice: a second run would
-    /// overwrite the samples of the first.
-    async fn reach_prober(&self, active: &Active, config: &AppConfig) -> Result<Prober, Fault> {
-        let run = &active.run().run;
-        let layout = &self.tools.layout;
-        let socket = layout.probe_socket(run);
-        let heard = self.relay();
-        if let Ok(prober) = Prober::attach(&socket, heard.clone()).await {
-            return Ok(prober);
-        }
-        if layout.samples(run).exists() {
-            return Err(Fault::environment("it ended while the controller was away"));
-        }
-        let directory = layout.run_directory(run);
-        std::fs::create_dir_all(&directory).map_err(|e| {
-            Fault::environment(format!("{} cannot be made: {e}", directory.display()))
-        })?;
-        let (samples, entrance) = (layout.samples(run), &self.tools.entrance);
-        let arguments = prober::arguments(config, entrance, &samples, &socket);
-        let log = layout.logs().join(format!("probe-{run}.log"));
-        Prober::start(&arguments, &socket, &log, heard).await
     }
 
     fn relay(&self) -> mpsc::Sender<Heard> {
@@ -254,11 +207,14 @@ impl Evidence {
                 let Previewed { tally, failures } = previewed;
                 active.tell(Event::Preview { tally, failures })?;
             }
-            Inner::Reported(verdict) => {
-                if let Err(fault) = &verdict {
+            Inner::Reported(outcome, written) => {
+                let report = written.is_ok();
+                let verdict = written.unwrap_or_else(|fault| {
                     self.note(active, format!("no report: {fault}"));
-                }
-                self.ending = Ending::Done(verdict.ok());
+                    Verdict::Inconclusive
+                });
+                let verdict = Some(verdict);
+                self.ending = Ending::Done(Finished { outcome, verdict, report });
             }
             Inner::Probe(Heard::Lost) => {
                 if !self.prober_ended {
@@ -295,27 +251,27 @@ impl Evidence {
 
     /// Takes the next step toward the end, if its condition holds.
     async fn conclude(&mut self, active: &Active, outcome: Outcome) -> Option<Finished> {
-        let limit = Duration::from_secs(15);
         match &self.ending {
             Ending::NotYet if self.prober.is_some() => {
                 self.ending = Ending::Tail(Instant::now() + TAIL)
             }
             Ending::NotYet if active.run().start.settings.probing => self.report(active, outcome),
-            Ending::NotYet => self.ending = Ending::Done(None),
+            Ending::NotYet => {
+                let finished = Finished { outcome, verdict: None, report: false };
+                self.ending = Ending::Done(finished);
+            }
             Ending::Tail(until) if Instant::now() >= *until => {
                 if let Some(prober) = &self.prober {
                     prober.tell(ToProbe::Stop).await;
                 }
-                self.ending = Ending::Closing(Instant::now() + limit);
+                self.ending = Ending::Closing(Instant::now() + LAST_WORDS);
             }
             Ending::Closing(until)
                 if self.prober_ended || self.prober_lost || Instant::now() >= *until =>
             {
                 self.report(active, outcome);
             }
-            Ending::Done(verdict) => {
-                return Some(Finished { outcome, verdict: *verdict, report: verdict.is_some() });
-            }
+            Ending::Done(finished) => return Some(*finished),
             Ending::Tail(_) | Ending::Closing(_) | Ending::Reporting => {}
         }
         None
@@ -330,12 +286,13 @@ impl Evidence {
             reason: active.reason(),
             outcome,
             interrupted: self.interrupted,
+            url: format!("http://{}", self.tools.entrance),
         };
         let (layout, inner) = (self.tools.layout.clone(), self.inner.clone());
         tokio::task::spawn_blocking(move || {
             let verdict = ending::write(&layout, &facts);
             // The controller waits for this; when it is gone, the next one writes it again.
-            drop(inner.blocking_send(Inner::Reported(verdict)));
+            drop(inner.blocking_send(Inner::Reported(outcome, verdict)));
         });
     }
 
@@ -343,41 +300,13 @@ impl Evidence {
         self.bus.say(Notice::Note { at_ms: active.clock().now_ms(), text });
     }
 
-    /// Says the figures of the moment, a few times a second.
+    /// Says the figures of the moment, when it is time to.
     pub(super) fn show(&mut self, active: &Active, routes: &RoutesHave) {
-        let now = Instant::now();
-        if self.live.said.is_some_and(|said| now.duration_since(said) < LIVE_EVERY) {
-            return;
+        let open = active.leaving().map(|release| routes.open_on(release));
+        let open = open.map(|open| (open.requests, open.tunnels));
+        if let Some(live) = self.live.due(active.clock().now_ms(), open) {
+            self.bus.say(Notice::Live(live));
         }
-        self.live.said = Some(now);
-        let leaving = active.leaving();
-        self.live.shown.open_old = leaving
-            .map(|release| routes.open_on(release))
-            .map(|open| (open.requests, open.tunnels));
-        self.live.shown.at_ms = active.clock().now_ms();
-        self.bus.say(Notice::Live(self.live.shown.clone()));
-    }
-}
-
-impl Rates {
-    fn add(&mut self, window: &Window) {
-        for (version, tally) in &window.by_version {
-            self.sent += tally.all();
-            self.failed += tally.failures();
-            *self.recent.entry(version.clone()).or_default() += tally.all();
-        }
-        self.shown.p50_us = window.p50_us.or(self.shown.p50_us);
-        self.shown.late_us = Some(window.late_us);
-        let span_us = window.to_us.saturating_sub(self.since_us);
-        if span_us >= 400_000 {
-            let per_second = |n: u64| n as f64 * 1e6 / span_us as f64;
-            let recent = std::mem::take(&mut self.recent);
-            self.shown.per_version =
-                recent.into_iter().map(|(version, n)| (version, per_second(n))).collect();
-            self.since_us = window.to_us;
-        }
-        self.shown.sent = self.sent;
-        self.shown.failed = self.failed;
     }
 }
 
@@ -391,27 +320,4 @@ fn join(sum: &mut Window, window: &Window) {
     for (version, tally) in &window.by_version {
         sum.by_version.entry(version.clone()).or_default().add(tally);
     }
-}
-
-fn settings(config: &AppConfig, probing: bool) -> Settings {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let rollout = &config.rollout;
-    Settings {
-        ready_deadline_ms: ms(config.health.deadline),
-        preview_requests: rollout.preview_requests,
-        bake_ms: ms(rollout.bake),
-        drain_deadline_ms: ms(rollout.drain_timeout),
-        handover_deadline_ms: ms(rollout.handover_timeout),
-        stop_deadline_ms: ms(config.stop_timeout) + 5_000,
-        max_errors: u64::from(rollout.max_errors),
-        max_error_share_bp: basis_points(rollout.max_error_share),
-        probing,
-        ..Settings::default()
-    }
-}
-
-/// A share of 0 to 1 in basis points.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=10000")]
-fn basis_points(share: f64) -> u16 {
-    (share.clamp(0.0, 1.0) * 10_000.0).round() as u16
 }

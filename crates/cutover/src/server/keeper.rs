@@ -1,8 +1,8 @@
 //! Keeps a proxy running and holds duplicates of its listening sockets.
 //!
-//! A proxy that lives is taken over, with its listeners; one that died is started again on the same
-//! sockets, so that new connections wait in the backlog meanwhile. It publishes no routes: each
-//! app's controller does, when it sees that its routes are missing.
+//! A proxy that lives is taken over, with its listeners; one that died is started again. A new one
+//! gets the listeners only when it carries the routes that were committed: until then connections
+//! wait in the backlog. It publishes no routes: each app's controller does.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
 use model::Fault;
+use model::admin::ProxySeen;
 use tokio::process::Child;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::children;
@@ -19,6 +21,10 @@ use super::layout::Layout;
 
 /// How long a fresh proxy may take to answer on its admin socket.
 const START_DEADLINE: Duration = Duration::from_secs(10);
+/// How long users wait at most for the routes of a fresh proxy.
+const ROUTES_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a fresh proxy is looked at while something is waited for.
+const PACE: Duration = Duration::from_millis(10);
 /// How often a proxy that is not our child is asked whether it lives.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Backlog of a listening socket; the kernel caps it at `somaxconn`.
@@ -33,10 +39,14 @@ pub(super) struct Keeper {
     allow_faults: bool,
     listeners: Vec<(SocketAddr, OwnedFd)>,
     child: Option<Child>,
+    /// The proxy has the listeners.
+    open: bool,
+    started: watch::Sender<u64>,
 }
 
 impl Keeper {
-    /// Takes over the living proxy or starts one; binds what is not bound yet.
+    /// Takes over the living proxy or starts one; binds what is not bound yet. A fresh one accepts
+    /// nobody before [`Self::keep`].
     pub(super) async fn open(
         layout: Layout,
         proxy: Arc<Proxy>,
@@ -53,35 +63,78 @@ impl Keeper {
             allow_faults,
             listeners: listeners.unwrap_or_default(),
             child: None,
+            open: living,
+            started: watch::Sender::new(0),
         };
         let fresh: Vec<SocketAddr> = listen
             .iter()
             .filter(|address| !keeper.listeners.iter().any(|(bound, _)| bound == *address))
             .copied()
             .collect();
-        let first_new = keeper.listeners.len();
+        let taken = keeper.listening();
         for address in fresh {
             keeper.listeners.push((address, bind(address)?));
         }
         if living {
-            for (address, socket) in &keeper.listeners[first_new..] {
-                keeper.proxy.send_listener(socket.as_fd(), *address).await?;
-            }
+            keeper.hand_over(&taken).await?;
         } else {
             keeper.start().await?;
         }
         Ok(keeper)
     }
 
-    /// Waits until the proxy is gone and starts it again, for ever.
-    pub(super) async fn keep(&mut self) {
+    /// Counts the proxies started from here on.
+    pub(super) fn started(&self) -> watch::Receiver<u64> {
+        self.started.subscribe()
+    }
+
+    /// Lets users in as soon as all their routes are `carried`, and starts the proxy again whenever
+    /// it is gone, for ever.
+    pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
         loop {
+            if !self.open {
+                self.let_in(&carried).await;
+            }
             self.gone().await;
+            self.open = false;
             tracing::warn!("the proxy ended; starting it again on the same sockets");
             while let Err(fault) = self.start().await {
                 tracing::error!("{fault}");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
+        }
+    }
+
+    /// Hands the listeners to a fresh proxy; returns without that when it ends meanwhile.
+    async fn let_in(&mut self, carried: &impl Fn(&ProxySeen) -> bool) {
+        let deadline = Instant::now() + ROUTES_DEADLINE;
+        while !self.open && !self.ended(PACE).await {
+            let Ok(seen) = self.proxy.seen().await else { continue };
+            if !carried(&seen) && Instant::now() < deadline {
+                continue;
+            }
+            match self.hand_over(&seen.listening).await {
+                Ok(()) => self.open = true,
+                Err(fault) => tracing::error!("{fault}"),
+            }
+        }
+    }
+
+    /// Gives the proxy what it does not listen on yet.
+    async fn hand_over(&self, listening: &[SocketAddr]) -> Result<(), Fault> {
+        for (address, socket) in &self.listeners {
+            if !listening.contains(address) {
+                self.proxy.send_listener(socket.as_fd(), *address).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// True when our own proxy has ended; takes `pause` if it has not.
+    async fn ended(&mut self, pause: Duration) -> bool {
+        match &mut self.child {
+            Some(child) => tokio::time::timeout(pause, child.wait()).await.is_ok(),
+            None => true,
         }
     }
 
@@ -110,21 +163,26 @@ impl Keeper {
             arguments.push("--allow-faults".to_owned());
         }
         let log = self.layout.logs().join("proxy.log");
-        let mut child = children::spawn_self(&arguments, &log)?;
+        // Kept from its first moment on, so that whoever stops us finds it.
+        self.child = Some(children::spawn_self(&arguments, &log)?);
         let deadline = Instant::now() + START_DEADLINE;
         while self.proxy.seen().await.is_err() {
-            let ended = tokio::time::timeout(Duration::from_millis(10), child.wait()).await;
-            if ended.is_ok() || Instant::now() > deadline {
+            if self.ended(PACE).await || Instant::now() > deadline {
                 let mut fault = Fault::internal("the proxy did not start");
                 fault.notes = children::tail(&log, 5);
+                self.kill().await;
                 return Err(fault);
             }
         }
-        for (address, socket) in &self.listeners {
-            self.proxy.send_listener(socket.as_fd(), *address).await?;
-        }
-        self.child = Some(child);
+        self.started.send_modify(|number| *number += 1);
         Ok(())
+    }
+
+    async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // An error means that it has ended already.
+            drop(child.kill().await);
+        }
     }
 
     /// Where it listens.
@@ -136,15 +194,11 @@ impl Keeper {
     pub(super) async fn stop(&mut self, within: Duration) {
         self.listeners.clear();
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        if self.proxy.stop(within_ms).await.is_err() {
-            return;
-        }
+        let told = self.proxy.stop(within_ms).await;
         let limit = within + Duration::from_secs(2);
-        if tokio::time::timeout(limit, self.gone()).await.is_err()
-            && let Some(child) = &mut self.child
-        {
-            // It overran its own deadline.
-            drop(child.kill().await);
+        if told.is_err() || tokio::time::timeout(limit, self.gone()).await.is_err() {
+            // It cannot be told, or it overran its own deadline.
+            self.kill().await;
         }
     }
 }

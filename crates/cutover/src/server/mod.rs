@@ -5,19 +5,23 @@
 
 mod active;
 pub(crate) mod api;
+mod begin;
 pub(crate) mod bus;
 pub(crate) mod children;
 mod controller;
 mod desired;
 mod ending;
 mod evidence;
+mod hands;
 mod keeper;
 pub(crate) mod layout;
+mod live;
 pub(crate) mod orders;
 mod preview;
 mod prober;
 mod show;
 mod tools;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +32,8 @@ use std::time::Duration;
 use drivers::platform::Platform;
 use drivers::router::Router;
 use drivers::router::proxy::Proxy;
-use model::{AppName, Fault};
+use model::admin::ProxySeen;
+use model::{AppName, Fault, Routes, Weight};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -65,7 +70,10 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     let router: Arc<dyn Router> = proxy;
     let epoch = store.next_epoch()?;
     let entrance = listen.first().map(ToString::to_string).unwrap_or_default();
-    let tools = Tools { store, platform, router, layout: layout.clone(), epoch, entrance };
+    let router_started = keeper.started();
+    let layout_of = layout.clone();
+    let tools =
+        Tools { store, platform, router, layout: layout_of, epoch, router_started, entrance };
     let desks = open_desks(config.apps, &tools)?;
     let (stop, mut told) = mpsc::channel(1);
     let reach = Arc::new(Reach {
@@ -80,7 +88,7 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     tokio::spawn(async move { axum::serve(socket, routes).await });
     say_up(&reach);
     tokio::select! {
-        () = keeper.keep() => {}
+        () = keeper.keep(|seen| carried(&tools.store, &reach, seen)) => {}
         _ = told.recv() => {}
         () = interrupt.wait() => {}
     }
@@ -116,6 +124,23 @@ fn open_desks(
         desks.insert(app, Desk { orders, bus, status });
     }
     Ok(desks)
+}
+
+/// True when every app that has a release for its users, or had one when its routes were committed,
+/// has somebody to serve them.
+fn carried(store: &Store, reach: &Reach, seen: &ProxySeen) -> bool {
+    reach.desks.keys().all(|app| {
+        let stable = store.stable(app).ok().flatten();
+        let committed = store.committed_routes(app).ok().flatten();
+        let now = seen.apps.iter().find(|carried| carried.routes.app == *app);
+        let awaited = stable.is_some() || committed.is_some_and(|routes| serves(&routes));
+        !awaited || now.is_some_and(|now| serves(&now.routes))
+    })
+}
+
+/// Somebody is there for new requests.
+fn serves(routes: &Routes) -> bool {
+    routes.pools.iter().any(|pool| pool.weight > Weight::NONE && !pool.instances.is_empty())
 }
 
 /// Requests first, then instances, then whatever still hangs on a tunnel.

@@ -8,22 +8,130 @@ use std::time::Duration;
 
 use model::Fault;
 use probe::control::{FromProbe, ToProbe};
-use tokio::sync::mpsc;
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children;
+use super::layout::Layout;
 use crate::config::AppConfig;
 
 /// How long a fresh prober may take to open its socket.
 const START_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a prober that is not our child is asked whether it is gone.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A prober that was reached.
+#[derive(Debug)]
+pub(super) struct Prober {
+    orders: mpsc::Sender<ToProbe>,
+    gone: watch::Receiver<bool>,
+}
+
+/// What reaches the controller from its prober.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A message.
+    Said(FromProbe),
+    /// It cannot be reached any more.
+    Lost,
+}
+
+impl Prober {
+    /// Finds the prober of `run` if it lives, else starts it to ask the router at `entrance` - but
+    /// never a second one: it would overwrite the samples of the first.
+    pub(super) async fn reach(
+        layout: &Layout,
+        run: &str,
+        (app, entrance): (&AppConfig, &str),
+        heard: mpsc::Sender<Heard>,
+    ) -> Result<Self, Fault> {
+        let (socket, samples) = (layout.probe_socket(run), layout.samples(run));
+        if let Ok(prober) = Self::attach(&socket, heard.clone()).await {
+            return Ok(prober);
+        }
+        // It opens its socket before its samples, so one that has samples and no socket is over.
+        if samples.exists() {
+            return Err(Fault::environment("it ended while the controller was away"));
+        }
+        let directory = layout.run_directory(run);
+        std::fs::create_dir_all(&directory).map_err(|e| {
+            Fault::environment(format!("{} cannot be made: {e}", directory.display()))
+        })?;
+        let log = layout.logs().join(format!("probe-{run}.log"));
+        Self::start(&arguments(app, entrance, &samples, &socket), &socket, &log, heard).await
+    }
+
+    /// Starts a prober with `arguments` that will listen on `socket`, and connects to it.
+    async fn start(
+        arguments: &[String],
+        socket: &Path,
+        log: &Path,
+        heard: mpsc::Sender<Heard>,
+    ) -> Result<Self, Fault> {
+        let mut child = children::spawn_self(arguments, log)?;
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            let ended = tokio::time::timeout(LOOK_EVERY, child.wait()).await.is_ok();
+            // Also when ours has ended: it leaves the socket to one that an earlier controller
+            // started just before it died.
+            if let Ok(client) = probe::client::Client::connect(socket).await {
+                return Ok(Self::linked(client, socket, Some(child), heard));
+            }
+            if ended || Instant::now() > deadline {
+                let mut fault = Fault::internal("the prober did not start");
+                fault.notes = children::tail(log, 5);
+                // Nobody will ever ask it anything.
+                drop(child.kill().await);
+                return Err(fault);
+            }
+        }
+    }
+
+    /// Connects to a prober that runs already.
+    pub(super) async fn attach(socket: &Path, heard: mpsc::Sender<Heard>) -> Result<Self, Fault> {
+        let client = probe::client::Client::connect(socket).await?;
+        Ok(Self::linked(client, socket, None, heard))
+    }
+
+    fn linked(
+        client: probe::client::Client,
+        socket: &Path,
+        child: Option<Child>,
+        heard: mpsc::Sender<Heard>,
+    ) -> Self {
+        let (orders, inbox) = mpsc::channel(8);
+        let (over, gone) = watch::channel(false);
+        let socket = socket.to_owned();
+        tokio::spawn(async move {
+            link(client, inbox, heard).await;
+            if let Some(mut child) = child {
+                // An error means that it was reaped already.
+                drop(child.wait().await);
+            }
+            while !over.is_closed() && UnixStream::connect(&socket).await.is_ok() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            over.send_replace(true);
+        });
+        Self { orders, gone }
+    }
+
+    /// Sends an order; one to a prober that is gone is answered by [`Heard::Lost`].
+    pub(super) async fn tell(&self, order: ToProbe) {
+        let _sent = self.orders.send(order).await;
+    }
+
+    /// Resolves when its process has ended.
+    pub(super) async fn gone(&mut self) {
+        // An error means that the link's task is gone, with this whole process.
+        let _gone = self.gone.wait_for(|gone| *gone).await;
+    }
+}
 
 /// The command line of an app's prober, which asks the router at `entrance`.
-pub(super) fn arguments(
-    app: &AppConfig,
-    entrance: &str,
-    samples: &Path,
-    socket: &Path,
-) -> Vec<String> {
+fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> Vec<String> {
     let config = &app.probe;
     let lanes: Vec<&str> = config.lanes.iter().map(|lane| lane.name()).collect();
     let ms = |duration: Duration| format!("{}ms", duration.as_millis());
@@ -42,60 +150,6 @@ pub(super) fn arguments(
         add("--host", host.clone());
     }
     words
-}
-
-/// A prober that was reached.
-#[derive(Debug)]
-pub(super) struct Prober {
-    orders: mpsc::Sender<ToProbe>,
-}
-
-/// What reaches the controller from its prober.
-#[derive(Debug)]
-pub(super) enum Heard {
-    /// A message.
-    Said(FromProbe),
-    /// It cannot be reached any more.
-    Lost,
-}
-
-impl Prober {
-    /// Starts a prober with `arguments` that will listen on `socket`, and connects to it.
-    pub(super) async fn start(
-        arguments: &[String],
-        socket: &Path,
-        log: &Path,
-        heard: mpsc::Sender<Heard>,
-    ) -> Result<Self, Fault> {
-        let mut child = children::spawn_self(arguments, log)?;
-        let deadline = Instant::now() + START_DEADLINE;
-        loop {
-            if let Ok(prober) = Self::attach(socket, heard.clone()).await {
-                // Reaped by the runtime when it ends.
-                tokio::spawn(async move { child.wait().await });
-                return Ok(prober);
-            }
-            let ended = tokio::time::timeout(Duration::from_millis(20), child.wait()).await;
-            if ended.is_ok() || Instant::now() > deadline {
-                let mut fault = Fault::internal("the prober did not start");
-                fault.notes = children::tail(log, 5);
-                return Err(fault);
-            }
-        }
-    }
-
-    /// Connects to a prober that runs already.
-    pub(super) async fn attach(socket: &Path, heard: mpsc::Sender<Heard>) -> Result<Self, Fault> {
-        let client = probe::client::Client::connect(socket).await?;
-        let (orders, inbox) = mpsc::channel(8);
-        tokio::spawn(link(client, inbox, heard));
-        Ok(Self { orders })
-    }
-
-    /// Sends an order; one to a prober that is gone is answered by [`Heard::Lost`].
-    pub(super) async fn tell(&self, order: ToProbe) {
-        let _sent = self.orders.send(order).await;
-    }
 }
 
 /// Carries messages both ways until either side is gone.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use drivers::platform::Platform;
 use drivers::router::Router;
 
+use tokio::sync::watch;
+
 use super::layout::Layout;
 use crate::store::Store;
 
@@ -17,6 +19,8 @@ pub(super) struct Tools {
     pub(super) layout: Layout,
     /// Fencing epoch of this server.
     pub(super) epoch: u64,
+    /// Counts the routers started: a new one has no routes and waits for them.
+    pub(super) router_started: watch::Receiver<u64>,
     /// Where the prober finds the router, `127.0.0.1:8080`.
     pub(super) entrance: String,
 }

@@ -3,5 +3,15 @@
 //! One test binary, so that it is linked once. Tests take turns (`world::turn`): on two cores, two
 //! rollouts at once would starve each other's probers, and an honest prober then says so.
 
+mod bad_input;
+mod cli;
+mod crash;
 mod demo;
+mod foreign;
+mod interrupt;
+mod neighbours;
+mod parts;
+mod repeat;
+mod stop;
+mod traffic;
 mod world;

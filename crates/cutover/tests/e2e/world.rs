@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 /// The binary under test.
@@ -138,6 +138,48 @@ impl World {
             .collect()
     }
 
+    /// An empty directory, for a test that writes its configuration itself.
+    pub(crate) fn empty() -> Self {
+        let world = Self::new("");
+        std::fs::remove_file(world.path().join("cutover.toml")).unwrap();
+        world
+    }
+
+    /// Takes a server that a test started in this world by itself, in a process group of its own.
+    pub(crate) fn take(&mut self, server: Child) {
+        self.server = Some(server);
+        self.served = true;
+    }
+
+    /// Waits until the server has ended by itself and answers its exit code.
+    pub(crate) fn ended_up(&mut self) -> Option<i32> {
+        let mut server = self.server.take().expect("it runs");
+        wait_for("`cutover up` ends", 30, || server.try_wait().unwrap()).code()
+    }
+
+    /// Every living instance of this world, as /proc knows it: its id and its pid.
+    pub(crate) fn running(&self) -> Vec<(String, u32)> {
+        let mut running = Vec::new();
+        for pid in self.left_over() {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            let id =
+                environment.split('\0').find_map(|text| text.strip_prefix("CUTOVER_INSTANCE="));
+            running.extend(id.map(|id| (id.to_owned(), pid)));
+        }
+        running.sort();
+        running
+    }
+
+    /// Pids of Cutover's own other processes of this world: `proxy` or `probe`.
+    pub(crate) fn parts(&self, command: &str) -> Vec<u32> {
+        let is_one = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).split('\0').nth(1) == Some(command)
+        };
+        self.left_over().into_iter().filter(is_one).collect()
+    }
+
     /// Kills the server as a crash would.
     pub(crate) fn kill_up(&mut self) {
         let mut server = self.server.take().expect("it runs");
@@ -151,7 +193,7 @@ impl World {
     }
 
     /// Everything that says that it belongs to this world's state directory.
-    fn left_over(&self) -> Vec<u32> {
+    pub(crate) fn left_over(&self) -> Vec<u32> {
         let state = self.state().canonicalize().unwrap_or_else(|_| self.state());
         let marks =
             [format!("CUTOVER_STATE={}", state.display()), format!("{}/", self.state().display())];
@@ -180,7 +222,8 @@ impl Drop for World {
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
             // The test is over, whatever it was about.
-            let _killed = server.kill();
+            let group = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+            let _killed = kill_process_group(group, Signal::KILL);
             let _waited = server.wait();
         }
         if self.served {

@@ -9,6 +9,8 @@ mod answer;
 mod body;
 mod chunks;
 mod fields;
+#[cfg(test)]
+mod fuzz;
 mod request;
 mod scan;
 

@@ -79,6 +79,7 @@ pub(crate) fn read_request<'h, 'b>(
 }
 
 /// What the fields say, gathered in one pass.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
 #[derive(Default)]
 struct Seen<'b> {
     host: Option<&'b str>,

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// One connection from the proxy.
@@ -69,7 +70,7 @@ impl Peer {
     }
 
     fn more(&mut self) -> Option<()> {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) | Err(_) => None,
             Ok(count) => {
@@ -89,6 +90,7 @@ pub(crate) struct Backend {
     pub(crate) connections: Arc<AtomicUsize>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     dead: Arc<AtomicBool>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Backend {
@@ -124,11 +126,12 @@ impl Backend {
             connections: Arc::default(),
             open: Arc::default(),
             dead: Arc::default(),
+            accepting: Mutex::default(),
         };
         let script = Arc::new(script);
         let (heads, connections) = (Arc::clone(&backend.heads), Arc::clone(&backend.connections));
         let (open, dead) = (Arc::clone(&backend.open), Arc::clone(&backend.dead));
-        std::thread::spawn(move || {
+        let accepting = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if dead.load(Ordering::SeqCst) {
                     return;
@@ -151,6 +154,7 @@ impl Backend {
                 });
             }
         });
+        *backend.accepting.lock().unwrap() = Some(accepting);
         backend
     }
 
@@ -162,6 +166,9 @@ impl Backend {
     pub(crate) fn kill(&self) {
         if !self.dead.swap(true, Ordering::SeqCst) {
             let _ = TcpStream::connect(self.address);
+            if let Some(accepting) = self.accepting.lock().unwrap().take() {
+                accepting.join().unwrap();
+            }
             for stream in self.open.lock().unwrap().drain(..) {
                 let _ = stream.shutdown(Shutdown::Both);
             }

@@ -9,29 +9,33 @@ use model::admin::Request;
 use crate::backend::{Backend, Then};
 use crate::stage::Stage;
 
-/// R3: an instance answers early and closes while a big upload is still coming; the answer arrives
-/// whole and no reset destroys it.
+/// R3: an instance answers early while a big upload is still coming; the answer arrives whole and no
+/// reset of ours destroys it. The short one is said by an instance that closes over unread data and
+/// so resets its own connection; what it had said before counts.
 #[test]
 fn r03_an_early_answer_to_a_large_upload_arrives_whole() {
-    let long = "n".repeat(200_000);
-    let said = long.clone();
-    let backend = Backend::scripted("early", move |peer, _| {
-        peer.say(&format!("HTTP/1.1 413 Too Large\r\nContent-Length: {}\r\n\r\n", said.len()));
-        peer.say(&said);
-        Then::Close
-    });
-    let stage = Stage::before(&[&backend]);
-    for _ in 0..10 {
-        let mut client = stage.client();
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n");
-        let mut stream = client.stream.try_clone().unwrap();
-        let writer = std::thread::spawn(move || {
-            // May fail once the proxy has closed; what matters is what the reader gets.
-            let _ = std::io::Write::write_all(&mut stream, &vec![b'x'; 8_000_000]);
+    for (length, abrupt) in [(2_000, true), (200_000, false)] {
+        let backend = Backend::scripted("early", move |peer, _| {
+            peer.say(&format!("HTTP/1.1 413 Too Large\r\nContent-Length: {length}\r\n\r\n"));
+            peer.say(&"n".repeat(length));
+            while !abrupt && peer.take(60_000).is_some() {}
+            Then::Close
         });
-        let answer = client.answer().unwrap();
-        assert_eq!((answer.status, answer.body.len()), (413, long.len()));
-        writer.join().unwrap();
+        let mut stage = Stage::before(&[&backend]);
+        for _ in 0..10 {
+            let mut client = stage.client();
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n");
+            let mut stream = client.stream.try_clone().unwrap();
+            let writer = std::thread::spawn(move || {
+                // May fail once the proxy has closed; what matters is what the reader gets.
+                let _ = std::io::Write::write_all(&mut stream, &vec![b'x'; 8_000_000]);
+            });
+            let answer = client.answer().unwrap_or_else(|error| {
+                panic!("{length}: {error}, {:?}", stage.admin.release(1));
+            });
+            assert_eq!((answer.status, answer.body.len()), (413, length));
+            writer.join().unwrap();
+        }
     }
 }
 
@@ -77,7 +81,6 @@ fn a_body_streams_both_ways_at_the_same_time() {
     }
     client.send("0\r\n\r\n");
     assert_eq!(client.take(5).unwrap(), "0\r\n\r\n");
-    assert_eq!(client.get("/").map(|answer| answer.status), Ok(200));
 }
 
 #[test]
@@ -262,7 +265,8 @@ fn a_slow_client_slows_the_instance_down() {
     let mut seen = usize::MAX;
     crate::stage::wait_until("the instance stands still", || {
         std::thread::sleep(std::time::Duration::from_millis(100));
-        std::mem::replace(&mut seen, *written.lock().unwrap()) == *written.lock().unwrap()
+        let now = *written.lock().unwrap();
+        std::mem::replace(&mut seen, now) == now
     });
     assert!(seen < total / 2, "{seen} of {total} bytes are somewhere in between");
     let mut left = total;

@@ -132,7 +132,7 @@ impl Client {
     }
 
     fn more(&mut self) -> Result<(), String> {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => Err("closed".into()),
             Ok(count) => {

@@ -182,17 +182,26 @@ pub(crate) struct Stage {
 impl Stage {
     /// A proxy that listens and carries nothing yet.
     pub(crate) fn bare() -> Self {
+        Self::on(&TcpListener::bind("127.0.0.1:0").unwrap(), None)
+    }
+
+    /// The same on a socket that others may share. Routes come before the listener: whoever is
+    /// accepted must find them.
+    pub(crate) fn on(listener: &TcpListener, pools: Option<Vec<Pool>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("proxy.sock");
         let options =
             proxy::Options { admin_socket: socket.clone(), threads: 2, allow_faults: true };
         let thread = std::thread::spawn(move || proxy::serve(options));
-        let mut admin = Admin::to(&socket);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (admin, thread) = (Admin::to(&socket), Some(thread));
         let address = listener.local_addr().unwrap();
-        assert_eq!(admin.hand_over(address, &listener), Reply::Done);
-        let thread = Some(thread);
-        Self { address, admin, socket, _directory: directory, thread, generation: 0 }
+        let mut stage =
+            Self { address, admin, socket, _directory: directory, thread, generation: 0 };
+        if let Some(pools) = pools {
+            stage.publish(pools);
+        }
+        assert_eq!(stage.admin.hand_over(address, listener), Reply::Done);
+        stage
     }
 
     /// A proxy before one release.

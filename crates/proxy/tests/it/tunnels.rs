@@ -54,7 +54,7 @@ fn r10_tunnels_survive_a_switch_and_are_counted_apart() {
         }
     }
     stage.publish(vec![pool(2, 10_000, &[&new])]);
-    assert_eq!(opened(&stage).stream.shutdown(Shutdown::Both).is_ok(), true);
+    assert!(opened(&stage).stream.shutdown(Shutdown::Both).is_ok());
     for left in (0..20_u64).rev() {
         drop(tunnels.pop());
         wait_until("the tunnel has left", || {

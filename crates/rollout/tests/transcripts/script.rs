@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use model::event::PoolSeen;
 use model::{
-    AppName, Class, Event, FleetSeen, PoolState, ReleaseId, RunState, Tally, Version, Weight,
+    AppName, Class, Event, FleetSeen, InstanceId, PoolState, ReleaseId, RunState, Tally, Version, Weight,
     Window,
 };
 use rollout::{Named, Rollout, Settings, Start, Wants};
@@ -112,10 +112,11 @@ pub(crate) fn crashed(release: u32, ready: u16, crashes: u32) -> Event {
     Event::Fleet { release: ReleaseId(release), seen }
 }
 
-/// Pools by release: `All`, `Spare` (weight 0) or `Retiring`.
+/// Pools by release: `All`, a `Part` in percent, `Spare` (weight 0) or `Retiring`.
 #[derive(Clone, Copy)]
 pub(crate) enum Role {
     All,
+    Part(u16),
     Spare,
     Retiring,
 }
@@ -124,6 +125,7 @@ pub(crate) fn routes(pools: &[(u32, Role)]) -> Event {
     let pool = |&(release, role): &(u32, Role)| {
         let (weight, state) = match role {
             Role::All => (Weight::ALL, PoolState::Serving),
+            Role::Part(percent) => (Weight::new(percent * 100).unwrap(), PoolState::Serving),
             Role::Spare => (Weight::NONE, PoolState::Serving),
             Role::Retiring => (Weight::NONE, PoolState::Retiring),
         };
@@ -134,6 +136,12 @@ pub(crate) fn routes(pools: &[(u32, Role)]) -> Event {
 
 pub(crate) fn open(release: u32, requests: u64, tunnels: u64) -> Event {
     Event::Open { release: ReleaseId(release), requests, tunnels }
+}
+
+/// Those of a release that leave and still exist, by number, and what is open on them.
+pub(crate) fn leaving(release: u32, numbers: &[u32], requests: u64, tunnels: u64) -> Event {
+    let instances = numbers.iter().map(|n| InstanceId(format!("shop-{release}-{n}"))).collect();
+    Event::Leaving { release: ReleaseId(release), instances, requests, tunnels }
 }
 
 pub(crate) fn tally(ok: u64, errors: u64) -> Tally {
@@ -156,6 +164,11 @@ pub(crate) fn abort() -> Event {
     Event::AbortAsked { reason: "ctrl-c".to_owned() }
 }
 
+fn names(instances: &[InstanceId]) -> String {
+    let all: Vec<_> = instances.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join("+") }
+}
+
 fn pools_words(pools: &[PoolSeen]) -> String {
     let one = |pool: &PoolSeen| {
         let state = if pool.state == PoolState::Retiring { " retiring" } else { "" };
@@ -174,6 +187,14 @@ fn wants_words(wants: &Wants) -> String {
     let fleet: Vec<_> = wants.fleet.iter().map(one).collect();
     let pools = pools_words(&wants.pools);
     let mut line = format!("       {} | routes {pools}", fleet.join(", "));
+    if let Some(leave) = &wants.leave {
+        let what = match leave.state {
+            RunState::Running => format!("leave x{}", leave.instances),
+            RunState::Terminating => format!("terminate {}", names(&leave.named)),
+            RunState::Gone => format!("end {}", names(&leave.named)),
+        };
+        write!(line, " | {} {what}", leave.release).unwrap();
+    }
     write!(line, " | probe {:?}", wants.probe).unwrap();
     if let Some(n) = wants.preview {
         write!(line, " | preview {n}").unwrap();
@@ -191,6 +212,10 @@ fn event_words(event: &Event) -> String {
         Event::RoutesSettled { pools } => format!("routes {}", pools_words(pools)),
         Event::Open { release, requests, tunnels } => {
             format!("open {release}: {requests} requests, {tunnels} tunnels")
+        }
+        Event::Leaving { release, instances, requests, tunnels } => {
+            let who = names(instances);
+            format!("leaving {release}: {who} there, {requests} requests, {tunnels} tunnels")
         }
         Event::Preview { tally, .. } => {
             format!("preview {} ok, {} errors", tally.ok, tally.errors())

@@ -47,7 +47,7 @@ async fn latency_is_added_to_business_answers() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let app = App::start("--idle-close 200").await;
+    let app = App::start("--idle-close 200ms").await;
     let mut client = app.client().await;
     client.get("/version").await;
     assert_eq!(client.get("/slow?ms=500").await.status, 200, "busy is not idle");

@@ -6,17 +6,20 @@
 mod sabotage;
 mod stage;
 
-use std::io::IsTerminal as _;
-
-use model::{AppName, Entered, Fault, Kind, Verdict, Version, exit_code};
+use model::{AppName, Entered, Fault, Outcome, Version};
 
 use self::sabotage::Saboteur;
 use self::stage::Stage;
 use super::deploy::{Show, Watch, ship};
+use super::follow::{Followed, Follower};
 use crate::cli;
 use crate::interrupt::Interrupt;
-use crate::say::progress::{self, Progress};
+use crate::say;
+use crate::say::progress::Progress;
 use crate::say::step::Step;
+
+/// Exit code when it was told to stop.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the command.
 pub(super) async fn demo(arguments: cli::Demo) -> Result<u8, Fault> {
@@ -24,7 +27,7 @@ pub(super) async fn demo(arguments: cli::Demo) -> Result<u8, Fault> {
     let mut interrupt = Interrupt::new()?;
     let mut stage = Stage::set(&arguments)?;
     let result = perform(&mut stage, &arguments, &mut interrupt).await;
-    let struck = stage.strike().await;
+    let struck = stage.strike(&mut interrupt).await;
     let code = result?;
     struck.map(|()| code)
 }
@@ -35,16 +38,23 @@ async fn perform(
     interrupt: &mut Interrupt,
 ) -> Result<u8, Fault> {
     let show = Show { out: &arguments.out, json: arguments.json };
-    let client = stage.open().await?;
+    let client = tokio::select! {
+        client = stage.open() => client?,
+        () = interrupt.wait() => return Ok(INTERRUPTED),
+    };
     let (app, v1, v2) = (stage.app().clone(), Version::new("v1")?, Version::new("v2")?);
     tell(arguments, "starting v1");
-    let code = ship_quietly(&client, (&app, &v1), interrupt).await?;
-    if code == 130 {
-        return Ok(code);
-    }
-    if code != 0 {
-        return Err(Fault::new(Kind::Environment, "v1 of the sample app did not come up")
-            .help("`cutover app` alone shows why"));
+    let first = ship_quietly(&client, (&app, &v1), interrupt).await?;
+    match first.ended {
+        _ if first.interrupted => return Ok(INTERRUPTED),
+        Some(ended) if ended.outcome == Outcome::Promoted => {}
+        other => {
+            let why = other.map(|ended| ended.why).unwrap_or_default();
+            let mut fault = Fault::environment("v1 of the sample app did not come up")
+                .help("`cutover app` alone shows why");
+            fault.notes = why.lines().map(str::to_owned).collect();
+            return Err(fault);
+        }
     }
     tell(
         arguments,
@@ -52,7 +62,7 @@ async fn perform(
     );
     let saboteur = Saboteur::new(arguments.inject, client.clone(), stage.layout().clone());
     let mut at_phase = |entered: &Entered| saboteur.at(entered.phase);
-    let mut progress = progress::choose(arguments.json, std::io::stderr().is_terminal());
+    let mut progress = say::choose(arguments.json);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase: &mut at_phase };
     ship(&client, (&app, &v2), watch, &show).await
 }
@@ -62,7 +72,7 @@ async fn ship_quietly(
     client: &crate::client::Client,
     (app, version): (&AppName, &Version),
     interrupt: &mut Interrupt,
-) -> Result<u8, Fault> {
+) -> Result<Followed, Fault> {
     struct Nobody;
     impl Progress for Nobody {
         fn step(&mut self, _: &Step) {}
@@ -70,14 +80,7 @@ async fn ship_quietly(
     let run = client.deploy(app, version.as_str()).await?;
     let mut nothing = |_: &Entered| {};
     let mut nobody = Nobody;
-    let follower =
-        super::follow::Follower::new(client, (app, &run), &mut nobody, interrupt, &mut nothing);
-    let followed = follower.follow().await?;
-    let outcome = followed.ended.map(|ended| ended.outcome);
-    Ok(match outcome {
-        Some(outcome) => exit_code(followed.interrupted, outcome, Verdict::Pass),
-        None => 130,
-    })
+    Follower::new(client, (app, &run), &mut nobody, interrupt, &mut nothing).follow().await
 }
 
 fn tell(arguments: &cli::Demo, text: &str) {

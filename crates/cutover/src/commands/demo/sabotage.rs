@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::server::layout::Layout;
 
 /// How long the path stands still in `stall`.
-const STALL: Duration = Duration::from_millis(1_000);
+const STALL: Duration = Duration::from_secs(1);
 
 /// Breaks one thing at the right moment.
 #[derive(Clone, Debug)]

@@ -2,17 +2,20 @@
 //!
 //! Everything it starts it ends, also when the demo fails half-way.
 
+use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{AppName, Fault};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::Instant;
 
 use crate::cli::{self, Inject};
 use crate::client::Client;
+use crate::interrupt::Interrupt;
 use crate::server::children;
 use crate::server::layout::Layout;
 
@@ -27,6 +30,8 @@ pub(super) struct Stage {
     entrance: SocketAddr,
     allow_faults: bool,
     server: Option<Child>,
+    /// The server was up once.
+    answered: bool,
 }
 
 impl Stage {
@@ -34,28 +39,39 @@ impl Stage {
     pub(super) fn set(arguments: &cli::Demo) -> Result<Self, Fault> {
         let name = format!("cutover-demo-{}-{:04x}", std::process::id(), fastrand::u16(..));
         let directory = std::env::temp_dir().join(name);
+        let layout = Layout::at(&directory.join("state")).map_err(|mut fault| {
+            fault.help = Some("set TMPDIR to a directory with a shorter path".to_owned());
+            fault
+        })?;
         let refused = |e: std::io::Error| {
             Fault::environment(format!("{} cannot be used: {e}", directory.display()))
                 .help("set TMPDIR to a directory that you can write")
         };
-        std::fs::create_dir_all(&directory).map_err(refused)?;
         let entrance = free_port().map_err(refused)?;
-        let layout = Layout::at(&directory.join("state"))?;
+        DirBuilder::new().mode(0o700).create(&directory).map_err(refused)?;
         let stage = Self {
             app: AppName::new("demo")?,
             layout,
             entrance,
             allow_faults: arguments.inject == Some(Inject::Truncate),
             server: None,
+            answered: false,
             directory: directory.clone(),
         };
-        let config = configuration(arguments, entrance);
-        std::fs::write(directory.join("cutover.toml"), config).map_err(refused)?;
-        stage.write_release("v1", "").map_err(refused)?;
-        let slow = "--start-delay 1s --ready-delay 1s";
-        let fault = candidate_fault(arguments.inject).unwrap_or(slow);
-        stage.write_release("v2", fault).map_err(refused)?;
+        if let Err(error) = stage.write(arguments) {
+            // Nothing of use is in it.
+            drop(std::fs::remove_dir_all(&directory));
+            return Err(refused(error));
+        }
         Ok(stage)
+    }
+
+    fn write(&self, arguments: &cli::Demo) -> std::io::Result<()> {
+        let config = configuration(arguments, self.entrance);
+        std::fs::write(self.directory.join("cutover.toml"), config)?;
+        self.write_release("v1", "")?;
+        let slow = "--start-delay 1s --ready-delay 1s";
+        self.write_release("v2", candidate_fault(arguments.inject).unwrap_or(slow))
     }
 
     /// A release is a directory with a start script, as a build would leave it.
@@ -74,7 +90,7 @@ impl Stage {
         write!(script, "#!/bin/sh\nexec '{quoted}' app --version {version} {fault} \"$@\"\n")
     }
 
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it answers. May be dropped half-way.
     pub(super) async fn open(&mut self) -> Result<Client, Fault> {
         let config = self.directory.join("cutover.toml");
         let mut arguments =
@@ -82,8 +98,8 @@ impl Stage {
         if self.allow_faults {
             arguments.push("--allow-faults".to_owned());
         }
-        let log = self.log();
-        let mut server = children::spawn_self(&arguments, &log)?;
+        let log = self.directory.join("up.log");
+        let server = self.server.insert(children::spawn_self(&arguments, &log)?);
         let client = Client::new(&self.layout.api_socket());
         let deadline = Instant::now() + PATIENCE;
         while client.status().await.is_err() {
@@ -94,22 +110,38 @@ impl Stage {
                 return Err(fault);
             }
         }
-        self.server = Some(server);
+        self.answered = true;
         Ok(client)
     }
 
-    /// Ends the server with everything it runs, and removes the directory.
-    pub(super) async fn strike(mut self) -> Result<(), Fault> {
-        if let Some(server) = &mut self.server {
-            let client = Client::new(&self.layout.api_socket());
-            client.stop().await?;
-            if tokio::time::timeout(PATIENCE, server.wait()).await.is_err() {
-                return Err(Fault::internal("the demo's server did not end")
-                    .note(format!("its state is in {}", self.directory.display())));
+    /// Ends the server with everything it runs, and removes the directory. An interruption hurries
+    /// it: what is still open is cut then.
+    pub(super) async fn strike(mut self, interrupt: &mut Interrupt) -> Result<(), Fault> {
+        if self.answered && self.died() {
+            // It was killed from outside. What it ran lives on; its successor takes that over.
+            self.open().await?;
+        }
+        if let Some(mut server) = self.server.take() {
+            tell_to_end(&server);
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                tokio::select! {
+                    _ = server.wait() => break,
+                    () = tokio::time::sleep_until(deadline) => {
+                        let what = "the demo's server did not end";
+                        let place = format!("its state is in {}", self.directory.display());
+                        return Err(Fault::internal(what).note(place));
+                    }
+                    () = interrupt.wait() => tell_to_end(&server),
+                }
             }
         }
         std::fs::remove_dir_all(&self.directory)
             .map_err(|e| Fault::environment(format!("{}: {e}", self.directory.display())))
+    }
+
+    fn died(&mut self) -> bool {
+        self.server.as_mut().is_some_and(|server| matches!(server.try_wait(), Ok(Some(_))))
     }
 
     /// The app that is shipped.
@@ -126,9 +158,13 @@ impl Stage {
     pub(super) const fn layout(&self) -> &Layout {
         &self.layout
     }
+}
 
-    fn log(&self) -> PathBuf {
-        Path::join(&self.directory, "up.log")
+/// SIGTERM; a second one makes a server hurry. One that has ended already needs none.
+fn tell_to_end(server: &Child) {
+    let pid = server.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::super::{load, parse, template};
+use super::super::{load, template};
 use super::drawn;
+use super::parse;
 
 fn trouble(path: &Path) -> String {
     drawn(&load(path).unwrap_err())

@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use super::super::parse;
 use super::drawn;
+use super::parse;
 
 const GOLDEN: &str = include_str!("mistakes.md");
 

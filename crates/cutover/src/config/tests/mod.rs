@@ -5,7 +5,14 @@ mod mistakes;
 mod releases;
 mod values;
 
-use super::{AppConfig, Config, parse};
+use std::path::Path;
+
+use super::{AppConfig, Config, Diagnostic, check};
+
+/// Checks a text; paths in it are relative to the folder of `file`.
+fn parse(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
+    check(text, file, Path::new(file).parent().unwrap_or(Path::new("")))
+}
 
 /// A file that must be right.
 fn good(text: &str) -> Config {
@@ -22,7 +29,7 @@ fn web(rest: &str) -> AppConfig {
 }
 
 /// Mistakes as people see them, without colours.
-fn drawn(found: &[super::Diagnostic]) -> String {
-    let texts: Vec<String> = found.iter().map(super::Diagnostic::render).collect();
+fn drawn(found: &[Diagnostic]) -> String {
+    let texts: Vec<String> = found.iter().map(Diagnostic::render).collect();
     anstream::adapter::strip_str(&texts.join("\n")).to_string()
 }

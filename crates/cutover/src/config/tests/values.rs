@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use model::Lane;
 
-use super::super::{EnvironmentValue, Strategy, duration, names, template};
+use super::super::shape::{EnvironmentValue, Strategy};
+use super::super::{names, template};
 use super::{good, web};
+use crate::duration;
 
 #[test]
 fn defaults_are_filled_in() {

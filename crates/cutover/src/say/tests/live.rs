@@ -65,7 +65,7 @@ fn terminal(width: usize) -> (Sink, Terminal<Sink>, Arc<AtomicUsize>) {
 }
 
 fn ended(outcome: Outcome, why: &str) -> Step {
-    let verdict = Verdict::Pass;
+    let verdict = Some(Verdict::Pass);
     Step::Ended { at_ms: 9_000, outcome, verdict, sent: 1, failed: 0, why: why.into() }
 }
 
@@ -79,7 +79,7 @@ fn finished_steps_stay_and_live_lines_go() {
     }
     let rows = shown(&sink.text(), 100);
     assert_eq!(rows.len(), 6, "one that stays, four live ones, the cursor: {rows:#?}");
-    assert!(rows[1].contains("start v42") && rows[1].contains("asked by deploy"), "{rows:#?}");
+    assert!(rows[1].contains("start v42") && rows[1].contains("health checks"), "{rows:#?}");
     assert!(rows[2].starts_with("  v41 ") && rows[2].ends_with("███   200 /s"), "{rows:#?}");
     assert!(rows[3].starts_with("  v42 ") && rows[3].ends_with("▁▁▁     0 /s"), "{rows:#?}");
     assert_eq!(rows[4], "  sent 240   failed 0   p50 3.1 ms   prober late 0.1 ms");
@@ -115,6 +115,7 @@ fn finished_steps_stay_and_live_lines_go() {
         "✓ hand-over v41 no tunnel open 1.0 s",
         "✓ stop v41 old instances gone 2.0 s",
         "✓ promoted PASS users are on v42",
+        "",
         "",
     ];
     assert_eq!(rows, expected);
@@ -224,4 +225,33 @@ fn a_first_deploy_and_a_redeploy_show_one_version() {
         assert_eq!(rows.iter().filter(|row| row.ends_with(" 90 /s")).count(), 1, "{rows:#?}");
         assert!(rows[3].ends_with("other versions 10 /s"), "{rows:#?}");
     }
+}
+
+#[test]
+fn a_first_deploy_without_a_prober_shows_no_figures_and_no_verdict() {
+    let (sink, mut terminal, _) = terminal(80);
+    let Step::Began { app, run, .. } = began() else { unreachable!() };
+    terminal.step(&Step::Began {
+        app,
+        from: None,
+        to: super::version("v1"),
+        run,
+        began_unix_ms: 0,
+    });
+    terminal.step(&phase(Phase::Baking, 0, "seen"));
+    let Step::Live(none) = live(0, &[]) else { unreachable!() };
+    terminal.step(&Step::Live(super::Live { at_ms: 500, p50_us: None, late_us: None, ..none }));
+    assert_eq!(shown(&sink.text(), 80).len(), 3, "title, step, cursor: {:#?}", sink.text());
+    terminal.step(&phase(Phase::Promoted, 1500, "v1 served\nwith its evidence"));
+    terminal.step(&Step::Ended {
+        at_ms: 1500,
+        outcome: Outcome::Promoted,
+        verdict: None,
+        sent: 0,
+        failed: 0,
+        why: "v1 served\nwith its evidence".into(),
+    });
+    let rows = shown(&sink.text(), 80);
+    assert_eq!(rows[2], "  ✓ promoted            v1 served");
+    assert!(!sink.text().contains("evidence"), "{rows:#?}");
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod live;
 mod plainly;
+mod pulses;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -58,8 +59,8 @@ fn live(at_ms: u64, rates: &[(&str, f64)]) -> Step {
         sent: at_ms / 5,
         failed: 0,
         open_old: None,
-        p50_us: 3100,
-        late_us: 120,
+        p50_us: Some(3100),
+        late_us: Some(120),
     })
 }
 

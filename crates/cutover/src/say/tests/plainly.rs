@@ -12,7 +12,7 @@ fn ended() -> Step {
     Step::Ended {
         at_ms: 30_000,
         outcome: Outcome::Promoted,
-        verdict: Verdict::Pass,
+        verdict: Some(Verdict::Pass),
         sent: 6000,
         failed: 0,
         why: "users are on v42".into(),
@@ -37,7 +37,7 @@ fn plain_lines_are_stable_and_live_ones_come_every_five_seconds() {
 22:13:20.250Z starting           app=shop at_ms=0 why=\"asked by deploy\"
 22:13:20.750Z live               app=shop sent=100 failed=0 rps=v41:200 p50_us=3100 late_us=120
 22:13:25.750Z live               app=shop sent=1100 failed=0 rps=v41:200 p50_us=3100 late_us=120
-22:13:30.650Z handing-over       app=shop at_ms=10400 why=\"0 requests open on \\\"v41\\\"\\\\nnext\"
+22:13:30.650Z handing-over       app=shop at_ms=10400 why=\"0 requests open on \\\"v41\\\"\"
 22:13:35.850Z live               app=shop sent=3120 failed=0 rps=v41:0,v?[2J??x:200 p50_us=3100 late_us=120 open_requests=0 open_tunnels=3
 22:13:36.250Z note               app=shop text=\"a \\\\u{7} note\"
 22:13:50.250Z ended              app=shop outcome=promoted verdict=PASS sent=6000 failed=0 why=\"users are on v42\"

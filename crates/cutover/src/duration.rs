@@ -1,4 +1,5 @@
-//! Durations as people write them: `500ms`, `10s`, `1m30s`. Pure.
+//! Durations as people write them, in the configuration and on the command line: `500ms`, `10s`,
+//! `1m30s`. Pure; which durations make sense where is not known here.
 //!
 //! Whole numbers with units, largest unit first, each unit once. A number without a unit is
 //! refused: half of all tools mean seconds by it and the other half milliseconds.
@@ -25,6 +26,14 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
         rest = &rest[letters..];
     }
     Some(Duration::from_millis(total_ms))
+}
+
+/// Reads a duration on the command line. More than a day is refused, which keeps every deadline that
+/// is made of it far from overflow.
+pub(crate) fn argument(text: &str) -> Result<Duration, String> {
+    let found = parse(text).ok_or("write it with its unit: 500ms, 10s or 1m30s")?;
+    let short = found <= Duration::from_hours(24);
+    short.then_some(found).ok_or_else(|| "it may be at most 24h".to_owned())
 }
 
 /// Writes a duration so that [`parse`] reads it again, to the millisecond.
@@ -58,4 +67,21 @@ pub(crate) fn repair(text: &str, usual: Duration) -> Option<Duration> {
         _ => return None,
     };
     Duration::try_from_secs_f64((number * ms).round() / 1000.0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::argument;
+
+    #[test]
+    fn arguments_have_units_and_a_limit() {
+        for (text, ms) in [("500ms", 500), ("2s", 2_000), ("1m", 60_000), ("1m30s", 90_000)] {
+            assert_eq!(argument(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "s", "40", "1.5s", "-1s", "2 s", "86400001ms", "99999999999999999999s"] {
+            assert!(argument(bad).is_err(), "{bad:?} was taken");
+        }
+    }
 }

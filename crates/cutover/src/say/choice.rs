@@ -1,0 +1,26 @@
+//! Which renderer tells the steps of a rollout: a terminal, plain lines, or JSON lines, all on
+//! stderr. It tells nothing itself.
+
+use std::io::{self, IsTerminal as _};
+
+use super::json::Json;
+use super::plain::Plain;
+use super::progress::Progress;
+use super::screen::Look;
+use super::terminal::Terminal;
+
+/// True when stderr is a terminal that can move its cursor.
+pub(crate) fn redraws() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stderr().is_terminal() && !dumb
+}
+
+/// The renderer that fits: JSON when asked for, the redrawing one on a terminal that can move its
+/// cursor, else plain lines.
+pub(crate) fn choose(json: bool) -> Box<dyn Progress> {
+    match (json, redraws()) {
+        (true, _) => Box::new(Json::new(io::stderr())),
+        (_, true) => Box::new(Terminal::new(io::stderr(), Look::of_stderr())),
+        _ => Box::new(Plain::new(io::stderr())),
+    }
+}

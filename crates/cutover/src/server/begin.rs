@@ -1,0 +1,80 @@
+//! The first record of a rollout: release and settings frozen, routes as they were.
+//!
+//! After this the rollout exists, whatever happens. Nothing runs and no traffic moves here.
+
+use std::time::Duration;
+
+use model::{AppName, Fault, Release, Version};
+use rollout::{Named, Settings, Start};
+
+use super::tools::Tools;
+use crate::clock;
+use crate::config::AppConfig;
+use crate::store::{NewRun, Run};
+
+/// Freezes a release of `version` and journals the beginning of its rollout.
+pub(super) fn begin(
+    tools: &Tools,
+    (app, config): (&AppName, &AppConfig),
+    stable: Option<&Release>,
+    version: &Version,
+) -> Result<(Release, Run), Fault> {
+    let store = &tools.store;
+    let release = config.release(store.next_release_id(app)?, version)?;
+    drivers::platform::process::find_program(&release)?;
+    let now_ms = clock::unix_ms();
+    store.add_release(&release, now_ms)?;
+    let original = store.committed_routes(app)?;
+    let run = store.begin(&NewRun {
+        run: &new_run_id(),
+        start: &start(config, stable, &release),
+        original_routes: original.as_ref(),
+        boot_id: &clock::boot_id()?,
+        began_mono_ns: clock::mono_ns(),
+        began_unix_ms: now_ms,
+        epoch: tools.epoch,
+    })?;
+    Ok((release, run))
+}
+
+/// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
+fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
+    let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
+    let probing = config.probe.enabled && stable.is_some();
+    Start {
+        app: candidate.app.clone(),
+        stable: stable.map(named),
+        candidate: named(candidate),
+        instances: config.instances,
+        settings: settings(config, probing),
+    }
+}
+
+fn settings(config: &AppConfig, probing: bool) -> Settings {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let rollout = &config.rollout;
+    Settings {
+        ready_deadline_ms: ms(config.health.deadline),
+        preview_requests: rollout.preview_requests,
+        bake_ms: ms(rollout.bake),
+        drain_deadline_ms: ms(rollout.drain_timeout),
+        handover_deadline_ms: ms(rollout.handover_timeout),
+        stop_deadline_ms: ms(config.stop_timeout) + 5_000,
+        max_errors: u64::from(rollout.max_errors),
+        max_error_share_bp: basis_points(rollout.max_error_share),
+        probing,
+        ..Settings::default()
+    }
+}
+
+/// A share of 0 to 1 in basis points.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=10000")]
+fn basis_points(share: f64) -> u16 {
+    (share.clamp(0.0, 1.0) * 10_000.0).round() as u16
+}
+
+/// Public id of a run: eight lower-case letters and digits, without those that look alike.
+fn new_run_id() -> String {
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    (0..8).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
+}

@@ -1,0 +1,87 @@
+//! Carries out the drivers' plans for one app, each change framed by the journal.
+//!
+//! What should be is handed in; what the drivers plan is done, nothing else.
+
+use std::sync::Arc;
+
+use drivers::platform::{FleetHave, FleetWant};
+use drivers::router::RoutesHave;
+use futures_util::future::BoxFuture;
+use model::{Change, Fault, Plan, Routes};
+
+use super::active::Active;
+use super::tools::Tools;
+use crate::store::Entry;
+
+/// Moves the platform toward `want`. True when something was done.
+pub(super) async fn fleet(
+    tools: &Tools,
+    active: Option<&Active>,
+    want: &FleetWant,
+    have: &FleetHave,
+) -> Result<bool, Fault> {
+    let plan = tools.platform.plan(want, have);
+    carry_out(tools.epoch, active, &plan, |change, epoch| {
+        let (platform, change) = (Arc::clone(&tools.platform), change.clone());
+        Box::pin(async move { platform.act(&change, epoch).await })
+    })
+    .await?;
+    Ok(!plan.changes.is_empty())
+}
+
+/// How far a router is from what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It carries what is wanted.
+    Settled,
+    /// Something was changed: look again.
+    Changed,
+    /// Something must be waited for.
+    Waiting,
+}
+
+/// Moves the router toward `want`.
+pub(super) async fn routes(
+    tools: &Tools,
+    active: Option<&Active>,
+    want: &Routes,
+    have: &RoutesHave,
+) -> Result<Way, Fault> {
+    let plan = tools.router.plan(Some(want), have);
+    if plan.settled() {
+        return Ok(Way::Settled);
+    }
+    carry_out(tools.epoch, active, &plan, |change, epoch| {
+        let (router, change) = (Arc::clone(&tools.router), change.clone());
+        Box::pin(async move { router.act(&change, epoch).await })
+    })
+    .await?;
+    Ok(if plan.changes.is_empty() { Way::Waiting } else { Way::Changed })
+}
+
+/// One change after the other, each noted before and after while a rollout is under way.
+async fn carry_out<F>(
+    epoch: u64,
+    active: Option<&Active>,
+    plan: &Plan,
+    perform: F,
+) -> Result<(), Fault>
+where
+    F: Fn(&Change, u64) -> BoxFuture<'static, Result<(), Fault>>,
+{
+    for change in &plan.changes {
+        if let Some(active) = active {
+            active.note(&Entry::Intent(&change.words))?;
+        }
+        let done = perform(change, epoch).await;
+        if let Some(active) = active {
+            let words = match &done {
+                Ok(()) => change.words.clone(),
+                Err(fault) => format!("failed: {}: {fault}", change.words),
+            };
+            active.note(&Entry::Done(&words))?;
+        }
+        done?;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Says on an app's bus what becomes of its rollout, each thing once.
+//!
+//! Words and order only: what is said has happened already. Live figures are said by `live`.
+
+use std::sync::Arc;
+
+use model::{AppName, Fault, Outcome, Release};
+
+use super::active::Active;
+use super::bus::{Bus, Ended, Notice};
+use super::ending::Finished;
+use crate::store::Run;
+
+/// The voice of one app's controller.
+#[derive(Debug)]
+pub(super) struct Voice {
+    app: AppName,
+    bus: Arc<Bus>,
+    /// Phases of the present rollout that were said.
+    phases: usize,
+    trouble: Option<String>,
+}
+
+impl Voice {
+    pub(super) const fn new(app: AppName, bus: Arc<Bus>) -> Self {
+        Self { app, bus, phases: 0, trouble: None }
+    }
+
+    /// A rollout is under way; one that was taken up again is told from its beginning.
+    pub(super) fn began(&mut self, active: &Active) {
+        self.bus.say(began(active.run()));
+        self.phases = 0;
+        self.phases(active);
+    }
+
+    /// The phases entered since this was last called.
+    pub(super) fn phases(&mut self, active: &Active) {
+        for entered in active.entered().iter().skip(self.phases) {
+            self.bus.say(Notice::Phase(entered.clone()));
+        }
+        self.phases = active.entered().len();
+    }
+
+    /// The rollout is over.
+    pub(super) fn ended(&self, active: &Active, finished: &Finished, why: String) {
+        let start = &active.run().start;
+        let users_on = match finished.outcome {
+            Outcome::Promoted => Some(&start.candidate),
+            _ => start.stable.as_ref(),
+        };
+        self.bus.say(Notice::Ended(Ended {
+            run: active.run().run.clone(),
+            at_ms: active.clock().now_ms(),
+            outcome: finished.outcome,
+            verdict: finished.verdict,
+            why,
+            users_on: users_on.map(|named| named.version.to_string()),
+            report: finished.report,
+        }));
+    }
+
+    /// How the last rollout ended, for those who watched it when an earlier server died.
+    pub(super) fn recall(&self, run: &Run, stable: Option<&Release>, report: bool) {
+        self.bus.say(began(run));
+        let Some(outcome) = run.outcome else { return };
+        self.bus.say(Notice::Ended(Ended {
+            run: run.run.clone(),
+            at_ms: 0,
+            outcome,
+            verdict: None,
+            why: "it ended before this server started".to_owned(),
+            users_on: stable.map(|release| release.version.to_string()),
+            report,
+        }));
+    }
+
+    /// Something is wrong; said again only when it is another thing.
+    pub(super) fn complain(&mut self, at_ms: u64, fault: &Fault) {
+        let text = fault.to_string();
+        if self.trouble.as_ref() != Some(&text) {
+            tracing::warn!(app = %self.app, "{text}");
+            self.bus.say(Notice::Note { at_ms, text: text.clone() });
+            self.trouble = Some(text);
+        }
+    }
+
+    /// Nothing is wrong any more.
+    pub(super) fn calm(&mut self) {
+        self.trouble = None;
+    }
+
+    /// What is wrong now, if something is.
+    pub(super) const fn trouble(&self) -> Option<&String> {
+        self.trouble.as_ref()
+    }
+}
+
+fn began(run: &Run) -> Notice {
+    let start = &run.start;
+    Notice::Began {
+        run: run.run.clone(),
+        from: start.stable.as_ref().map(|named| named.version.to_string()),
+        to: start.candidate.version.to_string(),
+        began_unix_ms: run.began_unix_ms,
+    }
+}

@@ -1,0 +1,279 @@
+//! Bad input: what cannot work is refused with a clear sentence and the right exit code, nothing of
+//! it is started, and users are served all the while.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use crate::traffic::{Deploy, Users, get};
+use crate::world::{World, said, turn};
+
+/// An app whose releases are files, so that one can be missing, broken or wrong.
+const FILES: &str = r#"
+[proxy]
+listen = ["127.0.0.1:PORT"]
+drain_timeout = "5s"
+
+[app.demo]
+command = ["./run-{version}", "--port", "{port}", "--version", "{version}"]
+
+[app.demo.health]
+path = "/healthz"
+interval = "50ms"
+rise = 2
+deadline = "3s"
+
+[app.demo.rollout]
+bake = "1s"
+preview_requests = 5
+
+[app.demo.probe]
+rate = 100
+path = "/datetime"
+lanes = ["keep-alive", "fresh"]
+late_after = "500ms"
+"#;
+
+/// Writes `run-VERSION`, which may be started if `mode` says so.
+fn release(world: &World, version: &str, script: &str, mode: u32) {
+    let path = world.path().join(format!("run-{version}"));
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A release that serves.
+fn good_release(world: &World, version: &str) {
+    let script = format!("exec '{}' app \"$@\"", crate::world::CUTOVER);
+    release(world, version, &script, 0o755);
+}
+
+/// A world that serves v1.
+fn live() -> World {
+    let mut world = World::new(FILES);
+    good_release(&world, "v1");
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    world
+}
+
+/// What a person reads holds every one of `words`, and nothing that is meant for programmers.
+fn clear(output: &Output, words: &[&str]) {
+    let text = said(output);
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing: {text}");
+    }
+    for noise in ["panicked", "backtrace", "Err(", "Some(", "src/"] {
+        assert!(!text.contains(noise), "`{noise}` is no word for people: {text}");
+    }
+}
+
+impl World {
+    /// Refused with exit code 2, these words, and a way out.
+    fn refused(&self, arguments: &[&str], words: &[&str]) {
+        clear(&self.expect(2, arguments), words);
+    }
+
+    /// No rollout was even begun: one release serves, and nothing says otherwise.
+    fn still_at(&self, version: &str) {
+        let status = self.status().expect("a server answers");
+        let app = &status["apps"][0];
+        assert_eq!(app["stable"], version, "{status}");
+        assert!(app["rollout"].is_null(), "{status}");
+        assert_eq!(self.running().len(), 1, "{:?}", self.running());
+        let answer = get(self.port, "x", "/version").unwrap();
+        assert!(answer.contains(version), "{answer}");
+        let log = std::fs::read_to_string(self.path().join("up.log")).unwrap_or_default();
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_named_and_nothing_is_started() {
+    let _turn = turn();
+    let world = World::new(FILES);
+    let other = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    world.refused(&["up"], &[&address, "cannot be listened on", "help:", "change `listen`"]);
+    world.assert_nothing_runs();
+    drop(other);
+    let app = world.port.to_string();
+    let other = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
+    world.refused(&["app", "--port", &app], &["in use", "help:", "--port"]);
+    drop(other);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_named() {
+    let _turn = turn();
+    for (state, word) in [("cutover.toml/state", "Not a directory"), ("/proc/state", "/proc/state")]
+    {
+        let world = World::new(&format!("state_dir = \"{state}\"\n{FILES}"));
+        world.refused(&["up"], &["state directory cannot be used", word, "help:", "`state_dir`"]);
+    }
+    let long = format!("state_dir = \"{}\"\n{FILES}", "d/".repeat(60));
+    let world = World::new(&long);
+    for arguments in [&["up"][..], &["status"], &["deploy", "demo", "v1"], &["down"]] {
+        world.refused(arguments, &["too long", "help: set `state_dir`"]);
+    }
+}
+
+#[test]
+fn a_malformed_file_is_shown_with_its_line_and_its_fix() {
+    let _turn = turn();
+    let world = live();
+    let users = Users::of(&world, None);
+    let file = world.path().join("cutover.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let cases = [
+        (good.replace("bake =", "bakes ="), &["unknown key `bakes`", "^^^^^", "`bake`"][..]),
+        (good.replace("[proxy]", "[proxy"), &["cutover.toml:2:", "^"]),
+        (good.replace("\"1s\"", "1"), &["`bake` must be a duration", "write `bake = \"1s\"`"]),
+        (good.replace("127.0.0.1", "127.0.0.999"), &["cutover.toml:3:", "help:"]),
+        ("\u{0}\u{1b}[2J".to_owned(), &["this is not TOML"]),
+    ];
+    for (text, words) in cases {
+        std::fs::write(&file, text).unwrap();
+        for arguments in [&["config", "check"][..], &["up"], &["deploy", "demo", "v2"]] {
+            let output = world.expect(2, arguments);
+            clear(&output, words);
+            assert!(!said(&output).contains('\u{1b}'), "control characters: {output:?}");
+        }
+    }
+    std::fs::write(&file, [0xff, 0xfe]).unwrap();
+    world.refused(&["up"], &["is not UTF-8"]);
+    std::fs::remove_file(&file).unwrap();
+    let output = world.expect(2, &["status"]);
+    clear(&output, &["no cutover.toml in", "cutover demo"]);
+    assert!(!said(&output).contains("mistake"), "a missing file is no mistake in it");
+    std::fs::write(&file, good).unwrap();
+    world.still_at("v1");
+    users.expect_pass();
+}
+
+#[test]
+fn deploys_that_cannot_work_are_refused_before_anything_starts() {
+    let _turn = turn();
+    let world = live();
+    release(&world, "locked", "exec true", 0o644);
+    std::fs::create_dir(world.path().join("run-folder")).unwrap();
+    let users = Users::of(&world, None);
+    let before = world.running();
+    let cases: [(&[&str], &[&str]); 13] = [
+        (&["demo", "gone"], &["run-gone` was not found", "help:"]),
+        (&["demo", "locked"], &["not executable", "chmod +x"]),
+        (&["demo", "folder"], &["is a directory"]),
+        (&["dem", "v2"], &["no app `dem`", "did you mean `demo`?"]),
+        (&["zebra", "v2"], &["no app `zebra`", "`demo`"]),
+        (&["De mo", "v2"], &["`De mo` cannot be the name of an app", "help:"]),
+        (&["demo", ""], &["`` cannot be a version", "help:"]),
+        (&["demo", "../v2"], &["`../v2` cannot be a version", "help:"]),
+        (&["demo", "v2;rm -rf /"], &["cannot be a version"]),
+        (&["demo", "v2\n\u{1b}[2J"], &["`v2\\n\\u{1b}[2J` cannot be a version"]),
+        (&["demo", "vé"], &["cannot be a version"]),
+        (&["demo", "--", "-v"], &["`-v` cannot be a version"]),
+        (&["demo", "v1", "--out", "cutover.toml/x"], &["reports cannot be written", "--out"]),
+    ];
+    for (arguments, words) in cases {
+        world.refused(&[&["deploy"], arguments].concat(), words);
+    }
+    world.refused(&["deploy", "demo"], &["<VERSION>", "Usage"]);
+    world.refused(&["abort", "dem"], &["no app `dem`", "`demo`"]);
+    assert_eq!(world.running(), before, "an instance was started or replaced");
+    world.still_at("v1");
+    users.expect_pass();
+}
+
+#[test]
+fn a_command_that_exits_at_once_shows_its_last_words_and_users_stay() {
+    let _turn = turn();
+    let world = live();
+    release(&world, "v2", "echo 'no database at db:5432' >&2; exit 7", 0o755);
+    let users = Users::of(&world, None);
+    let output = world.expect(4, &["deploy", "demo", "v2"]);
+    clear(&output, &["aborted", "users are on v1", "status 7", "no database at db:5432"]);
+    // Its evidence is told once, in the result, and not with every step.
+    let steps = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!steps.contains("no database"), "{steps}");
+    let report = world.report();
+    assert_eq!((&report["verdict"], &report["outcome"]), (&"PASS".into(), &"aborted".into()));
+    world.still_at("v1");
+    users.expect_pass();
+}
+
+#[test]
+fn a_first_version_that_exits_at_once_leaves_nothing_running() {
+    let _turn = turn();
+    let mut world = World::new(FILES);
+    release(&world, "v1", "echo 'no database at db:5432' >&2; exit 7", 0o755);
+    world.up();
+    let output = world.expect(4, &["deploy", "demo", "v1"]);
+    clear(&output, &["aborted", "nothing serves demo", "status 7", "no database at db:5432"]);
+    let steps = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!steps.contains("INCONCLUSIVE"), "nobody probed, so nobody can doubt: {steps}");
+    assert!(world.running().is_empty());
+    good_release(&world, "v2");
+    world.expect(0, &["deploy", "demo", "v2"]);
+    world.still_at("v2");
+}
+
+#[test]
+fn of_two_deploys_at_once_the_second_is_refused_and_the_first_goes_on() {
+    let _turn = turn();
+    let world = live();
+    good_release(&world, "v2");
+    good_release(&world, "v3");
+    let users = Users::of(&world, None);
+    let mut first = Deploy::start(&world, "demo", "v2");
+    first.reach("starting");
+    world.refused(
+        &["deploy", "demo", "v3"],
+        &["demo is being moved to v2", "help: wait for it, or `cutover abort demo`"],
+    );
+    first.end().expect(0, "PASS");
+    world.still_at("v2");
+    users.expect_pass();
+}
+
+#[test]
+fn a_second_up_on_one_state_directory_is_refused_and_the_first_serves_on() {
+    let _turn = turn();
+    let world = live();
+    let users = Users::of(&world, None);
+    let pid = world.status().unwrap()["pid"].to_string();
+    let holder = format!("another `cutover up` (pid {pid})");
+    world.refused(&["up"], &[&holder, "help:", "`cutover down`"]);
+    world.still_at("v1");
+    users.expect_pass();
+}
+
+#[test]
+fn commands_say_that_no_server_runs() {
+    let _turn = turn();
+    let world = World::new(FILES);
+    good_release(&world, "v1");
+    for arguments in [&["status"][..], &["deploy", "demo", "v1"], &["abort", "demo"], &["down"]] {
+        world.refused(arguments, &["no server is running", "help: start it with `cutover up`"]);
+    }
+}
+
+#[test]
+fn a_probe_of_what_cannot_be_probed_says_why() {
+    let _turn = turn();
+    let world = World::new(FILES);
+    let url = format!("http://127.0.0.1:{}/", world.port);
+    let output = world.expect(1, &["probe", &url, "--count", "20"]);
+    clear(&output, &["FAIL  20 of 20 requests failed", "refused", "nothing was listening"]);
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&["https://127.0.0.1/"], &["https is not supported yet", "help:"]),
+        (&["127.0.0.1:80"], &["has no scheme", "help:"]),
+        (&[&url, "--lanes", "keepalive"], &["no lane `keepalive`", "keep-alive"]),
+        (&[&url, "--lanes", "fresh,fresh"], &["a lane is named twice", "help:"]),
+        (&[&url, "--rate", "0"], &["'0'", "--rate"]),
+        (&[&url, "--duration", "5"], &["'5'", "with its unit: 500ms, 10s or 1m30s"]),
+        (&[&url, "--host", "a b"], &["`a b` cannot be a Host header", "help:"]),
+        (&[&url, "--out", "cutover.toml/x"], &["reports cannot be written", "--out"]),
+    ];
+    for (arguments, words) in cases {
+        world.refused(&[&["probe"], arguments].concat(), words);
+    }
+}

@@ -1,0 +1,167 @@
+//! `up` killed with SIGKILL: at every phase it announces, at random instants, and when idle.
+//!
+//! The default run takes a few kill points by a seed that it prints; `CUTOVER_SEED` repeats one,
+//! `CUTOVER_FULL=1` takes them all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::traffic::{Deploy, Users, get};
+use crate::world::{World, turn, wait_for};
+
+const INSTANCES: u16 = 2;
+const PHASES: [&str; 9] = [
+    "starting",
+    "previewing",
+    "arming",
+    "shifting",
+    "baking",
+    "draining",
+    "handing-over",
+    "stopping",
+    "promoted",
+];
+
+/// When `up` is killed.
+#[derive(Clone, Debug)]
+enum Kill {
+    /// As soon as this phase is announced.
+    At(&'static str),
+    /// So many ms after the deploy was asked for.
+    After(u64),
+}
+
+/// The kill points of this run.
+fn kill_points() -> Vec<Kill> {
+    let seed = std::env::var("CUTOVER_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let full = std::env::var_os("CUTOVER_FULL").is_some();
+    let instants = if full { 16 } else { 4 };
+    let mut points: Vec<Kill> = PHASES.into_iter().map(Kill::At).collect();
+    // Half of them in the first moments, when instances and the prober are being started.
+    let instant = |n| Kill::After(random.u64(1..if n % 2 == 0 { 400 } else { 4500 }));
+    points.extend((0..instants).map(instant));
+    if !full {
+        random.shuffle(&mut points);
+        points.truncate(4);
+    }
+    println!("CUTOVER_SEED={seed}: {points:?}");
+    points
+}
+
+/// No instance runs twice; answers the pids by id.
+fn once(running: Vec<(String, u32)>) -> BTreeMap<String, u32> {
+    let number = running.len();
+    let pids: BTreeMap<_, _> = running.iter().cloned().collect();
+    assert_eq!(pids.len(), number, "an instance runs twice: {running:?}");
+    pids
+}
+
+/// Whoever is in both is the same process.
+fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String, u32>) {
+    for (id, pid) in after {
+        let was = before.get(id).unwrap_or(pid);
+        assert_eq!(was, pid, "{id} is another process now: {before:?} {after:?}");
+    }
+}
+
+#[test]
+fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
+    let points = kill_points();
+    let _turn = turn();
+    let mut world = World::sample(INSTANCES);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let proxy = world.parts("proxy");
+    let users = Users::of(&world, None);
+    for (number, point) in points.iter().enumerate() {
+        kill_once(&mut world, &format!("v{}", number + 2), point);
+        assert_eq!(world.parts("proxy"), proxy, "the proxy is another one");
+    }
+    users.expect_pass();
+}
+
+fn kill_once(world: &mut World, version: &str, point: &Kill) {
+    println!("{version}: kill {point:?}");
+    let stable = once(world.running());
+    let mut deploy = Deploy::start(world, "demo", version);
+    match point {
+        Kill::At(phase) => deploy.reach(phase),
+        Kill::After(ms) => {
+            deploy.reach("starting");
+            std::thread::sleep(Duration::from_millis(*ms));
+        }
+    }
+    world.kill_up();
+    let at_death = once(world.running());
+    assert_same_processes(&stable, &at_death);
+    world.up();
+    assert_same_processes(&at_death, &once(world.running()));
+
+    let shipped = deploy.end();
+    let code = if shipped.report["outcome"] == "promoted" { 0 } else { 4 };
+    shipped.expect(code, "PASS");
+    assert_eq!(shipped.report["failed"], 0);
+    let end = wait_for("only the stable release runs", 10, || {
+        let running = once(world.running());
+        (running.len() == usize::from(INSTANCES)).then_some(running)
+    });
+    assert_same_processes(&at_death, &end);
+    // Numbers are given once: a higher one would be an instance that was started again.
+    let started_again =
+        |id: &String| id.rsplit('-').next().unwrap().parse::<u16>().unwrap() > INSTANCES;
+    assert!(!end.keys().any(started_again), "{end:?}");
+    assert!(world.parts("probe").is_empty(), "a prober is left");
+    let status = world.status().unwrap();
+    if code == 0 {
+        assert_eq!(status["apps"][0]["stable"], version);
+    }
+}
+
+#[test]
+fn up_killed_while_nothing_is_under_way_costs_nothing() {
+    let _turn = turn();
+    let mut world = World::sample(INSTANCES);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let before = once(world.running());
+    let users = Users::of(&world, None);
+    for _ in 0..3 {
+        world.kill_up();
+        assert!(get(world.port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
+        world.up();
+        wait_for("the instances are ready again", 10, || {
+            let status = world.status()?;
+            let instances = status["apps"][0]["instances"].as_array()?.clone();
+            let ready = instances.iter().filter(|instance| instance["condition"] == "ready");
+            (ready.count() == usize::from(INSTANCES)).then_some(())
+        });
+        assert_eq!(once(world.running()), before);
+    }
+    users.expect_pass();
+}
+
+#[test]
+fn up_refuses_the_state_of_a_newer_cutover_and_leaves_everything_alone() {
+    let _turn = turn();
+    let mut world = World::sample(1);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let (before, proxy) = (once(world.running()), world.parts("proxy"));
+    let users = Users::of(&world, None);
+    world.kill_up();
+    let schema = |version: i64| {
+        let database = rusqlite::Connection::open(world.state().join("cutover.db")).unwrap();
+        database.pragma_update(None, "user_version", version).unwrap();
+    };
+    schema(99);
+    let refused = world.expect(2, &["up"]);
+    let said = crate::world::said(&refused);
+    assert!(said.contains("schema 99"), "{said}");
+    assert_eq!((once(world.running()), world.parts("proxy")), (before.clone(), proxy.clone()));
+    schema(1);
+    world.up();
+    assert_eq!((once(world.running()), world.parts("proxy")), (before, proxy));
+    users.expect_pass();
+}

@@ -1,0 +1,274 @@
+//! Ctrl-C and SIGTERM, in every phase of a deploy, while probing, and at any instant of the demo.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::traffic::{Deploy, Shipped, Users, get};
+use crate::world::{CUTOVER, World, newest_report, said, signal, turn, wait_for};
+
+/// A world that serves v1.
+fn live() -> World {
+    let mut world = World::sample(1);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    world
+}
+
+/// Interrupted, told so, and with a report of what users saw until then.
+fn interrupted(world: &World, shipped: &Shipped, when: &str) {
+    let Shipped { code, report, said } = shipped;
+    assert_eq!(*code, Some(130), "{when}: {said}");
+    assert_eq!(report["interrupted"], true, "{when}: {said}");
+    assert_eq!(report["exit_code"], 130, "{when}: {said}");
+    assert_eq!(report["failed"], 0, "{when}: {} {said}", shipped.why());
+    assert!(!said.contains("panicked"), "{when}: {said}");
+    let file = world.path().join(format!("cutover-{}.html", report["run_id"].as_str().unwrap()));
+    assert!(file.exists(), "{when}: no page was written");
+}
+
+/// Users get this version, and nothing else of the app runs.
+fn serves(world: &World, version: &str, when: &str) {
+    let answer = get(world.port, "x", "/version").unwrap();
+    assert!(answer.contains(version), "{when}: {answer}");
+    wait_for("one release runs", 10, || (world.running().len() == 1).then_some(()));
+    let status = world.status().unwrap();
+    assert_eq!(status["apps"][0]["stable"], version, "{when}: {status}");
+}
+
+#[test]
+fn ctrl_c_before_the_promotion_is_final_leaves_users_on_the_old_version() {
+    let _turn = turn();
+    let world = live();
+    let users = Users::of(&world, None);
+    for (number, phase) in
+        ["starting", "previewing", "arming", "shifting", "baking"].into_iter().enumerate()
+    {
+        let mut deploy = Deploy::start(&world, "demo", &format!("new-{number}"));
+        deploy.reach(phase);
+        // A deploy in a script gets SIGTERM, one at a terminal SIGINT.
+        deploy.signal(if phase == "baking" { Signal::TERM } else { Signal::INT });
+        let shipped = deploy.end();
+        interrupted(&world, &shipped, phase);
+        assert_eq!(shipped.report["outcome"], "aborted", "{phase}: {}", shipped.said);
+        serves(&world, "v1", phase);
+    }
+    users.expect_pass();
+}
+
+#[test]
+fn ctrl_c_after_the_promotion_is_final_leaves_users_on_the_new_version() {
+    let _turn = turn();
+    let world = live();
+    let users = Users::of(&world, None);
+    for phase in ["draining", "handing-over", "stopping", "promoted"] {
+        let version = format!("new-{phase}");
+        let mut deploy = Deploy::start(&world, "demo", &version);
+        deploy.reach(phase);
+        deploy.signal(Signal::INT);
+        let shipped = deploy.end();
+        interrupted(&world, &shipped, phase);
+        assert_eq!(shipped.report["outcome"], "promoted", "{phase}: {}", shipped.said);
+        serves(&world, &version, phase);
+    }
+    users.expect_pass();
+}
+
+#[test]
+fn a_second_ctrl_c_leaves_the_rollout_to_the_server() {
+    let _turn = turn();
+    let world = live();
+    let users = Users::of(&world, None);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    deploy.reach("baking");
+    deploy.signal(Signal::INT);
+    deploy.reach("rolling-back");
+    deploy.signal(Signal::INT);
+    let shipped = deploy.end();
+    assert_eq!(shipped.code, Some(130), "{}", shipped.said);
+    assert!(shipped.said.contains("the rollout goes on in the server"), "{}", shipped.said);
+    wait_for("the rollout is over", 20, || {
+        world.status().unwrap()["apps"][0]["rollout"].is_null().then_some(())
+    });
+    serves(&world, "v1", "after two");
+    users.expect_pass();
+}
+
+#[test]
+fn a_first_deploy_that_is_interrupted_leaves_nothing() {
+    let _turn = turn();
+    let mut world = World::sample(1);
+    world.up();
+    let mut deploy = Deploy::start(&world, "demo", "v1");
+    deploy.reach("starting");
+    deploy.signal(Signal::INT);
+    let shipped = deploy.end();
+    assert_eq!(shipped.code, Some(130), "{}", shipped.said);
+    wait_for("no instance runs", 10, || world.running().is_empty().then_some(()));
+    world.expect(0, &["deploy", "demo", "v1"]);
+}
+
+#[test]
+fn a_probe_that_is_interrupted_judges_what_it_saw() {
+    let _turn = turn();
+    let world = live();
+    let users = Users::of(&world, None);
+    // It has written nothing before the end, so wait for what users would notice: a request.
+    wait_for("the probe asks", 10, || {
+        let requests = world.status().unwrap()["apps"][0]["pools"][0]["requests"].as_u64();
+        requests.filter(|open| *open > 0)
+    });
+    let report = users.end();
+    assert_eq!(report["interrupted"], true);
+    assert_eq!(report["exit_code"], 130);
+    assert!(newest_report(&world.path().join("users"))["sent"].as_u64() > Some(0));
+}
+
+/// A demo in a directory of its own, which is also its TMPDIR.
+struct Demo {
+    directory: tempfile::TempDir,
+    child: Child,
+}
+
+impl Demo {
+    fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+        for name in ["stage", "out"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let child = Command::new(CUTOVER)
+            .args(["demo", "--out", "out"])
+            .args(arguments)
+            .current_dir(&directory)
+            .env("TMPDIR", directory.path().join("stage"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(std::fs::File::create(directory.path().join("said")).unwrap()))
+            .spawn()
+            .unwrap();
+        Self { directory, child }
+    }
+
+    fn stage(&self) -> std::path::PathBuf {
+        self.directory.path().join("stage")
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("said")).unwrap()
+    }
+
+    /// Waits until it has said this.
+    fn says(&self, text: &str) {
+        wait_for(text, 30, || self.said().contains(text).then_some(()));
+    }
+
+    /// Waits for its end and answers its exit code; nothing of it is left.
+    fn end(mut self) -> (Option<i32>, String, usize) {
+        let ended = wait_for("the demo ends", 60, || self.child.try_wait().unwrap());
+        let said = self.said();
+        let left = processes_in(&self.stage());
+        assert!(left.is_empty(), "left running: {left:?}\n{said}");
+        let files: Vec<_> = std::fs::read_dir(self.stage()).unwrap().flatten().collect();
+        assert!(files.is_empty(), "left behind: {files:?}\n{said}");
+        let reports = std::fs::read_dir(self.directory.path().join("out")).unwrap().count();
+        (ended.code(), said, reports)
+    }
+}
+
+/// Every process whose command line or environment names the directory.
+fn processes_in(directory: &Path) -> Vec<String> {
+    let needle = format!("{}/", directory.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| {
+            let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\0', " ")
+        };
+        let command = read("cmdline");
+        if command.contains(&needle) || read("environ").contains(&needle) {
+            found.push(command);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_demo_ends_clean_at_any_instant() {
+    let _turn = turn();
+    // Words it says, or how long after its start; what is sent then; whether a report is due.
+    let instants: [(Result<&str, u64>, Signal, bool); 7] = [
+        (Err(30), Signal::INT, false),
+        (Err(150), Signal::TERM, false),
+        (Ok("starting v1"), Signal::INT, false),
+        (Ok(" starting "), Signal::INT, true),
+        (Ok(" baking "), Signal::TERM, true),
+        (Ok(" draining "), Signal::INT, true),
+        (Ok(" baking "), Signal::HUP, true),
+    ];
+    for (when, sent, report) in instants {
+        let demo = Demo::start(&[]);
+        match when {
+            Ok(words) => demo.says(words),
+            Err(ms) => {
+                // The instant itself is the input.
+                let until = Instant::now() + Duration::from_millis(ms);
+                wait_for("the instant", 1, || (Instant::now() >= until).then_some(()));
+            }
+        }
+        // Before it has taken the signals over nothing has been started.
+        wait_for("it hears signals", 10, || hears(demo.child.id(), sent).then_some(()));
+        signal(demo.child.id(), sent);
+        let (code, said, reports) = demo.end();
+        assert_eq!(code, Some(130), "{when:?}: {said}");
+        assert_eq!(reports, if report { 2 } else { 0 }, "{when:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("error:"), "{when:?}: {said}");
+    }
+}
+
+/// Whether a process catches a signal.
+fn hears(pid: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    caught >> (signal.as_raw() - 1) & 1 == 1
+}
+
+#[test]
+fn a_second_ctrl_c_hurries_the_demo() {
+    let _turn = turn();
+    let demo = Demo::start(&[]);
+    demo.says(" baking ");
+    signal(demo.child.id(), Signal::INT);
+    demo.says("Ctrl-C again leaves it");
+    signal(demo.child.id(), Signal::INT);
+    demo.says("left; the rollout goes on");
+    signal(demo.child.id(), Signal::INT);
+    let (code, said, _) = demo.end();
+    assert_eq!(code, Some(130), "{said}");
+}
+
+#[test]
+fn two_demos_run_at_the_same_time() {
+    let _turn = turn();
+    let demos = [(); 2].map(|()| Demo::start(&["--rate", "40"]));
+    for demo in demos {
+        let (code, said, reports) = demo.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(reports, 2, "{said}");
+    }
+}
+
+#[test]
+fn a_demo_without_a_place_to_work_says_so() {
+    let _turn = turn();
+    for (stage, help) in [("/proc", "set TMPDIR"), (&"/tmp/x".repeat(20), "a shorter path")] {
+        let output = Command::new(CUTOVER).arg("demo").env("TMPDIR", stage).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(help), "{}", said(&output));
+    }
+    let output = Command::new(CUTOVER).args(["demo", "--out", "/proc/x"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("--out"), "{}", said(&output));
+}

@@ -1,0 +1,106 @@
+//! Ten deploys in a row under load: nothing is lost and nothing grows.
+
+use crate::traffic::{Deploy, Users};
+use crate::world::{World, sample_config, turn, wait_for};
+
+const INSTANCES: u16 = 2;
+/// Deploys after which everything that is made once has been made.
+const WARM_UP: u32 = 3;
+const DEPLOYS: u32 = 10;
+
+/// What could grow, of `up` and of the proxy.
+#[derive(Clone, Debug)]
+struct Size {
+    files: [usize; 2],
+    memory_kib: [u64; 2],
+}
+
+fn size_of(pids: [u32; 2]) -> Size {
+    Size { files: pids.map(open_files), memory_kib: pids.map(resident_kib) }
+}
+
+fn open_files(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Ships the versions `numbers` while users ask.
+fn ship(world: &World, numbers: std::ops::RangeInclusive<u32>) {
+    let users = Users::of(world, None);
+    for number in numbers {
+        let shipped = Deploy::start(world, "demo", &format!("v{number}")).end();
+        shipped.expect(0, "PASS");
+        assert_eq!(shipped.report["failed"], 0);
+        assert_eq!(world.running().len(), usize::from(INSTANCES), "old instances are left");
+        assert!(world.parts("probe").is_empty(), "a prober is left");
+    }
+    users.expect_pass();
+}
+
+#[test]
+fn ten_deploys_in_a_row_lose_nothing_and_nothing_grows() {
+    let _turn = turn();
+    let config = sample_config(INSTANCES).replace("bake = \"1500ms\"", "bake = \"500ms\"");
+    let mut world = World::new(&config);
+    let up = world.up();
+    world.expect(0, &["deploy", "demo", "v0"]);
+    let pids = [up, world.parts("proxy")[0]];
+    ship(&world, 1..=WARM_UP);
+    let quiet = |world: &World| {
+        // Kept connections to instances are closed within seconds, by us or by their ends.
+        wait_for("kept connections are closed", 15, || {
+            let open = world.status()?["apps"][0]["pools"].as_array()?.len();
+            let sockets = sockets_of(pids[1]);
+            (open == 1 && sockets == 0).then_some(())
+        });
+        size_of(pids)
+    };
+    let before = quiet(&world);
+    ship(&world, WARM_UP + 1..=DEPLOYS);
+    let after = quiet(&world);
+    println!("after {WARM_UP} deploys {before:?}, after {DEPLOYS} {after:?}");
+    assert_eq!(before.files, after.files);
+    for (before, after) in before.memory_kib.iter().zip(after.memory_kib) {
+        // Seven deploys lie between: half a megabyte for each would be a leak.
+        assert!(after < before + 7 * 512, "{before} KiB grew to {after} KiB");
+    }
+    let zombies = zombies_of(up);
+    assert_eq!(zombies, 0, "children of `up` were not reaped");
+    assert_eq!(world.parts("proxy"), [pids[1]]);
+}
+
+/// Established TCP connections of a process.
+fn sockets_of(pid: u32) -> usize {
+    let mine: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter_map(|target| {
+            let target = target.to_string_lossy().into_owned();
+            Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+    let established = table.lines().skip(1).filter(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields[3] == "01" && mine.iter().any(|inode| inode == fields[9])
+    });
+    established.count()
+}
+
+/// Children that ended and that nobody asked about.
+fn zombies_of(parent: u32) -> usize {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let zombie = |stat: &String| {
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        let mut fields = rest.split_whitespace();
+        fields.next() == Some("Z") && fields.next() == Some(parent.to_string().as_str())
+    };
+    stats.filter(zombie).count()
+}

@@ -1,0 +1,86 @@
+//! The whole world stopped: by SIGTERM, by `cutover down`, at rest and in mid-rollout.
+
+use rustix::process::Signal;
+
+use crate::traffic::{Deploy, get};
+use crate::world::{World, signal, turn};
+
+/// How `up` is told.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Term,
+    Down,
+}
+
+/// Stops the world; nothing of it runs once `up` has ended.
+fn stop(world: &mut World, told: Told, up: u32) {
+    match told {
+        Told::Term => signal(up, Signal::TERM),
+        Told::Down => {
+            world.expect(0, &["down"]);
+        }
+    }
+    assert_eq!(world.ended_up(), Some(0), "{told:?}");
+    let (instances, parts) = (world.running(), ["proxy", "probe"].map(|part| world.parts(part)));
+    assert!(world.left_over().is_empty(), "{told:?} left {instances:?} {parts:?}");
+}
+
+/// A new `up` says that `version` is stable, and serves it from the first request on.
+fn begin_again(world: &mut World, version: &str) -> u32 {
+    let up = world.up();
+    let answer = get(world.port, "x", "/version").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(version), "{answer}");
+    assert_eq!(world.status().unwrap()["apps"][0]["stable"], version);
+    up
+}
+
+#[test]
+fn stopped_at_rest_nothing_runs_and_the_next_up_serves_the_stable_release() {
+    let _turn = turn();
+    let mut world = World::sample(2);
+    let up = world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    stop(&mut world, Told::Term, up);
+    let up = begin_again(&mut world, "v1");
+    stop(&mut world, Told::Down, up);
+    begin_again(&mut world, "v1");
+}
+
+#[test]
+fn stopped_in_mid_rollout_nothing_runs_and_the_next_up_knows_what_is_stable() {
+    let _turn = turn();
+    let mut world = World::sample(1);
+    let mut up = world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let cases = [
+        ("v2", "starting", Told::Term, "v1", 4),
+        ("v3", "baking", Told::Down, "v1", 4),
+        ("v4", "handing-over", Told::Term, "v4", 3),
+    ];
+    for (version, phase, told, stable, code) in cases {
+        let mut deploy = Deploy::start(&world, "demo", version);
+        deploy.reach(phase);
+        stop(&mut world, told, up);
+        let shipped = deploy.end();
+        assert_eq!(shipped.code, Some(code), "{phase}: {}", shipped.said);
+        up = begin_again(&mut world, stable);
+    }
+}
+
+#[test]
+fn an_up_that_has_just_taken_over_a_rollout_stops_all_of_it() {
+    let _turn = turn();
+    let mut world = World::sample(1);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    deploy.reach("baking");
+    world.kill_up();
+    let up = world.up();
+    signal(up, Signal::TERM);
+    assert_eq!(world.ended_up(), Some(0));
+    // The prober is no child of this `up`: what it sees is that its socket is gone.
+    world.assert_nothing_runs();
+    assert_eq!(deploy.end().code, Some(4));
+    begin_again(&mut world, "v1");
+}

@@ -1,0 +1,157 @@
+//! Users' traffic and deploys that go on while a test does something else.
+//!
+//! They are the real commands, run as processes. Nothing is judged here.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::world::{World, signal, wait_for};
+
+/// A `cutover deploy --json` that runs.
+pub(crate) struct Deploy {
+    child: Child,
+    steps: Receiver<Value>,
+    said: Vec<Value>,
+    result: JoinHandle<String>,
+}
+
+/// What a deploy came to.
+pub(crate) struct Shipped {
+    /// Exit code.
+    pub(crate) code: Option<i32>,
+    /// The report; null when there was none.
+    pub(crate) report: Value,
+    /// Every step it told, for the message of an assertion.
+    pub(crate) said: String,
+}
+
+impl Deploy {
+    /// Starts `cutover deploy APP VERSION`.
+    pub(crate) fn start(world: &World, app: &str, version: &str) -> Self {
+        let mut child = world
+            .command(&["deploy", app, version, "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut stdout = child.stdout.take().unwrap();
+        let (sender, steps) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let step = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send(step).is_err() {
+                    return;
+                }
+            }
+        });
+        let result = std::thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self { child, steps, said: Vec::new(), result }
+    }
+
+    /// Waits until `phase` is announced.
+    pub(crate) fn reach(&mut self, phase: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(step) = self.steps.recv_timeout(left) else {
+                panic!("`{phase}` was never announced: {}", self.story());
+            };
+            let reached = step["step"] == "phase" && step["phase"] == phase;
+            self.said.push(step);
+            if reached {
+                return;
+            }
+        }
+    }
+
+    /// Sends the command a signal.
+    pub(crate) fn signal(&self, sent: Signal) {
+        signal(self.child.id(), sent);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Shipped {
+        let waited = wait_for("`cutover deploy` ends", 90, || self.child.try_wait().unwrap());
+        while let Ok(step) = self.steps.recv_timeout(Duration::from_secs(1)) {
+            self.said.push(step);
+        }
+        let said = self.story();
+        let result = self.result.join().unwrap();
+        let report = serde_json::from_str(&result).unwrap_or_default();
+        Shipped { code: waited.code(), report, said }
+    }
+
+    fn story(&self) -> String {
+        let told = self.said.iter().filter(|step| step["step"] != "live");
+        told.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Shipped {
+    /// Users lost nothing and the prober can say so.
+    pub(crate) fn expect(&self, code: i32, verdict: &str) {
+        let (report, said) = (&self.report, &self.said);
+        assert_eq!(report["verdict"], verdict, "{} {said}", self.why());
+        assert_eq!(self.code, Some(code), "{} {said}", self.why());
+    }
+
+    /// What the report says of failures and doubts.
+    pub(crate) fn why(&self) -> String {
+        let report = &self.report;
+        format!("{}\n{}\n{}\n", report["sentence"], report["reasons"], report["failures"])
+    }
+}
+
+/// A `cutover probe` of a world's entrance: a user who knows nothing of the server.
+pub(crate) struct Users {
+    child: Child,
+}
+
+impl Users {
+    /// Asks 100 times a second over kept and fresh connections, until it is ended.
+    pub(crate) fn of(world: &World, host: Option<&str>) -> Self {
+        let url = format!("http://127.0.0.1:{}/datetime", world.port);
+        let mut words = vec!["probe", &url, "--rate", "100", "--duration", "10m", "--json"];
+        words.extend(["--out", "users"]);
+        words.extend(host.iter().flat_map(|host| ["--host", host]));
+        let piped = world.command(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        Self { child: piped.unwrap() }
+    }
+
+    /// Ends it and answers its report.
+    pub(crate) fn end(self) -> Value {
+        signal(self.child.id(), Signal::INT);
+        let output = self.child.wait_with_output().unwrap();
+        serde_json::from_slice(&output.stdout).expect("the probe reports")
+    }
+
+    /// Ends it; nothing was lost.
+    pub(crate) fn expect_pass(self) {
+        let report = self.end();
+        let failures = &report["failures"];
+        assert_eq!(report["failed"], 0, "{} {failures}", report["sentence"]);
+        assert_eq!(report["verdict"], "PASS", "{} {}", report["sentence"], report["reasons"]);
+    }
+}
+
+/// One request on a connection of its own: status line and body, or what went wrong.
+pub(crate) fn get(port: u16, host: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

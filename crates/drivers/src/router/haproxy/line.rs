@@ -1,0 +1,129 @@
+//! One command over HAProxy's runtime API, over a unix or a TCP socket.
+//!
+//! A connection carries one command: the writing half is closed at once, because the socket of the
+//! master keeps a connection open after its answer. It knows no commands and reads no tables.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, str::FromStr};
+
+use model::Fault;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::words::clean;
+
+/// Longest a command may take, from connecting to the whole answer.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Longest answer that is taken, bytes.
+const ANSWER_MAX: u64 = 32 * 1024 * 1024;
+
+/// Where the runtime API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `stats socket PATH` of the process, or `-S PATH` of the master.
+    Unix(PathBuf),
+    /// `stats socket HOST:PORT`; it has no password, so it belongs on loopback.
+    Tcp(SocketAddr),
+}
+
+impl FromStr for Address {
+    type Err = Fault;
+
+    /// `127.0.0.1:9999` is TCP, everything else is a path.
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        Ok(text.parse().map_or_else(|_| Self::Unix(PathBuf::from(text)), Self::Tcp))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl Address {
+    /// Sends one line and reads everything that comes back.
+    pub(super) async fn ask(&self, command: &str) -> Result<String, Fault> {
+        let exchange = async {
+            match self {
+                Self::Unix(path) => exchange(UnixStream::connect(path).await?, command).await,
+                Self::Tcp(address) => exchange(TcpStream::connect(address).await?, command).await,
+            }
+        };
+        let answer = timeout(LIMIT, exchange).await.map_err(|_late| {
+            let what = format!("HAProxy at `{self}` did not answer within {} s", LIMIT.as_secs());
+            Fault::environment(what).help("is this the socket of its runtime API?")
+        })?;
+        let bytes = answer.map_err(|error| self.absent(&error))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| self.odd(&String::from_utf8_lossy(error.as_bytes())))?;
+        if text.trim_start().starts_with("Permission denied") {
+            return Err(self.too_low(command));
+        }
+        Ok(text)
+    }
+
+    /// An answer that is none.
+    pub(super) fn odd(&self, answer: &str) -> Fault {
+        let shown = clean(answer.as_bytes(), 80);
+        Fault::internal(format!("HAProxy at `{self}` answered what is no answer: `{shown}`"))
+    }
+
+    /// The socket does not allow what is needed.
+    pub(super) fn too_low(&self, command: &str) -> Fault {
+        let word = command.trim_start_matches(['@', '!']).to_owned();
+        let what = format!("the HAProxy socket `{self}` does not allow `{}`", clean(word.as_bytes(), 60));
+        Fault::environment(what)
+            .help(format!("set its level: `stats socket {self} mode 600 level admin` in `global`"))
+    }
+
+    fn absent(&self, error: &io::Error) -> Fault {
+        let what = format!("HAProxy at `{self}` cannot be reached: {error}");
+        let help = match error.kind() {
+            ErrorKind::NotFound => format!(
+                "is it running, with `stats socket {self} mode 600 level admin` in `global`?"
+            ),
+            ErrorKind::PermissionDenied => format!(
+                "run Cutover as the owner of the socket, or let it in: `stats socket {self} \
+                 user NAME mode 600 level admin`"
+            ),
+            _ => "is HAProxy running, and is this the socket of its runtime API?".to_owned(),
+        };
+        Fault::environment(what).help(help)
+    }
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    command: &str,
+) -> io::Result<Vec<u8>> {
+    let mut line = command.as_bytes().to_vec();
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    let read = stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
+    if read as u64 == ANSWER_MAX {
+        return Err(io::Error::new(ErrorKind::InvalidData, "an endless answer"));
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    #[test]
+    fn an_address_with_a_port_is_tcp() {
+        assert!(matches!("127.0.0.1:9999".parse(), Ok(Address::Tcp(_))));
+        assert!(matches!("[::1]:9999".parse(), Ok(Address::Tcp(_))));
+        assert!(matches!("/run/haproxy.sock".parse(), Ok(Address::Unix(_))));
+    }
+}

@@ -1,0 +1,278 @@
+//! What stands between what HAProxy carries of an app and what it should. Pure.
+//!
+//! Each release has a slot; a new one takes the free slot, or the slot of a pool that is to go, when
+//! that one has been emptied first. Instances are added out of use, and the routes are published
+//! when their first checks have ended. It does no IO and keeps nothing.
+
+use std::fmt::Write as _;
+
+use model::{AppName, Generation, Instance, Plan, Pool, PoolState, Routes, Weight};
+
+use super::record::{Left, Record, Slot};
+use super::seen::{Condition, Seen, Server};
+use super::step::Step;
+
+/// Plans for one app.
+pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
+    let mut planning = Planning { seen, plan: Plan::default() };
+    if let Some((why, help)) = want.and_then(unfit) {
+        let (app, generation) = planning.relies_on();
+        let words = format!("refuse the routes of {app}: {why}");
+        planning.push(words, Step::Refuse { app, generation, why, help: help.to_owned() });
+        return planning.plan;
+    }
+    match want.map_or(Ok(Vec::new()), |want| slots(&want.pools, seen)) {
+        Ok(slots) => planning.toward(want, &slots),
+        Err(victim) => planning.empty(victim),
+    }
+    planning.plan
+}
+
+/// The slot of each wanted pool, or the place of the carried pool that must go first.
+fn slots(pools: &[Pool], seen: &Seen) -> Result<Vec<Slot>, usize> {
+    let carried: Vec<(Slot, &Pool)> = seen.record.pools().collect();
+    let kept = |pool: &Pool| {
+        carried.iter().find(|(_, there)| there.release == pool.release).map(|(slot, _)| *slot)
+    };
+    let mut free: Vec<Slot> = Slot::BOTH
+        .into_iter()
+        .filter(|slot| carried.iter().all(|(taken, _)| taken != slot))
+        .collect();
+    // A slot where nothing is left comes before one that still empties.
+    free.sort_by_key(|slot| seen.servers.iter().filter(|server| server.slot == *slot).count());
+    let mut free = free.into_iter();
+    let mut chosen = Vec::new();
+    for pool in pools {
+        match kept(pool).or_else(|| free.next()) {
+            Some(slot) => chosen.push(slot),
+            None => return Err(victim(pools, &carried)),
+        }
+    }
+    Ok(chosen)
+}
+
+/// Of the carried pools that are not wanted, the one whose end moves least traffic.
+fn victim(pools: &[Pool], carried: &[(Slot, &Pool)]) -> usize {
+    let unwanted = |(_, pool): &(usize, &Pool)| pools.iter().all(|w| w.release != pool.release);
+    let all = carried.iter().map(|(_, pool)| *pool).enumerate().filter(unwanted);
+    all.min_by_key(|(_, pool)| (pool.state == PoolState::Serving, pool.weight))
+        .map_or(0, |(at, _)| at)
+}
+
+/// Why HAProxy cannot carry these routes, and what to do.
+fn unfit(want: &Routes) -> Option<(String, &'static str)> {
+    if want.pools.len() > 2 {
+        let why = format!("{} releases at once, and an app has two slots", want.pools.len());
+        return Some((why, "let one release go first"));
+    }
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !";\\'\",#".contains(c));
+    if !plain(&want.path_prefix) {
+        let why = format!("the path prefix `{}`", want.path_prefix.escape_debug());
+        return Some((why, "use printable ASCII without blanks, quotes, `,`, `;`, `#` or `\\`"));
+    }
+    let host = |text: &&String| text.is_empty() || !plain(text) || text.contains(['/', '*']);
+    if let Some(host) = want.hosts.iter().find(host) {
+        let why = format!("the host name `{}`", host.escape_debug());
+        return Some((why, "write it as in a `Host` header, without a port"));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let mut instances = want.pools.iter().flat_map(|pool| &pool.instances);
+    let odd = instances.find(|one| one.id.0.is_empty() || !one.id.0.chars().all(fits))?;
+    let why = format!("`{}` as the name of a server", odd.id.0.escape_debug());
+    Some((why, "use letters, digits and `- _ .`"))
+}
+
+/// What became of bringing one instance in.
+enum Progress {
+    Usable,
+    Pending,
+    Failing,
+}
+
+struct Planning<'a> {
+    seen: &'a Seen,
+    plan: Plan,
+}
+
+impl Planning<'_> {
+    fn relies_on(&self) -> (AppName, u64) {
+        (self.seen.app.clone(), self.seen.record.generation)
+    }
+
+    fn push(&mut self, words: String, step: Step) {
+        self.plan.changes.push(step.into_change(words));
+    }
+
+    /// Publishes what is carried without one pool, whose slot is needed.
+    fn empty(&mut self, victim: usize) {
+        let mut record = self.seen.record.clone();
+        if let Some(routes) = &mut record.routes {
+            routes.pools.remove(victim);
+        }
+        record.slots.remove(victim);
+        self.publish(record);
+    }
+
+    fn toward(&mut self, want: Option<&Routes>, slots: &[Slot]) {
+        let record =
+            Record { routes: want.cloned(), slots: slots.to_vec(), ..self.seen.record.clone() };
+        let mut whole = true;
+        for (slot, pool) in record.pools() {
+            whole &= self.provide(pool, slot);
+        }
+        if whole && !self.carried(&record) {
+            self.publish(record);
+        } else {
+            self.clear_out(&record);
+        }
+    }
+
+    /// Brings the instances of a pool into its slot; true when routes may rely on them.
+    fn provide(&mut self, pool: &Pool, slot: Slot) -> bool {
+        let (mut usable, mut pending) = (0, 0);
+        for instance in &pool.instances {
+            match self.bring(instance, slot) {
+                Progress::Usable => usable += 1,
+                Progress::Pending => pending += 1,
+                Progress::Failing => {}
+            }
+        }
+        // What retires or stands by gets nothing, so nothing of it need be ready.
+        let idle = pool.state == PoolState::Retiring
+            || pool.weight == Weight::NONE
+            || pool.instances.is_empty();
+        // Servers of a release that had the slot before must be out of use first.
+        let leftover = |server: &Server| {
+            let of_slot = server.slot == slot && in_use(server);
+            of_slot && pool.instances.iter().all(|one| one.id != server.id)
+        };
+        let kept = self.seen.record.pools().any(|(_, there)| there.release == pool.release);
+        let clean = kept || !self.seen.servers.iter().any(leftover);
+        clean && (idle || (pending == 0 && usable > 0))
+    }
+
+    fn bring(&mut self, instance: &Instance, slot: Slot) -> Progress {
+        let (app, generation) = self.relies_on();
+        let id = instance.id.clone();
+        let server = self.seen.server(slot, &id);
+        if let Some(server) = server.filter(|s| s.address.is_some_and(|a| a != instance.address)) {
+            self.dismiss(server);
+            return Progress::Pending;
+        }
+        match server.map_or(&Condition::Half, |server| &server.condition) {
+            Condition::Half => {
+                let words = format!("add {id} ({}) to slot {slot} of {app}", instance.address);
+                let instance = instance.clone();
+                self.push(words, Step::Add { app, generation, slot, instance });
+                Progress::Pending
+            }
+            Condition::Maint => {
+                let words = format!("check {id} again in slot {slot} of {app}");
+                self.push(words, Step::Recheck { app, generation, slot, id });
+                Progress::Pending
+            }
+            Condition::Unchecked => {
+                self.plan.waiting.push(format!("the first check of {id}"));
+                Progress::Pending
+            }
+            Condition::Failing(why) => {
+                self.plan.waiting.push(format!("{id} to pass its check: {why}"));
+                Progress::Failing
+            }
+            Condition::Passing | Condition::Ready => Progress::Usable,
+        }
+    }
+
+    /// True when nothing of the record remains to be published.
+    fn carried(&self, record: &Record) -> bool {
+        let same = match (&record.routes, &self.seen.record.routes) {
+            (Some(want), Some(have)) => want.same_as(have),
+            (want, have) => want.is_none() && have.is_none(),
+        };
+        let ready = |slot, one: &Instance| {
+            let server = self.seen.server(slot, &one.id);
+            server.is_none_or(|server| server.condition != Condition::Passing)
+        };
+        let mut pools = record.pools();
+        same && record.slots == self.seen.record.slots
+            && pools.all(|(slot, pool)| pool.instances.iter().all(|one| ready(slot, one)))
+    }
+
+    fn publish(&mut self, mut record: Record) {
+        let (app, generation) = self.relies_on();
+        record.generation = generation.saturating_add(1);
+        if let Some(routes) = &mut record.routes {
+            routes.generation = Generation(record.generation);
+        }
+        let usable = |server: &&Server| {
+            matches!(server.condition, Condition::Passing | Condition::Ready)
+                && belongs(&record, server)
+        };
+        let servers = self.seen.servers.iter();
+        let ready = servers.clone().filter(usable).map(|s| (s.slot, s.id.clone())).collect();
+        let left = servers.filter(|server| !belongs(&record, server)).filter_map(|server| {
+            let release = self.seen.record.release_of(server.slot, &server.id.0)?;
+            Some(Left { id: server.id.clone(), slot: server.slot, release })
+        });
+        record.left = left.collect();
+        let words = in_words(&app, &record);
+        self.push(words, Step::Publish { app, generation, record, ready });
+    }
+
+    /// Servers that are neither carried nor wanted go: out of use at once, away when idle.
+    fn clear_out(&mut self, wanted: &Record) {
+        for server in &self.seen.servers {
+            if !belongs(wanted, server) && !belongs(&self.seen.record, server) {
+                self.dismiss(server);
+            }
+        }
+    }
+
+    fn dismiss(&mut self, server: &Server) {
+        let (app, generation) = self.relies_on();
+        let (slot, id) = (server.slot, server.id.clone());
+        if in_use(server) {
+            let words = format!("take {id} out of use in slot {slot} of {app}");
+            self.push(words, Step::Leave { app, generation, slot, id });
+        } else if server.open > 0 {
+            self.plan.waiting.push(format!("{} open on {id}", server.open));
+        } else {
+            let words = format!("delete {id} from slot {slot} of {app}");
+            self.push(words, Step::Remove { app, generation, slot, id });
+        }
+    }
+}
+
+fn in_use(server: &Server) -> bool {
+    !matches!(server.condition, Condition::Half | Condition::Maint)
+}
+
+fn belongs(record: &Record, server: &Server) -> bool {
+    let mut pools = record.pools().filter(|(slot, _)| *slot == server.slot);
+    pools.any(|(_, pool)| pool.instances.iter().any(|one| one.id == server.id))
+}
+
+fn in_words(app: &AppName, record: &Record) -> String {
+    if record.routes.is_none() {
+        return format!("withdraw {app}");
+    }
+    let mut words = format!("route {app} (generation {}):", record.generation);
+    for (at, (slot, pool)) in record.pools().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let (version, n) = (&pool.version, pool.instances.len());
+        let share = match pool.state {
+            PoolState::Serving => pool.weight.to_string(),
+            PoolState::Retiring => "retiring".to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _written = write!(words, "{comma} {version} {share} on {n} in slot {slot}");
+    }
+    if record.slots.is_empty() {
+        words.push_str(" nowhere");
+    }
+    words
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! What a strategy comes to in one rollout: its shares, its batches, how long each is judged.
+//!
+//! Arithmetic only. It does not say when a step is taken; `forward`, `rolling` and `unroll` do.
+
+use model::Weight;
+
+use crate::settings::Start;
+use crate::strategy::Strategy;
+
+/// The candidate's shares, one after the other; the last one is all traffic.
+pub(crate) fn shares(start: &Start) -> Vec<Weight> {
+    let mut shares = Vec::new();
+    if let (Strategy::Canary { steps, .. }, Some(_)) = (&start.settings.strategy, &start.stable) {
+        for step in steps {
+            if *step > shares.last().copied().unwrap_or(Weight::NONE) {
+                shares.push(*step);
+            }
+        }
+    }
+    if shares.last() != Some(&Weight::ALL) {
+        shares.push(Weight::ALL);
+    }
+    shares
+}
+
+/// Instances replaced at once, if this rollout is rolling.
+pub(crate) fn batch(start: &Start) -> Option<u16> {
+    match (&start.settings.strategy, &start.stable) {
+        (Strategy::Rolling { batch }, Some(_)) if start.instances >= 2 => {
+            Some((*batch).clamp(1, start.instances - 1))
+        }
+        _ => None,
+    }
+}
+
+/// How long a share is judged before the next one, ms.
+pub(crate) fn judged_ms(start: &Start, share: Weight) -> u64 {
+    match &start.settings.strategy {
+        Strategy::Canary { step_ms, .. } if share < Weight::ALL => *step_ms,
+        _ => start.settings.bake_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AppName, ReleaseId, Version, Weight};
+
+    use super::{batch, shares};
+    use crate::settings::{Named, Settings, Start};
+    use crate::strategy::Strategy;
+
+    fn start(strategy: Strategy, instances: u16) -> Start {
+        let named = |id, version: &str| Named {
+            id: ReleaseId(id),
+            version: Version::new(version).unwrap(),
+        };
+        Start {
+            app: AppName::new("shop").unwrap(),
+            stable: Some(named(1, "v1")),
+            candidate: named(2, "v2"),
+            instances,
+            settings: Settings { strategy, ..Settings::default() },
+        }
+    }
+
+    fn canary(steps: &[u16]) -> Vec<u16> {
+        let steps = steps.iter().map(|points| Weight::new(*points).unwrap()).collect();
+        let start = start(Strategy::Canary { steps, step_ms: 1 }, 2);
+        shares(&start).into_iter().map(Weight::basis_points).collect()
+    }
+
+    #[test]
+    fn shares_rise_to_all_traffic() {
+        assert_eq!(canary(&[2_500, 5_000, 10_000]), [2_500, 5_000, 10_000]);
+        assert_eq!(canary(&[2_500]), [2_500, 10_000]);
+        assert_eq!(canary(&[0, 5_000, 2_500, 5_000]), [5_000, 10_000]);
+        assert_eq!(canary(&[]), [10_000]);
+    }
+
+    #[test]
+    fn a_first_deploy_has_no_shares_and_no_batches() {
+        let steps = vec![Weight::new(100).unwrap()];
+        let mut first = start(Strategy::Canary { steps, step_ms: 1 }, 4);
+        first.stable = None;
+        assert_eq!(shares(&first), [Weight::ALL]);
+        first.settings.strategy = Strategy::Rolling { batch: 1 };
+        assert_eq!(batch(&first), None);
+    }
+
+    #[test]
+    fn a_batch_leaves_one_instance() {
+        let of = |n, instances| batch(&start(Strategy::Rolling { batch: n }, instances));
+        assert_eq!((of(0, 4), of(1, 4), of(9, 4)), (Some(1), Some(1), Some(3)));
+        assert_eq!(of(1, 1), None);
+    }
+}

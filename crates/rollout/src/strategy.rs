@@ -1,0 +1,30 @@
+//! The ways in which traffic can move from stable to the candidate.
+//!
+//! Types only. What a strategy comes to in one rollout is `course`'s.
+
+use model::Weight;
+use serde::{Deserialize, Serialize};
+
+/// How traffic moves. Names are those of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// All at once, with stable standing by.
+    #[default]
+    BlueGreen,
+    /// In shares of random requests, each of them judged before the next.
+    Canary {
+        /// The candidate's shares. Each must be larger than the one before, or it is skipped; all
+        /// traffic follows as the last one where it is not there.
+        steps: Vec<Weight>,
+        /// How long each share but all traffic is judged, ms; 0 counts as 1. All traffic is judged
+        /// for `bake_ms`.
+        step_ms: u64,
+    },
+    /// Instance by instance, without one more than usual: a batch of stable ends before its
+    /// replacement starts. Needs two instances; with one, blue-green is used.
+    Rolling {
+        /// Instances replaced at once: at least 1, and one instance always stays.
+        batch: u16,
+    },
+}

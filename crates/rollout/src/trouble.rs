@@ -1,0 +1,44 @@
+//! What speaks against the candidate, before and after users are on it.
+//!
+//! Words only: what follows from them is decided by the phases.
+
+use crate::state::State;
+use crate::words::{count, with_lines};
+
+/// A candidate that was ready and no longer runs as it should, before users are on it.
+pub(crate) fn lost_before_users(state: &State) -> Option<String> {
+    let version = &state.candidate().version;
+    let why = if state.facts.crashes > state.facts.crashes_before {
+        format!("an instance of {version} ended by itself before any user was on it")
+    } else if state.seen.candidate.ready() == Some(0) {
+        format!("no instance of {version} is ready any more; no user was on it")
+    } else {
+        return None;
+    };
+    Some(with_lines(why, state.trouble_lines()))
+}
+
+/// What speaks against the candidate while it serves.
+pub(crate) fn trouble(state: &State) -> Option<String> {
+    let version = &state.candidate().version;
+    let crashes = state.facts.crashes.saturating_sub(state.facts.crashes_before);
+    if crashes > 0 {
+        let times = count(crashes.into(), "time");
+        let why = format!("an instance of {version} ended by itself {times} since it was ready");
+        return Some(with_lines(why, state.trouble_lines()));
+    }
+    if state.seen.candidate.ready() == Some(0) {
+        let why = format!("no instance of {version} is ready any more");
+        return Some(with_lines(why, state.trouble_lines()));
+    }
+    let (facts, settings) = (&state.facts, &state.start.settings);
+    let all = facts.judged.against(settings, &format!("the switch to {version}"));
+    all.or_else(|| facts.judged_step.against(settings, &format!("{version} got its present share")))
+}
+
+/// True when going back would not help: stable is not known to serve. The candidate then stays, for as
+/// long as its phase may last: never back to nothing. A rolling replacement goes back in batches, each
+/// of which looks at what serves.
+pub(crate) fn nothing_to_return_to(state: &State) -> bool {
+    state.start.stable.is_some() && state.facts.roll.is_none() && !state.stable_serves()
+}
