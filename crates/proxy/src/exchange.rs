@@ -178,7 +178,6 @@ async fn attempt(
         return Err(fail(call, Failure::Connect, &Progress::default()));
     };
     let progress = Progress::default();
-    drop(Entry::enter(&gate).map(|e| { let g = Arc::clone(e.gate()); std::mem::forget(e); g }));
     let (uploaded, ended) = relay(worker, client, call, &mut stream, (&this, &progress)).await;
     match ended {
         Some(Ended::Whole { keep, reusable }) => {

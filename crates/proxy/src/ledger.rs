@@ -229,3 +229,65 @@ fn check(routes: &Routes) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{
+        AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version,
+        Weight,
+    };
+
+    use super::Ledger;
+    use crate::gate::Entry;
+    use crate::pick::{Tried, pick};
+    use crate::table::Table;
+
+    fn routes(generation: u64, pools: &[(u32, PoolState)]) -> Routes {
+        let pool = |&(release, state): &(u32, PoolState)| Pool {
+            release: ReleaseId(release),
+            version: Version::new(format!("v{release}")).unwrap(),
+            weight: if state == PoolState::Serving { Weight::ALL } else { Weight::NONE },
+            state,
+            instances: vec![Instance {
+                id: InstanceId(format!("demo-{release}-1")),
+                address: "127.0.0.1:1".parse().unwrap(),
+            }],
+        };
+        Routes {
+            app: AppName::new("demo").unwrap(),
+            generation: Generation(generation),
+            hosts: Vec::new(),
+            path_prefix: "/".into(),
+            pools: pools.iter().map(pool).collect(),
+        }
+    }
+
+    /// R23: a request that loaded the old table a moment ago finds the gate closed; the gate and
+    /// what is inside stay the same when the instance comes back.
+    #[test]
+    fn gates_close_when_they_leave_and_are_kept_when_they_return() {
+        use PoolState::{Retiring, Serving};
+        let mut ledger = Ledger::default();
+        let mut publish = |generation: u64, pools: &[(u32, PoolState)]| {
+            let mut shown = Table::default();
+            let before = Generation(generation - 1);
+            ledger.publish(1, before, routes(generation, pools), |table| shown = table).unwrap();
+            let app = Arc::clone(shown.find("", "/").unwrap());
+            (Arc::clone(pick(&app, &Tried::default()).unwrap()), ledger.seen().remove(0).instances)
+        };
+        let (old, _) = publish(1, &[(1, Serving)]);
+        let inside = Entry::enter(&old).unwrap();
+        for away in [vec![(1, Retiring), (2, Serving)], vec![(2, Serving)]] {
+            let (new, seen) = publish(if away.len() == 2 { 2 } else { 3 }, &away);
+            assert!(Entry::enter(&old).is_none() && Entry::enter(&new).is_some());
+            let open: Vec<_> = seen.iter().map(|one| (one.release.0, one.requests)).collect();
+            assert!(open.contains(&(1, 1)), "{open:?}");
+        }
+        let (back, seen) = publish(4, &[(1, Serving)]);
+        assert!(Arc::ptr_eq(&old, &back) && Entry::enter(&back).is_some());
+        assert_eq!(seen.iter().map(|one| one.requests).sum::<u64>(), 1);
+        drop(inside);
+    }
+}

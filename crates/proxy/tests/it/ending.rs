@@ -88,22 +88,34 @@ fn child_serves() {
     proxy::serve(options).unwrap();
 }
 
-fn child(socket: &Path, listener: &TcpListener, backend: &Backend) -> (Child, Admin) {
+/// A child that does not outlive a test that failed.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already when all went well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn child(socket: &Path, listener: &TcpListener, backend: &Backend) -> (Process, Admin) {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "ending::child_serves", "--nocapture"])
         .env("PROXY_TEST_SOCKET", socket)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    let process = Process(child);
     let mut admin = Admin::to(socket);
     assert_eq!(admin.hand_over(listener.local_addr().unwrap(), listener), Reply::Done);
     let routes = routes(1, vec![pool(1, 10_000, &[backend])]);
     admin.done(&Request::Publish { epoch: 1, expected: Generation(0), routes });
-    (child, admin)
+    (process, admin)
 }
 
-fn signal(child: &Child, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+fn signal(process: &Process, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process.0.id()).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
 }
 
@@ -142,11 +154,11 @@ fn sigterm_drains_and_ends_the_process() {
     };
     assert_eq!((answer.body.as_str(), answer.field("connection")), ("app", Some("close")));
     wait_until("the slow one alone is open", || admin.app().instances[0].requests == 1);
-    assert!(process.try_wait().unwrap().is_none());
+    assert!(process.0.try_wait().unwrap().is_none());
     tell.send(()).unwrap();
     assert_eq!(slow.take(8).unwrap(), "firstend");
     drop((slow, idle));
-    assert!(process.wait().unwrap().success());
+    assert!(process.0.wait().unwrap().success());
     assert!(admin.closed() && !socket.exists(), "it tidied up");
 
     // The listening socket lives on with us: a successor serves it, over a stale socket file too.
@@ -154,7 +166,7 @@ fn sigterm_drains_and_ends_the_process() {
     let (mut successor, _admin) = child(&socket, &listener, &backend);
     assert_eq!(Client::to(address).get("/").unwrap().body, "app");
     signal(&successor, Signal::TERM);
-    assert!(successor.wait().unwrap().success());
+    assert!(successor.0.wait().unwrap().success());
 }
 
 #[test]
@@ -176,13 +188,13 @@ fn a_second_sigterm_hurries() {
     wait_until("the process has ended", || {
         // The first two may have become one.
         signal_if_running(&mut process);
-        process.try_wait().unwrap().is_some()
+        process.0.try_wait().unwrap().is_some()
     });
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
-fn signal_if_running(process: &mut Child) {
-    if process.try_wait().unwrap().is_none() {
+fn signal_if_running(process: &mut Process) {
+    if process.0.try_wait().unwrap().is_none() {
         signal(process, Signal::TERM);
     }
 }

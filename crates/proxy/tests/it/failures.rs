@@ -77,12 +77,16 @@ fn r19_a_post_is_executed_at_most_once() {
     let release = stage.admin.release(1);
     assert_eq!((release.failed, release.replayed), (1, 0));
 
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 502, "no body makes it no safer");
+    assert_eq!(backends.iter().map(Backend::hits).sum::<usize>(), 2);
+
     // A GET tries three instances, then fails as honestly; one with a key is as good as a GET.
     assert_eq!(client.get("/").unwrap().status, 502);
-    assert_eq!(backends.iter().map(Backend::hits).sum::<usize>(), 1 + 3);
+    assert_eq!(backends.iter().map(Backend::hits).sum::<usize>(), 2 + 3);
     client.send("POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(client.answer().unwrap().status, 502);
-    assert_eq!(backends.iter().map(Backend::hits).sum::<usize>(), 1 + 3 + 3);
+    assert_eq!(backends.iter().map(Backend::hits).sum::<usize>(), 2 + 3 + 3);
 }
 
 /// R2: an instance closes idle connections at the very pace of the requests.
