@@ -17,8 +17,8 @@ use crate::framing::{HeadScan, Refusal};
 use crate::life::Life;
 use crate::limits;
 use crate::said;
+use crate::thread::Worker;
 use crate::wire::{self, Stuck};
-use crate::worker::Worker;
 
 /// Serves a connection until it ends.
 pub(crate) async fn converse(worker: &Worker, mut stream: TcpStream, peer: IpAddr) {

@@ -18,11 +18,11 @@ use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
 use crate::said;
 use crate::table::App;
+use crate::thread::Worker;
 use crate::tunnel::{self, End};
 use crate::upload::{Uploaded, upload};
 use crate::upstream;
 use crate::wire;
-use crate::worker::Worker;
 
 /// The client's side of an exchange.
 pub(crate) struct Client<'io> {

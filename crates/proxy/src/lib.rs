@@ -25,6 +25,7 @@ mod replay;
 mod said;
 mod signals;
 mod table;
+mod thread;
 mod tunnel;
 mod upload;
 mod upstream;

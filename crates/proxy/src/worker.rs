@@ -1,9 +1,8 @@
-//! One worker thread: its runtime, its accept loops and what belongs to it alone.
+//! One worker thread: its runtime and its accept loops.
 //!
 //! Workers share listening sockets (each accepts from a duplicate of the same one) and the atomic
 //! words of `Shared` and the gates; nothing else. They know nothing of the admin socket.
 
-use std::cell::Cell;
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
@@ -11,7 +10,6 @@ use std::sync::Arc;
 
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
@@ -19,7 +17,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use crate::client::converse;
 use crate::life::{Life, Shared};
 use crate::limits;
-use crate::upstream::Upstreams;
+use crate::thread::{Open, Worker};
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -30,26 +28,10 @@ pub(crate) enum Control {
     Sweep,
 }
 
-/// What belongs to one thread.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    /// Shared with the other threads.
-    pub(crate) shared: Arc<Shared>,
-    /// Idle connections to instances.
-    pub(crate) upstreams: Upstreams,
-    open: Cell<usize>,
-    closed: Notify,
-}
-
 /// Runs a worker until the process ends.
 pub(crate) fn run(shared: Arc<Shared>, controls: UnboundedReceiver<Control>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let worker = Rc::new(Worker {
-        shared,
-        upstreams: Upstreams::default(),
-        open: Cell::new(0),
-        closed: Notify::new(),
-    });
+    let worker = Rc::new(Worker::new(shared));
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, work(&worker, controls));
     Ok(())
@@ -60,7 +42,7 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
     let mut beat = interval(limits::POOL_SWEEP);
     loop {
         let deadline = match *life.borrow_and_update() {
-            Life::Ending(_) if worker.open.get() == 0 => return,
+            Life::Ending(_) if worker.idle() => return,
             Life::Ending(deadline) => Some(deadline),
             Life::Running => None,
         };
@@ -128,22 +110,5 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>) {
             tracing::warn!(%error, "cannot accept a connection");
             sleep(limits::ACCEPT_PAUSE).await;
         }
-    }
-}
-
-/// Something the worker must not end before.
-struct Open(Rc<Worker>);
-
-impl Open {
-    fn of(worker: &Rc<Worker>) -> Self {
-        worker.open.set(worker.open.get() + 1);
-        Self(Rc::clone(worker))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
-        self.0.closed.notify_one();
     }
 }

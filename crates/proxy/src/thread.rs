@@ -1,0 +1,54 @@
+//! What belongs to one worker thread alone.
+//!
+//! State only: who accepts and who carries requests stands elsewhere.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::life::Shared;
+use crate::upstream::Upstreams;
+
+/// What belongs to one thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Shared with the other threads.
+    pub(crate) shared: Arc<Shared>,
+    /// Idle connections to instances.
+    pub(crate) upstreams: Upstreams,
+    open: Cell<usize>,
+    /// Something has ended.
+    pub(crate) closed: Notify,
+}
+
+impl Worker {
+    /// A thread with nothing open.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, upstreams: Upstreams::default(), open: Cell::new(0), closed: Notify::new() }
+    }
+
+    /// True when nothing is left that the thread must not end before.
+    pub(crate) fn idle(&self) -> bool {
+        self.open.get() == 0
+    }
+}
+
+/// Something the worker must not end before.
+pub(crate) struct Open(Rc<Worker>);
+
+impl Open {
+    /// Counts until it is dropped.
+    pub(crate) fn of(worker: &Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.closed.notify_one();
+    }
+}
