@@ -1,4 +1,4 @@
-//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`.
+//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`.
 //!
 //! Only reads the command line and picks the command; knows nothing of what the steps do. Has no
 //! dependencies, so that it builds in a second on a fresh machine.
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 mod leftover;
 mod step;
 mod steps;
+mod testbed;
 mod tidy;
 
 use step::{Outcome, Workshop};
@@ -23,6 +24,7 @@ Commands:
          --keep-going  run the remaining steps after a failure
   tidy                          the laws of CONTRIBUTING.md that no compiler checks
   fmt                           format every crate
+  testbed                       fetch the real servers that tests use into target/testbed
 ";
 
 fn main() -> ExitCode {
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
 fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
-        "tidy" | "fmt" => &[],
+        "tidy" | "fmt" | "testbed" => &[],
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
     if let Some(odd) = flags.iter().find(|flag| !known.contains(flag)) {
@@ -61,6 +63,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let shop = Workshop { root, cargo, full: flags.contains(&"--full") };
     match command {
         "test" => Ok(steps::run_all(&shop, flags.contains(&"--keep-going"))),
+        "testbed" => Ok(!matches!(testbed::run(&shop), Outcome::Failed(_))),
         "tidy" => Ok(tidy::run(&shop.root) == Outcome::Passed),
         _ => Ok(shop.cargo(&["fmt", "--all"]) == Outcome::Passed),
     }

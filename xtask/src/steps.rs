@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use crate::leftover;
 use crate::step::{Outcome, Step, Workshop};
+use crate::testbed;
 use crate::tidy;
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "fmt", run: |shop| shop.cargo(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", run: |shop| tidy::run(&shop.root) },
     Step { name: "deny", run: deny },
     Step { name: "clippy", run: clippy },
     Step { name: "docs", run: docs },
     Step { name: "build", run: |shop| shop.cargo(&["test", "--workspace", "--no-run"]) },
+    Step { name: "testbed", run: testbed::run },
     Step { name: "tests", run: tests },
 ];
 

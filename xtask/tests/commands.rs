@@ -27,6 +27,12 @@ impl Workspace {
         new.write("crates/model/Cargo.toml", "[package]\n");
         new.write("crates/model/src/lib.rs", "//! Nouns.\n");
         new.write(".gitignore", "/ignored.rs\n");
+        fs::create_dir_all(new.root.join("xtask")).unwrap();
+        // In place of what comes from Debian: a program that says a version.
+        let says = "#!/bin/sh\\necho HAProxy version 9.9.9\\n";
+        let fetch =
+            format!("mkdir -p \"$1/usr/sbin\"; printf '{says}' >\"$1$4\"; chmod +x \"$1$4\"\n");
+        new.write("xtask/testbed.sh", &fetch);
         let note = "echo \"$* full=$CUTOVER_FULL rustdoc=$RUSTDOCFLAGS\" >> \"$PWD/calls.log\"";
         new.write("cargo", &format!("#!/bin/sh\n{note}\n{cargo_does}\n"));
         let cargo = new.root.join("cargo");
@@ -39,6 +45,10 @@ impl Workspace {
     }
 
     fn xtask(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.xtask_with(arguments, &[])
+    }
+
+    fn xtask_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
             .args(arguments)
             .current_dir("/")
@@ -47,6 +57,8 @@ impl Workspace {
             // This workspace lies in the ignored build folder of another repository.
             .env("GIT_CEILING_DIRECTORIES", self.root.parent().unwrap())
             .env_remove("CUTOVER_FULL")
+            .env_remove("TESTBED")
+            .envs(more.iter().copied())
             .output()
             .unwrap();
         said(&output)
@@ -82,13 +94,26 @@ test --workspace --no-fail-fast full= rustdoc=
 }
 
 #[test]
+fn a_server_that_cannot_be_had_is_said_and_fails_only_where_it_is_required() {
+    let space = Workspace::new("bed", "");
+    space.write("xtask/testbed.sh", "echo no mirror here >&2; exit 1\n");
+    let (code, text) = space.xtask(&["testbed"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("skipped: no HAProxy 3.0: no mirror here\n"), "{text}");
+    assert_eq!(space.xtask_with(&["testbed"], &[("TESTBED", "required")]).0, Some(1));
+}
+
+#[test]
 fn the_first_failure_ends_the_run() {
     let space = Workspace::new("stop", "case \"$1\" in clippy) exit 7;; esac");
     let (code, text) = space.xtask(&["test"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(space.calls().lines().last().unwrap().starts_with("clippy"));
     assert!(text.contains("exit status: 7 from: cargo clippy --workspace"), "{text}");
-    assert!(text.contains("not run  docs\nnot run  build\nnot run  tests\n"), "{text}");
+    assert!(
+        text.contains("not run  docs\nnot run  build\nnot run  testbed\nnot run  tests\n"),
+        "{text}"
+    );
     assert!(text.trim_end().ends_with(": clippy"), "{text}");
 }
 

@@ -6,12 +6,19 @@ mod common;
 mod contract;
 #[path = "common/fake_proxy.rs"]
 mod fake_proxy;
+#[path = "common/haproxy.rs"]
+mod haproxy;
+#[path = "common/load.rs"]
+mod load;
+#[path = "common/relay.rs"]
+mod relay;
 
 use common::{Site, release, settle};
 use contract::platform::{PlatformBed, platform_keeps_contract};
 use contract::router::{RouterBed, router_keeps_contract};
 use drivers::platform::process::Process;
 use drivers::platform::{FleetWant, PLATFORMS, Platform, ReleaseWant};
+use drivers::router::haproxy::{Address, HaProxy};
 use drivers::router::proxy::Proxy;
 use drivers::router::{ROUTERS, Router};
 use fake_proxy::{FakeProxy, Mood};
@@ -94,11 +101,77 @@ async fn own_proxy() {
     router_keeps_contract(&bed, &app).await;
 }
 
+struct RealHaProxy {
+    haproxy: haproxy::Bed,
+    relay: relay::Relay,
+    driver: HaProxy,
+    apps: [load::App; 2],
+}
+
+impl RouterBed for RealHaProxy {
+    fn router(&self) -> &dyn Router {
+        &self.driver
+    }
+
+    fn foreign(&self, _app: &AppName) -> String {
+        let file = |name: &str| std::fs::read_to_string(self.haproxy.path(name)).unwrap();
+        let map = self.haproxy.path("cutover-demo-1.map");
+        let map = self.haproxy.tell(&format!("show map {}", map.display()));
+        // Without the address in memory in front of each entry.
+        let map: Vec<_> =
+            map.lines().filter_map(|line| line.split_once(' ')).map(|l| l.1).collect();
+        let servers = self.haproxy.tell("show servers state");
+        let theirs = |line: &&str| line.contains(" theirs ") || line.contains(" cutover_demo-1_");
+        let servers: Vec<Vec<&str>> = servers
+            .lines()
+            .filter(theirs)
+            // Without how long it has been so, and what its checks just do.
+            .map(|line| {
+                line.split(' ')
+                    .enumerate()
+                    .filter(|(at, _)| !(9..=13).contains(at))
+                    .map(|w| w.1)
+                    .collect()
+            })
+            .collect();
+        assert!(servers.len() == 3 && map.len() > 5, "{servers:?} {map:?}");
+        let files = ["zz-foreign.cfg", "cutover-demo-1.cfg", "cutover-demo-1.map"].map(file);
+        format!("{map:?}{servers:?}{files:?}")
+    }
+
+    fn address(&self, n: u16) -> std::net::SocketAddr {
+        self.apps[usize::from(n)].address
+    }
+
+    fn answer(&self, nonsense: Option<&[u8]>) {
+        self.relay.say(nonsense);
+    }
+}
+
+async fn real_haproxy(program: std::path::PathBuf) {
+    let haproxy = haproxy::Bed::start(&program);
+    let apps = [load::App::start("v1"), load::App::start("v1")];
+    let relay = relay::Relay::start(&haproxy.path("relay.sock"), &haproxy.path("master.sock"));
+    let driver = HaProxy::new(Address::Unix(haproxy.path("relay.sock")));
+    let mut foreign = haproxy::routes(vec![haproxy::pool(
+        7,
+        10_000,
+        model::PoolState::Serving,
+        &[apps[0].address],
+    )]);
+    foreign.app = AppName::new("demo-1").unwrap();
+    haproxy::settle(&driver, &foreign).await;
+    let bed = RealHaProxy { haproxy, relay, driver, apps };
+    router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
+}
+
+on_each_haproxy!(real_haproxy);
+
 #[test]
 fn drivers_are_registered_under_distinct_names() {
     let platforms: Vec<_> = PLATFORMS.iter().map(|entry| entry.name).collect();
     let routers: Vec<_> = ROUTERS.iter().map(|entry| entry.name).collect();
-    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy"]));
+    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy", "haproxy"]));
     let folder = tempfile::tempdir().unwrap();
     assert!((PLATFORMS[0].open)(folder.path()).is_ok());
     let file = folder.path().join("file");

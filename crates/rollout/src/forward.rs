@@ -41,7 +41,7 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
 /// A later batch of a rolling replacement goes straight to its users: it is what they are on already.
 fn after_starting(state: &State, why: String) -> Step {
     if state.has_entered(Phase::Shifting) {
-        return shift(state, why);
+        return shift(state, &why);
     }
     if state.start.settings.preview_requests > 0 {
         return Step::Enter(Phase::Previewing, why);
@@ -50,23 +50,22 @@ fn after_starting(state: &State, why: String) -> Step {
 }
 
 fn after_preview(state: &State, why: String) -> Step {
-    if state.watched() { Step::Enter(Phase::Arming, why) } else { shift(state, why) }
+    if state.watched() { Step::Enter(Phase::Arming, why) } else { shift(state, &why) }
 }
 
 /// Gives the candidate its next share.
-pub(crate) fn shift(state: &State, why: String) -> Step {
+pub(crate) fn shift(state: &State, why: &str) -> Step {
     if let Some(roll) = &state.facts.roll {
-        let roll = roll.route();
-        let why = prefixed(batch_words(state, &roll), &why);
-        return Step::Turn(roll, Phase::Shifting, why);
+        let why = prefixed(Some(batch_words(state, roll)), why);
+        return Step::Turn(roll.route(), Phase::Shifting, why);
     }
-    Step::Enter(Phase::Shifting, prefixed(step_words(state, state.switches()), &why))
+    Step::Enter(Phase::Shifting, prefixed(step_words(state, state.switches()), why))
 }
 
 /// What is being judged now, for the reasons; nothing where there is only one share.
 fn trial(state: &State) -> Option<String> {
     match &state.facts.roll {
-        Some(roll) => batch_words(state, roll),
+        Some(roll) => Some(batch_words(state, roll)),
         None => step_words(state, state.switches().saturating_sub(1)),
     }
 }
@@ -79,8 +78,8 @@ fn step_words(state: &State, step: usize) -> Option<String> {
 }
 
 /// "2 of 4 instances".
-fn batch_words(state: &State, roll: &Roll) -> Option<String> {
-    Some(format!("{} of {} instances", roll.running.candidate, state.instances()))
+fn batch_words(state: &State, roll: &Roll) -> String {
+    format!("{} of {} instances", roll.running.candidate, state.instances())
 }
 
 fn prefixed(words: Option<String>, why: &str) -> String {
@@ -127,7 +126,7 @@ pub(crate) fn arming(state: &State) -> Option<Step> {
         return None;
     };
     if state.candidate_is_ready() {
-        return Some(shift(state, why));
+        return Some(shift(state, &why));
     }
     late.then(|| undo(state, with_lines(state.readiness(), state.trouble_lines())))
 }
@@ -199,7 +198,7 @@ fn after_baking(state: &State) -> Option<Step> {
         return rolling::make_room(state, roll, why);
     }
     if state.share() < Weight::ALL {
-        return Some(shift(state, why));
+        return Some(shift(state, &why));
     }
     let next = if state.start.stable.is_some() { Phase::Draining } else { Phase::Promoted };
     Some(Step::Enter(next, why))

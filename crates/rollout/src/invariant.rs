@@ -2,7 +2,7 @@
 //!
 //! 1. The wanted routes give away all traffic, and only to releases whose instances are wanted
 //!    running (none only on a first deploy that is not there yet or is being undone); to one alone,
-//!    but while a canary's share is on trial and in a rolling replacement.
+//!    but while a canary's share is on trial (or it got stuck there) and in a rolling replacement.
 //! 2. No instance is wanted ended while its pool is wanted Serving; and of a release that users were
 //!    on, only after its pool was seen Retiring and its requests had ended or the deadline passed.
 //! 3. Once the promotion is final, the candidate has the traffic for good.
@@ -13,7 +13,8 @@
 //!    phase has none.
 //! 7. Stuck ends nothing that has the traffic and leaves what serves in the routes.
 //! 8. Rolling: those that run and those that leave are as many as the app has instances, and the
-//!    weights speak for at least all but a batch of them. Who is told to end has been drained.
+//!    weights speak for at least all but a batch of them, but for a candidate that died on the way
+//!    back. Who is told to end has been drained.
 
 use model::{Phase, PoolState, RunState, Weight};
 
@@ -126,7 +127,8 @@ fn traffic_has_a_home(state: &State, wants: &Wants) -> Result<(), String> {
     if nothing_yet {
         return ensure(sum == 0, 1, "traffic for a candidate that is not there", state);
     }
-    let trial = matches!(state.phase, Phase::Shifting | Phase::Baking | Phase::RollingBack);
+    let trial =
+        matches!(state.phase, Phase::Shifting | Phase::Baking | Phase::RollingBack | Phase::Stuck);
     let shared = state.facts.roll.is_some() || (trial && state.share() < Weight::ALL);
     ensure(sum == 10_000, 1, "the weights are not all traffic", state)?;
     ensure(homes.len() == 1 || shared, 1, "not all traffic on one release", state)?;
@@ -158,8 +160,8 @@ fn history_is_lawful(state: &State) -> Result<(), String> {
     let pairs = || state.entered.iter().zip(state.entered.iter().skip(1));
     let ways = pairs().all(|(a, b)| follows(state, a.phase, b.phase));
     ensure(ways, 4, "an unlawful way between phases", state)?;
-    let of = |phase| state.entered.iter().filter(|entered| entered.phase == phase).count();
-    let often = state.entered.iter().all(|entered| of(entered.phase) <= times(state, entered.phase));
+    let now = state.entered.iter().filter(|entered| entered.phase == state.phase).count();
+    let often = now <= times(state, state.phase);
     ensure(often, 4, "a phase was entered too often", state)?;
     let order = pairs().all(|(a, b)| a.at_ms <= b.at_ms) && state.since_ms <= state.now_ms;
     ensure(order, 4, "time ran backwards", state)?;
@@ -202,10 +204,17 @@ fn books_add_up(state: &State, roll: &Roll) -> Result<(), String> {
     ensure(count == all && leaving <= batch, 8, "more or fewer instances than the app has", state)?;
     let within = routed.stable <= roll.running.stable && routed.candidate <= roll.running.candidate;
     ensure(within, 8, "weights for instances that do not stay", state)?;
-    ensure(routed.all() >= all.saturating_sub(batch), 8, "more than a batch is missing", state)?;
+    let died = routed.candidate == 0 && state.has_entered(Phase::RollingBack);
+    ensure(
+        died || routed.all() >= all.saturating_sub(batch),
+        8,
+        "more than a batch is missing",
+        state,
+    )?;
     let Some(leave) = &roll.leave else { return Ok(()) };
     let told = leave.state != RunState::Running;
     ensure(told == leave.drained.is_some(), 8, "told to end without a drain", state)?;
-    let named = leave.named.len() <= usize::from(leave.instances) && (told || leave.named.is_empty());
+    let named =
+        leave.named.len() <= usize::from(leave.instances) && (told || leave.named.is_empty());
     ensure(named, 8, "others are named than leave", state)
 }

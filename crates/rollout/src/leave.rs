@@ -4,8 +4,8 @@
 //! Decides nothing but "is this part over, and how"; which phase follows is `forward`'s and `back`'s.
 
 use crate::deadline::overdue;
-use crate::seen::Open;
 use crate::drained::Drained;
+use crate::seen::Open;
 use crate::state::State;
 use crate::step::allowed;
 use crate::target::settled;

@@ -10,13 +10,58 @@
 //! is told; the controller brings the world towards `wants` and reports what it sees, in the order
 //! in which it saw it.
 //!
-//! Each phase is entered at most once and has a deadline, so every rollout ends.
+//! Each phase is entered at most once (for each share of a canary, for each batch of a rolling
+//! replacement, there and back) and has a deadline, so every rollout ends.
+//!
+//! # Strategies
+//! *Blue-green* is the short way: one switch, a bake, then the promotion is final and stable leaves.
+//! A *canary* goes through `Shifting` and `Baking` once for each share; what follows the last one, all
+//! traffic, is blue-green. Abort leads from any share to stable by the one way back. *Rolling* replaces
+//! instances without one more than usual:
+//!
+//! ```text
+//! Starting ─► Draining ─► (HandingOver) ─► Stopping ─► Starting ─► (Previewing ─► Arming, once)
+//!                ▲                                                      │
+//!                └───────── Baking ◄─ Shifting ◄────────────────────────┘      last Baking ─► Promoted
+//! back: RollingBack ─► DrainingCandidate ─► StoppingCandidate ─► RollingBack … ─► Aborted
+//! ```
+//!
+//! A batch leaves only if as many as usual but a batch still serve, or if those that leave serve
+//! nobody. The same holds on the way back, where stable first takes the room there is and the
+//! candidate keeps its share until its turn, or until none of it is ready. What was told to end is waited for before anything turns.
+//!
+//! # Rolling: what the machine asks of controller and platform
+//! While [`Wants::leave`] is there, `FleetWant::instances` of that release counts those that stay. Of
+//! the instances that live, were not told to end and are not named, the others are *picked* to leave:
+//! never more than [`LeaveWant::instances`], first those that are not ready, then the lowest number.
+//! Which they are may change from look to look until they are named.
+//!
+//! 1. The routes carry neither picked nor named instances: they are in no pool at all, and no
+//!    fallback ("none is ready, so take any") brings a named one back.
+//! 2. After a look at the router in which no pool that serves has one of them, [`Event::Leaving`] says
+//!    which of them exist and what is open on *them*, also when nobody is left. Picks come from the
+//!    look at the platform that the machine was told of; none are told while a process is found that is
+//!    not in the records. Whatever is not told twice is told again after each phase and each
+//!    [`Event::RoutesSettled`].
+//! 3. The platform starts instances only when fewer than `instances` live that are not named. With
+//!    `state` `Running` it leaves the surplus alone (it neither ends nor replaces it); `Terminating`
+//!    tells the named ones to end; `Gone` also kills them when their stop timeout is over. An exit of an
+//!    instance that was told is no crash.
+//! 4. While the router cannot be looked at, nobody is told to end who has not been.
+//!
+//! The machine names those that leave when they are out of the routes and their requests have ended, or
+//! the drain deadline has passed; names come from the last `Leaving` and stay until the batch is over,
+//! so a crash between the naming and the deed changes nobody's fate.
+//!
+//! [`Event::Leaving`]: model::Event::Leaving
+//! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
 mod back;
 mod course;
 mod deadline;
 mod drained;
 mod forward;
+mod hear;
 mod invariant;
 mod judge;
 mod leave;

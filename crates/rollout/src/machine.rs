@@ -4,19 +4,16 @@
 //! `unroll`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{
-    Entered, Event, Fault, FleetSeen, InstanceId, Outcome, Phase, ReleaseId, RunState, Weight,
-    Window,
-};
+use model::{Entered, Event, Fault, Outcome, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::wake_ms;
-use crate::judge::{Judged, Nameless};
+use crate::hear::hear;
+use crate::judge::Judged;
 use crate::roll::Roll;
-use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::settings::Start;
 use crate::state::{Note, State};
-use crate::step::{Step, undo};
+use crate::step::Step;
 use crate::wants::Wants;
 use crate::{back, forward, invariant, rolling, target, unroll};
 
@@ -54,7 +51,9 @@ impl Rollout {
     /// one counts as the last one). Events come in the order in which they were seen.
     pub fn advance(&mut self, now_ms: u64, event: &Event) {
         self.state.now_ms = self.state.now_ms.max(now_ms);
-        self.absorb(event);
+        if let Some(step) = hear(&mut self.state, event) {
+            self.take(step);
+        }
         while let Some(step) = self.next() {
             self.take(step);
         }
@@ -148,145 +147,6 @@ impl Rollout {
         invariant::check(&self.state)
     }
 
-    /// Remembers what the event says. Only an operator's abort is a step by itself.
-    fn absorb(&mut self, event: &Event) {
-        match event {
-            Event::Tick => {}
-            Event::Fleet { release, seen } => self.see_fleet(*release, seen),
-            Event::RoutesSettled { pools } => {
-                let before = target::settled(&self.state);
-                self.state.seen.routes = Some(pools.clone());
-                if !before {
-                    self.state.seen.forget_traffic();
-                }
-            }
-            Event::Open { release, requests, tunnels } => {
-                let settled = target::settled(&self.state);
-                if let Some(sighting) = self.state.sighting_mut(*release).filter(|_| settled) {
-                    sighting.open = Some(Open { requests: *requests, tunnels: *tunnels });
-                }
-            }
-            Event::Leaving { release, instances, requests, tunnels } => {
-                let open = Open { requests: *requests, tunnels: *tunnels };
-                self.see_leaving(*release, instances, open);
-            }
-            Event::Preview { tally, failures } => {
-                if self.state.phase == Phase::Previewing {
-                    let preview = Preview { tally: tally.clone(), failures: failures.clone() };
-                    self.state.seen.preview = Some(preview);
-                }
-            }
-            Event::Armed => self.state.seen.armed |= self.state.phase == Phase::Arming,
-            Event::ProberLost => {
-                if self.state.watched() {
-                    self.state.facts.prober_lost = true;
-                    self.note("the prober was lost; the rollout goes on without it".to_owned());
-                }
-            }
-            Event::Window(window) => self.see_window(window),
-            Event::AbortAsked { reason } => self.hear_abort(reason),
-            Event::Resumed => {
-                self.state.seen = Seen::default();
-                self.state.facts.resumed_ms = Some(self.state.now_ms);
-            }
-        }
-    }
-
-    fn see_fleet(&mut self, release: ReleaseId, seen: &FleetSeen) {
-        if release == self.state.candidate().id {
-            self.state.facts.crashes = self.state.facts.crashes.max(seen.crashes);
-        }
-        if let Some(sighting) = self.state.sighting_mut(release) {
-            sighting.fleet = Some(seen.clone());
-        }
-    }
-
-    /// Before they are named, what is picked counts only under the wanted routes; then, only what
-    /// was named.
-    fn see_leaving(&mut self, release: ReleaseId, instances: &[InstanceId], open: Open) {
-        let state = &mut self.state;
-        let Some(leave) = state.leave() else { return };
-        let right = match leave.state {
-            RunState::Running => {
-                target::settled(state) && instances.len() <= usize::from(leave.instances)
-            }
-            _ => instances.iter().all(|one| leave.named.contains(one)),
-        };
-        if right && state.named(leave.side).is_some_and(|named| named.id == release) {
-            state.seen.leaving = Some(Leaving { instances: instances.to_vec(), open });
-        }
-    }
-
-    /// Windows count from the switch until its outcome is decided.
-    fn see_window(&mut self, window: &Window) {
-        if !self.state.judging() {
-            return;
-        }
-        let state = &mut self.state;
-        let nameless = match (state.share() == Weight::ALL, state.seen.window_ended) {
-            (false, _) => Nameless::Shared,
-            (true, true) => Nameless::Candidates,
-            (true, false) => Nameless::Unknown,
-        };
-        let candidate = state.start.candidate.version.as_str();
-        state.facts.judged.add(window, candidate, nameless);
-        state.facts.judged_step.add(window, candidate, nameless);
-        let good = window.by_version.get(candidate).is_some_and(|tally| tally.ok > 0);
-        if target::settled(state) {
-            state.seen.candidate_answered |= good;
-            state.seen.window_ended = true;
-        }
-    }
-
-    fn hear_abort(&mut self, reason: &str) {
-        if let Some(roll) = self.state.facts.roll.clone()
-            && self.hear_abort_rolling(&roll, format!("asked to abort: {reason}"))
-        {
-            return;
-        }
-        let late = match self.state.phase {
-            Phase::Starting
-            | Phase::Previewing
-            | Phase::Arming
-            | Phase::Shifting
-            | Phase::Baking => {
-                let step = undo(&self.state, format!("asked to abort: {reason}"));
-                return self.take(step);
-            }
-            Phase::Draining | Phase::HandingOver | Phase::Stopping | Phase::Promoted => {
-                "the promotion is final"
-            }
-            Phase::RollingBack | Phase::DrainingCandidate | Phase::StoppingCandidate => {
-                "the rollout is being undone already"
-            }
-            Phase::Aborted | Phase::Stuck => "the rollout is over",
-        };
-        self.note(format!("an abort was asked for ({reason}) and ignored: {late}"));
-    }
-
-    /// A rolling replacement can turn back until its end; once instances were told to end, when they
-    /// are gone. False when the phase decides as in any rollout.
-    fn hear_abort_rolling(&mut self, roll: &Roll, why: String) -> bool {
-        match self.state.phase {
-            Phase::Draining => self.take(undo(&self.state, why)),
-            Phase::HandingOver | Phase::Stopping => {
-                self.note(format!("{why}: when the instances that are ending are gone"));
-                if roll.turning.is_none() {
-                    self.take(Step::Books(roll.turn(why)));
-                }
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    /// Notes something, once if it is said many times in a row.
-    fn note(&mut self, words: String) {
-        if self.state.notes.last().is_none_or(|note| note.words != words) {
-            self.state.notes.push(Note { at_ms: self.state.now_ms, words });
-        }
-    }
-
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
         let state = &self.state;
@@ -317,7 +177,7 @@ impl Rollout {
             Step::Return(why) => {
                 self.state.facts.returned = true;
                 if self.state.elapsed_ms() > 0 {
-                    self.note(why);
+                    self.state.note(why);
                 }
             }
             Step::Drained(drained) => self.state.facts.drained = Some(drained),
@@ -328,7 +188,8 @@ impl Rollout {
             }
         }
         let after = self.wants();
-        let room = |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
+        let room =
+            |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
         if before.pools != after.pools || room(&before) != room(&after) {
             self.state.seen.routes = None;
             self.state.seen.forget_traffic();
@@ -348,7 +209,8 @@ impl Rollout {
             self.state.facts.judged_step = Judged::default();
         }
         if phase == Phase::Stuck {
-            self.state.facts.roll = self.state.facts.roll.as_ref().map(Roll::stay);
+            let serves = |side| self.state.sighting(side).ready().is_some_and(|ready| ready > 0);
+            self.state.facts.roll = self.state.facts.roll.as_ref().map(|roll| roll.stay(serves));
             self.state.facts.stuck = Some(target::stuck(&self.state));
         }
         self.state.phase = phase;

@@ -158,15 +158,21 @@ impl Roll {
         Self { routed, ..self.clone() }
     }
 
-    /// Nobody who was not named yet leaves.
-    pub(crate) fn stay(&self) -> Self {
+    /// The candidate gets nothing more.
+    pub(crate) fn unroute_candidate(&self) -> Self {
+        Self { routed: self.routed.with(Side::Candidate, 0), ..self.clone() }
+    }
+
+    /// Nobody who was not named yet leaves; with their weight again, if they serve.
+    pub(crate) fn stay(&self, serves: impl Fn(Side) -> bool) -> Self {
         let Some(leave) = self.leave.as_ref().filter(|leave| leave.state == RunState::Running)
         else {
             return self.clone();
         };
         let all = self.running.of(leave.side).saturating_add(leave.instances);
         let running = self.running.with(leave.side, all);
-        let routed = self.routed.with(leave.side, leave.routed);
+        let routed = if serves(leave.side) { leave.routed } else { self.routed.of(leave.side) };
+        let routed = self.routed.with(leave.side, routed);
         Self { running, routed, leave: None, turning: None }
     }
 

@@ -69,7 +69,7 @@ pub(crate) fn draining(state: &State, roll: &Roll) -> Option<Step> {
     }
     let version = stable_version(state);
     if let Some((leaving, end)) = drained(state, roll) {
-        let words = drain_words(state, version, end);
+        let words = drain_words(state, &format!("what leaves of {version}"), end);
         if leaving.instances.is_empty() || leaving.open.none() {
             let roll = roll.name(&leaving.instances, end, RunState::Gone);
             return Some(Step::Turn(roll, Phase::Stopping, format!("{words}, and no tunnel")));

@@ -190,6 +190,13 @@ impl State {
         self.seen.stable.ready().is_some_and(|ready| ready > 0)
     }
 
+    /// Notes something, once if it is said many times in a row.
+    pub(crate) fn note(&mut self, words: String) {
+        if self.notes.last().is_none_or(|note| note.words != words) {
+            self.notes.push(Note { at_ms: self.now_ms, words });
+        }
+    }
+
     /// "1 of 2 instances of v2 ready", as last seen.
     pub(crate) fn readiness(&self) -> String {
         match self.seen.candidate.ready() {

@@ -115,11 +115,11 @@ fn roles(state: &State) -> (Role, Role) {
 /// In a rolling replacement weights follow the instances; a release without any is out.
 fn rolled(roll: &Roll) -> (Role, Role) {
     let share = roll.share();
-    let role = |side, weight| match roll.routed.of(side) {
+    let of = |side, weight| match roll.routed.of(side) {
         0 => Role::Out,
         _ => Role::Serving(weight),
     };
-    (role(Side::Stable, share.rest()), role(Side::Candidate, share))
+    (of(Side::Stable, share.rest()), of(Side::Candidate, share))
 }
 
 /// What the instances of stable and candidate should do.

@@ -21,8 +21,18 @@ fn stable_version(state: &State) -> &str {
     state.start.stable.as_ref().map_or("", |stable| stable.version.as_str())
 }
 
+/// A candidate that serves nobody loses its share at once: a router is not settled while a pool with
+/// a share has no instance, and nothing is taken from users.
+fn dead(state: &State, roll: &Roll) -> Option<Step> {
+    let dead = state.seen.candidate.ready() == Some(0) && state.stable_serves();
+    (dead && roll.routed.candidate > 0).then(|| Step::Books(roll.unroute_candidate()))
+}
+
 /// Stable is brought up to what there is room for, and is given its share.
 pub(crate) fn rolling_back(state: &State, roll: &Roll) -> Option<Step> {
+    if let Some(step) = dead(state, roll) {
+        return Some(step);
+    }
     let stable = stable_version(state);
     let wanted = roll.running.stable;
     let ready = state.seen.stable.ready().is_some_and(|ready| ready >= wanted);
@@ -58,9 +68,12 @@ pub(crate) fn draining_candidate(state: &State, roll: &Roll) -> Option<Step> {
     let leave = roll.leave.as_ref()?;
     if let Some(end) = leave.drained {
         let handed = told(state, version)?;
-        let words = drain_words(state, version, end);
+        let words = drain_words(state, &format!("what leaves of {version}"), end);
         let why = if end.left == Some(0) { handed } else { format!("{words}; {handed}") };
         return Some(Step::Turn(roll.stop(), Phase::StoppingCandidate, why));
+    }
+    if let Some(step) = dead(state, roll) {
+        return Some(step);
     }
     if let Some((leaving, end)) = drained(state, roll) {
         return Some(Step::Books(roll.name(&leaving.instances, end, RunState::Terminating)));

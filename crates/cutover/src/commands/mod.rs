@@ -11,7 +11,6 @@ use std::io;
 use std::path::Path;
 
 use model::{AppName, Fault, Kind};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
@@ -55,7 +54,6 @@ fn up(arguments: &cli::Up) -> Result<u8, Fault> {
 }
 
 fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
-    raise_file_limit();
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     let options = proxy::Options {
         admin_socket: arguments.admin,
@@ -111,14 +109,6 @@ fn reach(at: &Where) -> Result<(Client, Config), Fault> {
     let config = load(at)?;
     let layout = Layout::at(&config.state_dir)?;
     Ok((Client::new(&layout.api_socket()), config))
-}
-
-/// Lets this process open as many files as it may: each connection is one. Only the processes that
-/// carry or make traffic do so; what `up` starts for the user inherits the limit of `up`.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // If it is refused the usual limit has to do.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Shows that files can be written into `directory`, before anything is started.

@@ -6,6 +6,7 @@
 use ::probe::{Options, Run, Stop, Target, Told, VersionFrom};
 use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use crate::duration;
@@ -19,7 +20,7 @@ const WINDOWS: usize = 8;
 
 /// Runs the command.
 pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
-    super::raise_file_limit();
+    raise_file_limit();
     let options = options(&arguments)?;
     let (told, orders) = watch::channel(Told::Go);
     let mut interrupt = Interrupt::new()?;
@@ -55,6 +56,14 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
         return finish(&arguments, run, interrupted);
     }
     run.trouble.map_or(Ok(0), Err)
+}
+
+/// Lets the prober open as many files as it may: each connection is one. `up` does not do this,
+/// because the user's app inherits its limit; the proxy does it itself.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it is refused the usual limit has to do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn announce(arguments: &cli::Probe, options: &Options) {

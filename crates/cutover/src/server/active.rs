@@ -50,16 +50,16 @@ impl Active {
         let same_boot = clock::boot_id()? == run.boot_id;
         let clock = RolloutClock::resume(run.began_mono_ns, same_boot, last_ms);
         let mut active = Self { store, run, machine, clock, told: Told::default() };
-        active.tell(Event::Resumed)?;
+        active.tell(&Event::Resumed)?;
         Ok(active)
     }
 
     /// Journals an event, then tells the machine. True when it changed the phase.
-    pub(super) fn tell(&mut self, event: Event) -> Result<bool, Fault> {
+    pub(super) fn tell(&mut self, event: &Event) -> Result<bool, Fault> {
         let before = self.machine.phase();
         let now_ms = self.clock.now_ms();
-        self.store.append(self.run.id, now_ms, &Entry::Event(&event))?;
-        self.machine.advance(now_ms, &event);
+        self.store.append(self.run.id, now_ms, &Entry::Event(event))?;
+        self.machine.advance(now_ms, event);
         let changed = self.machine.phase() != before;
         if changed {
             self.told = Told::default();
@@ -78,7 +78,7 @@ impl Active {
             return Ok(false);
         }
         self.told.fleet.insert(release, seen.clone());
-        self.tell(Event::Fleet { release, seen })
+        self.tell(&Event::Fleet { release, seen })
     }
 
     /// What is open on a release.
@@ -86,7 +86,7 @@ impl Active {
         if self.told.open.insert(release, open) == Some(open) {
             return Ok(false);
         }
-        self.tell(Event::Open { release, requests: open.0, tunnels: open.1 })
+        self.tell(&Event::Open { release, requests: open.0, tunnels: open.1 })
     }
 
     /// The router carries exactly these pools. What is open is told again after that, because only
@@ -95,7 +95,7 @@ impl Active {
         if self.told.pools.as_ref() == Some(&pools) {
             return Ok(false);
         }
-        let changed = self.tell(Event::RoutesSettled { pools: pools.clone() })?;
+        let changed = self.tell(&Event::RoutesSettled { pools: pools.clone() })?;
         if !changed {
             self.told.pools = Some(pools);
             self.told.open.clear();
@@ -106,7 +106,7 @@ impl Active {
     /// Tells the machine the time when it asked to be woken. True when that changed the phase.
     pub(super) fn tick(&mut self) -> Result<bool, Fault> {
         match self.machine.wake() {
-            Some(at_ms) if self.clock.now_ms() >= at_ms => self.tell(Event::Tick),
+            Some(at_ms) if self.clock.now_ms() >= at_ms => self.tell(&Event::Tick),
             _ => Ok(false),
         }
     }
@@ -151,7 +151,7 @@ impl Active {
 
     /// True while the machine looks at what the prober sees.
     pub(super) fn judges_windows(&self) -> bool {
-        matches!(self.machine.phase(), Phase::Shifting | Phase::Baking | Phase::RollingBack)
+        self.machine.judges_windows()
     }
 
     /// The release that traffic is leaving now, if it is.

@@ -9,18 +9,17 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{AppName, Event, Fault, Kind, Outcome, Release, ReleaseId, Verdict, Version};
+use model::{AppName, Fault, ReleaseId, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::active::Active;
-use super::begin::begin;
 use super::bus::Bus;
-use super::desired::{Address, Desired, compose, seen};
+use super::desired::seen;
 use super::ending::Finished;
-use super::evidence::{Evidence, Inner};
+use super::evidence::{Evidence, News};
 use super::hands::{self, Way};
 use super::orders::{AppStatus, Order};
 use super::show;
+use super::standing::Standing;
 use super::tools::Tools;
 use super::voice::Voice;
 use crate::config::AppConfig;
@@ -32,18 +31,13 @@ const PACE_STEADY: Duration = Duration::from_millis(500);
 
 /// One app's controller.
 pub(super) struct Controller {
-    app: AppName,
-    config: AppConfig,
+    standing: Standing,
     tools: Tools,
     voice: Voice,
+    evidence: Evidence,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
-    inner: mpsc::Receiver<Inner>,
-    evidence: Evidence,
-    stable: Option<Release>,
-    active: Option<Active>,
-    /// The release being shipped.
-    candidate: Option<Release>,
+    news: mpsc::Receiver<News>,
     /// The platform's mark at the last look.
     change: u64,
     stopping: Option<oneshot::Sender<()>>,
@@ -58,35 +52,19 @@ impl Controller {
         status: watch::Sender<AppStatus>,
         orders: mpsc::Receiver<Order>,
     ) -> Result<Self, Fault> {
-        let stable = tools.store.stable(&app)?;
-        let (sender, inner) = mpsc::channel(256);
-        let evidence = Evidence::new(tools.clone(), Arc::clone(&bus), sender);
-        let open = tools.store.open_run(&app)?;
-        let mut controller = Self {
-            candidate: None,
-            voice: Voice::new(app.clone(), bus),
-            app,
-            config,
-            status,
-            orders,
-            inner,
-            evidence,
-            stable,
-            active: None,
-            change: 0,
-            stopping: None,
-            tools,
-        };
-        let store = &controller.tools.store;
-        if let Some(run) = open {
-            let candidate = store.release(&controller.app, run.start.candidate.id)?;
-            let active = Active::resume(Arc::clone(store), run)?;
-            controller.take_up(candidate, active);
-        } else if let Some(run) = store.last_run(&controller.app)? {
-            let report = controller.tools.layout.report(&run.run, "json").exists();
-            controller.voice.recall(&run, controller.stable.as_ref(), report);
+        let (sender, news) = mpsc::channel(256);
+        let mut voice = Voice::new(app.clone(), Arc::clone(&bus));
+        let evidence = Evidence::new(tools.clone(), bus, sender);
+        let standing = Standing::load(app, config, tools.clone())?;
+        if let Some(active) = &standing.active {
+            voice.began(active);
+        } else if let Some(run) = tools.store.last_run(&standing.app)? {
+            let report = tools.layout.report(&run.name, "json").exists();
+            voice.recall(&run, standing.stable.as_ref(), report);
         }
-        Ok(controller)
+        let change = 0;
+        let stopping = None;
+        Ok(Self { standing, tools, voice, evidence, status, orders, news, change, stopping })
     }
 
     /// Works until it is told to stop and nothing runs any more.
@@ -110,7 +88,7 @@ impl Controller {
                     Some(order) => self.obey(order).await,
                     None => break,
                 },
-                Some(inner) = self.inner.recv() => self.hear(inner).await,
+                Some(news) = self.news.recv() => self.hear(news),
                 () = self.tools.platform.changed(self.change) => {}
                 Ok(()) = self.tools.router_started.changed() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -125,14 +103,14 @@ impl Controller {
 
     /// One turn. Answers how long nothing needs to be looked at.
     async fn turn(&mut self) -> Result<Duration, Fault> {
-        let fleet = self.tools.platform.look(&self.app).await?;
+        let fleet = self.tools.platform.look(&self.standing.app).await?;
         self.change = fleet.change;
-        let routes = match self.tools.router.look(&self.app).await {
+        let routes = match self.tools.router.look(&self.standing.app).await {
             Ok(routes) => routes,
             Err(fault) => {
                 // Instances are looked after also while the router is away.
                 self.settle_fleet(&fleet).await?;
-                self.show(&fleet, &unseen(&self.app));
+                self.show(&fleet, &unseen(&self.standing.app));
                 return if self.stopping.is_some() { Ok(PACE_ROLLOUT) } else { Err(fault) };
             }
         };
@@ -141,12 +119,12 @@ impl Controller {
         let acted = self.settle_fleet(&fleet).await?;
         self.show(&fleet, &routes);
         if let Some(finished) = self.gather(&fleet).await? {
-            self.end(&finished, &fleet, &routes)?;
+            self.end(finished, &fleet, &routes)?;
         }
         if !settled || acted {
             return Ok(Duration::ZERO);
         }
-        let Some(active) = &self.active else {
+        let Some(active) = &self.standing.active else {
             return Ok(if self.stopping.is_some() { PACE_ROLLOUT } else { PACE_STEADY });
         };
         let wake = active.wake_in_ms().map_or(PACE_ROLLOUT, Duration::from_millis);
@@ -155,7 +133,7 @@ impl Controller {
 
     /// Tells the machine what was seen.
     fn observe(&mut self, fleet: &FleetHave, routes: &RoutesHave) -> Result<(), Fault> {
-        let Some(active) = &mut self.active else { return Ok(()) };
+        let Some(active) = &mut self.standing.active else { return Ok(()) };
         let start = &active.run().start;
         let candidate = start.candidate.id;
         let releases: Vec<ReleaseId> =
@@ -175,17 +153,12 @@ impl Controller {
         if self.stopping.is_some() {
             return Ok(true);
         }
-        let store = &self.tools.store;
-        let committed = store.committed_routes(&self.app)?;
+        let (store, app) = (&self.tools.store, &self.standing.app);
+        let committed = store.committed_routes(app)?;
         let current = have.routes.as_ref().or(committed.as_ref());
-        let desired = self.desired();
-        let address = Address {
-            hosts: self.config.hosts.clone(),
-            path_prefix: self.config.path_prefix.clone(),
-        };
-        let want =
-            compose(&self.app, &address, &desired.pools(|id| self.release(id)), fleet, current);
-        match hands::routes(&self.tools, self.active.as_ref(), &want, have).await? {
+        let want = self.standing.routes(fleet, current);
+        let active = self.standing.active.as_ref();
+        match hands::routes(&self.tools, active, &want, have).await? {
             Way::Settled => {}
             Way::Changed => return Ok(false),
             Way::Waiting => return Ok(true),
@@ -194,7 +167,7 @@ impl Controller {
         if !committed.as_ref().is_some_and(|committed| committed.same_as(routes)) {
             store.commit_routes(routes)?;
         }
-        let (Some(active), Some(pools)) = (&mut self.active, seen(routes)) else {
+        let (Some(active), Some(pools)) = (&mut self.standing.active, seen(routes)) else {
             return Ok(true);
         };
         let news = active.saw_routes(pools)?;
@@ -204,22 +177,22 @@ impl Controller {
 
     /// Moves the platform toward what is wanted. True when something was done.
     async fn settle_fleet(&self, have: &FleetHave) -> Result<bool, Fault> {
-        let want = self.desired().fleet(&self.app, |id| self.release(id));
-        hands::fleet(&self.tools, self.active.as_ref(), &want, have).await
+        let (want, active) = (self.standing.fleet(), self.standing.active.as_ref());
+        hands::fleet(&self.tools, active, &want, have).await
     }
 
     /// Looks after preview and prober; answers when the rollout is over and all is in.
     async fn gather(&mut self, fleet: &FleetHave) -> Result<Option<Finished>, Fault> {
-        let Some(active) = &mut self.active else { return Ok(None) };
-        let finished = self.evidence.gather(active, &self.config, fleet).await?;
+        let Some(active) = &mut self.standing.active else { return Ok(None) };
+        let finished = self.evidence.gather(active, &self.standing.config, fleet).await?;
         self.voice.phases(active);
         Ok(finished)
     }
 
     /// Something of ours reports back.
-    async fn hear(&mut self, inner: Inner) {
-        let Some(active) = &mut self.active else { return };
-        let heard = self.evidence.hear(active, inner).await;
+    fn hear(&mut self, news: News) {
+        let Some(active) = &mut self.standing.active else { return };
+        let heard = self.evidence.hear(active, news);
         self.voice.phases(active);
         if let Err(fault) = heard {
             self.complain(&fault);
@@ -235,130 +208,81 @@ impl Controller {
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
             }
-            Order::Stop { reply } => self.stop(reply).await,
+            Order::Halt { reply } => {
+                self.halt().await;
+                let _gone = reply.send(());
+            }
+            Order::Stop { reply } => {
+                self.halt().await;
+                self.standing.stop();
+                self.stopping = Some(reply);
+            }
         }
     }
 
     fn deploy(&mut self, version: &Version) -> Result<String, Fault> {
-        if self.stopping.is_some() {
-            return Err(Fault::new(Kind::Conflict, "the server is stopping"));
+        let run = self.standing.deploy(version)?;
+        self.evidence.reset();
+        if let Some(active) = &self.standing.active {
+            self.voice.began(active);
         }
-        if let Some(active) = &self.active {
-            let what = format!(
-                "{} is being moved to {} (run {}, {})",
-                self.app,
-                active.run().start.candidate.version,
-                active.run().run,
-                active.machine().phase()
-            );
-            let help = format!("wait for it, or `cutover abort {}` first", self.app);
-            return Err(Fault::new(Kind::Conflict, what).help(help));
-        }
-        let ours = (&self.app, &self.config);
-        let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), version)?;
-        let name = run.run.clone();
-        self.take_up(release, Active::begin(Arc::clone(&self.tools.store), run));
-        Ok(name)
+        Ok(run)
     }
 
     fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {
-        let Some(active) = &mut self.active else {
-            return Ok(format!("nothing to abort: no rollout of {} is under way", self.app));
-        };
-        if interrupted {
+        if interrupted && self.standing.active.is_some() {
             self.evidence.interrupt();
         }
-        if active.machine().promotion_is_final() {
-            let version = &active.run().start.candidate.version;
-            return Ok(format!("{version} is promoted already; the rollout finishes"));
+        let told = self.standing.abort(reason);
+        if let Some(active) = &self.standing.active {
+            self.voice.phases(active);
         }
-        active.tell(Event::AbortAsked { reason })?;
-        self.voice.phases(active);
-        Ok(match &self.stable {
-            Some(stable) => format!("aborting: users stay on {} or return to it", stable.version),
-            None => "aborting: nothing serves yet".to_owned(),
-        })
+        told
     }
 
-    /// Ends an open rollout where it stands and wants everything gone.
-    async fn stop(&mut self, reply: oneshot::Sender<()>) {
-        self.stopping = Some(reply);
-        self.evidence.stop(self.active.as_ref()).await;
-        let Some(active) = self.active.take() else { return };
-        let (outcome, users_on) = if active.machine().promotion_is_final() {
-            (Outcome::Promoted, Some(active.run().start.candidate.id))
-        } else {
-            (Outcome::Aborted, self.stable.as_ref().map(|release| release.id))
-        };
-        if let Err(fault) = self.tools.store.end(active.run(), outcome, users_on) {
-            self.complain(&fault);
+    /// Ends an open rollout where it stands.
+    async fn halt(&mut self) {
+        self.evidence.stop(self.standing.active.as_ref()).await;
+        match self.standing.halt() {
+            Ok(Some((active, finished))) => {
+                self.voice.ended(&active, finished, "the server was stopped".to_owned());
+            }
+            Ok(None) => {}
+            Err(fault) => self.complain(&fault),
         }
-        // Nobody sees to the end what was being watched.
-        let probing = active.run().start.settings.probing;
-        let verdict = probing.then_some(Verdict::Inconclusive);
-        let finished = Finished { outcome, verdict, report: false };
-        self.voice.ended(&active, &finished, "the server was stopped".to_owned());
     }
 
-    /// The rollout is over: the stable pointer moves (or not), the status shows it, and only then
-    /// is everybody told.
+    /// The rollout is over: the status shows it, and only then is everybody told.
     fn end(
         &mut self,
-        finished: &Finished,
+        finished: Finished,
         fleet: &FleetHave,
         routes: &RoutesHave,
     ) -> Result<(), Fault> {
-        let Some(active) = &self.active else { return Ok(()) };
-        let users_on = match finished.outcome {
-            Outcome::Promoted => Some(active.run().start.candidate.id),
-            _ => self.stable.as_ref().map(|release| release.id),
-        };
-        self.tools.store.end(active.run(), finished.outcome, users_on)?;
-        self.stable = self.tools.store.stable(&self.app)?;
-        self.candidate = None;
-        if let Some(active) = self.active.take() {
+        if let Some(active) = self.standing.end(finished)? {
             self.show(fleet, routes);
             self.voice.ended(&active, finished, active.reason());
         }
         Ok(())
     }
 
-    fn take_up(&mut self, candidate: Release, active: Active) {
-        self.evidence.reset();
-        self.voice.began(&active);
-        self.candidate = Some(candidate);
-        self.active = Some(active);
-    }
-
     fn complain(&mut self, fault: &Fault) {
-        let at_ms = self.active.as_ref().map_or(0, |active| active.clock().now_ms());
-        self.voice.complain(at_ms, fault);
-    }
-
-    fn desired(&self) -> Desired {
-        match (&self.stopping, &self.active) {
-            (Some(_), _) => Desired::nothing(),
-            (None, Some(active)) => Desired::of(&active.wants()),
-            (None, None) => Desired::steady(self.stable.as_ref(), self.config.instances),
-        }
-    }
-
-    /// The release of that number, if it is one that may run now.
-    fn release(&self, id: ReleaseId) -> Option<&Release> {
-        self.stable.iter().chain(&self.candidate).find(|release| release.id == id)
+        let active = self.standing.active.as_ref();
+        self.voice.complain(active.map_or(0, |active| active.clock().now_ms()), fault);
     }
 
     fn show(&mut self, fleet: &FleetHave, routes: &RoutesHave) {
-        let mut status = show::status(&self.app, self.stable.as_ref(), fleet, routes);
-        status.rollout = self.active.as_ref().map(|active| {
+        let standing = &self.standing;
+        let mut status = show::status(&standing.app, standing.stable.as_ref(), fleet, routes);
+        status.rollout = standing.active.as_ref().map(|active| {
             let run = active.run();
-            (run.run.clone(), run.start.candidate.version.to_string(), active.machine().phase())
+            (run.name.clone(), run.start.candidate.version.to_string(), active.machine().phase())
         });
         status.trouble = self.voice.trouble().cloned();
-        let last = self.tools.store.last_run(&self.app).ok().flatten();
+        let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());
         self.status.send_replace(status);
-        if let Some(active) = &self.active {
+        if let Some(active) = &self.standing.active {
             self.evidence.show(active, routes);
         }
     }
@@ -373,5 +297,6 @@ fn unseen(app: &AppName) -> RoutesHave {
         totals: BTreeMap::new(),
         epoch: 0,
         pid: None,
+        detail: serde_json::Value::Null,
     }
 }

@@ -41,6 +41,12 @@ impl Desired {
         Self { fleet: Vec::new(), pools: Vec::new() }
     }
 
+    /// The release that carries traffic; of several, the one with the most.
+    pub(super) fn carrying(&self) -> Option<ReleaseId> {
+        let serving = self.pools.iter().filter(|pool| pool.weight > Weight::NONE);
+        serving.max_by_key(|pool| pool.weight).map(|pool| pool.release)
+    }
+
     /// The platform's share. Releases that are not named are gone.
     pub(super) fn fleet<'a>(
         &self,

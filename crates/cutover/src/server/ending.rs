@@ -45,7 +45,7 @@ pub(super) struct Facts {
 
 /// Writes report.json and report.html of a run and answers the verdict.
 pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
-    let run = &facts.run.run;
+    let run = &facts.run.name;
     let samples = probe::samples::read(&layout.samples(run)).unwrap_or_else(|fault| {
         tracing::warn!(run, "the report has no samples: {fault}");
         nothing_measured(facts)

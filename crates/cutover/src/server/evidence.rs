@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{Event, Fault, Outcome, Verdict, Window};
-use probe::control::{FromProbe, ToProbe};
+use model::{Event, Fault, Outcome, Verdict};
+use probe::control::FromProbe;
 use rollout::ProbeWant;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,26 +19,33 @@ use super::bus::{Bus, Notice};
 use super::ending::{self, Facts, Finished};
 use super::live::Figures;
 use super::preview::{Previewed, preview};
-use super::prober::{Heard, Prober};
+use super::prober::Heard;
+use super::probing::Probing;
 use super::tools::Tools;
+use super::windows::Windows;
 use crate::config::AppConfig;
 
 /// How long users' traffic is watched after the last phase.
 const TAIL: Duration = Duration::from_secs(1);
 /// How long a prober that was told to stop may take before it is left to itself.
 const LAST_WORDS: Duration = Duration::from_secs(15);
-/// Windows are joined for the machine up to this length, so that the journal stays small.
-const WINDOW_US: u64 = 250_000;
 
 /// What reports back to the controller.
 #[derive(Debug)]
-pub(super) enum Inner {
+enum Inner {
     /// The prober.
     Probe(Heard),
     /// The preview.
     Preview(Previewed),
     /// The report of a rollout that ended like this was written, or could not be.
     Reported(Outcome, Result<Verdict, Fault>),
+}
+
+/// What reports back, and for which rollout (its row): what an earlier one left behind is not heard.
+#[derive(Debug)]
+pub(super) struct News {
+    run: i64,
+    what: Inner,
 }
 
 /// How far the end has come.
@@ -56,39 +63,33 @@ enum Ending {
 pub(super) struct Evidence {
     tools: Tools,
     bus: Arc<Bus>,
-    inner: mpsc::Sender<Inner>,
-    prober: Option<Prober>,
-    prober_lost: bool,
-    prober_ended: bool,
-    armed: bool,
+    news: mpsc::Sender<News>,
+    probing: Probing,
     previewing: bool,
     interrupted: bool,
     ending: Ending,
-    pending: Window,
+    windows: Windows,
     live: Figures,
 }
 
 impl Evidence {
-    pub(super) fn new(tools: Tools, bus: Arc<Bus>, inner: mpsc::Sender<Inner>) -> Self {
+    pub(super) fn new(tools: Tools, bus: Arc<Bus>, news: mpsc::Sender<News>) -> Self {
         Self {
             tools,
             bus,
-            inner,
-            prober: None,
-            prober_lost: false,
-            prober_ended: false,
-            armed: false,
+            news,
+            probing: Probing::default(),
             previewing: false,
             interrupted: false,
             ending: Ending::NotYet,
-            pending: Window::default(),
+            windows: Windows::default(),
             live: Figures::default(),
         }
     }
 
     /// Forgets an earlier rollout.
     pub(super) fn reset(&mut self) {
-        *self = Self::new(self.tools.clone(), Arc::clone(&self.bus), self.inner.clone());
+        *self = Self::new(self.tools.clone(), Arc::clone(&self.bus), self.news.clone());
     }
 
     /// An operator interrupted the command that asked for the rollout.
@@ -98,21 +99,16 @@ impl Evidence {
 
     /// The server stops: a prober has nothing left to watch.
     pub(super) async fn stop(&mut self, active: Option<&Active>) {
-        if let (None, Some(active)) = (&self.prober, active) {
-            // One that an earlier controller started, and that this one has not met yet.
-            let socket = self.tools.layout.probe_socket(&active.run().run);
-            self.prober = Prober::attach(&socket, self.relay()).await.ok();
+        if let Some(active) = active {
+            let heard = self.relay(active.run().id);
+            self.probing.find(&self.tools.layout, &active.run().name, heard).await;
         }
-        if let Some(prober) = &self.prober {
-            prober.tell(ToProbe::Stop).await;
-        }
+        self.probing.stop().await;
     }
 
     /// Resolves when no prober of ours runs any more.
     pub(super) async fn gone(&mut self) {
-        if let Some(prober) = &mut self.prober
-            && tokio::time::timeout(LAST_WORDS, prober.gone()).await.is_err()
-        {
+        if tokio::time::timeout(LAST_WORDS, self.probing.gone()).await.is_err() {
             tracing::warn!("the prober still waits for answers; it will end by itself");
         }
     }
@@ -143,34 +139,24 @@ impl Evidence {
         config: &AppConfig,
         want: ProbeWant,
     ) -> Result<(), Fault> {
-        if self.prober.is_none() && !self.prober_lost && want != ProbeWant::Off {
-            let asked = (config, self.tools.entrance.as_str());
-            let run = &active.run().run;
-            match Prober::reach(&self.tools.layout, run, asked, self.relay()).await {
-                Ok(prober) => self.prober = Some(prober),
-                Err(fault) => {
-                    self.prober_lost = true;
-                    self.note(active, format!("no prober: {fault}"));
-                    active.tell(Event::ProberLost)?;
-                }
-            }
-        }
-        if want == ProbeWant::Armed
-            && !self.armed
-            && let Some(prober) = &self.prober
+        let (tools, run) = (&self.tools, active.run());
+        let asked = (config, tools.entrance.as_str());
+        let heard = self.relay(run.id);
+        if let Err(fault) = self.probing.keep((&tools.layout, &run.name), asked, want, heard).await
         {
-            self.armed = true;
-            prober.tell(ToProbe::Arm).await;
+            self.note(active, format!("no prober: {fault}"));
+            active.tell(&Event::ProberLost)?;
         }
         Ok(())
     }
 
-    fn relay(&self) -> mpsc::Sender<Heard> {
+    /// Where a prober's messages go.
+    fn relay(&self, run: i64) -> mpsc::Sender<Heard> {
         let (sender, mut receiver) = mpsc::channel(64);
-        let inner = self.inner.clone();
+        let news = self.news.clone();
         tokio::spawn(async move {
             while let Some(heard) = receiver.recv().await {
-                if inner.send(Inner::Probe(heard)).await.is_err() {
+                if news.send(News { run, what: Inner::Probe(heard) }).await.is_err() {
                     return;
                 }
             }
@@ -193,19 +179,23 @@ impl Evidence {
         let host = config.hosts.first().cloned().unwrap_or_else(|| self.tools.entrance.clone());
         let path = config.rollout.preview_path.clone();
         let timeout = config.probe.timeout;
-        let inner = self.inner.clone();
+        let (news, run) = (self.news.clone(), active.run().id);
         tokio::spawn(async move {
             let previewed = preview(instances, requests, host, path, timeout).await;
-            drop(inner.send(Inner::Preview(previewed)).await);
+            // Nobody to tell means that the server has stopped.
+            drop(news.send(News { run, what: Inner::Preview(previewed) }).await);
         });
     }
 
     /// Tells the machine what came in.
-    pub(super) async fn hear(&mut self, active: &mut Active, inner: Inner) -> Result<(), Fault> {
-        match inner {
+    pub(super) fn hear(&mut self, active: &mut Active, news: News) -> Result<(), Fault> {
+        if news.run != active.run().id {
+            return Ok(());
+        }
+        match news.what {
             Inner::Preview(previewed) => {
                 let Previewed { tally, failures } = previewed;
-                active.tell(Event::Preview { tally, failures })?;
+                active.tell(&Event::Preview { tally, failures })?;
             }
             Inner::Reported(outcome, written) => {
                 let report = written.is_ok();
@@ -217,10 +207,8 @@ impl Evidence {
                 self.ending = Ending::Done(Finished { outcome, verdict, report });
             }
             Inner::Probe(Heard::Lost) => {
-                if !self.prober_ended {
-                    self.prober = None;
-                    self.prober_lost = true;
-                    active.tell(Event::ProberLost)?;
+                if self.probing.lost() {
+                    active.tell(&Event::ProberLost)?;
                 }
             }
             Inner::Probe(Heard::Said(message)) => self.said(active, message)?,
@@ -232,17 +220,15 @@ impl Evidence {
         match message {
             FromProbe::Hello(_) => {}
             FromProbe::Armed => {
-                active.tell(Event::Armed)?;
+                active.tell(&Event::Armed)?;
             }
-            FromProbe::Ended(_) => self.prober_ended = true,
+            FromProbe::Ended(_) => self.probing.ended(),
             FromProbe::Window(window) => {
                 self.live.add(&window);
-                join(&mut self.pending, &window);
-                let long = self.pending.to_us - self.pending.from_us >= WINDOW_US;
-                if long && active.judges_windows() {
-                    active.tell(Event::Window(std::mem::take(&mut self.pending)))?;
-                } else if long {
-                    self.pending = Window::default();
+                if let Some(joined) = self.windows.add(&window)
+                    && active.judges_windows()
+                {
+                    active.tell(&Event::Window(joined))?;
                 }
             }
         }
@@ -252,8 +238,8 @@ impl Evidence {
     /// Takes the next step toward the end, if its condition holds.
     async fn conclude(&mut self, active: &Active, outcome: Outcome) -> Option<Finished> {
         match &self.ending {
-            Ending::NotYet if self.prober.is_some() => {
-                self.ending = Ending::Tail(Instant::now() + TAIL)
+            Ending::NotYet if self.probing.live() => {
+                self.ending = Ending::Tail(Instant::now() + TAIL);
             }
             Ending::NotYet if active.run().start.settings.probing => self.report(active, outcome),
             Ending::NotYet => {
@@ -261,14 +247,10 @@ impl Evidence {
                 self.ending = Ending::Done(finished);
             }
             Ending::Tail(until) if Instant::now() >= *until => {
-                if let Some(prober) = &self.prober {
-                    prober.tell(ToProbe::Stop).await;
-                }
+                self.probing.stop().await;
                 self.ending = Ending::Closing(Instant::now() + LAST_WORDS);
             }
-            Ending::Closing(until)
-                if self.prober_ended || self.prober_lost || Instant::now() >= *until =>
-            {
+            Ending::Closing(until) if !self.probing.live() || Instant::now() >= *until => {
                 self.report(active, outcome);
             }
             Ending::Done(finished) => return Some(*finished),
@@ -288,11 +270,13 @@ impl Evidence {
             interrupted: self.interrupted,
             url: format!("http://{}", self.tools.entrance),
         };
-        let (layout, inner) = (self.tools.layout.clone(), self.inner.clone());
+        let (layout, news) = (self.tools.layout.clone(), self.news.clone());
+        let run = active.run().id;
         tokio::task::spawn_blocking(move || {
             let verdict = ending::write(&layout, &facts);
             // The controller waits for this; when it is gone, the next one writes it again.
-            drop(inner.blocking_send(Inner::Reported(outcome, verdict)));
+            let what = Inner::Reported(outcome, verdict);
+            drop(news.blocking_send(News { run, what }));
         });
     }
 
@@ -307,17 +291,5 @@ impl Evidence {
         if let Some(live) = self.live.due(active.clock().now_ms(), open) {
             self.bus.say(Notice::Live(live));
         }
-    }
-}
-
-/// Adds `window` to `sum`, which then spans both.
-fn join(sum: &mut Window, window: &Window) {
-    if sum.to_us == 0 {
-        sum.from_us = window.from_us;
-    }
-    sum.to_us = window.to_us;
-    sum.not_sent += window.not_sent;
-    for (version, tally) in &window.by_version {
-        sum.by_version.entry(version.clone()).or_default().add(tally);
     }
 }

@@ -8,6 +8,7 @@
 //! Paths only: nobody's content is known here.
 
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -72,7 +73,6 @@ impl Layout {
             }
             Err(TryLockError::Error(e)) => return Err(unwritable(&path, &e)),
         }
-        use std::io::Write as _;
         let written = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         written.map_err(|e| unwritable(&path, &e))?;
         Ok(StateLock(file))

@@ -19,9 +19,12 @@ mod live;
 pub(crate) mod orders;
 mod preview;
 mod prober;
+mod probing;
 mod show;
+mod standing;
 mod tools;
 mod voice;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -84,8 +87,8 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         listen: keeper.listening().iter().map(ToString::to_string).collect(),
     });
     let socket = open_socket(&layout.api_socket())?;
-    let routes = api::router(Arc::clone(&reach));
-    tokio::spawn(async move { axum::serve(socket, routes).await });
+    let service = api::router(Arc::clone(&reach));
+    tokio::spawn(async move { axum::serve(socket, service).await });
     say_up(&reach);
     tokio::select! {
         () = keeper.keep(|seen| carried(&tools.store, &reach, seen)) => {}
@@ -93,6 +96,7 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         () = interrupt.wait() => {}
     }
     say("stopping: requests finish, then instances end (again to hurry)");
+    tell_apps(&reach, |reply| Order::Halt { reply }).await;
     tokio::select! {
         () = wind_down(&mut keeper, &reach, config.proxy.drain_timeout) => {}
         () = interrupt.wait() => {
@@ -171,10 +175,15 @@ async fn quiet(reach: &Reach) {
 
 /// Stops every app's instances and waits for them.
 async fn stop_apps(reach: &Reach) {
+    tell_apps(reach, |reply| Order::Stop { reply }).await;
+}
+
+/// Gives every app's controller an order and waits until all have carried it out.
+async fn tell_apps(reach: &Reach, order: impl Fn(oneshot::Sender<()>) -> Order) {
     let mut answers = Vec::new();
     for desk in reach.desks.values() {
         let (reply, answer) = oneshot::channel();
-        if desk.orders.send(Order::Stop { reply }).await.is_ok() {
+        if desk.orders.send(order(reply)).await.is_ok() {
             answers.push(answer);
         }
     }

@@ -29,6 +29,12 @@ pub(super) enum Order {
         /// The answer, in words: what will happen now.
         reply: oneshot::Sender<Result<String, Fault>>,
     },
+    /// The server is about to stop: end an open rollout where it stands and change nothing more;
+    /// answered when it is journaled.
+    Halt {
+        /// The answer.
+        reply: oneshot::Sender<()>,
+    },
     /// Stop every instance and end; answered when nothing runs any more.
     Stop {
         /// The answer.

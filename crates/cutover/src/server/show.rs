@@ -66,5 +66,5 @@ pub(super) fn conclude(status: &mut AppStatus, last: Option<&Run>) {
         _ => return,
     };
     status.last =
-        last.map(|run| format!("{} {words} (run {})", run.start.candidate.version, run.run));
+        last.map(|run| format!("{} {words} (run {})", run.start.candidate.version, run.name));
 }

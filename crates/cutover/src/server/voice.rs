@@ -8,6 +8,7 @@ use model::{AppName, Fault, Outcome, Release};
 
 use super::active::Active;
 use super::bus::{Bus, Ended, Notice};
+use super::desired::Desired;
 use super::ending::Finished;
 use crate::store::Run;
 
@@ -42,14 +43,16 @@ impl Voice {
     }
 
     /// The rollout is over.
-    pub(super) fn ended(&self, active: &Active, finished: &Finished, why: String) {
+    pub(super) fn ended(&self, active: &Active, finished: Finished, why: String) {
         let start = &active.run().start;
-        let users_on = match finished.outcome {
-            Outcome::Promoted => Some(&start.candidate),
-            _ => start.stable.as_ref(),
+        let moved = match finished.outcome {
+            Outcome::Promoted => true,
+            Outcome::Stuck => Desired::of(&active.wants()).carrying() == Some(start.candidate.id),
+            Outcome::Aborted | Outcome::None => false,
         };
+        let users_on = if moved { Some(&start.candidate) } else { start.stable.as_ref() };
         self.bus.say(Notice::Ended(Ended {
-            run: active.run().run.clone(),
+            run: active.run().name.clone(),
             at_ms: active.clock().now_ms(),
             outcome: finished.outcome,
             verdict: finished.verdict,
@@ -64,7 +67,7 @@ impl Voice {
         self.bus.say(began(run));
         let Some(outcome) = run.outcome else { return };
         self.bus.say(Notice::Ended(Ended {
-            run: run.run.clone(),
+            run: run.name.clone(),
             at_ms: 0,
             outcome,
             verdict: None,
@@ -98,7 +101,7 @@ impl Voice {
 fn began(run: &Run) -> Notice {
     let start = &run.start;
     Notice::Began {
-        run: run.run.clone(),
+        run: run.name.clone(),
         from: start.stable.as_ref().map(|named| named.version.to_string()),
         to: start.candidate.version.to_string(),
         began_unix_ms: run.began_unix_ms,

@@ -34,7 +34,7 @@ pub(crate) struct Run {
     /// Row number.
     pub(crate) id: i64,
     /// Public id.
-    pub(crate) run: String,
+    pub(crate) name: String,
     /// The machine's start.
     pub(crate) start: rollout::Start,
     /// Boot in which the monotonic stamp holds.
@@ -85,7 +85,7 @@ impl Store {
             .map_err(|e| broken("a new rollout", &e))?;
         Ok(Run {
             id,
-            run: new.run.to_owned(),
+            name: new.run.to_owned(),
             start: new.start.clone(),
             boot_id: new.boot_id.to_owned(),
             began_mono_ns: new.began_mono_ns,
@@ -190,7 +190,7 @@ impl RawRun {
         Ok(Run {
             id,
             start: from_json("a rollout", &start)?,
-            run,
+            name: run,
             boot_id,
             began_mono_ns: self.began.0,
             began_unix_ms: self.began.1,

@@ -42,7 +42,7 @@ fn what_was_appended_is_there_after_a_reopening_in_order() {
     }
     let store = Store::open(directory.path()).unwrap();
     let run = store.open_run(&app).unwrap().expect("the rollout is open");
-    assert_eq!((run.run.as_str(), &run.start), ("one", &start()));
+    assert_eq!((run.name.as_str(), &run.start), ("one", &start()));
     assert_eq!(store.events(run.id).unwrap(), [(3, Event::Tick), (9, Event::Armed)]);
 }
 
@@ -54,7 +54,7 @@ fn the_database_itself_refuses_a_second_rollout_of_an_app() {
     assert!(begin(&store, "two").is_err());
     store.end(&first, Outcome::Aborted, None).unwrap();
     assert!(begin(&store, "two").is_ok());
-    assert_eq!(store.last_run(&start().app).unwrap().unwrap().run, "two");
+    assert_eq!(store.last_run(&start().app).unwrap().unwrap().name, "two");
 }
 
 #[test]

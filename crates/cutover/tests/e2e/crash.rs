@@ -51,7 +51,7 @@ fn kill_points() -> Vec<Kill> {
 }
 
 /// No instance runs twice; answers the pids by id.
-fn once(running: Vec<(String, u32)>) -> BTreeMap<String, u32> {
+fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
     let number = running.len();
     let pids: BTreeMap<_, _> = running.iter().cloned().collect();
     assert_eq!(pids.len(), number, "an instance runs twice: {running:?}");
@@ -70,7 +70,7 @@ fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String
 fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
     let points = kill_points();
     let _turn = turn();
-    let mut world = World::sample(INSTANCES);
+    let mut world = World::patient(INSTANCES);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let proxy = world.parts("proxy");
@@ -84,7 +84,7 @@ fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
 
 fn kill_once(world: &mut World, version: &str, point: &Kill) {
     println!("{version}: kill {point:?}");
-    let stable = once(world.running());
+    let stable = once(&world.running());
     let mut deploy = Deploy::start(world, "demo", version);
     match point {
         Kill::At(phase) => deploy.reach(phase),
@@ -94,17 +94,17 @@ fn kill_once(world: &mut World, version: &str, point: &Kill) {
         }
     }
     world.kill_up();
-    let at_death = once(world.running());
+    let at_death = once(&world.running());
     assert_same_processes(&stable, &at_death);
     world.up();
-    assert_same_processes(&at_death, &once(world.running()));
+    assert_same_processes(&at_death, &once(&world.running()));
 
     let shipped = deploy.end();
     let code = if shipped.report["outcome"] == "promoted" { 0 } else { 4 };
     shipped.expect(code, "PASS");
     assert_eq!(shipped.report["failed"], 0);
     let end = wait_for("only the stable release runs", 10, || {
-        let running = once(world.running());
+        let running = once(&world.running());
         (running.len() == usize::from(INSTANCES)).then_some(running)
     });
     assert_same_processes(&at_death, &end);
@@ -122,10 +122,10 @@ fn kill_once(world: &mut World, version: &str, point: &Kill) {
 #[test]
 fn up_killed_while_nothing_is_under_way_costs_nothing() {
     let _turn = turn();
-    let mut world = World::sample(INSTANCES);
+    let mut world = World::patient(INSTANCES);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    let before = once(world.running());
+    let before = once(&world.running());
     let users = Users::of(&world, None);
     for _ in 0..3 {
         world.kill_up();
@@ -137,7 +137,7 @@ fn up_killed_while_nothing_is_under_way_costs_nothing() {
             let ready = instances.iter().filter(|instance| instance["condition"] == "ready");
             (ready.count() == usize::from(INSTANCES)).then_some(())
         });
-        assert_eq!(once(world.running()), before);
+        assert_eq!(once(&world.running()), before);
     }
     users.expect_pass();
 }
@@ -145,10 +145,10 @@ fn up_killed_while_nothing_is_under_way_costs_nothing() {
 #[test]
 fn up_refuses_the_state_of_a_newer_cutover_and_leaves_everything_alone() {
     let _turn = turn();
-    let mut world = World::sample(1);
+    let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    let (before, proxy) = (once(world.running()), world.parts("proxy"));
+    let (before, proxy) = (once(&world.running()), world.parts("proxy"));
     let users = Users::of(&world, None);
     world.kill_up();
     let schema = |version: i64| {
@@ -159,9 +159,9 @@ fn up_refuses_the_state_of_a_newer_cutover_and_leaves_everything_alone() {
     let refused = world.expect(2, &["up"]);
     let said = crate::world::said(&refused);
     assert!(said.contains("schema 99"), "{said}");
-    assert_eq!((once(world.running()), world.parts("proxy")), (before.clone(), proxy.clone()));
+    assert_eq!((once(&world.running()), world.parts("proxy")), (before.clone(), proxy.clone()));
     schema(1);
     world.up();
-    assert_eq!((once(world.running()), world.parts("proxy")), (before, proxy));
+    assert_eq!((once(&world.running()), world.parts("proxy")), (before, proxy));
     users.expect_pass();
 }

@@ -24,7 +24,7 @@ fn blocks(kinds: &[&str]) -> Vec<(String, String)> {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(kind)) => open = Some((kind.to_owned(), String::new())),
             (Some(_), Some(_)) => found.extend(open.take()),
-            (Some((_, text)), None) => *text += &format!("{line}\n"),
+            (Some((_, text)), None) => text.extend([line, "\n"]),
             (None, None) => {}
         }
     }

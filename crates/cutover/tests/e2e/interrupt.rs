@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM, in every phase of a deploy, while probing, and at any instant of the demo.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -115,10 +117,11 @@ fn a_probe_that_is_interrupted_judges_what_it_saw() {
     let _turn = turn();
     let world = live();
     let users = Users::of(&world, None);
-    // It has written nothing before the end, so wait for what users would notice: a request.
+    // Ten were asked before users came.
     wait_for("the probe asks", 10, || {
-        let requests = world.status().unwrap()["apps"][0]["pools"][0]["requests"].as_u64();
-        requests.filter(|open| *open > 0)
+        let metrics = get(world.port, "x", "/metrics").unwrap();
+        let count = metrics.split("route=\"/datetime\",status=\"200\"} ").nth(1)?.lines().next()?;
+        count.parse::<u32>().ok().filter(|count| *count > 10)
     });
     let report = users.end();
     assert_eq!(report["interrupted"], true);
@@ -164,6 +167,15 @@ impl Demo {
         wait_for(text, 30, || self.said().contains(text).then_some(()));
     }
 
+    /// A request that stays open for half a minute.
+    fn slow_request(&self) -> TcpStream {
+        let said = self.said();
+        let address = said.split("live on http://").nth(1).unwrap().split('/').next().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /slow?ms=30000 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stream
+    }
+
     /// Waits for its end and answers its exit code; nothing of it is left.
     fn end(mut self) -> (Option<i32>, String, usize) {
         let ended = wait_for("the demo ends", 60, || self.child.try_wait().unwrap());
@@ -177,18 +189,32 @@ impl Demo {
     }
 }
 
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Only a test that fails has anything left to end.
+        let _killed = self.child.kill();
+        let _waited = self.child.wait();
+        for (pid, _) in processes_in(&self.stage()) {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
+
 /// Every process whose command line or environment names the directory.
-fn processes_in(directory: &Path) -> Vec<String> {
+fn processes_in(directory: &Path) -> Vec<(u32, String)> {
     let needle = format!("{}/", directory.display());
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let read = |name: &str| {
             let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).replace('\0', " ")
         };
         let command = read("cmdline");
         if command.contains(&needle) || read("environ").contains(&needle) {
-            found.push(command);
+            found.push((pid, command));
         }
     }
     found
@@ -236,17 +262,20 @@ fn hears(pid: u32, signal: Signal) -> bool {
 }
 
 #[test]
-fn a_second_ctrl_c_hurries_the_demo() {
+fn a_second_ctrl_c_leaves_the_rollout_and_a_third_one_hurries_the_demo() {
     let _turn = turn();
     let demo = Demo::start(&[]);
     demo.says(" baking ");
+    let _open = demo.slow_request();
     signal(demo.child.id(), Signal::INT);
     demo.says("Ctrl-C again leaves it");
     signal(demo.child.id(), Signal::INT);
     demo.says("left; the rollout goes on");
+    let left = Instant::now();
     signal(demo.child.id(), Signal::INT);
     let (code, said, _) = demo.end();
     assert_eq!(code, Some(130), "{said}");
+    assert!(left.elapsed() < Duration::from_secs(4), "it waited for a request: {said}");
 }
 
 #[test]

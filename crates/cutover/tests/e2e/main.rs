@@ -3,6 +3,12 @@
 //! One test binary, so that it is linked once. Tests take turns (`world::turn`): on two cores, two
 //! rollouts at once would starve each other's probers, and an honest prober then says so.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on must fail, also in what its tests share"
+)]
+
 mod bad_input;
 mod cli;
 mod crash;

@@ -1,11 +1,11 @@
 //! Two apps behind one proxy: what happens to one does not disturb the other.
 
 use crate::traffic::{Users, get};
-use crate::world::{World, sample_config, turn, wait_for};
+use crate::world::{World, patient_config, turn, wait_for};
 
 /// Two apps on hosts of their own.
 fn config() -> String {
-    let sample = sample_config(1);
+    let sample = patient_config(1);
     let (proxy, app) = sample.split_once("[app.demo]").unwrap();
     let named = |name: &str| {
         let hosts = format!("[app.{name}]\nhosts = [\"{name}.test\"]");

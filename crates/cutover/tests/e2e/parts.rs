@@ -8,7 +8,7 @@ use crate::world::{World, signal, turn, wait_for};
 #[test]
 fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
     let _turn = turn();
-    let mut world = World::sample(2);
+    let mut world = World::patient(2);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let users = Users::of(&world, None);
@@ -24,7 +24,7 @@ fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
     assert_eq!(world.running(), before);
     let report = users.end();
     let failures = report["failures"].as_array().unwrap().clone();
-    // In flight when it died, at most the few that one process holds at 100 a second, three times.
+    // In flight when it died, at most the few that one process holds at 60 a second, three times.
     assert!(failures.len() <= 6, "{failures:?}");
     for failure in &failures {
         let class = failure["class"].as_str().unwrap();
@@ -38,7 +38,7 @@ fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
 #[test]
 fn a_killed_prober_leaves_a_rollout_without_proof() {
     let _turn = turn();
-    let mut world = World::sample(1);
+    let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     for (version, phase) in [("v2", "previewing"), ("v3", "baking")] {

@@ -37,7 +37,7 @@ fn begin_again(world: &mut World, version: &str) -> u32 {
 #[test]
 fn stopped_at_rest_nothing_runs_and_the_next_up_serves_the_stable_release() {
     let _turn = turn();
-    let mut world = World::sample(2);
+    let mut world = World::patient(2);
     let up = world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     stop(&mut world, Told::Term, up);
@@ -49,7 +49,7 @@ fn stopped_at_rest_nothing_runs_and_the_next_up_serves_the_stable_release() {
 #[test]
 fn stopped_in_mid_rollout_nothing_runs_and_the_next_up_knows_what_is_stable() {
     let _turn = turn();
-    let mut world = World::sample(1);
+    let mut world = World::patient(1);
     let mut up = world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let cases = [
@@ -70,7 +70,7 @@ fn stopped_in_mid_rollout_nothing_runs_and_the_next_up_knows_what_is_stable() {
 #[test]
 fn an_up_that_has_just_taken_over_a_rollout_stops_all_of_it() {
     let _turn = turn();
-    let mut world = World::sample(1);
+    let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let mut deploy = Deploy::start(&world, "demo", "v2");

@@ -16,10 +16,10 @@ use crate::world::{World, signal, wait_for};
 
 /// A `cutover deploy --json` that runs.
 pub(crate) struct Deploy {
-    child: Child,
+    child: Ending,
     steps: Receiver<Value>,
     said: Vec<Value>,
-    result: JoinHandle<String>,
+    result: Option<JoinHandle<String>>,
 }
 
 /// What a deploy came to.
@@ -57,7 +57,7 @@ impl Deploy {
             stdout.read_to_string(&mut text).unwrap();
             text
         });
-        Self { child, steps, said: Vec::new(), result }
+        Self { child: Ending(Some(child)), steps, said: Vec::new(), result: Some(result) }
     }
 
     /// Waits until `phase` is announced.
@@ -78,17 +78,18 @@ impl Deploy {
 
     /// Sends the command a signal.
     pub(crate) fn signal(&self, sent: Signal) {
-        signal(self.child.id(), sent);
+        signal(self.child.0.as_ref().unwrap().id(), sent);
     }
 
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Shipped {
-        let waited = wait_for("`cutover deploy` ends", 90, || self.child.try_wait().unwrap());
+        let child = self.child.0.as_mut().unwrap();
+        let waited = wait_for("`cutover deploy` ends", 90, || child.try_wait().unwrap());
         while let Ok(step) = self.steps.recv_timeout(Duration::from_secs(1)) {
             self.said.push(step);
         }
         let said = self.story();
-        let result = self.result.join().unwrap();
+        let result = self.result.take().unwrap().join().unwrap();
         let report = serde_json::from_str(&result).unwrap_or_default();
         Shipped { code: waited.code(), report, said }
     }
@@ -116,24 +117,38 @@ impl Shipped {
 
 /// A `cutover probe` of a world's entrance: a user who knows nothing of the server.
 pub(crate) struct Users {
-    child: Child,
+    child: Ending,
+}
+
+/// A process that does not outlive the test that started it, however that ends.
+struct Ending(Option<Child>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended by itself.
+            let _killed = child.kill();
+            let _waited = child.wait();
+        }
+    }
 }
 
 impl Users {
-    /// Asks 100 times a second over kept and fresh connections, until it is ended.
+    /// Asks 60 times a second over kept and fresh connections, until it is ended.
     pub(crate) fn of(world: &World, host: Option<&str>) -> Self {
         let url = format!("http://127.0.0.1:{}/datetime", world.port);
-        let mut words = vec!["probe", &url, "--rate", "100", "--duration", "10m", "--json"];
-        words.extend(["--out", "users"]);
+        let mut words = vec!["probe", &url, "--rate", "60", "--duration", "10m", "--json"];
+        words.extend(["--out", "users", "--late-after", "5s"]);
         words.extend(host.iter().flat_map(|host| ["--host", host]));
         let piped = world.command(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        Self { child: piped.unwrap() }
+        Self { child: Ending(Some(piped.unwrap())) }
     }
 
     /// Ends it and answers its report.
-    pub(crate) fn end(self) -> Value {
-        signal(self.child.id(), Signal::INT);
-        let output = self.child.wait_with_output().unwrap();
+    pub(crate) fn end(mut self) -> Value {
+        let child = self.child.0.take().unwrap();
+        signal(child.id(), Signal::INT);
+        let output = child.wait_with_output().unwrap();
         serde_json::from_slice(&output.stdout).expect("the probe reports")
     }
 

@@ -52,6 +52,8 @@ pub struct RoutesHave {
     pub epoch: u64,
     /// Process of the router where it has one: another one means that counters began anew.
     pub pid: Option<u32>,
+    /// The driver's own data, for its plan; opaque to everyone else.
+    pub detail: serde_json::Value,
 }
 
 impl RoutesHave {

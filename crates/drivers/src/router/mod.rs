@@ -4,6 +4,7 @@
 //! nothing and does not decide who gets traffic.
 
 mod driver;
+pub mod haproxy;
 pub mod proxy;
 
 use std::path::Path;
@@ -23,8 +24,15 @@ pub struct RouterEntry {
 }
 
 /// Every router.
-pub const ROUTERS: &[RouterEntry] = &[RouterEntry {
-    name: "proxy",
-    summary: "Cutover's own proxy",
-    open: |socket| Arc::new(proxy::Proxy::new(socket)),
-}];
+pub const ROUTERS: &[RouterEntry] = &[
+    RouterEntry {
+        name: "proxy",
+        summary: "Cutover's own proxy",
+        open: |socket| Arc::new(proxy::Proxy::new(socket)),
+    },
+    RouterEntry {
+        name: "haproxy",
+        summary: "HAProxy 2.6 or newer, over its runtime API",
+        open: |socket| Arc::new(haproxy::HaProxy::new(haproxy::Address::Unix(socket.to_owned()))),
+    },
+];

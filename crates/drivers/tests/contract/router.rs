@@ -1,5 +1,6 @@
 //! The contract of a router.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use drivers::router::{Router, RoutesHave};
@@ -12,6 +13,10 @@ pub(crate) trait RouterBed {
     fn router(&self) -> &dyn Router;
     /// Everything the server carries that is not this app's, in words that can be compared.
     fn foreign(&self, app: &AppName) -> String;
+    /// Where the n-th instance of every release listens.
+    fn address(&self, n: u16) -> SocketAddr {
+        ([127, 0, 0, 1], 20_000 + n).into()
+    }
     /// Makes the server answer with these bytes until told otherwise (`None`: sanely again).
     fn answer(&self, nonsense: Option<&[u8]>);
 }
@@ -23,7 +28,7 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
     let router = bed.router();
     let original = router.look(app).await.unwrap().routes;
     let foreign = bed.foreign(app);
-    let mut states: Vec<Option<Routes>> = states(app).into_iter().map(Some).collect();
+    let mut states: Vec<Option<Routes>> = states(bed, app).into_iter().map(Some).collect();
     states.extend([None, original.clone()]);
     for from in &states {
         for to in &states {
@@ -114,7 +119,7 @@ fn same(a: Option<&Routes>, b: Option<&Routes>) -> bool {
     }
 }
 
-fn states(app: &AppName) -> Vec<Routes> {
+fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
     let pool = |release: u32, weight: Weight, state, instances: u16| Pool {
         release: ReleaseId(release),
         version: Version::new(format!("v{release}")).unwrap(),
@@ -123,7 +128,7 @@ fn states(app: &AppName) -> Vec<Routes> {
         instances: (0..instances)
             .map(|n| Instance {
                 id: InstanceId(format!("{app}-{release}-{n}")),
-                address: ([127, 0, 0, 1], 20_000 + n).into(),
+                address: bed.address(n),
             })
             .collect(),
     };

@@ -4,14 +4,12 @@
 use std::collections::BTreeMap;
 
 use model::event::PoolSeen;
-use model::{
-    Class, Event, FleetSeen, Phase, PoolState, ReleaseId, RunState, Tally, Weight, Window,
-};
-use rollout::{ProbeWant, Rollout, Snapshot, Wants};
+use model::{Class, Event, FleetSeen, Phase, ReleaseId, RunState, Tally, Weight, Window};
+use rollout::{ProbeWant, Rollout, Snapshot, Strategy, Wants};
 
 use crate::plan::{CANDIDATE, Plan, STABLE};
 use crate::rng::Rng;
-use crate::world::{STEP_MS, World};
+use crate::world::{Instance, STEP_MS, World};
 
 pub(crate) struct Controller<'a> {
     pub world: World<'a>,
@@ -20,7 +18,6 @@ pub(crate) struct Controller<'a> {
     down_until: u64,
     /// Ready instances as last reported in this life.
     reported: BTreeMap<ReleaseId, u16>,
-    home: Option<ReleaseId>,
     /// Crashes of the candidate as reported last, and when it was switched to.
     crashes: (u32, u32),
     preview: Tally,
@@ -34,7 +31,6 @@ impl<'a> Controller<'a> {
         let machine = Rollout::new(plan.start.clone());
         Self {
             world: World::new(plan, rng),
-            home: home(&machine.wants().pools),
             machine,
             journal: Vec::new(),
             down_until: 0,
@@ -82,6 +78,7 @@ impl<'a> Controller<'a> {
             self.world.violations.push(what);
         }
         self.check_homes(&before, &after);
+        self.check_room(&before, &after);
         for n in entered..self.machine.entered().len() {
             let phase = self.machine.entered()[n].phase;
             self.check_entry(phase);
@@ -94,22 +91,25 @@ impl<'a> Controller<'a> {
     /// on may be told to end only while the one they are on now was reported ready.
     fn check_homes(&mut self, before: &Wants, after: &Wants) {
         let home = home(&after.pools);
-        let reported = home.and_then(|home| self.reported.get(&home).copied()).unwrap_or(0);
+        let ready = |release: ReleaseId| self.reported.get(&release).copied().unwrap_or(0);
+        let reported = home.map_or(0, ready);
         let now = self.world.now;
-        if home.is_some() && home != self.home && reported == 0 {
-            let what = format!("traffic moved to {home:?}, not known to be ready, at {now}");
-            self.world.violations.push(what);
+        for pool in &after.pools {
+            let was = before.pools.iter().find(|was| was.release == pool.release);
+            let more = pool.weight > was.map_or(Weight::NONE, |was| was.weight);
+            if more && ready(pool.release) == 0 {
+                let what =
+                    format!("traffic moved to {}, not known to be ready, at {now}", pool.release);
+                self.world.violations.push(what);
+            }
         }
-        self.home = home;
         for (was, is) in before.fleet.iter().zip(&after.fleet) {
-            let told = was.state == RunState::Running && is.state != RunState::Running;
+            // In a rolling replacement the last ones have gone by then; the world watches each.
+            let whole = self.world.plan.batch().is_none();
+            let told = whole && was.state == RunState::Running && is.state != RunState::Running;
             let had_users = is.release == STABLE
                 || self.machine.entered().iter().any(|entered| entered.phase == Phase::Shifting);
-            let carried = self
-                .world
-                .routes
-                .iter()
-                .any(|pool| pool.release == is.release && pool.state == PoolState::Serving);
+            let carried = self.world.serving(is.release).next().is_some();
             if told && had_users && carried {
                 let what = format!("{} told to end while it is routed, at {now}", is.release);
                 self.world.violations.push(what);
@@ -122,20 +122,57 @@ impl<'a> Controller<'a> {
         }
     }
 
+    /// Room is made only where as many as usual but a batch go on serving, as far as was reported, or
+    /// where those that leave serve nobody; and they are named when their requests or their time is
+    /// over.
+    fn check_room(&mut self, before: &Wants, after: &Wants) {
+        let Some(leave) = &after.leave else { return };
+        let plan = self.world.plan;
+        if before.leave.as_ref().is_some_and(|was| was.state == RunState::Running) {
+            let began = self.machine.entered().iter().rev().find(|entered| {
+                matches!(entered.phase, Phase::Draining | Phase::DrainingCandidate)
+            });
+            let over = began.unwrap().at_ms + plan.start.settings.drain_deadline_ms;
+            let open: u64 = self.world.leaving(after).iter().map(|one| one.open().0).sum();
+            if leave.state != RunState::Running && open > 0 && self.world.now < over {
+                let what = format!("{leave:?} with {open} requests at {}", self.world.now);
+                self.world.violations.push(what);
+            }
+        }
+        if before.leave.is_some() {
+            return;
+        }
+        let ready = |release: ReleaseId| self.reported.get(&release).copied().unwrap_or(0);
+        let other = if leave.release == STABLE { CANDIDATE } else { STABLE };
+        let stays = after.fleet.iter().find(|want| want.release == leave.release).unwrap();
+        let then = ready(other) + ready(leave.release).min(stays.instances);
+        let now = ready(other) + ready(leave.release).min(stays.instances + leave.instances);
+        if then < now && then + plan.batch().unwrap() < plan.start.instances {
+            let what = format!("{leave:?} while {now} serve at {}", self.world.now);
+            self.world.violations.push(what);
+        }
+    }
+
     /// A phase means what it says: what its entry promises is true of the world.
     fn check_entry(&mut self, phase: Phase) {
-        let wanted = self.world.plan.start.instances;
+        let wants = self.machine.wants();
+        let wanted = wants.fleet.iter().find(|want| want.release == CANDIDATE).unwrap().instances;
         let ready = self.reported.get(&CANDIDATE).copied().unwrap_or(0) >= wanted;
-        let carries = home(&self.world.routes);
+        let pools = &self.world.router.routes.0;
+        let (carries, as_wanted) = (home(pools), *pools == wants.pools);
         let said = self.machine.entered().last().is_some_and(|e| e.why.contains("warning"));
         let gone = |release| self.world.fleet(release).instances.is_empty() || said;
         let first = self.world.plan.start.stable.is_none();
+        let rolling = self.world.plan.batch().is_some();
         let holds = match phase {
             Phase::Shifting => {
                 self.crashes.1 = self.crashes.0;
-                ready
+                ready && self.share_is_next(&wants)
             }
-            Phase::Baking => carries == Some(CANDIDATE),
+            Phase::Baking => as_wanted,
+            Phase::Draining if rolling => ready,
+            // How many may leave is counted by the world.
+            Phase::DrainingCandidate if rolling => true,
             Phase::Draining => {
                 ready && carries == Some(CANDIDATE) && self.crashes.0 == self.crashes.1
             }
@@ -148,6 +185,20 @@ impl<'a> Controller<'a> {
             let what = format!("{phase} entered at {} without its condition", self.world.now);
             self.world.violations.push(what);
         }
+    }
+
+    /// A canary's shares come one after the other.
+    fn share_is_next(&self, wants: &Wants) -> bool {
+        let Strategy::Canary { steps, .. } = &self.world.plan.start.settings.strategy else {
+            return true;
+        };
+        let first = self.world.plan.start.stable.is_none();
+        let entered = self.machine.entered().iter();
+        let switches = entered.filter(|entered| entered.phase == Phase::Shifting).count();
+        let mut steps = steps.clone();
+        steps.dedup();
+        let share = steps.get(switches - 1).filter(|_| !first).copied().unwrap_or(Weight::ALL);
+        wants.pools.iter().any(|pool| pool.release == CANDIDATE && pool.weight == share)
     }
 
     /// After an event was journaled and before its effect.
@@ -196,8 +247,9 @@ impl<'a> Controller<'a> {
         if (now / STEP_MS).is_multiple_of(2) {
             events.extend([STABLE, CANDIDATE].map(|release| self.fleet(release)));
             if self.world.router_settled() && !self.world.rng.chance(plan.replies_lost) {
-                events.push(Event::RoutesSettled { pools: self.world.routes.clone() });
+                events.push(Event::RoutesSettled { pools: self.world.router.routes.0.clone() });
             }
+            events.extend(self.leaving());
             if plan.router_dead.is_none_or(|at| now < at) {
                 events.extend([STABLE, CANDIDATE].map(|release| {
                     let (requests, tunnels) = self.world.open(release);
@@ -221,6 +273,21 @@ impl<'a> Controller<'a> {
         Event::Fleet { release, seen: FleetSeen { existing, ready, crashes, trouble } }
     }
 
+    /// Those that leave, once the router carries none of them.
+    fn leaving(&self) -> Option<Event> {
+        let wants = self.machine.wants();
+        let release = wants.leave.as_ref()?.release;
+        let leaving = self.world.leaving(&wants);
+        let out = leaving.iter().all(|one| self.world.router.out(one.id));
+        if !out || !self.world.router.alive(self.world.now) {
+            return None;
+        }
+        let sum = |count: fn(&Instance) -> u64| leaving.iter().map(|one| count(one)).sum();
+        let (requests, tunnels) = (sum(|one| one.open().0), sum(|one| one.open().1));
+        let instances = leaving.iter().map(|one| one.name()).collect();
+        Some(Event::Leaving { release, instances, requests, tunnels })
+    }
+
     fn ask_directly(&mut self) -> Option<Event> {
         let wanted = u64::from(self.machine.wants().preview?);
         for _ in 0..7.min(wanted.saturating_sub(self.preview.all())) {
@@ -233,19 +300,20 @@ impl<'a> Controller<'a> {
     /// The prober is a process of its own: it probes on while the controller is dead.
     fn probe(&mut self) {
         let lost = self.world.plan.prober_lost.is_some_and(|at| self.world.now >= at);
-        if lost || !self.world.plan.start.settings.probing || self.world.routes.is_empty() {
+        if lost || !self.world.plan.start.settings.probing || self.world.router.routes.0.is_empty()
+        {
             return;
         }
-        let answered = self.world.answers();
-        let bad =
-            answered == Some(CANDIDATE) && self.world.rng.chance(self.world.plan.candidate_errors);
-        let (version, class) = match answered {
-            Some(STABLE) => ("v1", Class::Ok),
-            Some(_) if bad => ("v2", Class::BadStatus),
-            Some(_) => ("v2", Class::Ok),
-            None => ("", Class::Refused),
-        };
-        for _ in 0..2 {
+        for _ in 0..3 {
+            let answered = self.world.answers();
+            let bad = answered == Some(CANDIDATE)
+                && self.world.rng.chance(self.world.plan.candidate_errors);
+            let (version, class) = match answered {
+                Some(STABLE) => ("v1", Class::Ok),
+                Some(_) if bad => ("v2", Class::BadStatus),
+                Some(_) => ("v2", Class::Ok),
+                None => ("", Class::Refused),
+            };
             self.window.by_version.entry(version.to_owned()).or_default().count(class);
         }
     }

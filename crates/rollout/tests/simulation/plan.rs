@@ -1,7 +1,7 @@
 //! What will go wrong in one world, drawn from its seed before it begins.
 
-use model::{AppName, Phase, ReleaseId, Version};
-use rollout::{Named, Settings, Start};
+use model::{AppName, Phase, ReleaseId, Version, Weight};
+use rollout::{Named, Settings, Start, Strategy};
 
 use crate::rng::Rng;
 
@@ -9,7 +9,9 @@ pub(crate) const STABLE: ReleaseId = ReleaseId(1);
 pub(crate) const CANDIDATE: ReleaseId = ReleaseId(2);
 
 /// Phases whose entry may bring a fault on.
-const PHASES: [Phase; 9] = [
+const PHASES: [Phase; 11] = [
+    Phase::Starting,
+    Phase::Stopping,
     Phase::Previewing,
     Phase::Arming,
     Phase::Shifting,
@@ -30,6 +32,8 @@ pub(crate) struct Plan {
     pub never_ready: bool,
     pub candidate_crash: Option<u64>,
     pub candidate_crash_loop: bool,
+    /// Instances are not ready from time to time.
+    pub flaps: bool,
     pub stable_crash: Option<u64>,
     pub stable_stays_dead: bool,
     /// Longest time the router takes to apply routes, ms.
@@ -63,7 +67,9 @@ impl Plan {
         let probing = rng.chance(80);
         let named =
             |id: ReleaseId, version: &str| Named { id, version: Version::new(version).unwrap() };
+        let strategy = strategy(rng);
         let settings = Settings {
+            strategy,
             ready_deadline_ms: 8_000,
             preview_requests: if rng.chance(70) { 20 } else { 0 },
             preview_deadline_ms: 6_000,
@@ -77,11 +83,14 @@ impl Plan {
             probing,
             ..Settings::default()
         };
+        // A rolling replacement sees more events, and dies as often for that.
+        let most_deaths =
+            if matches!(settings.strategy, Strategy::Rolling { .. }) { 50 } else { 200 };
         let start = Start {
             app: AppName::new("shop").unwrap(),
             stable: (!first).then(|| named(STABLE, "v1")),
             candidate: named(CANDIDATE, "v2"),
-            instances: u16::try_from(rng.between(1, 3)).unwrap(),
+            instances: u16::try_from(rng.between(1, 4)).unwrap(),
             settings,
         };
         let trigger = rng.chance(60).then(|| {
@@ -95,6 +104,7 @@ impl Plan {
             never_ready: rng.chance(8),
             candidate_crash: rng.maybe(15, 500, 20_000),
             candidate_crash_loop: rng.chance(5),
+            flaps: rng.chance(10),
             stable_crash: rng.maybe(15, 500, 20_000),
             stable_stays_dead: rng.chance(50),
             router_delay: rng.between(0, 1_500),
@@ -108,7 +118,7 @@ impl Plan {
             never_arms: rng.chance(15),
             prober_lost: if probing { rng.maybe(15, 0, 20_000) } else { None },
             abort: rng.maybe(20, 0, 20_000),
-            deaths: if rng.chance(50) { rng.between(1, 200) } else { 0 },
+            deaths: if rng.chance(50) { rng.between(1, most_deaths) } else { 0 },
             down: if rng.chance(10) { 60_000 } else { 1_500 },
         }
     }
@@ -118,12 +128,59 @@ impl Plan {
         !self.never_ready
             && self.candidate_crash.is_none()
             && !self.candidate_crash_loop
+            && !self.flaps
             && self.preview_errors == 0
             && self.candidate_errors == 0
     }
 
-    /// True when instances may die by themselves.
+    /// Instances replaced at once, if this world is rolling.
+    pub(crate) fn batch(&self) -> Option<u16> {
+        match self.start.settings.strategy {
+            Strategy::Rolling { batch } if self.start.instances > 1 => {
+                self.start.stable.as_ref().map(|_| batch.min(self.start.instances - 1))
+            }
+            _ => None,
+        }
+    }
+
+    /// The strategy that this world comes to.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.start.settings.strategy, &self.start.stable, self.batch()) {
+            (_, _, Some(_)) => "rolling",
+            (Strategy::Canary { .. }, Some(_), None) => "canary",
+            _ => "blue-green",
+        }
+    }
+
+    /// Longest this rollout may take: all deadlines one after the other.
+    pub(crate) fn bound_ms(&self) -> u64 {
+        match (&self.start.settings.strategy, self.batch()) {
+            (_, Some(_)) => 70_000 * u64::from(self.start.instances),
+            (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64,
+            _ => 70_000,
+        }
+    }
+
+    /// True when instances may die, or be not ready, by themselves.
     pub(crate) fn crashes(&self) -> bool {
-        self.candidate_crash.is_some() || self.candidate_crash_loop || self.stable_crash.is_some()
+        self.flaps
+            || self.candidate_crash.is_some()
+            || self.candidate_crash_loop
+            || self.stable_crash.is_some()
+    }
+}
+
+fn strategy(rng: &mut Rng) -> Strategy {
+    match rng.between(0, 9) {
+        0..=2 => Strategy::BlueGreen,
+        3..=5 => {
+            let mut points: Vec<_> =
+                (0..rng.between(1, 3)).map(|_| rng.between(1_500, 9_500)).collect();
+            points.sort_unstable();
+            let weight = |points: u64| Weight::new(u16::try_from(points).unwrap()).unwrap();
+            let steps = points.into_iter().map(weight).collect();
+            Strategy::Canary { steps, step_ms: rng.between(0, 3_000) }
+        }
+        _ => Strategy::Rolling { batch: u16::try_from(rng.between(1, 3)).unwrap() },
     }
 }

@@ -1,12 +1,12 @@
 //! The world: a platform that starts slowly and loses instances, a router that applies late, users
 //! with requests and tunnels. It moves in steps of [`STEP_MS`] and notes what must not happen.
 
-use model::event::PoolSeen;
-use model::{Phase, PoolState, ReleaseId, RunState, Weight};
-use rollout::Wants;
+use model::{InstanceId, Phase, ReleaseId, RunState};
+use rollout::{LeaveWant, Wants};
 
 use crate::plan::{CANDIDATE, Plan, STABLE};
 use crate::rng::Rng;
+use crate::router::Router;
 
 pub(crate) const STEP_MS: u64 = 100;
 const STOP_TIMEOUT_MS: u64 = 1_500;
@@ -14,12 +14,27 @@ const ENDLESS: u64 = u64::MAX;
 
 #[derive(Default)]
 pub(crate) struct Instance {
+    pub id: u64,
     ready_at: u64,
     /// When it was told to end.
     term_at: Option<u64>,
     /// When what is open on it ends.
     requests: Vec<u64>,
     tunnels: Vec<u64>,
+}
+
+impl Instance {
+    pub(crate) fn name(&self) -> InstanceId {
+        InstanceId(self.id.to_string())
+    }
+
+    pub(crate) fn ready(&self, now: u64) -> bool {
+        self.ready_at <= now && self.term_at.is_none()
+    }
+
+    pub(crate) fn open(&self) -> (u64, u64) {
+        (self.requests.len() as u64, self.tunnels.len() as u64)
+    }
 }
 
 #[derive(Default)]
@@ -29,6 +44,8 @@ pub(crate) struct Fleet {
     state: Option<RunState>,
     wanted: u16,
     gone_at: u64,
+    /// Those that are to leave, and since when they are to be gone.
+    leave: Option<(LeaveWant, u64)>,
 }
 
 /// Requests (not tunnels) cut, by what cut them.
@@ -50,10 +67,8 @@ pub(crate) struct World<'a> {
     pub now: u64,
     pub stable: Fleet,
     pub candidate: Fleet,
-    /// What the router carries.
-    pub routes: Vec<PoolSeen>,
-    ordered: Vec<PoolSeen>,
-    apply_at: u64,
+    pub router: Router,
+    last_id: u64,
     /// When the faults of the plan strike, once that is known.
     stable_crash: Option<u64>,
     candidate_crash: Option<u64>,
@@ -68,11 +83,12 @@ impl<'a> World<'a> {
     pub(crate) fn new(plan: &'a Plan, rng: Rng) -> Self {
         let timed = |at: Option<u64>| at.filter(|_| plan.trigger.is_none());
         let mut stable = Fleet::default();
-        let mut routes = Vec::new();
+        let mut last_id = 0;
         if plan.start.stable.is_some() {
-            stable.instances = (0..plan.start.instances).map(|_| Instance::default()).collect();
-            let (weight, state) = (Weight::ALL, PoolState::Serving);
-            routes.push(PoolSeen { release: STABLE, weight, state });
+            for _ in 0..plan.start.instances {
+                last_id += 1;
+                stable.instances.push(Instance { id: last_id, ..Instance::default() });
+            }
         }
         Self {
             plan,
@@ -80,9 +96,8 @@ impl<'a> World<'a> {
             now: 0,
             stable,
             candidate: Fleet::default(),
-            ordered: routes.clone(),
-            routes,
-            apply_at: 0,
+            router: Router::new(plan),
+            last_id,
             stable_crash: timed(plan.stable_crash),
             candidate_crash: timed(plan.candidate_crash),
             abort: timed(plan.abort),
@@ -101,7 +116,7 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn ready(&self, release: ReleaseId) -> u16 {
-        let up = |i: &&Instance| i.ready_at <= self.now && i.term_at.is_none();
+        let up = |i: &&Instance| i.ready(self.now);
         u16::try_from(self.fleet(release).instances.iter().filter(up).count()).unwrap()
     }
 
@@ -113,40 +128,59 @@ impl<'a> World<'a> {
         (requests as u64, tunnels as u64)
     }
 
-    /// True when the router carries what it was told and a look at it shows that.
-    pub(crate) fn router_settled(&self) -> bool {
-        let manned = |pool: &PoolSeen| pool.weight == Weight::NONE || self.ready(pool.release) > 0;
-        self.router_alive() && self.routes == self.ordered && self.routes.iter().all(manned)
+    /// Those of a release that should leave, as a controller picks them: of the instances beyond the
+    /// ones that stay, first those that are not ready. Once they are named, those that exist.
+    pub(crate) fn leaving(&self, wants: &Wants) -> Vec<&Instance> {
+        let Some(leave) = &wants.leave else { return Vec::new() };
+        let all = &self.fleet(leave.release).instances;
+        if leave.state != RunState::Running {
+            return all.iter().filter(|one| leave.named.contains(&one.name())).collect();
+        }
+        let stays = wants.fleet.iter().find(|want| want.release == leave.release).unwrap();
+        let mut alive: Vec<_> = all.iter().filter(|one| one.term_at.is_none()).collect();
+        alive.sort_by_key(|one| (one.ready(self.now), one.id));
+        let surplus = alive.len().saturating_sub(stays.instances.into());
+        alive.truncate(surplus.min(leave.instances.into()));
+        alive
     }
 
-    fn router_alive(&self) -> bool {
-        self.plan.router_dead.is_none_or(|at| self.now < at)
+    /// True when the router carries what it was told and a look at it shows that.
+    pub(crate) fn router_settled(&self) -> bool {
+        let manned = |(release, weight): &(ReleaseId, u64)| {
+            *weight == 0 || self.serving(*release).next().is_some()
+        };
+        self.router.applied(self.now) && self.router.serving().iter().all(manned)
     }
 
     /// The controller brings the world towards what is wanted.
     pub(crate) fn settle(&mut self, wants: &Wants) {
+        let out = self.leaving(wants).iter().map(|one| one.id).collect();
+        if self.router.alive(self.now) {
+            let delay = self.rng.between(0, self.plan.router_delay);
+            self.router.order((wants.pools.clone(), out), self.now + delay);
+        }
         for want in &wants.fleet {
             let now = self.now;
+            let leave = wants.leave.clone().filter(|leave| leave.release == want.release);
             let fleet = self.fleet_mut(want.release);
             if want.state == RunState::Gone && fleet.state != Some(RunState::Gone) {
                 fleet.gone_at = now;
             }
+            let gone = |leave: &LeaveWant| leave.state == RunState::Gone;
+            let since = fleet.leave.as_ref().filter(|(leave, _)| gone(leave));
+            let since = since.map_or(now, |(_, since)| *since);
+            fleet.leave = leave.map(|leave| (leave, since));
             fleet.state = Some(want.state);
             fleet.wanted = want.instances;
-        }
-        if self.router_alive() && wants.pools != self.ordered {
-            self.ordered.clone_from(&wants.pools);
-            self.apply_at = self.now + self.rng.between(0, self.plan.router_delay);
         }
     }
 
     /// Time passes.
     pub(crate) fn step(&mut self) {
         self.now += STEP_MS;
-        if self.routes != self.ordered && self.now >= self.apply_at && self.router_alive() {
-            self.routes.clone_from(&self.ordered);
-        }
+        self.router.step(self.now);
         self.crash();
+        self.flap();
         for release in [STABLE, CANDIDATE] {
             self.run_platform(release);
             self.end_work(release);
@@ -154,6 +188,29 @@ impl<'a> World<'a> {
         for _ in 0..self.rng.between(0, 2) {
             self.request();
         }
+        self.count();
+    }
+
+    /// Rolling: never more instances than usual, and never fewer that serve than a batch allows.
+    fn count(&mut self) {
+        let Some(batch) = self.plan.batch() else { return };
+        let usual = usize::from(self.plan.start.instances);
+        let there = self.stable.instances.len() + self.candidate.instances.len();
+        let serving = [STABLE, CANDIDATE].map(|release| self.serving(release).count());
+        let serving: usize = serving.iter().sum();
+        if there > usual && !self.plan.crashes() {
+            self.violations.push(format!("{there} instances at {}", self.now));
+        }
+        if serving + usize::from(batch) < usual && !self.plan.crashes() {
+            self.violations.push(format!("only {serving} serve at {}", self.now));
+        }
+    }
+
+    /// The instances of a release that get new requests of users.
+    pub(crate) fn serving(&self, release: ReleaseId) -> impl Iterator<Item = &Instance> {
+        let carried = self.router.carries(release);
+        let all = self.fleet(release).instances.iter();
+        all.filter(move |one| carried && one.ready(self.now) && !self.router.out(one.id))
     }
 
     /// The rollout entered a phase, which may bring the faults of the plan on.
@@ -185,6 +242,23 @@ impl<'a> World<'a> {
         }
     }
 
+    /// An instance is not ready for a while.
+    fn flap(&mut self) {
+        if !self.plan.flaps || !self.rng.chance(4) {
+            return;
+        }
+        let until = self.now + self.rng.between(STEP_MS, 1_500);
+        let release = if self.rng.chance(50) { STABLE } else { CANDIDATE };
+        let pick = self.rng.next();
+        let now = self.now;
+        let up = |one: &&mut Instance| one.ready(now);
+        let mut ready: Vec<_> = self.fleet_mut(release).instances.iter_mut().filter(up).collect();
+        if !ready.is_empty() {
+            let place = usize::try_from(pick % ready.len() as u64).unwrap();
+            ready[place].ready_at = until;
+        }
+    }
+
     fn lose(&mut self, dead: Vec<Instance>, release: ReleaseId) {
         for instance in dead {
             self.losses.crashed += instance.requests.len() as u64;
@@ -198,36 +272,78 @@ impl<'a> World<'a> {
         let fleet = self.fleet(release);
         match fleet.state {
             Some(RunState::Running) => {
-                let dead = release == STABLE && self.plan.stable_stays_dead;
-                let never = (release == CANDIDATE && self.plan.never_ready) || dead;
-                if fleet.instances.len() < usize::from(fleet.wanted) && self.rng.chance(30) {
-                    let delay = self.rng.between(0, self.plan.start_delay);
-                    let ready_at = if never { u64::MAX } else { self.now + delay };
-                    let instance = Instance { ready_at, ..Instance::default() };
-                    self.fleet_mut(release).instances.push(instance);
-                }
-            }
-            Some(RunState::Terminating) => self.terminate(release),
-            Some(RunState::Gone) => {
-                self.terminate(release);
-                if self.now >= self.fleet(release).gone_at + STOP_TIMEOUT_MS {
-                    for killed in std::mem::take(&mut self.fleet_mut(release).instances) {
-                        self.losses.ended_by_us += killed.requests.len() as u64;
-                        self.losses.tunnels_killed += killed.tunnels.len() as u64;
+                let leaves = fleet.leave.as_ref().map(|(leave, since)| (leave.clone(), *since));
+                if let Some((leave, since)) = leaves.filter(|(l, _)| l.state != RunState::Running) {
+                    self.terminate(release, |one| leave.named.contains(&one.name()));
+                    if leave.state == RunState::Gone && self.now >= since + STOP_TIMEOUT_MS {
+                        self.kill(release, |one| leave.named.contains(&one.name()));
                     }
+                }
+                self.start(release);
+            }
+            Some(RunState::Terminating) => self.terminate(release, |_| true),
+            Some(RunState::Gone) => {
+                self.terminate(release, |_| true);
+                if self.now >= self.fleet(release).gone_at + STOP_TIMEOUT_MS {
+                    self.kill(release, |_| true);
                 }
             }
             None => {}
         }
     }
 
-    /// SIGTERM to all that have not had it.
-    fn terminate(&mut self, release: ReleaseId) {
+    /// Starts what is missing and tells what is too much (but those that leave): the newest first.
+    fn start(&mut self, release: ReleaseId) {
+        let fleet = self.fleet(release);
+        let named = |one: &Instance| {
+            fleet.leave.as_ref().is_some_and(|(leave, _)| leave.named.contains(&one.name()))
+        };
+        let alive: Vec<_> =
+            fleet.instances.iter().filter(|one| one.term_at.is_none() && !named(one)).collect();
+        let spare = fleet.leave.as_ref().filter(|(leave, _)| leave.state == RunState::Running);
+        let most = fleet.wanted + spare.map_or(0, |(leave, _)| leave.instances);
+        if alive.len() > usize::from(most) {
+            let last = alive.iter().map(|one| one.id).max();
+            return self.terminate(release, |one| Some(one.id) == last);
+        }
+        let few = alive.len() < usize::from(fleet.wanted);
+        let dead = release == STABLE && self.plan.stable_stays_dead && self.stable.crashes > 0;
+        let never = (release == CANDIDATE && self.plan.never_ready) || dead;
+        if few && self.rng.chance(30) {
+            let delay = self.rng.between(0, self.plan.start_delay);
+            let ready_at = if never { u64::MAX } else { self.now + delay };
+            self.last_id += 1;
+            let instance = Instance { id: self.last_id, ready_at, ..Instance::default() };
+            self.fleet_mut(release).instances.push(instance);
+        }
+    }
+
+    fn kill(&mut self, release: ReleaseId, which: impl Fn(&Instance) -> bool) {
+        let all = std::mem::take(&mut self.fleet_mut(release).instances);
+        let (killed, left): (Vec<_>, Vec<_>) = all.into_iter().partition(which);
+        self.fleet_mut(release).instances = left;
+        for killed in killed {
+            self.losses.ended_by_us += killed.requests.len() as u64;
+            self.losses.tunnels_killed += killed.tunnels.len() as u64;
+        }
+    }
+
+    /// SIGTERM to those that have not had it.
+    fn terminate(&mut self, release: ReleaseId, which: impl Fn(&Instance) -> bool) {
+        let told = |one: &&Instance| which(one) && one.term_at.is_none();
+        let routed = self.serving(release).filter(told).count();
+        if routed > 0 {
+            let what = format!("{routed} of {release} told to end while routed at {}", self.now);
+            self.violations.push(what);
+        }
         let (now, at_once, endless) =
             (self.now, self.plan.exits_at_once, self.plan.endless_tunnels);
         let leave_in = self.rng.between(100, 3_000);
         let mut cut = 0;
         self.fleet_mut(release).instances.retain_mut(|instance| {
+            if !which(instance) {
+                return true;
+            }
             if instance.term_at.is_none() {
                 instance.term_at = Some(now);
                 for (n, tunnel) in instance.tunnels.iter_mut().enumerate() {
@@ -249,23 +365,36 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Who answers a request sent now: the pool with the weight, else (a replay) a spare one.
-    pub(crate) fn answers(&self) -> Option<ReleaseId> {
-        let mut pools: Vec<_> =
-            self.routes.iter().filter(|p| p.state == PoolState::Serving).collect();
-        pools.sort_by_key(|pool| u16::MAX - pool.weight.basis_points());
-        pools.into_iter().map(|pool| pool.release).find(|release| self.ready(*release) > 0)
+    /// Who answers a request sent now: a pool by its weight, else (a replay) a spare one.
+    pub(crate) fn answers(&mut self) -> Option<ReleaseId> {
+        let pools = self.router.serving();
+        let usable: Vec<_> =
+            pools.iter().filter(|(release, _)| self.serving(*release).next().is_some()).collect();
+        let total: u64 = usable.iter().map(|(_, weight)| weight).sum();
+        if total == 0 {
+            return usable.first().map(|(release, _)| *release);
+        }
+        let mut drawn = self.rng.between(1, total);
+        for (release, weight) in usable {
+            if drawn <= *weight {
+                return Some(*release);
+            }
+            drawn -= weight;
+        }
+        None
     }
 
     fn request(&mut self) {
-        let Some(home) = self.routes.iter().find(|pool| pool.weight == Weight::ALL) else {
+        let pools = self.router.serving();
+        if pools.iter().all(|(_, weight)| *weight == 0) {
             return;
-        };
-        let state = self.fleet(home.release).state;
-        if state.is_some_and(|state| state != RunState::Running) {
-            let what =
-                format!("users of {} at {} ms while it is {state:?}", home.release, self.now);
-            self.violations.push(what);
+        }
+        for (release, _) in pools.iter().filter(|(_, weight)| *weight > 0) {
+            let state = self.fleet(*release).state;
+            if state.is_some_and(|state| state != RunState::Running) {
+                let what = format!("users of {release} at {} ms while it is {state:?}", self.now);
+                self.violations.push(what);
+            }
         }
         let Some(release) = self.answers() else {
             self.losses.refused += 1;
@@ -278,8 +407,8 @@ impl<'a> World<'a> {
             end = ENDLESS;
         }
         let (tunnel, pick) = (self.rng.chance(10), self.rng.next());
-        let now = self.now;
-        let up = |i: &&mut Instance| i.ready_at <= now && i.term_at.is_none();
+        let serving: Vec<_> = self.serving(release).map(|one| one.id).collect();
+        let up = |i: &&mut Instance| serving.contains(&i.id);
         let mut ready: Vec<_> = self.fleet_mut(release).instances.iter_mut().filter(up).collect();
         let place = usize::try_from(pick % ready.len() as u64).unwrap();
         if tunnel {

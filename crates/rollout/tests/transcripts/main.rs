@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod canary;
+mod rolling;
 mod script;
 
 use Role::{All, Retiring, Spare};
@@ -161,6 +163,18 @@ fn a_snapshot_of_a_newer_machine_is_refused() {
     value["machine_version"] = (rollout::MACHINE_VERSION + 1).into();
     let fault = Rollout::from_snapshot(serde_json::from_value(value).unwrap()).unwrap_err();
     assert!(fault.what.contains("newer Cutover"), "{fault}");
+}
+
+/// A rollout that began before there were strategies goes on as it was.
+#[test]
+fn an_old_snapshot_is_taken_up() {
+    let text = include_str!("machine-1-baking.json");
+    let mut machine = Rollout::from_snapshot(serde_json::from_str(text).unwrap()).unwrap();
+    machine.advance(machine.wake().unwrap(), &Event::Resumed);
+    for event in [fleet(2, 2, 2), routes(&[(1, Spare), (2, All)])] {
+        machine.advance(20_000, &event);
+    }
+    assert_eq!(machine.phase(), model::Phase::Draining);
 }
 
 #[test]

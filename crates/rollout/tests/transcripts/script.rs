@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use model::event::PoolSeen;
 use model::{
-    AppName, Class, Event, FleetSeen, InstanceId, PoolState, ReleaseId, RunState, Tally, Version, Weight,
-    Window,
+    AppName, Class, Event, FleetSeen, InstanceId, PoolState, ReleaseId, RunState, Tally, Version,
+    Weight, Window,
 };
 use rollout::{Named, Rollout, Settings, Start, Wants};
 
@@ -136,6 +136,20 @@ pub(crate) fn routes(pools: &[(u32, Role)]) -> Event {
 
 pub(crate) fn open(release: u32, requests: u64, tunnels: u64) -> Event {
     Event::Open { release: ReleaseId(release), requests, tunnels }
+}
+
+/// Both releases with weights in proportion to their instances; one without any is out.
+pub(crate) fn parts(stable: u32, candidate: u32) -> Event {
+    let points = u16::try_from(candidate * 10_000 / (stable + candidate)).unwrap();
+    let weight = Weight::new(points).unwrap();
+    let pool = |release, weight| PoolSeen {
+        release: ReleaseId(release),
+        weight,
+        state: PoolState::Serving,
+    };
+    let pools = [pool(1, weight.rest()), pool(2, weight)];
+    let pools = pools.into_iter().filter(|pool| pool.weight > Weight::NONE).collect();
+    Event::RoutesSettled { pools }
 }
 
 /// Those of a release that leave and still exist, by number, and what is open on them.

@@ -12,12 +12,16 @@ use std::{fmt, str::FromStr};
 use model::Fault;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::words::clean;
 
 /// Longest a command may take, from connecting to the whole answer.
 const LIMIT: Duration = Duration::from_secs(3);
+/// How long a refused connection may be that of a reload.
+const RELOADING: Duration = Duration::from_secs(1);
+/// Pause before a refused connection is tried again.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Longest answer that is taken, bytes.
 const ANSWER_MAX: u64 = 32 * 1024 * 1024;
 
@@ -53,8 +57,12 @@ impl Address {
     pub(super) async fn ask(&self, command: &str) -> Result<String, Fault> {
         let exchange = async {
             match self {
-                Self::Unix(path) => exchange(UnixStream::connect(path).await?, command).await,
-                Self::Tcp(address) => exchange(TcpStream::connect(address).await?, command).await,
+                Self::Unix(path) => {
+                    exchange(patiently(|| UnixStream::connect(path)).await?, command).await
+                }
+                Self::Tcp(address) => {
+                    exchange(patiently(|| TcpStream::connect(address)).await?, command).await
+                }
             }
         };
         let answer = timeout(LIMIT, exchange).await.map_err(|_late| {
@@ -79,7 +87,8 @@ impl Address {
     /// The socket does not allow what is needed.
     pub(super) fn too_low(&self, command: &str) -> Fault {
         let word = command.trim_start_matches(['@', '!']).to_owned();
-        let what = format!("the HAProxy socket `{self}` does not allow `{}`", clean(word.as_bytes(), 60));
+        let what =
+            format!("the HAProxy socket `{self}` does not allow `{}`", clean(word.as_bytes(), 60));
         Fault::environment(what)
             .help(format!("set its level: `stats socket {self} mode 600 level admin` in `global`"))
     }
@@ -97,6 +106,25 @@ impl Address {
             _ => "is HAProxy running, and is this the socket of its runtime API?".to_owned(),
         };
         Fault::environment(what).help(help)
+    }
+}
+
+/// Connects, again for a while when it is refused: a master does so while it reads its configuration
+/// for a reload. Nothing was sent then, so nothing is done twice.
+async fn patiently<S, F>(connect: impl Fn() -> F) -> io::Result<S>
+where
+    F: Future<Output = io::Result<S>>,
+{
+    let until = Instant::now() + RELOADING;
+    loop {
+        match connect().await {
+            Err(error)
+                if error.kind() == ErrorKind::ConnectionRefused && Instant::now() < until =>
+            {
+                sleep(PAUSE).await;
+            }
+            done => return done,
+        }
     }
 }
 

@@ -38,14 +38,19 @@ fn slots(pools: &[Pool], seen: &Seen) -> Result<Vec<Slot>, usize> {
         .into_iter()
         .filter(|slot| carried.iter().all(|(taken, _)| taken != slot))
         .collect();
-    // A slot where nothing is left comes before one that still empties.
-    free.sort_by_key(|slot| seen.servers.iter().filter(|server| server.slot == *slot).count());
-    let mut free = free.into_iter();
     let mut chosen = Vec::new();
     for pool in pools {
-        match kept(pool).or_else(|| free.next()) {
+        // Where its instances are already comes first, then where least of others is left.
+        let of = |server: &Server| pool.instances.iter().any(|one| one.id == server.id);
+        free.sort_by_key(|slot| {
+            let there = || seen.servers.iter().filter(|server| server.slot == *slot);
+            let own = there().filter(|server| of(server)).count();
+            (std::cmp::Reverse(own), there().count())
+        });
+        match kept(pool) {
             Some(slot) => chosen.push(slot),
-            None => return Err(victim(pools, &carried)),
+            None if free.is_empty() => return Err(victim(pools, &carried)),
+            None => chosen.push(free.remove(0)),
         }
     }
     Ok(chosen)

@@ -182,7 +182,8 @@ impl Record {
                 path_prefix: (*prefix).to_owned(),
                 pools: Vec::new(),
             };
-            while let Some(value) = map.get(format!("cutover:pool:{}", routes.pools.len()).as_str()) {
+            while let Some(value) = map.get(format!("cutover:pool:{}", routes.pools.len()).as_str())
+            {
                 let (slot, pool) = read_pool(&map, routes.pools.len(), value)?;
                 record.slots.push(slot);
                 routes.pools.push(pool);
@@ -210,11 +211,7 @@ fn read_left(id: &str, value: &str) -> Option<Left> {
     Some(Left { id: InstanceId(id.to_owned()), slot: Slot::read(slot)?, release })
 }
 
-fn read_pool(
-    map: &BTreeMap<&str, &str>,
-    at: usize,
-    value: &str,
-) -> Result<(Slot, Pool), String> {
+fn read_pool(map: &BTreeMap<&str, &str>, at: usize, value: &str) -> Result<(Slot, Pool), String> {
     let parse = || {
         let mut fields = value.splitn(5, ':');
         let slot = Slot::read(fields.next()?)?;

@@ -72,8 +72,7 @@ impl Step {
             return Ok(());
         }
         let what = format!("`{words}` was not done: the routes have changed since it was planned");
-        let (expected, found) =
-            (expectation(app, generation), expectation(app, record.generation));
+        let (expected, found) = (expectation(app, generation), expectation(app, record.generation));
         let why = format!("expected `{expected}`, found `{found}`");
         Err(Fault::new(Kind::Conflict, what).note(why).help("look and plan again"))
     }

@@ -96,6 +96,7 @@ impl Router for Proxy {
             totals: std::collections::BTreeMap::new(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
+            detail: serde_json::Value::Null,
         };
         if let Some(carried) = carried {
             fill(&mut have, carried);

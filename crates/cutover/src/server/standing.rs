@@ -1,0 +1,168 @@
+//! Where an app stands: which release is stable, which rollout is under way, what should be true.
+//!
+//! Changes of it go through the store. It talks to no driver and to no person.
+
+use std::sync::Arc;
+
+use drivers::platform::{FleetHave, FleetWant};
+use model::{AppName, Event, Fault, Kind, Outcome, Release, ReleaseId, Routes, Verdict, Version};
+
+use super::active::Active;
+use super::begin::begin;
+use super::desired::{Address, Desired, compose};
+use super::ending::Finished;
+use super::tools::Tools;
+use crate::config::AppConfig;
+
+/// Where one app stands.
+pub(super) struct Standing {
+    pub(super) app: AppName,
+    pub(super) config: AppConfig,
+    /// The release users are on when no rollout is under way.
+    pub(super) stable: Option<Release>,
+    /// The rollout under way.
+    pub(super) active: Option<Active>,
+    /// The release being shipped.
+    candidate: Option<Release>,
+    /// What goes on as it is until the server stops.
+    halted: Option<Desired>,
+    /// What a stuck rollout left, which stays as it is until the next deploy.
+    stuck: Option<Stuck>,
+    tools: Tools,
+}
+
+/// What serves goes on serving, and nothing is ended, until a person has decided.
+struct Stuck {
+    desired: Desired,
+    releases: Vec<Release>,
+}
+
+impl Standing {
+    /// As the store knows it; an open rollout is replayed.
+    pub(super) fn load(app: AppName, config: AppConfig, tools: Tools) -> Result<Self, Fault> {
+        let stable = tools.store.stable(&app)?;
+        let open = tools.store.open_run(&app)?;
+        let candidate = open.as_ref().map(|run| run.start.candidate.id);
+        let candidate = candidate.map(|id| tools.store.release(&app, id)).transpose()?;
+        let active = open.map(|run| Active::resume(Arc::clone(&tools.store), run)).transpose()?;
+        Ok(Self { app, config, stable, active, candidate, halted: None, stuck: None, tools })
+    }
+
+    /// Begins to ship `version`; answers the run's id.
+    pub(super) fn deploy(&mut self, version: &Version) -> Result<String, Fault> {
+        if self.halted.is_some() {
+            return Err(Fault::new(Kind::Conflict, "the server is stopping"));
+        }
+        if let Some(active) = &self.active {
+            let what = format!(
+                "{} is being moved to {} (run {}, {})",
+                self.app,
+                active.run().start.candidate.version,
+                active.run().name,
+                active.machine().phase()
+            );
+            let help = format!("wait for it, or `cutover abort {}` first", self.app);
+            return Err(Fault::new(Kind::Conflict, what).help(help));
+        }
+        let ours = (&self.app, &self.config);
+        let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), version)?;
+        let name = run.name.clone();
+        self.stuck = None;
+        self.candidate = Some(release);
+        self.active = Some(Active::begin(Arc::clone(&self.tools.store), run));
+        Ok(name)
+    }
+
+    /// Tells the machine to turn back, if it still can; answers in words what will happen.
+    pub(super) fn abort(&mut self, reason: String) -> Result<String, Fault> {
+        let Some(active) = &mut self.active else {
+            return Ok(format!("nothing to abort: no rollout of {} is under way", self.app));
+        };
+        if active.machine().promotion_is_final() {
+            let version = &active.run().start.candidate.version;
+            return Ok(format!("{version} is promoted already; the rollout finishes"));
+        }
+        active.tell(&Event::AbortAsked { reason })?;
+        Ok(match &self.stable {
+            Some(stable) => format!("aborting: users stay on {} or return to it", stable.version),
+            None => "aborting: nothing serves yet".to_owned(),
+        })
+    }
+
+    /// Ends an open rollout where it stands: it must not go on while users are seen off. What
+    /// should be true stays as it is now.
+    pub(super) fn halt(&mut self) -> Result<Option<(Active, Finished)>, Fault> {
+        if self.halted.is_none() {
+            self.halted = Some(self.desired());
+        }
+        let Some(active) = self.active.take() else { return Ok(None) };
+        let (outcome, users_on) = if active.machine().promotion_is_final() {
+            (Outcome::Promoted, Some(active.run().start.candidate.id))
+        } else {
+            (Outcome::Aborted, self.stable.as_ref().map(|release| release.id))
+        };
+        self.tools.store.end(active.run(), outcome, users_on)?;
+        // Nobody sees to the end what was being watched.
+        let probing = active.run().start.settings.probing;
+        let verdict = probing.then_some(Verdict::Inconclusive);
+        Ok(Some((active, Finished { outcome, verdict, report: false })))
+    }
+
+    /// The server stops: nothing should run any more.
+    pub(super) fn stop(&mut self) {
+        self.halted = Some(Desired::nothing());
+    }
+
+    /// The rollout is over: the stable pointer moves, or not. Answers the rollout that was.
+    pub(super) fn end(&mut self, finished: Finished) -> Result<Option<Active>, Fault> {
+        let Some(active) = &self.active else { return Ok(None) };
+        let stable = self.stable.as_ref().map(|release| release.id);
+        let desired = Desired::of(&active.wants());
+        let users_on = match finished.outcome {
+            Outcome::Promoted => Some(active.run().start.candidate.id),
+            // The release that users are on is the one to start again after a restart.
+            Outcome::Stuck => desired.carrying().or(stable),
+            Outcome::Aborted | Outcome::None => stable,
+        };
+        self.tools.store.end(active.run(), finished.outcome, users_on)?;
+        if finished.outcome == Outcome::Stuck {
+            let releases = self.stable.iter().chain(&self.candidate).cloned().collect();
+            self.stuck = Some(Stuck { desired, releases });
+        }
+        self.stable = self.tools.store.stable(&self.app)?;
+        self.candidate = None;
+        Ok(self.active.take())
+    }
+
+    /// The instances that should be.
+    pub(super) fn fleet(&self) -> FleetWant {
+        self.desired().fleet(&self.app, |id| self.release(id))
+    }
+
+    /// The routes that should be, given what runs and what was routed last.
+    pub(super) fn routes(&self, fleet: &FleetHave, current: Option<&Routes>) -> Routes {
+        let address = Address {
+            hosts: self.config.hosts.clone(),
+            path_prefix: self.config.path_prefix.clone(),
+        };
+        let desired = self.desired();
+        compose(&self.app, &address, &desired.pools(|id| self.release(id)), fleet, current)
+    }
+
+    fn desired(&self) -> Desired {
+        match (&self.halted, &self.active) {
+            (Some(halted), _) => halted.clone(),
+            (None, Some(active)) => Desired::of(&active.wants()),
+            (None, None) => match &self.stuck {
+                Some(stuck) => stuck.desired.clone(),
+                None => Desired::steady(self.stable.as_ref(), self.config.instances),
+            },
+        }
+    }
+
+    /// The release of that number, if it is one that may run now.
+    fn release(&self, id: ReleaseId) -> Option<&Release> {
+        let left = self.stuck.iter().flat_map(|stuck| &stuck.releases);
+        self.stable.iter().chain(&self.candidate).chain(left).find(|release| release.id == id)
+    }
+}

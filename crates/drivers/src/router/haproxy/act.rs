@@ -1,0 +1,209 @@
+//! Takes one step: checks that it still holds, then changes files and workers.
+//!
+//! What a reload would lose is written before it is done at run time. Only the present worker is told:
+//! one that ends passes on what it is still asked. It decides nothing.
+
+use model::{AppName, Change, Fault, Instance, Kind};
+
+use super::files::{AppFiles, Checker};
+use super::line::Address;
+use super::look::{Found, look};
+use super::record::{Record, Slot};
+use super::seen::Condition;
+use super::step::Step;
+use super::worker::Worker;
+use crate::words::clean;
+
+/// Longest line of commands, bytes; HAProxy reads 16 KiB at most.
+const LINE_MAX: usize = 8 * 1024;
+/// Answers of commands that went well.
+const WELL: [&str; 4] = ["", "New server registered.", "Server deleted.", "Success=1"];
+
+/// Everything an act works on.
+struct Acting<'a> {
+    app: &'a AppName,
+    found: Found,
+    files: AppFiles,
+    present: Worker,
+    checker: Option<&'a Checker>,
+}
+
+/// Takes the step of a change.
+pub(super) async fn act(
+    address: &Address,
+    checker: Option<&Checker>,
+    change: &Change,
+    epoch: u64,
+) -> Result<(), Fault> {
+    let step = Step::read(change)?;
+    let (app, _) = step.relies_on();
+    let app = app.clone();
+    let found = look(address, &app).await?;
+    step.still_holds(&change.words, &found.seen.record, epoch)?;
+    let present = found.workers.first().ok_or_else(|| address.odd(""))?.clone();
+    may_change(&present).await?;
+    let files = AppFiles::beside(&found.map, &app);
+    let mut acting = Acting { app: &app, found, files, present, checker };
+    if let Step::Refuse { why, help, .. } = step {
+        return Err(Fault::new(Kind::Config, format!("HAProxy cannot carry {why}")).help(help));
+    }
+    if let Step::Publish { mut record, ready, .. } = step {
+        record.epoch = epoch;
+        return acting.publish(record, &ready).await;
+    }
+    acting.note_epoch(epoch).await?;
+    match step {
+        Step::Add { slot, instance, .. } => acting.add(slot, &instance).await,
+        Step::Recheck { slot, id, .. } => acting.recheck(slot, &id.0).await,
+        Step::Leave { slot, id, .. } => acting.leave(slot, &id.0).await,
+        Step::Remove { slot, id, .. } => acting.remove(slot, &id.0).await,
+        Step::Publish { .. } | Step::Refuse { .. } => Ok(()),
+    }
+}
+
+/// Refuses before anything is touched when the socket is not of level admin.
+pub(super) async fn may_change(worker: &Worker) -> Result<(), Fault> {
+    let level = worker.ask(&["show cli level".to_owned()]).await?;
+    if level.trim() == "admin" { Ok(()) } else { Err(worker.address.too_low("changes")) }
+}
+
+impl Acting<'_> {
+    /// Both servers of an instance, as commands name them.
+    fn servers(&self, slot: Slot, id: &str) -> [String; 2] {
+        [slot.backend(self.app), slot.tunnels(self.app)].map(|backend| format!("{backend}/{id}"))
+    }
+
+    async fn each(&self, slot: Slot, id: &str, commands: &[&str]) -> Result<(), Fault> {
+        for server in self.servers(slot, id) {
+            let commands = commands.iter().map(|command| command.replace("SERVER", &server));
+            well(&self.present, &commands.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    async fn add(&self, slot: Slot, instance: &Instance) -> Result<(), Fault> {
+        let words = self.files.server_words()?;
+        let id = &instance.id.0;
+        if self.found.seen.server(slot, &instance.id).is_some() {
+            self.delete(slot, id).await?;
+        }
+        let add = format!("add server SERVER {} {words}", instance.address);
+        // Checks first, out of use: a server that is enabled at once gets requests before its first
+        // check.
+        let commands = [add.as_str(), "enable health SERVER", "set server SERVER state drain"];
+        self.each(slot, id, &commands).await
+    }
+
+    async fn recheck(&self, slot: Slot, id: &str) -> Result<(), Fault> {
+        self.each(slot, id, &["enable health SERVER", "set server SERVER state drain"]).await
+    }
+
+    async fn leave(&self, slot: Slot, id: &str) -> Result<(), Fault> {
+        self.each(slot, id, &["set server SERVER state maint"]).await
+    }
+
+    async fn remove(&self, slot: Slot, id: &str) -> Result<(), Fault> {
+        self.delete(slot, id).await
+    }
+
+    /// Deletes what there is of an instance. One that still has connections stays: the next look
+    /// sees it.
+    async fn delete(&self, slot: Slot, id: &str) -> Result<(), Fault> {
+        for server in self.servers(slot, id) {
+            let commands =
+                [format!("set server {server} state maint"), format!("del server {server}")];
+            let said = self.present.ask(&commands).await?;
+            let expected = |line: &str| {
+                WELL.contains(&line)
+                    || line.starts_with("No such server")
+                    || line.starts_with("Server still has connections")
+            };
+            if let Some(odd) = said.lines().map(str::trim).find(|line| !expected(line)) {
+                return Err(refused(&self.present, &commands[1], odd));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fences off older controllers from here on.
+    async fn note_epoch(&mut self, epoch: u64) -> Result<(), Fault> {
+        if self.found.seen.record.epoch == epoch {
+            return Ok(());
+        }
+        self.found.seen.record.epoch = epoch;
+        self.files.write_map(&self.found.seen.record)?;
+        self.commit(&self.present, &self.found.seen.record.entries(self.app)).await
+    }
+
+    async fn publish(
+        &self,
+        mut record: Record,
+        ready: &[(Slot, model::InstanceId)],
+    ) -> Result<(), Fault> {
+        record.worker = self.found.pid;
+        let in_use = in_use(&record, ready);
+        for (slot, id) in ready {
+            let server = self.found.seen.server(*slot, id);
+            let fit = |c: &Condition| matches!(c, Condition::Passing | Condition::Ready);
+            if !server.is_some_and(|server| fit(&server.condition)) {
+                let what = format!("the routes were not changed: {id} no longer passes its check");
+                return Err(Fault::new(Kind::Conflict, what).help("look and plan again"));
+            }
+        }
+        self.files.write(&record, &in_use, self.checker).await?;
+        for (slot, id) in ready {
+            self.each(*slot, &id.0, &["set server SERVER state ready"]).await?;
+        }
+        self.commit(&self.present, &record.entries(self.app)).await?;
+        let (_, carried) = self.present.record(self.app).await?;
+        if carried.generation == record.generation {
+            return Ok(());
+        }
+        let what = "the routes were written and HAProxy carries others: it was reloaded meanwhile";
+        Err(Fault::new(Kind::Conflict, what).help("look and plan again"))
+    }
+
+    /// Replaces the map of one worker at one instant.
+    async fn commit(&self, worker: &Worker, entries: &[(String, String)]) -> Result<(), Fault> {
+        let map = self.found.map.display();
+        let said = worker.ask(&[format!("prepare map {map}")]).await?;
+        let version = said.trim().strip_prefix("New version created: ");
+        let version: u64 = version
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| refused(worker, "prepare map", &said))?;
+        let mut commands = Vec::new();
+        let mut length = 0;
+        for (key, value) in entries {
+            let command = format!("add map @{version} {map} {key} {value}");
+            length += command.len() + 20;
+            if length > LINE_MAX {
+                well(worker, &std::mem::take(&mut commands)).await?;
+                length = command.len() + 20;
+            }
+            commands.push(command);
+        }
+        well(worker, &commands).await?;
+        well(worker, &[format!("commit map @{version} {map}")]).await
+    }
+}
+
+/// The instances of a record that are put to work.
+fn in_use(record: &Record, ready: &[(Slot, model::InstanceId)]) -> Vec<(Slot, Instance)> {
+    let all = record.pools().flat_map(|(slot, pool)| pool.instances.iter().map(move |i| (slot, i)));
+    let chosen = all.filter(|(slot, one)| ready.iter().any(|(at, id)| at == slot && *id == one.id));
+    chosen.map(|(slot, one)| (slot, one.clone())).collect()
+}
+
+/// Gives commands whose answers say nothing when they went well.
+async fn well(worker: &Worker, commands: &[String]) -> Result<(), Fault> {
+    let said = worker.ask(commands).await?;
+    match said.lines().map(str::trim).find(|line| !WELL.contains(line)) {
+        None => Ok(()),
+        Some(odd) => Err(refused(worker, commands.first().map_or("", String::as_str), odd)),
+    }
+}
+
+fn refused(worker: &Worker, command: &str, said: &str) -> Fault {
+    let (command, said) = (clean(command.as_bytes(), 80), clean(said.as_bytes(), 120));
+    Fault::internal(format!("HAProxy at `{}` answered `{said}` to `{command}`", worker.address))
+}

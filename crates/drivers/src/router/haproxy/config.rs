@@ -1,0 +1,273 @@
+//! The configuration that HAProxy must run with, written whole and with its reasons. Pure.
+//!
+//! One file for the entrance and one per app, because the file of an app is written again whenever
+//! its instances change, so that a reload finds them. It writes no file (`files` does) and reads no
+//! running HAProxy.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use model::{AppName, Fault, Kind};
+
+use super::app_file::{self, map_file};
+use super::record::Slot;
+
+/// What the configuration is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Directory of all files: configuration, maps. HAProxy is started with `-f` on it.
+    pub directory: PathBuf,
+    /// The admin socket to make.
+    pub socket: PathBuf,
+    /// Where users come in.
+    pub entrances: Vec<SocketAddr>,
+    /// The apps behind it.
+    pub apps: Vec<AppSetup>,
+}
+
+/// One app behind the entrance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppSetup {
+    /// Its name.
+    pub name: AppName,
+    /// Path asked with GET by HAProxy's own checks; `None` means that a connection is enough.
+    pub check_path: Option<String>,
+    /// Pause between checks, ms.
+    pub check_ms: u64,
+}
+
+/// A file of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// Its name within the directory.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Name of the file of the entrance; it sorts before those of the apps.
+const ENTRANCE: &str = "00-cutover.cfg";
+
+/// The complete configuration: the entrance, then each app without any instance. A path, or a check
+/// path, that HAProxy would read as something else is refused.
+pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
+    let paths = [&setup.directory, &setup.socket].map(|path| path.display().to_string());
+    for path in &paths {
+        plain("path", path)?;
+        if !path.starts_with('/') {
+            return Err(Fault::new(Kind::Config, format!("the path `{path}` is not absolute"))
+                .help("HAProxy names its maps by their paths: write the whole path"));
+        }
+    }
+    for app in &setup.apps {
+        app.check_path.as_deref().map_or(Ok(()), |path| plain("check path", path))?;
+    }
+    let [directory, socket] = paths;
+    let mut entrance = global(&directory, &socket);
+    entrance.push_str(FRONTEND);
+    for address in &setup.entrances {
+        // Writing to a string cannot fail.
+        let _written = writeln!(entrance, "    bind {address}");
+    }
+    entrance.push_str(FIND);
+    for app in &setup.apps {
+        entrance.push_str(&find(&directory, &app.name));
+    }
+    entrance.push_str(CHOOSE);
+    for app in &setup.apps {
+        entrance.push_str(&stand_in(&app.name));
+    }
+    entrance.push_str(SEND);
+    if let Some(address) = setup.entrances.first() {
+        entrance.push_str(&onward(*address));
+    }
+    let apps = setup.apps.iter().map(|app| Rendered {
+        name: app_file::app_file(&app.name),
+        text: app_file::backends(&app.name, app.check_path.as_deref(), app.check_ms),
+    });
+    let entrance = Rendered { name: ENTRANCE.to_owned(), text: entrance };
+    Ok(std::iter::once(entrance).chain(apps).collect())
+}
+
+fn plain(sort: &str, text: &str) -> Result<(), Fault> {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-~+=?&%".contains(c)) {
+        return Ok(());
+    }
+    let what = format!("the {sort} `{}` cannot stand in a configuration", text.escape_debug());
+    Err(Fault::new(Kind::Config, what).help("use letters, digits and `/ . _ - ~ + = ? & %`"))
+}
+
+fn global(directory: &str, socket: &str) -> String {
+    format!(
+        "\
+# Written by Cutover. Start HAProxy (2.6 or newer) with
+#     haproxy -W -S {directory}/master.sock -f {directory}
+# and give Cutover the socket {directory}/master.sock: over the master's socket it
+# also sees the workers that end after a reload. Everything below has a reason; what loses requests
+# when it is left out says so.
+
+global
+    # The runtime API. Cutover needs `level admin`; `expose-fd listeners` hands the listening sockets
+    # to the next process, so that no connection is refused while it starts.
+    stats socket {socket} mode 600 level admin expose-fd listeners
+    stats timeout 30s
+    # How long a worker may go on after a reload, for the tunnels it still carries. They are cut then.
+    hard-stop-after 1h
+
+defaults cutover_defaults
+    mode http
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+    timeout queue 30s
+    timeout http-request 30s
+    timeout http-keep-alive 60s
+    timeout tunnel 1h
+    timeout client-fin 30s
+    # Without it a check may take no longer than the pause between two: a busy moment takes a whole
+    # release out of use.
+    timeout check 2s
+    # A reload would close idle connections of clients under their next request. With this they are
+    # told with the answer to it. Without: each idle keep-alive client loses one request per reload.
+    option idle-close-on-response
+    # Every request gets a fresh connection to its instance. A kept one may be closed by the app in the
+    # instant in which a POST is sent on it, and a POST must not be sent twice.
+    option http-server-close
+    option forwardfor
+    # What was not sent, or not answered with a single byte, goes to another instance of the release
+    # (`redispatch 1`: at the first retry already) ...
+    retries 3
+    option redispatch 1
+    retry-on conn-failure empty-response
+    # ... and the backends below except methods that may not be repeated from the second of these.
+    # No server-state file: a server that was down when it was written would stay out of use after a
+    # reload, also if it has been back for long. What a reload needs stands in the files of the apps.
+"
+    )
+}
+
+const FRONTEND: &str = "
+frontend cutover from cutover_defaults
+";
+
+const FIND: &str = "
+    # --- Which app: the longest path prefix wins, and a named host before any host.
+    http-request set-var-fmt(txn.cutover_named) \"at:%[req.hdr(host),host_only,lower]%[path]/\"
+    http-request set-var-fmt(txn.cutover_any) \"at:*%[path]/\"
+    http-request set-var(txn.cutover_best) int(0)
+    http-request set-var(txn.cutover_onward) bool(true) if { stopping }
+";
+
+/// A request reads one entry of one map: length of the prefix, share of slot b, version in slot a,
+/// version in slot b. So it never sees half of a change.
+fn find(directory: &str, app: &AppName) -> String {
+    let map = format!("{directory}/{}", map_file(app));
+    let better = "{ var(txn.cutover_length),sub(txn.cutover_best) gt 0 }";
+    format!(
+        "    # {app}
+    http-request set-var(txn.cutover_entry) \"var(txn.cutover_named),map_beg({map},0)\"
+    http-request set-var(txn.cutover_entry) \"var(txn.cutover_any),map_beg({map},0)\" \
+         if {{ var(txn.cutover_entry) -m str 0 }}
+    http-request set-var(txn.cutover_length) \"var(txn.cutover_entry),field(1,:)\"
+    http-request set-var(txn.cutover_route) var(txn.cutover_entry) if {better}
+    http-request set-var(txn.cutover_app) str({app}) if {better}
+    http-request set-var(txn.cutover_best) \"var(txn.cutover_length),add(0)\" if {better}
+"
+    )
+}
+
+const CHOOSE: &str = "    http-request return status 404 content-type text/plain string \"no app here\" \
+unless { var(txn.cutover_app) -m found } || { var(txn.cutover_onward) -m found }
+
+    # --- Which release: drawn anew for each request, so any share is possible, down to 0.01%.
+    http-request set-var(txn.cutover_share) \"var(txn.cutover_route),field(2,:)\"
+    http-request set-var(txn.cutover_a) \"var(txn.cutover_route),field(3,:)\"
+    http-request set-var(txn.cutover_b) \"var(txn.cutover_route),field(4,:)\"
+    http-request set-var(txn.cutover_roll) rand(10000)
+    http-request set-var(txn.cutover_drawn) str(a)
+    http-request set-var(txn.cutover_drawn) str(b) if \
+{ var(txn.cutover_roll),sub(txn.cutover_share) lt 0 }
+    http-request set-var(txn.cutover_slot) var(txn.cutover_drawn)
+    # A release that stands by takes over when the drawn one has no instance left (`~`: gets nothing).
+";
+
+fn stand_in(app: &AppName) -> String {
+    let mut text = String::new();
+    for (drawn, other) in [(Slot::A, Slot::B), (Slot::B, Slot::A)] {
+        let backend = drawn.backend(app);
+        // Writing to a string cannot fail.
+        let _written = writeln!(
+            text,
+            "    http-request set-var(txn.cutover_slot) str({other}) if \
+             {{ var(txn.cutover_app) -m str {app} }} {{ var(txn.cutover_drawn) -m str {drawn} }} \
+             {{ nbsrv({backend}) eq 0 }} !{{ var(txn.cutover_{other}) -m str ~ }}"
+        );
+    }
+    text
+}
+
+const SEND: &str = "    http-request set-var(txn.cutover_version) var(txn.cutover_a)
+    http-request set-var(txn.cutover_version) var(txn.cutover_b) \
+if { var(txn.cutover_slot) -m str b }
+    http-request return status 503 content-type text/plain string \"no release serves\" \
+if { var(txn.cutover_version) -m str ~ } !{ var(txn.cutover_onward) -m found }
+
+    # --- A worker that ends after a reload (`stopping`) knows neither later routes nor new instances,
+    # and can be taught none. What kept connections still ask it goes to the worker that listens now.
+    use_backend cutover_onward if { var(txn.cutover_onward) -m found }
+
+    # --- Who answered: the stamps of the prober.
+    http-response set-header x-cutover-version %[var(txn.cutover_version)] \
+unless { var(txn.cutover_onward) -m found }
+    http-response set-header x-cutover-instance %s unless { var(txn.cutover_onward) -m found }
+
+    # --- Upgrades have backends of their own, so that tunnels and requests are counted apart.
+    acl cutover_upgrade req.hdr(upgrade) -m found
+    acl cutover_h2c req.hdr(upgrade) -m str -i h2c
+    use_backend \"cutover_%[var(txn.cutover_app)]_%[var(txn.cutover_slot)]_ws\" \
+if cutover_upgrade !cutover_h2c
+    use_backend \"cutover_%[var(txn.cutover_app)]_%[var(txn.cutover_slot)]\"
+";
+
+fn onward(mut entrance: SocketAddr) -> String {
+    if entrance.ip().is_unspecified() {
+        let loopback: IpAddr = match entrance {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        entrance.set_ip(loopback);
+    }
+    format!(
+        "
+backend cutover_onward from cutover_defaults
+    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
+    server entrance {entrance}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AppSetup, Setup, render};
+    use model::AppName;
+
+    fn setup(path: &str) -> Setup {
+        let name = AppName::new("demo").unwrap();
+        let app = AppSetup { name, check_path: Some("/healthz".into()), check_ms: 200 };
+        Setup {
+            directory: path.into(),
+            socket: format!("{path}/admin.sock").into(),
+            entrances: vec![([127, 0, 0, 1], 8080).into()],
+            apps: vec![app],
+        }
+    }
+
+    #[test]
+    fn paths_that_mean_something_else_to_haproxy_are_refused() {
+        for bad in ["/with blank", "/a,b", "/a)b", "/a\"b", "/$HOME", "relative", "/a\nb"] {
+            assert!(render(&setup(bad)).is_err(), "{bad}");
+        }
+        assert!(render(&setup("/srv/cutover_1.2-x")).is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! What is open and what has been, per release, summed over workers. Pure.
+//!
+//! Counters belong to servers: those of a server that was deleted are gone with it.
+
+use std::collections::BTreeMap;
+
+use model::admin::ReleaseSeen;
+use model::{AppName, ReleaseId};
+
+use super::record::{Record, Slot};
+use super::table::{Row, Table};
+use crate::router::driver::Open;
+
+/// The row of `show stat` for a backend as a whole.
+const WHOLE: &str = "BACKEND";
+
+/// Counters summed over workers.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) open: BTreeMap<ReleaseId, Open>,
+    pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
+    /// Requests and tunnels open on each server.
+    pub(super) by_server: BTreeMap<(Slot, String), u64>,
+}
+
+impl Counts {
+    /// Adds what one worker counts.
+    pub(super) fn add(&mut self, app: &AppName, record: &Record, stat: &Table) {
+        for (_, pool) in record.pools() {
+            self.open.entry(pool.release).or_default();
+        }
+        for slot in Slot::BOTH {
+            for (backend, tunnels) in [(slot.backend(app), false), (slot.tunnels(app), true)] {
+                let rows = || stat.rows().filter(|row| row.get("pxname") == backend);
+                let whole = rows().find(|row| row.get("svname") == WHOLE);
+                let servers = rows().filter(|row| !matches!(row.get("svname"), WHOLE | "FRONTEND"));
+                let mut on_servers = 0;
+                for row in servers {
+                    on_servers += self.row(record, slot, tunnels, row);
+                }
+                let all = whole.map_or(0, |row| row.number("scur"));
+                self.between(record, slot, tunnels, all.saturating_sub(on_servers));
+            }
+        }
+    }
+
+    /// Requests that wait for their next try are on no server; they belong to what the slot holds.
+    fn between(&mut self, record: &Record, slot: Slot, tunnels: bool, requests: u64) {
+        let held = record.pools().find(|(at, _)| *at == slot).map(|(_, pool)| pool.release);
+        let Some(release) = held.filter(|_| requests > 0) else { return };
+        let open = self.open.entry(release).or_default();
+        *(if tunnels { &mut open.tunnels } else { &mut open.requests }) += requests;
+    }
+
+    /// Adds one server; how many it has open.
+    fn row(&mut self, record: &Record, slot: Slot, tunnels: bool, row: Row<'_>) -> u64 {
+        let name = row.get("svname");
+        // `scur` counts streams: an idle connection, to a client or to a server, is none.
+        let now = row.number("scur");
+        *self.by_server.entry((slot, name.to_owned())).or_default() += now;
+        let Some(release) = record.release_of(slot, name) else { return now };
+        let open = self.open.entry(release).or_default();
+        let total = self.totals.entry(release).or_default();
+        total.release = release;
+        if tunnels {
+            open.tunnels += now;
+            total.tunnels += row.number("stot");
+        } else {
+            open.requests += now;
+            total.requests += row.number("stot");
+        }
+        let columns = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"];
+        for (answers, column) in total.answers.iter_mut().zip(columns) {
+            *answers += row.number(column);
+        }
+        total.replayed += row.number("wredis");
+        total.failed += row.number("econ") + row.number("eresp");
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+    use crate::router::driver::Open;
+    use crate::router::haproxy::record::{Record, Slot};
+    use crate::router::haproxy::table::Table;
+    use model::{AppName, Generation, Pool, PoolState, ReleaseId, Routes, Version, Weight};
+
+    #[test]
+    fn a_request_between_two_tries_is_open_and_workers_add_up() {
+        let app = AppName::new("demo").unwrap();
+        let pool = Pool {
+            release: ReleaseId(1),
+            version: Version::new("v1").unwrap(),
+            weight: Weight::ALL,
+            state: PoolState::Serving,
+            instances: vec![],
+        };
+        let generation = Generation(1);
+        let (hosts, path_prefix, pools) = (vec![], "/".to_owned(), vec![pool]);
+        let routes = Some(Routes { app: app.clone(), generation, hosts, path_prefix, pools });
+        let record = Record { routes, slots: vec![Slot::A], ..Record::default() };
+        let stat = "# pxname,svname,scur,stot\ncutover_demo_a,x,1,9\ncutover_demo_a,BACKEND,3,9\n\
+                    cutover_demo_a_ws,BACKEND,1,1\ncutover_demo_b,BACKEND,5,9\n\
+                    cutover_demo-1_a,BACKEND,7,9\n";
+        let mut counts = Counts::default();
+        for _worker in 0..2 {
+            counts.add(&app, &record, &Table::stat(stat).unwrap());
+        }
+        assert_eq!(counts.open[&ReleaseId(1)], Open { requests: 4, tunnels: 2 });
+        assert_eq!(counts.by_server[&(Slot::A, "x".to_owned())], 2);
+    }
+}

@@ -1,0 +1,188 @@
+//! The files that a reload or a restart of HAProxy reads.
+//!
+//! A file is replaced in one step, and that of an app is first checked by HAProxy itself when its
+//! program is known. It does not talk to a running HAProxy.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::{AppName, Fault, Instance, Kind};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::app_file;
+use super::config::{self, Rendered, Setup};
+use super::record::{Record, Slot};
+use crate::words::clean;
+
+/// Longest a check of the configuration may take.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
+
+/// The program that checks a configuration before it is put where a reload finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checker {
+    /// The `haproxy` that runs, or one of its version.
+    pub program: PathBuf,
+    /// What it is started with before Cutover's own directory (`-f` each).
+    pub before: Vec<PathBuf>,
+}
+
+/// Writes the configuration: the entrance always, files of apps and maps where there is none yet.
+pub fn install(setup: &Setup) -> Result<(), Fault> {
+    for Rendered { name, text } in config::render(setup)? {
+        let path = setup.directory.join(&name);
+        let of_app = setup.apps.iter().any(|app| app_file::app_file(&app.name) == name);
+        if !of_app || !path.exists() {
+            replace(&path, &text)?;
+        }
+    }
+    for app in &setup.apps {
+        let path = setup.directory.join(app_file::map_file(&app.name));
+        if !path.exists() {
+            replace(&path, &map_text(&app.name, &Record::default()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The files of one app, beside its map.
+#[derive(Debug)]
+pub(super) struct AppFiles {
+    map: PathBuf,
+    config: PathBuf,
+    app: AppName,
+}
+
+impl AppFiles {
+    pub(super) fn beside(map: &Path, app: &AppName) -> Self {
+        let config = map.with_file_name(app_file::app_file(app));
+        Self { map: map.to_owned(), config, app: app.clone() }
+    }
+
+    /// The words that an added server needs.
+    pub(super) fn server_words(&self) -> Result<String, Fault> {
+        let text = self.read_config()?;
+        let words = app_file::server_words(&text).map(str::to_owned);
+        words.ok_or_else(|| {
+            let what = format!("`{}` has no `default-server` line", self.config.display());
+            Fault::new(Kind::Config, what).help(format!("add `{}`", app_file::default_server(500)))
+        })
+    }
+
+    /// Writes the record alone.
+    pub(super) fn write_map(&self, record: &Record) -> Result<(), Fault> {
+        replace(&self.map, &map_text(&self.app, record))
+    }
+
+    /// Writes the instances that are in use, and the record: what a reload needs to go on.
+    pub(super) async fn write(
+        &self,
+        record: &Record,
+        instances: &[(Slot, Instance)],
+        checker: Option<&Checker>,
+    ) -> Result<(), Fault> {
+        let text = app_file::with_instances(&self.read_config()?, &self.app, instances);
+        if let Some(checker) = checker {
+            self.check(checker, &text).await?;
+        }
+        // The instances first: a map that speaks of servers that are not there serves nobody.
+        replace(&self.config, &text)?;
+        self.write_map(record)
+    }
+
+    fn read_config(&self) -> Result<String, Fault> {
+        fs::read_to_string(&self.config).map_err(|error| {
+            let what = format!("cannot read `{}`: {error}", self.config.display());
+            Fault::environment(what).help(
+                "Cutover keeps the instances there for a reload to find: run it on HAProxy's \
+                 machine, and write the file with `cutover haproxy config`",
+            )
+        })
+    }
+
+    /// Has the whole configuration checked as it would be with the new text.
+    async fn check(&self, checker: &Checker, text: &str) -> Result<(), Fault> {
+        let directory = self.map.parent().unwrap_or(Path::new("/"));
+        let trial = directory.join(format!(".trial-{}", self.app));
+        let made = copy_configuration(directory, &trial, &self.config, text);
+        let verdict = match made {
+            Ok(()) => run_check(checker, &trial).await,
+            Err(error) => {
+                Err(Fault::environment(format!("cannot write `{}`: {error}", trial.display())))
+            }
+        };
+        // Only a trial: what is left of it does no harm, and the next one replaces it.
+        let _left_behind = fs::remove_dir_all(&trial);
+        verdict
+    }
+}
+
+fn copy_configuration(from: &Path, to: &Path, changed: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.extension().is_some_and(|kind| kind == "cfg") && path != changed {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    fs::write(to.join(changed.file_name().unwrap_or_default()), text)
+}
+
+async fn run_check(checker: &Checker, trial: &Path) -> Result<(), Fault> {
+    let mut command = Command::new(&checker.program);
+    command.arg("-c").kill_on_drop(true).stdin(std::process::Stdio::null());
+    for file in &checker.before {
+        command.arg("-f").arg(file);
+    }
+    command.arg("-f").arg(trial);
+    let program = checker.program.display();
+    let ran = timeout(CHECK_LIMIT, command.output()).await;
+    let output = match ran {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => {
+            return Err(Fault::environment(format!("cannot run `{program} -c`: {error}"))
+                .help("name the `haproxy` program of this machine"));
+        }
+        Err(_late) => {
+            return Err(Fault::environment(format!("`{program} -c` did not end within 10 s")));
+        }
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    let what = "HAProxy would refuse its configuration at the next reload; nothing was changed";
+    let said = String::from_utf8_lossy(&output.stderr);
+    let alerts = said.lines().filter(|line| line.contains("[ALERT]")).take(5);
+    let fault = Fault::environment(what).help("mend the configuration, then try again");
+    Err(alerts.fold(fault, |fault, line| fault.note(clean(line.as_bytes(), 300))))
+}
+
+fn map_text(app: &AppName, record: &Record) -> String {
+    let mut text =
+        format!("# Routes of {app}. Written by Cutover; it is changed at run time too.\n");
+    for (key, value) in record.entries(app) {
+        // Writing to a string cannot fail.
+        let _written = writeln!(text, "{key} {value}");
+    }
+    text
+}
+
+/// Replaces a file as a whole: a reload finds the old text or the new one.
+fn replace(path: &Path, text: &str) -> Result<(), Fault> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!(".{name}.new"));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|error| {
+        Fault::environment(format!("cannot write `{}`: {error}", path.display()))
+            .help("a reload of HAProxy reads this file: let Cutover write in its directory")
+    })
+}

@@ -1,0 +1,133 @@
+//! The driver of HAProxy 2.6 and newer, over its runtime API.
+//!
+//! An app has two slots, each for one release: a backend for requests and one for upgrades. Which
+//! slot gets what stands in one map per app, and a switch is one transaction of that map. Instances
+//! are servers that are added and deleted at run time. What is carried is read from HAProxy each
+//! time; beside that, files are kept so that a reload goes on where it was. HAProxy itself, its start
+//! and its end, are somebody else's.
+
+mod act;
+mod app_file;
+pub mod config;
+mod count;
+mod files;
+mod finding;
+mod line;
+mod look;
+mod plan;
+mod preflight;
+mod record;
+mod seen;
+mod step;
+mod table;
+mod worker;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use model::{AppName, Change, Fault, Plan, Routes, Weight};
+
+pub use files::{Checker, install};
+pub use finding::Finding;
+pub use line::Address;
+pub use preflight::review;
+
+use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
+use seen::Seen;
+
+/// The HAProxy behind a runtime API.
+#[derive(Debug)]
+pub struct HaProxy {
+    address: Address,
+    checker: Option<Checker>,
+    /// One change at a time: a step looks, compares and changes.
+    acting: tokio::sync::Mutex<()>,
+    /// Workers that were seen, for sockets that do not tell of those that end.
+    known: Mutex<BTreeSet<u32>>,
+}
+
+impl HaProxy {
+    /// Nothing is connected until the first question. The socket of a master (`-S`) is better than
+    /// that of a worker: after a reload it also shows what is open in the workers that end.
+    pub fn new(address: Address) -> Self {
+        let (acting, known) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { address, checker: None, acting, known }
+    }
+
+    /// Has each new configuration checked by this program before a reload can find it.
+    #[must_use]
+    pub fn checked_by(self, checker: Checker) -> Self {
+        Self { checker: Some(checker), ..self }
+    }
+
+    /// Compares what runs with what is needed, before anything is touched. What makes it impossible
+    /// (no socket, level too low, no such backend, no map) is a fault; what would lose requests is a
+    /// finding.
+    pub async fn preflight(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
+        preflight::preflight(&self.address, apps).await
+    }
+
+    /// Workers that live beside the present one although the socket does not speak of them.
+    fn unseen(&self, found: &look::Found) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend([found.pid, found.seen.record.worker]);
+        known.retain(|pid| *pid == found.pid || is_haproxy(*pid));
+        known.len() > 1 && !found.by_master
+    }
+}
+
+/// True while this is a process of HAProxy, as far as can be seen from here (Linux).
+fn is_haproxy(pid: u32) -> bool {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let dead = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')));
+    name.is_ok_and(|name| name.starts_with("haproxy")) && !dead
+}
+
+#[async_trait]
+impl Router for HaProxy {
+    async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault> {
+        let found = look::look(&self.address, app).await?;
+        let mut have = RoutesHave {
+            app: app.clone(),
+            routes: look::routes(&found.seen),
+            open: found.open.clone(),
+            totals: found.totals.clone(),
+            epoch: found.seen.record.epoch,
+            pid: Some(found.pid),
+            detail: serde_json::to_value(&found.seen).unwrap_or_default(),
+        };
+        if self.unseen(&found) {
+            // What is open in a worker that cannot be asked is not known to have ended.
+            for open in have.open.values_mut() {
+                open.requests += 1;
+                open.tunnels += 1;
+            }
+        }
+        Ok(have)
+    }
+
+    fn plan(&self, want: Option<&Routes>, have: &RoutesHave) -> Plan {
+        match serde_json::from_value::<Seen>(have.detail.clone()) {
+            Ok(seen) => plan::plan(want, &seen),
+            // Not from a look of this driver: nothing can be said but that it is not settled.
+            Err(_) => Plan { changes: Vec::new(), waiting: vec!["a look at HAProxy".to_owned()] },
+        }
+    }
+
+    async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
+        let _one_at_a_time = self.acting.lock().await;
+        act::act(&self.address, self.checker.as_ref(), change, epoch).await
+    }
+
+    fn can(&self) -> RouterCapabilities {
+        RouterCapabilities {
+            finest_weight: Weight::new(1).unwrap_or_default(),
+            drain: Drain::Counted,
+            change: ChangeKind::Atomic,
+            header_rules: false,
+            evidence: Evidence::Counters,
+        }
+    }
+}

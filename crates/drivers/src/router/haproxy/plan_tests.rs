@@ -1,0 +1,151 @@
+//! Tests of the plan: which steps in which order, what is waited for, what is refused.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+};
+
+use super::{Record, Slot, plan};
+use crate::router::haproxy::seen::{Condition, Seen, Server};
+use crate::router::haproxy::step::Step;
+
+fn app() -> AppName {
+    AppName::new("demo").unwrap()
+}
+
+fn id(release: u32) -> InstanceId {
+    InstanceId(format!("demo-{release}-1"))
+}
+
+fn pool(release: u32, weight: u16, state: PoolState) -> Pool {
+    let port = 1000 + u16::try_from(release).unwrap();
+    Pool {
+        release: ReleaseId(release),
+        version: Version::new(format!("v{release}")).unwrap(),
+        weight: Weight::new(weight).unwrap(),
+        state,
+        instances: vec![Instance { id: id(release), address: ([127, 0, 0, 1], port).into() }],
+    }
+}
+
+fn serving(release: u32, weight: u16) -> Pool {
+    pool(release, weight, PoolState::Serving)
+}
+
+fn routes(pools: Vec<Pool>) -> Routes {
+    let generation = Generation(4);
+    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools }
+}
+
+fn server(slot: Slot, release: u32, condition: Condition) -> Server {
+    let address = Some(pool(release, 0, PoolState::Serving).instances[0].address);
+    Server { slot, id: id(release), address, condition, open: 0 }
+}
+
+fn seen(carried: Option<Routes>, slots: &[Slot], servers: Vec<Server>) -> Seen {
+    let slots = slots.to_vec();
+    let record = Record { generation: 4, routes: carried, slots, ..Record::default() };
+    Seen { app: app(), record, servers }
+}
+
+/// The plan in short: words of the changes, then what is waited for.
+fn short(want: Option<&Routes>, seen: &Seen) -> Vec<String> {
+    let plan = plan(want, seen);
+    assert!(plan.changes.iter().all(|change| Step::read(change).is_ok()), "{plan:?}");
+    let changes = plan.changes.into_iter().map(|change| change.words);
+    changes.chain(plan.waiting.into_iter().map(|what| format!("wait: {what}"))).collect()
+}
+
+#[test]
+fn a_release_is_added_checked_and_only_then_routed() {
+    let carried = routes(vec![serving(1, 10_000)]);
+    let want = routes(vec![serving(1, 0), serving(2, 10_000)]);
+    let with = |conditions: &[Condition]| {
+        let mut servers = vec![server(Slot::A, 1, Condition::Ready)];
+        servers.extend(conditions.iter().map(|c| server(Slot::B, 2, c.clone())));
+        short(Some(&want), &seen(Some(carried.clone()), &[Slot::A], servers))
+    };
+    assert_eq!(with(&[]), ["add demo-2-1 (127.0.0.1:1002) to slot b of demo"]);
+    assert_eq!(with(&[Condition::Maint]), ["check demo-2-1 again in slot b of demo"]);
+    assert_eq!(with(&[Condition::Unchecked]), ["wait: the first check of demo-2-1"]);
+    let failing = Condition::Failing("L4CON".into());
+    assert_eq!(with(&[failing]), ["wait: demo-2-1 to pass its check: L4CON"]);
+    let route = "route demo (generation 5): v1 0.00% on 1 in slot a, v2 100.00% on 1 in slot b";
+    assert_eq!(with(&[Condition::Passing]), [route]);
+}
+
+#[test]
+fn a_release_stays_in_the_slot_where_its_first_server_is() {
+    let want = routes(vec![serving(1, 10_000)]);
+    for slot in Slot::BOTH {
+        let one = seen(None, &[], vec![server(slot, 1, Condition::Unchecked)]);
+        assert_eq!(short(Some(&want), &one), ["wait: the first check of demo-1-1"]);
+    }
+}
+
+#[test]
+fn settled_is_settled_and_a_lost_server_is_not() {
+    let carried = routes(vec![serving(1, 10_000)]);
+    let ready = vec![server(Slot::A, 1, Condition::Ready)];
+    assert_eq!(short(Some(&carried), &seen(Some(carried.clone()), &[Slot::A], ready)), [""; 0]);
+    let lost = seen(Some(carried.clone()), &[Slot::A], vec![]);
+    assert_eq!(short(Some(&carried), &lost), ["add demo-1-1 (127.0.0.1:1001) to slot a of demo"]);
+    assert_eq!(short(None, &seen(None, &[], vec![])), [""; 0]);
+}
+
+#[test]
+fn what_left_is_taken_out_of_use_and_deleted_when_idle() {
+    let carried = routes(vec![serving(2, 10_000)]);
+    let with = |condition: Condition, open: u64| {
+        let left = Server { open, ..server(Slot::A, 1, condition) };
+        let servers = vec![left, server(Slot::B, 2, Condition::Ready)];
+        short(Some(&carried), &seen(Some(carried.clone()), &[Slot::B], servers))
+    };
+    assert_eq!(with(Condition::Ready, 3), ["take demo-1-1 out of use in slot a of demo"]);
+    assert_eq!(with(Condition::Maint, 3), ["wait: 3 open on demo-1-1"]);
+    assert_eq!(with(Condition::Maint, 0), ["delete demo-1-1 from slot a of demo"]);
+}
+
+#[test]
+fn a_third_release_waits_for_a_slot_that_is_emptied_first() {
+    let carried = routes(vec![pool(1, 0, PoolState::Retiring), serving(2, 10_000)]);
+    let want = routes(vec![serving(2, 0), serving(3, 10_000)]);
+    let both = vec![server(Slot::A, 1, Condition::Ready), server(Slot::B, 2, Condition::Ready)];
+    let full = seen(Some(carried), &[Slot::A, Slot::B], both.clone());
+    let emptied = "route demo (generation 5): v2 100.00% on 1 in slot b";
+    assert_eq!(short(Some(&want), &full), [emptied]);
+    // The old server is still in use: the new release is not routed into its slot.
+    let mut servers = both;
+    servers.push(server(Slot::A, 3, Condition::Passing));
+    let one = seen(Some(routes(vec![serving(2, 10_000)])), &[Slot::B], servers);
+    assert_eq!(short(Some(&want), &one), ["take demo-1-1 out of use in slot a of demo"]);
+}
+
+#[test]
+fn what_retires_or_stands_by_holds_nothing_up() {
+    let carried = routes(vec![serving(1, 0), serving(2, 10_000)]);
+    let failing = || Condition::Failing("L4CON".into());
+    let servers = vec![server(Slot::A, 1, Condition::Ready), server(Slot::B, 2, failing())];
+    let have = seen(Some(carried), &[Slot::A, Slot::B], servers);
+    for back in [serving(2, 0), pool(2, 0, PoolState::Retiring)] {
+        let said = short(Some(&routes(vec![serving(1, 10_000), back])), &have);
+        assert!(said[0].starts_with("route demo (generation 5): v1 100.00%"), "{said:?}");
+    }
+}
+
+#[test]
+fn what_haproxy_cannot_carry_is_refused_with_a_reason() {
+    let have = seen(None, &[], vec![]);
+    let three = routes(vec![serving(1, 1), serving(2, 1), serving(3, 1)]);
+    let mut odd = BTreeMap::from([("3 releases at once", three)]);
+    odd.insert("path prefix", Routes { path_prefix: "/a b".into(), ..routes(vec![]) });
+    odd.insert("host name", Routes { hosts: vec!["a;b".into()], ..routes(vec![]) });
+    let mut name = routes(vec![serving(1, 1)]);
+    name.pools[0].instances[0].id = InstanceId("x;disable server".into());
+    odd.insert("name of a server", name);
+    for (why, want) in odd {
+        let said = short(Some(&want), &have);
+        assert!(said.len() == 1 && said[0].contains(why), "{why}: {said:?}");
+    }
+}

@@ -1,0 +1,185 @@
+//! A process of HAProxy that can be asked, and the questions of a look.
+//!
+//! It changes nothing and puts nothing together. What is missing is a fault that names it, and the
+//! nearest thing there is.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use model::{AppName, Fault, Kind};
+
+use super::finding::Finding;
+use super::line::Address;
+use super::record::{Record, Slot};
+use super::table::{self, Row, Table};
+use crate::words::clean;
+
+/// A process that can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Worker {
+    pub(super) address: Address,
+    /// `@!PID ` on a master's socket, nothing on the socket of a worker itself.
+    prefix: String,
+}
+
+/// All that is asked of one worker.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) pid: u32,
+    pub(super) map: PathBuf,
+    pub(super) record: Record,
+    pub(super) state: Table,
+    pub(super) stat: Table,
+}
+
+impl Worker {
+    /// Asks this process; commands are joined by `;`.
+    pub(super) async fn ask(&self, commands: &[String]) -> Result<String, Fault> {
+        let prefixed: Vec<String> =
+            commands.iter().map(|command| format!("{}{command}", self.prefix)).collect();
+        self.address.ask(&prefixed.join(";")).await
+    }
+
+    async fn read(&self, command: &str) -> Result<String, Fault> {
+        let answer = self.ask(&[command.to_owned()]).await?;
+        // Every whole answer ends with an empty line.
+        if answer == "\n" || answer.ends_with("\n\n") {
+            return Ok(answer);
+        }
+        Err(self.address.odd(&answer))
+    }
+
+    /// Pid of the process, from its own mouth.
+    pub(super) async fn pid(&self) -> Result<u32, Fault> {
+        let info = self.read("show info").await?;
+        let pid = table::info(&info).get("Pid").and_then(|pid| pid.parse().ok());
+        pid.ok_or_else(|| self.address.odd(&info))
+    }
+
+    /// Its version, as it says it.
+    pub(super) async fn version(&self) -> Result<String, Fault> {
+        let info = self.read("show info").await?;
+        let version = table::info(&info).get("Version").map(|version| (*version).to_owned());
+        version.ok_or_else(|| self.address.odd(&info))
+    }
+
+    /// True when it is reached through its master.
+    pub(super) fn by_master(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
+    /// File of the app's map, as HAProxy calls it.
+    pub(super) async fn map(&self, app: &AppName) -> Result<PathBuf, Fault> {
+        let answer = self.read("show map").await?;
+        let files = table::map_files(&answer).ok_or_else(|| self.address.odd(&answer))?;
+        let name = format!("cutover-{app}.map");
+        let own = |file: &&String| file.rsplit('/').next() == Some(name.as_str());
+        match files.iter().find(own) {
+            Some(file) => Ok(PathBuf::from(file)),
+            None => Err(self.missing("map", &name, files.iter().map(String::as_str))),
+        }
+    }
+
+    pub(super) async fn record(&self, app: &AppName) -> Result<(PathBuf, Record), Fault> {
+        let map = self.map(app).await?;
+        let answer = self.read(&format!("show map {}", map.display())).await?;
+        let entries = table::entries(&answer).ok_or_else(|| self.address.odd(&answer))?;
+        let record = Record::read(app, &entries).map_err(|entry| {
+            let entry = clean(entry.as_bytes(), 80);
+            let what = format!("the HAProxy map `{}` has an odd entry: `{entry}`", map.display());
+            Fault::environment(what)
+                .help(format!("empty the file, then `clear map {}` or reload", map.display()))
+        })?;
+        Ok((map, record))
+    }
+
+    /// All that a look at one app needs.
+    pub(super) async fn answers(&self, app: &AppName) -> Result<Answers, Fault> {
+        let pid = self.pid().await?;
+        let (map, record) = self.record(app).await?;
+        let state = self.read("show servers state").await?;
+        let state = Table::state(&state).ok_or_else(|| self.address.odd(&state))?;
+        let stat = self.stat().await?;
+        for name in backends(app) {
+            let backend = |row: &Row<'_>| row.get("svname") == "BACKEND";
+            let there: Vec<_> = stat.rows().filter(backend).map(|row| row.get("pxname")).collect();
+            if !there.contains(&name.as_str()) {
+                return Err(self.missing("backend", &name, there.into_iter()));
+            }
+        }
+        Ok(Answers { pid, map, record, state, stat })
+    }
+
+    /// Counters of everything.
+    pub(super) async fn stat(&self) -> Result<Table, Fault> {
+        let answer = self.read("show stat").await?;
+        let table = Table::stat(&answer).ok_or_else(|| self.address.odd(&answer))?;
+        let named = ["pxname", "svname", "scur", "stot", "check_status"];
+        let whole = table.rows().next().is_some_and(|row| named.iter().all(|name| row.has(name)));
+        if whole { Ok(table) } else { Err(self.address.odd(&answer)) }
+    }
+
+    fn missing<'a>(&self, sort: &str, name: &str, there: impl Iterator<Item = &'a str>) -> Fault {
+        let what = format!("HAProxy at `{}` has no {sort} `{name}`", self.address);
+        let mut near: Vec<&str> = there.collect();
+        near.sort_by_key(|other| (std::cmp::Reverse(alike(name, other)), *other));
+        near.dedup();
+        near.truncate(3);
+        let fault = Fault::new(Kind::Config, what)
+            .help("add the app to what `cutover haproxy config` writes, and reload HAProxy");
+        if near.is_empty() {
+            return fault.note(format!("it has no {sort} at all"));
+        }
+        fault.note(format!("nearest: {}", clean(near.join(", ").as_bytes(), 200)))
+    }
+}
+
+impl Answers {
+    /// What the counters and settings that HAProxy shows say against it.
+    pub(super) fn findings(&self, app: &AppName) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for name in backends(app) {
+            let own = |row: &Row<'_>| row.get("pxname") == name && row.get("svname") == "BACKEND";
+            let Some(row) = self.stat.rows().find(own) else { continue };
+            let algo = row.get("algo");
+            if !matches!(algo, "leastconn" | "roundrobin" | "random" | "first" | "") {
+                let why = "servers cannot be added at run time under another one";
+                findings.push(finding("balance", algo, "leastconn", &name, why));
+            }
+            if !matches!(row.get("mode"), "http" | "") {
+                let why = "versions and shares are chosen per request";
+                findings.push(finding("mode", row.get("mode"), "http", &name, why));
+            }
+        }
+        findings
+    }
+}
+
+/// The workers behind an address: the present one first, then those that end after a reload, which
+/// only a master knows.
+pub(super) async fn workers(address: &Address) -> Result<Vec<Worker>, Fault> {
+    let answer = address.ask("show proc").await?;
+    let worker = |prefix| Worker { address: address.clone(), prefix };
+    match table::workers(&answer) {
+        Some(pids) => Ok(pids.into_iter().map(|pid| worker(format!("@!{pid} "))).collect()),
+        None => Ok(vec![worker(String::new())]),
+    }
+}
+
+/// Names of the four backends of an app.
+pub(super) fn backends(app: &AppName) -> [String; 4] {
+    let [a, b] = Slot::BOTH;
+    [a.backend(app), a.tunnels(app), b.backend(app), b.tunnels(app)]
+}
+
+fn finding(setting: &str, value: &str, needed: &str, backend: &str, why: &str) -> Finding {
+    let setting = format!("{setting} of {backend}");
+    Finding { setting, value: value.into(), needed: needed.into(), why: why.into() }
+}
+
+/// How many pairs of neighbouring letters two names share.
+fn alike(one: &str, other: &str) -> usize {
+    let pairs =
+        |text: &str| -> BTreeSet<(char, char)> { text.chars().zip(text.chars().skip(1)).collect() };
+    pairs(one).intersection(&pairs(other)).count()
+}

@@ -1,0 +1,240 @@
+//! A real HAProxy for a test: found in the test bed, started as master and worker on free ports of
+//! loopback with the configuration that the driver writes, ended with the test.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use drivers::router::haproxy::config::{AppSetup, Setup};
+use drivers::router::haproxy::{Address, Checker, HaProxy, install};
+use drivers::router::{Router, RoutesHave};
+use model::{
+    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+};
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A version of HAProxy and the folder of the test bed it is in.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub version: &'static str,
+    pub folder: &'static str,
+}
+
+impl Wanted {
+    /// Its program. Absent: said, and a failure where the test bed is required.
+    pub fn program(self) -> Option<PathBuf> {
+        let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
+        let program = bed.join(self.folder).join("usr/sbin/haproxy");
+        if program.exists() {
+            return Some(program.canonicalize().unwrap());
+        }
+        let words = format!("no HAProxy {} (cargo xtask testbed)", self.version);
+        assert_ne!(std::env::var("TESTBED").as_deref(), Ok("required"), "{words}");
+        println!("skipped: {words}");
+        None
+    }
+}
+
+/// Runs async functions on every HAProxy of the test bed, each as a test of its own.
+#[macro_export]
+macro_rules! on_each_haproxy {
+    ($($name:ident),* $(,)?) => { $(mod $name {
+        use super::haproxy::Wanted;
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn on_2_6() { run(Wanted { version: "2.6", folder: "haproxy-bookworm" }).await; }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn on_3_0() { run(Wanted { version: "3.0", folder: "haproxy-trixie" }).await; }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn on_3_2() { run(Wanted { version: "3.2", folder: "haproxy-sid" }).await; }
+        async fn run(wanted: Wanted) {
+            if let Some(program) = wanted.program() { super::$name(program).await; }
+        }
+    })* };
+}
+
+/// A running HAProxy.
+pub struct Bed {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+    pub entrance: SocketAddr,
+    master: Option<Child>,
+}
+
+impl Bed {
+    pub fn start(program: &Path) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (entrance, folder) = (free.local_addr().unwrap(), tempfile::tempdir().unwrap());
+        drop(free);
+        let mut bed = Self { folder, program: program.to_owned(), entrance, master: None };
+        install(&bed.setup()).unwrap();
+        let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
+        std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();
+        bed.launch();
+        bed
+    }
+
+    pub fn setup(&self) -> Setup {
+        let app = |name: &str| AppSetup {
+            name: AppName::new(name).unwrap(),
+            check_path: Some("/healthz".into()),
+            check_ms: 40,
+        };
+        Setup {
+            directory: self.folder.path().to_owned(),
+            socket: self.path("admin.sock"),
+            entrances: vec![self.entrance],
+            apps: vec![app("demo"), app("demo-1")],
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn launch(&mut self) {
+        let log = std::fs::File::create(self.path("log")).unwrap();
+        let mut command = Command::new(&self.program);
+        command.arg("-W").arg("-S").arg(self.path("master.sock")).arg("-f").arg(self.folder.path());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+        self.master = Some(command.spawn().unwrap());
+        let up = || {
+            let master = ask(&self.path("master.sock"), "show proc");
+            let listens = TcpStream::connect(self.entrance).is_ok() && self.worker().is_some();
+            listens && master.is_ok_and(|said| said.contains("worker"))
+        };
+        let log = || std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        wait(up, || format!("HAProxy did not start:\n{}", log()));
+    }
+
+    /// Kills it with everything it started, as a crash of the machine's HAProxy would.
+    pub fn crash(&mut self) {
+        let Some(mut master) = self.master.take() else { return };
+        let group = rustix::process::Pid::from_child(&master);
+        let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        master.wait().unwrap();
+        wait(|| TcpStream::connect(self.entrance).is_err(), || "it still listens".into());
+    }
+
+    /// Reloads it as an administrator would, and waits for the new worker.
+    pub fn reload(&self) {
+        let before = self.worker();
+        let pid = rustix::process::Pid::from_child(self.master.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::USR2).unwrap();
+        let log = || std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        let new = || self.worker().is_some_and(|pid| Some(pid) != before);
+        wait(new, || format!("no new worker:\n{}", log()));
+    }
+
+    /// Pid of the worker that answers on its own socket.
+    pub fn worker(&self) -> Option<u32> {
+        let info = ask(&self.path("admin.sock"), "show info").ok()?;
+        info.lines().find_map(|line| line.strip_prefix("Pid: "))?.parse().ok()
+    }
+
+    /// A driver on the socket of the master, which checks every file it writes.
+    pub fn driver(&self) -> HaProxy {
+        let checker = Checker { program: self.program.clone(), before: vec![] };
+        HaProxy::new(Address::Unix(self.path("master.sock"))).checked_by(checker)
+    }
+
+    /// A driver on the socket of the worker.
+    pub fn plain_driver(&self) -> HaProxy {
+        HaProxy::new(Address::Unix(self.path("admin.sock")))
+    }
+
+    pub fn tell(&self, command: &str) -> String {
+        ask(&self.path("admin.sock"), command).unwrap()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+pub fn ask(socket: &Path, command: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{command}\n").as_bytes())?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Waits for a condition that only time brings.
+pub fn wait(mut condition: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{}", otherwise());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn app() -> AppName {
+    AppName::new("demo").unwrap()
+}
+
+pub fn pool(release: u32, weight: u16, state: PoolState, at: &[SocketAddr]) -> Pool {
+    let instances = at.iter().enumerate().map(|(n, address)| Instance {
+        id: InstanceId(format!("demo-{release}-{n}")),
+        address: *address,
+    });
+    Pool {
+        release: ReleaseId(release),
+        version: Version::new(format!("v{release}")).unwrap(),
+        weight: Weight::new(weight).unwrap(),
+        state,
+        instances: instances.collect(),
+    }
+}
+
+pub fn routes(pools: Vec<Pool>) -> Routes {
+    let generation = Generation(0);
+    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools }
+}
+
+/// Rounds of look, plan, act until nothing is left to do or to wait for; `between` runs after each
+/// change.
+pub async fn settle_with(
+    router: &dyn Router,
+    want: &Routes,
+    epoch: u64,
+    mut between: impl FnMut(&str),
+) -> RoutesHave {
+    let mut last = String::new();
+    let rounds = async {
+        loop {
+            let have = router.look(&want.app).await.unwrap();
+            let plan = router.plan(Some(want), &have);
+            if plan.settled() {
+                return have;
+            }
+            last = format!("{plan:#?}");
+            for change in &plan.changes {
+                if let Err(fault) = router.act(change, epoch).await {
+                    // What a reload in the middle does to a change; the next look sees.
+                    println!("act: {fault:?}");
+                    break;
+                }
+                between(&change.words);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let settled = tokio::time::timeout(2 * PATIENCE, rounds).await;
+    settled.unwrap_or_else(|_| panic!("it did not settle; last: {last}"))
+}
+
+pub async fn settle(router: &dyn Router, want: &Routes) -> RoutesHave {
+    settle_with(router, want, 1, |_| {}).await
+}

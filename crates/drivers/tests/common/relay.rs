@@ -1,0 +1,61 @@
+//! A unix socket in front of another one, which on demand answers nonsense itself.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// The relay; it ends with the test's process.
+pub struct Relay {
+    nonsense: Arc<Mutex<Option<Vec<u8>>>>,
+    cut: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    pub fn start(at: &Path, behind: &Path) -> Self {
+        let listener = UnixListener::bind(at).unwrap();
+        let nonsense: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
+        let cut: Arc<AtomicUsize> = Arc::default();
+        let (shared, lines, behind) = (Arc::clone(&nonsense), Arc::clone(&cut), behind.to_owned());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let says = shared.lock().unwrap().clone();
+                // Whoever hangs up early gets no more: that is part of what is tested.
+                let _hung_up = carry(stream, &behind, says, lines.load(Ordering::SeqCst));
+            }
+        });
+        Self { nonsense, cut }
+    }
+
+    /// Leaves out so many lines at the end of every answer, as a connection that breaks does.
+    pub fn cut(&self, lines: usize) {
+        self.cut.store(lines, Ordering::SeqCst);
+    }
+
+    pub fn say(&self, nonsense: Option<&[u8]>) {
+        *self.nonsense.lock().unwrap() = nonsense.map(<[u8]>::to_vec);
+    }
+}
+
+fn carry(
+    mut client: UnixStream,
+    behind: &Path,
+    says: Option<Vec<u8>>,
+    cut: usize,
+) -> std::io::Result<()> {
+    let (mut question, mut answer) = (Vec::new(), Vec::new());
+    client.read_to_end(&mut question)?;
+    if let Some(nonsense) = says {
+        return client.write_all(&nonsense);
+    }
+    let mut server = UnixStream::connect(behind)?;
+    server.write_all(&question)?;
+    server.shutdown(Shutdown::Write)?;
+    server.read_to_end(&mut answer)?;
+    let lines: Vec<&[u8]> = answer.split_inclusive(|byte| *byte == b'\n').collect();
+    client.write_all(&lines[..lines.len().saturating_sub(cut)].concat())
+}

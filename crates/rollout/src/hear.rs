@@ -1,0 +1,129 @@
+//! What an event does to the memory of the machine.
+//!
+//! Only an operator's wish is a step by itself; every other step comes from the state, later.
+
+use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
+
+use crate::judge::Nameless;
+use crate::seen::{Leaving, Open, Preview, Seen};
+use crate::state::State;
+use crate::step::{Step, undo};
+use crate::target;
+
+/// Remembers what the event says; the step is the one that an operator asked for.
+pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
+    match event {
+        Event::Tick => {}
+        Event::Fleet { release, seen } => see_fleet(state, *release, seen),
+        Event::RoutesSettled { pools } => {
+            let before = target::settled(state);
+            state.seen.routes = Some(pools.clone());
+            if !before {
+                state.seen.forget_traffic();
+            }
+        }
+        Event::Open { release, requests, tunnels } => {
+            let settled = target::settled(state);
+            if let Some(sighting) = state.sighting_mut(*release).filter(|_| settled) {
+                sighting.open = Some(Open { requests: *requests, tunnels: *tunnels });
+            }
+        }
+        Event::Leaving { release, instances, requests, tunnels } => {
+            let open = Open { requests: *requests, tunnels: *tunnels };
+            see_leaving(state, *release, instances, open);
+        }
+        Event::Preview { tally, failures } => {
+            if state.phase == Phase::Previewing {
+                let preview = Preview { tally: tally.clone(), failures: failures.clone() };
+                state.seen.preview = Some(preview);
+            }
+        }
+        Event::Armed => state.seen.armed |= state.phase == Phase::Arming,
+        Event::ProberLost => {
+            if state.watched() {
+                state.facts.prober_lost = true;
+                state.note("the prober was lost; the rollout goes on without it".to_owned());
+            }
+        }
+        Event::Window(window) => see_window(state, window),
+        Event::AbortAsked { reason } => return hear_abort(state, reason),
+        Event::Resumed => {
+            state.seen = Seen::default();
+            state.facts.resumed_ms = Some(state.now_ms);
+        }
+    }
+    None
+}
+
+fn see_fleet(state: &mut State, release: ReleaseId, seen: &FleetSeen) {
+    if release == state.candidate().id {
+        state.facts.crashes = state.facts.crashes.max(seen.crashes);
+    }
+    if let Some(sighting) = state.sighting_mut(release) {
+        sighting.fleet = Some(seen.clone());
+    }
+}
+
+/// Before they are named, what is picked counts only under the wanted routes; then, only what was
+/// named.
+fn see_leaving(state: &mut State, release: ReleaseId, instances: &[InstanceId], open: Open) {
+    let Some(leave) = state.leave() else { return };
+    let right = match leave.state {
+        RunState::Running => {
+            target::settled(state) && instances.len() <= usize::from(leave.instances)
+        }
+        RunState::Terminating | RunState::Gone => {
+            instances.iter().all(|one| leave.named.contains(one))
+        }
+    };
+    if right && state.named(leave.side).is_some_and(|named| named.id == release) {
+        state.seen.leaving = Some(Leaving { instances: instances.to_vec(), open });
+    }
+}
+
+/// Windows count from the switch until its outcome is decided.
+fn see_window(state: &mut State, window: &Window) {
+    if !state.judging() {
+        return;
+    }
+    let nameless = match (state.share() == Weight::ALL, state.seen.window_ended) {
+        (false, _) => Nameless::Shared,
+        (true, true) => Nameless::Candidates,
+        (true, false) => Nameless::Unknown,
+    };
+    let candidate = state.start.candidate.version.as_str();
+    state.facts.judged.add(window, candidate, nameless);
+    state.facts.judged_step.add(window, candidate, nameless);
+    let good = window.by_version.get(candidate).is_some_and(|tally| tally.ok > 0);
+    if target::settled(state) {
+        // Where the candidate had users before, only a window that began under these routes tells.
+        let telling = state.seen.window_ended || state.switches() <= 1;
+        state.seen.candidate_answered |= good && telling;
+        state.seen.window_ended = true;
+    }
+}
+
+fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
+    let asked = format!("asked to abort: {reason}");
+    let late = match (state.phase, &state.facts.roll) {
+        (
+            Phase::Starting | Phase::Previewing | Phase::Arming | Phase::Shifting | Phase::Baking,
+            _,
+        )
+        | (Phase::Draining, Some(_)) => return Some(undo(state, asked)),
+        (Phase::HandingOver | Phase::Stopping, Some(roll)) => {
+            let step = roll.turning.is_none().then(|| Step::Books(roll.turn(asked.clone())));
+            state.note(format!("{asked}: when the instances that are ending are gone"));
+            return step;
+        }
+        (Phase::Draining | Phase::HandingOver | Phase::Stopping | Phase::Promoted, _) => {
+            "the promotion is final"
+        }
+        (Phase::RollingBack | Phase::DrainingCandidate | Phase::StoppingCandidate, _) => {
+            "the rollout is being undone already"
+        }
+        (Phase::Aborted | Phase::Stuck, _) => "the rollout is over",
+    };
+    state.note(format!("an abort was asked for ({reason}) and ignored: {late}"));
+    None
+}

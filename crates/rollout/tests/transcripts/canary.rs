@@ -1,0 +1,108 @@
+//! Stories of canaries: shares of random requests.
+
+use model::{Event, Weight, Window};
+use rollout::Strategy;
+
+use crate::script::Role::{All, Part, Retiring, Spare};
+use crate::script::{Script, abort, crashed, fleet, open, preview, routes, tally, window};
+
+fn canary(percents: &[u16]) -> Script {
+    let steps = percents.iter().map(|percent| Weight::new(percent * 100).unwrap()).collect();
+    Script::new(|start| start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000 })
+        .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
+}
+
+/// The share was seen in effect.
+fn carries(script: Script, percent: u16) -> Script {
+    let pools = routes(&[(1, Part(100 - percent)), (2, Part(percent))]);
+    script.all(&[pools, window("v1", 15, 0), window("v2", 5, 0)])
+}
+
+#[test]
+fn promoted_over_its_shares() {
+    let quarter = carries(canary(&[25, 50]), 25).all(&[window("v2", 200, 1)]).wake();
+    carries(quarter, 50)
+        .all(&[window("", 0, 30)])
+        .wake()
+        .all(&[routes(&[(1, Spare), (2, All)]), window("v1", 9, 0), window("v2", 20, 0)])
+        .wake()
+        .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 0)])
+        .all(&[routes(&[(2, All)]), fleet(1, 0, 0)])
+        .is("canary");
+}
+
+#[test]
+fn aborted_at_its_first_share() {
+    carries(canary(&[25, 50, 100]), 25)
+        .all(&[window("v2", 90, 2), window("v1", 0, 50), window("", 0, 50)])
+        .all(&[window("v2", 10, 1), routes(&[(1, Part(75)), (2, Part(25))]), fleet(1, 2, 2)])
+        .all(&[routes(&[(1, All), (2, Spare)]), routes(&[(1, All), (2, Retiring)])])
+        .all(&[open(2, 0, 0), routes(&[(1, All)]), fleet(2, 0, 0)])
+        .is("canary-errors");
+}
+
+#[test]
+fn an_operator_aborts_between_two_shares() {
+    carries(canary(&[25, 50, 100]), 25).wake().all(&[abort()]).is("canary-abort");
+}
+
+#[test]
+fn an_instance_crashes_at_a_share() {
+    let half = carries(carries(canary(&[25, 50, 100]), 25).wake(), 50);
+    half.all(&[crashed(2, 1, 1)]).is("canary-crash");
+}
+
+#[test]
+fn the_share_is_not_seen_in_effect() {
+    canary(&[25])
+        .all(&[routes(&[(1, Part(75)), (2, Part(25))]), window("v1", 15, 0)])
+        .wake()
+        .is("canary-no-answer");
+}
+
+#[test]
+fn stable_is_dead_when_a_share_is_undone() {
+    carries(canary(&[25]), 25)
+        .all(&[fleet(1, 0, 0), abort(), fleet(1, 0, 0)])
+        .wake()
+        .is("canary-stable-dead");
+}
+
+#[test]
+fn errors_of_many_shares_add_up() {
+    let quarter = carries(canary(&[25, 50]), 25).all(&[window("v2", 40, 2)]).wake();
+    let machine = carries(quarter, 50).all(&[window("v2", 40, 1)]).into_machine();
+    assert_eq!(machine.phase(), model::Phase::RollingBack);
+}
+
+/// The candidate had users before: only a window that began under the new share tells of it.
+#[test]
+fn an_answer_from_before_does_not_confirm_a_share() {
+    let half = routes(&[(1, Part(50)), (2, Part(50))]);
+    let quarter = carries(canary(&[25, 50]), 25).wake().all(&[half, window("v2", 20, 0)]);
+    assert_eq!(quarter.into_machine().phase(), model::Phase::Shifting);
+}
+
+/// A long good share must not hide that the next one fails.
+#[test]
+fn each_share_is_judged_by_itself_too() {
+    let quarter = carries(canary(&[25, 50]), 25).all(&[window("v2", 10_000, 0)]).wake();
+    let machine = carries(quarter, 50).all(&[window("v2", 40, 4)]).into_machine();
+    let why = &machine.entered().last().unwrap().why;
+    assert_eq!(why, "4 of 49 requests failed since v2 got its present share: bad status 4");
+}
+
+#[test]
+fn failures_without_a_version_count_once_the_candidate_is_alone() {
+    let nameless = || {
+        Event::Window(Window {
+            by_version: [(String::new(), tally(0, 9))].into(),
+            ..Window::default()
+        })
+    };
+    let alone = carries(canary(&[25]), 25).all(&[nameless()]).wake();
+    let alone = alone.all(&[routes(&[(1, Spare), (2, All)]), nameless(), window("v2", 5, 0)]);
+    let machine = alone.all(&[nameless()]).into_machine();
+    assert_eq!(machine.phase(), model::Phase::RollingBack);
+    assert!(machine.entered().last().unwrap().why.starts_with("9 of "), "{machine:?}");
+}

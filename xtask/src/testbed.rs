@@ -1,0 +1,140 @@
+//! `cargo xtask testbed`: real servers for the tests, in several versions, under `target/testbed`.
+//!
+//! They come by the package tools of Debian, each with its own libraries, and nothing is installed
+//! but `patchelf`. What is there and runs is left alone. Does not know the tests; they find a program
+//! by its folder.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::step::{Outcome, Workshop};
+
+/// One program of one Debian suite.
+struct Server {
+    /// What the tests call it.
+    name: &'static str,
+    /// Folder under the test bed.
+    folder: &'static str,
+    suite: &'static str,
+    package: &'static str,
+    /// Path within the package.
+    program: &'static str,
+    /// Oldest version that counts as this one; suites move on.
+    at_least: (u32, u32),
+}
+
+const fn haproxy(
+    name: &'static str,
+    folder: &'static str,
+    suite: &'static str,
+    at_least: (u32, u32),
+) -> Server {
+    Server { name, folder, suite, package: "haproxy", program: "/usr/sbin/haproxy", at_least }
+}
+
+const SERVERS: [Server; 3] = [
+    haproxy("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
+    haproxy("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
+    haproxy("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
+];
+
+/// Brings everything. What cannot be had is said and left out; with `TESTBED=required` in the
+/// environment it is a failure.
+pub(crate) fn run(shop: &Workshop) -> Outcome {
+    let bed = shop.root.join("target/testbed");
+    let script = shop.root.join("xtask/testbed.sh");
+    let mut missing = Vec::new();
+    for server in &SERVERS {
+        match server.bring(&bed, &script) {
+            Ok(version) => println!("{}: {version}", server.name),
+            Err(why) => {
+                println!("skipped: no {}: {why}", server.name);
+                missing.push(server.name);
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Outcome::Passed;
+    }
+    let words = format!("not on the test bed: {}", missing.join(", "));
+    if env::var("TESTBED").as_deref() == Ok("required") {
+        Outcome::Failed(words)
+    } else {
+        Outcome::Skipped(words)
+    }
+}
+
+impl Server {
+    /// Sees to it that it is there and runs; what it says of its version.
+    fn bring(&self, bed: &Path, script: &Path) -> Result<String, String> {
+        let folder = bed.join(self.folder);
+        if let Ok(version) = self.version(&folder) {
+            return Ok(version);
+        }
+        fs::create_dir_all(bed).map_err(|error| format!("{}: {error}", bed.display()))?;
+        println!("{}: fetching from Debian {}", self.name, self.suite);
+        let mut command = Command::new("sh");
+        command.arg(script).arg(&folder).args([self.suite, self.package, self.program]);
+        let output =
+            command.stdin(Stdio::null()).output().map_err(|error| format!("sh: {error}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().rev().find(|line| !line.trim().is_empty());
+            return Err(last.unwrap_or("it ended without a word").to_owned());
+        }
+        self.version(&folder)
+    }
+
+    fn version(&self, folder: &Path) -> Result<String, String> {
+        let program = PathBuf::from(format!("{}{}", folder.display(), self.program));
+        let ran = Command::new(&program).arg("-v").stdin(Stdio::null()).output();
+        let output = ran.map_err(|error| format!("{}: {error}", program.display()))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let line = said.lines().next().unwrap_or_default().to_owned();
+        match numbers(&line) {
+            Some(version) if version >= self.at_least => Ok(line),
+            _ => Err(format!("{} says `{line}`", program.display())),
+        }
+    }
+}
+
+/// Major and minor number of the first word that looks like a version.
+fn numbers(line: &str) -> Option<(u32, u32)> {
+    line.split_ascii_whitespace().find_map(|word| {
+        let mut parts = word.split(['.', '-']).map(str::parse);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_programs_say() {
+        assert_eq!(numbers("HAProxy version 2.6.12-1+deb12u3 2025/10/03 -"), Some((2, 6)));
+        assert_eq!(numbers("HAProxy version 3.10-dev 2027/01/01"), Some((3, 10)));
+        assert_eq!(numbers("sh: not found"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_said_with_the_last_words_of_the_tools() {
+        let bed = env::temp_dir().join(format!("cutover-testbed-{}", std::process::id()));
+        fs::create_dir_all(&bed).unwrap();
+        let script = bed.join("script");
+        fs::write(&script, "echo first >&2; echo no mirror >&2; exit 3\n").unwrap();
+        let outcome = SERVERS[0].bring(&bed, &script);
+        fs::write(
+            &script,
+            "mkdir -p \"$1/usr/sbin\"; cd \"$1/usr/sbin\"; printf '#!/bin/sh\\necho \
+                            HAProxy version 2.4.1\\n' >haproxy; chmod +x haproxy\n",
+        )
+        .unwrap();
+        let old = SERVERS[0].bring(&bed, &script);
+        fs::remove_dir_all(&bed).unwrap();
+        assert_eq!(outcome, Err("no mirror".to_owned()));
+        assert!(old.is_err_and(|why| why.contains("2.4.1")), "an older version counts");
+    }
+}
