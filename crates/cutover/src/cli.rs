@@ -161,7 +161,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=8))]
     pub(crate) instances: u16,
     /// Requests per second, all lanes together
-    #[arg(long, value_name = "N", default_value_t = 240, value_parser = value_parser!(u32).range(10..=2000))]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = value_parser!(u32).range(10..=2000))]
     pub(crate) rate: u32,
     /// Break something on purpose, to see that the proof can fail
     #[arg(long, value_name = "FAULT")]

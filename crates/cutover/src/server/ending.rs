@@ -63,7 +63,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         outcome: facts.outcome,
         interrupted: facts.interrupted,
         phases: spans(facts, began, end_us),
-        ending_note: Some(facts.reason.clone()),
+        ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,

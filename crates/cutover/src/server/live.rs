@@ -34,6 +34,8 @@ impl Figures {
             self.failed += tally.failures();
             *self.recent.entry(version.clone()).or_default() += tally.all();
         }
+        self.shown.p50_us = window.p50_us.or(self.shown.p50_us);
+        self.shown.late_us = Some(window.late_us);
         let span_us = window.to_us.saturating_sub(self.since_us);
         if span_us >= SPAN_US {
             let per_second = |n: u64| n as f64 * 1e6 / span_us as f64;

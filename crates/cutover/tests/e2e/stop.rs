@@ -59,8 +59,13 @@ fn stopped_in_mid_rollout_nothing_runs_and_the_next_up_knows_what_is_stable() {
     ];
     for (version, phase, told, stable, code) in cases {
         let mut deploy = Deploy::start(&world, "demo", version);
+        // It keeps the server from ending for longer than a bake takes: nothing is promoted meanwhile.
+        let port = world.port;
+        let slow = std::thread::spawn(move || get(port, "x", "/slow?ms=3000"));
         deploy.reach(phase);
         stop(&mut world, told, up);
+        let answer = slow.join().unwrap().expect("an open request is answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let shipped = deploy.end();
         assert_eq!(shipped.code, Some(code), "{phase}: {}", shipped.said);
         up = begin_again(&mut world, stable);
