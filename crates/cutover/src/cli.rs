@@ -216,7 +216,7 @@ Exit codes: 0 pass, 1 requests failed, 2 usage, 3 inconclusive, 130 interrupted"
 #[derive(Debug, Args)]
 #[command(after_help = PROBE)]
 pub(crate) struct Probe {
-    /// What to ask, http://host[:port]/path
+    /// What to ask, `http://host:port/path`
     pub(crate) url: String,
     /// Attempts per second, all lanes together
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]

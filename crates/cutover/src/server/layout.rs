@@ -11,11 +11,15 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use model::{Fault, Kind};
 
 /// Longest path a unix socket can have, less the longest name used here.
 const DIRECTORY_MAX: usize = 107 - "/probe-xxxxxxxx.sock".len();
+
+/// How long the lock of a process that has ended may still be held.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A state directory.
 #[derive(Clone, Debug)]
@@ -59,10 +63,13 @@ impl Layout {
         let path = self.directory.join("lock");
         let open = File::options().create(true).truncate(false).write(true).read(true).open(&path);
         let mut file = open.map_err(|e| unwritable(&path, &e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = std::fs::read_to_string(&path).unwrap_or_default();
+        let deadline = Instant::now() + RELEASE_DEADLINE;
+        while let Err(error) = file.try_lock() {
+            if let TryLockError::Error(e) = error {
+                return Err(unwritable(&path, &e));
+            }
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            if lives(holder.trim()) || Instant::now() > deadline {
                 let what = format!(
                     "another `cutover up` (pid {}) is running on {}",
                     holder.trim(),
@@ -71,7 +78,9 @@ impl Layout {
                 return Err(Fault::new(Kind::Conflict, what)
                     .help("use it, end it with `cutover down`, or set another `state_dir`"));
             }
-            Err(TryLockError::Error(e)) => return Err(unwritable(&path, &e)),
+            // It was killed while it started a child, which has the lock until it has become the
+            // program it is to be.
+            std::thread::sleep(Duration::from_millis(5));
         }
         let written = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         written.map_err(|e| unwritable(&path, &e))?;
@@ -119,7 +128,55 @@ impl Layout {
     }
 }
 
+/// True while a process of that pid runs (a zombie does not).
+fn lives(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
+}
+
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::environment(format!("the state directory cannot be used: {}: {error}", path.display()))
         .help("set `state_dir` in cutover.toml to a directory that you can write")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, lives};
+    use std::fs::File;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    fn held(directory: &tempfile::TempDir, holder: u32) -> (Layout, File) {
+        let path = directory.path().join("lock");
+        std::fs::write(&path, holder.to_string()).unwrap();
+        let file = File::open(&path).unwrap();
+        file.lock().unwrap();
+        (Layout::at(directory.path()).unwrap(), file)
+    }
+
+    #[test]
+    fn the_lock_of_a_living_server_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (layout, _file) = held(&directory, std::process::id());
+        let before = Instant::now();
+        let fault = layout.lock().unwrap_err();
+        assert!(fault.what.contains(&format!("pid {}", std::process::id())), "{fault}");
+        assert!(before.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_lock_of_a_dead_server_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ended = Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        assert!(!lives(&ended.id().to_string()));
+        let (layout, file) = held(&directory, ended.id());
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(file);
+        });
+        layout.lock().unwrap();
+        other.join().unwrap();
+    }
 }
