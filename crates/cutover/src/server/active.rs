@@ -54,6 +54,15 @@ impl Active {
         Ok(active)
     }
 
+    /// What a rollout that has ended wanted in the end.
+    pub(super) fn last_wants(store: &Store, run: &Run) -> Result<Wants, Fault> {
+        let mut machine = Rollout::new(run.start.clone());
+        for (at_ms, event) in &store.events(run.id)? {
+            machine.advance(*at_ms, event);
+        }
+        Ok(machine.wants())
+    }
+
     /// Journals an event, then tells the machine. True when it changed the phase.
     pub(super) fn tell(&mut self, event: &Event) -> Result<bool, Fault> {
         let before = self.machine.phase();

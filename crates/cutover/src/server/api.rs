@@ -17,6 +17,7 @@ use axum::{Json, Router};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use model::{AppName, Fault, Kind, Version};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
 use super::bus::Notice;
@@ -165,16 +166,14 @@ async fn events(
     Ok(axum::response::Sse::new(lines).keep_alive(KeepAlive::default()))
 }
 
-/// The next notice of a bus; one that was overrun goes on with what is still there.
+/// The next notice of a bus. One that was overrun ends the stream: whoever listens asks again and
+/// gets what was said so far.
 async fn following(
     mut receiver: broadcast::Receiver<Notice>,
 ) -> Option<(Notice, broadcast::Receiver<Notice>)> {
-    loop {
-        match receiver.recv().await {
-            Ok(notice) => return Some((notice, receiver)),
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return None,
-        }
+    match receiver.recv().await {
+        Ok(notice) => Some((notice, receiver)),
+        Err(RecvError::Lagged(_) | RecvError::Closed) => None,
     }
 }
 

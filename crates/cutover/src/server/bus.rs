@@ -1,7 +1,8 @@
 //! What a server says while it works, to whoever listens.
 //!
 //! One bus per app. A listener first gets what the present rollout has said so far (without live
-//! figures), then what follows; one that is too slow skips live figures, never the end.
+//! figures), then what follows; one that is too slow is cut off and gets it all anew when it asks
+//! again.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -4,6 +4,7 @@
 //! log files. Nobody dies with anybody: a child goes on when its parent is gone.
 
 use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -15,7 +16,8 @@ pub(crate) fn spawn_self(arguments: &[String], log: &Path) -> Result<Child, Faul
     let refused = |e: std::io::Error| {
         Fault::environment(format!("`cutover {}` cannot be started: {e}", arguments.join(" ")))
     };
-    let out = OpenOptions::new().create(true).append(true).open(log).map_err(refused)?;
+    let out =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(refused)?;
     let err = out.try_clone().map_err(refused)?;
     // The link is opened in the child, so this is the running binary even if its file was replaced.
     Command::new("/proc/self/exe")
@@ -28,6 +30,13 @@ pub(crate) fn spawn_self(arguments: &[String], log: &Path) -> Result<Child, Faul
         .kill_on_drop(false)
         .spawn()
         .map_err(refused)
+}
+
+/// True while a process of that number runs (a zombie does not).
+pub(crate) fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
 }
 
 /// The last lines of a log, for an error message.

@@ -272,11 +272,13 @@ impl Evidence {
         };
         let (layout, news) = (self.tools.layout.clone(), self.news.clone());
         let run = active.run().id;
-        tokio::task::spawn_blocking(move || {
-            let verdict = ending::write(&layout, &facts);
+        let writing = tokio::task::spawn_blocking(move || ending::write(&layout, &facts));
+        tokio::spawn(async move {
+            let lost = |e| Fault::internal(format!("the report could not be made: {e}"));
+            let verdict = writing.await.unwrap_or_else(|e| Err(lost(e)));
             // The controller waits for this; when it is gone, the next one writes it again.
             let what = Inner::Reported(outcome, verdict);
-            drop(news.blocking_send(News { run, what }));
+            drop(news.send(News { run, what }).await);
         });
     }
 

@@ -146,7 +146,14 @@ impl Keeper {
             self.child = None;
             return;
         }
-        while self.proxy.seen().await.is_ok() {
+        // One answer that is late does not mean that it is gone: its process says that.
+        let mut pid = 0;
+        loop {
+            match self.proxy.seen().await {
+                Ok(seen) => pid = seen.pid,
+                Err(_) if !children::lives(pid) => return,
+                Err(_) => {}
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

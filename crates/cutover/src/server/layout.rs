@@ -9,11 +9,13 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::{Fault, Kind};
+
+use super::children;
 
 /// Longest path a unix socket can have, less the longest name used here.
 const DIRECTORY_MAX: usize = 107 - "/probe-xxxxxxxx.sock".len();
@@ -54,14 +56,17 @@ impl Layout {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
             made.map_err(|e| unwritable(&directory, &e))?;
         }
-        let mode = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(&self.directory, mode).map_err(|e| unwritable(&self.directory, &e))
+        // One that was there keeps its mode, it may be more than ours: what is private in it has a
+        // mode of its own.
+        let trial = self.directory.join("lock");
+        let open = File::options().create(true).append(true).mode(0o600).open(&trial);
+        open.map(|_| ()).map_err(|e| unwritable(&self.directory, &e))
     }
 
     /// Takes the lock, or says who holds it.
     pub(crate) fn lock(&self) -> Result<StateLock, Fault> {
         let path = self.directory.join("lock");
-        let open = File::options().create(true).truncate(false).write(true).read(true).open(&path);
+        let open = File::options().read(true).write(true).open(&path);
         let mut file = open.map_err(|e| unwritable(&path, &e))?;
         let deadline = Instant::now() + RELEASE_DEADLINE;
         while let Err(error) = file.try_lock() {
@@ -69,7 +74,8 @@ impl Layout {
                 return Err(unwritable(&path, &e));
             }
             let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            if lives(holder.trim()) || Instant::now() > deadline {
+            let alive = holder.trim().parse().is_ok_and(children::lives);
+            if alive || Instant::now() > deadline {
                 let what = format!(
                     "another `cutover up` (pid {}) is running on {}",
                     holder.trim(),
@@ -128,13 +134,6 @@ impl Layout {
     }
 }
 
-/// True while a process of that pid runs (a zombie does not).
-fn lives(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
-}
-
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::environment(format!("the state directory cannot be used: {}: {error}", path.display()))
         .help("set `state_dir` in cutover.toml to a directory that you can write")
@@ -142,7 +141,8 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, lives};
+    use super::Layout;
+    use crate::server::children::lives;
     use std::fs::File;
     use std::process::Command;
     use std::time::{Duration, Instant};
@@ -170,7 +170,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut ended = Command::new("true").spawn().unwrap();
         ended.wait().unwrap();
-        assert!(!lives(&ended.id().to_string()));
+        assert!(!lives(ended.id()));
         let (layout, file) = held(&directory, ended.id());
         let other = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(100));

@@ -32,11 +32,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::platform::Platform;
+use drivers::platform::process::Process;
+use drivers::platform::{Condition, Platform};
 use drivers::router::Router;
 use drivers::router::proxy::Proxy;
 use model::admin::ProxySeen;
-use model::{AppName, Fault, Routes, Weight};
+use model::{AppName, Fault, Kind, Routes, Weight};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -58,6 +59,9 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     layout.prepare()?;
     let lock = layout.lock()?;
     let store = Arc::new(Store::open(layout.directory())?);
+    let process = Process::open(layout.directory())?;
+    refuse_orphans(&process, &config).await?;
+    let platform: Arc<dyn Platform> = Arc::new(process);
     let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
     let listen = config.proxy.listen.clone();
     let mut keeper = Keeper::open(
@@ -68,8 +72,6 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         allow_faults,
     )
     .await?;
-    let platform: Arc<dyn Platform> =
-        Arc::new(drivers::platform::process::Process::open(layout.directory())?);
     let router: Arc<dyn Router> = proxy;
     let epoch = store.next_epoch()?;
     let entrance = listen.first().map(ToString::to_string).unwrap_or_default();
@@ -109,6 +111,24 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     drop(std::fs::remove_file(layout.api_socket()));
     drop(lock);
     say("stopped");
+    Ok(())
+}
+
+/// Refuses to start beside instances of an app that the configuration does not name any more:
+/// nobody would look after them, and nobody would end them.
+async fn refuse_orphans(process: &Process, config: &Config) -> Result<(), Fault> {
+    for app in process.apps()?.iter().filter(|app| !config.apps.contains_key(*app)) {
+        let fleet = process.look(app).await?;
+        if fleet.instances.iter().any(|instance| instance.condition != Condition::Ended) {
+            let what =
+                format!("instances of `{app}` still run, and no app of that name is configured");
+            let help = format!(
+                "put [app.{app}] back into the file; to end it, run `cutover down` before you \
+                 take it out"
+            );
+            return Err(Fault::new(Kind::Conflict, what).help(help));
+        }
+    }
     Ok(())
 }
 

@@ -45,7 +45,8 @@ impl Standing {
         let candidate = open.as_ref().map(|run| run.start.candidate.id);
         let candidate = candidate.map(|id| tools.store.release(&app, id)).transpose()?;
         let active = open.map(|run| Active::resume(Arc::clone(&tools.store), run)).transpose()?;
-        Ok(Self { app, config, stable, active, candidate, halted: None, stuck: None, tools })
+        let stuck = if active.is_some() { None } else { left_stuck(&app, &tools)? };
+        Ok(Self { app, config, stable, active, candidate, halted: None, stuck, tools })
     }
 
     /// Begins to ship `version`; answers the run's id.
@@ -165,4 +166,15 @@ impl Standing {
         let left = self.stuck.iter().flat_map(|stuck| &stuck.releases);
         self.stable.iter().chain(&self.candidate).chain(left).find(|release| release.id == id)
     }
+}
+
+/// What the last rollout left, if it ended stuck.
+fn left_stuck(app: &AppName, tools: &Tools) -> Result<Option<Stuck>, Fault> {
+    let last = tools.store.last_run(app)?;
+    let Some(run) = last.filter(|run| run.outcome == Some(Outcome::Stuck)) else { return Ok(None) };
+    let desired = Desired::of(&Active::last_wants(&tools.store, &run)?);
+    let named = run.start.stable.iter().chain([&run.start.candidate]);
+    let releases =
+        named.map(|named| tools.store.release(app, named.id)).collect::<Result<_, _>>()?;
+    Ok(Some(Stuck { desired, releases }))
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use model::{AppName, Fault, Outcome, Release};
+use model::{AppName, Fault, Outcome, Release, Verdict};
 
 use super::active::Active;
 use super::bus::{Bus, Ended, Notice};
@@ -70,7 +70,8 @@ impl Voice {
             run: run.name.clone(),
             at_ms: 0,
             outcome,
-            verdict: None,
+            // Without its report nobody knows what the traffic saw.
+            verdict: (run.start.settings.probing && !report).then_some(Verdict::Inconclusive),
             why: "it ended before this server started".to_owned(),
             users_on: stable.map(|release| release.version.to_string()),
             report,

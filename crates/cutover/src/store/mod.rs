@@ -8,6 +8,8 @@ mod apps;
 mod journal;
 mod schema;
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +28,13 @@ impl Store {
     /// Opens or creates the database in `directory` and brings its schema up to date.
     pub(crate) fn open(directory: &Path) -> Result<Self, Fault> {
         let path = directory.join("cutover.db");
+        // It holds the environments of releases: nobody else may read it, nor the files beside it,
+        // which SQLite gives the same mode.
+        let private = File::options().create(true).append(true).mode(0o600).open(&path);
+        private.map_err(|e| {
+            Fault::environment(format!("{} cannot be opened: {e}", path.display()))
+                .help("check free space and permissions of the state directory")
+        })?;
         let opened = Connection::open(&path).and_then(|connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;

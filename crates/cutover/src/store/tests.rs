@@ -84,3 +84,14 @@ fn a_state_file_that_is_not_a_database_is_named() {
     let fault = Store::open(directory.path()).unwrap_err();
     assert!(fault.what.contains("cutover.db"), "{fault}");
 }
+
+#[test]
+fn nobody_else_may_read_the_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let _store = Store::open(directory.path()).unwrap();
+    for entry in std::fs::read_dir(directory.path()).unwrap().flatten() {
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+}

@@ -1,7 +1,7 @@
 //! Two apps behind one proxy: what happens to one does not disturb the other.
 
 use crate::traffic::{Users, get};
-use crate::world::{World, patient_config, turn, wait_for};
+use crate::world::{World, patient_config, said, turn, wait_for};
 
 /// Two apps on hosts of their own.
 fn config() -> String {
@@ -54,4 +54,26 @@ fn deploying_one_app_does_not_disturb_the_other_and_both_survive_a_restart() {
     assert!(version(&world, "right.test").contains("v1"));
     users.expect_pass();
     more_users.expect_pass();
+}
+
+#[test]
+fn an_app_that_left_the_file_while_it_runs_is_named_and_goes_on() {
+    let _turn = turn();
+    let mut world = World::new(&config());
+    world.up();
+    for app in ["left", "right"] {
+        world.expect(0, &["deploy", app, "v1"]);
+    }
+    let all = world.running();
+    world.kill_up();
+    let file = world.path().join("cutover.toml");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let without = &whole[..whole.find("[app.right]").unwrap()];
+    std::fs::write(&file, without).unwrap();
+    let refused = world.expect(2, &["up"]);
+    assert!(said(&refused).contains("instances of `right` still run"), "{}", said(&refused));
+    assert!(version(&world, "right.test").contains("v1"));
+    std::fs::write(&file, whole).unwrap();
+    world.up();
+    assert_eq!(world.running(), all);
 }

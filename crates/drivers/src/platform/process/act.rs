@@ -52,6 +52,11 @@ impl Inner {
         if next != number {
             return Err(Fault::internal(format!("`{}` contradicts itself", change.words)));
         }
+        // Two apps that looked at the same moment were offered the same ports.
+        if self.store.ports()?.contains(&port) {
+            let what = format!("port {port} was given to another instance meanwhile");
+            return Err(Fault::new(Kind::Conflict, what));
+        }
         own(&self.ports).given(port);
         let entry = Entry {
             number,
