@@ -23,7 +23,7 @@ use world::STEP_MS;
 /// A strategy, a phase and the one that followed it.
 type Way = (&'static str, Phase, Phase);
 
-const SEEDS: u64 = 1_300;
+const SEEDS: u64 = 2_000;
 
 #[expect(clippy::disallowed_methods, reason = "the test is told its seeds by the environment")]
 fn asked(name: &str) -> Option<u64> {
