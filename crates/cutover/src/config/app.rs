@@ -9,8 +9,8 @@ use toml::de::DeValue;
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, command, environment, names, watch};
+use super::shape::{AppConfig, HealthConfig, RolloutConfig};
+use super::{address, command, environment, strategy, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -73,17 +73,18 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
     let path_prefix = address::path(app.field("path_prefix"), "/", reader);
     let probe = watch::read(&probe, &path_prefix, reader);
     let instances = reader.count(app.field("instances"), 1, 1..=100);
+    let instances = u16::try_from(instances).unwrap_or(1);
     let read = AppConfig {
         name: name.clone().or_else(|| AppName::new("unnamed").ok())?,
         command: command::read(app, reader),
         directory: folder.join(command::directory(app, reader)),
         environment: environment::read(app, reader),
-        instances: u16::try_from(instances).unwrap_or(1),
+        instances,
         hosts: address::hosts(app, reader),
         path_prefix,
         stop_timeout: reader.duration(app.field("stop_timeout"), seconds(10), ms(100)..=DAY),
         health,
-        rollout: rollout_of(&rollout, &probe.path, reader),
+        rollout: rollout_of(&rollout, (instances, &probe.path), reader),
         probe,
     };
     name.map(|_| read)
@@ -131,11 +132,15 @@ fn can_be_ready(health: &Section<'_>, config: &HealthConfig, reader: &mut Reader
     reader.push(Diagnostic::new(what).at(&span, "").help(help));
 }
 
-fn rollout_of(rollout: &Section<'_>, probe_path: &str, reader: &mut Reader) -> RolloutConfig {
+fn rollout_of(
+    rollout: &Section<'_>,
+    (instances, probe_path): (u16, &str),
+    reader: &mut Reader,
+) -> RolloutConfig {
     let drain = rollout.field("drain_timeout");
     let handover = rollout.field("handover_timeout");
     RolloutConfig {
-        strategy: strategy(rollout, reader),
+        strategy: strategy::read(rollout, instances, reader),
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),
         bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),
@@ -144,22 +149,4 @@ fn rollout_of(rollout: &Section<'_>, probe_path: &str, reader: &mut Reader) -> R
         max_errors: reader.count(rollout.field("max_errors"), 3, 0..=1_000_000),
         max_error_share: reader.share(rollout.field("max_error_share"), 0.01),
     }
-}
-
-fn strategy(rollout: &Section<'_>, reader: &mut Reader) -> Strategy {
-    let field = rollout.field("strategy");
-    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
-    let Some(text) = reader.text(field) else {
-        return Strategy::BlueGreen;
-    };
-    let known = Strategy::ALL.map(Strategy::name);
-    if let Some(found) = Strategy::ALL.into_iter().find(|strategy| strategy.name() == text) {
-        return found;
-    }
-    let help = match names::nearest(text, &known) {
-        Some(nearest) => format!("did you mean `strategy = \"{nearest}\"`?"),
-        None => format!("this version knows {}", names::list(&known)),
-    };
-    reader.push(Diagnostic::new(format!("unknown strategy `{text}`")).at(&span, "").help(help));
-    Strategy::BlueGreen
 }

@@ -17,6 +17,7 @@ mod reader;
 mod release;
 mod section;
 mod shape;
+mod strategy;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
-pub(crate) use shape::{AppConfig, Config};
+pub(crate) use shape::{AppConfig, Config, Strategy};
 
 use diagnostic::Source;
 use reader::Reader;

@@ -26,6 +26,9 @@ pub(crate) const KEYS: [(&str, &[&str]); 6] = [
         "app.rollout",
         &[
             "strategy",
+            "steps",
+            "step_bake",
+            "batch",
             "preview_requests",
             "preview_path",
             "bake",

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AppName, Lane};
+use model::{AppName, Lane, Weight};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,22 +106,27 @@ pub(crate) struct RolloutConfig {
 }
 
 /// The order of things in a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Strategy {
     /// All instances of the candidate beside all of stable, then one switch.
     BlueGreen,
+    /// The same, in growing shares of the requests.
+    Canary {
+        /// The candidate's shares before all traffic, growing.
+        steps: Vec<Weight>,
+        /// How long each of them is watched.
+        step_bake: Duration,
+    },
+    /// Instance by instance, without one more than usual.
+    Rolling {
+        /// How many are replaced at once.
+        batch: u16,
+    },
 }
 
 impl Strategy {
-    /// Every strategy.
-    pub(crate) const ALL: [Self; 1] = [Self::BlueGreen];
-
-    /// The name used in the file.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::BlueGreen => "blue-green",
-        }
-    }
+    /// The names used in the file.
+    pub(crate) const NAMES: [&'static str; 3] = ["blue-green", "canary", "rolling"];
 }
 
 /// How users' view is measured.

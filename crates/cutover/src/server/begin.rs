@@ -9,7 +9,7 @@ use rollout::{Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, Strategy};
 use crate::store::{NewRun, Run};
 
 /// Freezes a release of `version` and journals the beginning of its rollout.
@@ -53,7 +53,15 @@ fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> S
 fn settings(config: &AppConfig, probing: bool) -> Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let rollout = &config.rollout;
+    let strategy = match &rollout.strategy {
+        Strategy::BlueGreen => rollout::Strategy::BlueGreen,
+        Strategy::Canary { steps, step_bake } => {
+            rollout::Strategy::Canary { steps: steps.clone(), step_ms: ms(*step_bake) }
+        }
+        Strategy::Rolling { batch } => rollout::Strategy::Rolling { batch: *batch },
+    };
     Settings {
+        strategy,
         ready_deadline_ms: ms(config.health.deadline),
         preview_requests: rollout.preview_requests,
         bake_ms: ms(rollout.bake),

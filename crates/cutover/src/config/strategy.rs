@@ -1,0 +1,145 @@
+//! Reads the strategy of a rollout and the keys that belong to one strategy only.
+//!
+//! A key of another strategy is a mistake, not ignored: it would not do what it says.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use model::Weight;
+
+use super::diagnostic::Diagnostic;
+use super::field::Field;
+use super::names;
+use super::reader::Reader;
+use super::section::Section;
+use super::shape::Strategy;
+
+const DAY: Duration = Duration::from_hours(24);
+/// The share of a canary that names none.
+const FIRST_SHARE: u16 = 2_500;
+
+/// Reads what `[app.NAME.rollout]` says of an app with that many instances.
+pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> Strategy {
+    let field = rollout.field("strategy");
+    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
+    let named = reader.text(field).map_or(Some("blue-green"), |text| known(text, &span, reader));
+    // After a name that is not known nobody can say which keys are right.
+    let Some(name) = named else { return Strategy::BlueGreen };
+    for (key, home) in [("steps", "canary"), ("step_bake", "canary"), ("batch", "rolling")] {
+        if let Some(field) = rollout.field(key).filter(|_| home != name) {
+            let what = format!("`{key}` is for `strategy = \"{home}\"`, and this one is {name}");
+            let help = format!("write `strategy = \"{home}\"`, or remove `{key}`");
+            reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+        }
+    }
+    match name {
+        "canary" => canary(rollout, reader),
+        "rolling" => rolling(rollout, (instances, &span), reader),
+        _ => Strategy::BlueGreen,
+    }
+}
+
+/// The name of a strategy, or a mistake.
+fn known(text: &str, span: &Range<usize>, reader: &mut Reader) -> Option<&'static str> {
+    if let Some(found) = Strategy::NAMES.into_iter().find(|name| *name == text) {
+        return Some(found);
+    }
+    let help = match names::nearest(text, &Strategy::NAMES) {
+        Some(nearest) => format!("did you mean `strategy = \"{nearest}\"`?"),
+        None => format!("this version knows {}", names::list(&Strategy::NAMES)),
+    };
+    reader.push(Diagnostic::new(format!("unknown strategy `{text}`")).at(span, "").help(help));
+    None
+}
+
+fn canary(rollout: &Section<'_>, reader: &mut Reader) -> Strategy {
+    let least = Duration::from_millis(1);
+    let each = reader.duration(rollout.field("step_bake"), Duration::from_secs(10), least..=DAY);
+    let field = rollout.field("steps");
+    let given = field.as_ref().and_then(|field| reader.texts(Some(field)));
+    let steps = match (&field, given) {
+        (Some(field), Some(texts)) => shares(field, &texts, reader),
+        _ => Weight::new(FIRST_SHARE).into_iter().collect(),
+    };
+    Strategy::Canary { steps, step_bake: each }
+}
+
+/// The shares, each larger than the one before and smaller than all traffic.
+fn shares(field: &Field<'_>, texts: &[(&str, Range<usize>)], reader: &mut Reader) -> Vec<Weight> {
+    let mut shares: Vec<Weight> = Vec::new();
+    if texts.is_empty() {
+        let what = "`steps` is empty: then this is no canary";
+        let help = "name shares, as in `steps = [\"5%\", \"25%\"]`, or use blue-green";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+    }
+    for (text, span) in texts {
+        let Some(share) = share(text) else {
+            let what = format!("`{text}` is not a share of the traffic");
+            let help = "write a percentage between 0.01% and 99.99%, such as \"25%\"; all traffic \
+                        follows by itself";
+            reader.push(Diagnostic::new(what).at(span, "").help(help));
+            continue;
+        };
+        if shares.last().is_some_and(|last| *last >= share) {
+            let what = format!("`{text}` is not more than the step before");
+            let help = "let the shares grow: a candidate never gets less traffic without an abort";
+            reader.push(Diagnostic::new(what).at(span, "").help(help));
+        }
+        shares.push(share);
+    }
+    shares
+}
+
+/// A percentage with at most two decimals, neither nothing nor everything, in basis points.
+fn share(text: &str) -> Option<Weight> {
+    let (whole, part) = match text.strip_suffix('%')?.split_once('.') {
+        Some((whole, part)) => (whole, part),
+        None => (text.strip_suffix('%')?, "0"),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || whole.len() > 2 || part.len() > 2 {
+        return None;
+    }
+    let hundredths = format!("{part:0<2}").parse::<u16>().ok()?;
+    let points = whole.parse::<u16>().ok()? * 100 + hundredths;
+    Weight::new(points).ok().filter(|share| *share > Weight::NONE)
+}
+
+fn rolling(
+    rollout: &Section<'_>,
+    (instances, span): (u16, &Range<usize>),
+    reader: &mut Reader,
+) -> Strategy {
+    let field = rollout.field("batch");
+    let place = field.as_ref().map_or(span.clone(), |field| field.span.clone());
+    let batch = reader.count(field, 1, 1..=99);
+    if instances < 2 {
+        let what = "a rolling replacement needs at least two instances: one leaves while the \
+                    other serves";
+        let help = "write `instances = 2` or more, or `strategy = \"blue-green\"`";
+        reader.push(Diagnostic::new(what).at(span, "").help(help));
+    } else if batch >= u32::from(instances) {
+        let what = format!("a batch of {batch} leaves none of {instances} instances to serve");
+        let help = format!("use at most `batch = {}`", instances - 1);
+        reader.push(Diagnostic::new(what).at(&place, "").help(help));
+    }
+    Strategy::Rolling { batch: u16::try_from(batch).unwrap_or(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn percentages_become_basis_points() {
+        let points = |text| share(text).map(model::Weight::basis_points);
+        for (text, wanted) in
+            [("25%", 2_500), ("0.5%", 50), ("0.01%", 1), ("99.99%", 9_999), ("7.25%", 725)]
+        {
+            assert_eq!(points(text), Some(wanted), "{text}");
+        }
+        for text in ["25", "0%", "0.00%", "100%", "-5%", "1.234%", "%", ".5%", "5.%", "1e1%", ""] {
+            assert_eq!(points(text), None, "{text}");
+        }
+    }
+}
