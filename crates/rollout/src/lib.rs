@@ -81,6 +81,6 @@ mod words;
 
 pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
 pub use settings::{Named, Settings, Start};
-pub use state::Note;
+pub use state::{Note, Share};
 pub use strategy::Strategy;
 pub use wants::{FleetWant, LeaveWant, ProbeWant, Wants};

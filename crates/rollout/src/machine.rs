@@ -4,7 +4,7 @@
 //! `unroll`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{Entered, Event, Fault, Outcome, Phase};
+use model::{Entered, Event, Fault, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::wake_ms;
@@ -12,7 +12,7 @@ use crate::hear::hear;
 use crate::judge::Judged;
 use crate::roll::Roll;
 use crate::settings::Start;
-use crate::state::{Note, State};
+use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
 use crate::{back, forward, invariant, rolling, target, unroll};
@@ -54,6 +54,7 @@ impl Rollout {
         if let Some(step) = hear(&mut self.state, event) {
             self.take(step);
         }
+        self.settle_share();
         while let Some(step) = self.next() {
             self.take(step);
         }
@@ -80,6 +81,12 @@ impl Rollout {
     /// further lines, if any, are its evidence.
     pub fn entered(&self) -> &[Entered] {
         &self.state.entered
+    }
+
+    /// Every share of the traffic that the candidate was to have, oldest first; none before the
+    /// first switch. A rollout that is undone ends with a share of nothing.
+    pub fn shares(&self) -> &[Share] {
+        &self.state.facts.shares
     }
 
     /// What else is worth telling, oldest first: wishes that came too late, a prober lost.
@@ -188,6 +195,7 @@ impl Rollout {
             }
         }
         let after = self.wants();
+        self.book_share(&after);
         let room =
             |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
         if before.pools != after.pools || room(&before) != room(&after) {
@@ -198,6 +206,27 @@ impl Rollout {
             if let Some(sighting) = self.state.sighting_mut(is.release).filter(|_| was != is) {
                 sighting.fleet = None;
             }
+        }
+    }
+
+    /// Enters the candidate's share in the books when it is another one than before.
+    fn book_share(&mut self, wants: &Wants) {
+        let candidate = self.state.candidate().id;
+        let pool = wants.pools.iter().find(|pool| pool.release == candidate);
+        let share = pool.map_or(Weight::NONE, |pool| pool.weight);
+        let shares = &mut self.state.facts.shares;
+        if shares.last().map_or(Weight::NONE, |last| last.share) != share {
+            shares.push(Share { at_ms: self.state.now_ms, share, settled_ms: None });
+        }
+    }
+
+    /// Notes when the present share was first seen.
+    fn settle_share(&mut self) {
+        if !target::settled(&self.state) {
+            return;
+        }
+        if let Some(last) = self.state.facts.shares.last_mut() {
+            last.settled_ms.get_or_insert(self.state.now_ms);
         }
     }
 

@@ -22,6 +22,18 @@ pub struct Note {
     pub words: String,
 }
 
+/// A share of the traffic that the candidate was to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// When it was first wanted, ms since the rollout began.
+    pub at_ms: u64,
+    /// The share.
+    pub share: Weight,
+    /// When the router was first seen to carry it, ms since the rollout began; `None` if it never
+    /// was.
+    pub settled_ms: Option<u64>,
+}
+
 /// What stays true once it happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
@@ -46,6 +58,9 @@ pub(crate) struct Facts {
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.
     pub stuck: Option<Wants>,
+    /// Every share the candidate was to have, oldest first.
+    #[serde(default)]
+    pub shares: Vec<Share>,
 }
 
 /// The machine's memory.
