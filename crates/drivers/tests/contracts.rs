@@ -56,7 +56,8 @@ async fn processes() {
     let platform = site.open();
     let foreign = AppName::new("demo-1").unwrap();
     let theirs = Release { app: foreign.clone(), ..release(1, &[]) };
-    let running = ReleaseWant { release: theirs, instances: 1, state: RunState::Running };
+    let running =
+        ReleaseWant { release: theirs, instances: 1, state: RunState::Running, leave: None };
     settle(&platform, &FleetWant { app: foreign.clone(), releases: vec![running] }).await;
     platform_keeps_contract(&Processes { site, platform }, &foreign).await;
 }

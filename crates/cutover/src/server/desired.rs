@@ -55,7 +55,7 @@ impl Desired {
     ) -> FleetWant {
         let want = |(id, instances, state): &(ReleaseId, u16, RunState)| {
             let release = release(*id)?.clone();
-            Some(ReleaseWant { release, instances: *instances, state: *state })
+            Some(ReleaseWant { release, instances: *instances, state: *state, leave: None })
         };
         FleetWant { app: app.clone(), releases: self.fleet.iter().filter_map(want).collect() }
     }

@@ -17,6 +17,20 @@ pub struct ReleaseWant {
     pub instances: u16,
     /// Whether it is to run, to be told to end, or to be gone.
     pub state: RunState,
+    /// Some of a running release should make room; `instances` then counts those that stay.
+    pub leave: Option<Leave>,
+}
+
+/// Some instances of a running release should make room, one by one or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// How many beyond the ones that stay may be left alone.
+    pub instances: u16,
+    /// Which, once named; empty while picked.
+    pub named: Vec<InstanceId>,
+    /// Running: out of the routes and left alone; Terminating: told to end; Gone: also killed when
+    /// their stop timeout is over.
+    pub state: RunState,
 }
 
 /// What is wanted of one app: everything, each time.
@@ -77,6 +91,22 @@ impl InstanceHave {
     pub fn stays(&self) -> bool {
         self.condition != Condition::Ended && self.told_at_ms.is_none()
     }
+
+    /// True while a process of it is there, be it one that its leader left behind.
+    pub fn exists(&self) -> bool {
+        self.condition != Condition::Ended || self.left_behind
+    }
+
+    /// True when requests may go there: it is ready, or was under an earlier controller and is not
+    /// judged yet.
+    fn serves(&self) -> bool {
+        self.stays() && matches!(self.condition, Condition::Ready | Condition::Adopted)
+    }
+
+    /// Its number within the release: ids end in it.
+    pub(crate) fn number(&self) -> u32 {
+        self.id.0.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default()
+    }
 }
 
 /// What a platform remembers of a release.
@@ -122,6 +152,12 @@ impl FleetHave {
         self.releases.iter().find(|r| r.release.id == release)
     }
 
+    /// True while a living process of a release is not on record as started: it is not certain yet
+    /// how many live, so nothing is started and nobody is picked for good.
+    pub fn unrecorded(&self, release: ReleaseId) -> bool {
+        self.of(release).any(|i| i.condition == Condition::Found)
+    }
+
     /// What the rollout machine is told of one release. Crashes that were noticed and not yet
     /// entered in the records count.
     pub fn seen(&self, release: ReleaseId) -> FleetSeen {
@@ -130,8 +166,7 @@ impl FleetHave {
             FleetSeen { crashes: known.map_or(0, |k| k.crashes), ..FleetSeen::default() };
         let mut trouble = Vec::new();
         for instance in self.of(release) {
-            let alive = instance.condition != Condition::Ended || instance.left_behind;
-            seen.existing += u16::from(alive);
+            seen.existing += u16::from(instance.exists());
             seen.ready += u16::from(instance.condition == Condition::Ready && instance.stays());
             if instance.told_at_ms.is_none() {
                 let crashed = instance.condition == Condition::Ended && instance.pid.is_some();
@@ -147,19 +182,45 @@ impl FleetHave {
         seen
     }
 
+    /// Which instances of a release are to leave now; none without a `leave`.
+    ///
+    /// Once they are named, those of them that still exist: that changes by their end only. Before,
+    /// the ones picked in this look: of the instances that live and were not told to end, those
+    /// beyond the ones that stay, at most `leave.instances`, first those that are not ready, then
+    /// the lowest number. What was ready under an earlier controller counts as ready until it is
+    /// judged, so that a restart does not change the picks for a moment.
+    pub fn picked(&self, want: &ReleaseWant) -> Vec<InstanceId> {
+        let Some(leave) = &want.leave else { return Vec::new() };
+        let ours = || self.of(want.release.id);
+        if leave.state != RunState::Running || !leave.named.is_empty() {
+            let left = ours().filter(|i| i.exists() && leave.named.contains(&i.id));
+            return left.map(|i| i.id.clone()).collect();
+        }
+        let mut staying: Vec<_> = ours().filter(|i| i.stays()).collect();
+        let surplus = staying.len().saturating_sub(usize::from(want.instances));
+        staying.sort_by_key(|i| (i.serves(), i.number()));
+        staying.truncate(surplus.min(usize::from(leave.instances)));
+        staying.into_iter().map(|i| i.id.clone()).collect()
+    }
+
     /// The instances a router should send requests of a release to: those that are ready (or were,
     /// under an earlier controller, and are not judged yet). When there is none, every living one
     /// that was ready before, because a check may fail where requests would not; those that were
     /// told to end come last.
     pub fn serving_instances(&self, release: ReleaseId) -> Vec<Instance> {
-        let ready = |i: &InstanceHave| {
-            i.stays() && matches!(i.condition, Condition::Ready | Condition::Adopted)
-        };
+        self.serving_without(release, &[])
+    }
+
+    /// The same as if the instances in `without` did not exist: no fallback brings one of them back,
+    /// so the answer may be empty although they could serve.
+    pub fn serving_without(&self, release: ReleaseId, without: &[InstanceId]) -> Vec<Instance> {
         let staying = |i: &InstanceHave| i.stays() && i.ready_before;
         let living = |i: &InstanceHave| i.condition != Condition::Ended && i.ready_before;
-        let choices: [&dyn Fn(&InstanceHave) -> bool; 3] = [&ready, &staying, &living];
+        let choices: [&dyn Fn(&InstanceHave) -> bool; 3] =
+            [&InstanceHave::serves, &staying, &living];
+        let others = || self.of(release).filter(|i| !without.contains(&i.id));
         for choice in choices {
-            let chosen: Vec<_> = self.of(release).filter(|i| choice(i)).map(as_instance).collect();
+            let chosen: Vec<_> = others().filter(|i| choice(i)).map(as_instance).collect();
             if !chosen.is_empty() {
                 return chosen;
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use model::Fault;
 
 pub use driver::{Platform, PlatformCapabilities};
-pub use fleet::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseHave, ReleaseWant};
+pub use fleet::{Condition, FleetHave, FleetWant, InstanceHave, Leave, ReleaseHave, ReleaseWant};
 
 /// A driver by its name: help, completion and reference documents come from here.
 #[derive(Clone, Copy, Debug)]

@@ -110,6 +110,7 @@ pub fn want(releases: &[(&Release, u16, RunState)]) -> FleetWant {
         release: (*release).clone(),
         instances: *instances,
         state: *state,
+        leave: None,
     };
     FleetWant { app: app(), releases: releases.iter().map(want).collect() }
 }

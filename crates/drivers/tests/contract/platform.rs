@@ -117,7 +117,7 @@ async fn nonsense_never_panics(bed: &impl PlatformBed, app: &AppName) {
         assert!(platform.act(&change, EPOCH).await.is_err(), "{change:?}");
     }
     let [release, _] = bed.releases();
-    let running = ReleaseWant { release, instances: 1, state: RunState::Running };
+    let running = ReleaseWant { release, instances: 1, state: RunState::Running, leave: None };
     let want = FleetWant { app: app.clone(), releases: vec![running] };
     let before = ids(&settle(platform, &want).await);
     bed.damage(app, true);
@@ -131,6 +131,7 @@ fn states([one, two]: &[Release; 2]) -> Vec<FleetWant> {
         release: release.clone(),
         instances,
         state,
+        leave: None,
     };
     let want = |releases| FleetWant { app: one.app.clone(), releases };
     vec![

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use model::{AppName, Change, InstanceId, Plan, Release, ReleaseId, RunState};
+use model::{AppName, Change, Plan, Release, ReleaseId, RunState};
 
 use super::step::{Step, Target, expect_empty, expect_instance, expect_number};
 use crate::platform::fleet::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseWant};
@@ -48,7 +48,7 @@ impl<'a> Draft<'a> {
                 self.see_off(instance, limit);
             }
         }
-        staying.sort_by_key(|i| (standing(i.condition), number_of(&i.id)));
+        staying.sort_by_key(|i| (standing(i.condition), i.number()));
         let wanted = usize::from(want.instances);
         for surplus in staying.iter().skip(wanted) {
             self.see_off(surplus, limit);
@@ -68,7 +68,7 @@ impl<'a> Draft<'a> {
         let crashed = |i: &InstanceHave| {
             i.condition == Condition::Ended && i.pid.is_some() && i.told_at_ms.is_none()
         };
-        self.have.of(release).any(|i| i.condition == Condition::Found || crashed(i))
+        self.have.unrecorded(release) || self.have.of(release).any(crashed)
     }
 
     fn tell(&mut self, release: &Release) {
@@ -169,13 +169,8 @@ impl<'a> Draft<'a> {
 
     fn target(&self, instance: &InstanceHave) -> Target {
         let app: AppName = self.have.app.clone();
-        Target { app, release: instance.release, number: number_of(&instance.id) }
+        Target { app, release: instance.release, number: instance.number() }
     }
-}
-
-/// Ids end in the number.
-fn number_of(id: &InstanceId) -> u32 {
-    id.0.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }
 
 /// The best are kept when there are too many.

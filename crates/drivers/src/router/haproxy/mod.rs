@@ -93,6 +93,7 @@ impl Router for HaProxy {
             app: app.clone(),
             routes: look::routes(&found.seen),
             open: found.open.clone(),
+            instances: std::collections::BTreeMap::new(),
             totals: found.totals.clone(),
             epoch: found.seen.record.epoch,
             pid: Some(found.pid),

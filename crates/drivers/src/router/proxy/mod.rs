@@ -7,6 +7,7 @@ mod client;
 mod plan;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -92,8 +93,9 @@ impl Router for Proxy {
         let mut have = RoutesHave {
             app: app.clone(),
             routes: None,
-            open: std::collections::BTreeMap::new(),
-            totals: std::collections::BTreeMap::new(),
+            open: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            totals: BTreeMap::new(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
             detail: serde_json::Value::Null,
@@ -132,10 +134,10 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
     for pool in &carried.routes.pools {
         have.open.entry(pool.release).or_default();
     }
-    for instance in carried.instances {
-        let open: &mut Open = have.open.entry(instance.release).or_default();
-        open.requests = open.requests.saturating_add(instance.requests);
-        open.tunnels = open.tunnels.saturating_add(instance.tunnels);
+    for seen in carried.instances {
+        let here = Open { requests: seen.requests, tunnels: seen.tunnels };
+        have.open.entry(seen.release).or_default().add(here);
+        have.instances.entry(seen.id).or_default().add(here);
     }
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
     have.routes = Some(carried.routes);
