@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use drivers::router::{Open, RoutesHave};
 use model::event::PoolSeen;
-use model::{Entered, Event, Fault, FleetSeen, Outcome, Phase, ReleaseId};
+use model::{Entered, Event, Fault, FleetSeen, InstanceId, Outcome, Phase, ReleaseId};
 use rollout::{Rollout, Wants};
 
 use crate::clock::{self, RolloutClock};
@@ -29,6 +30,15 @@ struct Told {
     fleet: BTreeMap<ReleaseId, FleetSeen>,
     open: BTreeMap<ReleaseId, (u64, u64)>,
     pools: Option<Vec<PoolSeen>>,
+    leaving: Option<Leaving>,
+}
+
+/// Instances that make room, and what is open on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leaving {
+    pub(super) release: ReleaseId,
+    pub(super) instances: Vec<InstanceId>,
+    pub(super) open: Open,
 }
 
 impl Active {
@@ -98,6 +108,17 @@ impl Active {
         self.tell(&Event::Open { release, requests: open.0, tunnels: open.1 })
     }
 
+    /// Instances that make room, out of the routes.
+    pub(super) fn saw_leaving(&mut self, leaving: Leaving) -> Result<bool, Fault> {
+        if self.told.leaving.as_ref() == Some(&leaving) {
+            return Ok(false);
+        }
+        self.told.leaving = Some(leaving.clone());
+        let Leaving { release, instances, open } = leaving;
+        let Open { requests, tunnels } = open;
+        self.tell(&Event::Leaving { release, instances, requests, tunnels })
+    }
+
     /// The router carries exactly these pools. What is open is told again after that, because only
     /// counts taken after a change of routes speak for it.
     pub(super) fn saw_routes(&mut self, pools: Vec<PoolSeen>) -> Result<bool, Fault> {
@@ -108,6 +129,7 @@ impl Active {
         if !changed {
             self.told.pools = Some(pools);
             self.told.open.clear();
+            self.told.leaving = None;
         }
         Ok(true)
     }
@@ -163,14 +185,18 @@ impl Active {
         self.machine.judges_windows()
     }
 
-    /// The release that traffic is leaving now, if it is.
-    pub(super) fn leaving(&self) -> Option<ReleaseId> {
+    /// What is open on the release, or the instances, that traffic is leaving now, if it is.
+    pub(super) fn open_old(&self, routes: &RoutesHave) -> Option<Open> {
+        if let Some(leaving) = &self.told.leaving {
+            return Some(leaving.open);
+        }
         let stable = self.run.start.stable.as_ref().map(|named| named.id);
-        match self.machine.phase() {
+        let release = match self.machine.phase() {
             Phase::Baking | Phase::Draining | Phase::HandingOver => stable,
             Phase::DrainingCandidate => Some(self.run.start.candidate.id),
             _ => None,
-        }
+        };
+        release.map(|release| routes.open_on(release))
     }
 
     /// The run in the journal.

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::platform::FleetHave;
-use drivers::router::RoutesHave;
+use drivers::platform::{FleetHave, FleetWant};
+use drivers::router::{Open, RoutesHave};
 use model::{AppName, Fault, ReleaseId, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::active::Leaving;
 use super::bus::Bus;
+use super::departing::{Departing, Patience, Staffed};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
@@ -32,6 +34,7 @@ const PACE_STEADY: Duration = Duration::from_millis(500);
 /// One app's controller.
 pub(super) struct Controller {
     standing: Standing,
+    departing: Departing,
     tools: Tools,
     voice: Voice,
     evidence: Evidence,
@@ -64,7 +67,19 @@ impl Controller {
         }
         let change = 0;
         let stopping = None;
-        Ok(Self { standing, tools, voice, evidence, status, orders, news, change, stopping })
+        let departing = Departing::default();
+        Ok(Self {
+            standing,
+            departing,
+            tools,
+            voice,
+            evidence,
+            status,
+            orders,
+            news,
+            change,
+            stopping,
+        })
     }
 
     /// Works until it is told to stop and nothing runs any more.
@@ -109,14 +124,16 @@ impl Controller {
             Ok(routes) => routes,
             Err(fault) => {
                 // Instances are looked after also while the router is away.
-                self.settle_fleet(&fleet).await?;
+                let staffed = self.staff(&fleet, None);
+                self.settle_fleet(&staffed, &fleet).await?;
                 self.show(&fleet, &unseen(&self.standing.app));
                 return if self.stopping.is_some() { Ok(PACE_ROLLOUT) } else { Err(fault) };
             }
         };
         self.observe(&fleet, &routes)?;
-        let settled = self.settle_routes(&fleet, &routes).await?;
-        let acted = self.settle_fleet(&fleet).await?;
+        let staffed = self.staff(&fleet, Some(&routes));
+        let settled = self.settle_routes(&staffed, &fleet, &routes).await?;
+        let acted = self.settle_fleet(&staffed, &fleet).await?;
         self.show(&fleet, &routes);
         if let Some(finished) = self.gather(&fleet).await? {
             self.end(finished, &fleet, &routes)?;
@@ -129,6 +146,22 @@ impl Controller {
         };
         let wake = active.wake_in_ms().map_or(PACE_ROLLOUT, Duration::from_millis);
         Ok(wake.min(PACE_ROLLOUT))
+    }
+
+    /// What should be true of the instances now. A server that stops lets nobody go by and by: it
+    /// has seen requests off, and ends everything.
+    fn staff(&mut self, fleet: &FleetHave, routes: Option<&RoutesHave>) -> Staffed {
+        let want = self.standing.fleet();
+        if self.standing.stopped() {
+            return Staffed { want, without: Vec::new() };
+        }
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let rollout = &self.standing.config.rollout;
+        let patience = Patience {
+            requests_ms: ms(rollout.drain_timeout),
+            tunnels_ms: ms(rollout.handover_timeout),
+        };
+        self.departing.staff(want, fleet, routes, patience)
     }
 
     /// Tells the machine what was seen.
@@ -144,19 +177,30 @@ impl Controller {
             let open = routes.open_on(release);
             active.saw_open(release, (open.requests, open.tunnels))?;
         }
-        self.voice.phases(active);
+        if let Some(leaving) = leaving(&self.standing.fleet(), fleet, routes) {
+            let active = self.standing.active.as_mut();
+            active.map(|active| active.saw_leaving(leaving)).transpose()?;
+        }
+        if let Some(active) = &self.standing.active {
+            self.voice.phases(active);
+        }
         Ok(())
     }
 
     /// Moves the router toward what is wanted. False when there is more to do at once.
-    async fn settle_routes(&mut self, fleet: &FleetHave, have: &RoutesHave) -> Result<bool, Fault> {
+    async fn settle_routes(
+        &mut self,
+        staffed: &Staffed,
+        fleet: &FleetHave,
+        have: &RoutesHave,
+    ) -> Result<bool, Fault> {
         if self.stopping.is_some() {
             return Ok(true);
         }
         let (store, app) = (&self.tools.store, &self.standing.app);
         let committed = store.committed_routes(app)?;
         let current = have.routes.as_ref().or(committed.as_ref());
-        let want = self.standing.routes(fleet, current);
+        let want = self.standing.routes((fleet, &staffed.without), current);
         let active = self.standing.active.as_ref();
         match hands::routes(&self.tools, active, &want, have).await? {
             Way::Settled => {}
@@ -176,9 +220,8 @@ impl Controller {
     }
 
     /// Moves the platform toward what is wanted. True when something was done.
-    async fn settle_fleet(&self, have: &FleetHave) -> Result<bool, Fault> {
-        let (want, active) = (self.standing.fleet(), self.standing.active.as_ref());
-        hands::fleet(&self.tools, active, &want, have).await
+    async fn settle_fleet(&self, staffed: &Staffed, have: &FleetHave) -> Result<bool, Fault> {
+        hands::fleet(&self.tools, self.standing.active.as_ref(), &staffed.want, have).await
     }
 
     /// Looks after preview and prober; answers when the rollout is over and all is in.
@@ -286,6 +329,24 @@ impl Controller {
             self.evidence.show(active, routes);
         }
     }
+}
+
+/// Those of a rollout that make room, as far as they are out of the routes. Nobody is picked while
+/// it is not certain who is there.
+fn leaving(want: &FleetWant, fleet: &FleetHave, routes: &RoutesHave) -> Option<Leaving> {
+    let release = want.releases.iter().find(|release| release.leave.is_some())?;
+    let instances = fleet.picked(release);
+    let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
+    let mut routed = pools.flat_map(|pool| &pool.instances);
+    if fleet.unrecorded(release.release.id) || routed.any(|one| instances.contains(&one.id)) {
+        return None;
+    }
+    let mut open = Open::default();
+    for one in instances.iter().filter_map(|id| routes.instances.get(id)) {
+        open.requests += one.requests;
+        open.tunnels += one.tunnels;
+    }
+    Some(Leaving { release: release.release.id, instances, open })
 }
 
 /// A router that could not be looked at.

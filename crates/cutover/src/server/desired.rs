@@ -2,18 +2,20 @@
 //!
 //! Pure: looks are passed in, nothing is done.
 
-use drivers::platform::{FleetHave, FleetWant, ReleaseWant};
+use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
     AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, RunState, Weight,
 };
-use rollout::Wants;
+use rollout::{LeaveWant, Wants};
 
 /// What should be true of an app now.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Desired {
     /// Instances.
     pub(super) fleet: Vec<(ReleaseId, u16, RunState)>,
+    /// Those of one release that make room.
+    pub(super) leave: Option<LeaveWant>,
     /// Traffic.
     pub(super) pools: Vec<PoolSeen>,
 }
@@ -22,7 +24,7 @@ impl Desired {
     /// What the machine of a rollout wants.
     pub(super) fn of(wants: &Wants) -> Self {
         let fleet = wants.fleet.iter().map(|w| (w.release, w.instances, w.state)).collect();
-        Self { fleet, pools: wants.pools.clone() }
+        Self { fleet, leave: wants.leave.clone(), pools: wants.pools.clone() }
     }
 
     /// No rollout: the stable release serves, if there is one.
@@ -33,12 +35,13 @@ impl Desired {
             weight: Weight::ALL,
             state: PoolState::Serving,
         });
-        Self { fleet: fleet.into_iter().collect(), pools: pool.into_iter().collect() }
+        let (fleet, pools) = (fleet.into_iter().collect(), pool.into_iter().collect());
+        Self { fleet, leave: None, pools }
     }
 
     /// Everything ends.
     pub(super) const fn nothing() -> Self {
-        Self { fleet: Vec::new(), pools: Vec::new() }
+        Self { fleet: Vec::new(), leave: None, pools: Vec::new() }
     }
 
     /// The release that carries traffic; of several, the one with the most.
@@ -55,7 +58,8 @@ impl Desired {
     ) -> FleetWant {
         let want = |(id, instances, state): &(ReleaseId, u16, RunState)| {
             let release = release(*id)?.clone();
-            Some(ReleaseWant { release, instances: *instances, state: *state, leave: None })
+            let leave = self.leave.as_ref().filter(|leave| leave.release == *id).map(as_leave);
+            Some(ReleaseWant { release, instances: *instances, state: *state, leave })
         };
         FleetWant { app: app.clone(), releases: self.fleet.iter().filter_map(want).collect() }
     }
@@ -79,7 +83,11 @@ pub(super) struct Address {
     pub(super) path_prefix: String,
 }
 
-/// The routing slice that gives `pools` their instances.
+fn as_leave(want: &LeaveWant) -> Leave {
+    Leave { instances: want.instances, named: want.named.clone(), state: want.state }
+}
+
+/// The routing slice that gives `pools` their instances, except for those in `without`.
 ///
 /// A pool whose instances are not (yet again) known to be ready keeps those that it has in
 /// `current` and that are still alive: a restarted controller must not empty it.
@@ -87,16 +95,17 @@ pub(super) fn compose(
     app: &AppName,
     address: &Address,
     pools: &[(PoolSeen, &Release)],
-    have: &FleetHave,
+    (have, without): (&FleetHave, &[InstanceId]),
     current: Option<&Routes>,
 ) -> Routes {
     let pool = |(seen, release): &(PoolSeen, &Release)| {
-        let mut instances = have.serving_instances(seen.release);
+        let mut instances = have.serving_without(seen.release, without);
         if instances.is_empty() {
             let before = current
                 .and_then(|routes| routes.pools.iter().find(|pool| pool.release == seen.release));
             let kept = before.map(|pool| pool.instances.clone()).unwrap_or_default();
-            instances = kept.into_iter().filter(|i| alive(have, &i.id)).collect();
+            let stays = |id: &InstanceId| alive(have, id) && !without.contains(id);
+            instances = kept.into_iter().filter(|i| stays(&i.id)).collect();
         }
         instances.sort_by(|a, b| a.id.cmp(&b.id));
         Pool {

@@ -288,8 +288,7 @@ impl Evidence {
 
     /// Says the figures of the moment, when it is time to.
     pub(super) fn show(&mut self, active: &Active, routes: &RoutesHave) {
-        let open = active.leaving().map(|release| routes.open_on(release));
-        let open = open.map(|open| (open.requests, open.tunnels));
+        let open = active.open_old(routes).map(|open| (open.requests, open.tunnels));
         if let Some(live) = self.live.due(active.clock().now_ms(), open) {
             self.bus.say(Notice::Live(live));
         }

@@ -9,6 +9,7 @@ mod begin;
 pub(crate) mod bus;
 pub(crate) mod children;
 mod controller;
+mod departing;
 mod desired;
 mod ending;
 mod evidence;

@@ -42,6 +42,8 @@ impl Probing {
             self.link = Link::Lost;
             self.link = Link::Live(Prober::reach(layout, run, asked, heard).await?);
         }
+        // Each switch has something placed across it anew.
+        self.armed &= want == ProbeWant::Armed;
         if want == ProbeWant::Armed
             && !self.armed
             && let Link::Live(prober) = &self.link

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use drivers::platform::{FleetHave, FleetWant};
-use model::{AppName, Event, Fault, Kind, Outcome, Release, ReleaseId, Routes, Verdict, Version};
+use model::{
+    AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Verdict, Version,
+};
 
 use super::active::Active;
 use super::begin::begin;
@@ -140,14 +142,23 @@ impl Standing {
         self.desired().fleet(&self.app, |id| self.release(id))
     }
 
-    /// The routes that should be, given what runs and what was routed last.
-    pub(super) fn routes(&self, fleet: &FleetHave, current: Option<&Routes>) -> Routes {
+    /// True when nothing should run any more.
+    pub(super) fn stopped(&self) -> bool {
+        self.halted.as_ref().is_some_and(|halted| *halted == Desired::nothing())
+    }
+
+    /// The routes that should be, given what runs, who leaves, and what was routed last.
+    pub(super) fn routes(
+        &self,
+        seen: (&FleetHave, &[InstanceId]),
+        current: Option<&Routes>,
+    ) -> Routes {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
         };
         let desired = self.desired();
-        compose(&self.app, &address, &desired.pools(|id| self.release(id)), fleet, current)
+        compose(&self.app, &address, &desired.pools(|id| self.release(id)), seen, current)
     }
 
     fn desired(&self) -> Desired {
