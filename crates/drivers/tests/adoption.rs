@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::{EPOCH, PATIENCE, Site, alive, app, kill, release, running, settle, until, want};
+use common::{
+    EPOCH, PATIENCE, Site, alive, app, kill, pids, release, running, settle, until, want,
+};
 use drivers::platform::{Condition, Platform};
 use model::{Kind, ReleaseId, RunState};
 use rustix::process::Signal;
@@ -37,9 +39,6 @@ async fn living_instances_are_adopted_and_serve_at_once() {
     assert_eq!(site.living().len(), 2, "they live on");
     let platform = site.open();
     let first = platform.look(&app()).await.unwrap();
-    let pids = |have: &drivers::platform::FleetHave| {
-        have.instances.iter().map(|i| i.pid).collect::<Vec<_>>()
-    };
     assert_eq!(pids(&first), pids(&before));
     assert_eq!(first.serving_instances(ONE), before.serving_instances(ONE));
     assert_eq!(first.seen(ONE).ready, 0, "not judged yet");

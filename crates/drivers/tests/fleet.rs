@@ -6,8 +6,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Site, app, release, running, want};
-use drivers::platform::{Condition, FleetHave, InstanceHave, Platform, ReleaseHave};
+use common::{Site, app, leaving, release, running, want};
+use drivers::platform::{
+    Condition, FleetHave, FleetWant, InstanceHave, Leave, Platform, ReleaseHave,
+};
 use model::{InstanceId, ReleaseId, RunState};
 
 const ONE: ReleaseId = ReleaseId(1);
@@ -73,6 +75,118 @@ fn routers_get_the_ready_then_those_that_were_then_those_that_were_told() {
     assert!(serving(&fleet(vec![young, instance(3, Ended)])).is_empty());
 }
 
+fn leave(stay: u16, most: u16, named: &[&str], state: RunState) -> FleetWant {
+    let named = named.iter().map(|id| InstanceId((*id).to_owned())).collect();
+    leaving(&release(1, &[]), stay, Leave { instances: most, named, state })
+}
+
+fn picked(have: &FleetHave, want: &FleetWant) -> Vec<String> {
+    have.picked(&want.releases[0]).into_iter().map(|id| id.0).collect()
+}
+
+#[test]
+fn those_that_are_not_ready_are_picked_first_then_the_lowest_number() {
+    use Condition::{Adopted, Ended, Found, Ready, Starting, Unready};
+    let mut told = instance(1, Ready);
+    told.told_at_ms = Some(1);
+    let all = |one, two, three, four| {
+        let (one, two) = (instance(9, one), instance(10, two));
+        fleet(vec![
+            told.clone(),
+            instance(2, Ended),
+            one,
+            two,
+            instance(11, three),
+            instance(12, four),
+        ])
+    };
+    let pick =
+        |have: &FleetHave, stay, most| picked(have, &leave(stay, most, &[], RunState::Running));
+    let have = all(Ready, Ready, Ready, Ready);
+    assert_eq!(pick(&have, 3, 1), ["demo-1-9"]);
+    assert_eq!(pick(&have, 2, 2), ["demo-1-9", "demo-1-10"], "numbers, not letters");
+    assert_eq!(pick(&have, 1, 2), ["demo-1-9", "demo-1-10"], "never more than may leave");
+    assert_eq!(pick(&have, 3, 2), ["demo-1-9"], "never one that stays");
+    assert!(pick(&have, 4, 2).is_empty());
+    assert_eq!(pick(&all(Ready, Unready, Ready, Ready), 3, 1), ["demo-1-10"]);
+    assert_eq!(pick(&all(Ready, Ready, Found, Starting), 3, 1), ["demo-1-11"]);
+    assert_eq!(pick(&all(Adopted, Ready, Adopted, Ready), 3, 1), ["demo-1-9"], "not judged yet");
+    assert!(
+        have.picked(&running(&release(1, &[]), 1).releases[0]).is_empty(),
+        "none without leave"
+    );
+}
+
+#[test]
+fn the_named_are_those_that_leave_whatever_else_there_is() {
+    use Condition::{Ended, Ready, Unready};
+    let mut told = instance(3, Ready);
+    told.told_at_ms = Some(1);
+    let mut left = instance(4, Ended);
+    left.left_behind = true;
+    let have =
+        fleet(vec![instance(1, Unready), instance(2, Ended), told, left, instance(5, Ready)]);
+    let named = ["demo-1-2", "demo-1-3", "demo-1-4", "demo-1-9"];
+    for state in [RunState::Terminating, RunState::Gone] {
+        assert_eq!(picked(&have, &leave(0, 4, &named, state)), ["demo-1-3", "demo-1-4"]);
+        assert!(picked(&have, &leave(0, 4, &[], state)).is_empty(), "nobody was named");
+    }
+}
+
+#[test]
+fn who_leaves_is_not_brought_back_when_nobody_else_serves() {
+    use Condition::{Ready, Unready};
+    let have = fleet(vec![instance(1, Ready), instance(2, Unready)]);
+    let without = |ids: &[u16]| {
+        let ids: Vec<_> = ids.iter().map(|n| InstanceId(format!("demo-1-{n}"))).collect();
+        have.serving_without(ONE, &ids).into_iter().map(|i| i.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(without(&[]), ["demo-1-1"]);
+    assert_eq!(without(&[1]), ["demo-1-2"], "another one may stand in");
+    assert_eq!(without(&[2]), ["demo-1-1"]);
+    assert!(without(&[1, 2]).is_empty());
+}
+
+#[test]
+fn only_the_named_are_told_and_killed_and_the_room_they_leave_is_filled() {
+    use Condition::Ready;
+    let site = Site::new();
+    let plan = |have: &FleetHave, want: &FleetWant| {
+        let plan = site.open().plan(want, have);
+        (plan.changes.into_iter().map(|c| c.words).collect::<Vec<_>>(), plan.waiting)
+    };
+    let tell = "tell demo-1-2 to end (SIGTERM to the group of pid 2)";
+    let mut have = fleet(vec![instance(1, Ready), instance(2, Ready)]);
+    let named = |stay, state| leave(stay, 1, &["demo-1-2"], state);
+    let quiet = (vec![], vec![]);
+    assert_eq!(plan(&have, &leave(1, 1, &[], RunState::Running)), quiet);
+    assert_eq!(plan(&have, &leave(1, 1, &[], RunState::Gone)), quiet, "nobody was named");
+    assert_eq!(plan(&have, &named(1, RunState::Terminating)).0, [tell]);
+    assert_eq!(plan(&have, &named(1, RunState::Gone)).0, [tell]);
+    let (changes, _) = plan(&have, &named(2, RunState::Terminating));
+    assert_eq!(changes, [tell, "start demo-1-3 (v1) on port 30001"], "it does not count as one");
+    have.instances[1].told_at_ms = Some(9_500);
+    assert_eq!(plan(&have, &named(1, RunState::Terminating)), quiet, "nobody kills it yet");
+    let (changes, _) = plan(&have, &named(1, RunState::Gone));
+    assert_eq!(changes, ["kill demo-1-2: it did not end within 500 ms after SIGTERM"]);
+}
+
+#[test]
+fn only_those_that_stay_are_waited_for() {
+    use Condition::{Adopted, Ready, Starting};
+    let site = Site::new();
+    let waiting = |have: &FleetHave, want: &FleetWant| site.open().plan(want, have).waiting;
+    let have = fleet(vec![instance(1, Ready), instance(2, Starting)]);
+    let one = leave(1, 1, &[], RunState::Running);
+    assert!(waiting(&have, &one).is_empty());
+    assert_eq!(
+        waiting(&have, &running(&release(1, &[]), 2)),
+        ["demo-1-2 to pass its health check"]
+    );
+    let have = fleet(vec![instance(1, Ready), instance(2, Adopted)]);
+    assert_eq!(waiting(&have, &one), ["demo-1-2 to pass its health check"], "the other is picked");
+}
+
 #[test]
 fn the_told_and_the_adopted_do_not_count_as_ready() {
     let mut told = instance(1, Condition::Ready);
@@ -101,13 +215,11 @@ fn the_kill_comes_when_the_stop_timeout_is_over_and_not_before() {
 }
 
 #[test]
-fn surplus_ends_worst_first_and_what_is_missing_starts_on_free_ports() {
+fn surplus_is_left_alone_and_what_is_missing_starts_on_free_ports() {
     use Condition::{Ready, Starting, Unready};
     let have = fleet(vec![instance(1, Unready), instance(2, Ready), instance(3, Starting)]);
     let (changes, waiting) = words(&have, RunState::Running, 1);
-    assert_eq!(changes.len(), 2);
-    assert!(changes[0].starts_with("tell demo-1-3") && changes[1].starts_with("tell demo-1-1"));
-    assert!(waiting.is_empty());
+    assert!(changes.is_empty() && waiting.is_empty(), "{changes:?} {waiting:?}");
     let (changes, waiting) = words(&have, RunState::Running, 6);
     assert_eq!(changes, ["start demo-1-4 (v1) on port 30001", "start demo-1-5 (v1) on port 30002"]);
     assert!(waiting.contains(&"a free port for demo-1-6".to_owned()), "{waiting:?}");

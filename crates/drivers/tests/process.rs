@@ -6,8 +6,10 @@ mod common;
 
 use std::time::Instant;
 
-use common::{Site, alive, app, kill, release, round, running, settle, until, want};
-use drivers::platform::{Condition, Platform};
+use common::{
+    Site, alive, app, kill, leaving, one_leaves, pids, release, round, running, settle, until, want,
+};
+use drivers::platform::{Condition, InstanceHave, Platform};
 use model::{ReleaseId, RunState};
 use rustix::process::Signal;
 
@@ -52,6 +54,42 @@ async fn a_crashed_instance_is_counted_and_replaced_with_a_growing_pause() {
     assert!(begun.elapsed().as_millis() >= 200, "it did not double: {:?}", begun.elapsed());
     assert_eq!(third.instances.len(), 1);
     assert_eq!(site.living().len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_named_ends_as_told_and_the_others_never_notice() {
+    let site = Site::new();
+    let platform = site.open();
+    let mut stubborn = release(1, &["--ignore-term"]);
+    stubborn.stop_timeout_ms = 200;
+    let before = settle(&platform, &running(&stubborn, 2)).await;
+    let told = leaving(&stubborn, 1, one_leaves(Some("demo-1-2"), RunState::Terminating));
+    let have = settle(&platform, &told).await;
+    let at = have.instances[1].told_at_ms.expect("it was told");
+    while platform.look(&app()).await.unwrap().now_ms < at + 400 {
+        let (have, settled) = round(&platform, &told).await;
+        assert!(settled && pids(&have) == pids(&before), "told only: {have:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    let gone = leaving(&stubborn, 1, one_leaves(Some("demo-1-2"), RunState::Gone));
+    let have = settle(&platform, &gone).await;
+    assert_eq!(pids(&have), pids(&before)[..1]);
+    assert_eq!((have.seen(ONE).crashes, site.living().len()), (0, 1), "no crash, no successor");
+    assert_eq!(site.log("demo-1-1").matches("SIGTERM").count(), 0);
+    assert_eq!(site.log("demo-1-2").matches("SIGTERM").count(), 1);
+}
+
+#[tokio::test]
+async fn an_instance_that_ends_when_it_is_told_is_no_crash_and_is_not_replaced() {
+    let site = Site::new();
+    let platform = site.open();
+    let one = release(1, &[]);
+    settle(&platform, &running(&one, 2)).await;
+    let told = leaving(&one, 1, one_leaves(Some("demo-1-1"), RunState::Terminating));
+    let have = until(&platform, &told, |have, ok| ok && have.instances.len() == 1).await;
+    assert_eq!((have.instances[0].id.0.as_str(), have.seen(ONE).crashes), ("demo-1-2", 0));
+    let have = settle(&platform, &leaving(&one, 2, one_leaves(None, RunState::Running))).await;
+    assert_eq!(have.instances[1].id.0, "demo-1-3", "fewer than those that stay: one starts");
 }
 
 #[tokio::test]
@@ -111,16 +149,26 @@ async fn what_an_ended_leader_left_behind_is_ended_too() {
 }
 
 #[tokio::test]
-async fn fewer_instances_end_the_surplus_and_other_apps_stay() {
+async fn the_surplus_lives_on_until_it_is_named_and_is_not_replaced() {
     let site = Site::new();
     let platform = site.open();
     let one = release(1, &[]);
-    settle(&platform, &running(&one, 3)).await;
-    let have = settle(&platform, &running(&one, 1)).await;
-    assert_eq!((have.instances.len(), site.living().len()), (1, 1));
-    assert_eq!(have.seen(ONE).crashes, 0, "told to end is no crash");
-    let have = settle(&platform, &running(&one, 2)).await;
-    assert_eq!(have.instances[1].id.0, "demo-1-4", "numbers are not used twice");
+    let before = settle(&platform, &running(&one, 3)).await;
+    for want in [
+        running(&one, 1),
+        leaving(&one, 1, one_leaves(None, RunState::Running)),
+        leaving(&one, 1, one_leaves(None, RunState::Gone)),
+    ] {
+        let have = settle(&platform, &want).await;
+        assert_eq!(pids(&have), pids(&before), "{want:?}");
+        assert!(have.instances.iter().all(InstanceHave::stays), "{want:?}: {have:?}");
+    }
+    kill(before.instances[2].pid.unwrap(), Signal::KILL);
+    let two = running(&one, 2);
+    let have = until(&platform, &two, |have, ok| ok && have.seen(ONE).crashes == 1).await;
+    assert_eq!(pids(&have), pids(&before)[..2], "enough are left");
+    let have = settle(&platform, &running(&one, 3)).await;
+    assert_eq!(have.instances[2].id.0, "demo-1-4", "numbers are not used twice");
     settle(&platform, &want(&[])).await;
     let again = settle(&platform, &running(&one, 1)).await;
     assert_eq!(again.instances[0].id.0, "demo-1-5", "not even after the release was forgotten");

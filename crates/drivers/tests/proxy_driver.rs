@@ -10,8 +10,8 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use drivers::router::Router;
 use drivers::router::proxy::Proxy;
+use drivers::router::{Open, Router};
 use fake_proxy::{FakeProxy, Mood};
 use model::admin::Request;
 use model::{AppName, Generation, Instance, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
@@ -50,6 +50,9 @@ async fn publishing_carries_the_next_generation_and_the_counters_come_back() {
     let have = proxy.look(&want.app).await.unwrap();
     assert_eq!(have.routes.as_ref().unwrap().generation, Generation(1));
     assert_eq!((have.open_on(ReleaseId(1)).requests, have.open_on(ReleaseId(1)).tunnels), (2, 4));
+    let each: Vec<_> = have.instances.iter().map(|(id, open)| (id.0.as_str(), *open)).collect();
+    let open = Open { requests: 1, tunnels: 2 };
+    assert_eq!(each, [("demo-1-1", open), ("demo-1-2", open)]);
     assert_eq!((have.totals[&ReleaseId(1)].requests, have.epoch), (10, 3));
     assert!(proxy.plan(Some(&want), &have).settled());
     assert_eq!(fake.state.lock().unwrap().accepted, 1, "one connection for all");

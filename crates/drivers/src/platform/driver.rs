@@ -18,6 +18,10 @@ pub trait Platform: fmt::Debug + Send + Sync {
 
     /// What stands between `have` and `want`: pure, and the same for the same arguments. Releases of
     /// the app that `want` does not name are wanted gone; other apps are left alone.
+    ///
+    /// Nobody of a release that is to run is picked here: with a `leave`, its named instances are
+    /// told to end (and killed when their time is over, if they are to be gone); whoever else is
+    /// beyond the wanted number is left alone, neither ended nor replaced nor waited for.
     fn plan(&self, want: &FleetWant, have: &FleetHave) -> Plan;
 
     /// Takes one step of a plan. Refused without effect when `epoch` is older than the newest seen

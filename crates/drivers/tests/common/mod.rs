@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drivers::platform::process::Process;
-use drivers::platform::{FleetHave, FleetWant, Platform, ReleaseWant};
+use drivers::platform::{FleetHave, FleetWant, Leave, Platform, ReleaseWant};
 use model::fleet::HealthCheck;
-use model::{AppName, Release, ReleaseId, RunState, Version};
+use model::{AppName, InstanceId, Release, ReleaseId, RunState, Version};
 use tokio::time::timeout;
 
 pub const EPOCH: u64 = 1;
@@ -115,8 +115,25 @@ pub fn want(releases: &[(&Release, u16, RunState)]) -> FleetWant {
     FleetWant { app: app(), releases: releases.iter().map(want).collect() }
 }
 
+/// `stay` instances of the release stay; `leave` says who goes.
+pub fn leaving(release: &Release, stay: u16, leave: Leave) -> FleetWant {
+    let mut want = running(release, stay);
+    want.releases[0].leave = Some(leave);
+    want
+}
+
+/// One instance leaves: any (`None`) or this one.
+pub fn one_leaves(named: Option<&str>, state: RunState) -> Leave {
+    let named = named.map(|id| InstanceId(id.to_owned())).into_iter().collect();
+    Leave { instances: 1, named, state }
+}
+
 pub fn running(release: &Release, instances: u16) -> FleetWant {
     want(&[(release, instances, RunState::Running)])
+}
+
+pub fn pids(have: &FleetHave) -> Vec<Option<u32>> {
+    have.instances.iter().map(|i| i.pid).collect()
 }
 
 /// One round: look, plan, take every step.

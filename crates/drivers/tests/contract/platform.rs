@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drivers::platform::{Condition, FleetHave, FleetWant, Platform, ReleaseWant};
+use drivers::platform::{Condition, FleetHave, FleetWant, Leave, Platform, ReleaseWant};
 use model::{AppName, InstanceId, Release, RunState};
 
 /// What the contract must be told of a driver and its surroundings.
@@ -27,12 +27,13 @@ pub(crate) async fn platform_keeps_contract(bed: &impl PlatformBed, foreign: &Ap
     let states = states(&bed.releases());
     for from in &states {
         for to in &states {
-            settle(platform, from).await;
+            let before = settle(platform, from).await;
             let have = settle(platform, to).await;
-            is_as_wanted(to, &have);
+            is_as_wanted(to, &before, &have);
             quiet(platform, to, &have).await;
         }
     }
+    who_is_named_leaves(platform, &bed.releases()[0]).await;
     stale_is_refused(platform, &states).await;
     nonsense_never_panics(bed, app).await;
     let nothing = FleetWant { app: app.clone(), releases: vec![] };
@@ -62,12 +63,15 @@ async fn settle(platform: &dyn Platform, want: &FleetWant) -> FleetHave {
     tokio::time::timeout(LIMIT, rounds).await.expect("it converges")
 }
 
-fn is_as_wanted(want: &FleetWant, have: &FleetHave) {
+fn is_as_wanted(want: &FleetWant, before: &FleetHave, have: &FleetHave) {
     for release in &want.releases {
         let seen = have.seen(release.release.id);
         match release.state {
             RunState::Running => {
-                assert_eq!((seen.existing, seen.ready), (release.instances, release.instances));
+                // More than wanted are left alone.
+                let there = before.of(release.release.id).filter(|i| i.stays()).count();
+                let most = release.instances.max(u16::try_from(there).unwrap());
+                assert_eq!((seen.existing, seen.ready), (most, most), "{have:?}");
             }
             RunState::Terminating => {
                 assert!(have.of(release.release.id).all(|i| i.told_at_ms.is_some()), "{have:?}");
@@ -92,6 +96,50 @@ async fn quiet(platform: &dyn Platform, want: &FleetWant, have: &FleetHave) {
     assert_eq!(staying(&again), staying(have));
     if want.releases.iter().all(|r| r.state != RunState::Terminating) {
         assert!(platform.plan(want, &again).settled(), "{again:?}");
+    }
+}
+
+/// Three run and two stay: the third is left alone while it is only picked, then told, then gone.
+/// The others never notice, and nobody takes its place.
+async fn who_is_named_leaves(platform: &dyn Platform, release: &Release) {
+    let app = &release.app;
+    let want = |instances, leave| FleetWant {
+        app: app.clone(),
+        releases: vec![ReleaseWant {
+            release: release.clone(),
+            instances,
+            state: RunState::Running,
+            leave,
+        }],
+    };
+    let leaves = |named: &[InstanceId], state| {
+        let (instances, named) = (1, named.to_vec());
+        want(2, Some(Leave { instances, named, state }))
+    };
+    let all = ids(&settle(platform, &want(3, None)).await);
+    let pick = leaves(&[], RunState::Running);
+    for surplus in [&want(2, None), &pick] {
+        let have = settle(platform, surplus).await;
+        assert_eq!(ids(&have), all, "who is only too many is left alone");
+        assert!(have.instances.iter().all(drivers::platform::InstanceHave::stays), "{have:?}");
+        quiet(platform, surplus, &have).await;
+    }
+    let named = platform.look(app).await.unwrap().picked(&pick.releases[0]);
+    assert_eq!(named, [all[0].0.clone()], "all are ready: the lowest number");
+    let others = |have: &FleetHave| {
+        ids(have).into_iter().filter(|(id, _)| !named.contains(id)).collect::<Vec<_>>()
+    };
+    for state in [RunState::Terminating, RunState::Gone] {
+        let want = leaves(&named, state);
+        let have = settle(platform, &want).await;
+        assert!(have.picked(&want.releases[0]).iter().all(|id| named.contains(id)), "{have:?}");
+        assert!(have.of(release.id).all(|i| i.stays() != named.contains(&i.id)), "{have:?}");
+        assert_eq!((others(&have), have.seen(release.id).crashes), (all[1..].to_vec(), 0));
+    }
+    for after in [&leaves(&named, RunState::Gone), &want(2, None)] {
+        let have = settle(platform, after).await;
+        assert_eq!((ids(&have), have.picked(&after.releases[0])), (all[1..].to_vec(), vec![]));
+        quiet(platform, after, &have).await;
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Order within a release: processes found unrecorded are entered, ends are noted, then instances
 //! are told, killed and started. What must be waited for is named; nothing here waits.
+//!
+//! Of a release that runs, only those end that are named to leave: who can be spared is not known
+//! here, and what still serves must leave the routes first. Any other surplus is left alone.
 
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ pub(super) fn plan(want: &FleetWant, have: &FleetHave) -> Plan {
     for release in &want.releases {
         match release.state {
             RunState::Running => draft.run(release),
-            RunState::Terminating => draft.tell(&release.release),
+            RunState::Terminating => draft.tell_all(release.release.id),
             RunState::Gone => draft.end(release.release.id, release.release.stop_timeout_ms),
         }
     }
@@ -40,19 +43,21 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn run(&mut self, want: &ReleaseWant) {
         let limit = want.release.stop_timeout_ms;
+        let leaving = self.have.picked(want);
         let mut staying = Vec::new();
         for instance in self.settled_entries(want.release.id) {
-            if instance.stays() {
-                staying.push(instance);
-            } else {
-                self.see_off(instance, limit);
+            match &want.leave {
+                Some(leave) if leaving.contains(&instance.id) => match leave.state {
+                    RunState::Running => {}
+                    RunState::Terminating => self.tell(instance),
+                    RunState::Gone => self.see_off(instance, limit),
+                },
+                _ if instance.stays() => staying.push(instance),
+                _ => self.see_off(instance, limit),
             }
         }
         staying.sort_by_key(|i| (standing(i.condition), i.number()));
         let wanted = usize::from(want.instances);
-        for surplus in staying.iter().skip(wanted) {
-            self.see_off(surplus, limit);
-        }
         for instance in staying.iter().take(wanted).filter(|i| i.condition != Condition::Ready) {
             self.wait(format!("{} to pass its health check", instance.id));
         }
@@ -71,11 +76,15 @@ impl<'a> Draft<'a> {
         self.have.unrecorded(release) || self.have.of(release).any(crashed)
     }
 
-    fn tell(&mut self, release: &Release) {
-        for instance in self.settled_entries(release.id) {
-            if instance.told_at_ms.is_none() {
-                self.push_tell(instance);
-            }
+    fn tell_all(&mut self, release: ReleaseId) {
+        for instance in self.settled_entries(release) {
+            self.tell(instance);
+        }
+    }
+
+    fn tell(&mut self, instance: &InstanceHave) {
+        if instance.told_at_ms.is_none() {
+            self.push_tell(instance);
         }
     }
 
@@ -173,7 +182,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The best are kept when there are too many.
+/// Only the best are waited for when there are too many.
 fn standing(condition: Condition) -> u8 {
     match condition {
         Condition::Ready => 0,
