@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Run the controller: serve the apps of a configuration until stopped
     Up(Up),
     /// Stop the controller, the proxy and every instance
-    Down(Where),
+    Down(Down),
     /// Ship a version of an app and report what its users saw
     Deploy(Deploy),
     /// Undo the rollout of an app that is under way
@@ -85,6 +85,23 @@ pub(crate) struct Up {
     /// Let the demo inject faults into the proxy
     #[arg(long, hide = true)]
     pub(crate) allow_faults: bool,
+}
+
+const DOWN: &str = "\
+Examples:
+  cutover down          requests finish, WebSockets are told to reconnect, then instances end
+  cutover down --now    cut what is open, give instances a second to end
+
+The next `cutover up` starts the stable release of each app again.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOWN)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// Do not wait for open requests and sockets
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 const DEPLOY: &str = "\

@@ -1,8 +1,10 @@
 //! The command line's side of the controller's API: HTTP over the unix socket.
 //!
-//! One connection per call. It never repeats a call by itself; who may ask again says so.
+//! One connection per call. A call is repeated only where the server may be asked twice without harm.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -14,9 +16,15 @@ use model::{AppName, Fault};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
-use crate::server::api::{AbortBody, Accepted, DeployBody, Said, ServerStatus};
+use crate::server::api::{AbortBody, Accepted, DeployBody, Said, ServerStatus, StopBody};
 use crate::server::bus::Notice;
+
+/// How long a server may be away before it is given up.
+pub(crate) const AWAY: Duration = Duration::from_mins(1);
+/// Pause before a server that is away is asked again.
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// A server reached through its socket.
 #[derive(Clone, Debug)]
@@ -35,12 +43,30 @@ impl Client {
         self.ask(Method::GET, "/v1/status", &()).await
     }
 
-    /// Begins a rollout; answers its run id.
-    pub(crate) async fn deploy(&self, app: &AppName, version: &str) -> Result<String, Fault> {
-        let body = DeployBody { version: version.to_owned() };
-        let accepted: Accepted =
-            self.ask(Method::POST, &format!("/v1/apps/{app}/deploy"), &body).await?;
-        Ok(accepted.run)
+    /// Begins a rollout under the id `run`. Safe to be asked twice, and it is when
+    /// the server goes away before it has answered.
+    pub(crate) async fn deploy(
+        &self,
+        app: &AppName,
+        version: &str,
+        run: &str,
+    ) -> Result<(), Fault> {
+        let body = DeployBody { version: version.to_owned(), run: Some(run.to_owned()) };
+        let path = format!("/v1/apps/{app}/deploy");
+        let mut asked = self.ask_once::<_, Accepted>(Method::POST, &path, &body).await;
+        let deadline = Instant::now() + AWAY;
+        let mut met = false;
+        loop {
+            match asked {
+                Ok(_) => return Ok(()),
+                Err(Trouble::Lost(fault)) if Instant::now() > deadline => return Err(fault),
+                Err(Trouble::Lost(_)) => met = true,
+                Err(Trouble::Unreached(_)) if met && Instant::now() < deadline => {}
+                Err(trouble) => return Err(trouble.into()),
+            }
+            tokio::time::sleep(AGAIN).await;
+            asked = self.ask_once(Method::POST, &path, &body).await;
+        }
     }
 
     /// Undoes the rollout under way; answers what will happen.
@@ -55,16 +81,35 @@ impl Client {
         Ok(said.text)
     }
 
-    /// Stops the server and everything it runs.
-    pub(crate) async fn stop(&self) -> Result<String, Fault> {
-        let said: Said = self.ask(Method::POST, "/v1/stop", &()).await?;
+    /// Stops the server and everything it runs; `now` waits for nothing that is open.
+    pub(crate) async fn stop(&self, now: bool) -> Result<String, Fault> {
+        let said: Said = self.ask(Method::POST, "/v1/stop", &StopBody { now }).await?;
         Ok(said.text)
     }
 
-    /// A file of a run's report.
+    /// True when nobody serves the socket: it is not there, or what is there is left over.
+    pub(crate) async fn unserved(&self) -> bool {
+        let connected = UnixStream::connect(&self.socket).await;
+        let kind = connected.err().map(|error| error.kind());
+        matches!(kind, Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused))
+    }
+
+    /// A file of a run's report. A server that goes away meanwhile is waited for.
     pub(crate) async fn report(&self, run: &str, extension: &str) -> Result<Bytes, Fault> {
         let path = format!("/v1/runs/{run}/report.{extension}");
-        whole(self.send(Method::GET, &path, &()).await?).await
+        let deadline = Instant::now() + AWAY;
+        loop {
+            let read = match self.send(Method::GET, &path, &()).await {
+                Ok(response) => whole(response).await,
+                Err(trouble) => Err(trouble),
+            };
+            match read {
+                Ok(bytes) => return Ok(bytes),
+                Err(Trouble::Lost(_) | Trouble::Unreached(_)) if Instant::now() < deadline => {}
+                Err(trouble) => return Err(trouble.into()),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// What an app's controller says, from the start of its present rollout on.
@@ -78,9 +123,18 @@ impl Client {
         B: Serialize + Sync,
         T: DeserializeOwned,
     {
+        Ok(self.ask_once(method, path, body).await?)
+    }
+
+    async fn ask_once<B, T>(&self, method: Method, path: &str, body: &B) -> Result<T, Trouble>
+    where
+        B: Serialize + Sync,
+        T: DeserializeOwned,
+    {
         let bytes = whole(self.send(method, path, body).await?).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Fault::internal(format!("the server's answer cannot be read: {e}")))
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Trouble::Told(Fault::internal(format!("the server's answer cannot be read: {e}")))
+        })
     }
 
     async fn send<B>(
@@ -88,36 +142,36 @@ impl Client {
         method: Method,
         path: &str,
         body: &B,
-    ) -> Result<Response<Incoming>, Fault>
+    ) -> Result<Response<Incoming>, Trouble>
     where
         B: Serialize + Sync,
     {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.no_server(&e))?;
-        let lost = |e: hyper::Error| Fault::environment(format!("the server went away: {e}"));
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|e| Trouble::Unreached(self.no_server(&e)))?;
         let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| lost(&e))?;
         tokio::spawn(connection);
-        let json = serde_json::to_vec(body)
-            .map_err(|e| Fault::internal(format!("cannot write a request: {e}")))?;
+        let json = serde_json::to_vec(body).map_err(|e| Trouble::ours(&e))?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "cutover")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(json)))
-            .map_err(|e| Fault::internal(format!("cannot make a request: {e}")))?;
-        let response = sender.send_request(request).await.map_err(lost)?;
+            .map_err(|e| Trouble::ours(&e))?;
+        let response = sender.send_request(request).await.map_err(|e| lost(&e))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let bytes = whole(response).await?;
         let fault = serde_json::from_slice::<Fault>(&bytes);
-        Err(fault.unwrap_or_else(|_| Fault::internal(format!("the server answered {status}"))))
+        let odd = |_| Fault::internal(format!("the server answered {status}"));
+        Err(Trouble::Told(fault.unwrap_or_else(odd)))
     }
 
     fn no_server(&self, error: &std::io::Error) -> Fault {
-        if error.kind() == std::io::ErrorKind::PermissionDenied {
+        if error.kind() == ErrorKind::PermissionDenied {
             let what = format!("{} is not yours to use", self.socket.display());
             return Fault::environment(what).help("run this as the user who runs `cutover up`");
         }
@@ -126,11 +180,38 @@ impl Client {
     }
 }
 
-async fn whole(response: Response<Incoming>) -> Result<Bytes, Fault> {
+/// Why a call came to nothing.
+#[derive(Debug)]
+enum Trouble {
+    /// Nobody serves the socket, or it may not be used.
+    Unreached(Fault),
+    /// The server went away before it had answered: it may have heard.
+    Lost(Fault),
+    /// It answered, and this is what it said.
+    Told(Fault),
+}
+
+impl Trouble {
+    /// A request of ours that could not even be written.
+    fn ours(error: &dyn std::error::Error) -> Self {
+        Self::Told(Fault::internal(format!("cannot make a request: {error}")))
+    }
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        let (Trouble::Unreached(fault) | Trouble::Lost(fault) | Trouble::Told(fault)) = trouble;
+        fault
+    }
+}
+
+fn lost(error: &hyper::Error) -> Trouble {
+    Trouble::Lost(Fault::environment(format!("the server went away: {error}")))
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Bytes, Trouble> {
     let collected = response.into_body().collect().await;
-    collected
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|e| Fault::environment(format!("the server went away: {e}")))
+    collected.map(http_body_util::Collected::to_bytes).map_err(|e| lost(&e))
 }
 
 /// A stream of notices.

@@ -12,6 +12,7 @@ use crate::say;
 use crate::say::progress::Progress;
 use crate::say::step::Step;
 use crate::server::bus::Ended;
+use crate::server::run_id::new_run_id;
 use crate::{cli, config};
 
 /// Runs the command.
@@ -59,7 +60,12 @@ pub(super) async fn ship(
     show: &Show<'_>,
 ) -> Result<u8, Fault> {
     let Watch { progress, interrupt, at_phase } = watch;
-    let run = client.deploy(app, version.as_str()).await?;
+    let run = new_run_id();
+    tokio::select! {
+        begun = client.deploy(app, version.as_str(), &run) => begun?,
+        // Whether it has begun is the server's to know; it goes on either way.
+        () = interrupt.wait() => return Ok(exit_code(true, Outcome::None, Verdict::Pass)),
+    }
     let follower = Follower::new(client, (app, &run), progress, interrupt, at_phase);
     let Followed { ended, interrupted } = follower.follow().await?;
     let Some(ended) = ended else { return Ok(exit_code(true, Outcome::None, Verdict::Pass)) };

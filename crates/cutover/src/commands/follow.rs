@@ -3,20 +3,14 @@
 //! It only watches: the rollout is the server's and goes on without it. A server that goes away is
 //! waited for; Ctrl-C asks the server to abort, a second one leaves it alone.
 
-use std::time::Duration;
-
 use model::{AppName, Entered, Fault, Version};
 use tokio::time::Instant;
 
-use crate::client::{Client, Notices};
+use crate::client::{AGAIN, AWAY, Client, Notices};
 use crate::interrupt::Interrupt;
 use crate::say::progress::Progress;
 use crate::say::step::{Live, Open, Rate, Step};
 use crate::server::bus::{self, Notice};
-
-/// How long a server may be away before it is given up.
-const AWAY: Duration = Duration::from_mins(1);
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// How following ended.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod demo;
 mod deploy;
+mod down;
 mod follow;
 mod probe;
 mod status;
@@ -22,7 +23,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
     match command {
         Command::Demo(arguments) => block_on(demo::demo(arguments))?,
         Command::Up(arguments) => up(&arguments),
-        Command::Down(at) => block_on(down(at))?,
+        Command::Down(arguments) => block_on(down::down(arguments))?,
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
@@ -61,19 +62,6 @@ fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
         allow_faults: arguments.allow_faults,
     };
     proxy::serve(options).map(|()| 0)
-}
-
-async fn down(at: Where) -> Result<u8, Fault> {
-    let config = load(&at)?;
-    let layout = Layout::at(&config.state_dir)?;
-    let client = Client::new(&layout.api_socket());
-    anstream::eprintln!("{}", client.stop().await?);
-    // The server removes its socket as its last act.
-    while client.status().await.is_ok() {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    anstream::eprintln!("stopped");
-    Ok(0)
 }
 
 async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {

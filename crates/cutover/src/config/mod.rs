@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
+pub(crate) use names::{list, nearest};
 pub(crate) use shape::{AppConfig, Config, Strategy};
 
 use diagnostic::Source;
@@ -49,9 +50,9 @@ pub(crate) fn must_know(config: &Config, app: &AppName, file: &Path) -> Result<(
         return Ok(());
     }
     let known: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
-    let help = match names::nearest(app.as_str(), &known) {
+    let help = match nearest(app.as_str(), &known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("known there: {}", names::list(&known)),
+        None => format!("known there: {}", list(&known)),
     };
     let what = format!("there is no app `{app}` in {}", file.display());
     Err(Fault::new(Kind::Usage, what).help(help))

@@ -23,6 +23,8 @@ use tokio::sync::{broadcast, mpsc};
 use super::bus::Notice;
 use super::layout::Layout;
 use super::orders::{AppStatus, Desk, Order};
+use super::run_id::{check_run_id, new_run_id};
+use crate::config;
 
 /// What the API can reach.
 #[derive(Debug)]
@@ -31,8 +33,8 @@ pub(super) struct Reach {
     pub(super) desks: BTreeMap<AppName, Desk>,
     /// Where reports lie.
     pub(super) layout: Layout,
-    /// Tells the server to stop everything.
-    pub(super) stop: mpsc::Sender<()>,
+    /// Tells the server to stop everything; true: without waiting for anything that is open.
+    pub(super) stop: mpsc::Sender<bool>,
     /// Fencing epoch of this server.
     pub(super) epoch: u64,
     /// Where users' requests come in.
@@ -57,6 +59,9 @@ pub(crate) struct ServerStatus {
 pub(crate) struct DeployBody {
     /// The version.
     pub(crate) version: String,
+    /// Id of the run, chosen by whoever asks: asked again with the same id, the answer is the same.
+    #[serde(default)]
+    pub(crate) run: Option<String>,
 }
 
 /// Body of an abort.
@@ -74,6 +79,14 @@ pub(crate) struct AbortBody {
 pub(crate) struct Accepted {
     /// The run that began.
     pub(crate) run: String,
+}
+
+/// Body of a stop.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct StopBody {
+    /// Wait for nothing that is open.
+    #[serde(default)]
+    pub(crate) now: bool,
 }
 
 /// Answer of an abort and of a stop.
@@ -119,9 +132,12 @@ impl Reach {
     fn desk(&self, app: &str) -> Result<&Desk, Fault> {
         let found = self.desks.iter().find(|(name, _)| name.as_str() == app);
         found.map(|(_, desk)| desk).ok_or_else(|| {
-            let known: Vec<_> = self.desks.keys().map(|name| format!("`{name}`")).collect();
-            Fault::new(Kind::Usage, format!("there is no app `{}`", app.escape_debug()))
-                .help(format!("the running server knows {}", known.join(", ")))
+            let known: Vec<&str> = self.desks.keys().map(AppName::as_str).collect();
+            let help = match config::nearest(app, &known) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("the running server knows {}", config::list(&known)),
+            };
+            Fault::new(Kind::Usage, format!("there is no app `{}`", app.escape_debug())).help(help)
         })
     }
 }
@@ -141,7 +157,8 @@ async fn deploy(
     Json(body): Json<DeployBody>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     let version = Version::new(body.version)?;
-    let run = reach.desk(&app)?.ask(|reply| Order::Deploy { version, reply }).await?;
+    let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
+    let run = reach.desk(&app)?.ask(|reply| Order::Deploy { version, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
 }
 
@@ -197,8 +214,13 @@ async fn report(
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
 }
 
-async fn stop(State(reach): State<Arc<Reach>>) -> Json<Said> {
-    // A full channel means that a stop is on its way already.
-    let _sent = reach.stop.try_send(());
-    Json(Said { text: "stopping: requests finish, then instances end".to_owned() })
+async fn stop(State(reach): State<Arc<Reach>>, Json(body): Json<StopBody>) -> Json<Said> {
+    // A full channel means that a stop like this is on its way already.
+    let _sent = reach.stop.try_send(body.now);
+    let text = if body.now {
+        "stopping now: what is open is cut, instances get a second to end"
+    } else {
+        "stopping: requests finish, then instances end"
+    };
+    Json(Said { text: text.to_owned() })
 }

@@ -17,7 +17,7 @@ pub(super) fn begin(
     tools: &Tools,
     (app, config): (&AppName, &AppConfig),
     stable: Option<&Release>,
-    version: &Version,
+    (version, run): (&Version, &str),
 ) -> Result<(Release, Run), Fault> {
     let store = &tools.store;
     let release = config.release(store.next_release_id(app)?, version)?;
@@ -26,7 +26,7 @@ pub(super) fn begin(
     store.add_release(&release, now_ms)?;
     let original = store.committed_routes(app)?;
     let run = store.begin(&NewRun {
-        run: &new_run_id(),
+        run,
         start: &start(config, stable, &release),
         original_routes: original.as_ref(),
         boot_id: &clock::boot_id()?,
@@ -79,10 +79,4 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=10000")]
 fn basis_points(share: f64) -> u16 {
     (share.clamp(0.0, 1.0) * 10_000.0).round() as u16
-}
-
-/// Public id of a run: eight lower-case letters and digits, without those that look alike.
-fn new_run_id() -> String {
-    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
-    (0..8).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
 }

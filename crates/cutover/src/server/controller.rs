@@ -3,24 +3,23 @@
 //! It carries out what the machine wants and never decides itself when traffic moves. Whatever goes
 //! wrong in a turn is said and tried again in the next one; what serves goes on serving.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::platform::{FleetHave, FleetWant};
-use drivers::router::{Open, RoutesHave};
+use drivers::platform::FleetHave;
+use drivers::router::RoutesHave;
 use model::{AppName, Fault, ReleaseId, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::active::Leaving;
 use super::bus::Bus;
-use super::departing::{Departing, Patience, Staffed};
+use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
 use super::hands::{self, Way};
 use super::orders::{AppStatus, Order};
 use super::show;
+use super::sight::{leaving, unseen};
 use super::standing::Standing;
 use super::tools::Tools;
 use super::voice::Voice;
@@ -44,6 +43,8 @@ pub(super) struct Controller {
     /// The platform's mark at the last look.
     change: u64,
     stopping: Option<oneshot::Sender<()>>,
+    /// Instances get a second to end.
+    hurry: bool,
 }
 
 impl Controller {
@@ -66,7 +67,7 @@ impl Controller {
             voice.recall(&run, standing.stable.as_ref(), report);
         }
         let change = 0;
-        let stopping = None;
+        let (stopping, hurry) = (None, false);
         let departing = Departing::default();
         Ok(Self {
             standing,
@@ -79,6 +80,7 @@ impl Controller {
             news,
             change,
             stopping,
+            hurry,
         })
     }
 
@@ -153,6 +155,7 @@ impl Controller {
     fn staff(&mut self, fleet: &FleetHave, routes: Option<&RoutesHave>) -> Staffed {
         let want = self.standing.fleet();
         if self.standing.stopped() {
+            let want = if self.hurry { hurried(fleet) } else { want };
             return Staffed { want, without: Vec::new() };
         }
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -245,8 +248,8 @@ impl Controller {
     async fn obey(&mut self, order: Order) {
         // Whoever gave the order may have gone away; that changes nothing.
         match order {
-            Order::Deploy { version, reply } => {
-                let _gone = reply.send(self.deploy(&version));
+            Order::Deploy { version, run, reply } => {
+                let _gone = reply.send(self.deploy(&version, run));
             }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
@@ -255,16 +258,21 @@ impl Controller {
                 self.halt().await;
                 let _gone = reply.send(());
             }
-            Order::Stop { reply } => {
+            Order::Stop { now, reply } => {
                 self.halt().await;
                 self.standing.stop();
+                self.hurry = now;
                 self.stopping = Some(reply);
             }
         }
     }
 
-    fn deploy(&mut self, version: &Version) -> Result<String, Fault> {
-        let run = self.standing.deploy(version)?;
+    /// Begins a rollout; one of that id that has begun already is the answer to an earlier question.
+    fn deploy(&mut self, version: &Version, run: String) -> Result<String, Fault> {
+        if self.tools.store.last_run(&self.standing.app)?.is_some_and(|last| last.name == run) {
+            return Ok(run);
+        }
+        self.standing.deploy(version, &run)?;
         self.evidence.reset();
         if let Some(active) = &self.standing.active {
             self.voice.began(active);
@@ -328,37 +336,5 @@ impl Controller {
         if let Some(active) = &self.standing.active {
             self.evidence.show(active, routes);
         }
-    }
-}
-
-/// Those of a rollout that make room, as far as they are out of the routes. Nobody is picked while
-/// it is not certain who is there.
-fn leaving(want: &FleetWant, fleet: &FleetHave, routes: &RoutesHave) -> Option<Leaving> {
-    let release = want.releases.iter().find(|release| release.leave.is_some())?;
-    let instances = fleet.picked(release);
-    let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
-    let mut routed = pools.flat_map(|pool| &pool.instances);
-    if fleet.unrecorded(release.release.id) || routed.any(|one| instances.contains(&one.id)) {
-        return None;
-    }
-    let mut open = Open::default();
-    for one in instances.iter().filter_map(|id| routes.instances.get(id)) {
-        open.requests += one.requests;
-        open.tunnels += one.tunnels;
-    }
-    Some(Leaving { release: release.release.id, instances, open })
-}
-
-/// A router that could not be looked at.
-fn unseen(app: &AppName) -> RoutesHave {
-    RoutesHave {
-        app: app.clone(),
-        routes: None,
-        open: BTreeMap::new(),
-        instances: BTreeMap::new(),
-        totals: BTreeMap::new(),
-        epoch: 0,
-        pid: None,
-        detail: serde_json::Value::Null,
     }
 }

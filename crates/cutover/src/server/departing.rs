@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use drivers::platform::{FleetHave, FleetWant, InstanceHave, Leave, ReleaseWant};
+use drivers::platform::{FleetHave, FleetWant, InstanceHave, Leave, ReleaseHave, ReleaseWant};
 use drivers::router::{Open, RoutesHave};
-use model::{InstanceId, ReleaseId, RunState};
+use model::{InstanceId, Release, ReleaseId, RunState};
+
+/// How long an instance may take to end when the server hurries, ms.
+const HURRY_MS: u64 = 1_000;
 
 /// How long an instance that goes may keep what is open on it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,16 @@ pub(super) struct Staffed {
     pub(super) want: FleetWant,
     /// In no pool of the routes.
     pub(super) without: Vec<InstanceId>,
+}
+
+/// Everything ends, and soon.
+pub(super) fn hurried(fleet: &FleetHave) -> FleetWant {
+    let end = |known: &ReleaseHave| {
+        let stop_timeout_ms = known.release.stop_timeout_ms.min(HURRY_MS);
+        let release = Release { stop_timeout_ms, ..known.release.clone() };
+        ReleaseWant { release, instances: 0, state: RunState::Gone, leave: None }
+    };
+    FleetWant { app: fleet.app.clone(), releases: fleet.releases.iter().map(end).collect() }
 }
 
 /// Who is on the way out, and since when.

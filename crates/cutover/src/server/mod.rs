@@ -21,7 +21,9 @@ pub(crate) mod orders;
 mod preview;
 mod prober;
 mod probing;
+pub(crate) mod run_id;
 mod show;
+mod sight;
 mod standing;
 mod tools;
 mod voice;
@@ -81,7 +83,7 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     let tools =
         Tools { store, platform, router, layout: layout_of, epoch, router_started, entrance };
     let desks = open_desks(config.apps, &tools)?;
-    let (stop, mut told) = mpsc::channel(1);
+    let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
         desks,
         layout: layout.clone(),
@@ -105,7 +107,7 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         () = interrupt.wait() => {
             say("hurrying");
             keeper.stop(Duration::ZERO).await;
-            stop_apps(&reach).await;
+            stop_apps(&reach, true).await;
         }
     }
     // A socket that nobody serves would make the next start look like a living one.
@@ -176,11 +178,11 @@ async fn wind_down(keeper: &mut Keeper, reach: &Reach, drain: Duration) {
         // Tunnels end only when their apps say so: tell the apps once no request is open.
         () = async {
             quiet(reach).await;
-            stop_apps(reach).await;
+            stop_apps(reach, false).await;
             std::future::pending::<()>().await;
         } => {}
     }
-    stop_apps(reach).await;
+    stop_apps(reach, false).await;
 }
 
 /// Resolves when no app has a request open.
@@ -195,8 +197,8 @@ async fn quiet(reach: &Reach) {
 }
 
 /// Stops every app's instances and waits for them.
-async fn stop_apps(reach: &Reach) {
-    tell_apps(reach, |reply| Order::Stop { reply }).await;
+async fn stop_apps(reach: &Reach, now: bool) {
+    tell_apps(reach, |reply| Order::Stop { now, reply }).await;
 }
 
 /// Gives every app's controller an order and waits until all have carried it out.

@@ -17,6 +17,8 @@ pub(super) enum Order {
     Deploy {
         /// The version.
         version: Version,
+        /// Id of the run.
+        run: String,
         /// The answer.
         reply: oneshot::Sender<Result<String, Fault>>,
     },
@@ -35,8 +37,10 @@ pub(super) enum Order {
         /// The answer.
         reply: oneshot::Sender<()>,
     },
-    /// Stop every instance and end; answered when nothing runs any more.
+    /// Stop every instance and end; answered when nothing runs any more. May be given again.
     Stop {
+        /// Give them a second only.
+        now: bool,
         /// The answer.
         reply: oneshot::Sender<()>,
     },

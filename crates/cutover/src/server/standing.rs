@@ -51,8 +51,8 @@ impl Standing {
         Ok(Self { app, config, stable, active, candidate, halted: None, stuck, tools })
     }
 
-    /// Begins to ship `version`; answers the run's id.
-    pub(super) fn deploy(&mut self, version: &Version) -> Result<String, Fault> {
+    /// Begins to ship `version` as the run of that id.
+    pub(super) fn deploy(&mut self, version: &Version, run: &str) -> Result<(), Fault> {
         if self.halted.is_some() {
             return Err(Fault::new(Kind::Conflict, "the server is stopping"));
         }
@@ -68,12 +68,11 @@ impl Standing {
             return Err(Fault::new(Kind::Conflict, what).help(help));
         }
         let ours = (&self.app, &self.config);
-        let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), version)?;
-        let name = run.name.clone();
+        let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), (version, run))?;
         self.stuck = None;
         self.candidate = Some(release);
         self.active = Some(Active::begin(Arc::clone(&self.tools.store), run));
-        Ok(name)
+        Ok(())
     }
 
     /// Tells the machine to turn back, if it still can; answers in words what will happen.

@@ -17,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::say;
 use crate::say::progress::Progress;
 use crate::say::step::Step;
+use crate::server::run_id::new_run_id;
 
 /// Exit code when it was told to stop.
 const INTERRUPTED: u8 = 130;
@@ -77,7 +78,8 @@ async fn ship_quietly(
     impl Progress for Nobody {
         fn step(&mut self, _: &Step) {}
     }
-    let run = client.deploy(app, version.as_str()).await?;
+    let run = new_run_id();
+    client.deploy(app, version.as_str(), &run).await?;
     let mut nothing = |_: &Entered| {};
     let mut nobody = Nobody;
     Follower::new(client, (app, &run), &mut nobody, interrupt, &mut nothing).follow().await

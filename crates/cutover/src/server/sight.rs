@@ -1,0 +1,41 @@
+//! What looks at platform and router mean together. Pure.
+
+use std::collections::BTreeMap;
+
+use drivers::platform::{FleetHave, FleetWant};
+use drivers::router::{Open, RoutesHave};
+use model::AppName;
+
+use super::active::Leaving;
+
+/// Those of a rollout that make room, as far as they are out of the routes. Nobody is picked while
+/// it is not certain who is there.
+pub(super) fn leaving(want: &FleetWant, fleet: &FleetHave, routes: &RoutesHave) -> Option<Leaving> {
+    let release = want.releases.iter().find(|release| release.leave.is_some())?;
+    let instances = fleet.picked(release);
+    let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
+    let mut carried = pools.flat_map(|pool| &pool.instances);
+    if fleet.unrecorded(release.release.id) || carried.any(|one| instances.contains(&one.id)) {
+        return None;
+    }
+    let mut open = Open::default();
+    for one in instances.iter().filter_map(|id| routes.instances.get(id)) {
+        open.requests += one.requests;
+        open.tunnels += one.tunnels;
+    }
+    Some(Leaving { release: release.release.id, instances, open })
+}
+
+/// A router that could not be looked at.
+pub(super) fn unseen(app: &AppName) -> RoutesHave {
+    RoutesHave {
+        app: app.clone(),
+        routes: None,
+        open: BTreeMap::new(),
+        instances: BTreeMap::new(),
+        totals: BTreeMap::new(),
+        epoch: 0,
+        pid: None,
+        detail: serde_json::Value::Null,
+    }
+}
