@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const LIFE: Duration = Duration::from_mins(1);
+const LINGER: Duration = Duration::from_millis(200);
 
 /// What the arguments say.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +17,9 @@ struct Role {
     port: String,
     status: String,
     sick_file: Option<String>,
-    /// Arguments without a value: `--hang`, `--ignore-term`, `--never-listen`, `--grandchild`.
+    /// Arguments without a value: `--hang`, `--ignore-term`, `--never-listen`, `--grandchild`,
+    /// `--linger` (ends a while after SIGTERM, at once after a second one), `--show-record` (writes
+    /// what is on record of it into its log when SIGTERM comes).
     flags: Vec<String>,
     exit: Option<i32>,
     delay: u64,
@@ -58,8 +61,11 @@ async fn main() -> std::io::Result<std::process::ExitCode> {
         std::env::current_dir()?.display()
     );
     println!("INSTANCE={} STATE={}", variable("CUTOVER_INSTANCE"), variable("CUTOVER_STATE"));
-    let mut terms =
-        if role.is("--ignore-term") { Some(signal(SignalKind::terminate())?) } else { None };
+    let terms = if role.is("--ignore-term") || role.is("--linger") {
+        Some(signal(SignalKind::terminate())?)
+    } else {
+        None
+    };
     if role.is("--grandchild") {
         // Same group; it does not end when we do.
         let child = std::process::Command::new(std::env::current_exe()?)
@@ -73,16 +79,31 @@ async fn main() -> std::io::Result<std::process::ExitCode> {
         return Ok(std::process::ExitCode::from(u8::try_from(code).unwrap_or(1)));
     }
     tokio::select! {
-        served = serve(role) => served?,
+        served = serve(role.clone()) => served?,
         () = tokio::time::sleep(LIFE) => {}
-        () = async { loop {
-            match &mut terms {
-                Some(terms) => { terms.recv().await; println!("SIGTERM"); }
-                None => std::future::pending().await,
-            }
-        } } => {}
+        () = heed(&role, terms) => {}
     }
     Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// Resolves when a SIGTERM ends it.
+async fn heed(role: &Role, terms: Option<Signal>) {
+    let Some(mut terms) = terms else { return std::future::pending().await };
+    terms.recv().await;
+    println!("SIGTERM");
+    if role.is("--show-record") {
+        let state = std::env::var("CUTOVER_STATE").unwrap_or_default();
+        let record = std::path::Path::new(&state).join("instances").join("demo-1.json");
+        println!("{}", std::fs::read_to_string(record).unwrap_or_default());
+    }
+    if role.is("--linger") {
+        let again = tokio::time::timeout(LINGER, terms.recv()).await;
+        println!("{}", if again.is_ok() { "cut short" } else { "finished" });
+        return;
+    }
+    while terms.recv().await.is_some() {
+        println!("SIGTERM");
+    }
 }
 
 async fn serve(role: Role) -> std::io::Result<()> {

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{
-    EPOCH, PATIENCE, Site, alive, app, kill, pids, release, running, settle, until, want,
+    EPOCH, PATIENCE, Site, alive, app, edit, kill, pids, release, running, settle, until, want,
 };
 use drivers::platform::{Condition, Platform};
 use model::{Kind, ReleaseId, RunState};
@@ -22,13 +22,6 @@ impl Drop for Stranger {
     fn drop(&mut self) {
         let _ended = self.0.kill().and_then(|()| self.0.wait());
     }
-}
-
-fn edit(site: &Site, change: impl Fn(&mut serde_json::Value)) {
-    let path = site.path().join("instances").join("demo-1.json");
-    let mut record = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    change(&mut record);
-    std::fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ fn instance(number: u16, condition: Condition) -> InstanceHave {
         condition,
         ready_before: true,
         told_at_ms: None,
+        telling_ms: None,
         killed: false,
         left_behind: false,
         trouble: Vec::new(),
@@ -212,6 +213,37 @@ fn the_kill_comes_when_the_stop_timeout_is_over_and_not_before() {
     let (changes, waiting) = words(&fleet(vec![told]), RunState::Gone, 0);
     assert!(changes.is_empty(), "killed once: {changes:?}");
     assert_eq!(waiting, ["demo-1-1 to be gone, it was killed"]);
+}
+
+#[test]
+fn who_was_perhaps_told_is_told_again_at_half_of_its_time_before_anybody_kills_it() {
+    let both = |one: &InstanceHave| {
+        let have = fleet(vec![one.clone()]);
+        [RunState::Terminating, RunState::Gone].map(|state| words(&have, state, 0))
+    };
+    let mut perhaps = instance(1, Condition::Ready);
+    (perhaps.told_at_ms, perhaps.telling_ms) = (Some(9_751), Some(9_751));
+    for (changes, waiting) in both(&perhaps) {
+        assert!(changes.is_empty(), "{changes:?}");
+        assert_eq!(waiting, ["demo-1-1 to end; perhaps not told yet, it is again in 1 ms"]);
+    }
+    let again = |one: &InstanceHave| {
+        for (changes, waiting) in both(one) {
+            assert_eq!(
+                changes,
+                ["tell demo-1-1 to end once more (SIGTERM): perhaps it was not told"]
+            );
+            assert!(waiting.is_empty(), "{waiting:?}");
+        }
+    };
+    for at in [9_750, 9_000, 1] {
+        (perhaps.told_at_ms, perhaps.telling_ms) = (Some(at), Some(at));
+        again(&perhaps);
+    }
+    (perhaps.condition, perhaps.left_behind) = (Condition::Ended, true);
+    again(&perhaps);
+    perhaps.killed = true;
+    assert!(both(&perhaps).iter().all(|(changes, _)| changes.is_empty()), "killed is enough");
 }
 
 #[test]

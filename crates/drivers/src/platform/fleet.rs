@@ -78,6 +78,9 @@ pub struct InstanceHave {
     pub ready_before: bool,
     /// When it was told to end, on the clock of [`FleetHave::now_ms`].
     pub told_at_ms: Option<u64>,
+    /// When it was last about to be told, while it is not known whether it was: the controller died
+    /// between deciding and doing.
+    pub telling_ms: Option<u64>,
     /// It was killed, and should be gone any moment.
     pub killed: bool,
     /// It has ended, but processes it started are still there.

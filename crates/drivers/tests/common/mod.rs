@@ -132,6 +132,22 @@ pub fn running(release: &Release, instances: u16) -> FleetWant {
     want(&[(release, instances, RunState::Running)])
 }
 
+fn record_path(site: &Site) -> PathBuf {
+    site.path().join("instances").join("demo-1.json")
+}
+
+/// What is on record of release 1.
+pub fn record(site: &Site) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(record_path(site)).unwrap()).unwrap()
+}
+
+/// Changes it by hand.
+pub fn edit(site: &Site, change: impl Fn(&mut serde_json::Value)) {
+    let mut record = record(site);
+    change(&mut record);
+    std::fs::write(record_path(site), serde_json::to_vec(&record).unwrap()).unwrap();
+}
+
 pub fn pids(have: &FleetHave) -> Vec<Option<u32>> {
     have.instances.iter().map(|i| i.pid).collect()
 }

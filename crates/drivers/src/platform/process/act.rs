@@ -14,7 +14,8 @@ use super::look::Examined;
 use super::procfs::{Identity, boot_id};
 use super::record::{Entry, Record, now_ms};
 use super::signal::to_group;
-use super::step::{Step, Target, expect_empty, expect_instance, expect_number, identity_words};
+use super::step::{Expected, Step, Target, expect_empty, expect_number, identity_words};
+use super::told::being_told;
 use super::watch::own;
 
 impl Inner {
@@ -65,6 +66,7 @@ impl Inner {
             process: None,
             ready_before: false,
             told_at_ms: None,
+            telling_ms: None,
             killed: false,
         };
         record.last_number = number;
@@ -120,9 +122,14 @@ impl Inner {
         let mut record = record.ok_or_else(gone)?;
         let entry = record.entry(target.number).ok_or_else(gone)?.clone();
         let examined = self.examine(&id, &entry);
-        let identity = identity_words(examined.process.as_ref());
-        let told = entry.told_at_ms.is_some();
-        holds(change, &expect_instance(&identity, examined.alive, told, entry.killed))?;
+        let actual = Expected {
+            identity: &identity_words(examined.process.as_ref()),
+            alive: examined.alive,
+            told: entry.told_at_ms.is_some(),
+            telling_ms: entry.telling_ms,
+            killed: entry.killed,
+        };
+        holds(change, &actual.words())?;
         deed(self, &mut record, entry, &examined)
     }
 
@@ -131,11 +138,12 @@ impl Inner {
         self.put(record, entry)
     }
 
-    /// SIGTERM first, then the record: dying in between means a second SIGTERM later, the other
-    /// order would mean none, and a kill without warning.
+    /// On record before and after; why, and what is done when we die in between, says `told`.
     fn tell(&self, record: &mut Record, mut entry: Entry, found: &Examined) -> Result<(), Fault> {
+        being_told(&mut entry, now_ms(), record.release.stop_timeout_ms);
+        self.put(record, entry.clone())?;
         self.signal(record, &entry, found, Signal::TERM)?;
-        entry.told_at_ms = Some(now_ms());
+        entry.telling_ms = None;
         self.put(record, entry)
     }
 
@@ -145,7 +153,7 @@ impl Inner {
         self.put(record, entry)
     }
 
-    fn note(&self, record: &mut Record, mut entry: Entry, found: &Examined) -> Result<(), Fault> {
+    fn note(&self, record: &mut Record, entry: Entry, found: &Examined) -> Result<(), Fault> {
         let id = record.id(entry.number);
         let left = found.process.as_ref().is_some_and(|process| self.left_behind(&id, process));
         if let Some(process) = found.process.as_ref().filter(|_| entry.told_at_ms.is_none()) {
@@ -154,9 +162,7 @@ impl Inner {
             count_crash(record, end.at_ms.saturating_sub(entry.begun_ms), words);
         }
         if left {
-            self.signal(record, &entry, found, Signal::TERM)?;
-            entry.told_at_ms = Some(now_ms());
-            return self.put(record, entry);
+            return self.tell(record, entry, found);
         }
         record.drop_entry(entry.number);
         self.store.write(record)?;

@@ -14,6 +14,7 @@ use super::inner::Inner;
 use super::procfs::{Identity, boot_id, find_leader, marked_in_group};
 use super::record::{Entry, Record, now_ms};
 use super::step::identity_words;
+use super::told::again_at_ms;
 use super::watch::{Subject, Watched, own};
 use crate::platform::fleet::{Condition, FleetHave, InstanceHave, ReleaseHave};
 
@@ -78,6 +79,7 @@ impl Inner {
             condition: Condition::Ended,
             ready_before: entry.ready_before,
             told_at_ms: entry.told_at_ms,
+            telling_ms: entry.telling_ms,
             killed: entry.killed,
             left_behind: false,
             trouble: Vec::new(),
@@ -145,7 +147,9 @@ impl Inner {
             have.releases.iter().map(|r| (r.release.id, r.release.stop_timeout_ms)).collect();
         let starts = have.releases.iter().map(|release| release.not_before_ms);
         let kills = have.instances.iter().filter(|i| !i.killed).filter_map(|i| {
-            Some(i.told_at_ms? + limits.get(&i.release).copied().unwrap_or_default())
+            let limit = limits.get(&i.release).copied().unwrap_or_default();
+            let told = i.told_at_ms?;
+            Some(again_at_ms(told, i.telling_ms, limit).unwrap_or(told.saturating_add(limit)))
         });
         let due = starts.chain(kills).filter(|due| *due > have.now_ms).min();
         let mut all = own(&self.due);

@@ -20,6 +20,7 @@ mod record;
 mod signal;
 mod step;
 mod store;
+mod told;
 mod watch;
 
 use std::path::Path;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use model::{AppName, Change, Plan, Release, ReleaseId, RunState};
 
-use super::step::{Step, Target, expect_empty, expect_instance, expect_number};
+use super::step::{Expected, Step, Target, expect_empty, expect_number};
+use super::told::again_at_ms;
 use crate::platform::fleet::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseWant};
 use crate::words::span;
 
@@ -21,7 +22,9 @@ pub(super) fn plan(want: &FleetWant, have: &FleetHave) -> Plan {
     for release in &want.releases {
         match release.state {
             RunState::Running => draft.run(release),
-            RunState::Terminating => draft.tell_all(release.release.id),
+            RunState::Terminating => {
+                draft.tell_all(release.release.id, release.release.stop_timeout_ms);
+            }
             RunState::Gone => draft.end(release.release.id, release.release.stop_timeout_ms),
         }
     }
@@ -49,7 +52,7 @@ impl<'a> Draft<'a> {
             match &want.leave {
                 Some(leave) if leaving.contains(&instance.id) => match leave.state {
                     RunState::Running => {}
-                    RunState::Terminating => self.tell(instance),
+                    RunState::Terminating => self.tell(instance, limit),
                     RunState::Gone => self.see_off(instance, limit),
                 },
                 _ if instance.stays() => staying.push(instance),
@@ -76,16 +79,33 @@ impl<'a> Draft<'a> {
         self.have.unrecorded(release) || self.have.of(release).any(crashed)
     }
 
-    fn tell_all(&mut self, release: ReleaseId) {
+    fn tell_all(&mut self, release: ReleaseId, limit_ms: u64) {
         for instance in self.settled_entries(release) {
-            self.tell(instance);
+            self.tell(instance, limit_ms);
         }
     }
 
-    fn tell(&mut self, instance: &InstanceHave) {
-        if instance.told_at_ms.is_none() {
-            self.push_tell(instance);
+    /// Tells an instance to end and sees to it that it heard; nothing else is waited for.
+    fn tell(&mut self, instance: &InstanceHave, limit_ms: u64) {
+        let Some(told) = instance.told_at_ms else {
+            return self.push_tell(instance);
+        };
+        let again = again_at_ms(told, instance.telling_ms, limit_ms);
+        if let Some(again) = again.filter(|_| !instance.killed) {
+            self.tell_again(instance, again);
         }
+    }
+
+    /// Tells an instance of which it is not known whether it heard, when that is due.
+    fn tell_again(&mut self, instance: &InstanceHave, at_ms: u64) {
+        let left = at_ms.saturating_sub(self.have.now_ms);
+        let id = &instance.id;
+        if left > 0 {
+            let left = span(Duration::from_millis(left));
+            return self.wait(format!("{id} to end; perhaps not told yet, it is again in {left}"));
+        }
+        let words = format!("tell {id} to end once more (SIGTERM): perhaps it was not told");
+        self.push(instance, Step::Tell { target: self.target(instance) }, words);
     }
 
     fn end(&mut self, release: ReleaseId, limit_ms: u64) {
@@ -129,6 +149,8 @@ impl<'a> Draft<'a> {
         let id = &instance.id;
         if instance.killed {
             self.wait(format!("{id} to be gone, it was killed"));
+        } else if let Some(again) = again_at_ms(told, instance.telling_ms, limit_ms) {
+            self.tell_again(instance, again);
         } else if left == 0 {
             let limit = span(Duration::from_millis(limit_ms));
             let words = format!("kill {id}: it did not end within {limit} after SIGTERM");
@@ -194,6 +216,12 @@ fn standing(condition: Condition) -> u8 {
 }
 
 fn expected_of(instance: &InstanceHave) -> String {
-    let alive = instance.condition != Condition::Ended;
-    expect_instance(&instance.identity, alive, instance.told_at_ms.is_some(), instance.killed)
+    Expected {
+        identity: &instance.identity,
+        alive: instance.condition != Condition::Ended,
+        told: instance.told_at_ms.is_some(),
+        telling_ms: instance.telling_ms,
+        killed: instance.killed,
+    }
+    .words()
 }

@@ -52,8 +52,11 @@ pub(super) struct Entry {
     pub(super) process: Option<Identity>,
     /// It was ready at some time.
     pub(super) ready_before: bool,
-    /// When it was told to end.
+    /// When it was told to end, or began to be.
     pub(super) told_at_ms: Option<u64>,
+    /// When it was last about to be told, until it is known that it was; see `told`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) telling_ms: Option<u64>,
     /// It was killed.
     pub(super) killed: bool,
 }

@@ -39,7 +39,7 @@ pub(super) enum Step {
         /// The instance.
         target: Target,
     },
-    /// SIGTERM to its group, once.
+    /// SIGTERM to its group, once as far as can be known; see `told`.
     Tell {
         /// The instance.
         target: Target,
@@ -85,11 +85,29 @@ pub(super) fn expect_number(number: u32) -> String {
 }
 
 /// What the other steps rely on.
-pub(super) fn expect_instance(identity: &str, alive: bool, told: bool, killed: bool) -> String {
-    let life = if alive { "alive" } else { "ended" };
-    let told = if told { "told to end" } else { "not told to end" };
-    let killed = if killed { ", killed" } else { "" };
-    format!("{identity}, {life}, {told}{killed}")
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'a> {
+    /// The process, in words.
+    pub(super) identity: &'a str,
+    pub(super) alive: bool,
+    pub(super) told: bool,
+    /// Since when it is not known whether it was told.
+    pub(super) telling_ms: Option<u64>,
+    pub(super) killed: bool,
+}
+
+impl Expected<'_> {
+    /// The words that a change carries and that its deed compares.
+    pub(super) fn words(&self) -> String {
+        let life = if self.alive { "alive" } else { "ended" };
+        let told = match (self.told, self.telling_ms) {
+            (false, _) => "not told to end".to_owned(),
+            (true, None) => "told to end".to_owned(),
+            (true, Some(at)) => format!("perhaps told to end (at {at} ms)"),
+        };
+        let killed = if self.killed { ", killed" } else { "" };
+        format!("{}, {life}, {told}{killed}", self.identity)
+    }
 }
 
 /// What forgetting relies on.
