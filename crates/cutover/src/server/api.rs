@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::bus::Notice;
 use super::layout::Layout;
 use super::orders::{AppStatus, Desk, Order};
+use super::preflight::Preflight;
 
 /// What the API can reach.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Reach {
     pub(super) epoch: u64,
     /// Where users' requests come in.
     pub(super) listen: Vec<String>,
+    /// What a deploy must pass.
+    pub(super) preflight: Preflight,
 }
 
 /// Answer of `GET /v1/status`.
@@ -141,7 +144,9 @@ async fn deploy(
     Json(body): Json<DeployBody>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     let version = Version::new(body.version)?;
-    let run = reach.desk(&app)?.ask(|reply| Order::Deploy { version, reply }).await?;
+    let desk = reach.desk(&app)?;
+    reach.preflight.check(&[AppName::new(app)?]).await?;
+    let run = desk.ask(|reply| Order::Deploy { version, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
 }
 

@@ -294,6 +294,7 @@ fn unseen(app: &AppName) -> RoutesHave {
         app: app.clone(),
         routes: None,
         open: BTreeMap::new(),
+        instances: BTreeMap::new(),
         totals: BTreeMap::new(),
         epoch: 0,
         pid: None,

@@ -17,11 +17,13 @@ mod keeper;
 pub(crate) mod layout;
 mod live;
 pub(crate) mod orders;
+pub(crate) mod preflight;
 mod preview;
 mod prober;
 mod probing;
 mod show;
 mod standing;
+mod steering;
 mod tools;
 mod voice;
 mod windows;
@@ -34,8 +36,6 @@ use std::time::Duration;
 
 use drivers::platform::process::Process;
 use drivers::platform::{Condition, Platform};
-use drivers::router::Router;
-use drivers::router::proxy::Proxy;
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
 use tokio::net::UnixListener;
@@ -44,11 +44,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::api::Reach;
 use self::bus::Bus;
 use self::controller::Controller;
-use self::keeper::Keeper;
 use self::layout::Layout;
 use self::orders::{AppStatus, Desk, Order};
+use self::steering::Steering;
 use self::tools::Tools;
-use crate::config::Config;
+use crate::config::{Config, RouterConfig};
 use crate::interrupt::Interrupt;
 use crate::store::Store;
 
@@ -62,23 +62,9 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     let process = Process::open(layout.directory())?;
     refuse_orphans(&process, &config).await?;
     let platform: Arc<dyn Platform> = Arc::new(process);
-    let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
-    let listen = config.proxy.listen.clone();
-    let mut keeper = Keeper::open(
-        layout.clone(),
-        Arc::clone(&proxy),
-        &listen,
-        config.proxy.threads,
-        allow_faults,
-    )
-    .await?;
-    let router: Arc<dyn Router> = proxy;
+    let mut steering = Steering::open(&config, &layout, &store, allow_faults).await?;
     let epoch = store.next_epoch()?;
-    let entrance = listen.first().map(ToString::to_string).unwrap_or_default();
-    let router_started = keeper.started();
-    let layout_of = layout.clone();
-    let tools =
-        Tools { store, platform, router, layout: layout_of, epoch, router_started, entrance };
+    let tools = tools(&config, (store, platform), &layout, &steering, epoch);
     let desks = open_desks(config.apps, &tools)?;
     let (stop, mut told) = mpsc::channel(1);
     let reach = Arc::new(Reach {
@@ -86,24 +72,25 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         layout: layout.clone(),
         stop,
         epoch,
-        listen: keeper.listening().iter().map(ToString::to_string).collect(),
+        listen: steering.listening(),
+        preflight: steering.preflight(),
     });
     let socket = open_socket(&layout.api_socket())?;
     let service = api::router(Arc::clone(&reach));
     tokio::spawn(async move { axum::serve(socket, service).await });
     say_up(&reach);
     tokio::select! {
-        () = keeper.keep(|seen| carried(&tools.store, &reach, seen)) => {}
+        () = steering.keep(|seen| carried(&tools.store, &reach, seen)) => {}
         _ = told.recv() => {}
         () = interrupt.wait() => {}
     }
     say("stopping: requests finish, then instances end (again to hurry)");
     tell_apps(&reach, |reply| Order::Halt { reply }).await;
     tokio::select! {
-        () = wind_down(&mut keeper, &reach, config.proxy.drain_timeout) => {}
+        () = wind_down(&mut steering, &reach, config.proxy.drain_timeout) => {}
         () = interrupt.wait() => {
             say("hurrying");
-            keeper.stop(Duration::ZERO).await;
+            steering.stop(Duration::ZERO).await;
             stop_apps(&reach).await;
         }
     }
@@ -112,6 +99,33 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     drop(lock);
     say("stopped");
     Ok(())
+}
+
+/// What every controller works with.
+fn tools(
+    config: &Config,
+    (store, platform): (Arc<Store>, Arc<dyn Platform>),
+    layout: &Layout,
+    steering: &Steering,
+    epoch: u64,
+) -> Tools {
+    // As it is configured: a free port that was asked for is not known to the prober.
+    let entrance = match &config.router {
+        RouterConfig::Proxy => config.proxy.listen.first().map(ToString::to_string),
+        RouterConfig::HaProxy(theirs) => {
+            theirs.listen.first().map(|at| preflight::reachable(*at).to_string())
+        }
+    };
+    Tools {
+        store,
+        platform,
+        router: steering.router(),
+        layout: layout.clone(),
+        epoch,
+        router_started: steering.started(),
+        users_leave: steering.leaving(),
+        entrance: entrance.unwrap_or_default(),
+    }
 }
 
 /// Refuses to start beside instances of an app that the configuration does not name any more:
@@ -168,8 +182,9 @@ fn serves(routes: &Routes) -> bool {
 }
 
 /// Requests first, then instances, then whatever still hangs on a tunnel.
-async fn wind_down(keeper: &mut Keeper, reach: &Reach, drain: Duration) {
-    let drained = keeper.stop(drain);
+async fn wind_down(steering: &mut Steering, reach: &Reach, drain: Duration) {
+    steering.close().await;
+    let drained = steering.stop(drain);
     tokio::select! {
         () = drained => {}
         // Tunnels end only when their apps say so: tell the apps once no request is open.

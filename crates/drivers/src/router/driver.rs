@@ -7,7 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use model::admin::ReleaseSeen;
-use model::{AppName, Change, Fault, Plan, ReleaseId, Routes, Weight};
+use model::{AppName, Change, Fault, InstanceId, Plan, ReleaseId, Routes, Weight};
 
 /// A driver of something that carries users' requests to instances.
 #[async_trait]
@@ -46,6 +46,8 @@ pub struct RoutesHave {
     pub routes: Option<Routes>,
     /// What is open, per release that the router knows.
     pub open: BTreeMap<ReleaseId, Open>,
+    /// What is open, per instance that the router knows.
+    pub instances: BTreeMap<InstanceId, Open>,
     /// Counters since the router first knew a release; they only grow (until the router restarts).
     pub totals: BTreeMap<ReleaseId, ReleaseSeen>,
     /// Newest fencing epoch seen.

@@ -93,6 +93,7 @@ impl Router for Proxy {
             app: app.clone(),
             routes: None,
             open: std::collections::BTreeMap::new(),
+            instances: std::collections::BTreeMap::new(),
             totals: std::collections::BTreeMap::new(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
@@ -136,6 +137,13 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
         let open: &mut Open = have.open.entry(instance.release).or_default();
         open.requests = open.requests.saturating_add(instance.requests);
         open.tunnels = open.tunnels.saturating_add(instance.tunnels);
+        let Open { requests, tunnels } =
+            have.instances.get(&instance.id).copied().unwrap_or_default();
+        let sum = Open {
+            requests: requests.saturating_add(instance.requests),
+            tunnels: tunnels.saturating_add(instance.tunnels),
+        };
+        have.instances.insert(instance.id, sum);
     }
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
     have.routes = Some(carried.routes);
