@@ -49,6 +49,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: ConfigWhat,
     },
+    /// Write or check what a HAProxy needs that carries the traffic
+    #[command(after_help = HAPROXY)]
+    Haproxy {
+        #[command(subcommand)]
+        what: HaproxyWhat,
+    },
     /// The reverse proxy; started by `up`
     #[command(hide = true)]
     Proxy(Proxy),
@@ -161,6 +167,31 @@ pub(crate) enum ConfigWhat {
     Check(Where),
     /// Print a commented example
     Example,
+}
+
+const HAPROXY: &str = "\
+Examples:
+  cutover haproxy config                    the whole configuration on stdout, each line with its reason
+  cutover haproxy install                   write it into the `directory` of [router]
+  cutover haproxy check                     ask the HAProxy of cutover.toml what it lacks
+  cutover haproxy check /etc/haproxy/*.cfg  read files instead, no server and no cutover.toml needed
+
+Exit codes: 0 right, 2 something is lacking or in the way";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HaproxyWhat {
+    /// Print the whole configuration for the apps of the file
+    Config(Where),
+    /// Write it into the directory of [router]; what is not Cutover's there is left alone
+    Install(Where),
+    /// Say what would lose requests: setting, value, needed, why
+    Check {
+        /// Files of HAProxy to read together, instead of asking the running one
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        at: Where,
+    },
 }
 
 const DEMO: &str = "\

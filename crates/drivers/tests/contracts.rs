@@ -150,7 +150,7 @@ impl RouterBed for RealHaProxy {
 }
 
 async fn real_haproxy(program: std::path::PathBuf) {
-    let haproxy = haproxy::Bed::start(&program);
+    let haproxy = haproxy::Bed::start(&program).await;
     let apps = [load::App::start("v1"), load::App::start("v1")];
     let relay = relay::Relay::start(&haproxy.path("relay.sock"), &haproxy.path("master.sock"));
     let driver = HaProxy::new(Address::Unix(haproxy.path("relay.sock")));

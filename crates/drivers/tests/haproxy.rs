@@ -83,7 +83,7 @@ async fn idle(router: &dyn Router, release: u32, enough: impl Fn(Open) -> bool) 
 }
 
 async fn a_switch_under_load_loses_nothing(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     let [first, switched, retired, last] = apps.blue_green();
     settle(&router, &first).await;
@@ -106,7 +106,7 @@ async fn a_switch_under_load_loses_nothing(program: PathBuf) {
 }
 
 async fn reloads_in_every_step_lose_nothing_and_nobody_goes_back(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     let states = apps.blue_green();
     settle(&router, &states[0]).await;
@@ -133,7 +133,7 @@ async fn reloads_in_every_step_lose_nothing_and_nobody_goes_back(program: PathBu
 }
 
 async fn a_crash_brings_the_routes_back(program: PathBuf) {
-    let (mut bed, apps) = (Bed::start(&program), Two::start());
+    let (mut bed, apps) = (Bed::start(&program).await, Two::start());
     let want = routes(vec![apps.stable(7_500, Serving), apps.candidate(2_500)]);
     let before = settle_with(&bed.driver(), &want, 7, |_| {}).await;
     bed.crash();
@@ -151,7 +151,7 @@ async fn a_crash_brings_the_routes_back(program: PathBuf) {
 }
 
 async fn a_share_is_what_was_asked(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     settle(&router, &routes(vec![apps.stable(7_500, Serving), apps.candidate(2_500)])).await;
     let mut connection = Connection::open(bed.entrance).unwrap();
@@ -174,7 +174,7 @@ async fn a_share_is_what_was_asked(program: PathBuf) {
 }
 
 async fn a_dead_port_never_gets_a_request(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     settle(&router, &routes(vec![apps.stable(10_000, Serving)])).await;
     let users = Users::start(bed.entrance, 4, 0);
@@ -215,7 +215,7 @@ async fn a_dead_port_never_gets_a_request(program: PathBuf) {
 
 /// A pool at weight 0 gets nothing until the others have no instance that passes its check.
 async fn what_stands_by_takes_over(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     settle(&router, &routes(vec![apps.stable(0, Serving), apps.candidate(10_000)])).await;
     let body = || get(bed.entrance, "/").unwrap().body;
@@ -226,7 +226,7 @@ async fn what_stands_by_takes_over(program: PathBuf) {
 }
 
 async fn tunnels_and_requests_are_counted_apart(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     // Connections to the app are kept here, to show that idle ones are not counted either.
     let config = bed.path("00-cutover.cfg");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -258,7 +258,7 @@ async fn tunnels_and_requests_are_counted_apart(program: PathBuf) {
 }
 
 async fn what_may_not_be_repeated_is_not(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     settle(&bed.driver(), &routes(vec![apps.stable(10_000, Serving)])).await;
     let taken = |method: &str| -> u64 {
         let of = |app: &App| app.taken.lock().unwrap().get(method).copied().unwrap_or(0);
@@ -274,7 +274,7 @@ async fn what_may_not_be_repeated_is_not(program: PathBuf) {
 }
 
 async fn a_reload_without_its_instances_is_repaired(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.plain_driver();
     let old = std::fs::read_to_string(bed.path("cutover-demo.cfg")).unwrap();
     let want = routes(vec![apps.stable(10_000, Serving)]);
@@ -299,7 +299,7 @@ async fn a_reload_without_its_instances_is_repaired(program: PathBuf) {
 }
 
 async fn hosts_and_prefixes_find_their_app(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     settle(&router, &routes(vec![apps.stable(10_000, Serving)])).await;
     let mut other = routes(vec![apps.candidate(10_000)]);
@@ -330,7 +330,7 @@ async fn hosts_and_prefixes_find_their_app(program: PathBuf) {
 /// After a reload, connections of users may stay with the old worker. What is open there counts, and
 /// what they ask there goes where it should.
 async fn a_worker_that_ends_is_counted_and_passes_on(program: PathBuf) {
-    let (bed, apps) = (Bed::start(&program), Two::start());
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
     let router = bed.driver();
     let [first, _, retired, _] = apps.blue_green();
     settle(&router, &first).await;

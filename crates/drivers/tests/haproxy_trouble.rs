@@ -77,7 +77,7 @@ fn state(bed: &Bed) -> String {
 }
 
 async fn what_is_missing_is_named_with_the_fix(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     let before = state(&bed);
     let driver = bed.driver();
     let other = AppName::new("demos").unwrap();
@@ -99,7 +99,7 @@ async fn what_is_missing_is_named_with_the_fix(program: PathBuf) {
 }
 
 async fn a_low_level_is_refused_before_anything_is_touched(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     let config = bed.path("00-cutover.cfg");
     let text = std::fs::read_to_string(&config).unwrap();
     let low = bed.path("low.sock");
@@ -119,7 +119,7 @@ async fn a_low_level_is_refused_before_anything_is_touched(program: PathBuf) {
 }
 
 async fn preflight_says_what_is_otherwise(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     assert_eq!(bed.driver().preflight(&[app()]).await.unwrap(), []);
     let found = bed.plain_driver().preflight(&[app()]).await.unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
@@ -136,7 +136,7 @@ async fn preflight_says_what_is_otherwise(program: PathBuf) {
 }
 
 async fn a_configuration_that_would_not_load_is_not_written(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     let driver = bed.driver();
     let want = routes(vec![pool(1, 10_000, PoolState::Serving, &[healthy()])]);
     let foreign = bed.path("zz-foreign.cfg");
@@ -168,7 +168,7 @@ async fn a_configuration_that_would_not_load_is_not_written(program: PathBuf) {
 }
 
 async fn what_was_planned_on_other_routes_is_refused(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     let driver = bed.driver();
     let at = [healthy()];
     let have = driver.look(&app()).await.unwrap();
@@ -188,7 +188,7 @@ async fn what_was_planned_on_other_routes_is_refused(program: PathBuf) {
 }
 
 async fn it_works_over_tcp(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     let (listener, address) = listening();
     drop(listener);
     let config = bed.path("00-cutover.cfg");
@@ -204,7 +204,7 @@ async fn it_works_over_tcp(program: PathBuf) {
 }
 
 async fn an_answer_that_was_cut_is_not_believed(program: PathBuf) {
-    let bed = Bed::start(&program);
+    let bed = Bed::start(&program).await;
     let at = [healthy(), healthy()];
     settle(&bed.driver(), &routes(vec![pool(1, 10_000, PoolState::Serving, &at)])).await;
     for behind in ["admin.sock", "master.sock"] {
@@ -231,6 +231,7 @@ async fn the_configuration_is_accepted_without_a_warning(program: PathBuf) {
         let setup = Setup {
             directory: folder.path().to_owned(),
             socket: folder.path().join("admin.sock"),
+            master: Address::Unix(folder.path().join("master.sock")),
             entrances: vec!["127.0.0.1:18080".parse().unwrap(), "[::]:18081".parse().unwrap()],
             apps: apps.to_vec(),
         };

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn says_what_is_waited_for() {
         let json = r#"{"pid": 7, "epoch": 1, "listen": [], "apps": [{"app": "web",
-            "coarse": "healthy", "stable": "v1", "rollout": null, "last": null, "trouble": null,
+            "coarse": "Healthy", "stable": "v1", "rollout": null, "last": null, "trouble": null,
             "instances": [{"id": "web-1-1", "version": "v1", "address": "127.0.0.1:1", "pid": 8,
             "condition": "ready"}], "pools": [{"version": "v1", "weight": 10000,
             "state": "serving", "requests": 2, "tunnels": 3}]}]}"#;

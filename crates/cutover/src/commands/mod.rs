@@ -4,6 +4,7 @@ mod demo;
 mod deploy;
 mod down;
 mod follow;
+mod haproxy;
 mod probe;
 mod status;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
             anstream::print!("{}", config::template());
             Ok(0)
         }
+        Command::Haproxy { what } => block_on(haproxy::haproxy(what))?,
         Command::Proxy(arguments) => carry(arguments),
     }
 }

@@ -15,6 +15,7 @@ mod names;
 mod proxy;
 mod reader;
 mod release;
+mod router;
 mod section;
 mod shape;
 mod strategy;
@@ -29,7 +30,7 @@ use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use names::{list, nearest};
-pub(crate) use shape::{AppConfig, Config, Strategy};
+pub(crate) use shape::{AppConfig, Config, HaProxyConfig, RouterConfig, Strategy};
 
 use diagnostic::Source;
 use reader::Reader;
@@ -75,13 +76,19 @@ fn check(text: &str, file: &str, folder: &Path) -> Result<Config, Vec<Diagnostic
     let top = Section::top(document.get_ref(), &mut reader);
     let state_dir = reader.text(top.field("state_dir")).unwrap_or(".cutover");
     let proxy = proxy::read(&Section::within(&top, "proxy", &mut reader), &mut reader);
-    let apps = apps(&top, folder, &mut reader);
-    let config = Config { state_dir: folder.join(state_dir), proxy, apps };
+    let router = router::read(&top, folder, &mut reader);
+    let apps = apps(&top, folder, &router, &mut reader);
+    let config = Config { state_dir: folder.join(state_dir), proxy, router, apps };
     let found = reader.finish();
     if found.is_empty() { Ok(config) } else { Err(found) }
 }
 
-fn apps(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> BTreeMap<AppName, AppConfig> {
+fn apps(
+    top: &Section<'_>,
+    folder: &Path,
+    router: &RouterConfig,
+    reader: &mut Reader,
+) -> BTreeMap<AppName, AppConfig> {
     let mut apps = BTreeMap::new();
     let mut claims = claim::Claims::default();
     for section in app::sections(top, reader) {
@@ -89,6 +96,7 @@ fn apps(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> BTreeMap<AppNa
             continue;
         };
         claims.add(&app, &section, reader);
+        router::must_carry(router, &app, &section, reader);
         apps.insert(app.name.clone(), app);
     }
     apps

@@ -3,9 +3,10 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 6] = [
-    ("", &["state_dir", "proxy", "app"]),
+pub(crate) const KEYS: [(&str, &[&str]); 7] = [
+    ("", &["state_dir", "proxy", "router", "app"]),
     ("proxy", &["listen", "threads", "drain_timeout"]),
+    ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
     (
         "app",
         &[

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use drivers::router::haproxy::Address;
 use model::{AppName, Lane, Weight};
 
 /// A whole file.
@@ -16,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     /// Cutover's own proxy.
     pub(crate) proxy: ProxyConfig,
+    /// Who carries the traffic.
+    pub(crate) router: RouterConfig,
     /// The apps, at least one.
     pub(crate) apps: BTreeMap<AppName, AppConfig>,
 }
@@ -29,6 +32,30 @@ pub(crate) struct ProxyConfig {
     pub(crate) threads: usize,
     /// How long open requests may take to finish when the proxy stops.
     pub(crate) drain_timeout: Duration,
+}
+
+/// Who carries the traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RouterConfig {
+    /// Cutover's own proxy.
+    Proxy,
+    /// A HAProxy that runs already.
+    HaProxy(HaProxyConfig),
+}
+
+/// A HAProxy that runs already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HaProxyConfig {
+    /// Its runtime API, best the socket of its master.
+    pub(crate) socket: Address,
+    /// Where the files lie that Cutover keeps for a reload to find.
+    pub(crate) directory: PathBuf,
+    /// Where users and the prober reach it, at least one, each with a port.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The program that checks each new configuration, if it is there.
+    pub(crate) program: Option<PathBuf>,
+    /// Configuration files of the user's own that it is started with.
+    pub(crate) config: Vec<PathBuf>,
 }
 
 /// A service as users reach it.

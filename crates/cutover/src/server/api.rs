@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::bus::Notice;
 use super::layout::Layout;
 use super::orders::{AppStatus, Desk, Order};
+use super::preflight::Preflight;
 use super::run_id::{check_run_id, new_run_id};
 use crate::config;
 
@@ -39,6 +40,8 @@ pub(super) struct Reach {
     pub(super) epoch: u64,
     /// Where users' requests come in.
     pub(super) listen: Vec<String>,
+    /// What a deploy must pass.
+    pub(super) preflight: Preflight,
 }
 
 /// Answer of `GET /v1/status`.
@@ -158,7 +161,9 @@ async fn deploy(
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     let version = Version::new(body.version)?;
     let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
-    let run = reach.desk(&app)?.ask(|reply| Order::Deploy { version, run, reply }).await?;
+    let desk = reach.desk(&app)?;
+    reach.preflight.check(&[AppName::new(app)?]).await?;
+    let run = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
 }
 

@@ -51,6 +51,7 @@ fn fleet(now_ms: u64, instances: &[(u32, u32)]) -> FleetHave {
         condition: Condition::Ready,
         ready_before: true,
         told_at_ms: None,
+        telling_ms: None,
         killed: false,
         left_behind: false,
         trouble: Vec::new(),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use drivers::platform::{FleetHave, FleetWant};
 use drivers::router::RoutesHave;
 use futures_util::future::BoxFuture;
-use model::{Change, Fault, Plan, Routes};
+use model::{Change, Fault, Kind, Plan, Routes};
 
 use super::active::Active;
+use super::steering::seen_off;
 use super::tools::Tools;
 use crate::store::Entry;
 
@@ -47,15 +48,24 @@ pub(super) async fn routes(
     want: &Routes,
     have: &RoutesHave,
 ) -> Result<Way, Fault> {
-    let plan = tools.router.plan(Some(want), have);
+    let nobody = tools.users_leave.borrow().then(|| seen_off(want));
+    let plan = tools.router.plan(Some(nobody.as_ref().unwrap_or(want)), have);
     if plan.settled() {
         return Ok(Way::Settled);
     }
-    carry_out(tools.epoch, active, &plan, |change, epoch| {
+    let done = carry_out(tools.epoch, active, &plan, |change, epoch| {
         let (router, change) = (Arc::clone(&tools.router), change.clone());
         Box::pin(async move { router.act(&change, epoch).await })
     })
-    .await?;
+    .await;
+    match done {
+        // Not as it was planned on any more, such as after a reload by somebody else: the next look
+        // shows how it is now. Only a newer controller is somebody's trouble.
+        Err(fault) if fault.kind == Kind::Conflict && have.epoch <= tools.epoch => {
+            return Ok(Way::Waiting);
+        }
+        done => done?,
+    }
     Ok(if plan.changes.is_empty() { Way::Waiting } else { Way::Changed })
 }
 

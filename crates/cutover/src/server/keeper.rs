@@ -192,6 +192,11 @@ impl Keeper {
         }
     }
 
+    /// Its driver.
+    pub(super) fn proxy(&self) -> Arc<Proxy> {
+        Arc::clone(&self.proxy)
+    }
+
     /// Where it listens.
     pub(super) fn listening(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|(address, _)| *address).collect()

@@ -18,6 +18,7 @@ mod keeper;
 pub(crate) mod layout;
 mod live;
 pub(crate) mod orders;
+pub(crate) mod preflight;
 mod preview;
 mod prober;
 mod probing;
@@ -25,6 +26,8 @@ pub(crate) mod run_id;
 mod show;
 mod sight;
 mod standing;
+mod steering;
+mod stopping;
 mod tools;
 mod voice;
 mod windows;
@@ -33,25 +36,22 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use drivers::platform::process::Process;
 use drivers::platform::{Condition, Platform};
-use drivers::router::Router;
-use drivers::router::proxy::Proxy;
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use self::api::Reach;
 use self::bus::Bus;
 use self::controller::Controller;
-use self::keeper::Keeper;
 use self::layout::Layout;
-use self::orders::{AppStatus, Desk, Order};
+use self::orders::{AppStatus, Desk};
+use self::steering::Steering;
 use self::tools::Tools;
-use crate::config::Config;
+use crate::config::{Config, RouterConfig};
 use crate::interrupt::Interrupt;
 use crate::store::Store;
 
@@ -65,23 +65,9 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     let process = Process::open(layout.directory())?;
     refuse_orphans(&process, &config).await?;
     let platform: Arc<dyn Platform> = Arc::new(process);
-    let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
-    let listen = config.proxy.listen.clone();
-    let mut keeper = Keeper::open(
-        layout.clone(),
-        Arc::clone(&proxy),
-        &listen,
-        config.proxy.threads,
-        allow_faults,
-    )
-    .await?;
-    let router: Arc<dyn Router> = proxy;
+    let mut steering = Steering::open(&config, &layout, &store, allow_faults).await?;
     let epoch = store.next_epoch()?;
-    let entrance = listen.first().map(ToString::to_string).unwrap_or_default();
-    let router_started = keeper.started();
-    let layout_of = layout.clone();
-    let tools =
-        Tools { store, platform, router, layout: layout_of, epoch, router_started, entrance };
+    let tools = tools(&config, (store, platform), &layout, &steering, epoch);
     let desks = open_desks(config.apps, &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
@@ -89,32 +75,52 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         layout: layout.clone(),
         stop,
         epoch,
-        listen: keeper.listening().iter().map(ToString::to_string).collect(),
+        listen: steering.listening(),
+        preflight: steering.preflight(),
     });
     let socket = open_socket(&layout.api_socket())?;
     let service = api::router(Arc::clone(&reach));
     tokio::spawn(async move { axum::serve(socket, service).await });
     say_up(&reach);
-    tokio::select! {
-        () = keeper.keep(|seen| carried(&tools.store, &reach, seen)) => {}
-        _ = told.recv() => {}
-        () = interrupt.wait() => {}
-    }
-    say("stopping: requests finish, then instances end (again to hurry)");
-    tell_apps(&reach, |reply| Order::Halt { reply }).await;
-    tokio::select! {
-        () = wind_down(&mut keeper, &reach, config.proxy.drain_timeout) => {}
-        () = interrupt.wait() => {
-            say("hurrying");
-            keeper.stop(Duration::ZERO).await;
-            stop_apps(&reach, true).await;
-        }
-    }
+    let now = tokio::select! {
+        () = steering.keep(|seen| carried(&tools.store, &reach, seen)) => false,
+        asked = told.recv() => asked.unwrap_or_default(),
+        () = interrupt.wait() => false,
+    };
+    let drain = config.proxy.drain_timeout;
+    stopping::stop(&mut steering, &reach, drain, hurried(now, &mut told, &mut interrupt)).await;
     // A socket that nobody serves would make the next start look like a living one.
     drop(std::fs::remove_file(layout.api_socket()));
     drop(lock);
     say("stopped");
     Ok(())
+}
+
+/// What every controller works with.
+fn tools(
+    config: &Config,
+    (store, platform): (Arc<Store>, Arc<dyn Platform>),
+    layout: &Layout,
+    steering: &Steering,
+    epoch: u64,
+) -> Tools {
+    // As it is configured: a free port that was asked for is not known to the prober.
+    let entrance = match &config.router {
+        RouterConfig::Proxy => config.proxy.listen.first().map(ToString::to_string),
+        RouterConfig::HaProxy(theirs) => {
+            theirs.listen.first().map(|at| preflight::reachable(*at).to_string())
+        }
+    };
+    Tools {
+        store,
+        platform,
+        router: steering.router(),
+        layout: layout.clone(),
+        epoch,
+        router_started: steering.started(),
+        users_leave: steering.leaving(),
+        entrance: entrance.unwrap_or_default(),
+    }
 }
 
 /// Refuses to start beside instances of an app that the configuration does not name any more:
@@ -170,49 +176,15 @@ fn serves(routes: &Routes) -> bool {
     routes.pools.iter().any(|pool| pool.weight > Weight::NONE && !pool.instances.is_empty())
 }
 
-/// Requests first, then instances, then whatever still hangs on a tunnel.
-async fn wind_down(keeper: &mut Keeper, reach: &Reach, drain: Duration) {
-    let drained = keeper.stop(drain);
+/// Resolves when somebody does not want to wait for what is open.
+async fn hurried(now: bool, told: &mut mpsc::Receiver<bool>, interrupt: &mut Interrupt) {
+    if now {
+        return;
+    }
+    let asked = async { while !told.recv().await.unwrap_or_default() {} };
     tokio::select! {
-        () = drained => {}
-        // Tunnels end only when their apps say so: tell the apps once no request is open.
-        () = async {
-            quiet(reach).await;
-            stop_apps(reach, false).await;
-            std::future::pending::<()>().await;
-        } => {}
-    }
-    stop_apps(reach, false).await;
-}
-
-/// Resolves when no app has a request open.
-async fn quiet(reach: &Reach) {
-    for desk in reach.desks.values() {
-        let mut status = desk.status.clone();
-        let idle = |status: &AppStatus| status.pools.iter().all(|pool| pool.requests == 0);
-        // A controller that is gone has nothing open.
-        drop(status.changed().await);
-        drop(status.wait_for(idle).await);
-    }
-}
-
-/// Stops every app's instances and waits for them.
-async fn stop_apps(reach: &Reach, now: bool) {
-    tell_apps(reach, |reply| Order::Stop { now, reply }).await;
-}
-
-/// Gives every app's controller an order and waits until all have carried it out.
-async fn tell_apps(reach: &Reach, order: impl Fn(oneshot::Sender<()>) -> Order) {
-    let mut answers = Vec::new();
-    for desk in reach.desks.values() {
-        let (reply, answer) = oneshot::channel();
-        if desk.orders.send(order(reply)).await.is_ok() {
-            answers.push(answer);
-        }
-    }
-    for answer in answers {
-        // An error means that the controller is gone, and so are its instances.
-        drop(answer.await);
+        () = asked => {}
+        () = interrupt.wait() => {}
     }
 }
 

@@ -28,31 +28,60 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Its program. Absent: said, and a failure where the test bed is required.
+    /// Its program. Absent: said, and a failure where the test bed is required. All versions are taken
+    /// with `CUTOVER_FULL=1` or `TESTBED=required`, else one: that of the day, or `CUTOVER_HAPROXY=3.0`.
     pub fn program(self) -> Option<PathBuf> {
-        let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
-        let program = bed.join(self.folder).join("usr/sbin/haproxy");
-        if program.exists() {
-            return Some(program.canonicalize().unwrap());
+        let required = std::env::var("TESTBED").as_deref() == Ok("required");
+        let turn = turn();
+        if !required && std::env::var_os("CUTOVER_FULL").is_none() && turn != self.version {
+            println!("skipped: HAProxy {}, today is {turn}'s turn (CUTOVER_FULL=1)", self.version);
+            return None;
+        }
+        if let Some(program) = self.there() {
+            return Some(program);
         }
         let words = format!("no HAProxy {} (cargo xtask testbed)", self.version);
-        assert_ne!(std::env::var("TESTBED").as_deref(), Ok("required"), "{words}");
+        assert!(!required, "{words}");
         println!("skipped: {words}");
         None
     }
+
+    fn there(self) -> Option<PathBuf> {
+        let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
+        bed.join(self.folder).join("usr/sbin/haproxy").canonicalize().ok()
+    }
+}
+
+/// The versions of the test bed.
+pub const BED: [Wanted; 3] = [
+    Wanted { version: "2.6", folder: "haproxy-bookworm" },
+    Wanted { version: "3.0", folder: "haproxy-trixie" },
+    Wanted { version: "3.2", folder: "haproxy-sid" },
+];
+
+/// The version whose turn it is: the one that is asked for, or one of those that are there.
+fn turn() -> String {
+    if let Ok(asked) = std::env::var("CUTOVER_HAPROXY") {
+        return asked;
+    }
+    let there: Vec<_> = BED.into_iter().filter(|wanted| wanted.there().is_some()).collect();
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let day = usize::try_from(since.as_secs() / 86_400).unwrap_or_default();
+    let chosen = there.get(day % there.len().max(1)).unwrap_or(&BED[0]);
+    chosen.version.to_owned()
 }
 
 /// Runs async functions on every HAProxy of the test bed, each as a test of its own.
 #[macro_export]
 macro_rules! on_each_haproxy {
     ($($name:ident),* $(,)?) => { $(mod $name {
-        use super::haproxy::Wanted;
+        use super::haproxy::{BED, Wanted};
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn on_2_6() { run(Wanted { version: "2.6", folder: "haproxy-bookworm" }).await; }
+        async fn on_2_6() { run(BED[0]).await; }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn on_3_0() { run(Wanted { version: "3.0", folder: "haproxy-trixie" }).await; }
+        async fn on_3_0() { run(BED[1]).await; }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn on_3_2() { run(Wanted { version: "3.2", folder: "haproxy-sid" }).await; }
+        async fn on_3_2() { run(BED[2]).await; }
         async fn run(wanted: Wanted) {
             if let Some(program) = wanted.program() { super::$name(program).await; }
         }
@@ -68,12 +97,12 @@ pub struct Bed {
 }
 
 impl Bed {
-    pub fn start(program: &Path) -> Self {
+    pub async fn start(program: &Path) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let (entrance, folder) = (free.local_addr().unwrap(), tempfile::tempdir().unwrap());
         drop(free);
         let mut bed = Self { folder, program: program.to_owned(), entrance, master: None };
-        install(&bed.setup()).unwrap();
+        install(&bed.setup(), None).await.unwrap();
         let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
         std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();
         bed.launch();
@@ -89,6 +118,7 @@ impl Bed {
         Setup {
             directory: self.folder.path().to_owned(),
             socket: self.path("admin.sock"),
+            master: Address::Unix(self.path("master.sock")),
             entrances: vec![self.entrance],
             apps: vec![app("demo"), app("demo-1")],
         }

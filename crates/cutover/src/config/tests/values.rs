@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use model::Lane;
 
-use super::super::shape::{EnvironmentValue, Strategy};
+use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
-use super::{good, web};
+use super::{good, parse, web};
 use crate::duration;
 
 #[test]
@@ -153,4 +153,29 @@ fn braces_of_shells_and_templates_are_left_alone() {
     let app =
         good("[app.web]\ncommand = [\"sh\", \"-c\", \"echo ${name} {{word}} { print } {1} {}\"]\n");
     assert_eq!(app.apps.values().next().unwrap().command.len(), 3);
+}
+
+#[test]
+fn a_haproxy_is_found_relative_to_the_file() {
+    let text = "[router]\nkind = \"haproxy\"\nsocket = \"h/master.sock\"\ndirectory = \"h\"\n\
+                listen = [\"0.0.0.0:80\"]\nprogram = \"haproxy\"\nconfig = [\"mine.cfg\"]\n\
+                [app.web]\ncommand = [\"a\"]\n";
+    let of = |text: &str| match parse(text, "/srv/cutover.toml").unwrap().router {
+        RouterConfig::HaProxy(found) => found,
+        RouterConfig::Proxy => panic!("{text}"),
+    };
+    let found = of(text);
+    assert_eq!(found.socket.to_string(), "/srv/h/master.sock");
+    assert_eq!(found.directory.to_str(), Some("/srv/h"));
+    assert_eq!(found.program.unwrap().to_str(), Some("haproxy"), "looked up in PATH");
+    assert_eq!(found.config, [std::path::PathBuf::from("/srv/mine.cfg")]);
+    let tcp = of(&text
+        .replace("h/master.sock", "127.0.0.1:9999")
+        .replace("\"haproxy\"\nc", "\"./h\"\nc"));
+    assert_eq!(tcp.socket, "127.0.0.1:9999".parse().unwrap());
+    assert_eq!(tcp.program.unwrap().to_str(), Some("/srv/./h"));
+    assert_eq!(
+        good("[router]\nkind = \"proxy\"\n[app.web]\ncommand = [\"a\"]\n").router,
+        RouterConfig::Proxy
+    );
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use model::{AppName, Fault, Kind};
 
 use super::app_file::{self, map_file};
+use super::line::Address;
 use super::record::Slot;
 
 /// What the configuration is made from.
@@ -18,8 +19,10 @@ use super::record::Slot;
 pub struct Setup {
     /// Directory of all files: configuration, maps. HAProxy is started with `-f` on it.
     pub directory: PathBuf,
-    /// The admin socket to make.
+    /// The socket of workers to make, for commands of your own.
     pub socket: PathBuf,
+    /// The socket of the master, which HAProxy is told when it is started (`-S`).
+    pub master: Address,
     /// Where users come in.
     pub entrances: Vec<SocketAddr>,
     /// The apps behind it.
@@ -47,7 +50,9 @@ pub struct Rendered {
 }
 
 /// Name of the file of the entrance; it sorts before those of the apps.
-const ENTRANCE: &str = "00-cutover.cfg";
+pub const ENTRANCE: &str = "00-cutover.cfg";
+/// How the file of the entrance begins.
+pub(super) const OURS: &str = "# Written by Cutover.";
 
 /// The complete configuration: the entrance, then each app without any instance. A path, or a check
 /// path, that HAProxy would read as something else is refused.
@@ -63,8 +68,11 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
     for app in &setup.apps {
         app.check_path.as_deref().map_or(Ok(()), |path| plain("check path", path))?;
     }
+    if let Address::Unix(path) = &setup.master {
+        plain("path", &path.display().to_string())?;
+    }
     let [directory, socket] = paths;
-    let mut entrance = global(&directory, &socket);
+    let mut entrance = global(&directory, &socket, &setup.master);
     entrance.push_str(FRONTEND);
     for address in &setup.entrances {
         // Writing to a string cannot fail.
@@ -90,20 +98,28 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
     Ok(std::iter::once(entrance).chain(apps).collect())
 }
 
+/// What paths may be made of, as the fix.
+pub(super) const PLAIN: &str = "use letters, digits and `/ . _ - ~ + = ? & %`";
+
+/// True when HAProxy reads this text as it is written.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-~+=?&%".contains(c))
+}
+
 fn plain(sort: &str, text: &str) -> Result<(), Fault> {
-    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-~+=?&%".contains(c)) {
+    if is_plain(text) {
         return Ok(());
     }
     let what = format!("the {sort} `{}` cannot stand in a configuration", text.escape_debug());
-    Err(Fault::new(Kind::Config, what).help("use letters, digits and `/ . _ - ~ + = ? & %`"))
+    Err(Fault::new(Kind::Config, what).help(PLAIN))
 }
 
-fn global(directory: &str, socket: &str) -> String {
+fn global(directory: &str, socket: &str, master: &Address) -> String {
     format!(
         "\
-# Written by Cutover. Start HAProxy (2.6 or newer) with
-#     haproxy -W -S {directory}/master.sock -f {directory}
-# and give Cutover the socket {directory}/master.sock: over the master's socket it
+{OURS} Start HAProxy (2.6 or newer) with
+#     haproxy -W -S {master} -f {directory}
+# and give Cutover the socket {master}: over the master's socket it
 # also sees the workers that end after a reload. Everything below has a reason; what loses requests
 # when it is left out says so.
 
@@ -249,7 +265,7 @@ backend cutover_onward from cutover_defaults
 
 #[cfg(test)]
 mod tests {
-    use super::{AppSetup, Setup, render};
+    use super::{Address, AppSetup, Setup, render};
     use model::AppName;
 
     fn setup(path: &str) -> Setup {
@@ -258,6 +274,7 @@ mod tests {
         Setup {
             directory: path.into(),
             socket: format!("{path}/admin.sock").into(),
+            master: Address::Unix(format!("{path}/master.sock").into()),
             entrances: vec![([127, 0, 0, 1], 8080).into()],
             apps: vec![app],
         }

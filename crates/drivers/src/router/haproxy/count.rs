@@ -20,7 +20,7 @@ pub(super) struct Counts {
     pub(super) open: BTreeMap<ReleaseId, Open>,
     pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
     /// Requests and tunnels open on each server.
-    pub(super) by_server: BTreeMap<(Slot, String), u64>,
+    pub(super) by_server: BTreeMap<(Slot, String), Open>,
 }
 
 impl Counts {
@@ -57,7 +57,8 @@ impl Counts {
         let name = row.get("svname");
         // `scur` counts streams: an idle connection, to a client or to a server, is none.
         let now = row.number("scur");
-        *self.by_server.entry((slot, name.to_owned())).or_default() += now;
+        let of_server = self.by_server.entry((slot, name.to_owned())).or_default();
+        *(if tunnels { &mut of_server.tunnels } else { &mut of_server.requests }) += now;
         let Some(release) = record.release_of(slot, name) else { return now };
         let open = self.open.entry(release).or_default();
         let total = self.totals.entry(release).or_default();
@@ -109,6 +110,7 @@ mod tests {
             counts.add(&app, &record, &Table::stat(stat).unwrap());
         }
         assert_eq!(counts.open[&ReleaseId(1)], Open { requests: 4, tunnels: 2 });
-        assert_eq!(counts.by_server[&(Slot::A, "x".to_owned())], 2);
+        let of_x = counts.by_server[&(Slot::A, "x".to_owned())];
+        assert_eq!(of_x, Open { requests: 2, tunnels: 0 });
     }
 }

@@ -14,7 +14,6 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::app_file;
-use super::config::{self, Rendered, Setup};
 use super::record::{Record, Slot};
 use crate::words::clean;
 
@@ -28,24 +27,6 @@ pub struct Checker {
     pub program: PathBuf,
     /// What it is started with before Cutover's own directory (`-f` each).
     pub before: Vec<PathBuf>,
-}
-
-/// Writes the configuration: the entrance always, files of apps and maps where there is none yet.
-pub fn install(setup: &Setup) -> Result<(), Fault> {
-    for Rendered { name, text } in config::render(setup)? {
-        let path = setup.directory.join(&name);
-        let of_app = setup.apps.iter().any(|app| app_file::app_file(&app.name) == name);
-        if !of_app || !path.exists() {
-            replace(&path, &text)?;
-        }
-    }
-    for app in &setup.apps {
-        let path = setup.directory.join(app_file::map_file(&app.name));
-        if !path.exists() {
-            replace(&path, &map_text(&app.name, &Record::default()))?;
-        }
-    }
-    Ok(())
 }
 
 /// The files of one app, beside its map.
@@ -86,7 +67,9 @@ impl AppFiles {
     ) -> Result<(), Fault> {
         let text = app_file::with_instances(&self.read_config()?, &self.app, instances);
         if let Some(checker) = checker {
-            self.check(checker, &text).await?;
+            let directory = self.map.parent().unwrap_or(Path::new("/"));
+            let texts = [(self.config.as_path(), text.as_str())];
+            check_with(checker, directory, self.app.as_str(), &texts).await?;
         }
         // The instances first: a map that speaks of servers that are not there serves nobody.
         replace(&self.config, &text)?;
@@ -102,34 +85,42 @@ impl AppFiles {
             )
         })
     }
-
-    /// Has the whole configuration checked as it would be with the new text.
-    async fn check(&self, checker: &Checker, text: &str) -> Result<(), Fault> {
-        let directory = self.map.parent().unwrap_or(Path::new("/"));
-        let trial = directory.join(format!(".trial-{}", self.app));
-        let made = copy_configuration(directory, &trial, &self.config, text);
-        let verdict = match made {
-            Ok(()) => run_check(checker, &trial).await,
-            Err(error) => {
-                Err(Fault::environment(format!("cannot write `{}`: {error}", trial.display())))
-            }
-        };
-        // Only a trial: what is left of it does no harm, and the next one replaces it.
-        let _left_behind = fs::remove_dir_all(&trial);
-        verdict
-    }
 }
 
-fn copy_configuration(from: &Path, to: &Path, changed: &Path, text: &str) -> io::Result<()> {
+/// Has the whole configuration of a directory checked as it would be with these texts in place of its
+/// own. `name` tells trials that happen at once apart.
+pub(super) async fn check_with(
+    checker: &Checker,
+    directory: &Path,
+    name: &str,
+    texts: &[(&Path, &str)],
+) -> Result<(), Fault> {
+    let trial = directory.join(format!(".trial-{name}"));
+    let verdict = match copy_configuration(directory, &trial, texts) {
+        Ok(()) => run_check(checker, &trial).await,
+        Err(error) => {
+            Err(Fault::environment(format!("cannot write `{}`: {error}", trial.display())))
+        }
+    };
+    // Only a trial: what is left of it does no harm, and the next one replaces it.
+    let _left_behind = fs::remove_dir_all(&trial);
+    verdict
+}
+
+fn copy_configuration(from: &Path, to: &Path, texts: &[(&Path, &str)]) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.extension().is_some_and(|kind| kind == "cfg") && path != changed {
+        let changed = texts.iter().any(|(changed, _)| *changed == path);
+        if path.extension().is_some_and(|kind| kind == "cfg") && !changed {
             fs::copy(&path, to.join(name))?;
         }
     }
-    fs::write(to.join(changed.file_name().unwrap_or_default()), text)
+    for (path, text) in texts {
+        fs::write(to.join(path.file_name().unwrap_or_default()), text)?;
+    }
+    Ok(())
 }
 
 async fn run_check(checker: &Checker, trial: &Path) -> Result<(), Fault> {
@@ -161,7 +152,7 @@ async fn run_check(checker: &Checker, trial: &Path) -> Result<(), Fault> {
     Err(alerts.fold(fault, |fault, line| fault.note(clean(line.as_bytes(), 300))))
 }
 
-fn map_text(app: &AppName, record: &Record) -> String {
+pub(super) fn map_text(app: &AppName, record: &Record) -> String {
     let mut text =
         format!("# Routes of {app}. Written by Cutover; it is changed at run time too.\n");
     for (key, value) in record.entries(app) {
@@ -172,7 +163,7 @@ fn map_text(app: &AppName, record: &Record) -> String {
 }
 
 /// Replaces a file as a whole: a reload finds the old text or the new one.
-fn replace(path: &Path, text: &str) -> Result<(), Fault> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Fault> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!(".{name}.new"));
     let write = || -> io::Result<()> {

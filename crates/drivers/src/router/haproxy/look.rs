@@ -29,6 +29,7 @@ pub(super) struct Found {
     pub(super) map: PathBuf,
     pub(super) seen: Seen,
     pub(super) open: BTreeMap<ReleaseId, Open>,
+    pub(super) instances: BTreeMap<InstanceId, Open>,
     pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
     /// The present worker, then those that end.
     pub(super) workers: Vec<Worker>,
@@ -52,9 +53,15 @@ pub(super) async fn look(address: &Address, app: &AppName) -> Result<Found, Faul
     }
     let servers = servers(app, &answers, &counts);
     let seen = Seen { app: app.clone(), record: answers.record, servers };
+    let mut instances: BTreeMap<InstanceId, Open> = BTreeMap::new();
+    for ((_, name), of_server) in &counts.by_server {
+        let open = instances.entry(InstanceId(name.clone())).or_default();
+        open.requests += of_server.requests;
+        open.tunnels += of_server.tunnels;
+    }
     let Counts { open, totals, .. } = counts;
     let (pid, map, by_master) = (answers.pid, answers.map, reached[0].by_master());
-    Ok(Found { pid, map, seen, open, totals, workers: reached, by_master })
+    Ok(Found { pid, map, seen, open, instances, totals, workers: reached, by_master })
 }
 
 /// The routes as they are carried: those of the record, with the instances that get requests.
@@ -93,7 +100,7 @@ fn servers(app: &AppName, answers: &Answers, counts: &Counts) -> Vec<Server> {
                 id: InstanceId(name.to_owned()),
                 address,
                 condition,
-                open,
+                open: open.requests + open.tunnels,
             });
         }
     }

@@ -12,6 +12,7 @@ pub mod config;
 mod count;
 mod files;
 mod finding;
+mod install;
 mod line;
 mod look;
 mod plan;
@@ -28,9 +29,11 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use model::{AppName, Change, Fault, Plan, Routes, Weight};
 
-pub use files::{Checker, install};
+pub use files::Checker;
 pub use finding::Finding;
+pub use install::{Fate, Installed, install};
 pub use line::Address;
+pub use plan::objection;
 pub use preflight::review;
 
 use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
@@ -59,6 +62,13 @@ impl HaProxy {
     #[must_use]
     pub fn checked_by(self, checker: Checker) -> Self {
         Self { checker: Some(checker), ..self }
+    }
+
+    /// Asks it for its pid; an error means that it is away.
+    pub async fn reach(&self) -> Result<u32, Fault> {
+        let workers = worker::workers(&self.address).await?;
+        let present = workers.first().ok_or_else(|| self.address.odd(""))?;
+        present.pid().await
     }
 
     /// Compares what runs with what is needed, before anything is touched. What makes it impossible
@@ -93,7 +103,7 @@ impl Router for HaProxy {
             app: app.clone(),
             routes: look::routes(&found.seen),
             open: found.open.clone(),
-            instances: std::collections::BTreeMap::new(),
+            instances: found.instances.clone(),
             totals: found.totals.clone(),
             epoch: found.seen.record.epoch,
             pid: Some(found.pid),
@@ -101,7 +111,7 @@ impl Router for HaProxy {
         };
         if self.unseen(&found) {
             // What is open in a worker that cannot be asked is not known to have ended.
-            for open in have.open.values_mut() {
+            for open in have.open.values_mut().chain(have.instances.values_mut()) {
                 open.requests += 1;
                 open.tunnels += 1;
             }

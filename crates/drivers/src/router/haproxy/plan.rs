@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use model::{AppName, Generation, Instance, Plan, Pool, PoolState, Routes, Weight};
 
+use super::config;
 use super::record::{Left, Record, Slot};
 use super::seen::{Condition, Seen, Server};
 use super::step::Step;
@@ -70,21 +71,36 @@ fn unfit(want: &Routes) -> Option<(String, &'static str)> {
         let why = format!("{} releases at once, and an app has two slots", want.pools.len());
         return Some((why, "let one release go first"));
     }
-    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !";\\'\",#".contains(c));
-    if !plain(&want.path_prefix) {
-        let why = format!("the path prefix `{}`", want.path_prefix.escape_debug());
-        return Some((why, "use printable ASCII without blanks, quotes, `,`, `;`, `#` or `\\`"));
-    }
-    let host = |text: &&String| text.is_empty() || !plain(text) || text.contains(['/', '*']);
-    if let Some(host) = want.hosts.iter().find(host) {
-        let why = format!("the host name `{}`", host.escape_debug());
-        return Some((why, "write it as in a `Host` header, without a port"));
+    if let Some(found) = objection(&want.hosts, &want.path_prefix, None) {
+        return Some(found);
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut instances = want.pools.iter().flat_map(|pool| &pool.instances);
     let odd = instances.find(|one| one.id.0.is_empty() || !one.id.0.chars().all(fits))?;
     let why = format!("`{}` as the name of a server", odd.id.0.escape_debug());
     Some((why, "use letters, digits and `- _ .`"))
+}
+
+/// Why HAProxy cannot carry an app with these hosts, path prefix and path of health checks, and what to
+/// do; `None` when it can. An entry of a map and a line of configuration hold them as they are.
+pub fn objection(
+    hosts: &[String],
+    path_prefix: &str,
+    check_path: Option<&str>,
+) -> Option<(String, &'static str)> {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !";\\'\",#".contains(c));
+    if !plain(path_prefix) {
+        let why = format!("the path prefix `{}`", path_prefix.escape_debug());
+        return Some((why, "use printable ASCII without blanks, quotes, `,`, `;`, `#` or `\\`"));
+    }
+    let host = |text: &&String| text.is_empty() || !plain(text) || text.contains(['/', '*']);
+    if let Some(host) = hosts.iter().find(host) {
+        let why = format!("the host name `{}`", host.escape_debug());
+        return Some((why, "write it as in a `Host` header, without a port"));
+    }
+    let path = check_path.filter(|path| !config::is_plain(path))?;
+    let why = format!("the path `{}` of health checks", path.escape_debug());
+    Some((why, config::PLAIN))
 }
 
 /// What became of bringing one instance in.

@@ -129,7 +129,7 @@ fn finding(setting: &str, value: &str, needed: &str, why: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{new_enough, review};
+    use super::{Address, new_enough, review};
     use crate::router::haproxy::config::{Setup, render};
 
     #[test]
@@ -137,6 +137,7 @@ mod tests {
         let setup = Setup {
             directory: "/d".into(),
             socket: "/d/s".into(),
+            master: Address::Unix("/d/m".into()),
             entrances: vec![],
             apps: vec![],
         };

@@ -1,0 +1,129 @@
+//! `cutover haproxy`: what a HAProxy must be told to carry the traffic, written, shown and checked.
+//!
+//! It neither starts nor reloads HAProxy, and it moves no traffic.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use drivers::router::haproxy::config::{AppSetup, Setup, render};
+use drivers::router::haproxy::{Address, Fate, Finding, Installed, install};
+use model::{AppName, Fault, Kind};
+
+use crate::cli::{HaproxyWhat, Where};
+use crate::config::{Config, HaProxyConfig, RouterConfig};
+use crate::server::preflight::{Preflight, checker, driver, review_files};
+
+/// Exit code when something is lacking.
+const LACKING: u8 = 2;
+
+/// Runs the command.
+pub(super) async fn haproxy(what: HaproxyWhat) -> Result<u8, Fault> {
+    match what {
+        HaproxyWhat::Config(at) => print(&at),
+        HaproxyWhat::Install(at) => put(&at).await,
+        HaproxyWhat::Check { files, at } if files.is_empty() => ask(&at).await,
+        HaproxyWhat::Check { files, .. } => read(&files),
+    }
+}
+
+fn print(at: &Where) -> Result<u8, Fault> {
+    let (config, haproxy) = load(at)?;
+    for file in render(&setup(&config, &haproxy))? {
+        let path = haproxy.directory.join(file.name);
+        anstream::print!("# ---- {} ----\n{}\n", path.display(), file.text);
+    }
+    Ok(0)
+}
+
+async fn put(at: &Where) -> Result<u8, Fault> {
+    let (config, haproxy) = load(at)?;
+    let checker = checker(&haproxy);
+    for Installed { path, fate } in install(&setup(&config, &haproxy), checker.as_ref()).await? {
+        let path = path.display();
+        match fate {
+            Fate::Written => anstream::println!("wrote      {path}"),
+            Fate::Replaced => anstream::println!("replaced   {path} (before: {path}.before)"),
+            Fate::Unchanged => anstream::println!("unchanged  {path}"),
+            Fate::Kept => anstream::println!("kept       {path}, it holds what is carried now"),
+        }
+    }
+    if checker.is_none() {
+        let key = "`program` under [router]";
+        anstream::println!("not checked by HAProxy: name {key} to have that done");
+    }
+    anstream::println!("start HAProxy with\n  {}", start(&haproxy));
+    Ok(0)
+}
+
+async fn ask(at: &Where) -> Result<u8, Fault> {
+    let (config, haproxy) = load(at)?;
+    let apps: Vec<AppName> = config.apps.keys().cloned().collect();
+    let preflight = Preflight::of(Arc::new(driver(&haproxy)), &haproxy);
+    let findings = preflight.findings(&apps).await?;
+    Ok(tell(&format!("HAProxy at `{}`", haproxy.socket), &findings))
+}
+
+fn read(files: &[PathBuf]) -> Result<u8, Fault> {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    Ok(tell(&names.join(" + "), &review_files(files)?))
+}
+
+fn tell(subject: &str, findings: &[Finding]) -> u8 {
+    if findings.is_empty() {
+        anstream::println!("{subject} lacks nothing");
+        return 0;
+    }
+    let things = if findings.len() == 1 { "thing" } else { "things" };
+    anstream::println!("{subject}: {} {things} to mend", findings.len());
+    for Finding { setting, value, needed, why } in findings {
+        anstream::println!(
+            "\n  {setting}\n    value   {value}\n    needed  {needed}\n    why     {why}"
+        );
+    }
+    LACKING
+}
+
+/// The configuration, if it has a HAProxy carry the traffic.
+fn load(at: &Where) -> Result<(Config, HaProxyConfig), Fault> {
+    let config = super::load(at)?;
+    match config.router.clone() {
+        RouterConfig::HaProxy(haproxy) => Ok((config, haproxy)),
+        RouterConfig::Proxy => {
+            let what = format!("{} has Cutover's own proxy carry the traffic", at.config.display());
+            Err(Fault::new(Kind::Config, what).help(
+                "for a HAProxy write\n[router]\nkind = \"haproxy\"\nsocket = \"haproxy/master.sock\"\n\
+                 directory = \"haproxy\"\nlisten = [\"127.0.0.1:8080\"]",
+            ))
+        }
+    }
+}
+
+/// What the files are made from.
+fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
+    let apps = config.apps.values().map(|app| AppSetup {
+        name: app.name.clone(),
+        check_path: app.health.path.clone(),
+        check_ms: u64::try_from(app.health.interval.as_millis()).unwrap_or(u64::MAX),
+    });
+    // Beside the master's, whatever that is called.
+    let sockets = ["worker.sock", "workers.sock"].map(|name| haproxy.directory.join(name));
+    let [socket, other] = sockets;
+    let taken = haproxy.socket == Address::Unix(socket.clone());
+    Setup {
+        directory: haproxy.directory.clone(),
+        socket: if taken { other } else { socket },
+        master: haproxy.socket.clone(),
+        entrances: haproxy.listen.clone(),
+        apps: apps.collect(),
+    }
+}
+
+/// The command line that HAProxy is started with.
+fn start(haproxy: &HaProxyConfig) -> String {
+    let program = haproxy.program.as_ref().map_or("haproxy".into(), |p| p.display().to_string());
+    let socket: &Address = &haproxy.socket;
+    let mut words = vec![program, format!("-W -S {socket}")];
+    let files = haproxy.config.iter().chain([&haproxy.directory]);
+    words.extend(files.map(|file| format!("-f {}", file.display())));
+    words.join(" ")
+}

@@ -1,0 +1,154 @@
+//! Reads `[router]`: who carries the traffic.
+//!
+//! Checks what is written; whether a HAProxy answers there is found by its preflight.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use drivers::router::{ROUTERS, haproxy};
+
+use super::diagnostic::Diagnostic;
+use super::reader::Reader;
+use super::section::Section;
+use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
+use super::{address, names};
+
+/// Keys that only a HAProxy has, each with an example.
+const KEYS: [(&str, &str); 5] = [
+    ("socket", "\"haproxy/master.sock\""),
+    ("directory", "\"haproxy\""),
+    ("listen", "[\"127.0.0.1:8080\"]"),
+    ("program", ""),
+    ("config", ""),
+];
+
+/// Reads the section; an absent one means Cutover's own proxy.
+pub(crate) fn read(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> RouterConfig {
+    let router = Section::within(top, "router", reader);
+    match kind(&router, reader) {
+        Some("haproxy") => {
+            no_proxy_beside(top, &router, reader);
+            RouterConfig::HaProxy(haproxy_of(&router, folder, reader))
+        }
+        Some(_) => {
+            only_haproxy_has(&router, reader);
+            RouterConfig::Proxy
+        }
+        None => RouterConfig::Proxy,
+    }
+}
+
+/// Refuses an app that this router cannot carry as it is written.
+pub(crate) fn must_carry(
+    router: &RouterConfig,
+    app: &AppConfig,
+    section: &Section<'_>,
+    reader: &mut Reader,
+) {
+    let RouterConfig::HaProxy(_) = router else { return };
+    if let Some((why, help)) =
+        haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref())
+    {
+        let what = format!("HAProxy cannot carry {why}");
+        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
+    }
+}
+
+/// The name of the router; `None` when it was refused.
+fn kind(router: &Section<'_>, reader: &mut Reader) -> Option<&'static str> {
+    let Some(field) = router.field("kind") else { return Some(ROUTERS[0].name) };
+    let span = field.span.clone();
+    let text = reader.text(Some(field))?;
+    let known = ROUTERS.iter().map(|entry| entry.name).collect::<Vec<_>>();
+    if let Some(found) = known.iter().find(|name| **name == text) {
+        return Some(found);
+    }
+    let help = match names::nearest(text, &known) {
+        Some(nearest) => format!("did you mean `kind = \"{nearest}\"`?"),
+        None => format!("this version knows {}", names::list(&known)),
+    };
+    reader.push(Diagnostic::new(format!("unknown router `{text}`")).at(&span, "").help(help));
+    None
+}
+
+/// Two would carry the same traffic.
+fn no_proxy_beside(top: &Section<'_>, router: &Section<'_>, reader: &mut Reader) {
+    let (Some(proxy), Some(kind)) = (top.field("proxy"), router.field("kind")) else { return };
+    reader.push(
+        Diagnostic::new("`[proxy]` is Cutover's own proxy, and here HAProxy carries the traffic")
+            .at(&proxy.span, "nobody would listen there")
+            .also(&kind.span, "so this one is not started")
+            .help("remove `[proxy]`, and write under `[router]` where HAProxy listens: `listen = [\"…\"]`"),
+    );
+}
+
+fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
+    for field in KEYS.iter().filter_map(|(key, _)| router.field(key)) {
+        let home = if field.key == "listen" { "write it under `[proxy]`, or " } else { "" };
+        reader.push(
+            Diagnostic::new(format!(
+                "`{}` is for a HAProxy, and here Cutover's own proxy carries the traffic",
+                field.key
+            ))
+            .at(&field.span, "")
+            .help(format!("{home}write `kind = \"haproxy\"`, or remove the line")),
+        );
+    }
+}
+
+fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {
+    let kind = router.field("kind").map_or(0..0, |field| field.span);
+    // The others may be left out.
+    for (key, example) in KEYS.iter().filter(|(_, example)| !example.is_empty()) {
+        if router.field(key).is_none() && !router.probably_has(key) {
+            reader.push(
+                Diagnostic::new(format!("`[router]` lacks `{key}`"))
+                    .at(&kind, "a HAProxy needs it")
+                    .help(format!("add a line such as `{key} = {example}`")),
+            );
+        }
+    }
+    let path = |text: &str| folder.join(text);
+    let config = reader.texts(router.field("config").as_ref()).unwrap_or_default();
+    HaProxyConfig {
+        socket: socket(router, folder, reader),
+        directory: reader.text(router.field("directory")).map_or(folder.to_owned(), path),
+        listen: entrances(router, reader),
+        program: reader.text(router.field("program")).map(|text| program(text, folder)),
+        config: config.into_iter().map(|(text, _)| folder.join(text)).collect(),
+    }
+}
+
+/// A path, or an address and a port.
+fn socket(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> haproxy::Address {
+    let field = router.field("socket");
+    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
+    let text = reader.text(field).unwrap_or("master.sock");
+    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return haproxy::Address::Tcp(address);
+    }
+    if let Some(port) = port.filter(|_| !text.contains('/')) {
+        let what = format!("`{text}` is neither a path nor an address with a port");
+        let help = format!("write \"127.0.0.1:{port}\", or the path of a unix socket");
+        reader.push(Diagnostic::new(what).at(&span, "needs an IP address").help(help));
+    }
+    haproxy::Address::Unix(folder.join(text))
+}
+
+fn entrances(router: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
+    let listen = address::listen(router, reader);
+    if let Some(field) = router.field("listen").filter(|_| listen.iter().any(|at| at.port() == 0)) {
+        reader.push(
+            Diagnostic::new("`listen` names port 0, and nobody would know where HAProxy listens")
+                .at(&field.span, "")
+                .help("write the port that users come to, such as \"127.0.0.1:8080\""),
+        );
+    }
+    listen
+}
+
+/// A name alone is looked up in PATH, everything else is relative to the file.
+fn program(text: &str, folder: &Path) -> PathBuf {
+    if text.contains('/') { folder.join(text) } else { PathBuf::from(text) }
+}

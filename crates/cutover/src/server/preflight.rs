@@ -1,0 +1,125 @@
+//! What must be right of a HAProxy before a rollout relies on it.
+//!
+//! Cutover's own proxy needs none. What makes it impossible is a fault; what would lose requests is
+//! written to the log, and `cutover haproxy check` shows it. Nothing is touched.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use drivers::router::haproxy::{Checker, Finding, HaProxy, review};
+use model::{AppName, Fault, Kind};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::HaProxyConfig;
+
+/// How long a connection to the entrance may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The checks of the router that is configured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Preflight(Option<Theirs>);
+
+#[derive(Clone, Debug)]
+struct Theirs {
+    router: Arc<HaProxy>,
+    files: Vec<PathBuf>,
+    entrances: Vec<SocketAddr>,
+}
+
+impl Preflight {
+    /// Those of a HAProxy.
+    pub(crate) fn of(router: Arc<HaProxy>, config: &HaProxyConfig) -> Self {
+        Self(Some(Theirs { router, files: texts_of(config), entrances: config.listen.clone() }))
+    }
+
+    /// Refuses what cannot work; the log says what would lose requests.
+    pub(super) async fn check(&self, apps: &[AppName]) -> Result<(), Fault> {
+        for finding in self.findings(apps).await? {
+            let Finding { setting, value, needed, why } = finding;
+            tracing::warn!("HAProxy: {setting} is `{value}`, needed: {needed} ({why})");
+        }
+        Ok(())
+    }
+
+    /// What would lose requests.
+    pub(crate) async fn findings(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
+        let Some(theirs) = &self.0 else { return Ok(Vec::new()) };
+        let mut findings = theirs.router.preflight(apps).await.map_err(untouched)?;
+        findings.extend(review_files(&theirs.files)?);
+        for entrance in &theirs.entrances {
+            let entrance = reachable(*entrance);
+            let connected = timeout(CONNECT_LIMIT, TcpStream::connect(entrance)).await;
+            if !matches!(connected, Ok(Ok(_))) {
+                let what =
+                    format!("nothing listens on {entrance}, where users should reach HAProxy");
+                return Err(Fault::new(Kind::Config, what).help(
+                    "let HAProxy `bind` it, or mend `listen` under [router] in cutover.toml",
+                ));
+            }
+        }
+        Ok(findings)
+    }
+}
+
+/// The driver of a HAProxy; nothing is connected yet.
+pub(crate) fn driver(config: &HaProxyConfig) -> HaProxy {
+    let driver = HaProxy::new(config.socket.clone());
+    match checker(config) {
+        Some(checker) => driver.checked_by(checker),
+        None => driver,
+    }
+}
+
+/// What checks each new configuration, if its program is named.
+pub(crate) fn checker(config: &HaProxyConfig) -> Option<Checker> {
+    let program = config.program.clone()?;
+    Some(Checker { program, before: config.config.clone() })
+}
+
+/// An answer that is none is trouble with what was named as HAProxy's socket, and nothing was done yet.
+fn untouched(mut fault: Fault) -> Fault {
+    if fault.kind == Kind::Internal {
+        fault.kind = Kind::Environment;
+        fault.help.get_or_insert("is `socket` that of HAProxy's runtime API?".to_owned());
+    }
+    fault
+}
+
+/// Where one connects to who listens on every address: to this machine.
+pub(super) fn reachable(mut entrance: SocketAddr) -> SocketAddr {
+    if entrance.ip().is_unspecified() {
+        let loopback: IpAddr = match entrance {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        entrance.set_ip(loopback);
+    }
+    entrance
+}
+
+/// The files that together are the configuration of a HAProxy.
+fn texts_of(config: &HaProxyConfig) -> Vec<PathBuf> {
+    let ours = config.directory.join(drivers::router::haproxy::config::ENTRANCE);
+    let mut files = config.config.clone();
+    files.extend(ours.exists().then_some(ours));
+    files
+}
+
+/// What files of configuration lack together.
+pub(crate) fn review_files(files: &[PathBuf]) -> Result<Vec<Finding>, Fault> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let texts: Vec<String> = files.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
+    Ok(review(&texts.join("\n")))
+}
+
+fn read(file: &Path) -> Result<String, Fault> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Fault::environment(format!("cannot read `{}`: {error}", file.display()))
+            .help("name a configuration file of HAProxy that Cutover may read")
+    })
+}

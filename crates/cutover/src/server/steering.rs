@@ -1,0 +1,227 @@
+//! The router that the configuration names, and what it takes to have it.
+//!
+//! Cutover's own proxy is a process that is kept running. A HAProxy is somebody else's: it is neither
+//! started nor stopped, it is checked before anything relies on it, and users are seen off by its
+//! routes. It publishes no routes itself: each app's controller does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drivers::router::haproxy::HaProxy;
+use drivers::router::proxy::Proxy;
+use drivers::router::{Router, RoutesHave};
+use model::admin::ProxySeen;
+use model::{AppName, Fault, PoolState, Routes, Weight};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::keeper::Keeper;
+use super::layout::Layout;
+use super::preflight::{self, Preflight};
+use crate::config::{Config, RouterConfig};
+use crate::store::Store;
+
+/// How long it may take until users are sent nowhere any more.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a router is asked while something is waited for.
+const PACE: Duration = Duration::from_millis(50);
+
+/// The router of a server.
+#[derive(Debug)]
+pub(super) struct Steering {
+    router: Arc<dyn Router>,
+    preflight: Preflight,
+    carrier: Carrier,
+    entrances: Vec<SocketAddr>,
+    apps: Vec<AppName>,
+    leaving: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    Own(Box<Keeper>),
+    /// Counts the routers started, and never one.
+    Theirs(watch::Sender<u64>),
+}
+
+impl Steering {
+    /// Starts or takes over our own proxy, or asks the HAProxy whether it can be worked with. One that
+    /// is away is waited for; one that cannot be worked with is a fault, unless a rollout is under way:
+    /// somebody must look after its instances.
+    pub(super) async fn open(
+        config: &Config,
+        layout: &Layout,
+        store: &Store,
+        allow_faults: bool,
+    ) -> Result<Self, Fault> {
+        let apps: Vec<AppName> = config.apps.keys().cloned().collect();
+        let leaving = watch::Sender::new(false);
+        match &config.router {
+            RouterConfig::Proxy => {
+                let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
+                let (ours, listen) = (Arc::clone(&proxy), &config.proxy.listen);
+                let threads = config.proxy.threads;
+                let keeper =
+                    Keeper::open(layout.clone(), ours, listen, threads, allow_faults).await?;
+                let (entrances, preflight) = (keeper.listening(), Preflight::default());
+                let (router, carrier) = (proxy, Carrier::Own(Box::new(keeper)));
+                Ok(Self { router, preflight, carrier, entrances, apps, leaving })
+            }
+            RouterConfig::HaProxy(theirs) => {
+                let router = Arc::new(preflight::driver(theirs));
+                let preflight = Preflight::of(Arc::clone(&router), theirs);
+                begin(&router, &preflight, &apps, under_way(store, &apps)?).await?;
+                let carrier = Carrier::Theirs(watch::Sender::new(0));
+                let entrances = theirs.listen.clone();
+                Ok(Self { router, preflight, carrier, entrances, apps, leaving })
+            }
+        }
+    }
+
+    /// The driver.
+    pub(super) fn router(&self) -> Arc<dyn Router> {
+        Arc::clone(&self.router)
+    }
+
+    /// What a deploy must pass.
+    pub(super) fn preflight(&self) -> Preflight {
+        self.preflight.clone()
+    }
+
+    /// Counts the routers started from here on.
+    pub(super) fn started(&self) -> watch::Receiver<u64> {
+        match &self.carrier {
+            Carrier::Own(keeper) => keeper.started(),
+            Carrier::Theirs(none) => none.subscribe(),
+        }
+    }
+
+    /// True when users are being seen off: nothing new may be sent to anybody.
+    pub(super) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
+    /// Where users come in.
+    pub(super) fn listening(&self) -> Vec<String> {
+        self.entrances.iter().map(ToString::to_string).collect()
+    }
+
+    /// Keeps it running, for ever; `carried` says when users may be let in.
+    pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
+        match &mut self.carrier {
+            Carrier::Own(keeper) => keeper.keep(carried).await,
+            // Its start and its end are somebody else's.
+            Carrier::Theirs(_) => std::future::pending().await,
+        }
+    }
+
+    /// Sees to it that nothing new comes: our own proxy does so when it stops; a HAProxy goes on, so
+    /// its routes are taken from it, and it answers 503 itself.
+    pub(super) async fn close(&self) {
+        if let Carrier::Theirs(_) = &self.carrier {
+            self.leaving.send_replace(true);
+            self.until(CLOSE_DEADLINE, closed).await;
+        }
+    }
+
+    /// The clients of our own proxy, to be watched while it stops.
+    pub(super) fn clients(&self) -> Clients {
+        match &self.carrier {
+            Carrier::Own(keeper) => Clients(Some(keeper.proxy())),
+            Carrier::Theirs(_) => Clients(None),
+        }
+    }
+
+    /// Lets what is open finish, `within` at most.
+    pub(super) async fn stop(&mut self, within: Duration) {
+        match &mut self.carrier {
+            Carrier::Own(keeper) => keeper.stop(within).await,
+            Carrier::Theirs(_) => self.until(within, idle).await,
+        }
+    }
+
+    /// Resolves when all apps are seen as wanted, or HAProxy is away, or time is over.
+    async fn until(&self, within: Duration, wanted: fn(&RoutesHave) -> bool) {
+        let deadline = Instant::now() + within;
+        for app in &self.apps {
+            while self.router.look(app).await.is_ok_and(|have| !wanted(&have)) {
+                if Instant::now() >= deadline {
+                    return;
+                }
+                tokio::time::sleep(PACE).await;
+            }
+        }
+    }
+}
+
+/// Who is connected to our own proxy; of a HAProxy it is not known.
+#[derive(Debug)]
+pub(super) struct Clients(Option<Arc<Proxy>>);
+
+impl Clients {
+    /// Resolves when nobody is left but tunnels: a connection that is being closed may still bring a
+    /// request that crosses the close. Made for a proxy that was told to stop and accepts no more.
+    pub(super) async fn gone(&self) {
+        let Some(proxy) = &self.0 else { return };
+        // A proxy that does not answer any more has no clients either.
+        while let Ok(seen) = proxy.seen().await {
+            let instances = seen.apps.iter().flat_map(|app| &app.instances);
+            if seen.connections <= instances.map(|instance| instance.tunnels).sum() {
+                return;
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+}
+
+/// The same routes, and nothing new goes to anybody.
+pub(super) fn seen_off(routes: &Routes) -> Routes {
+    let mut routes = routes.clone();
+    for pool in &mut routes.pools {
+        pool.weight = Weight::NONE;
+        pool.state = PoolState::Retiring;
+    }
+    routes
+}
+
+fn closed(have: &RoutesHave) -> bool {
+    let mut pools = have.routes.iter().flat_map(|routes| &routes.pools);
+    pools.all(|pool| pool.state == PoolState::Retiring)
+}
+
+fn idle(have: &RoutesHave) -> bool {
+    have.open.values().all(|open| open.requests == 0 && open.tunnels == 0)
+}
+
+/// What is said and decided of a HAProxy when the server starts.
+async fn begin(
+    router: &HaProxy,
+    preflight: &Preflight,
+    apps: &[AppName],
+    under_way: bool,
+) -> Result<(), Fault> {
+    if let Err(away) = router.reach().await {
+        let help = away.help.clone().unwrap_or_default();
+        tracing::warn!("{away}; nobody is served until it is there: {help}");
+        return Ok(());
+    }
+    match preflight.check(apps).await {
+        Ok(()) => Ok(()),
+        Err(fault) if under_way => {
+            tracing::error!("{fault}; a rollout is under way, so its instances are looked after");
+            Ok(())
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// True when the journal has an open rollout.
+fn under_way(store: &Store, apps: &[AppName]) -> Result<bool, Fault> {
+    for app in apps {
+        if store.open_run(app)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
