@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::crowd::{Crowd, EVERYONE};
 use crate::traffic::{Deploy, Users, get};
 use crate::world::{World, turn, wait_for};
 
@@ -74,15 +75,21 @@ fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let proxy = world.parts("proxy");
-    let users = Users::of(&world, None);
+    let (users, crowd) = (Users::of(&world, None), Crowd::of(&world, &EVERYONE));
+    let mut promoted = 0;
     for (number, point) in points.iter().enumerate() {
-        kill_once(&mut world, &format!("v{}", number + 2), point);
+        let version = format!("v{}", number + 2);
+        promoted += u64::from(kill_once(&mut world, &crowd, &version, point));
         assert_eq!(world.parts("proxy"), proxy, "the proxy is another one");
     }
     users.expect_pass();
+    let tallies = crowd.expect_nothing_lost();
+    let told: u64 = tallies.iter().map(|tally| tally.reconnects).sum();
+    assert!(told >= promoted, "{promoted} promoted, but told to reconnect {told} times");
 }
 
-fn kill_once(world: &mut World, version: &str, point: &Kill) {
+/// True when the version was promoted.
+fn kill_once(world: &mut World, crowd: &Crowd, version: &str, point: &Kill) -> bool {
     println!("{version}: kill {point:?}");
     let stable = once(&world.running());
     let mut deploy = Deploy::start(world, "demo", version);
@@ -93,6 +100,7 @@ fn kill_once(world: &mut World, version: &str, point: &Kill) {
             std::thread::sleep(Duration::from_millis(*ms));
         }
     }
+    crowd.mark();
     world.kill_up();
     let at_death = once(&world.running());
     assert_same_processes(&stable, &at_death);
@@ -117,6 +125,7 @@ fn kill_once(world: &mut World, version: &str, point: &Kill) {
     if code == 0 {
         assert_eq!(status["apps"][0]["stable"], version);
     }
+    code == 0
 }
 
 #[test]
@@ -126,8 +135,9 @@ fn up_killed_while_nothing_is_under_way_costs_nothing() {
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let before = once(&world.running());
-    let users = Users::of(&world, None);
+    let (users, crowd) = (Users::of(&world, None), Crowd::of(&world, &EVERYONE));
     for _ in 0..3 {
+        crowd.mark();
         world.kill_up();
         assert!(get(world.port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
         world.up();
@@ -140,6 +150,7 @@ fn up_killed_while_nothing_is_under_way_costs_nothing() {
         assert_eq!(once(&world.running()), before);
     }
     users.expect_pass();
+    crowd.expect_nothing_lost();
 }
 
 #[test]
