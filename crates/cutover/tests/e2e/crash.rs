@@ -90,7 +90,6 @@ fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
 
 /// True when the version was promoted.
 fn kill_once(world: &mut World, crowd: &Crowd, version: &str, point: &Kill) -> bool {
-    println!("{version}: kill {point:?}");
     let stable = once(&world.running());
     let mut deploy = Deploy::start(world, "demo", version);
     match point {
@@ -100,7 +99,7 @@ fn kill_once(world: &mut World, crowd: &Crowd, version: &str, point: &Kill) -> b
             std::thread::sleep(Duration::from_millis(*ms));
         }
     }
-    crowd.mark();
+    println!("{version}: kill {point:?}, {} ms after the users came", crowd.mark());
     world.kill_up();
     let at_death = once(&world.running());
     assert_same_processes(&stable, &at_death);

@@ -110,9 +110,11 @@ impl Crowd {
         Self { shared, threads }
     }
 
-    /// Something happens now; whoever is open has to live through it.
-    pub(crate) fn mark(&self) {
+    /// Something happens now; whoever is open has to live through it. Answers when that is, in
+    /// the time that losses are told in.
+    pub(crate) fn mark(&self) -> u128 {
         self.shared.marks.fetch_add(1, Ordering::Relaxed);
+        self.shared.began.elapsed().as_millis()
     }
 
     /// Lets everybody finish what is open. Nothing was lost, everybody did something, and every

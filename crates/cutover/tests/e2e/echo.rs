@@ -13,7 +13,7 @@ use crate::crowd::{Shared, Tally};
 const RECONNECT: &str = r#"{"message":"reconnect"}"#;
 /// No echo takes as long as this.
 const PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Opens a socket and talks until it is told to leave, or has sent `most` messages.
 pub(crate) fn until_told(
