@@ -4,11 +4,12 @@
 //! `CUTOVER_FULL=1` takes them all.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use crate::crowd::{Crowd, EVERYONE};
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{World, turn, wait_for};
+use crate::world::{CUTOVER, World, patient_config, turn, wait_for};
 
 const INSTANCES: u16 = 2;
 const PHASES: [&str; 9] = [
@@ -174,4 +175,41 @@ fn up_refuses_the_state_of_a_newer_cutover_and_leaves_everything_alone() {
     world.up();
     assert_eq!((once(&world.running()), world.parts("proxy")), (before, proxy));
     users.expect_pass();
+}
+
+/// An app that kills `up` in the moment in which it is told to end: sooner than that can be known
+/// to anybody but the two of them.
+const VENGEFUL: &str = r#"#!/bin/sh
+trap 'read pid <up.pid; : >up.pid; [ -z "$pid" ] || kill -KILL "$pid"' TERM
+CUTOVER app "$@" &
+app=$!
+# A signal ends a wait early.
+while kill -0 "$app" 2>/dev/null; do wait "$app"; done
+"#;
+
+#[test]
+#[ignore = "red: SIGTERM goes out before its record, so the next `up` sends a second one"]
+fn up_killed_by_an_instance_that_it_has_just_told_to_end_costs_nothing() {
+    let _turn = turn();
+    let mut world = World::new(&patient_config(1).replace("\"CUTOVER\", \"app\"", "\"./app\""));
+    let app = world.path().join("app");
+    std::fs::write(&app, VENGEFUL.replace("CUTOVER", CUTOVER)).unwrap();
+    std::fs::set_permissions(&app, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let (users, crowd) = (Users::of(&world, None), Crowd::of(&world, &EVERYONE));
+    for version in ["v2", "v3", "v4"] {
+        let up = world.status().unwrap()["pid"].to_string();
+        std::fs::write(world.path().join("up.pid"), format!("{up}\n")).unwrap();
+        let deploy = Deploy::start(&world, "demo", version);
+        assert_eq!(world.ended_up(), None, "it was killed");
+        println!("{version}: killed {} ms after the users came", crowd.mark());
+        world.up();
+        let shipped = deploy.end();
+        shipped.expect(0, "PASS");
+        assert_eq!(world.status().unwrap()["apps"][0]["stable"], version);
+    }
+    users.expect_pass();
+    let tallies = crowd.expect_nothing_lost();
+    assert_eq!(tallies.iter().map(|tally| tally.reconnects).sum::<u64>(), 3, "{tallies:?}");
 }
