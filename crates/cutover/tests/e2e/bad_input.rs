@@ -158,7 +158,7 @@ fn deploys_that_cannot_work_are_refused_before_anything_starts() {
     std::fs::create_dir(world.path().join("run-folder")).unwrap();
     let users = Users::of(&world, None);
     let before = world.running();
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&["demo", "gone"], &["run-gone` was not found", "help:"]),
         (&["demo", "locked"], &["not executable", "chmod +x"]),
         (&["demo", "folder"], &["is a directory"]),
@@ -172,6 +172,7 @@ fn deploys_that_cannot_work_are_refused_before_anything_starts() {
         (&["demo", "vé"], &["cannot be a version"]),
         (&["demo", "--", "-v"], &["`-v` cannot be a version"]),
         (&["demo", "v1", "--out", "cutover.toml/x"], &["reports cannot be written", "--out"]),
+        (&["demo", "v1", "--out", "/proc/x"], &["reports cannot be written", "/proc/x", "--out"]),
     ];
     for (arguments, words) in cases {
         world.refused(&[&["deploy"], arguments].concat(), words);

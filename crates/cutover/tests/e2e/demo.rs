@@ -1,6 +1,7 @@
 //! `cutover demo`, as the issue that asked for it says: the story and every fault.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -15,8 +16,11 @@ struct Shown {
 fn demo(arguments: &[&str]) -> Shown {
     let _turn = turn();
     let directory = tempfile::tempdir().unwrap();
+    let began = Instant::now();
     let output =
         Command::new(CUTOVER).arg("demo").args(arguments).current_dir(&directory).output().unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_mins(1), "{arguments:?} took {took:?}: {}", said(&output));
     let report = newest_report(directory.path());
     let html = std::fs::read_dir(directory.path())
         .unwrap()
@@ -48,16 +52,76 @@ impl Shown {
     }
 }
 
+/// A number of the report.
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+impl Shown {
+    fn list(&self, name: &str) -> &[Value] {
+        self.report[name].as_array().unwrap()
+    }
+
+    /// What users saw is v1, then v2, on every connection.
+    fn expect_one_version_after_the_other(&self) {
+        let versions = self.list("versions");
+        let role = |name: &str| versions.iter().find(|version| version["role"] == name).unwrap();
+        for name in ["old", "new"] {
+            assert!(number(&role(name)["answers"]) >= 100, "{name}: {versions:?}");
+        }
+        for name in ["rest", "silent"] {
+            assert_eq!(role(name)["answers"], 0, "{name}: {versions:?}");
+        }
+        let proof = &self.report["proof"];
+        assert_eq!(proof["regressions"], 0, "{proof}");
+        assert_eq!(proof["regressions_excused"], 0, "nothing is to be excused: {proof}");
+        assert_eq!(proof["weakest_witness"], "app", "{proof}");
+    }
+
+    /// Every socket that stood at the switch was told to reconnect, stands on v2 now, and every
+    /// message came back once and in order.
+    fn expect_every_socket_moved_without_a_lost_message(&self) {
+        let trust = &self.report["trust"];
+        for count in ["ws_lost", "ws_doubled", "ws_reordered"] {
+            assert_eq!(trust[count], 0, "{count}: {trust}");
+        }
+        let chains = self.list("sockets");
+        assert_eq!((chains.is_empty(), &self.report["sockets_left_out"]), (false, &0.into()));
+        let mut messages = 0;
+        for chain in chains {
+            assert_eq!(chain["failed"], 0, "{chain}");
+            let Some([old, new]) = chain["sockets"].as_array().map(Vec::as_slice) else {
+                panic!("one socket on v1 and its successor on v2 are expected: {chain}");
+            };
+            assert!(old["opened_us"].as_i64() < self.report["switch_us"].as_i64(), "{chain}");
+            for (socket, role, ending) in [(old, "old", "reconnected"), (new, "new", "by_us")] {
+                let version = usize::try_from(number(&socket["version"])).unwrap();
+                assert_eq!(self.report["versions"][version]["role"], role, "{chain}");
+                assert_eq!(socket["ending"], ending, "{chain}");
+                assert!(number(&socket["messages"]) > 0, "{chain}");
+                messages += number(&socket["messages"]);
+            }
+        }
+        assert_eq!(number(&trust["ws_reconnects"]), chains.len() as u64, "{trust}");
+        let lane = self.list("lanes").iter().find(|lane| lane["lane"] == "websocket").unwrap();
+        assert_eq!(number(&lane["sent"]), messages, "a message on no socket: {lane}");
+    }
+}
+
 #[test]
 fn one_instance_each_passes() {
     let shown = demo(&[]);
     shown.expect(0, "PASS", "promoted");
+    shown.expect_one_version_after_the_other();
+    shown.expect_every_socket_moved_without_a_lost_message();
 }
 
 #[test]
 fn two_instances_each_pass() {
     let shown = demo(&["--instances", "2"]);
     shown.expect(0, "PASS", "promoted");
+    shown.expect_one_version_after_the_other();
+    shown.expect_every_socket_moved_without_a_lost_message();
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! A server that is not ours: the page `docs/first-deploy.md`, run word for word.
+//! Servers that are not ours: one built on a stranger's crate (`examples/foreign_server.rs`), which
+//! needs nothing but cargo, and the page `docs/first-deploy.md`, run word for word with Python's.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::crowd::{Crowd, Kind};
+use crate::traffic::{Deploy, Users, get};
 use crate::world::{CUTOVER, World, newest_report, said, turn, wait_for};
 
 const PAGE: &str = include_str!("../../../../docs/first-deploy.md");
@@ -103,4 +106,72 @@ fn first_deploy() {
     run(&world, &text(4));
     assert_eq!(world.ended_up(), Some(0));
     world.assert_nothing_runs();
+}
+
+/// What its owner writes about it: it is found, its port and version come from the environment.
+const FOREIGN: &str = r#"
+[proxy]
+listen = ["127.0.0.1:PORT"]
+
+[app.shop]
+command = ["SERVER"]
+instances = 2
+
+[app.shop.health]
+interval = "50ms"
+
+[app.shop.rollout]
+bake = "1500ms"
+
+[app.shop.probe]
+rate = 100
+late_after = "5s"
+"#;
+
+/// The example, which `cargo test` builds beside the tests.
+fn foreign_server() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.parent().and_then(Path::parent).unwrap();
+    let path = built.join("examples/foreign_server");
+    assert!(
+        path.is_file(),
+        "{} is not there. `cargo test` builds it; `--test e2e` alone does not: \
+         `cargo build -p cutover --example foreign_server` does",
+        path.display()
+    );
+    path
+}
+
+#[test]
+fn a_server_on_a_strangers_crate_goes_from_v1_to_v2_and_users_lose_nothing() {
+    let _turn = turn();
+    let server = foreign_server();
+    let mut world = World::new(&FOREIGN.replace("SERVER", server.to_str().unwrap()));
+    world.up();
+    world.expect(0, &["deploy", "shop", "v1"]);
+    let greeting = || get(world.port, "x", "/").unwrap();
+    assert!(greeting().ends_with("hello from v1\n"), "{}", greeting());
+    let old = world.running();
+    assert_eq!(old.len(), 2, "{old:?}");
+    for (_, pid) in &old {
+        let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+        assert_eq!(program, server.canonicalize().unwrap(), "users are on another program");
+    }
+
+    let users = Users::of(&world, None);
+    let uploads = Crowd::of(&world, &[Kind::Upload, Kind::ChunkedUpload]);
+    let shipped = Deploy::start(&world, "shop", "v2").end();
+    shipped.expect(0, "PASS");
+    users.expect_pass();
+    uploads.expect_nothing_lost();
+    let report = shipped.report;
+    assert_eq!((&report["from"], &report["to"]), (&"v1".into(), &"v2".into()));
+    assert_eq!((&report["failed"], &report["proof"]["regressions"]), (&0.into(), &0.into()));
+    let answers = |number: usize| report["versions"][number]["answers"].as_u64().unwrap();
+    assert!(answers(0) >= 10 && answers(1) >= 10, "both were asked: {}", report["versions"]);
+    // It names no version, so the evidence is where requests were sent.
+    assert_eq!(report["proof"]["weakest_witness"], "stamp");
+    assert!(greeting().ends_with("hello from v2\n"), "{}", greeting());
+    let new = world.running();
+    assert!(new.len() == 2 && new.iter().all(|one| !old.contains(one)), "{old:?} {new:?}");
 }

@@ -12,7 +12,9 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod crowd;
 mod demo;
+mod echo;
 mod foreign;
 mod interrupt;
 mod neighbours;
@@ -20,4 +22,5 @@ mod parts;
 mod repeat;
 mod stop;
 mod traffic;
+mod wire;
 mod world;
