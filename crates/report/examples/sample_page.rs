@@ -1,6 +1,7 @@
 //! Prints a sample page: `cargo run -p report --example sample_page -- pass > page.html`.
 //!
-//! Stories: pass, kill, stall, never-ready, died, long; with `--text` the terminal form,
+//! Stories: pass, canary, canary-off, canary-gave-up, rolling, kill, stall,
+//! never-ready, died, long; with `--text` the terminal form,
 //! with `--json` the report itself.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "synthetic figures")]
@@ -16,6 +17,10 @@ fn main() {
         if word.starts_with("--") { form = word } else { story = word }
     }
     let input = match story.as_str() {
+        "canary" => sample::canary::canary(),
+        "canary-off" => sample::canary::given([500, 3_300, 5_000, 10_000]),
+        "canary-gave-up" => sample::canary::gave_up(),
+        "rolling" => sample::canary::rolling(),
         "kill" => sample::killed_before_drain(),
         "stall" => sample::stalled(),
         "never-ready" => sample::never_ready(),

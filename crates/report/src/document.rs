@@ -8,6 +8,7 @@ use model::{Class, Lane, Outcome, Phase, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::input::PhaseSpan;
+use crate::share_fact::ShareFact;
 
 /// Version of this format; it changes when a reader of the old one would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -82,7 +83,10 @@ pub struct Report {
     pub proof: Option<VersionProof>,
     /// Phases of the rollout.
     pub phases: Vec<PhaseSpan>,
-    /// When the switch began.
+    /// The candidate's shares, wanted and seen.
+    #[serde(default)]
+    pub shares: Vec<ShareFact>,
+    /// When the switch began; with several, the first.
     pub switch_us: Option<i64>,
     /// Why requests failed, and what to try.
     pub causes: Vec<Cause>,
@@ -183,11 +187,18 @@ pub struct VersionProof {
     /// How long both answered requests: from the first new one to the last old or new one,
     /// whichever was earlier; 0 when they did not overlap.
     pub mixed_us: Option<u64>,
+    /// Promoted: how long after all traffic was asked for the new version the last answer of the old
+    /// one came, of requests sent after that (sockets apart); 0 when there was none.
+    #[serde(default)]
+    pub switch_time_us: Option<u64>,
     /// Send time of the last message that a socket on the old version echoed.
     pub last_old_message_us: Option<i64>,
     /// Requests answered by the old version although they were sent after the new one had
     /// answered on the same connection.
     pub regressions: u64,
+    /// The same while both versions were meant to answer: random shares alternate on a connection.
+    #[serde(default)]
+    pub regressions_by_share: u64,
     /// The same in a rollout that went back: that is what going back means.
     pub regressions_excused: u64,
     /// The first of those that count.

@@ -10,9 +10,11 @@ use model::{Class, Outcome, Verdict};
 
 use crate::axis::between;
 use crate::clean;
-use crate::document::Report;
+use crate::document::{Report, VersionProof};
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
+use crate::share_fact::ShareFact;
+use crate::share_words;
 
 /// The verdict in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {
@@ -122,6 +124,8 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
         span(report.longest_gap_us),
     ));
     out.extend(change(report));
+    out.extend(switch_time(report));
+    out.extend(share_words::facts(report));
     out.extend(evidence(report));
     out.extend(sockets(report));
     out.extend(lanes(report));
@@ -142,9 +146,7 @@ fn change(report: &Report) -> Option<String> {
         (_, _, _, Some(mixed)) => vec![format!("both versions answered for {}", span(mixed))],
         (_, Some(_), _, None) => vec![format!("{old} answered no request")],
     };
-    if proof.regressions == 0 && proof.regressions_excused == 0 && proof.first_new_us.is_some() {
-        words.push(format!("no connection went back to {old}"));
-    }
+    words.extend(no_way_back(report, proof, old));
     if proof.regressions_excused > 0 {
         words.push(format!("connections went back to {old} with the abort"));
     }
@@ -154,6 +156,27 @@ fn change(report: &Report) -> Option<String> {
         None => {}
     }
     Some(words.join(" · "))
+}
+
+/// That no connection went back, for as much of the run as it is to be expected.
+fn no_way_back(report: &Report, proof: &VersionProof, old: &str) -> Option<String> {
+    let none = proof.regressions == 0 && proof.regressions_excused == 0;
+    if !none || proof.first_new_us.is_none() {
+        return None;
+    }
+    if !report.shares.iter().any(ShareFact::partial) {
+        return Some(format!("no connection went back to {old}"));
+    }
+    let all = report.shares.last().filter(|s| s.all() && s.settled_us.is_some());
+    all.map(|_| format!("no connection went back to {old} after all traffic had moved"))
+}
+
+fn switch_time(report: &Report) -> Option<String> {
+    let (old, proof) = (report.from.as_deref()?, report.proof.as_ref()?);
+    Some(match proof.switch_time_us? {
+        0 => format!("switch: {old} answered nothing sent after the command"),
+        us => format!("switch: last old answer {} after the command", span(us)),
+    })
 }
 
 fn evidence(report: &Report) -> Option<String> {

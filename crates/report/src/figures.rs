@@ -57,6 +57,11 @@ pub(crate) fn percent_of_ppb(ppb: u64) -> String {
     format!("{short} %")
 }
 
+/// Basis points as per cent: 2,500 as `25.00%`.
+pub(crate) fn percent(basis_points: u16) -> String {
+    format!("{}.{:02}%", basis_points / 100, basis_points % 100)
+}
+
 /// UTC time of day with milliseconds: `14:02:44.019`.
 pub(crate) fn clock_ms(t0_unix_ms: u64, at_us: i64) -> String {
     wall(t0_unix_ms, at_us)

@@ -3,7 +3,7 @@
 //! It does not read files: whoever calls has read the samples and the journal.
 
 use model::attempt::{BlindWindow, Connection, RunFooter, RunHeader};
-use model::{AppName, Attempt, Outcome, Phase};
+use model::{AppName, Attempt, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
 /// One phase of the rollout on the time axis of the samples.
@@ -17,6 +17,19 @@ pub struct PhaseSpan {
     pub to_us: i64,
     /// Why it was entered, in words for people.
     pub why: String,
+}
+
+/// One share of the traffic that the candidate was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareSpan {
+    /// The candidate's share wanted.
+    pub share: Weight,
+    /// When it was asked for, us on the samples' axis.
+    pub from_us: i64,
+    /// When the router was seen to carry it; `None` if never.
+    pub settled_us: Option<i64>,
+    /// When the next share was asked for, or the rollout turned.
+    pub to_us: i64,
 }
 
 /// Settings of the deploy that a cause may advise to change; `None` when not known.
@@ -53,6 +66,9 @@ pub struct Input {
     pub ending_note: Option<String>,
     /// Phases, in order, on the same axis as the attempts.
     pub phases: Vec<PhaseSpan>,
+    /// The candidate's shares, in order: blue-green gives one of all traffic, a probe of somebody
+    /// else's deploy none.
+    pub shares: Vec<ShareSpan>,
     /// First line of the samples.
     pub header: RunHeader,
     /// Attempts, in any order.

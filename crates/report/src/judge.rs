@@ -7,7 +7,7 @@ use model::exit_code;
 use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
-use crate::{clean, facts, failures, lanes, proof, series, sockets, trust, verdict, zoom};
+use crate::{clean, facts, failures, lanes, proof, series, shares, sockets, trust, verdict, zoom};
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
 pub fn judge(input: &Input) -> Report {
@@ -57,7 +57,8 @@ pub fn judge(input: &Input) -> Report {
         zoom: zoom::zoom(&run, proof.as_ref()),
         proof,
         phases: phases(input),
-        switch_us: run.switch.map(|(from, _)| from),
+        shares: shares::facts(&run),
+        switch_us: run.switch().map(|(from, _)| from),
         causes,
         groups,
         failures_left_out: failed.saturating_sub(rows.len() as u64),

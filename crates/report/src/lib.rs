@@ -20,12 +20,16 @@ mod lanes;
 mod proof;
 mod run;
 mod series;
+mod share_fact;
+mod share_words;
+mod shares;
 mod silence;
 mod sockets;
 mod terminal;
 mod trust;
 mod verdict;
 mod versions;
+mod wilson;
 mod zoom;
 
 pub use document::{
@@ -34,8 +38,9 @@ pub use document::{
     VersionRole, Zoom, ZoomBin, ZoomLine,
 };
 pub use html::html;
-pub use input::{Input, PhaseSpan, Settings};
+pub use input::{Input, PhaseSpan, Settings, ShareSpan};
 pub use judge::judge;
+pub use share_fact::{ShareFact, ShareFinding};
 pub use terminal::{Style, terminal};
 
 use model::{Fault, Kind};

@@ -10,16 +10,14 @@ use model::{Attempt, Lane, Outcome, Phase};
 use crate::axis::{axis, between, sent_at};
 use crate::document::{Regression, VersionProof};
 use crate::run::Run;
+use crate::shares;
 
 /// Regressions listed one by one.
 const LISTED: usize = 100;
 
 /// Proof of the change, when both versions are known.
 pub(crate) fn proof(run: &Run<'_>) -> Option<VersionProof> {
-    let (from, to) = (run.input.from.as_deref()?, run.input.to.as_deref()?);
-    if from == to {
-        return None;
-    }
+    let (from, to) = run.apart()?;
     let sent = |version: &str, socket: bool| {
         let hits = run.sent.iter().filter(move |a| (a.lane == Lane::Websocket) == socket);
         let times = hits.filter(|a| a.version.as_deref() == Some(version)).map(|a| sent_at(a));
@@ -28,14 +26,16 @@ pub(crate) fn proof(run: &Run<'_>) -> Option<VersionProof> {
         })
     };
     let (old, new) = (sent(from, false), sent(to, false));
-    let (counted, excused) = regressions(run, from, to);
+    let Regressions { counted, by_share, excused } = regressions(run, from, to);
     let mut proof = VersionProof {
         first_new_us: new.map(|(first, _)| first),
         last_new_us: new.map(|(_, last)| last),
         last_old_us: old.map(|(_, last)| last),
         mixed_us: None,
+        switch_time_us: switch_time(run, from),
         last_old_message_us: sent(from, true).map(|(_, last)| last),
         regressions: counted.len() as u64,
+        regressions_by_share: by_share,
         regressions_excused: excused,
         first_regressions: counted.into_iter().take(LISTED).collect(),
         weakest_witness: weakest(run),
@@ -45,32 +45,60 @@ pub(crate) fn proof(run: &Run<'_>) -> Option<VersionProof> {
     Some(proof)
 }
 
-/// Regressions that count, and how many are excused because the rollout went back.
-fn regressions(run: &Run<'_>, from: &str, to: &str) -> (Vec<Regression>, u64) {
+/// From the command to the last old answer: what a switch costs in time.
+fn switch_time(run: &Run<'_>, from: &str) -> Option<u64> {
+    let all = shares::all(run.input).filter(|_| run.input.outcome == Outcome::Promoted)?;
+    let old = run.sent.iter().filter(|a| {
+        a.lane != Lane::Websocket && a.version.as_deref() == Some(from) && sent_at(a) > all.from_us
+    });
+    Some(old.map(|a| between(all.from_us, axis(a.done_us))).max().unwrap_or(0))
+}
+
+/// Old answers on connections on which the new version had answered.
+#[derive(Default)]
+struct Regressions {
+    counted: Vec<Regression>,
+    by_share: u64,
+    excused: u64,
+}
+
+fn regressions(run: &Run<'_>, from: &str, to: &str) -> Regressions {
     let mut new_seen: BTreeMap<u32, i64> = BTreeMap::new();
     for a in run.sent.iter().filter(|a| a.connection != 0 && a.version.as_deref() == Some(to)) {
         let arrived = new_seen.entry(a.connection).or_insert(i64::MAX);
         *arrived = (*arrived).min(axis(a.done_us));
     }
     let back = run.input.phases.iter().filter(|s| going_back(s.phase)).map(|s| s.from_us).min();
+    let shared_until = shared_until(run).min(back.unwrap_or(i64::MAX));
     let excused_from = match run.input.outcome {
         // A candidate that dies is replayed to stable before the rollout knows that it will abort.
         Outcome::Aborted => i64::MIN,
         Outcome::Promoted | Outcome::Stuck | Outcome::None => back.unwrap_or(i64::MAX),
     };
     let old = run.sent.iter().filter(|a| a.version.as_deref() == Some(from));
-    let (mut counted, mut excused) = (Vec::new(), 0);
+    let mut out = Regressions::default();
     for (a, new_seen_us) in old.filter_map(|a| Some((*a, *new_seen.get(&a.connection)?))) {
         if sent_at(a) <= new_seen_us {
             continue;
         }
-        if axis(a.done_us) >= excused_from {
-            excused += 1;
+        if sent_at(a) < shared_until {
+            out.by_share += 1;
+        } else if axis(a.done_us) >= excused_from {
+            out.excused += 1;
         } else {
-            counted.push(regression(a, new_seen_us));
+            out.counted.push(regression(a, new_seen_us));
         }
     }
-    (counted, excused)
+    out
+}
+
+/// Until when random shares may send one connection to either version: until all traffic was seen to
+/// go to the new one. Without such shares at no time, so that blue-green is held to its first answer.
+fn shared_until(run: &Run<'_>) -> i64 {
+    if !shares::partial(run.input) {
+        return i64::MIN;
+    }
+    shares::all(run.input).and_then(|all| all.settled_us).unwrap_or(i64::MAX)
 }
 
 fn regression(a: &Attempt, new_seen_us: i64) -> Regression {

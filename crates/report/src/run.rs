@@ -26,7 +26,8 @@ pub(crate) struct Run<'a> {
     socket_versions: BTreeMap<u32, &'a str>,
     pub(crate) from_us: i64,
     pub(crate) to_us: i64,
-    pub(crate) switch: Option<(i64, i64)>,
+    /// When traffic was moved: one span for each share or batch.
+    pub(crate) switches: Vec<(i64, i64)>,
 }
 
 impl<'a> Run<'a> {
@@ -53,7 +54,7 @@ impl<'a> Run<'a> {
             socket_versions,
             from_us,
             to_us: last.unwrap_or(0).max(until).max(from_us),
-            switch: entered(input, Phase::Shifting),
+            switches: spans(input, Phase::Shifting),
             sent,
             not_sent,
         }
@@ -82,6 +83,17 @@ impl<'a> Run<'a> {
         self.sent.iter().copied().filter(|a| a.class.failed())
     }
 
+    /// The first time that traffic was moved.
+    pub(crate) fn switch(&self) -> Option<(i64, i64)> {
+        self.switches.first().copied()
+    }
+
+    /// Old and new as answers name them; nothing when an answer cannot tell them apart.
+    pub(crate) fn apart(&self) -> Option<(&'a str, &'a str)> {
+        let (from, to) = (self.input.from.as_deref()?, self.input.to.as_deref()?);
+        (from != to).then_some((from, to))
+    }
+
     /// True for the version users were on.
     pub(crate) fn is_old(&self, version: Option<&str>) -> bool {
         version.is_some() && version == self.input.from.as_deref()
@@ -93,11 +105,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// When a phase was first entered and last left.
-fn entered(input: &Input, phase: Phase) -> Option<(i64, i64)> {
-    let mut spans = input.phases.iter().filter(|s| s.phase == phase);
-    let first = spans.next()?;
-    Some((first.from_us, spans.next_back().map_or(first.to_us, |s| s.to_us)))
+/// Each time a phase lasted.
+fn spans(input: &Input, phase: Phase) -> Vec<(i64, i64)> {
+    let spans = input.phases.iter().filter(|s| s.phase == phase);
+    spans.map(|s| (s.from_us, s.to_us)).collect()
 }
 
 /// Nearest-rank percentile of sorted values: the smallest that `per_mille` of them do not exceed.

@@ -8,6 +8,7 @@ use crate::axis::axis;
 use crate::document::{Trust, VersionProof};
 use crate::figures::{count, list, several, span};
 use crate::run::Run;
+use crate::shares;
 
 /// Blind time in total that voids a run, us.
 const BLIND_US: u64 = 1_000_000;
@@ -105,11 +106,11 @@ fn rate_missed(trust: &Trust) -> Vec<String> {
 }
 
 fn blindness(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
-    let mixed = proof.and_then(VersionProof::mixed);
-    let at_switch = [run.switch, mixed];
+    let at_switch: Vec<(i64, i64)> =
+        run.switches.iter().copied().chain(mixed(run, proof)).collect();
     let hit = trust.blind.iter().any(|b| {
         let (from, to) = (axis(b.from_us), axis(b.to_us));
-        at_switch.iter().flatten().any(|(start, end)| from <= *end && to >= *start)
+        at_switch.iter().any(|(start, end)| from <= *end && to >= *start)
     });
     let mut words = Vec::new();
     if hit {
@@ -122,4 +123,15 @@ fn blindness(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<
         return words;
     }
     vec![format!("the prober was stopped or starved {}: it saw nothing then", list(&words))]
+}
+
+/// When both answered although one was to answer everything: while each has its share, both do, for as
+/// long as a person wants.
+fn mixed(run: &Run<'_>, proof: Option<&VersionProof>) -> Option<(i64, i64)> {
+    let (from, to) = proof.and_then(VersionProof::mixed)?;
+    if !shares::partial(run.input) {
+        return Some((from, to));
+    }
+    let all = shares::all(run.input)?;
+    (all.from_us < to).then_some((from.max(all.from_us), to))
 }

@@ -21,7 +21,7 @@ const LINES: usize = 4_000;
 /// The closer look, when there was a switch or the new version was seen to come.
 pub(crate) fn zoom(run: &Run<'_>, proof: Option<&VersionProof>) -> Option<Zoom> {
     let first_new = proof.and_then(|p| p.first_new_us);
-    let centre = run.switch.map(|(from, _)| from).or(first_new)?;
+    let centre = run.switch().map(|(from, _)| from).or(first_new)?;
     let (from_us, to_us) = window(run, proof, centre);
     let open = |a: &&&Attempt| axis(a.intended_us) < to_us && axis(a.done_us) > from_us;
     let (failed, ok): (Vec<&Attempt>, Vec<&Attempt>) =
@@ -60,7 +60,7 @@ fn window(run: &Run<'_>, proof: Option<&VersionProof>, centre: i64) -> (i64, i64
             half = half.max(away + away / 4);
         }
     };
-    if let Some((_, end)) = run.switch {
+    if let Some((_, end)) = run.switch() {
         cover(end);
     }
     if let Some((from, to)) = proof.and_then(VersionProof::mixed) {

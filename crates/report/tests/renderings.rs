@@ -23,6 +23,9 @@ fn stories() -> Vec<(&'static str, Input)> {
         ("stall", sample::stalled()),
         ("never_ready", sample::never_ready()),
         ("died", sample::candidate_died()),
+        ("canary", sample::canary::given([500, 3_300, 5_000, 10_000])),
+        ("gave_up", sample::canary::gave_up()),
+        ("rolling", sample::canary::rolling()),
     ]
 }
 
@@ -130,7 +133,9 @@ fn a_document_that_is_wrong_does_not_keep_the_schema() {
     let schema = schema();
     let right: serde_json::Value = serde_json::from_str(&json(&judge(&sample::pass()))).unwrap();
     assert!(schema.is_valid(&right));
-    let wrong: [(&str, serde_json::Value); 6] = [
+    let wrong: [(&str, serde_json::Value); 8] = [
+        ("/shares/0/wanted_bp", 10_001.into()),
+        ("/shares/0/finding", "well".into()),
         ("/verdict", "MAYBE".into()),
         ("/exit_code", 2.into()),
         ("/sent", (-1).into()),
@@ -160,6 +165,20 @@ fn a_saved_report_gives_the_same_page_and_text() {
         assert!(html(&report) == html(&again), "{name}: another page");
         assert_eq!(json(&report), json(&again));
     }
+}
+
+#[test]
+fn a_report_saved_before_there_were_shares_is_still_read() {
+    let report = judge(&sample::pass());
+    let mut old: serde_json::Value = serde_json::from_str(&json(&report)).unwrap();
+    old.as_object_mut().unwrap().remove("shares").unwrap();
+    let proof = old["proof"].as_object_mut().unwrap();
+    for novel in ["regressions_by_share", "switch_time_us"] {
+        proof.remove(novel).unwrap();
+    }
+    let read = parse(&old.to_string()).unwrap();
+    assert!(read.shares.is_empty() && read.sent == report.sent);
+    assert!(!html(&read).contains("Shares of the new version"));
 }
 
 #[test]

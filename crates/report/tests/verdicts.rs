@@ -7,7 +7,7 @@ mod sample;
 
 use model::attempt::{BlindWindow, Witness};
 use model::{Class, Lane, Outcome, Phase, Verdict};
-use report::{Report, exit_code, judge};
+use report::{Report, ShareSpan, exit_code, judge};
 use sample::SWITCH_US;
 
 fn only_reason(report: &Report) -> &str {
@@ -312,6 +312,17 @@ fn absurd_stamps_do_no_harm() {
     for span in &mut input.phases {
         (span.from_us, span.to_us) = (i64::MAX, i64::MIN);
     }
+    let absurd = |bp, from_us, settled_us, to_us| ShareSpan {
+        share: model::Weight::new(bp).unwrap(),
+        from_us,
+        settled_us,
+        to_us,
+    };
+    input.shares = vec![
+        absurd(0, i64::MIN, Some(i64::MAX), i64::MIN),
+        absurd(1, i64::MAX, Some(i64::MIN), i64::MAX),
+        absurd(10_000, i64::MIN, Some(i64::MIN), i64::MAX),
+    ];
     for c in &mut input.connections {
         c.successor = Some(c.connection);
     }

@@ -152,6 +152,7 @@ fn judge(run: Run, interrupted: bool) -> Report {
         interrupted,
         phases: Vec::new(),
         ending_note: None,
+        shares: Vec::new(),
         header: run.header,
         attempts: run.attempts,
         connections: run.connections,

@@ -64,6 +64,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         interrupted: facts.interrupted,
         phases: spans(facts, began, end_us),
         ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
+        shares: Vec::new(),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,

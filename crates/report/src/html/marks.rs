@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use model::Phase;
+
 use crate::document::{Report, VersionRole};
 use crate::figures::{clock_ms, several};
 use crate::html::axis::{TimeAxis, cross};
 use crate::html::svg::{Drawing, esc, n, text_width};
+use crate::input::PhaseSpan;
 
 /// Phases drawn; a rollout has far fewer.
 const PHASES: usize = 200;
@@ -136,14 +139,16 @@ pub(crate) fn blind(d: &mut Drawing, report: &Report, axis: TimeAxis, top: f64, 
     }
 }
 
+/// With more phases than this, one that comes again is named only where traffic turns.
+const CROWD: usize = 16;
 /// Most rows for the names of phases above a plot.
 const TIERS: usize = 5;
 /// Height of one of them.
 const TIER: f64 = 15.0;
 
 /// A phase on the axis and where its name goes.
-struct Placed<'a> {
-    name: &'a str,
+struct Placed {
+    name: &'static str,
     from: f64,
     to: f64,
     label: f64,
@@ -176,24 +181,44 @@ pub(crate) fn phases(d: &mut Drawing, report: &Report, axis: TimeAxis, top: f64,
     }
 }
 
-fn place(report: &Report, axis: TimeAxis) -> Vec<Placed<'_>> {
-    let mut ends = [0.0_f64; TIERS];
-    let mut out = Vec::new();
-    for span in report.phases.iter().take(PHASES) {
-        let to_us = if span.phase.is_final() { i64::MAX } else { span.to_us };
-        if !axis.meets(span.from_us, to_us) {
-            continue;
+fn place(report: &Report, axis: TimeAxis) -> Vec<Placed> {
+    let until = |s: &PhaseSpan| if s.phase.is_final() { i64::MAX } else { s.to_us };
+    let on_axis = |s: &&PhaseSpan| axis.meets(s.from_us, until(s));
+    let spans: Vec<&PhaseSpan> = report.phases.iter().take(PHASES).filter(on_axis).collect();
+    let mut out: Vec<Placed> = spans.iter().map(|s| unnamed(s, until(s), axis)).collect();
+    let ranks: Vec<u8> = (0..spans.len()).map(|i| rank(&spans, i)).collect();
+    let last = if spans.len() > CROWD { 1 } else { 2 };
+    let mut taken: [Vec<(f64, f64)>; TIERS] = Default::default();
+    for wanted in 0..=last {
+        for (placed, _) in out.iter_mut().zip(&ranks).filter(|(_, rank)| **rank == wanted) {
+            let (from, to) = (placed.label, placed.label + text_width(placed.name) + 8.0);
+            let free =
+                |t: &Vec<(f64, f64)>| t.iter().all(|(start, end)| *end <= from || to <= *start);
+            placed.tier = taken.iter().position(free);
+            if let Some(names) = placed.tier.and_then(|tier| taken.get_mut(tier)) {
+                names.push((from, to));
+            }
         }
-        let name = span.phase.name();
-        let (from, width) = (axis.x(span.from_us), text_width(name));
-        let label = (from + 3.0).min(axis.right() - width);
-        let tier = ends.iter().position(|taken| *taken <= label);
-        if let Some(end) = tier.and_then(|tier| ends.get_mut(tier)) {
-            *end = label + width + 8.0;
-        }
-        out.push(Placed { name, from, to: axis.x(to_us), label, tier });
     }
     out
+}
+
+fn unnamed(span: &PhaseSpan, to_us: i64, axis: TimeAxis) -> Placed {
+    let name = span.phase.name();
+    let (from, width) = (axis.x(span.from_us), text_width(name));
+    let label = (from + 3.0).min(axis.right() - width);
+    Placed { name, from, to: axis.x(to_us), label, tier: None }
+}
+
+/// Which names go first: where traffic turns, then each phase's first time, then the rest.
+fn rank(spans: &[&PhaseSpan], i: usize) -> u8 {
+    let Some(phase) = spans.get(i).map(|s| s.phase) else {
+        return 2;
+    };
+    if phase.is_final() || matches!(phase, Phase::Shifting | Phase::RollingBack) {
+        return 0;
+    }
+    if spans.iter().take(i).all(|s| s.phase != phase) { 1 } else { 2 }
 }
 
 /// `3 failed` or `none` at the right of a failure track.

@@ -8,6 +8,7 @@ mod counts;
 mod marks;
 mod page;
 mod rows;
+mod share_chart;
 mod socket_chart;
 mod svg;
 mod switch_chart;

@@ -9,7 +9,9 @@ use model::{Outcome, Verdict};
 use crate::document::Report;
 use crate::figures::{count, date, percent_of_ppb, span};
 use crate::html::svg::esc;
-use crate::html::{rows, socket_chart, switch_chart, tables, trust_panel, ttlb_chart, zoom_chart};
+use crate::html::{
+    rows, share_chart, socket_chart, switch_chart, tables, trust_panel, ttlb_chart, zoom_chart,
+};
 
 const STYLE: &str = include_str!("style.css");
 /// Hatches, shared by all drawings of the page.
@@ -33,6 +35,7 @@ pub fn html(report: &Report) -> String {
     out.push_str(&rows::regressions(report));
     if report.sent > 0 || report.not_sent > 0 {
         out.push_str(&switch_chart::section(report));
+        out.push_str(&share_chart::section(report));
         out.push_str(&tables::lanes(report));
         out.push_str(&zoom_chart::section(report));
         out.push_str(&ttlb_chart::section(report));
@@ -101,6 +104,9 @@ fn tiles(report: &Report) -> String {
             span(mixed),
             "answering requests; sockets apart".to_owned(),
         ));
+    }
+    if let Some(us) = report.proof.as_ref().and_then(|p| p.switch_time_us) {
+        tiles.push(("switch", span(us), "from the command to the last old answer".to_owned()));
     }
     let slowest = report.lanes.iter().filter_map(|l| l.ttlb_max_us).max();
     if let Some(us) = slowest {

@@ -2,6 +2,7 @@
 //!
 //! Rows that lost something come first when there is no room for all.
 
+use model::Phase;
 use model::attempt::Ending;
 
 use crate::document::{Report, Socket, SocketChain};
@@ -13,6 +14,8 @@ use crate::html::svg::{Drawing, esc, n};
 /// Rows drawn.
 const ROWS: usize = 40;
 const ROW: f64 = 17.0;
+/// Switches drawn; a rollout has far fewer.
+const SWITCHES: usize = 200;
 /// Room for words at the right.
 const WORDS: f64 = 330.0;
 
@@ -49,8 +52,9 @@ fn chart(report: &Report, chains: &[&SocketChain]) -> String {
     for (i, chain) in chains.iter().enumerate() {
         row(&mut d, report, axis, (chain, 8.0 + ROW * i as f64));
     }
-    if let Some(switch) = report.switch_us.filter(|us| axis.holds(*us)) {
-        d.line("switch", [axis.x(switch), 2.0, axis.x(switch), bottom]);
+    let switches = report.phases.iter().filter(|p| p.phase == Phase::Shifting);
+    for x in switches.take(SWITCHES).filter(|p| axis.holds(p.from_us)).map(|p| axis.x(p.from_us)) {
+        d.line("switch", [x, 2.0, x, bottom]);
     }
     d.line("axis", [LEFT, bottom, axis.right(), bottom]);
     axis.wall_ticks(&mut d, bottom, report.t0_unix_ms);

@@ -8,7 +8,7 @@ use crate::html::axis::{LEFT, TimeAxis};
 use crate::html::counts::{Bar, Plot, stacked};
 use crate::html::marks::{self, failed_words, label};
 use crate::html::svg::{Drawing, text_width};
-use crate::html::tables;
+use crate::html::{share_chart, tables};
 
 const PLOT: f64 = 150.0;
 const TRACK: f64 = 30.0;
@@ -39,7 +39,10 @@ fn chart(report: &Report, seconds: f64) -> String {
         .map_or(report.to_us, |b| b.at_us.saturating_add_unsigned(report.bucket_us));
     let axis = TimeAxis::new(report.from_us, end);
     let top = marks::phase_room(report, axis);
-    let (bottom, track) = (top + PLOT, top + PLOT + TRACK);
+    let bottom = top + PLOT;
+    let shares = if share_chart::wanted(report) { share_chart::TRACK } else { 0.0 };
+    let failed = bottom + shares;
+    let track = failed + TRACK;
     let describe =
         format!("{} requests were sent and {} failed.", count(report.sent), count(report.failed));
     let mut d =
@@ -53,16 +56,20 @@ fn chart(report: &Report, seconds: f64) -> String {
     names(&mut d, report, axis, bottom - 10.0);
     marks::blind(&mut d, report, axis, top, track);
     d.line("axis", [LEFT, bottom, axis.right(), bottom]);
+    if shares > 0.0 {
+        share_chart::track(&mut d, report, axis, bottom);
+        d.line("axis", [LEFT, failed, axis.right(), failed]);
+    }
     d.line("axis", [LEFT, track, axis.right(), track]);
-    d.text("end", LEFT - 6.0, bottom + TRACK / 2.0 + 4.0, "failed");
+    d.text("end", LEFT - 6.0, failed + TRACK / 2.0 + 4.0, "failed");
     let half = report.bucket_us / 2;
     let steps = report.buckets.iter().map(|b| (b.at_us.saturating_add_unsigned(half), b.failed));
-    let total = marks::failure_track(&mut d, report, (axis, bottom + TRACK / 2.0), steps);
+    let total = marks::failure_track(&mut d, report, (axis, failed + TRACK / 2.0), steps);
     if total == 0 {
         d.text(
             "middle faint",
             f64::midpoint(LEFT, axis.right()),
-            bottom + TRACK / 2.0 + 4.0,
+            failed + TRACK / 2.0 + 4.0,
             &failed_words(0),
         );
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use model::Lane;
+use model::{Lane, Phase};
 
 use crate::document::{Report, VersionProof, Zoom, ZoomLine};
 use crate::figures::{clock_ms, count, span};
@@ -14,6 +14,7 @@ use crate::html::counts::{Bar, Plot, stacked};
 use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
 use crate::html::tables;
+use crate::share_fact::ShareFact;
 
 /// Rows per lane: neighbours in time get different heights.
 const ROWS: usize = 18;
@@ -28,8 +29,14 @@ pub(crate) fn section(report: &Report) -> String {
         return String::new();
     };
     let centre = i64::midpoint(zoom.from_us, zoom.to_us);
+    let switches = report.phases.iter().filter(|p| p.phase == Phase::Shifting).count() as u64;
+    let title = if switches > 1 {
+        format!("The first of {} switches from close by", count(switches))
+    } else {
+        "The switch from close by".to_owned()
+    };
     let mut out = format!(
-        "<section><h2>The switch from close by</h2><p class=\"say\">It began at {} UTC. Above: successful \
+        "<section><h2>{title}</h2><p class=\"say\">It began at {} UTC. Above: successful \
          requests per {}, two seconds each way. Below: {} each way, each request a line from \
          when it was meant to be sent to its last byte.{}</p>\n",
         clock_ms(report.t0_unix_ms, centre),
@@ -37,14 +44,21 @@ pub(crate) fn section(report: &Report) -> String {
         span(centre.abs_diff(zoom.from_us)),
         thinned(zoom)
     );
-    let mixed = report.proof.as_ref().and_then(VersionProof::mixed).is_some();
-    let both: &[(&str, &str)] = if mixed { &[("both", "both versions answered")] } else { &[] };
+    let both: &[(&str, &str)] =
+        if mixed(report).is_some() { &[("both", "both versions answered")] } else { &[] };
     out.push_str(&marks::key(report, true, both));
     out.push_str(&counts(report, zoom, centre));
     out.push_str(&lines(report, zoom, centre));
     out.push_str(&tables::zoom(report, zoom, centre));
     out.push_str("</section>\n");
     out
+}
+
+/// When both versions answered although one was to answer everything; while each has a share, both
+/// are to answer, and that is no mark of a switch.
+fn mixed(report: &Report) -> Option<(i64, i64)> {
+    let shared = report.shares.iter().any(ShareFact::partial);
+    report.proof.as_ref().and_then(VersionProof::mixed).filter(|_| !shared)
 }
 
 fn thinned(zoom: &Zoom) -> String {
@@ -104,7 +118,7 @@ fn lines(report: &Report, zoom: &Zoom, centre: i64) -> String {
 
 /// The time in which both versions answered requests, marked along the bottom.
 fn both(d: &mut Drawing, report: &Report, axis: TimeAxis, bottom: f64) {
-    let Some((from, to)) = report.proof.as_ref().and_then(VersionProof::mixed) else {
+    let Some((from, to)) = mixed(report) else {
         return;
     };
     let (x, end) = (axis.x(from), axis.x(to));

@@ -2,6 +2,8 @@
 //!
 //! Deterministic: the same bytes each time.
 
+pub(crate) mod canary;
+
 use model::attempt::{Connection, Ending, RunFooter, RunHeader, Witness};
 use model::{AppName, Attempt, Class, Lane, Outcome, Phase};
 use report::{Input, PhaseSpan, Settings};
@@ -37,6 +39,7 @@ pub(crate) fn pass() -> Input {
         interrupted: false,
         ending_note: None,
         phases: promoted_phases(),
+        shares: canary::at_once(),
         header: header(),
         attempts,
         connections: sockets(),
@@ -273,6 +276,7 @@ pub(crate) fn stalled() -> Input {
 pub(crate) fn never_ready() -> Input {
     let mut input = pass();
     input.outcome = Outcome::Aborted;
+    input.shares.clear();
     input.ending_note = Some(
         "v2 did not become ready within 10 s: 0 of 1 instances passed 2 checks in a row\n\
          check 1: connection refused at 127.0.0.1:40123 (0.3 ms)\n\
@@ -317,6 +321,7 @@ pub(crate) fn candidate_died() -> Input {
         }
     }
     let (switch, back) = (SWITCH_US.cast_signed(), back.cast_signed());
+    input.shares[0].to_us = back;
     input.phases = phases(
         &[
             (Phase::Starting, -1_500_000),
@@ -363,6 +368,7 @@ pub(crate) fn long() -> Input {
             a
         })
         .collect();
+    input.shares = canary::spans(&[(300_000_000, 10_000)], 600_000_000);
     input.phases = phases(
         &[
             (Phase::Starting, 10_000_000),
