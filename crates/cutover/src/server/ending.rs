@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use model::attempt::RunHeader;
-use model::{Entered, Fault, Outcome, Verdict};
-use report::{Input, PhaseSpan};
+use model::{Entered, Fault, Outcome, Verdict, Weight};
+use report::{Input, PhaseSpan, ShareSpan};
+use rollout::Share;
 
 use super::layout::Layout;
 use crate::clock::RolloutClock;
@@ -33,6 +34,8 @@ pub(super) struct Facts {
     pub(super) clock: RolloutClock,
     /// Its phases.
     pub(super) entered: Vec<Entered>,
+    /// The shares that its candidate was to have.
+    pub(super) shares: Vec<Share>,
     /// Why it went the way it went.
     pub(super) reason: String,
     /// How it ended.
@@ -64,7 +67,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         interrupted: facts.interrupted,
         phases: spans(facts, began, end_us),
         ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
-        shares: Vec::new(),
+        shares: shares(facts, began, end_us),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,
@@ -103,12 +106,9 @@ fn nothing_measured(facts: &Facts) -> probe::Run {
 
 /// The phases on the axis of the samples, us.
 fn spans(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<PhaseSpan> {
-    let zero = i64::try_from(t0_mono_ns).unwrap_or(i64::MAX);
-    let at_us = |entered: &Entered| (facts.clock.mono_ns_of(entered.at_ms) - zero) / 1000;
-    let starts: Vec<i64> = facts.entered.iter().map(at_us).collect();
-    let end = i64::try_from(end_us).unwrap_or(i64::MAX);
-    let ends = starts.iter().skip(1).copied().chain([end.max(*starts.last().unwrap_or(&end))]);
-    let both = facts.entered.iter().zip(starts.iter().zip(ends));
+    let at_us = |at_ms: u64| on_axis(facts, t0_mono_ns, at_ms);
+    let starts: Vec<i64> = facts.entered.iter().map(|entered| at_us(entered.at_ms)).collect();
+    let both = facts.entered.iter().zip(starts.iter().zip(ends(&starts, end_us)));
     both.map(|(entered, (from_us, to_us))| PhaseSpan {
         phase: entered.phase,
         from_us: *from_us,
@@ -116,6 +116,33 @@ fn spans(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<PhaseSpan> {
         why: entered.why.clone(),
     })
     .collect()
+}
+
+/// The candidate's shares on the same axis; a share of nothing ends the one before it.
+fn shares(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<ShareSpan> {
+    let at_us = |at_ms: u64| on_axis(facts, t0_mono_ns, at_ms);
+    let starts: Vec<i64> = facts.shares.iter().map(|share| at_us(share.at_ms)).collect();
+    let both = facts.shares.iter().zip(starts.iter().zip(ends(&starts, end_us)));
+    both.filter(|(share, _)| share.share > Weight::NONE)
+        .map(|(share, (from_us, to_us))| ShareSpan {
+            share: share.share,
+            from_us: *from_us,
+            settled_us: share.settled_ms.map(at_us),
+            to_us,
+        })
+        .collect()
+}
+
+/// A time of the rollout on the axis of the samples, us.
+fn on_axis(facts: &Facts, t0_mono_ns: u64, at_ms: u64) -> i64 {
+    (facts.clock.mono_ns_of(at_ms) - i64::try_from(t0_mono_ns).unwrap_or(i64::MAX)) / 1000
+}
+
+/// What began lasts until the next thing begins, the last one until the samples end, us.
+fn ends(starts: &[i64], end_us: u64) -> Vec<i64> {
+    let end = i64::try_from(end_us).unwrap_or(i64::MAX);
+    let last = end.max(*starts.last().unwrap_or(&end));
+    starts.iter().skip(1).copied().chain([last]).collect()
 }
 
 /// What the report may advise to change.

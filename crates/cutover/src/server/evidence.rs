@@ -265,6 +265,7 @@ impl Evidence {
             run: active.run().clone(),
             clock: active.clock().clone(),
             entered: active.entered().to_vec(),
+            shares: active.machine().shares().to_vec(),
             reason: active.reason(),
             outcome,
             interrupted: self.interrupted,
