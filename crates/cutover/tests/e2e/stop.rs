@@ -1,9 +1,11 @@
 //! The whole world stopped: by SIGTERM, by `cutover down`, at rest and in mid-rollout.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 
 use crate::traffic::{Deploy, get};
-use crate::world::{World, signal, turn};
+use crate::world::{World, said, signal, turn, wait_for};
 
 /// How `up` is told.
 #[derive(Clone, Copy, Debug)]
@@ -88,4 +90,62 @@ fn an_up_that_has_just_taken_over_a_rollout_stops_all_of_it() {
     world.assert_nothing_runs();
     assert_eq!(deploy.end().code, Some(4));
     begin_again(&mut world, "v1");
+}
+
+/// Two ways not to wait for an open request that takes a minute.
+#[test]
+fn somebody_in_a_hurry_does_not_wait_for_what_is_open() {
+    let _turn = turn();
+    let config = crate::world::patient_config(2)
+        .replace("drain_timeout = \"5s\"", "drain_timeout = \"60s\"");
+    let mut world = World::new(&config);
+    let mut up = world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    for way in ["down --now", "Ctrl-C twice"] {
+        let port = world.port;
+        let slow = std::thread::spawn(move || get(port, "x", "/slow?ms=60000"));
+        wait_for("a request is open", 10, || {
+            let status = world.status()?;
+            let pools = status["apps"][0]["pools"].as_array()?.clone();
+            pools.iter().any(|pool| pool["requests"].as_u64() > Some(0)).then_some(())
+        });
+        let began = Instant::now();
+        if way == "down --now" {
+            world.expect(0, &["down", "--now"]);
+        } else {
+            signal(up, Signal::INT);
+            wait_for("it stops", 10, || world.said().contains("stopping:").then_some(()));
+            signal(up, Signal::INT);
+        }
+        assert_eq!(world.ended_up(), Some(0), "{way}");
+        // Far from the request's minute; an instance had a second to end.
+        assert!(began.elapsed() < Duration::from_secs(20), "{way}: {:?}", began.elapsed());
+        assert!(world.left_over().is_empty(), "{way} left {:?}", world.running());
+        drop(slow.join().unwrap());
+        std::fs::remove_file(world.path().join("up.log")).unwrap();
+        up = begin_again(&mut world, "v1");
+    }
+}
+
+#[test]
+fn down_says_what_it_waits_for() {
+    let _turn = turn();
+    let mut world = World::patient(1);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let port = world.port;
+    let slow = std::thread::spawn(move || get(port, "x", "/slow?ms=3500"));
+    wait_for("a request is open", 10, || {
+        let status = world.status()?;
+        (status["apps"][0]["pools"][0]["requests"].as_u64() > Some(0)).then_some(())
+    });
+    let output = world.expect(0, &["down"]);
+    let text = said(&output);
+    assert!(
+        text.contains("waiting for 1 requests, 0 tunnels and 1 instances (demo-1-1)"),
+        "{text}"
+    );
+    let answer = slow.join().unwrap().expect("an open request is answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(world.ended_up(), Some(0));
 }

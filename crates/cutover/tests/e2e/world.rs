@@ -185,6 +185,11 @@ impl World {
         self.left_over().into_iter().filter(is_one).collect()
     }
 
+    /// What the server has said so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.path().join("up.log")).unwrap_or_default()
+    }
+
     /// Kills the server as a crash would.
     pub(crate) fn kill_up(&mut self) {
         let mut server = self.server.take().expect("it runs");

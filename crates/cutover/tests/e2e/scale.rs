@@ -1,0 +1,32 @@
+//! Instances taken away without a rollout: `instances` lowered in the file.
+
+use crate::crowd::{Crowd, EVERYONE};
+use crate::traffic::get;
+use crate::world::{World, patient_config, turn, wait_for};
+
+#[test]
+fn lowering_the_number_of_instances_costs_no_request() {
+    let _turn = turn();
+    let mut world = World::patient(3);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let crowd = Crowd::of(&world, &EVERYONE);
+    // Least open requests first: one of these is on each instance, and outlives the change.
+    let (port, slow) = (world.port, "/slow?ms=4000");
+    let slow: Vec<_> = (0..6).map(|_| std::thread::spawn(move || get(port, "x", slow))).collect();
+    let file = world.path().join("cutover.toml");
+    let text = patient_config(1).replace("PORT", &world.port.to_string());
+    std::fs::write(file, text.replace("CUTOVER", crate::world::CUTOVER)).unwrap();
+    world.kill_up();
+    crowd.mark();
+    world.up();
+    wait_for("one instance is left", 30, || (world.running().len() == 1).then_some(()));
+    crowd.mark();
+    for answer in slow {
+        let answer = answer.join().unwrap().expect("an open request is answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    crowd.expect_nothing_lost();
+    let status = world.status().unwrap();
+    assert_eq!(status["apps"][0]["coarse"], "Healthy", "{status}");
+}
