@@ -14,6 +14,8 @@ mod cli;
 mod crash;
 mod demo;
 mod foreign;
+mod haproxy;
+mod haproxy_bed;
 mod interrupt;
 mod neighbours;
 mod parts;
