@@ -16,6 +16,8 @@ mod crowd;
 mod demo;
 mod echo;
 mod foreign;
+mod haproxy;
+mod haproxy_bed;
 mod interrupt;
 mod neighbours;
 mod parts;
