@@ -54,7 +54,8 @@ impl Scene {
     /// Only instances of that release run, so many of them.
     fn runs(&self, prefix: &str, instances: usize) {
         let running = self.world().running();
-        let right = running.len() == instances && running.iter().all(|(id, _)| id.starts_with(prefix));
+        let right =
+            running.len() == instances && running.iter().all(|(id, _)| id.starts_with(prefix));
         assert!(right, "{}: {running:?}", self.name());
     }
 }
@@ -82,7 +83,10 @@ fn blue_green_costs_nothing_behind_any_router() {
         perfect(&scene, &shipped);
         scene.runs("demo-2-", 2);
         let took = &shipped.report["proof"]["switch_time_us"];
-        println!("| blue-green | {} | {took} us from the command to the last old answer |", scene.name());
+        println!(
+            "| blue-green | {} | {took} us from the command to the last old answer |",
+            scene.name()
+        );
     }
 }
 

@@ -240,10 +240,13 @@ impl Planning<'_> {
         self.push(words, Step::Publish { app, generation, record, ready });
     }
 
-    /// Servers that are neither carried nor wanted go: out of use at once, away when idle.
+    /// Servers that are neither carried nor wanted go: out of use at once, away when idle. One that is
+    /// out of use gets nothing new, so nothing waits for what is still open on it: how long that may
+    /// take, a tunnel above all, is not this driver's to say.
     fn clear_out(&mut self, wanted: &Record) {
         for server in &self.seen.servers {
-            if !belongs(wanted, server) && !belongs(&self.seen.record, server) {
+            let out = !in_use(server) && server.open > 0;
+            if !belongs(wanted, server) && !belongs(&self.seen.record, server) && !out {
                 self.dismiss(server);
             }
         }

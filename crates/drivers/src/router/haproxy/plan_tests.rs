@@ -103,7 +103,7 @@ fn what_left_is_taken_out_of_use_and_deleted_when_idle() {
         short(Some(&carried), &seen(Some(carried.clone()), &[Slot::B], servers))
     };
     assert_eq!(with(Condition::Ready, 3), ["take demo-1-1 out of use in slot a of demo"]);
-    assert_eq!(with(Condition::Maint, 3), ["wait: 3 open on demo-1-1"]);
+    assert_eq!(with(Condition::Maint, 3), [""; 0]);
     assert_eq!(with(Condition::Maint, 0), ["delete demo-1-1 from slot a of demo"]);
 }
 
