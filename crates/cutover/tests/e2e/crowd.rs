@@ -21,7 +21,7 @@ const MOST: u64 = 5_000;
 pub(crate) enum Kind {
     /// Sends half a mebibyte in pieces on one kept connection; whole length announced.
     Upload,
-    /// The same on a fresh connection each time, in chunks.
+    /// The same on a fresh connection each time, in chunks, and slower.
     ChunkedUpload,
     /// Reads a few mebibytes, not as fast as they come.
     Download,
@@ -167,7 +167,7 @@ fn exchange(mut wire: Wire, kind: Kind, number: u64) -> std::io::Result<Option<W
         Kind::Upload => wire.upload(512 * 1024 + odd)?,
         Kind::ChunkedUpload => wire.upload_in_chunks(512 * 1024 + odd)?,
         Kind::Download => wire.download(6 * 1024 * 1024 + odd)?,
-        Kind::Slow => wire.slow(Duration::from_millis(400))?,
+        Kind::Slow => wire.slow(Duration::from_millis(1_500))?,
         Kind::Socket => return Err(std::io::Error::other("a socket is no request")),
     };
     Ok((stays && kind != Kind::ChunkedUpload).then_some(wire))

@@ -28,17 +28,20 @@ pub(crate) fn until_told(
     let opened = client(format!("ws://127.0.0.1:{port}/ws"), stream);
     let (mut socket, _) = opened.map_err(|e| format!("no socket: {e}"))?;
     let mut marks = shared.marks();
-    let mut told = false;
-    while !told && tally.done < most && !shared.over() {
+    let told = loop {
+        // Who is to leave sends one more: the socket must have outlived all that happened.
+        let last = shared.over() || tally.done >= most;
         let number = tally.done.to_string();
         socket.send(Message::text(number.as_str())).map_err(said("not sent"))?;
-        told = echoed(&mut socket, &number)?;
+        let told = echoed(&mut socket, &number)?;
         tally.done += 1;
-        // This socket was open when the mark was made, and still carries messages.
         tally.spanned += shared.marks() - marks;
         marks = shared.marks();
+        if told || last {
+            break told;
+        }
         std::thread::sleep(PAUSE);
-    }
+    };
     tally.reconnects += u64::from(told);
     socket.close(None).map_err(said("not closed"))?;
     goodbye(&mut socket)

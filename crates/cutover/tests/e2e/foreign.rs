@@ -121,7 +121,7 @@ instances = 2
 interval = "50ms"
 
 [app.shop.rollout]
-bake = "1500ms"
+bake = "100ms"
 
 [app.shop.probe]
 rate = 100

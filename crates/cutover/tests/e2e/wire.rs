@@ -12,10 +12,11 @@ use socket2::{Domain, Socket, Type};
 
 /// Nothing here takes as long as this.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Pieces in which bodies are sent and read, and the pause after each: half a second in all, so
-/// that most moments find a body under way.
+/// Pieces in which bodies are sent and read, and the pause after each: half a second in all, or
+/// longer than any switch takes, so that most moments find a body under way.
 const PIECES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(30);
+const CHUNK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection.
 pub(crate) struct Wire {
@@ -61,7 +62,7 @@ impl Wire {
             write!(stream, "{:x}\r\n", piece.len())?;
             stream.write_all(piece)?;
             stream.write_all(b"\r\n")?;
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(CHUNK_PAUSE);
         }
         self.stream.get_mut().write_all(b"0\r\n\r\n")?;
         self.uploaded(&body)
