@@ -188,7 +188,6 @@ while kill -0 "$app" 2>/dev/null; do wait "$app"; done
 "#;
 
 #[test]
-#[ignore = "red: SIGTERM goes out before its record, so the next `up` sends a second one"]
 fn up_killed_by_an_instance_that_it_has_just_told_to_end_costs_nothing() {
     let _turn = turn();
     let mut world = World::new(&patient_config(1).replace("\"CUTOVER\", \"app\"", "\"./app\""));
