@@ -11,13 +11,20 @@ use super::look::{Found, look};
 use super::record::{Record, Slot};
 use super::seen::Condition;
 use super::step::Step;
-use super::worker::Worker;
+use super::worker::{Worker, workers};
 use crate::words::clean;
 
 /// Longest line of commands, bytes; HAProxy reads 16 KiB at most.
 const LINE_MAX: usize = 8 * 1024;
 /// Answers of commands that went well.
 const WELL: [&str; 4] = ["", "New server registered.", "Server deleted.", "Success=1"];
+
+/// Since this version HAProxy says itself when nothing holds a server any more.
+const WAITS: (u32, u32) = (3, 0);
+/// How long it is asked to wait for that; the next look sees what was not ready.
+const REMOVABLE: &str = "500ms";
+/// What it says of that; the deletion after it tells more.
+const WAITED: [&str; 3] = ["Done.", "Failed.", "Wait delay expired"];
 
 /// Everything an act works on.
 struct Acting<'a> {
@@ -43,22 +50,24 @@ pub(super) async fn act(
     let present = found.workers.first().ok_or_else(|| address.odd(""))?.clone();
     may_change(&present).await?;
     let files = AppFiles::beside(&found.map, &app);
-    let mut acting = Acting { app: &app, found, files, present, checker };
-    if let Step::Refuse { why, help, .. } = step {
-        return Err(Fault::new(Kind::Config, format!("HAProxy cannot carry {why}")).help(help));
+    let pid = found.pid;
+    let acting = Acting { app: &app, found, files, present, checker };
+    match acting.take(step, epoch).await {
+        // An answer that is none, from a worker that was replaced while it was asked.
+        Err(fault) if fault.kind == Kind::Internal && replaced(address, pid).await => {
+            let what = format!("`{}` was not done: HAProxy was reloaded meanwhile", change.words);
+            let conflict = Fault::new(Kind::Conflict, what).note(fault.what);
+            Err(conflict.help("look and plan again"))
+        }
+        done => done,
     }
-    if let Step::Publish { mut record, ready, .. } = step {
-        record.epoch = epoch;
-        return acting.publish(record, &ready).await;
-    }
-    acting.note_epoch(epoch).await?;
-    match step {
-        Step::Add { slot, instance, .. } => acting.add(slot, &instance).await,
-        Step::Recheck { slot, id, .. } => acting.recheck(slot, &id.0).await,
-        Step::Leave { slot, id, .. } => acting.leave(slot, &id.0).await,
-        Step::Remove { slot, id, .. } => acting.remove(slot, &id.0).await,
-        Step::Publish { .. } | Step::Refuse { .. } => Ok(()),
-    }
+}
+
+/// True when another worker than this one is the present one.
+async fn replaced(address: &Address, pid: u32) -> bool {
+    let Ok(workers) = workers(address).await else { return false };
+    let Some(present) = workers.first() else { return false };
+    present.pid().await.is_ok_and(|now| now != pid)
 }
 
 /// Refuses before anything is touched when the socket is not of level admin.
@@ -68,6 +77,24 @@ pub(super) async fn may_change(worker: &Worker) -> Result<(), Fault> {
 }
 
 impl Acting<'_> {
+    async fn take(mut self, step: Step, epoch: u64) -> Result<(), Fault> {
+        if let Step::Refuse { why, help, .. } = step {
+            return Err(Fault::new(Kind::Config, format!("HAProxy cannot carry {why}")).help(help));
+        }
+        if let Step::Publish { mut record, ready, .. } = step {
+            record.epoch = epoch;
+            return self.publish(record, &ready).await;
+        }
+        self.note_epoch(epoch).await?;
+        match step {
+            Step::Add { slot, instance, .. } => self.add(slot, &instance).await,
+            Step::Recheck { slot, id, .. } => self.recheck(slot, &id.0).await,
+            Step::Leave { slot, id, .. } => self.leave(slot, &id.0).await,
+            Step::Remove { slot, id, .. } => self.remove(slot, &id.0).await,
+            Step::Publish { .. } | Step::Refuse { .. } => Ok(()),
+        }
+    }
+
     /// Both servers of an instance, as commands name them.
     fn servers(&self, slot: Slot, id: &str) -> [String; 2] {
         [slot.backend(self.app), slot.tunnels(self.app)].map(|backend| format!("{backend}/{id}"))
@@ -109,17 +136,22 @@ impl Acting<'_> {
     /// Deletes what there is of an instance. One that still has connections stays: the next look
     /// sees it.
     async fn delete(&self, slot: Slot, id: &str) -> Result<(), Fault> {
+        let waits = self.present.at_least(WAITS).await?;
         for server in self.servers(slot, id) {
-            let commands =
-                [format!("set server {server} state maint"), format!("del server {server}")];
+            let mut commands = vec![format!("set server {server} state maint")];
+            if waits {
+                commands.push(format!("wait {REMOVABLE} srv-removable {server}"));
+            }
+            commands.push(format!("del server {server}"));
             let said = self.present.ask(&commands).await?;
             let expected = |line: &str| {
                 WELL.contains(&line)
+                    || WAITED.iter().any(|waited| line.starts_with(waited))
                     || line.starts_with("No such server")
                     || line.starts_with("Server still has connections")
             };
             if let Some(odd) = said.lines().map(str::trim).find(|line| !expected(line)) {
-                return Err(refused(&self.present, &commands[1], odd));
+                return Err(refused(&self.present, &format!("del server {server}"), odd));
             }
         }
         Ok(())

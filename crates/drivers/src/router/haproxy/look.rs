@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use model::admin::ReleaseSeen;
-use model::{AppName, Fault, InstanceId, ReleaseId, Routes};
+use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
 
 use super::count::Counts;
 use super::line::Address;
@@ -37,8 +37,16 @@ pub(super) struct Found {
     pub(super) by_master: bool,
 }
 
-/// Looks at one app in all workers.
+/// Looks at one app in all workers. An answer that is none may be that of a worker which a reload has
+/// just replaced, so it is asked for once more.
 pub(super) async fn look(address: &Address, app: &AppName) -> Result<Found, Fault> {
+    match once(address, app).await {
+        Err(fault) if fault.kind == Kind::Internal => once(address, app).await,
+        done => done,
+    }
+}
+
+async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
     let workers = workers(address).await?;
     let present = workers.first().ok_or_else(|| address.odd(""))?;
     let answers = present.answers(app).await?;

@@ -7,7 +7,7 @@ use model::{AppName, Fault};
 use super::act::may_change;
 use super::finding::Finding;
 use super::line::Address;
-use super::worker::workers;
+use super::worker::{numbers, workers};
 
 /// Oldest version this was made for.
 const OLDEST: (u32, u32) = (2, 6);
@@ -117,9 +117,7 @@ fn missing(text: &str, needs: &[Need]) -> Vec<Finding> {
 }
 
 fn new_enough(version: &str) -> bool {
-    let mut parts = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
-    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    (major, minor) >= OLDEST
+    numbers(version) >= OLDEST
 }
 
 fn finding(setting: &str, value: &str, needed: &str, why: &str) -> Finding {

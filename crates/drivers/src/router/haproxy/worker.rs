@@ -63,6 +63,12 @@ impl Worker {
         version.ok_or_else(|| self.address.odd(&info))
     }
 
+    /// True when it is of this version or a newer one.
+    pub(super) async fn at_least(&self, oldest: (u32, u32)) -> Result<bool, Fault> {
+        let version = self.version().await?;
+        Ok(numbers(&version) >= oldest)
+    }
+
     /// True when it is reached through its master.
     pub(super) fn by_master(&self) -> bool {
         !self.prefix.is_empty()
@@ -175,6 +181,12 @@ pub(super) fn backends(app: &AppName) -> [String; 4] {
 fn finding(setting: &str, value: &str, needed: &str, backend: &str, why: &str) -> Finding {
     let setting = format!("{setting} of {backend}");
     Finding { setting, value: value.into(), needed: needed.into(), why: why.into() }
+}
+
+/// Major and minor number of a version.
+pub(super) fn numbers(version: &str) -> (u32, u32) {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 /// How many pairs of neighbouring letters two names share.
