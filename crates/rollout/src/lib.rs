@@ -32,7 +32,7 @@
 //!
 //! With [`Settings::return_home`], blue-green and canary put the candidate in the place of stable at
 //! the end; without it the places swap their roles with each rollout. The promotion is final by then:
-//! from here no abort and no crash turns back, and a deadline ends in `Promoted` with a warning.
+//! from here no abort and no crash turns back, and a deadline ends in `Promoted`, whose reason says so.
 //!
 //! ```text
 //! … ─► Draining ─► (HandingOver) ─► Stopping ─► Starting ─► Shifting ─► Draining ─► Promoted

@@ -145,11 +145,10 @@ impl State {
         leaving || self.has_entered(Phase::Promoted)
     }
 
-    /// How many times the candidate has been given a share. On the way home it has one already.
+    /// How many times the candidate has been given a share. The way home counts once more, and finds
+    /// no share left but all traffic.
     pub(crate) fn switches(&self) -> usize {
-        let home = usize::from(self.facts.home == Some(Home::Spare));
-        let shifts = self.entered.iter().filter(|entered| entered.phase == Phase::Shifting);
-        shifts.count().saturating_sub(home)
+        self.entered.iter().filter(|entered| entered.phase == Phase::Shifting).count()
     }
 
     /// The share of the candidate as long as it is on trial; all traffic when there are no shares.
