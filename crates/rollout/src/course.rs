@@ -33,6 +33,11 @@ pub(crate) fn batch(start: &Start) -> Option<u16> {
     }
 }
 
+/// True when the candidate is to take the place of stable at the end.
+pub(crate) fn returns_home(start: &Start) -> bool {
+    start.settings.return_home && start.stable.is_some() && batch(start).is_none()
+}
+
 /// How long a share is judged before the next one, ms.
 pub(crate) fn judged_ms(start: &Start, share: Weight) -> u64 {
     match &start.settings.strategy {

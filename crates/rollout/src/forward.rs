@@ -6,6 +6,7 @@ use model::{Phase, Weight};
 
 use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
+use crate::homeward;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::roll::Roll;
 use crate::rolling;
@@ -247,7 +248,6 @@ pub(crate) fn handing_over(state: &State) -> Option<Step> {
 }
 
 pub(crate) fn stopping(state: &State) -> Option<Step> {
-    let (candidate, version) = (&state.candidate().version, stable_version(state));
-    let why = stopped(state, state.seen.stable.existing(), version)?;
-    Some(Step::Enter(Phase::Promoted, format!("{candidate} is stable now; {why}")))
+    let why = stopped(state, state.seen.stable.existing(), stable_version(state))?;
+    Some(homeward::set_out(state, &why))
 }

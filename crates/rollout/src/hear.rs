@@ -67,7 +67,7 @@ fn see_fleet(state: &mut State, release: ReleaseId, seen: &FleetSeen) {
 /// Before they are named, what is picked counts only under the wanted routes; then, only what was
 /// named.
 fn see_leaving(state: &mut State, release: ReleaseId, instances: &[InstanceId], open: Open) {
-    let Some(leave) = state.leave() else { return };
+    let Some(leave) = target::leave(state) else { return };
     let right = match leave.state {
         RunState::Running => {
             target::settled(state) && instances.len() <= usize::from(leave.instances)
@@ -76,7 +76,7 @@ fn see_leaving(state: &mut State, release: ReleaseId, instances: &[InstanceId], 
             instances.iter().all(|one| leave.named.contains(one))
         }
     };
-    if right && state.named(leave.side).is_some_and(|named| named.id == release) {
+    if right && leave.release == release {
         state.seen.leaving = Some(Leaving { instances: instances.to_vec(), open });
     }
 }
@@ -106,6 +106,7 @@ fn see_window(state: &mut State, window: &Window) {
 fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
     let asked = format!("asked to abort: {reason}");
     let late = match (state.phase, &state.facts.roll) {
+        _ if state.facts.home.is_some() => "the promotion is final",
         (
             Phase::Starting | Phase::Previewing | Phase::Arming | Phase::Shifting | Phase::Baking,
             _,

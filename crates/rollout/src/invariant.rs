@@ -15,6 +15,8 @@
 //! 8. Rolling: those that run and those that leave are as many as the app has instances, and the
 //!    weights speak for at least all but a batch of them, but for a candidate that died on the way
 //!    back. Who is told to end has been drained.
+//! 9. On the way home the promotion is final and stable gone; of the candidate as many as usual stay,
+//!    and nobody is told to end.
 
 use model::{Phase, PoolState, RunState, Weight};
 
@@ -23,7 +25,7 @@ use crate::deadline::wake_ms;
 use crate::roll::Roll;
 use crate::state::State;
 use crate::target::wants;
-use crate::wants::Wants;
+use crate::wants::{FleetWant, Wants};
 
 /// The first invariant that does not hold, in words.
 pub(crate) fn check(state: &State) -> Result<(), String> {
@@ -35,11 +37,15 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     lists_are_ordered(&wants)?;
     someone_wakes_us(state)?;
     stuck_keeps_serving(state, &wants)?;
+    state.facts.home.map_or(Ok(()), |_| home_ends_nothing(state, &wants))?;
     state.facts.roll.as_ref().map_or(Ok(()), |roll| books_add_up(state, roll))
 }
 
-/// True when `to` may follow `from` in this rollout.
-fn follows(state: &State, from: Phase, to: Phase) -> bool {
+/// True when `to` may follow `from` in this rollout; `homeward` once stable is stopped.
+fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
+    if homeward && course::returns_home(&state.start) {
+        return lawful_home(from, to);
+    }
     if state.facts.roll.is_some() {
         return lawful_rolling(from, to);
     }
@@ -49,12 +55,26 @@ fn follows(state: &State, from: Phase, to: Phase) -> bool {
 
 /// How often a phase may be entered.
 fn times(state: &State, phase: Phase) -> usize {
-    match course::batch(&state.start) {
-        Some(batch) => usize::from(state.instances().div_ceil(batch)) + 1,
-        None if matches!(phase, Phase::Shifting | Phase::Baking) => {
-            course::shares(&state.start).len()
-        }
-        None => 1,
+    if let Some(batch) = course::batch(&state.start) {
+        return usize::from(state.instances().div_ceil(batch)) + 1;
+    }
+    let again = matches!(phase, Phase::Starting | Phase::Shifting | Phase::Draining);
+    let home = usize::from(again && course::returns_home(&state.start));
+    match phase {
+        Phase::Shifting | Phase::Baking => course::shares(&state.start).len() + home,
+        _ => 1 + home,
+    }
+}
+
+/// True when `to` may follow `from` once stable is stopped, on the way home.
+const fn lawful_home(from: Phase, to: Phase) -> bool {
+    use Phase as P;
+    match from {
+        P::Stopping => matches!(to, P::Starting | P::Promoted),
+        P::Starting => matches!(to, P::Shifting | P::Promoted),
+        P::Shifting => matches!(to, P::Draining | P::Promoted),
+        P::Draining => matches!(to, P::Promoted),
+        _ => false,
     }
 }
 
@@ -158,7 +178,11 @@ fn promotion_stays(state: &State, wants: &Wants) -> Result<(), String> {
 
 fn history_is_lawful(state: &State) -> Result<(), String> {
     let pairs = || state.entered.iter().zip(state.entered.iter().skip(1));
-    let ways = pairs().all(|(a, b)| follows(state, a.phase, b.phase));
+    let mut stopped = false;
+    let ways = pairs().all(|(a, b)| {
+        stopped |= a.phase == Phase::Stopping;
+        follows(state, stopped, a.phase, b.phase)
+    });
     ensure(ways, 4, "an unlawful way between phases", state)?;
     let now = state.entered.iter().filter(|entered| entered.phase == state.phase).count();
     let often = now <= times(state, state.phase);
@@ -217,4 +241,17 @@ fn books_add_up(state: &State, roll: &Roll) -> Result<(), String> {
     let named =
         leave.named.len() <= usize::from(leave.instances) && (told || leave.named.is_empty());
     ensure(named, 8, "others are named than leave", state)
+}
+
+fn home_ends_nothing(state: &State, wants: &Wants) -> Result<(), String> {
+    let (release, usual) = (state.candidate().id, state.instances());
+    ensure(state.promotion_is_final(), 9, "going home before the promotion is final", state)?;
+    let stays = |want: &FleetWant| want.release != release || want.instances >= usual;
+    let alone =
+        wants.fleet.iter().all(|want| runs(wants, want.release) == (want.release == release));
+    ensure(alone && wants.fleet.iter().all(stays), 9, "too few of the candidate stay", state)?;
+    let spare = wants.leave.as_ref().is_none_or(|leave| {
+        leave.release == release && leave.state == RunState::Running && leave.named.is_empty()
+    });
+    ensure(spare, 9, "the spare is to end", state)
 }

@@ -11,7 +11,7 @@
 //! in which it saw it.
 //!
 //! Each phase is entered at most once (for each share of a canary, for each batch of a rolling
-//! replacement, there and back) and has a deadline, so every rollout ends.
+//! replacement, there and back, and once more on a way home) and has a deadline, so every rollout ends.
 //!
 //! # Strategies
 //! *Blue-green* is the short way: one switch, a bake, then the promotion is final and stable leaves.
@@ -30,7 +30,23 @@
 //! nobody. The same holds on the way back, where stable first takes the room there is and the
 //! candidate keeps its share until its turn, or until none of it is ready. What was told to end is waited for before anything turns.
 //!
-//! # Rolling: what the machine asks of controller and platform
+//! With [`Settings::return_home`], blue-green and canary put the candidate in the place of stable at
+//! the end; without it the places swap their roles with each rollout. The promotion is final by then:
+//! from here no abort and no crash turns back, and a deadline ends in `Promoted`, whose reason says so.
+//!
+//! ```text
+//! … ─► Draining ─► (HandingOver) ─► Stopping ─► Starting ─► Shifting ─► Draining ─► Promoted
+//!                                   stable is   as many     the first   until no request
+//!                                   gone        once more   leave       is open on them
+//! ```
+//!
+//! Those that were started first, and leave, are the spare: running, out of the routes and not
+//! replaced, also once promoted; tunnels may stay on them. They are picked as below and never named, so
+//! where one of the others dies or is not ready, one of the spare is back in the routes. Where
+//! stable did not go its place is not free, and where the candidate was not ready twice it stays where
+//! it is: the surplus that started is nobody's to keep.
+//!
+//! # Leaving: what the machine asks of controller and platform
 //! While [`Wants::leave`] is there, `FleetWant::instances` of that release counts those that stay. Of
 //! the instances that live, were not told to end and are not named, the others are *picked* to leave:
 //! never more than [`LeaveWant::instances`], first those that are not ready, then the lowest number.
@@ -62,6 +78,8 @@ mod deadline;
 mod drained;
 mod forward;
 mod hear;
+mod home;
+mod homeward;
 mod invariant;
 mod judge;
 mod leave;

@@ -1,7 +1,7 @@
 //! The machine itself: takes an observation, steps while the state allows it, checks itself.
 //!
 //! It holds no rule of any phase: `forward` and `back` (of a rolling replacement also `rolling` and
-//! `unroll`) decide when a phase is left, `target` says
+//! `unroll`, on the way home `homeward`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
 use model::{Entered, Event, Fault, Outcome, Phase, Weight};
@@ -15,7 +15,7 @@ use crate::settings::Start;
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
-use crate::{back, forward, invariant, rolling, target, unroll};
+use crate::{back, forward, homeward, invariant, rolling, target, unroll};
 
 /// Version of the machine's rules. A journal written under another version must not be replayed
 /// through this one; the rollout goes on from its last snapshot instead.
@@ -157,6 +157,9 @@ impl Rollout {
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
         let state = &self.state;
+        if state.facts.home.is_some() {
+            return homeward::next(state);
+        }
         if let Some(roll) = &state.facts.roll {
             return next_rolling(state, roll);
         }
@@ -191,6 +194,10 @@ impl Rollout {
             Step::Books(roll) => self.state.facts.roll = Some(roll),
             Step::Turn(roll, phase, why) => {
                 self.state.facts.roll = Some(roll);
+                self.enter(phase, why);
+            }
+            Step::Home(home, phase, why) => {
+                self.state.facts.home = Some(home);
                 self.enter(phase, why);
             }
         }

@@ -65,6 +65,11 @@ pub struct Settings {
     pub max_crashes_starting: u32,
     /// Whether a prober watches this rollout.
     pub probing: bool,
+    /// Whether the candidate is started once more in the place of stable when that is gone, takes the
+    /// traffic there, and keeps its first instances as a spare. Otherwise it stays where it is, and
+    /// the places swap their roles with each rollout. Without effect on the first deploy and in a
+    /// rolling replacement, where it has the place of stable already.
+    pub return_home: bool,
 }
 
 impl Default for Settings {
@@ -85,6 +90,7 @@ impl Default for Settings {
             max_error_share_bp: 100,
             max_crashes_starting: 3,
             probing: true,
+            return_home: false,
         }
     }
 }

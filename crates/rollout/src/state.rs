@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::course;
 use crate::drained::Drained;
+use crate::home::Home;
 use crate::judge::Judged;
-use crate::roll::{Leave, Roll, Side};
+use crate::roll::{Roll, Side};
 use crate::seen::{Seen, Sighting};
 use crate::settings::{Named, Start};
 use crate::strategy::Strategy;
@@ -54,6 +55,9 @@ pub(crate) struct Facts {
     /// The books of a rolling replacement.
     #[serde(default)]
     pub roll: Option<Roll>,
+    /// How far the way home is; `None` before it begins.
+    #[serde(default)]
+    pub home: Option<Home>,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.
@@ -83,12 +87,8 @@ impl State {
             None => format!("{} is the first release", start.candidate.version),
         };
         let roll = course::batch(&start).map(|_| Roll::new(start.instances));
-        let mut notes = Vec::new();
-        let rolling = matches!(start.settings.strategy, Strategy::Rolling { .. });
-        if rolling && start.stable.is_some() && roll.is_none() {
-            let words = "blue-green instead of rolling: there is only one instance".to_owned();
-            notes.push(Note { at_ms: 0, words });
-        }
+        let notes = unmet(&start).map(|words| Note { at_ms: 0, words: words.to_owned() });
+        let notes = notes.collect();
         Self {
             start,
             now_ms: 0,
@@ -145,7 +145,8 @@ impl State {
         leaving || self.has_entered(Phase::Promoted)
     }
 
-    /// How many times the candidate has been given a share.
+    /// How many times the candidate has been given a share. The way home counts once more, and finds
+    /// no share left but all traffic.
     pub(crate) fn switches(&self) -> usize {
         self.entered.iter().filter(|entered| entered.phase == Phase::Shifting).count()
     }
@@ -162,17 +163,12 @@ impl State {
     /// True while what the prober sees may still decide about the candidate.
     pub(crate) fn judging(&self) -> bool {
         match self.phase {
-            Phase::Shifting | Phase::Baking => true,
+            Phase::Shifting | Phase::Baking => self.facts.home.is_none(),
             Phase::Starting | Phase::Draining | Phase::HandingOver | Phase::Stopping => {
                 self.facts.roll.is_some() && self.has_entered(Phase::Shifting)
             }
             _ => false,
         }
-    }
-
-    /// Instances that make room now.
-    pub(crate) fn leave(&self) -> Option<&Leave> {
-        self.facts.roll.as_ref()?.leave.as_ref()
     }
 
     /// How the drain of what leaves now ended.
@@ -188,9 +184,11 @@ impl State {
         self.start.settings.probing && !self.facts.prober_lost
     }
 
-    /// Instances of the candidate that should be ready.
+    /// Instances of the candidate that should be ready, and stay.
     pub(crate) fn candidate_wanted(&self) -> u16 {
-        self.facts.roll.as_ref().map_or(self.instances(), |roll| roll.running.candidate)
+        let usual = self.instances();
+        let whole = self.facts.home.map_or(usual, |home| home.wanted(usual));
+        self.facts.roll.as_ref().map_or(whole, |roll| roll.running.candidate)
     }
 
     pub(crate) fn candidate_is_ready(&self) -> bool {
@@ -232,4 +230,17 @@ impl State {
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.now_ms.saturating_sub(self.since_ms)
     }
+}
+
+/// What is set and cannot be had in this rollout, in words.
+fn unmet(start: &Start) -> impl Iterator<Item = &'static str> {
+    let rolling = matches!(start.settings.strategy, Strategy::Rolling { .. });
+    let alone = rolling && start.stable.is_some() && course::batch(start).is_none();
+    let alone = alone.then_some("blue-green instead of rolling: there is only one instance");
+    let homeless = start.settings.return_home && !course::returns_home(start);
+    let home = homeless.then_some(match start.stable {
+        Some(_) => "no way home: a rolling replacement takes the place of stable at once",
+        None => "no way home: the first release has no place to return to",
+    });
+    alone.into_iter().chain(home)
 }

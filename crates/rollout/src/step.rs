@@ -4,6 +4,7 @@ use model::Phase;
 
 use crate::deadline::allowed_ms;
 use crate::drained::Drained;
+use crate::home::Home;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::words::duration;
@@ -21,6 +22,8 @@ pub(crate) enum Step {
     Books(Roll),
     /// Rolling: the next page, in a new phase, and why.
     Turn(Roll, Phase, String),
+    /// On the way home: how far, in a new phase, and why.
+    Home(Home, Phase, String),
 }
 
 /// Give up the candidate: the phase that undoes what has been done so far.

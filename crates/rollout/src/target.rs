@@ -36,18 +36,30 @@ pub(crate) fn wants(state: &State) -> Wants {
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
     let (stable, candidate) = runs(state);
     [(Side::Stable, stable), (Side::Candidate, candidate)].map(|(side, run)| {
-        let running = if run == RunState::Running { state.instances() } else { 0 };
+        let running = match (run, side) {
+            (RunState::Running, Side::Stable) => state.instances(),
+            (RunState::Running, Side::Candidate) => state.candidate_wanted(),
+            (RunState::Terminating | RunState::Gone, _) => 0,
+        };
         let instances = state.facts.roll.as_ref().map_or(running, |roll| roll.running.of(side));
         Some(FleetWant { release: state.named(side)?.id, instances, state: run })
     })
 }
 
 /// The instances that should make room.
-fn leave(state: &State) -> Option<LeaveWant> {
-    let leave = state.leave()?;
+pub(crate) fn leave(state: &State) -> Option<LeaveWant> {
+    let Some(roll) = &state.facts.roll else { return spare(state) };
+    let leave = roll.leave.as_ref()?;
     let release = state.named(leave.side)?.id;
     let (instances, named) = (leave.instances, leave.named.clone());
     Some(LeaveWant { release, instances, named, state: leave.state })
+}
+
+/// On the way home: those that were started first, out of the routes and never told to end.
+fn spare(state: &State) -> Option<LeaveWant> {
+    let instances = state.facts.home?.leaving(state.instances())?;
+    let release = state.candidate().id;
+    Some(LeaveWant { release, instances, named: Vec::new(), state: RunState::Running })
 }
 
 /// The wanted pools alone.
@@ -95,6 +107,9 @@ fn roles(state: &State) -> (Role, Role) {
     if let Some(roll) = &state.facts.roll {
         return rolled(roll);
     }
+    if state.facts.home.is_some() {
+        return (Role::Out, ALL);
+    }
     let share = state.share();
     let shared = (Role::Serving(share.rest()), Role::Serving(share));
     match state.phase {
@@ -131,6 +146,9 @@ fn runs(state: &State) -> (RunState, RunState) {
         };
         return (run(Side::Stable), run(Side::Candidate));
     }
+    if state.facts.home.is_some() {
+        return (RunState::Gone, RunState::Running);
+    }
     match state.phase {
         Phase::HandingOver => (RunState::Terminating, RunState::Running),
         Phase::Stopping | Phase::Promoted => (RunState::Gone, RunState::Running),
@@ -159,11 +177,13 @@ fn pool(release: ReleaseId, role: Role) -> Option<PoolSeen> {
     Some(PoolSeen { release, weight, state })
 }
 
-/// Armed stays wanted until the switch is seen: what the prober holds must span it.
+/// Armed stays wanted until the switch is seen: what the prober holds must span it. The way home is
+/// no switch between versions, and nothing waits for the prober there.
 fn probe(state: &State) -> ProbeWant {
     match state.phase {
         phase if phase.is_final() => ended(state),
         _ if !state.watched() => ProbeWant::Off,
+        _ if state.facts.home.is_some() => ProbeWant::On,
         Phase::Arming | Phase::Shifting => ProbeWant::Armed,
         _ => ProbeWant::On,
     }

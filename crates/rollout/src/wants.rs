@@ -50,7 +50,7 @@ pub enum ProbeWant {
 pub struct Wants {
     /// Per release, in the order of release numbers.
     pub fleet: Vec<FleetWant>,
-    /// The instances that should make room, when rolling.
+    /// The instances that should make room, when rolling and on the way home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leave: Option<LeaveWant>,
     /// The pools the routes should carry, in the order of release numbers.

@@ -139,8 +139,10 @@ fn rollout_of(
 ) -> RolloutConfig {
     let drain = rollout.field("drain_timeout");
     let handover = rollout.field("handover_timeout");
+    let strategy = strategy::read(rollout, instances, reader);
     RolloutConfig {
-        strategy: strategy::read(rollout, instances, reader),
+        return_home: strategy::returns_home(rollout, &strategy, reader),
+        strategy,
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),
         bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),

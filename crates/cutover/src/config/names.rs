@@ -30,6 +30,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 7] = [
             "steps",
             "step_bake",
             "batch",
+            "slots",
             "preview_requests",
             "preview_path",
             "bake",

@@ -116,6 +116,9 @@ pub(crate) struct HealthConfig {
 pub(crate) struct RolloutConfig {
     /// The order of things.
     pub(crate) strategy: Strategy,
+    /// At the end the new version is started once more, in the place of the old one, and takes the
+    /// traffic there; what served meanwhile stays as a spare.
+    pub(crate) return_home: bool,
     /// Requests the candidate must answer before users reach it.
     pub(crate) preview_requests: u32,
     /// Their path.

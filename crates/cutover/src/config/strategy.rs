@@ -39,6 +39,33 @@ pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -
     }
 }
 
+/// Whether a new version is put in the place of the old one at the end.
+pub(crate) fn returns_home(
+    rollout: &Section<'_>,
+    strategy: &Strategy,
+    reader: &mut Reader,
+) -> bool {
+    const SLOTS: [&str; 2] = ["ping-pong", "home"];
+    let Some(field) = rollout.field("slots") else { return false };
+    let span = field.span.clone();
+    let Some(text) = reader.text(Some(field)) else { return false };
+    let home = text == "home";
+    let help = match (SLOTS.contains(&text), strategy) {
+        (false, _) => match names::nearest(text, &SLOTS) {
+            Some(nearest) => format!("did you mean `slots = \"{nearest}\"`?"),
+            None => format!("use {}", names::list(&SLOTS)),
+        },
+        (true, Strategy::Rolling { .. }) if home => {
+            "remove it: a rolling replacement puts each instance in the place of another anyway"
+                .to_owned()
+        }
+        (true, _) => return home,
+    };
+    reader
+        .push(Diagnostic::new(format!("`slots = \"{text}\"` cannot be")).at(&span, "").help(help));
+    false
+}
+
 /// The name of a strategy, or a mistake.
 fn known(text: &str, span: &Range<usize>, reader: &mut Reader) -> Option<&'static str> {
     if let Some(found) = Strategy::NAMES.into_iter().find(|name| *name == text) {

@@ -62,6 +62,7 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
     };
     Settings {
         strategy,
+        return_home: rollout.return_home,
         ready_deadline_ms: ms(config.health.deadline),
         preview_requests: rollout.preview_requests,
         bake_ms: ms(rollout.bake),

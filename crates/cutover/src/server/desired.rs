@@ -27,8 +27,9 @@ impl Desired {
         Self { fleet, leave: wants.leave.clone(), pools: wants.pools.clone() }
     }
 
-    /// No rollout: the stable release serves, if there is one.
-    pub(super) fn steady(stable: Option<&Release>, instances: u16) -> Self {
+    /// No rollout: the stable release serves, if there is one. With `spare`, what there is beyond its
+    /// instances stays, out of the routes, up to as many again.
+    pub(super) fn steady(stable: Option<&Release>, instances: u16, spare: bool) -> Self {
         let fleet = stable.map(|release| (release.id, instances, RunState::Running));
         let pool = stable.map(|release| PoolSeen {
             release: release.id,
@@ -36,7 +37,13 @@ impl Desired {
             state: PoolState::Serving,
         });
         let (fleet, pools) = (fleet.into_iter().collect(), pool.into_iter().collect());
-        Self { fleet, leave: None, pools }
+        let leave = stable.filter(|_| spare).map(|release| LeaveWant {
+            release: release.id,
+            instances,
+            named: Vec::new(),
+            state: RunState::Running,
+        });
+        Self { fleet, leave, pools }
     }
 
     /// Everything ends.

@@ -57,7 +57,7 @@ pub(crate) struct InstanceStatus {
     pub(crate) address: String,
     /// Process id.
     pub(crate) pid: u32,
-    /// In one word: starting, ready, unready, ended.
+    /// In one word: starting, adopted, ready, standby (ready, and in no pool), unready, ended.
     pub(crate) condition: String,
 }
 

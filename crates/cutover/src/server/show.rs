@@ -1,6 +1,6 @@
 //! What `status` shows of an app, put together from looks. Pure.
 
-use drivers::platform::FleetHave;
+use drivers::platform::{Condition, FleetHave, InstanceHave};
 use drivers::router::RoutesHave;
 use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId};
 
@@ -28,7 +28,7 @@ pub(super) fn status(
             version: version(instance.release),
             address: instance.address.to_string(),
             pid: instance.pid.unwrap_or(0),
-            condition: format!("{:?}", instance.condition).to_lowercase(),
+            condition: condition(instance, routes),
         })
         .collect();
     let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
@@ -49,6 +49,16 @@ pub(super) fn status(
         })
         .collect();
     status
+}
+
+/// In one word; ready ones that get no request stand by.
+fn condition(instance: &InstanceHave, routes: &RoutesHave) -> String {
+    let mut pools = routes.routes.iter().flat_map(|routes| &routes.pools);
+    let serves = pools.any(|pool| pool.instances.iter().any(|one| one.id == instance.id));
+    match instance.condition {
+        Condition::Ready if !serves => "standby".to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 /// Adds the coarse phase and how the last rollout ended.

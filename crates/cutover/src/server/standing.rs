@@ -164,10 +164,13 @@ impl Standing {
         match (&self.halted, &self.active) {
             (Some(halted), _) => halted.clone(),
             (None, Some(active)) => Desired::of(&active.wants()),
-            (None, None) => match &self.stuck {
-                Some(stuck) => stuck.desired.clone(),
-                None => Desired::steady(self.stable.as_ref(), self.config.instances),
-            },
+            (None, None) => self.stuck.as_ref().map_or_else(
+                || {
+                    let AppConfig { instances, rollout, .. } = &self.config;
+                    Desired::steady(self.stable.as_ref(), *instances, rollout.return_home)
+                },
+                |stuck| stuck.desired.clone(),
+            ),
         }
     }
 

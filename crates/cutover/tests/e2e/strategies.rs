@@ -6,7 +6,8 @@
 use crate::crowd::{Crowd, EVERYONE};
 use crate::haproxy_bed::{Real, programs};
 use crate::traffic::{Deploy, Shipped};
-use crate::world::{World, patient_config, turn};
+use crate::world::{World, patient_config, signal, turn, wait_for};
+use rustix::process::Signal;
 
 /// A world and what carries its traffic.
 enum Scene {
@@ -155,5 +156,52 @@ fn a_rolling_replacement_never_runs_one_more_than_usual() {
         perfect(&scene, &shipped);
         assert!(most <= 4, "{most} instances of 4 ran at once: {}", shipped.said);
         scene.runs("demo-2-", 4);
+    }
+}
+
+/// The dance: v2 serves in the place of v1 at the end, and what carried it meanwhile is a spare, which
+/// takes over when an instance dies and makes room at the next deploy.
+#[test]
+fn the_way_home_costs_nothing_and_leaves_a_spare() {
+    let _turn = turn();
+    for scene in Scene::all(2, "slots = \"home\"\nbake = \"1s\"") {
+        let scene = scene();
+        let crowd = Crowd::of(scene.world(), &EVERYONE);
+        let mut deploy = Deploy::start(scene.world(), "demo", "v2");
+        deploy.reach("shifting");
+        crowd.mark();
+        deploy.reach("stopping");
+        deploy.reach("shifting");
+        crowd.mark();
+        let shipped = deploy.end();
+        crowd.expect_nothing_lost();
+        perfect(&scene, &shipped);
+        scene.runs("demo-2-", 4);
+        let standing_by = || {
+            let status = scene.world().status().unwrap();
+            let instances = status["apps"][0]["instances"].as_array().unwrap().clone();
+            let of = |condition: &str| -> Vec<String> {
+                let with = instances.iter().filter(|one| one["condition"] == condition);
+                with.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+            };
+            (of("standby"), of("ready"))
+        };
+        let (spare, serving) = standing_by();
+        assert_eq!(spare, ["demo-2-1", "demo-2-2"], "{}", scene.name());
+        assert_eq!(serving, ["demo-2-3", "demo-2-4"], "{}", scene.name());
+        // One that serves dies: a spare is there at once, and nobody else is started.
+        let running = scene.world().running();
+        let victim = running.iter().find(|(id, _)| id == "demo-2-3").unwrap().1;
+        signal(victim, Signal::KILL);
+        wait_for("a spare serves", 20, || {
+            let (spare, serving) = standing_by();
+            (serving.len() == 2 && serving.contains(&"demo-2-4".to_owned()) && spare.len() == 1)
+                .then_some(())
+        });
+        let crowd = Crowd::of(scene.world(), &EVERYONE);
+        let shipped = Deploy::start(scene.world(), "demo", "v3").end();
+        crowd.expect_nothing_lost();
+        perfect(&scene, &shipped);
+        scene.runs("demo-3-", 4);
     }
 }

@@ -58,6 +58,24 @@ impl<'a> Controller<'a> {
         }
         let wants = self.machine.wants();
         self.world.settle(&wants);
+        self.check_promoted();
+    }
+
+    /// Once the promotion is final, nobody of the candidate is told to end, and who is ready serves:
+    /// all of them, but for a spare; and without a crash never fewer than usual.
+    fn check_promoted(&mut self) {
+        let (world, plan) = (&self.world, self.world.plan);
+        if plan.batch().is_some() || !self.machine.promotion_is_final() {
+            return;
+        }
+        let told = world.candidate.instances.iter().filter(|one| one.told_to_end()).count();
+        let serving = world.serving(CANDIDATE).count();
+        let fewest = world.ready(CANDIDATE).min(plan.start.instances);
+        let certain = !plan.crashes() || world.router.applied(world.now);
+        if told > 0 || (certain && serving < usize::from(fewest)) {
+            let what = format!("{told} told, {serving} of {fewest} serve at {}", world.now);
+            self.world.violations.push(what);
+        }
     }
 
     /// Journals and advances.
@@ -128,6 +146,9 @@ impl<'a> Controller<'a> {
     fn check_room(&mut self, before: &Wants, after: &Wants) {
         let Some(leave) = &after.leave else { return };
         let plan = self.world.plan;
+        let Some(batch) = plan.batch() else {
+            return self.check_spare(before, after);
+        };
         if before.leave.as_ref().is_some_and(|was| was.state == RunState::Running) {
             let began = self.machine.entered().iter().rev().find(|entered| {
                 matches!(entered.phase, Phase::Draining | Phase::DrainingCandidate)
@@ -147,9 +168,27 @@ impl<'a> Controller<'a> {
         let stays = after.fleet.iter().find(|want| want.release == leave.release).unwrap();
         let then = ready(other) + ready(leave.release).min(stays.instances);
         let now = ready(other) + ready(leave.release).min(stays.instances + leave.instances);
-        if then < now && then + plan.batch().unwrap() < plan.start.instances {
+        if then < now && then + batch < plan.start.instances {
             let what = format!("{leave:?} while {now} serve at {}", self.world.now);
             self.world.violations.push(what);
+        }
+    }
+
+    /// On the way home twice as many were reported ready when half of them is to leave, and nobody is
+    /// ever to end.
+    fn check_spare(&mut self, before: &Wants, after: &Wants) {
+        let leave = after.leave.as_ref().unwrap();
+        let usual = self.world.plan.start.instances;
+        let ready = self.reported.get(&CANDIDATE).copied().unwrap_or(0) >= 2 * usual;
+        let mut wanted = after.fleet.iter().filter(|want| want.state == RunState::Running);
+        let stay = wanted.next().is_some_and(|want| {
+            want.release == CANDIDATE && want.instances == usual && wanted.next().is_none()
+        });
+        let left_alone = leave.state == RunState::Running && leave.named.is_empty();
+        let begins = before.leave.is_none();
+        let holds = stay && left_alone && leave.release == CANDIDATE && leave.instances == usual;
+        if !holds || (begins && !ready) {
+            self.world.violations.push(format!("{leave:?} at {}", self.world.now));
         }
     }
 
@@ -171,6 +210,9 @@ impl<'a> Controller<'a> {
             }
             Phase::Baking => as_wanted,
             Phase::Draining if rolling => ready,
+            Phase::Draining if wants.leave.is_some() => {
+                self.world.leaving(&wants).iter().all(|one| self.world.router.out(one.id))
+            }
             // How many may leave is counted by the world.
             Phase::DrainingCandidate if rolling => true,
             Phase::Draining => {

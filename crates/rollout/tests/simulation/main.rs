@@ -41,7 +41,7 @@ fn every_world_ends_well() {
         run(seed, false, &mut ways);
     }
     if seeds >= SEEDS {
-        for (kind, many) in [("blue-green", 26), ("canary", 23), ("rolling", 28)] {
+        for (kind, many) in [("blue-green", 31), ("canary", 28), ("rolling", 28)] {
             let taken: Vec<_> = ways.iter().filter(|way| way.0 == kind).collect();
             assert!(taken.len() >= many, "the worlds no longer take every way: {taken:?}");
         }
@@ -101,6 +101,7 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(outcome == Some(Outcome::Aborted) || excused, "a candidate that is never ready");
         must(world.candidate_users == 0, "users on a candidate that was never ready");
     }
+    home(plan, controller, &mut must);
     let watched = plan.start.settings.probing && plan.prober_lost.is_none();
     if plan.candidate_errors >= 30 && watched && plan.deaths == 0 {
         must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
@@ -121,4 +122,28 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(gone, "aborted with candidate instances left");
     }
     wrong
+}
+
+/// What is true of the way home, and of a world without one.
+fn home(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &str)) {
+    let (machine, world) = (&controller.machine, &controller.world);
+    let entered = machine.entered();
+    let begun = entered.iter().filter(|entered| entered.phase == Phase::Starting).count() > 1;
+    if plan.batch().is_some() {
+        return;
+    }
+    must(!begun || plan.returns_home(), "a way home that nobody asked for");
+    if machine.outcome() != Some(Outcome::Promoted) {
+        return must(!begun, "the way home ended otherwise");
+    }
+    let warned = entered.iter().any(|entered| entered.why.contains("warning"));
+    must(begun || warned || !plan.returns_home(), "no way home");
+    if !begun || warned || plan.crashes() {
+        return;
+    }
+    let all = &world.candidate.instances;
+    let out = all.iter().filter(|one| world.router.out(one.id)).count();
+    let usual = usize::from(plan.start.instances);
+    must((all.len(), out) == (2 * usual, usual), "there is no spare");
+    must(!plan.never_home, "a spare of those that were never ready");
 }

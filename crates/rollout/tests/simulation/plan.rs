@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     /// Longest time an instance takes to become ready, ms.
     pub start_delay: u64,
     pub never_ready: bool,
+    /// Those that are started on the way home are never ready.
+    pub never_home: bool,
     pub candidate_crash: Option<u64>,
     pub candidate_crash_loop: bool,
     /// Instances are not ready from time to time.
@@ -76,6 +78,7 @@ impl Plan {
             arm_deadline_ms: 1_500,
             shift_deadline_ms: 6_000,
             bake_ms: 4_000,
+            return_home: rng.chance(40),
             drain_deadline_ms: 5_000,
             handover_deadline_ms: 5_000,
             stop_deadline_ms: 5_000,
@@ -102,6 +105,7 @@ impl Plan {
             start,
             start_delay: rng.between(100, 3_000),
             never_ready: rng.chance(8),
+            never_home: rng.chance(10),
             candidate_crash: rng.maybe(15, 500, 20_000),
             candidate_crash_loop: rng.chance(5),
             flaps: rng.chance(10),
@@ -143,6 +147,12 @@ impl Plan {
         }
     }
 
+    /// True when the candidate is to take the place of stable at the end.
+    pub(crate) fn returns_home(&self) -> bool {
+        let settings = &self.start.settings;
+        settings.return_home && self.start.stable.is_some() && self.batch().is_none()
+    }
+
     /// The strategy that this world comes to.
     pub(crate) fn kind(&self) -> &'static str {
         match (&self.start.settings.strategy, &self.start.stable, self.batch()) {
@@ -154,10 +164,11 @@ impl Plan {
 
     /// Longest this rollout may take: all deadlines one after the other.
     pub(crate) fn bound_ms(&self) -> u64 {
+        let home = if self.returns_home() { 20_000 } else { 0 };
         match (&self.start.settings.strategy, self.batch()) {
             (_, Some(_)) => 70_000 * u64::from(self.start.instances),
-            (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64,
-            _ => 70_000,
+            (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64 + home,
+            _ => 70_000 + home,
         }
     }
 

@@ -28,6 +28,10 @@ impl Instance {
         InstanceId(self.id.to_string())
     }
 
+    pub(crate) fn told_to_end(&self) -> bool {
+        self.term_at.is_some()
+    }
+
     pub(crate) fn ready(&self, now: u64) -> bool {
         self.ready_at <= now && self.term_at.is_none()
     }
@@ -292,7 +296,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Starts what is missing and tells what is too much (but those that leave): the newest first.
+    /// Starts what is missing. What is too much is left alone: it may be in the routes.
     fn start(&mut self, release: ReleaseId) {
         let fleet = self.fleet(release);
         let named = |one: &Instance| {
@@ -300,15 +304,10 @@ impl<'a> World<'a> {
         };
         let alive: Vec<_> =
             fleet.instances.iter().filter(|one| one.term_at.is_none() && !named(one)).collect();
-        let spare = fleet.leave.as_ref().filter(|(leave, _)| leave.state == RunState::Running);
-        let most = fleet.wanted + spare.map_or(0, |(leave, _)| leave.instances);
-        if alive.len() > usize::from(most) {
-            let last = alive.iter().map(|one| one.id).max();
-            return self.terminate(release, |one| Some(one.id) == last);
-        }
         let few = alive.len() < usize::from(fleet.wanted);
         let dead = release == STABLE && self.plan.stable_stays_dead && self.stable.crashes > 0;
-        let never = (release == CANDIDATE && self.plan.never_ready) || dead;
+        let home = self.plan.never_home && fleet.wanted > self.plan.start.instances;
+        let never = (release == CANDIDATE && (self.plan.never_ready || home)) || dead;
         if few && self.rng.chance(30) {
             let delay = self.rng.between(0, self.plan.start_delay);
             let ready_at = if never { u64::MAX } else { self.now + delay };

@@ -106,3 +106,29 @@ fn failures_without_a_version_count_once_the_candidate_is_alone() {
     assert_eq!(machine.phase(), model::Phase::RollingBack);
     assert!(machine.entered().last().unwrap().why.starts_with("9 of "), "{machine:?}");
 }
+
+/// Shares as "when: basis points, when settled".
+fn shares(machine: &rollout::Rollout) -> Vec<(u64, u16, Option<u64>)> {
+    let shares = machine.shares().iter();
+    shares.map(|one| (one.at_ms, one.share.basis_points(), one.settled_ms)).collect()
+}
+
+#[test]
+fn shares_are_booked_with_their_times() {
+    assert_eq!(shares(&Script::new(|_| {}).into_machine()), []);
+    let half = || carries(carries(canary(&[25, 50]), 25).wake(), 50).wake();
+    // Wanted at 40 ms and seen 10 ms later; the prober's answers come after that.
+    let first = [(40, 2_500, Some(50)), (5_070, 5_000, Some(5_080))];
+    assert_eq!(shares(&half().into_machine())[..2], first);
+    assert_eq!(shares(&half().into_machine())[2..], [(10_100, 10_000, None)]);
+    let done = half().all(&[routes(&[(1, Spare), (2, All)]), window("v1", 9, 0)]);
+    assert_eq!(shares(&done.into_machine())[2..], [(10_100, 10_000, Some(10_110))]);
+}
+
+#[test]
+fn what_is_undone_ends_with_a_share_of_nothing() {
+    let aborted = carries(canary(&[25, 50]), 25).all(&[abort()]);
+    let taken = [(40, 2_500, Some(50)), (80, 0, None)];
+    let wanted = aborted.all(&[fleet(1, 2, 2)]);
+    assert_eq!(shares(&wanted.into_machine()), taken);
+}
