@@ -28,9 +28,10 @@ fn end_within(mark: &str, grace: Duration) -> Vec<String> {
         .map(|pid| {
             let words = format!("{pid} ({})", command_line(pid));
             println!("!!! still running after the tests, killed: {words}");
-            let kill = ["-KILL", &pid.to_string()].map(ToOwned::to_owned);
-            // An error means that it ended by itself meanwhile.
-            let _ = Command::new("kill").args(kill).stderr(Stdio::null()).status();
+            // The shell's own, because a bare machine has no program of that name. An error means
+            // that it ended by itself meanwhile.
+            let kill = ["-c", "kill -KILL \"$0\"", &pid.to_string()].map(ToOwned::to_owned);
+            let _ = Command::new("sh").args(kill).stderr(Stdio::null()).status();
             words
         })
         .collect()
