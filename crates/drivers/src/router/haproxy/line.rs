@@ -94,6 +94,10 @@ impl Address {
     }
 
     fn absent(&self, error: &io::Error) -> Fault {
+        if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+            // It was there, and is being replaced.
+            return Fault::internal(format!("HAProxy at `{self}` hung up in mid-answer: {error}"));
+        }
         let what = format!("HAProxy at `{self}` cannot be reached: {error}");
         let help = match error.kind() {
             ErrorKind::NotFound => format!(

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::admin::ReleaseSeen;
 use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
@@ -22,6 +23,10 @@ const MAINT: u64 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
 /// Bits of `srv_admin_state` that mean draining.
 const DRAIN: u64 = 0x08 | 0x10;
 
+/// How often a look is tried before its answer is called none, and the pause between.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(25);
+
 /// One look at everything.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -37,13 +42,16 @@ pub(super) struct Found {
     pub(super) by_master: bool,
 }
 
-/// Looks at one app in all workers. An answer that is none may be that of a worker which a reload has
-/// just replaced, so it is asked for once more.
+/// Looks at one app in all workers. An answer that is none may be that of a worker which a reload is
+/// just replacing, so it is asked for again.
 pub(super) async fn look(address: &Address, app: &AppName) -> Result<Found, Fault> {
-    match once(address, app).await {
-        Err(fault) if fault.kind == Kind::Internal => once(address, app).await,
-        done => done,
+    for _ in 1..TRIES {
+        match once(address, app).await {
+            Err(fault) if fault.kind == Kind::Internal => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
     }
+    once(address, app).await
 }
 
 async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use model::{AppName, Change, Fault, Plan, Routes, Weight};
+use model::{AppName, Change, Fault, Kind, Plan, Routes, Weight};
 
 pub use files::Checker;
 pub use finding::Finding;
@@ -39,13 +39,16 @@ pub use preflight::review;
 use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
 use seen::Seen;
 
+/// After so many in a row, a conflict is no accident any more.
+const CONFLICTS: u32 = 10;
+
 /// The HAProxy behind a runtime API.
 #[derive(Debug)]
 pub struct HaProxy {
     address: Address,
     checker: Option<Checker>,
-    /// One change at a time: a step looks, compares and changes.
-    acting: tokio::sync::Mutex<()>,
+    /// One change at a time: a step looks, compares and changes. Counts the conflicts in a row.
+    acting: tokio::sync::Mutex<u32>,
     /// Workers that were seen, for sockets that do not tell of those that end.
     known: Mutex<BTreeSet<u32>>,
 }
@@ -128,8 +131,20 @@ impl Router for HaProxy {
     }
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
-        let _one_at_a_time = self.acting.lock().await;
-        act::act(&self.address, self.checker.as_ref(), change, epoch).await
+        let mut conflicts = self.acting.lock().await;
+        let done = act::act(&self.address, self.checker.as_ref(), change, epoch).await;
+        match done {
+            Err(fault) if fault.kind == Kind::Conflict => {
+                *conflicts += 1;
+                // One is what a reload does; when looking again does not help, it is trouble.
+                let kind = if *conflicts > CONFLICTS { Kind::Environment } else { fault.kind };
+                Err(Fault { kind, ..fault })
+            }
+            done => {
+                *conflicts = 0;
+                done
+            }
+        }
     }
 
     fn can(&self) -> RouterCapabilities {
