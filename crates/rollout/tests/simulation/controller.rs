@@ -219,7 +219,7 @@ impl<'a> Controller<'a> {
                 ready && carries == Some(CANDIDATE) && self.crashes.0 == self.crashes.1
             }
             Phase::DrainingCandidate => first || carries == Some(STABLE),
-            Phase::Promoted => gone(STABLE),
+            Phase::Promoted => gone(STABLE) && (wants.leave.is_none() || self.spare_is_drained()),
             Phase::Aborted => gone(CANDIDATE),
             _ => true,
         };
@@ -227,6 +227,19 @@ impl<'a> Controller<'a> {
             let what = format!("{phase} entered at {} without its condition", self.world.now);
             self.world.violations.push(what);
         }
+    }
+
+    /// Nothing is open on the spare, or the time of the phase before was over.
+    fn spare_is_drained(&self) -> bool {
+        let (entered, settings) = (self.machine.entered(), &self.world.plan.start.settings);
+        let before = &entered[entered.len() - 2];
+        let wants = self.machine.wants();
+        let open: u64 = self.world.leaving(&wants).iter().map(|one| one.open().0).sum();
+        let (time, drained) = match before.phase {
+            Phase::Draining => (settings.drain_deadline_ms, open == 0),
+            _ => (settings.shift_deadline_ms, false),
+        };
+        drained || self.world.now >= before.at_ms + time
     }
 
     /// A canary's shares come one after the other.
