@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{AppName, Version};
+use crate::secret::{Owner, Variable};
 
 /// Number of a release within its app, growing by one with each deploy.
 #[derive(
@@ -36,12 +37,19 @@ pub struct Release {
     pub command: Vec<String>,
     /// Working directory, absolute.
     pub directory: String,
-    /// Additional environment. Values stay inside the state directory (mode 0600).
-    pub environment: BTreeMap<String, String>,
+    /// Additional environment. Secrets are named and known by a digest; their values are not here.
+    pub environment: BTreeMap<String, Variable>,
     /// The health check its instances must pass.
     pub health: HealthCheck,
     /// How long an instance may take to end after SIGTERM before it is killed, ms.
     pub stop_timeout_ms: u64,
+}
+
+impl Release {
+    /// Whose a secret in the variable `name` is.
+    pub fn owner<'a>(&'a self, name: &'a str) -> Owner<'a> {
+        Owner { app: &self.app, release: self.id.0, name }
+    }
 }
 
 /// How an instance shows that it can serve.

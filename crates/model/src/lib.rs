@@ -14,6 +14,7 @@ pub mod name;
 pub mod outcome;
 pub mod phase;
 pub mod routes;
+pub mod secret;
 pub mod weight;
 pub mod window;
 
@@ -26,5 +27,6 @@ pub use name::{AppName, Version};
 pub use outcome::{Outcome, Verdict, exit_code};
 pub use phase::{Coarse, Entered, Phase};
 pub use routes::{Generation, Pool, PoolState, Routes};
+pub use secret::{Owner, Secret, Variable};
 pub use weight::Weight;
 pub use window::{Tally, Window};

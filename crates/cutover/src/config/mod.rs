@@ -16,6 +16,7 @@ mod proxy;
 mod reader;
 mod release;
 mod router;
+mod secret;
 mod section;
 mod shape;
 mod strategy;

@@ -1,22 +1,24 @@
 //! Freezes a release: what runs is decided once, at deploy, and a rollback runs exactly that.
 //!
-//! Looks up the variables that the file only names. Whether the program exists is found by the
+//! Looks up the variables that the file only names, for their digests: their values go nowhere. Whether the program exists is found by the
 //! platform, which can say more about it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use model::fleet::HealthCheck;
-use model::{Fault, Release, ReleaseId, Version};
+use model::{Fault, Owner, Release, ReleaseId, Secret, Variable, Version};
 
 use super::command::fill_version;
 use super::shape::{AppConfig, EnvironmentValue, HealthConfig};
 
 impl AppConfig {
-    /// The release that a deploy of `version` runs, with secrets from our own environment.
+    /// The release that a deploy of `version` runs. Its secrets must be in our own environment.
     pub(crate) fn release(&self, id: ReleaseId, version: &Version) -> Result<Release, Fault> {
-        self.release_with(id, version, |name| std::env::var(name).ok())
+        self.release_with(id, version, |name| std::env::var_os(name))
     }
 
     /// The same with variables from elsewhere.
@@ -24,7 +26,7 @@ impl AppConfig {
         &self,
         id: ReleaseId,
         version: &Version,
-        variable: impl Fn(&str) -> Option<String>,
+        variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Release, Fault> {
         let fill = |text: &str| fill_version(text, version.as_str());
         let directory = absolute(&fill(&text_of(&self.directory)?))?;
@@ -35,8 +37,12 @@ impl AppConfig {
         let mut environment = BTreeMap::new();
         for (name, value) in &self.environment {
             let value = match value {
-                EnvironmentValue::Plain(text) => fill(text),
-                EnvironmentValue::From(from) => variable(from).ok_or_else(|| unset(name, from))?,
+                EnvironmentValue::Plain(text) => Variable::Plain(fill(text)),
+                EnvironmentValue::From(from) => {
+                    let value = variable(from).ok_or_else(|| unset(name, from))?;
+                    let owner = Owner { app: &self.name, release: id.0, name };
+                    Variable::Secret(Secret::new(owner, from, value.as_bytes()))
+                }
             };
             environment.insert(name.clone(), value);
         }

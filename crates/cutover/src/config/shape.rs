@@ -90,7 +90,8 @@ pub(crate) struct AppConfig {
 pub(crate) enum EnvironmentValue {
     /// Written in the file; may hold `{version}`.
     Plain(String),
-    /// A variable of Cutover's own environment at deploy; its value is never shown.
+    /// A secret: the variable of Cutover's own environment that holds it. Its value is never shown or
+    /// stored.
     From(String),
 }
 

@@ -7,29 +7,47 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use model::Fault;
 use tokio::process::{Child, Command};
 
-/// Starts `cutover ARGUMENTS…` with its output appended to `log`.
-pub(crate) fn spawn_self(arguments: &[String], log: &Path) -> Result<Child, Fault> {
-    let refused = |e: std::io::Error| {
-        Fault::environment(format!("`cutover {}` cannot be started: {e}", arguments.join(" ")))
-    };
-    let out =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(refused)?;
-    let err = out.try_clone().map_err(refused)?;
-    // The link is opened in the child, so this is the running binary even if its file was replaced.
-    Command::new("/proc/self/exe")
-        .arg0("cutover")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .process_group(0)
-        .kill_on_drop(false)
-        .spawn()
-        .map_err(refused)
+/// How our other processes are started: with our environment, but for the secrets of apps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Children {
+    without: Arc<[String]>,
+}
+
+impl Children {
+    /// Children that do not inherit these variables.
+    pub(crate) fn without(variables: impl IntoIterator<Item = String>) -> Self {
+        Self { without: variables.into_iter().collect() }
+    }
+
+    /// Starts `cutover ARGUMENTS…` with its output appended to `log`.
+    pub(crate) fn spawn(&self, arguments: &[String], log: &Path) -> Result<Child, Fault> {
+        let refused = |e: std::io::Error| {
+            Fault::environment(format!("`cutover {}` cannot be started: {e}", arguments.join(" ")))
+        };
+        let out =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(refused)?;
+        let err = out.try_clone().map_err(refused)?;
+        // The link is opened in the child, so this is the running binary even if its file was replaced.
+        let mut command = Command::new("/proc/self/exe");
+        for name in self.without.iter() {
+            command.env_remove(name);
+        }
+        command
+            .arg0("cutover")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0)
+            .kill_on_drop(false)
+            .spawn()
+            .map_err(refused)
+    }
 }
 
 /// True while a process of that number runs (a zombie does not).

@@ -142,8 +142,7 @@ impl Evidence {
         let (tools, run) = (&self.tools, active.run());
         let asked = (config, tools.entrance.as_str());
         let heard = self.relay(run.id);
-        if let Err(fault) = self.probing.keep((&tools.layout, &run.name), asked, want, heard).await
-        {
+        if let Err(fault) = self.probing.keep((tools, &run.name), asked, want, heard).await {
             self.note(active, format!("no prober: {fault}"));
             active.tell(&Event::ProberLost)?;
         }

@@ -16,7 +16,7 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::children;
+use super::children::{self, Children};
 use super::layout::Layout;
 
 /// How long a fresh proxy may take to answer on its admin socket.
@@ -34,6 +34,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(super) struct Keeper {
     layout: Layout,
+    children: Children,
     proxy: Arc<Proxy>,
     threads: usize,
     allow_faults: bool,
@@ -48,7 +49,7 @@ impl Keeper {
     /// Takes over the living proxy or starts one; binds what is not bound yet. A fresh one accepts
     /// nobody before [`Self::keep`].
     pub(super) async fn open(
-        layout: Layout,
+        (layout, children): (Layout, Children),
         proxy: Arc<Proxy>,
         listen: &[SocketAddr],
         threads: usize,
@@ -58,6 +59,7 @@ impl Keeper {
         let living = listeners.is_ok();
         let mut keeper = Self {
             layout,
+            children,
             proxy,
             threads,
             allow_faults,
@@ -171,7 +173,7 @@ impl Keeper {
         }
         let log = self.layout.logs().join("proxy.log");
         // Kept from its first moment on, so that whoever stops us finds it.
-        self.child = Some(children::spawn_self(&arguments, &log)?);
+        self.child = Some(self.children.spawn(&arguments, &log)?);
         let deadline = Instant::now() + START_DEADLINE;
         while self.proxy.seen().await.is_err() {
             if self.ended(PACE).await || Instant::now() > deadline {

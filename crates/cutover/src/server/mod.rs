@@ -37,7 +37,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use drivers::platform::process::Process;
+use drivers::platform::process::{Process, Surroundings};
 use drivers::platform::{Condition, Platform};
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
@@ -46,6 +46,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::api::Reach;
 use self::bus::Bus;
+use self::children::Children;
 use self::controller::Controller;
 use self::layout::Layout;
 use self::orders::{AppStatus, Desk};
@@ -62,12 +63,15 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     layout.prepare()?;
     let lock = layout.lock()?;
     let store = Arc::new(Store::open(layout.directory())?);
-    let process = Process::open(layout.directory())?;
+    let secrets = config.secrets();
+    let children = Children::without(secrets.keys().cloned());
+    let surroundings = Surroundings::own().reserving(secrets);
+    let process = Process::open_within(layout.directory(), surroundings)?;
     refuse_orphans(&process, &config).await?;
     let platform: Arc<dyn Platform> = Arc::new(process);
-    let mut steering = Steering::open(&config, &layout, &store, allow_faults).await?;
+    let mut steering = Steering::open(&config, (&layout, &children), &store, allow_faults).await?;
     let epoch = store.next_epoch()?;
-    let tools = tools(&config, (store, platform), &layout, &steering, epoch);
+    let tools = tools(&config, (store, platform), (&layout, children), &steering, epoch);
     let desks = open_desks(config.apps, &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
@@ -100,7 +104,7 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
 fn tools(
     config: &Config,
     (store, platform): (Arc<Store>, Arc<dyn Platform>),
-    layout: &Layout,
+    (layout, children): (&Layout, Children),
     steering: &Steering,
     epoch: u64,
 ) -> Tools {
@@ -116,6 +120,7 @@ fn tools(
         platform,
         router: steering.router(),
         layout: layout.clone(),
+        children,
         epoch,
         router_started: steering.started(),
         users_leave: steering.leaving(),

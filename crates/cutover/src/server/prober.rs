@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children;
-use super::layout::Layout;
+use super::tools::Tools;
 use crate::config::AppConfig;
 
 /// How long a fresh prober may take to open its socket.
@@ -42,11 +42,12 @@ impl Prober {
     /// Finds the prober of `run` if it lives, else starts it to ask the router at `entrance` - but
     /// never a second one: it would overwrite the samples of the first.
     pub(super) async fn reach(
-        layout: &Layout,
+        tools: &Tools,
         run: &str,
         (app, entrance): (&AppConfig, &str),
         heard: mpsc::Sender<Heard>,
     ) -> Result<Self, Fault> {
+        let layout = &tools.layout;
         let (socket, samples) = (layout.probe_socket(run), layout.samples(run));
         if let Ok(prober) = Self::attach(&socket, heard.clone()).await {
             return Ok(prober);
@@ -60,17 +61,17 @@ impl Prober {
             Fault::environment(format!("{} cannot be made: {e}", directory.display()))
         })?;
         let log = layout.logs().join(format!("probe-{run}.log"));
-        Self::start(&arguments(app, entrance, &samples, &socket), &socket, &log, heard).await
+        let child = tools.children.spawn(&arguments(app, entrance, &samples, &socket), &log)?;
+        Self::start(child, &socket, &log, heard).await
     }
 
-    /// Starts a prober with `arguments` that will listen on `socket`, and connects to it.
+    /// Connects to a prober that was just started and will listen on `socket`.
     async fn start(
-        arguments: &[String],
+        mut child: Child,
         socket: &Path,
         log: &Path,
         heard: mpsc::Sender<Heard>,
     ) -> Result<Self, Fault> {
-        let mut child = children::spawn_self(arguments, log)?;
         let deadline = Instant::now() + START_DEADLINE;
         loop {
             let ended = tokio::time::timeout(LOOK_EVERY, child.wait()).await.is_ok();

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::layout::Layout;
 use super::prober::{Heard, Prober};
+use super::tools::Tools;
 use crate::config::AppConfig;
 
 /// The prober, as far as this rollout knows it.
@@ -33,14 +34,14 @@ impl Probing {
     /// Reaches the prober of `run` if it is wanted, and arms it. An error means that it is lost.
     pub(super) async fn keep(
         &mut self,
-        (layout, run): (&Layout, &str),
+        (tools, run): (&Tools, &str),
         asked: (&AppConfig, &str),
         want: ProbeWant,
         heard: mpsc::Sender<Heard>,
     ) -> Result<(), Fault> {
         if matches!(self.link, Link::NotYet) && want != ProbeWant::Off {
             self.link = Link::Lost;
-            self.link = Link::Live(Prober::reach(layout, run, asked, heard).await?);
+            self.link = Link::Live(Prober::reach(tools, run, asked, heard).await?);
         }
         // Each switch has something placed across it anew.
         self.armed &= want == ProbeWant::Armed;

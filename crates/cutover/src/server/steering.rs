@@ -16,6 +16,7 @@ use model::{AppName, Fault, PoolState, Routes, Weight};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::children::Children;
 use super::keeper::Keeper;
 use super::layout::Layout;
 use super::preflight::{self, Preflight};
@@ -51,7 +52,7 @@ impl Steering {
     /// somebody must look after its instances.
     pub(super) async fn open(
         config: &Config,
-        layout: &Layout,
+        (layout, children): (&Layout, &Children),
         store: &Store,
         allow_faults: bool,
     ) -> Result<Self, Fault> {
@@ -62,8 +63,8 @@ impl Steering {
                 let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
                 let (ours, listen) = (Arc::clone(&proxy), &config.proxy.listen);
                 let threads = config.proxy.threads;
-                let keeper =
-                    Keeper::open(layout.clone(), ours, listen, threads, allow_faults).await?;
+                let place = (layout.clone(), children.clone());
+                let keeper = Keeper::open(place, ours, listen, threads, allow_faults).await?;
                 let (entrances, preflight) = (keeper.listening(), Preflight::default());
                 let (router, carrier) = (proxy, Carrier::Own(Box::new(keeper)));
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })

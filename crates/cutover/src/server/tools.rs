@@ -7,6 +7,7 @@ use drivers::router::Router;
 
 use tokio::sync::watch;
 
+use super::children::Children;
 use super::layout::Layout;
 use crate::store::Store;
 
@@ -17,6 +18,8 @@ pub(super) struct Tools {
     pub(super) platform: Arc<dyn Platform>,
     pub(super) router: Arc<dyn Router>,
     pub(super) layout: Layout,
+    /// How the prober is started.
+    pub(super) children: Children,
     /// Fencing epoch of this server.
     pub(super) epoch: u64,
     /// Counts the routers started: a new one has no routes and waits for them.

@@ -23,6 +23,7 @@ mod neighbours;
 mod parts;
 mod repeat;
 mod scale;
+mod secrets;
 mod stop;
 mod strategies;
 mod traffic;

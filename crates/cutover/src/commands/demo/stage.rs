@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::cli::{self, Inject};
 use crate::client::Client;
 use crate::interrupt::Interrupt;
-use crate::server::children;
+use crate::server::children::{self, Children};
 use crate::server::layout::Layout;
 
 /// How long the server may take to answer, and to end.
@@ -99,7 +99,7 @@ impl Stage {
             arguments.push("--allow-faults".to_owned());
         }
         let log = self.directory.join("up.log");
-        let server = self.server.insert(children::spawn_self(&arguments, &log)?);
+        let server = self.server.insert(Children::default().spawn(&arguments, &log)?);
         let client = Client::new(&self.layout.api_socket());
         let deadline = Instant::now() + PATIENCE;
         while client.status().await.is_err() {

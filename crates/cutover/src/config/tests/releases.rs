@@ -1,9 +1,9 @@
 //! The release that a deploy freezes.
 
-use model::{ReleaseId, Version};
+use model::{AppName, ReleaseId, Variable, Version};
 
 use super::super::load;
-use super::web;
+use super::{good, web};
 
 fn version(text: &str) -> Version {
     Version::new(text).unwrap()
@@ -16,14 +16,17 @@ fn version_is_filled_in_and_port_is_left_for_the_platform() {
     app.command = ["./server-{version}", "--port={port}", "{instance}", "${version} {{version}}"]
         .map(str::to_owned)
         .to_vec();
-    let secret = |name: &str| (name == "SECRET").then(|| "{version}!".to_owned());
+    let secret = |name: &str| (name == "SECRET").then(|| "{version}!".into());
     let release = app.release_with(ReleaseId(3), &version("v2.1"), secret).unwrap();
     assert_eq!(release.directory, "/srv/v2.1");
     let command =
         ["/srv/v2.1/server-v2.1", "--port={port}", "{instance}", "${version} {{version}}"];
     assert_eq!(release.command, command);
-    assert_eq!(release.environment["TAG"], "web-v2.1");
-    assert_eq!(release.environment["TOKEN"], "{version}!", "a secret was changed");
+    assert_eq!(release.environment["TAG"], Variable::from("web-v2.1"));
+    let Variable::Secret(token) = &release.environment["TOKEN"] else { panic!("{release:?}") };
+    assert_eq!(token.from, "SECRET");
+    assert!(token.is(release.owner("TOKEN"), b"{version}!"), "a secret was changed");
+    assert!(!serde_json::to_string(&release).unwrap().contains("{version}!"), "{release:?}");
     assert_eq!((release.id, release.stop_timeout_ms), (ReleaseId(3), 10_000));
     assert_eq!(release.health.interval_ms, 500);
 }
@@ -57,4 +60,26 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(release.directory, folder.path().join("app").to_str().unwrap());
     let program = folder.path().join("app/bin/web");
     assert_eq!(release.command[0], program.to_str().unwrap());
+}
+
+#[test]
+fn secrets_belong_to_the_apps_that_name_them_and_common_variables_to_everybody() {
+    let app = |name: &str, environment: &str| {
+        format!(
+            "[app.{name}]\nhosts = [\"{name}.test\"]\ncommand = [\"./server\"]\n\
+             environment = {{ {environment} }}\n"
+        )
+    };
+    let left = app("left", "A = { from = \"ONE\" }, B = { from = \"BOTH\" }, C = \"TWO\"");
+    let right =
+        app("right", "P = { from = \"PATH\" }, L = { from = \"LC_ALL\" }, B = { from = \"BOTH\" }");
+    let secrets = good(&format!("{left}{right}")).secrets();
+    let shown: Vec<String> = secrets
+        .iter()
+        .map(|(name, apps)| {
+            let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
+            format!("{name}: {}", apps.join(" "))
+        })
+        .collect();
+    assert_eq!(shown, ["BOTH: left right", "ONE: left"]);
 }

@@ -80,7 +80,13 @@ impl Inner {
     /// put into words like any other: what matters is whether it runs, and a look shows that.
     fn spawn(&self, record: &mut Record, (number, port): (u32, u16)) -> Result<(), Fault> {
         let id = record.id(number);
-        let launch = Launch { release: &record.release, id: &id, port, state: &self.store.state };
+        let launch = Launch {
+            release: &record.release,
+            id: &id,
+            port,
+            state: &self.store.state,
+            surroundings: &self.surroundings,
+        };
         let path = self.store.log(&id);
         let log = log::open(&path).map_err(|error| {
             Fault::environment(format!("the log `{}` cannot be written: {error}", path.display()))
@@ -88,12 +94,18 @@ impl Inner {
         let started = log.and_then(|log| launch.start(log));
         match started {
             Ok(pid) => {
+                for words in self.surroundings.rotated(&record.release) {
+                    self.warn_once(words);
+                }
                 let process = Identity::of(pid);
                 if let Some(entry) = record.entry(number) {
                     entry.process = process;
                 }
             }
             Err(fault) => {
+                let help = fault.help.as_deref().unwrap_or_default();
+                let app = &record.release.app;
+                self.warn_once(format!("{app} cannot be started: {}; {help}", fault.what));
                 let mut words = vec![format!("{id} could not be started: {}", fault.what)];
                 words.extend(fault.help.map(|help| format!("  help: {help}")));
                 record.drop_entry(number);

@@ -2,7 +2,7 @@
 //!
 //! Only `look` and `act` give it behaviour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,8 @@ use model::{AppName, Fault, InstanceId};
 use super::port::Ports;
 use super::procfs::Mark;
 use super::store::Store;
-use super::watch::{News, Watched};
+use super::surroundings::Surroundings;
+use super::watch::{News, Watched, own};
 
 /// The insides of the process platform.
 #[derive(Debug)]
@@ -23,17 +24,31 @@ pub(super) struct Inner {
     pub(super) watched: Mutex<BTreeMap<InstanceId, Watched>>,
     /// Per app: when a look is due although nothing happened.
     pub(super) due: Mutex<BTreeMap<AppName, u64>>,
+    pub(super) surroundings: Surroundings,
+    /// What was written to the log.
+    said: Mutex<BTreeSet<String>>,
 }
 
 impl Inner {
-    pub(super) fn open(state: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(state: &Path, surroundings: Surroundings) -> Result<Self, Fault> {
         Ok(Self {
             store: Store::open(state)?,
             news: Arc::default(),
             ports: Mutex::new(Ports::new(RandomState::new().build_hasher().finish())),
             watched: Mutex::default(),
             due: Mutex::default(),
+            surroundings,
+            said: Mutex::default(),
         })
+    }
+
+    /// Warns in the log, of each thing once.
+    pub(super) fn warn_once(&self, words: String) {
+        let mut said = own(&self.said);
+        if !said.contains(&words) {
+            tracing::warn!("{words}");
+            said.insert(words);
+        }
     }
 
     /// What marks the processes of an instance.

@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use model::{Fault, InstanceId, Release};
 
-use super::program::find_program;
+use super::program::find_within;
+use super::surroundings::Surroundings;
 
 /// Who is started, where it is to listen and where its output goes.
 #[derive(Debug)]
@@ -19,18 +20,21 @@ pub(super) struct Launch<'a> {
     pub(super) id: &'a InstanceId,
     pub(super) port: u16,
     pub(super) state: &'a Path,
+    pub(super) surroundings: &'a Surroundings,
 }
 
 impl Launch<'_> {
     /// Starts it and says its pid. When this returns, the program has been loaded.
     pub(super) fn start(&self, log: File) -> Result<u32, Fault> {
-        let program = find_program(self.release)?;
+        let program = find_within(self.release, self.surroundings)?;
+        let environment = self.surroundings.environment(self.release)?;
         let errors = log.try_clone().map_err(|e| Fault::environment(format!("the log: {e}")))?;
         let arguments = self.release.command.iter().skip(1).map(|argument| self.fill(argument));
         let started = Command::new(&program)
             .args(arguments)
             .current_dir(&self.release.directory)
-            .envs(&self.release.environment)
+            .env_clear()
+            .envs(environment)
             .env("PORT", self.port.to_string())
             .env("VERSION", self.release.version.as_str())
             .env("CUTOVER_INSTANCE", &self.id.0)
@@ -72,7 +76,7 @@ impl Launch<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Launch;
+    use super::{Launch, Surroundings};
     use model::fleet::HealthCheck;
     use model::{AppName, InstanceId, Release, ReleaseId, Version};
 
@@ -91,7 +95,8 @@ mod tests {
         };
         let id = InstanceId("demo-1-1".into());
         let state = std::path::Path::new("/s");
-        let launch = Launch { release: &release, id: &id, port: 81, state };
+        let surroundings = &Surroundings::default();
+        let launch = Launch { release: &release, id: &id, port: 81, state, surroundings };
         for (given, filled) in [
             ("--port={port}", "--port=81"),
             ("{version}/{instance}:{port}", "v9/demo-1-1:81"),

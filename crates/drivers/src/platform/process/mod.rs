@@ -20,6 +20,7 @@ mod record;
 mod signal;
 mod step;
 mod store;
+mod surroundings;
 mod told;
 mod watch;
 
@@ -33,6 +34,7 @@ use model::{AppName, Change, Fault, InstanceId, Plan};
 use super::driver::{Platform, PlatformCapabilities};
 use super::fleet::{FleetHave, FleetWant};
 pub use program::find_program;
+pub use surroundings::Surroundings;
 
 use inner::Inner;
 use record::now_ms;
@@ -45,9 +47,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens (or makes) the folders in a state directory of Cutover.
+    /// Opens (or makes) the folders in a state directory of Cutover. Instances inherit our own
+    /// environment.
     pub fn open(state: &Path) -> Result<Self, Fault> {
-        Ok(Self { inner: Arc::new(Inner::open(state)?) })
+        Self::open_within(state, Surroundings::own())
+    }
+
+    /// The same with another environment.
+    pub fn open_within(state: &Path, surroundings: Surroundings) -> Result<Self, Fault> {
+        Ok(Self { inner: Arc::new(Inner::open(state, surroundings)?) })
     }
 
     /// Every app that has instances or had some not long ago, also those no configuration names any

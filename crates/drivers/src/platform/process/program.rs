@@ -7,11 +7,21 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use model::{Fault, Kind, Release};
+use model::{Fault, Kind, Release, Variable};
 
-/// The program of a release, as an absolute path; a fault in words when it cannot be run. Also for
+use super::surroundings::Surroundings;
+
+/// The program of a release that starts from our own environment, as [`find_within`] finds it: for
 /// asking before a deploy begins.
 pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
+    find_within(release, &Surroundings::own())
+}
+
+/// The program of a release, as an absolute path; a fault in words when it cannot be run.
+pub(super) fn find_within(
+    release: &Release,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, Fault> {
     let directory = Path::new(&release.directory);
     if !directory.is_dir() {
         let what = format!("the working directory `{}` does not exist", release.directory);
@@ -24,9 +34,8 @@ pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
     if name.contains('/') {
         return runnable(name, directory.join(name), &format!("looked in {}", release.directory));
     }
-    let from_release = release.environment.get("PATH").cloned();
-    let path = from_release.or_else(|| std::env::var("PATH").ok()).unwrap_or_default();
-    let candidates = path.split(':').map(|folder| directory.join(folder).join(name));
+    let path = surroundings.path(release).unwrap_or_default();
+    let candidates = std::env::split_paths(path).map(|folder| directory.join(folder).join(name));
     let found = candidates.into_iter().find(|candidate| candidate.is_file());
     let missing = directory.join(name);
     match found {
@@ -36,8 +45,14 @@ pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
             Err(Fault::environment(what)
                 .help(format!("it stands in {}: write `./{name}`", release.directory)))
         }
-        None => Err(Fault::environment(format!("`{name}` was not found (looked in PATH: {path})"))
-            .help("install it, or write its path")),
+        None => {
+            // The value of a variable that the configuration only names is shown to nobody.
+            let named = matches!(release.environment.get("PATH"), Some(Variable::Secret(_)));
+            let looked =
+                if named { "its value is not shown".into() } else { path.to_string_lossy() };
+            let what = format!("`{name}` was not found (looked in PATH: {looked})");
+            Err(Fault::environment(what).help("install it, or write its path"))
+        }
     }
 }
 

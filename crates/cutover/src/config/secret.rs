@@ -1,0 +1,29 @@
+//! Which variables of our own environment are secrets, and whose.
+//!
+//! Names only: the values are looked up where a release is frozen and where an instance is started.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::AppName;
+
+use super::shape::{Config, EnvironmentValue};
+
+/// Every process needs these, whatever an app calls them: they are no secrets.
+const COMMON: [&str; 10] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "TERM", "PWD"];
+
+impl Config {
+    /// The variables that apps name with `from`, with those apps: nobody else gets them.
+    pub(crate) fn secrets(&self) -> BTreeMap<String, BTreeSet<AppName>> {
+        let mut secrets: BTreeMap<String, BTreeSet<AppName>> = BTreeMap::new();
+        for (name, app) in &self.apps {
+            for value in app.environment.values() {
+                let EnvironmentValue::From(from) = value else { continue };
+                if !COMMON.contains(&from.as_str()) && !from.starts_with("LC_") {
+                    secrets.entry(from.clone()).or_default().insert(name.clone());
+                }
+            }
+        }
+        secrets
+    }
+}
