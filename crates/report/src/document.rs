@@ -8,6 +8,7 @@ use model::{Class, Lane, Outcome, Phase, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::input::PhaseSpan;
+use crate::outage::OutageFact;
 use crate::share_fact::ShareFact;
 
 /// Version of this format; it changes when a reader of the old one would misread the new one.
@@ -86,6 +87,9 @@ pub struct Report {
     /// The candidate's shares, wanted and seen.
     #[serde(default)]
     pub shares: Vec<ShareFact>,
+    /// Times in which the router was away, and what they cost.
+    #[serde(default)]
+    pub outages: Vec<OutageFact>,
     /// When the switch began; with several, the first.
     pub switch_us: Option<i64>,
     /// Why requests failed, and what to try.

@@ -13,6 +13,7 @@ use crate::clean;
 use crate::document::{Report, VersionProof};
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
+use crate::outages;
 use crate::share_fact::ShareFact;
 use crate::share_words;
 
@@ -126,6 +127,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(change(report));
     out.extend(switch_time(report));
     out.extend(share_words::facts(report));
+    out.extend(outages::facts(report));
     out.extend(evidence(report));
     out.extend(sockets(report));
     out.extend(lanes(report));

@@ -6,6 +6,8 @@ use model::attempt::{BlindWindow, Connection, RunFooter, RunHeader};
 use model::{AppName, Attempt, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
+use crate::outage::OutageSpan;
+
 /// One phase of the rollout on the time axis of the samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseSpan {
@@ -69,6 +71,8 @@ pub struct Input {
     /// The candidate's shares, in order: blue-green gives one of all traffic, a probe of somebody
     /// else's deploy none.
     pub shares: Vec<ShareSpan>,
+    /// Times in which the router was away, in order.
+    pub outages: Vec<OutageSpan>,
     /// First line of the samples.
     pub header: RunHeader,
     /// Attempts, in any order.

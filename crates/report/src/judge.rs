@@ -7,7 +7,9 @@ use model::exit_code;
 use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
-use crate::{clean, facts, failures, lanes, proof, series, shares, sockets, trust, verdict, zoom};
+use crate::{
+    clean, facts, failures, lanes, outages, proof, series, shares, sockets, trust, verdict, zoom,
+};
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
 pub fn judge(input: &Input) -> Report {
@@ -58,6 +60,7 @@ pub fn judge(input: &Input) -> Report {
         proof,
         phases: phases(input),
         shares: shares::facts(&run),
+        outages: outages::outages(&run),
         switch_us: run.switch().map(|(from, _)| from),
         causes,
         groups,

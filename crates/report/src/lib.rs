@@ -17,6 +17,8 @@ mod html;
 mod input;
 mod judge;
 mod lanes;
+mod outage;
+mod outages;
 mod proof;
 mod run;
 mod series;
@@ -40,6 +42,7 @@ pub use document::{
 pub use html::html;
 pub use input::{Input, PhaseSpan, Settings, ShareSpan};
 pub use judge::judge;
+pub use outage::{OutageFact, OutageSpan};
 pub use share_fact::{ShareFact, ShareFinding};
 pub use terminal::{Style, terminal};
 

@@ -153,6 +153,7 @@ fn judge(run: Run, interrupted: bool) -> Report {
         phases: Vec::new(),
         ending_note: None,
         shares: Vec::new(),
+        outages: Vec::new(),
         header: run.header,
         attempts: run.attempts,
         connections: run.connections,

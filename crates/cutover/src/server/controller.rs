@@ -122,7 +122,11 @@ impl Controller {
     async fn turn(&mut self) -> Result<Duration, Fault> {
         let fleet = self.tools.platform.look(&self.standing.app).await?;
         self.change = fleet.change;
-        let routes = match self.tools.router.look(&self.standing.app).await {
+        let look = self.tools.router.look(&self.standing.app).await;
+        if let Some(active) = &self.standing.active {
+            self.evidence.looked(active, look.as_ref().ok());
+        }
+        let routes = match look {
             Ok(routes) => routes,
             Err(fault) => {
                 // Instances are looked after also while the router is away.

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use model::attempt::RunHeader;
 use model::{Entered, Fault, Outcome, Verdict, Weight};
-use report::{Input, PhaseSpan, ShareSpan};
+use report::{Input, OutageSpan, PhaseSpan, ShareSpan};
 use rollout::Share;
 
 use super::layout::Layout;
+use super::outages::Outage;
 use crate::clock::RolloutClock;
 use crate::store::Run;
 
@@ -36,6 +37,10 @@ pub(super) struct Facts {
     pub(super) entered: Vec<Entered>,
     /// The shares that its candidate was to have.
     pub(super) shares: Vec<Share>,
+    /// What carried the traffic.
+    pub(super) router: String,
+    /// When it was away.
+    pub(super) outages: Vec<Outage>,
     /// Why it went the way it went.
     pub(super) reason: String,
     /// How it ended.
@@ -68,6 +73,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         phases: spans(facts, began, end_us),
         ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
         shares: shares(facts, began, end_us),
+        outages: outages(facts, began),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,
@@ -131,6 +137,17 @@ fn shares(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<ShareSpan> {
             to_us,
         })
         .collect()
+}
+
+/// The times in which the router was away, on the same axis.
+fn outages(facts: &Facts, t0_mono_ns: u64) -> Vec<OutageSpan> {
+    let at_us = |at_ms: u64| on_axis(facts, t0_mono_ns, at_ms);
+    let span = |outage: &Outage| OutageSpan {
+        what: facts.router.clone(),
+        from_us: at_us(outage.from_ms),
+        to_us: outage.to_ms.map(at_us),
+    };
+    facts.outages.iter().map(span).collect()
 }
 
 /// A time of the rollout on the axis of the samples, us.

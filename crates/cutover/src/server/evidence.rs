@@ -18,6 +18,7 @@ use super::active::Active;
 use super::bus::{Bus, Notice};
 use super::ending::{self, Facts, Finished};
 use super::live::Figures;
+use super::outages::Outages;
 use super::preview::{Previewed, preview};
 use super::prober::Heard;
 use super::probing::Probing;
@@ -70,6 +71,7 @@ pub(super) struct Evidence {
     ending: Ending,
     windows: Windows,
     live: Figures,
+    outages: Outages,
 }
 
 impl Evidence {
@@ -84,6 +86,7 @@ impl Evidence {
             ending: Ending::NotYet,
             windows: Windows::default(),
             live: Figures::default(),
+            outages: Outages::default(),
         }
     }
 
@@ -265,6 +268,8 @@ impl Evidence {
             clock: active.clock().clone(),
             entered: active.entered().to_vec(),
             shares: active.machine().shares().to_vec(),
+            router: self.tools.carrier.to_owned(),
+            outages: self.outages.all(),
             reason: active.reason(),
             outcome,
             interrupted: self.interrupted,
@@ -284,6 +289,15 @@ impl Evidence {
 
     fn note(&self, active: &Active, text: String) {
         self.bus.say(Notice::Note { at_ms: active.clock().now_ms(), text });
+    }
+
+    /// A look at the router found it, or did not.
+    pub(super) fn looked(&mut self, active: &Active, found: Option<&RoutesHave>) {
+        let now_ms = active.clock().now_ms();
+        match found {
+            Some(routes) => self.outages.found(now_ms, routes.pid),
+            None => self.outages.missed(now_ms),
+        }
     }
 
     /// Says the figures of the moment, when it is time to.

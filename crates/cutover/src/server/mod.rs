@@ -18,6 +18,7 @@ mod keeper;
 pub(crate) mod layout;
 mod live;
 pub(crate) mod orders;
+mod outages;
 pub(crate) mod preflight;
 mod preview;
 mod prober;
@@ -119,6 +120,7 @@ fn tools(
         store,
         platform,
         router: steering.router(),
+        carrier: steering.name(),
         layout: layout.clone(),
         children,
         epoch,

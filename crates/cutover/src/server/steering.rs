@@ -80,6 +80,14 @@ impl Steering {
         }
     }
 
+    /// What it is called, for people.
+    pub(super) const fn name(&self) -> &'static str {
+        match &self.carrier {
+            Carrier::Own(_) => "the proxy",
+            Carrier::Theirs(_) => "HAProxy",
+        }
+    }
+
     /// The driver.
     pub(super) fn router(&self) -> Arc<dyn Router> {
         Arc::clone(&self.router)

@@ -17,6 +17,8 @@ pub(super) struct Tools {
     pub(super) store: Arc<Store>,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) router: Arc<dyn Router>,
+    /// What the router is called, for people.
+    pub(super) carrier: &'static str,
     pub(super) layout: Layout,
     /// How the prober is started.
     pub(super) children: Children,

@@ -40,6 +40,7 @@ pub(crate) fn pass() -> Input {
         ending_note: None,
         phases: promoted_phases(),
         shares: canary::at_once(),
+        outages: Vec::new(),
         header: header(),
         attempts,
         connections: sockets(),
