@@ -10,7 +10,7 @@ mod load;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use drivers::router::{Open, Router};
+use drivers::router::{Drain, Open, Router};
 use haproxy::{Bed, app, pool, routes, settle, settle_with, wait};
 use load::{App, Connection, Met, Users, get};
 use model::PoolState::{Retiring, Serving};
@@ -23,6 +23,7 @@ on_each_haproxy!(
     a_share_is_what_was_asked,
     a_dead_port_never_gets_a_request,
     tunnels_and_requests_are_counted_apart,
+    without_backends_for_tunnels_a_drain_is_timed,
     what_may_not_be_repeated_is_not,
     a_reload_without_its_instances_is_repaired,
     hosts_and_prefixes_find_their_app,
@@ -247,6 +248,11 @@ async fn tunnels_and_requests_are_counted_apart(program: PathBuf) {
     assert!(conn.lines().any(|line| line.contains("demo-1-")), "{conn}");
     let open = router.look(&app()).await.unwrap().open_on(ReleaseId(1));
     assert_eq!(open, Open { requests: 0, tunnels: 2 }, "idle connections are no requests");
+    let each = router.look(&app()).await.unwrap().instances;
+    assert_eq!(
+        each.values().map(|open| (open.requests, open.tunnels)).collect::<Vec<_>>(),
+        [(0, 1); 2]
+    );
     let entrance = bed.entrance;
     let slow = std::thread::spawn(move || get(entrance, "/slow?400").unwrap().status);
     idle(&router, 1, |open| open == Open { requests: 1, tunnels: 2 }).await;
@@ -255,6 +261,43 @@ async fn tunnels_and_requests_are_counted_apart(program: PathBuf) {
     idle(&router, 1, |open| open == Open::default()).await;
     let total = router.look(&app()).await.unwrap().totals[&ReleaseId(1)].clone();
     assert_eq!((total.requests, total.tunnels, total.answers[1], total.answers[0]), (4, 2, 4, 2));
+}
+
+/// A configuration that sends upgrades where requests go: it works, and says what it cannot tell.
+async fn without_backends_for_tunnels_a_drain_is_timed(program: PathBuf) {
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
+    let router = bed.driver();
+    assert_eq!(router.preflight(&[app()]).await.unwrap(), []);
+    let edit = |name: &str, change: &dyn Fn(&str) -> String| {
+        let text = std::fs::read_to_string(bed.path(name)).unwrap();
+        std::fs::write(bed.path(name), change(&text)).unwrap();
+    };
+    edit("cutover-demo.cfg", &|text| {
+        let sections = text.split("\nbackend ").filter(|one| !one.contains("_ws from"));
+        sections.collect::<Vec<_>>().join("\nbackend ")
+    });
+    edit("00-cutover.cfg", &|text| {
+        let lines = text.lines().filter(|line| !line.contains("_ws\""));
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    });
+    bed.reload();
+    settle(&router, &routes(vec![apps.stable(10_000, Serving)])).await;
+    assert_eq!(router.can().drain, Drain::Timed);
+    let found = router.preflight(&[app()]).await.unwrap();
+    assert!(found.iter().any(|one| one.setting.contains("for upgrades")), "{found:?}");
+    let (mut tunnel, _) = Connection::upgrade(bed.entrance).unwrap();
+    tunnel.echo("hello").unwrap();
+    let have = router.look(&app()).await.unwrap();
+    let by_instance: u64 = have.instances.values().map(|open| open.requests).sum();
+    assert_eq!((have.open_on(ReleaseId(1)), by_instance), (Open { requests: 1, tunnels: 0 }, 1));
+    let want = routes(vec![apps.stable(0, Retiring), apps.candidate(10_000)]);
+    assert!(settle(&router, &want).await.routes.unwrap().same_as(&want));
+    assert_eq!(get(bed.entrance, "/").unwrap().body, "v2");
+    tunnel.close();
+    idle(&router, 1, |open| open == Open::default()).await;
+    let last = routes(vec![apps.candidate(10_000)]);
+    settle(&router, &last).await;
+    assert!(!bed.tell("show servers state").contains("demo-1-"), "old servers are deleted");
 }
 
 async fn what_may_not_be_repeated_is_not(program: PathBuf) {

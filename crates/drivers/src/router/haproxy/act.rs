@@ -95,9 +95,10 @@ impl Acting<'_> {
         }
     }
 
-    /// Both servers of an instance, as commands name them.
-    fn servers(&self, slot: Slot, id: &str) -> [String; 2] {
-        [slot.backend(self.app), slot.tunnels(self.app)].map(|backend| format!("{backend}/{id}"))
+    /// The servers of an instance, as commands name them.
+    fn servers(&self, slot: Slot, id: &str) -> Vec<String> {
+        let backends = slot.backends(self.app, self.found.apart);
+        backends.iter().map(|backend| format!("{backend}/{id}")).collect()
     }
 
     async fn each(&self, slot: Slot, id: &str, commands: &[&str]) -> Result<(), Fault> {

@@ -38,6 +38,8 @@ pub(super) struct Found {
     pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
     /// The present worker, then those that end.
     pub(super) workers: Vec<Worker>,
+    /// Tunnels and requests are counted apart.
+    pub(super) apart: bool,
     /// A master was asked: no worker is unknown.
     pub(super) by_master: bool,
 }
@@ -77,7 +79,8 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
     }
     let Counts { open, totals, .. } = counts;
     let (pid, map, by_master) = (answers.pid, answers.map, reached[0].by_master());
-    Ok(Found { pid, map, seen, open, instances, totals, workers: reached, by_master })
+    let apart = answers.apart;
+    Ok(Found { pid, map, seen, open, instances, totals, workers: reached, apart, by_master })
 }
 
 /// The routes as they are carried: those of the record, with the instances that get requests.
@@ -92,7 +95,9 @@ pub(super) fn routes(seen: &Seen) -> Option<Routes> {
 fn servers(app: &AppName, answers: &Answers, counts: &Counts) -> Vec<Server> {
     let mut servers = Vec::new();
     for slot in Slot::BOTH {
-        let [plain, tunnels] = [slot.backend(app), slot.tunnels(app)];
+        let plain = slot.backend(app);
+        // Where tunnels are not apart, one server does both.
+        let tunnels = if answers.apart { slot.tunnels(app) } else { plain.clone() };
         let of = |backend: &str| {
             let rows = answers.state.rows().filter(|row| row.get("be_name") == backend);
             rows.map(|row| (row.get("srv_name"), row)).collect::<BTreeMap<_, _>>()

@@ -24,6 +24,7 @@ mod table;
 mod worker;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -49,6 +50,8 @@ pub struct HaProxy {
     checker: Option<Checker>,
     /// One change at a time: a step looks, compares and changes. Counts the conflicts in a row.
     acting: tokio::sync::Mutex<u32>,
+    /// The last look could not tell tunnels from requests.
+    mixed: AtomicBool,
     /// Workers that were seen, for sockets that do not tell of those that end.
     known: Mutex<BTreeSet<u32>>,
 }
@@ -58,7 +61,7 @@ impl HaProxy {
     /// that of a worker: after a reload it also shows what is open in the workers that end.
     pub fn new(address: Address) -> Self {
         let (acting, known) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self { address, checker: None, acting, known }
+        Self { address, checker: None, acting, mixed: AtomicBool::new(false), known }
     }
 
     /// Has each new configuration checked by this program before a reload can find it.
@@ -102,6 +105,7 @@ fn is_haproxy(pid: u32) -> bool {
 impl Router for HaProxy {
     async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault> {
         let found = look::look(&self.address, app).await?;
+        self.mixed.store(!found.apart, Ordering::Relaxed);
         let mut have = RoutesHave {
             app: app.clone(),
             routes: look::routes(&found.seen),
@@ -147,10 +151,13 @@ impl Router for HaProxy {
         }
     }
 
+    /// As the last look found it: without backends for upgrades, the end of requests is not known
+    /// while tunnels are open.
     fn can(&self) -> RouterCapabilities {
+        let mixed = self.mixed.load(Ordering::Relaxed);
         RouterCapabilities {
             finest_weight: Weight::new(1).unwrap_or_default(),
-            drain: Drain::Counted,
+            drain: if mixed { Drain::Timed } else { Drain::Counted },
             change: ChangeKind::Atomic,
             header_rules: false,
             evidence: Evidence::Counters,

@@ -44,6 +44,13 @@ impl Slot {
         format!("cutover_{app}_{}", self.letter())
     }
 
+    /// All its backends; where tunnels are not apart there is one.
+    pub(super) fn backends(self, app: &AppName, apart: bool) -> Vec<String> {
+        let mut all = vec![self.backend(app)];
+        all.extend(apart.then(|| self.tunnels(app)));
+        all
+    }
+
     /// The backend for upgrades, so that tunnels are counted apart.
     pub(super) fn tunnels(self, app: &AppName) -> String {
         format!("cutover_{app}_{}_ws", self.letter())

@@ -30,6 +30,8 @@ pub(super) struct Answers {
     pub(super) record: Record,
     pub(super) state: Table,
     pub(super) stat: Table,
+    /// Upgrades have backends of their own, so tunnels and requests are counted apart.
+    pub(super) apart: bool,
 }
 
 impl Worker {
@@ -106,14 +108,14 @@ impl Worker {
         let state = self.read("show servers state").await?;
         let state = Table::state(&state).ok_or_else(|| self.address.odd(&state))?;
         let stat = self.stat().await?;
-        for name in backends(app) {
-            let backend = |row: &Row<'_>| row.get("svname") == "BACKEND";
-            let there: Vec<_> = stat.rows().filter(backend).map(|row| row.get("pxname")).collect();
-            if !there.contains(&name.as_str()) {
-                return Err(self.missing("backend", &name, there.into_iter()));
-            }
+        let backend = |row: &Row<'_>| row.get("svname") == "BACKEND";
+        let there: Vec<_> = stat.rows().filter(backend).map(|row| row.get("pxname")).collect();
+        let has = |name: &String| there.contains(&name.as_str());
+        let apart = Slot::BOTH.iter().any(|slot| has(&slot.tunnels(app)));
+        if let Some(name) = backends(app, apart).iter().find(|name| !has(name)) {
+            return Err(self.missing("backend", name, there.into_iter()));
         }
-        Ok(Answers { pid, map, record, state, stat })
+        Ok(Answers { pid, map, record, state, stat, apart })
     }
 
     /// Counters of everything.
@@ -144,7 +146,13 @@ impl Answers {
     /// What the counters and settings that HAProxy shows say against it.
     pub(super) fn findings(&self, app: &AppName) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for name in backends(app) {
+        if !self.apart {
+            let name = Slot::A.tunnels(app);
+            let why = "tunnels count as requests: a drain lasts until the tunnels end too, or until its \
+                       time is over";
+            findings.push(finding("use_backend for upgrades", "none", "a backend", &name, why));
+        }
+        for name in backends(app, self.apart) {
             let own = |row: &Row<'_>| row.get("pxname") == name && row.get("svname") == "BACKEND";
             let Some(row) = self.stat.rows().find(own) else { continue };
             let algo = row.get("algo");
@@ -172,10 +180,9 @@ pub(super) async fn workers(address: &Address) -> Result<Vec<Worker>, Fault> {
     }
 }
 
-/// Names of the four backends of an app.
-pub(super) fn backends(app: &AppName) -> [String; 4] {
-    let [a, b] = Slot::BOTH;
-    [a.backend(app), a.tunnels(app), b.backend(app), b.tunnels(app)]
+/// Names of the backends of an app: two for requests, and two for tunnels if they are apart.
+fn backends(app: &AppName, apart: bool) -> Vec<String> {
+    Slot::BOTH.iter().flat_map(|slot| slot.backends(app, apart)).collect()
 }
 
 fn finding(setting: &str, value: &str, needed: &str, backend: &str, why: &str) -> Finding {
