@@ -22,10 +22,13 @@ fn stable_version(state: &State) -> &str {
 }
 
 /// A candidate that serves nobody loses its share at once: a router is not settled while a pool with
-/// a share has no instance, and nothing is taken from users.
+/// a share has no instance, and nothing is taken from users. Stable takes all of it with what is ready,
+/// even if that is not yet as many as it should be.
 fn dead(state: &State, roll: &Roll) -> Option<Step> {
     let dead = state.seen.candidate.ready() == Some(0) && state.stable_serves();
-    (dead && roll.routed.candidate > 0).then(|| Step::Books(roll.unroute_candidate()))
+    let to_stable = dead && roll.running.stable > 0 && roll.routed.candidate > 0;
+    let left = if roll.routed.stable == 0 { roll.route_stable() } else { roll.clone() };
+    to_stable.then(|| Step::Books(left.unroute_candidate()))
 }
 
 /// Stable is brought up to what there is room for, and is given its share.

@@ -161,3 +161,23 @@ fn one_instance_goes_blue_green() {
     assert_eq!(machine.phase(), model::Phase::Previewing);
     assert!(machine.notes()[0].words.starts_with("blue-green instead"), "{machine:?}");
 }
+
+/// The candidate had everything and its last one dies while stable is not complete: what is ready of
+/// stable takes the traffic, for nobody else can.
+#[test]
+fn the_last_of_the_candidate_dies_on_the_way_back() {
+    let one = rolling(3, 2).all(&[fleet(2, 0, 0), fleet(1, 3, 3), parts(1, 0)]);
+    let one = one.all(&[fleet(1, 3, 3), leaving(1, &[1, 2], 0, 0), leaving(1, &[], 0, 0)]);
+    let two = one.all(&[fleet(2, 2, 2), preview(40, 0), Event::Armed, fleet(1, 1, 1), parts(1, 2)]);
+    let two = two.all(&[window("v2", 9, 0), window("v2", 9, 0)]).wake();
+    let two = two.all(&[parts(0, 2), fleet(1, 1, 1), fleet(2, 2, 2), leaving(1, &[3], 0, 0)]);
+    let back =
+        two.all(&[leaving(1, &[], 0, 0), abort(), fleet(1, 0, 0), fleet(2, 3, 3), parts(0, 2)]);
+    let back = back.all(&[fleet(1, 0, 0), fleet(2, 3, 3), parts(0, 1), leaving(2, &[1, 2], 0, 0)]);
+    let back = back.all(&[leaving(2, &[], 0, 0), crashed(2, 0, 1), fleet(1, 1, 2)]);
+    let machine = back.into_machine();
+    let wants = machine.wants();
+    assert_eq!(machine.phase(), model::Phase::RollingBack, "{:#?}", machine.entered());
+    assert_eq!(wants.pools.len(), 1, "{wants:?}");
+    assert_eq!(wants.pools[0].release, model::ReleaseId(1));
+}
