@@ -87,6 +87,10 @@ impl Controller {
     /// Works until it is told to stop and nothing runs any more.
     pub(super) async fn run(mut self) {
         loop {
+            // All of it, each time: a look may take longer than the prober's next window.
+            while let Ok(news) = self.news.try_recv() {
+                self.hear(news);
+            }
             let pause = match self.turn().await {
                 Ok(pause) => {
                     self.voice.calm();
@@ -129,14 +133,20 @@ impl Controller {
         let routes = match look {
             Ok(routes) => routes,
             Err(fault) => {
-                // Instances are looked after also while the router is away.
+                // Instances are looked after also while the router is away, and no phase lasts for
+                // ever: what is decided now is in effect when it is back.
+                self.observe(&fleet, None)?;
                 let staffed = self.staff(&fleet, None);
                 self.settle_fleet(&staffed, &fleet).await?;
-                self.show(&fleet, &unseen(&self.standing.app));
+                let unseen = unseen(&self.standing.app);
+                self.show(&fleet, &unseen);
+                if let Some(finished) = self.gather(&fleet).await? {
+                    self.end(finished, &fleet, &unseen)?;
+                }
                 return if self.stopping.is_some() { Ok(PACE_ROLLOUT) } else { Err(fault) };
             }
         };
-        self.observe(&fleet, &routes)?;
+        self.observe(&fleet, Some(&routes))?;
         let staffed = self.staff(&fleet, Some(&routes));
         let settled = self.settle_routes(&staffed, &fleet, &routes).await?;
         let acted = self.settle_fleet(&staffed, &fleet).await?;
@@ -171,8 +181,9 @@ impl Controller {
         self.departing.staff(want, fleet, routes, patience)
     }
 
-    /// Tells the machine what was seen.
-    fn observe(&mut self, fleet: &FleetHave, routes: &RoutesHave) -> Result<(), Fault> {
+    /// Tells the machine what was seen; of a router that is away, nothing.
+    fn observe(&mut self, fleet: &FleetHave, routes: Option<&RoutesHave>) -> Result<(), Fault> {
+        let want = self.standing.fleet();
         let Some(active) = &mut self.standing.active else { return Ok(()) };
         let start = &active.run().start;
         let candidate = start.candidate.id;
@@ -180,17 +191,19 @@ impl Controller {
             start.stable.iter().map(|named| named.id).chain([candidate]).collect();
         active.tick()?;
         for release in releases {
-            active.saw_fleet(release, fleet.seen(release))?;
-            let open = routes.open_on(release);
-            active.saw_open(release, (open.requests, open.tunnels))?;
+            // One that was ready under an earlier controller is neither ready nor not until it has
+            // been judged: saying "not" would take a healthy rollout back.
+            if !fleet.unjudged(release) {
+                active.saw_fleet(release, fleet.seen(release))?;
+            }
+            if let Some(open) = routes.map(|routes| routes.open_on(release)) {
+                active.saw_open(release, (open.requests, open.tunnels))?;
+            }
         }
-        if let Some(leaving) = leaving(&self.standing.fleet(), fleet, routes) {
-            let active = self.standing.active.as_mut();
-            active.map(|active| active.saw_leaving(leaving)).transpose()?;
+        if let Some(leaving) = routes.and_then(|routes| leaving(&want, fleet, routes)) {
+            active.saw_leaving(leaving)?;
         }
-        if let Some(active) = &self.standing.active {
-            self.voice.phases(active);
-        }
+        self.voice.phases(active);
         Ok(())
     }
 

@@ -303,3 +303,32 @@ fn files_are_reviewed_without_a_server() {
         refused(&world, &["haproxy", what], &words);
     }
 }
+
+/// HAProxy dies in the middle of a rollout and nobody starts it again: the rollout ends, says what it
+/// is that is away, and what served would serve again.
+#[test]
+fn a_haproxy_that_never_comes_back_does_not_keep_a_rollout_for_ever() {
+    if std::env::var_os("CUTOVER_FULL").is_none() {
+        println!("skipped: it lasts as long as the way back may take (CUTOVER_FULL=1)");
+        return;
+    }
+    let _turn = turn();
+    for program in programs() {
+        let mut real = Real::live(&program, &patient_config(1));
+        let mut deploy = Deploy::start(&real.world, "demo", "v2");
+        deploy.reach("baking");
+        real.crash();
+        let shipped = deploy.end_within(120);
+        // Users get nothing, and who could give them something is not there: a person is needed.
+        shipped.expect(5, "FAIL");
+        let facts = shipped.report["facts"].to_string();
+        assert!(facts.contains("HAProxy was away from"), "{facts}");
+        let status = real.world.status().unwrap();
+        let stable = status["apps"][0]["stable"].as_str().unwrap().to_owned();
+        real.start();
+        let port = real.world.port;
+        wait_for("the stable release serves", 20, || {
+            get(port, "x", "/version").ok().filter(|answer| answer.contains(&stable))
+        });
+    }
+}

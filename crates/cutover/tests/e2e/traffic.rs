@@ -82,9 +82,14 @@ impl Deploy {
     }
 
     /// Waits for its end.
-    pub(crate) fn end(mut self) -> Shipped {
+    pub(crate) fn end(self) -> Shipped {
+        self.end_within(90)
+    }
+
+    /// Waits for its end so many seconds.
+    pub(crate) fn end_within(mut self, seconds: u64) -> Shipped {
         let child = self.child.0.as_mut().unwrap();
-        let waited = wait_for("`cutover deploy` ends", 90, || child.try_wait().unwrap());
+        let waited = wait_for("`cutover deploy` ends", seconds, || child.try_wait().unwrap());
         while let Ok(step) = self.steps.recv_timeout(Duration::from_secs(1)) {
             self.said.push(step);
         }

@@ -161,6 +161,12 @@ impl FleetHave {
         self.of(release).any(|i| i.condition == Condition::Found)
     }
 
+    /// True while an instance of a release lives that was ready under an earlier controller and has
+    /// not been judged by this one: soon, it is ready or it is not.
+    pub fn unjudged(&self, release: ReleaseId) -> bool {
+        self.of(release).any(|i| i.condition == Condition::Adopted)
+    }
+
     /// What the rollout machine is told of one release. Crashes that were noticed and not yet
     /// entered in the records count.
     pub fn seen(&self, release: ReleaseId) -> FleetSeen {
