@@ -40,6 +40,11 @@ pub enum Request {
         /// The app.
         app: AppName,
     },
+    /// Replaces what holds for all apps and listeners.
+    Configure {
+        /// All of it.
+        settings: Settings,
+    },
     /// Asks what the proxy carries and what is open.
     Look,
     /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
@@ -55,6 +60,24 @@ pub enum Request {
         /// Deadline, ms from now.
         within_ms: u64,
     },
+}
+
+/// What holds for all apps and listeners of a proxy. One that was told nothing uses the defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// An instance must begin its answer this long after the whole request was sent, ms; 0 for no
+    /// limit. Long polls wait here.
+    pub answer_begins_ms: u64,
+    /// An instance may be silent for this long in mid-answer, ms; 0 for no limit. Event streams are
+    /// silent here.
+    pub answer_silence_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { answer_begins_ms: 300_000, answer_silence_ms: 0 }
+    }
 }
 
 /// What the proxy answers.
@@ -129,4 +152,7 @@ pub struct ReleaseSeen {
     pub replayed: u64,
     /// Requests that failed here and could not be sent again (answered 502/504, or cut).
     pub failed: u64,
+    /// Requests whose client went before it had its whole answer.
+    #[serde(default)]
+    pub abandoned: u64,
 }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use crate::life::Shared;
 use crate::limits;
 use crate::replay::Failure;
 use crate::said::{self, Shape, Terms};
+use crate::settings::Patience;
 use crate::wire::{self, Stuck};
 
 /// What both directions of an exchange tell each other.
@@ -24,6 +26,10 @@ use crate::wire::{self, Stuck};
 pub(crate) struct Progress {
     /// The whole request was sent, or the instance takes no more of it.
     pub(crate) sent: Cell<Option<Instant>>,
+    /// The whole request was sent.
+    pub(crate) whole: Cell<bool>,
+    /// Bytes of the answer were passed on so many times.
+    pub(crate) steps: Cell<u64>,
     /// A byte of the body was taken from the client.
     pub(crate) body_taken: Cell<bool>,
     /// A byte of an answer has come.
@@ -64,6 +70,8 @@ pub(crate) struct Answer<'a, 'up, 'down> {
     pub(crate) to: &'a mut WriteHalf<'down>,
     /// What the request asks of the answer.
     pub(crate) asks: Asks,
+    /// How long the instance is waited for.
+    pub(crate) patience: Patience,
     /// The instance's gate.
     pub(crate) gate: &'a Gate,
     /// Shared with the upload.
@@ -137,8 +145,11 @@ impl Answer<'_, '_, '_> {
                 Err(_) => return Err(Ended::Failed(Failure::Malformed)),
             }
             let sent = self.progress.sent.get();
-            let limit = sent
-                .map_or(limits::ANSWER_HEAD, |at| limits::ANSWER_HEAD.saturating_sub(at.elapsed()));
+            let begins = self.patience.begins;
+            let limit = match sent {
+                Some(at) if begins < Duration::MAX => begins.saturating_sub(at.elapsed()),
+                _ => begins,
+            };
             match wire::more(self.from, buffer, limit).await {
                 Ok(bytes) if bytes > 0 => self.progress.heard.set(true),
                 Err(Stuck::Late) if sent.is_some() => return Err(Ended::Failed(Failure::Late)),
@@ -208,7 +219,7 @@ impl Answer<'_, '_, '_> {
             if left > 0 && step.bytes > 0 {
                 continue;
             }
-            match wire::more(self.from, &mut buffer, limits::BODY_STALL).await {
+            match wire::more(self.from, &mut buffer, self.patience.silence).await {
                 Ok(0) if matches!(body, Body::UntilClose) => return self.closed(shape, keep).await,
                 Ok(bytes) if bytes > 0 => {}
                 _ => return Ended::Cut,
@@ -231,6 +242,7 @@ impl Answer<'_, '_, '_> {
     }
 
     async fn send(&mut self, parts: &[&[u8]]) -> Result<(), Ended> {
+        self.progress.steps.set(self.progress.steps.get() + 1);
         wire::send(self.to, parts, limits::WRITE_STALL).await.map_err(|_| Ended::ClientGone)
     }
 }

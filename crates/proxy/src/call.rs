@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
 use crate::replay;
+use crate::settings::{Patience, Settings};
 use crate::table::{App, Table};
 
 /// A request ready to be sent.
@@ -24,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) claimed: usize,
     /// What the answer must heed.
     pub(crate) asks: Asks,
+    /// How long instances are waited for.
+    pub(crate) patience: Patience,
 }
 
 /// What the answer to a request must heed.
@@ -45,7 +48,11 @@ pub(crate) struct Asks {
 }
 
 /// Reads a whole head and prepares what will be sent.
-pub(crate) fn prepare(head: &[u8], peer: IpAddr, table: &Table) -> Result<Call, Refusal> {
+pub(crate) fn prepare(
+    head: &[u8],
+    peer: IpAddr,
+    (table, settings): (&Table, &Settings),
+) -> Result<Call, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
     let request = read_request(head, &mut room)?;
     let Connection { close, keep_alive, .. } = request.connection;
@@ -56,6 +63,7 @@ pub(crate) fn prepare(head: &[u8], peer: IpAddr, table: &Table) -> Result<Call, 
         head: sent,
         body: request.body,
         claimed: 0,
+        patience: settings.patience,
         asks: Asks {
             head_only: request.method == "HEAD",
             idempotent: replay::idempotent(request.method) || request.keyed,
@@ -148,11 +156,13 @@ pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[&[u8]]) {
 #[cfg(test)]
 mod tests {
     use super::prepare;
+    use crate::settings::Settings;
     use crate::table::Table;
 
     fn sent(head: &str) -> String {
         let table = Table::default();
-        let call = prepare(head.as_bytes(), "10.0.0.9".parse().unwrap(), &table).unwrap();
+        let told = (&table, &Settings::default());
+        let call = prepare(head.as_bytes(), "10.0.0.9".parse().unwrap(), told).unwrap();
         String::from_utf8(call.head).unwrap()
     }
 

@@ -109,7 +109,8 @@ async fn read_head(
             return Err(Some(Refusal::with(408, "the head did not arrive in time")));
         }
     };
-    let call = prepare(&buffer.data()[..length], peer, &worker.shared.table.load());
+    let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
+    let call = prepare(&buffer.data()[..length], peer, (&table, &settings));
     buffer.consume(length);
     call.map_err(Some)
 }

@@ -20,7 +20,7 @@ use crate::said;
 use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::{self, End};
-use crate::upload::{Uploaded, upload};
+use crate::upload::{Broke, upload};
 use crate::upstream;
 use crate::wire;
 
@@ -178,32 +178,35 @@ async fn attempt(
         return Err(fail(call, Failure::Connect, &Progress::default()));
     };
     let progress = Progress::default();
-    let (uploaded, ended) = relay(worker, client, call, &mut stream, (&this, &progress)).await;
-    match ended {
-        Some(Ended::Whole { keep, reusable }) => {
-            if reusable && uploaded == Some(Uploaded::Whole) {
+    match relay(worker, client, call, &mut stream, (&this, &progress)).await {
+        Ok(Ended::Whole { keep, reusable }) => {
+            if reusable && progress.whole.get() {
                 worker.upstreams.keep(&gate, stream);
             }
             drop(this.entry);
             Ok(if keep { After::Keep } else { After::Close })
         }
-        Some(Ended::Switched(head, rest)) => {
+        Ok(Ended::Switched(head, rest)) => {
             let entry = this.entry.into_tunnel();
             gate.counters.answer(101);
             tunnel_through(client, head, rest, &mut stream).await;
             drop(entry);
             Ok(After::Abort)
         }
-        Some(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
+        Ok(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
             Err(fail(call, Failure::Stale, &progress))
         }
-        Some(Ended::Failed(failure)) => Err(fail(call, failure, &progress)),
-        Some(Ended::Cut) => {
+        Ok(Ended::Failed(failure)) => Err(fail(call, failure, &progress)),
+        Ok(Ended::Cut) => {
             gate.counters.failed.up();
             Ok(After::Abort)
         }
-        Some(Ended::Injected | Ended::ClientGone) => Ok(After::Abort),
-        None => Ok(broken_upload(worker, client, call, (uploaded, &progress)).await),
+        Ok(Ended::Injected) => Ok(After::Abort),
+        Ok(Ended::ClientGone) | Err(Broke::ClientGone) => {
+            gate.counters.abandoned.up();
+            Ok(After::Abort)
+        }
+        Err(broke) => Ok(broken_off(worker, client, call, (broke, &progress)).await),
     }
 }
 
@@ -216,20 +219,21 @@ fn fail(call: &Call, failure: Failure, progress: &Progress) -> Failed {
     Failed { failure, facts }
 }
 
-/// Runs both directions. Without an end of the answer, the upload broke first on the client's side.
+/// Runs both directions until the answer has ended or the client has broken off.
 async fn relay(
     worker: &Worker,
     client: &mut Client<'_>,
     call: &mut Call,
     stream: &mut TcpStream,
     (this, progress): (&Try<'_>, &Progress),
-) -> (Option<Uploaded>, Option<Ended>) {
+) -> Result<Ended, Broke> {
     let (mut from, mut to) = stream.split();
     let Client { read, write, buffer } = client;
     let answer = Answer {
         from: &mut from,
         to: write,
         asks: call.asks,
+        patience: call.patience,
         gate: this.entry.gate(),
         progress,
         truncate: &this.app.truncate,
@@ -237,33 +241,25 @@ async fn relay(
     };
     let mut answer = pin!(answer.run());
     let mut upload = pin!(upload(read, buffer, call, &mut to, progress));
-    let mut uploaded = None;
-    loop {
-        tokio::select! {
-            biased;
-            end = &mut upload, if uploaded.is_none() => {
-                uploaded = Some(end);
-                if !matches!(end, Uploaded::Whole | Uploaded::Refused) {
-                    return (uploaded, None);
-                }
-            }
-            end = &mut answer => return (uploaded, Some(end)),
-        }
+    tokio::select! {
+        biased;
+        broke = &mut upload => Err(broke),
+        ended = &mut answer => Ok(ended),
     }
 }
 
 /// The client broke its own request off, or broke its framing.
-async fn broken_upload(
+async fn broken_off(
     worker: &Worker,
     client: &mut Client<'_>,
     call: &mut Call,
-    (uploaded, progress): (Option<Uploaded>, &Progress),
+    (broke, progress): (Broke, &Progress),
 ) -> After {
     call.asks.keep = false;
-    let refusal = match uploaded {
-        Some(Uploaded::Malformed(refusal)) => refusal,
-        Some(Uploaded::Stalled) => Refusal::with(408, "the body did not arrive in time"),
-        _ => return After::Abort,
+    let refusal = match broke {
+        Broke::Malformed(refusal) => refusal,
+        Broke::Stalled => Refusal::with(408, "the body did not arrive in time"),
+        Broke::ClientGone => return After::Abort,
     };
     if progress.begun.get() {
         return After::Abort;

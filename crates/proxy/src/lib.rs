@@ -23,6 +23,7 @@ mod limits;
 mod pick;
 mod replay;
 mod said;
+mod settings;
 mod signals;
 mod table;
 mod thread;

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::settings::Settings;
 use crate::table::Table;
 
 /// Whether the process takes work.
@@ -25,6 +26,8 @@ pub(crate) enum Life {
 pub(crate) struct Shared {
     /// The routes of now.
     pub(crate) table: ArcSwap<Table>,
+    /// What holds for all apps.
+    pub(crate) settings: ArcSwap<Settings>,
     /// Cheap form of "not running", for the request path.
     ending: AtomicBool,
     life: watch::Sender<Life>,
@@ -38,6 +41,7 @@ impl Shared {
     pub(crate) fn new(room: usize) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::default()),
+            settings: ArcSwap::from_pointee(Settings::default()),
             ending: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
             connections: AtomicU64::new(0),

@@ -27,10 +27,19 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
 /// An idle client connection is closed after this.
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
-/// An instance must begin its answer this long after the whole request was sent (504).
-pub(crate) const ANSWER_HEAD: Duration = Duration::from_mins(1);
-/// A body that does not move for this long is given up, in either direction.
+/// A request's body that does not move for this long is given up (408).
 pub(crate) const BODY_STALL: Duration = Duration::from_mins(1);
+/// A client that has ended its side and waits for an answer is taken for gone when the instance is
+/// silent for this long: the few that half-close on purpose get quick answers, and those that went
+/// (it looks the same) do not hold an instance for the length of a long poll.
+pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// A peer that is silent is asked by the kernel whether it is still there: first after this, then
+/// every [`KEEPALIVE_EVERY`], [`KEEPALIVE_TRIES`] times. Hosts that vanish say no goodbye.
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
+/// See [`KEEPALIVE_IDLE`].
+pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// See [`KEEPALIVE_IDLE`].
+pub(crate) const KEEPALIVE_TRIES: u32 = 4;
 /// A peer that takes no byte for this long is given up.
 pub(crate) const WRITE_STALL: Duration = Duration::from_mins(1);
 

@@ -1,10 +1,13 @@
 //! From the client to an instance: one request, head and body.
 //!
-//! Runs beside the answer. It reports how the upload ended; what follows from it is decided by the
-//! exchange.
+//! Runs beside the answer and watches the client until that has ended. It reports when the client
+//! breaks off; what follows from it is decided by the exchange.
+
+use std::future::pending;
+use std::time::Duration;
 
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::answer::Progress;
 use crate::buffer::Buffer;
@@ -13,14 +16,10 @@ use crate::framing::Refusal;
 use crate::limits;
 use crate::wire::{self, Stuck};
 
-/// How an upload ended.
+/// How the client broke its request off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Uploaded {
-    /// The whole request was sent.
-    Whole,
-    /// The instance takes no more; it may have answered already.
-    Refused,
-    /// The client is gone, before the end of the body.
+pub(crate) enum Broke {
+    /// It is gone.
     ClientGone,
     /// The client stopped sending.
     Stalled,
@@ -28,17 +27,54 @@ pub(crate) enum Uploaded {
     Malformed(Refusal),
 }
 
-/// Sends the head and then the body, as it arrives.
+/// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
+/// client breaks off. `progress` says how far it came.
 pub(crate) async fn upload(
     from: &mut ReadHalf<'_>,
     buffer: &mut Option<Buffer>,
     call: &mut Call,
     to: &mut WriteHalf<'_>,
     progress: &Progress,
-) -> Uploaded {
+) -> Broke {
     let uploaded = pump(from, buffer, call, to, progress).await;
     progress.sent.set(Some(Instant::now()));
-    uploaded
+    progress.whole.set(uploaded.is_none());
+    match uploaded {
+        None | Some(Broken::Refused) => watch(from, buffer, progress).await,
+        Some(Broken::Client(broken)) => broken,
+    }
+}
+
+/// Waits until the client is gone. What it sends ahead of its answer is kept, as far as there is
+/// room; behind that its end cannot be seen.
+async fn watch(from: &mut ReadHalf<'_>, buffer: &mut Option<Buffer>, progress: &Progress) -> Broke {
+    while buffer.as_ref().is_none_or(|buffer| !buffer.is_full()) {
+        match wire::more(from, buffer, Duration::MAX).await {
+            Ok(0) => return ended(progress).await,
+            Ok(_) => {}
+            Err(_) => return Broke::ClientGone,
+        }
+    }
+    pending().await
+}
+
+/// The client has ended its side: it is gone, or it still reads.
+async fn ended(progress: &Progress) -> Broke {
+    loop {
+        let before = progress.steps.get();
+        sleep(limits::HALF_CLOSED).await;
+        if progress.steps.get() == before {
+            return Broke::ClientGone;
+        }
+    }
+}
+
+/// Why a request was not sent whole.
+enum Broken {
+    /// The instance takes no more; it may have answered already.
+    Refused,
+    /// The client's doing.
+    Client(Broke),
 }
 
 async fn pump(
@@ -47,13 +83,13 @@ async fn pump(
     call: &mut Call,
     to: &mut WriteHalf<'_>,
     progress: &Progress,
-) -> Uploaded {
+) -> Option<Broken> {
     let mut head = call.head.as_slice();
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
         let passed = match call.body.pass(data) {
             Ok(passed) => passed,
-            Err(refusal) => return Uploaded::Malformed(refusal),
+            Err(refusal) => return Some(Broken::Client(Broke::Malformed(refusal))),
         };
         call.claimed = passed.bytes;
         if passed.bytes > 0 {
@@ -61,18 +97,18 @@ async fn pump(
         }
         let parts: [&[u8]; 2] = [std::mem::take(&mut head), &data[..passed.bytes]];
         if wire::send(to, &parts, limits::WRITE_STALL).await.is_err() {
-            return Uploaded::Refused;
+            return Some(Broken::Refused);
         }
         if let Some(buffer) = buffer {
             buffer.consume(std::mem::take(&mut call.claimed));
         }
         if passed.done {
-            return Uploaded::Whole;
+            return None;
         }
         match wire::more(from, buffer, limits::BODY_STALL).await {
             Ok(bytes) if bytes > 0 => {}
-            Err(Stuck::Late) => return Uploaded::Stalled,
-            _ => return Uploaded::ClientGone,
+            Err(Stuck::Late) => return Some(Broken::Client(Broke::Stalled)),
+            _ => return Some(Broken::Client(Broke::ClientGone)),
         }
     }
 }

@@ -84,5 +84,6 @@ pub(crate) async fn connect(gate: &Gate) -> Result<TcpStream, Stuck> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    wire::keep_alive(&stream);
     Ok(stream)
 }

@@ -4,7 +4,8 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::buffer::Buffer;
+use crate::limits;
 
 /// Why bytes do not move any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +25,23 @@ pub(crate) enum Stuck {
     Late,
 }
 
-/// Waits for `work`, at most `limit`.
+/// Waits for `work`, at most `limit`; `Duration::MAX` is no limit. What is done at once costs no
+/// timer.
 pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Stuck> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(_)) => Err(Stuck::Gone),
-        Err(_) => Err(Stuck::Late),
-    }
+    let mut work = pin!(work);
+    let at_once = poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let done = match at_once.await {
+        Some(done) => done,
+        None if limit == Duration::MAX => work.await,
+        None => tokio::time::timeout(limit, work).await.map_err(|_| Stuck::Late)?,
+    };
+    done.map_err(|_| Stuck::Gone)
 }
 
 /// Reads what there is into the buffer; 0 is the end of the stream.
@@ -98,6 +107,20 @@ pub(crate) fn end_with_reset(stream: &TcpStream, on: bool) {
     let linger = on.then_some(Duration::ZERO);
     if let Err(error) = rustix::net::sockopt::set_socket_linger(stream, linger) {
         tracing::debug!(%error, "cannot set SO_LINGER");
+    }
+}
+
+/// Has the kernel find out about a silent peer whose host is gone. Accepted connections inherit it
+/// from the listening socket.
+pub(crate) fn keep_alive(socket: impl AsFd) {
+    use rustix::net::sockopt;
+    let socket = socket.as_fd();
+    let set = sockopt::set_socket_keepalive(socket, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(socket, limits::KEEPALIVE_IDLE))
+        .and_then(|()| sockopt::set_tcp_keepintvl(socket, limits::KEEPALIVE_EVERY))
+        .and_then(|()| sockopt::set_tcp_keepcnt(socket, limits::KEEPALIVE_TRIES));
+    if let Err(error) = set {
+        tracing::debug!(%error, "cannot set SO_KEEPALIVE");
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::life::Shared;
 use crate::limits;
+use crate::settings::Settings;
+use crate::wire;
 use crate::worker::Control;
 use descriptors::Line;
 pub(crate) use socket::bind;
@@ -77,6 +79,9 @@ impl Desk {
                 self.ledger.borrow_mut().withdraw(epoch, &app, swap)?;
                 self.tell(|| Control::Sweep);
             }
+            Request::Configure { settings } => {
+                self.shared.settings.store(Arc::new(Settings::from(&settings)));
+            }
             Request::Look => return Ok(Reply::Seen(self.seen())),
             Request::Truncate { .. } if !self.allow_faults => {
                 return Err(Fault::new(Kind::Usage, "this proxy does not inject faults")
@@ -111,6 +116,7 @@ impl Desk {
         if let Err(error) = rustix::net::sockopt::set_tcp_nodelay(&listener, true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
+        wire::keep_alive(&listener);
         for worker in &self.workers {
             let duplicate = listener.try_clone().map_err(trouble)?;
             let _ = worker.send(Control::Accept(duplicate));
