@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
 use crate::name::AppName;
+use crate::network::Network;
 use crate::routes::{Generation, Routes};
 
 /// What the proxy is asked.
@@ -72,11 +73,14 @@ pub struct Settings {
     /// An instance may be silent for this long in mid-answer, ms; 0 for no limit. Event streams are
     /// silent here.
     pub answer_silence_ms: u64,
+    /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
+    /// are replaced.
+    pub trusted: Vec<Network>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { answer_begins_ms: 300_000, answer_silence_ms: 0 }
+        Self { answer_begins_ms: 300_000, answer_silence_ms: 0, trusted: Vec::new() }
     }
 }
 

@@ -13,11 +13,10 @@ use tokio::time::Instant;
 use crate::buffer::Buffer;
 use crate::call::Asks;
 use crate::framing::{Body, HeadScan, read_answer};
-use crate::gate::Gate;
 use crate::life::Shared;
 use crate::limits;
 use crate::replay::Failure;
-use crate::said::{self, Shape, Terms};
+use crate::said::{self, Shape, Stamp, Terms};
 use crate::settings::Patience;
 use crate::wire::{self, Stuck};
 
@@ -72,8 +71,8 @@ pub(crate) struct Answer<'a, 'up, 'down> {
     pub(crate) asks: Asks,
     /// How long the instance is waited for.
     pub(crate) patience: Patience,
-    /// The instance's gate.
-    pub(crate) gate: &'a Gate,
+    /// Who answers what.
+    pub(crate) stamp: Stamp<'a>,
     /// Shared with the upload.
     pub(crate) progress: &'a Progress,
     /// Answers to be cut short.
@@ -174,7 +173,7 @@ impl Answer<'_, '_, '_> {
         let keep = self.asks.keep && !unsent && shape != Shape::Bare && !self.shared.ending();
         let terms = Terms { keep, old_client: self.asks.old_client, shape };
         let mut bytes = Vec::with_capacity(head.len() + 128);
-        said::rewrite(&answer, terms, self.gate, &mut bytes);
+        said::rewrite(&answer, terms, self.stamp, &mut bytes);
         Some(Head {
             status: answer.status,
             bytes,
@@ -202,7 +201,7 @@ impl Answer<'_, '_, '_> {
                 return Ended::Injected;
             }
             if !self.progress.begun.replace(true) {
-                self.gate.counters.answer(status);
+                self.stamp.gate.counters.answer(status);
             }
             let end: &[u8] = if shape == Shape::Chunk && step.content > 0 { b"\r\n" } else { b"" };
             if let Err(ended) = self.send(&[&prefix, &data[..step.content], end]).await {

@@ -3,7 +3,6 @@
 //! It waits without a buffer, reads heads, has each request carried and closes so that nothing said
 //! is lost. It does not know where requests go.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -13,6 +12,7 @@ use tokio::time::sleep;
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call, prepare};
 use crate::exchange::{After, Client, exchange};
+use crate::forwarded::Origin;
 use crate::framing::{HeadScan, Refusal};
 use crate::life::Life;
 use crate::limits;
@@ -21,13 +21,13 @@ use crate::thread::Worker;
 use crate::wire::{self, Stuck};
 
 /// Serves a connection until it ends.
-pub(crate) async fn converse(worker: &Worker, mut stream: TcpStream, peer: IpAddr) {
+pub(crate) async fn converse(worker: &Worker, mut stream: TcpStream, origin: Origin) {
     let mut life = worker.shared.life();
     let (read, write) = stream.split();
     let mut client = Client { read, write, buffer: None };
     while client.buffer.is_some() || request_comes(worker, &client, &mut life).await {
         // Boxed, so that an idle connection does not hold the room that a request needs.
-        if !Box::pin(turn(worker, &mut client, peer)).await {
+        if !Box::pin(turn(worker, &mut client, origin)).await {
             return;
         }
     }
@@ -56,12 +56,12 @@ async fn request_comes(
 }
 
 /// One request; false when the connection is over.
-async fn turn(worker: &Worker, client: &mut Client<'_>, peer: IpAddr) -> bool {
-    let mut call = match read_head(worker, client, peer).await {
+async fn turn(worker: &Worker, client: &mut Client<'_>, origin: Origin) -> bool {
+    let mut call = match read_head(worker, client, origin).await {
         Ok(call) => call,
         Err(None) => return false,
         Err(Some(refusal)) => {
-            let answer = said::own(refusal, Asks::default(), None);
+            let answer = said::own(refusal, Asks::default(), None, None);
             if wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await.is_ok() {
                 close(client).await;
             }
@@ -85,7 +85,7 @@ async fn turn(worker: &Worker, client: &mut Client<'_>, peer: IpAddr) -> bool {
 async fn read_head(
     worker: &Worker,
     client: &mut Client<'_>,
-    peer: IpAddr,
+    origin: Origin,
 ) -> Result<Call, Option<Refusal>> {
     let Client { read, buffer, .. } = client;
     let buffer = buffer.get_or_insert_with(Buffer::lend);
@@ -110,7 +110,7 @@ async fn read_head(
         }
     };
     let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
-    let call = prepare(&buffer.data()[..length], peer, (&table, &settings));
+    let call = prepare(&buffer.data()[..length], origin, (&table, &settings));
     buffer.consume(length);
     call.map_err(Some)
 }
@@ -119,13 +119,13 @@ async fn read_head(
 /// True when the connection stands before the next request.
 async fn rest_is_gone(client: &mut Client<'_>, call: &mut Call) -> bool {
     if let Some(buffer) = &mut client.buffer {
-        buffer.consume(std::mem::take(&mut call.claimed));
+        buffer.consume(std::mem::take(&mut call.rest.claimed));
     }
     let mut budget = limits::DISCARD;
     let discard = async {
-        while !call.body.done() {
+        while !call.rest.body.done() {
             if let Some(buffer) = &mut client.buffer {
-                let Ok(passed) = call.body.pass(buffer.data()) else { return false };
+                let Ok(passed) = call.rest.body.pass(buffer.data()) else { return false };
                 buffer.consume(passed.bytes);
                 budget = budget.saturating_sub(passed.bytes as u64);
                 if passed.done {

@@ -16,7 +16,7 @@ use crate::gate::{Entry, Gate};
 use crate::limits;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
-use crate::said;
+use crate::said::{self, Stamp};
 use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::{self, End};
@@ -140,9 +140,9 @@ async fn refuse(
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
 ) -> After {
     let mut asks = call.asks;
-    let readable = !asks.expects || call.body.done();
+    let readable = !asks.expects || call.rest.body.done();
     asks.keep &= readable && !worker.shared.ending();
-    let answer = said::own(refusal, asks, gate.as_deref());
+    let answer = said::own(refusal, asks, gate.as_deref(), Some(call.id()));
     match wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await {
         Ok(()) if asks.keep => After::Keep,
         Ok(()) => After::Close,
@@ -166,7 +166,7 @@ async fn attempt(
 ) -> Result<After, Failed> {
     let gate = Arc::clone(this.entry.gate());
     // Only what may be sent twice takes the risk that a pooled connection is stale.
-    let risk = !this.fresh && call.asks.idempotent && call.body.done() && !call.asks.upgrade;
+    let risk = !this.fresh && call.asks.idempotent && call.rest.body.done() && !call.asks.upgrade;
     let pooled = if risk { worker.upstreams.take(&gate) } else { None };
     let reused = pooled.is_some();
     let connected = match pooled {
@@ -229,18 +229,19 @@ async fn relay(
 ) -> Result<Ended, Broke> {
     let (mut from, mut to) = stream.split();
     let Client { read, write, buffer } = client;
+    let Call { head, id, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
         to: write,
-        asks: call.asks,
-        patience: call.patience,
-        gate: this.entry.gate(),
+        asks: *asks,
+        patience: *patience,
+        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
         progress,
         truncate: &this.app.truncate,
         shared: &worker.shared,
     };
     let mut answer = pin!(answer.run());
-    let mut upload = pin!(upload(read, buffer, call, &mut to, progress));
+    let mut upload = pin!(upload(read, buffer, (head, rest), (&mut to, progress)));
     tokio::select! {
         biased;
         broke = &mut upload => Err(broke),

@@ -15,6 +15,7 @@ mod call;
 mod client;
 mod counters;
 mod exchange;
+mod forwarded;
 mod framing;
 mod gate;
 mod ledger;

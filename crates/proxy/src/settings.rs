@@ -2,15 +2,24 @@
 //!
 //! Swapped whole by the admin thread; a request keeps what held when it began.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use model::admin;
+use model::{Network, admin};
 
 /// What holds for all apps.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// How long instances are waited for.
     pub(crate) patience: Patience,
+    trusted: Vec<Network>,
+}
+
+impl Settings {
+    /// True when what this sender says of others is believed.
+    pub(crate) fn trusts(&self, sender: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(sender))
+    }
 }
 
 /// How long an instance may be silent.
@@ -28,7 +37,7 @@ impl From<&admin::Settings> for Settings {
             begins: limit(told.answer_begins_ms),
             silence: limit(told.answer_silence_ms),
         };
-        Self { patience }
+        Self { patience, trusted: told.trusted.clone() }
     }
 }
 

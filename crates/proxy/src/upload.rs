@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::answer::Progress;
 use crate::buffer::Buffer;
-use crate::call::Call;
+use crate::call::Rest;
 use crate::framing::Refusal;
 use crate::limits;
 use crate::wire::{self, Stuck};
@@ -32,11 +32,10 @@ pub(crate) enum Broke {
 pub(crate) async fn upload(
     from: &mut ReadHalf<'_>,
     buffer: &mut Option<Buffer>,
-    call: &mut Call,
-    to: &mut WriteHalf<'_>,
-    progress: &Progress,
+    (head, rest): (&[u8], &mut Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
 ) -> Broke {
-    let uploaded = pump(from, buffer, call, to, progress).await;
+    let uploaded = pump(from, buffer, (head, rest), (to, progress)).await;
     progress.sent.set(Some(Instant::now()));
     progress.whole.set(uploaded.is_none());
     match uploaded {
@@ -80,18 +79,16 @@ enum Broken {
 async fn pump(
     from: &mut ReadHalf<'_>,
     buffer: &mut Option<Buffer>,
-    call: &mut Call,
-    to: &mut WriteHalf<'_>,
-    progress: &Progress,
+    (mut head, rest): (&[u8], &mut Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
 ) -> Option<Broken> {
-    let mut head = call.head.as_slice();
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
-        let passed = match call.body.pass(data) {
+        let passed = match rest.body.pass(data) {
             Ok(passed) => passed,
             Err(refusal) => return Some(Broken::Client(Broke::Malformed(refusal))),
         };
-        call.claimed = passed.bytes;
+        rest.claimed = passed.bytes;
         if passed.bytes > 0 {
             progress.body_taken.set(true);
         }
@@ -100,7 +97,7 @@ async fn pump(
             return Some(Broken::Refused);
         }
         if let Some(buffer) = buffer {
-            buffer.consume(std::mem::take(&mut call.claimed));
+            buffer.consume(std::mem::take(&mut rest.claimed));
         }
         if passed.done {
             return None;

@@ -15,6 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::client::converse;
+use crate::forwarded::Origin;
 use crate::life::{Life, Shared};
 use crate::limits;
 use crate::thread::{Open, Worker};
@@ -101,7 +102,8 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>) {
             let guards = (room, worker.shared.connected(), Open::of(&worker));
             spawn_local(async move {
                 let _guards = guards;
-                converse(&worker, stream, peer.ip()).await;
+                let origin = Origin { peer: peer.ip(), secure: false };
+                converse(&worker, stream, origin).await;
             });
         }
         // The client has gone again: nothing of ours is wrong.
