@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
+use crate::lines::line;
 use crate::replay;
 use crate::settings::{Patience, Settings};
 use crate::table::{App, Table};
@@ -136,16 +137,6 @@ fn announces_nothing(request: &RequestHead<'_, '_>) -> bool {
     request.fields.iter().any(|field| classify(field.name) == Field::ContentLength)
 }
 
-/// Writes one field.
-pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[&[u8]]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    for part in value {
-        out.extend_from_slice(part);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use super::prepare;
@@ -166,7 +157,7 @@ mod tests {
         let sent = sent(
             "GET http://a.test:8080/x?y HTTP/1.1\r\nHost: other\r\nConnection: close, x-mine, Cookie\r\n\
              X-Mine: 1\r\nCookie: c\r\nTE: trailers\r\nKeep-Alive: 5\r\nProxy-Authorization: p\r\n\
-             Upgrade: foo\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
+             Upgrade: foo\r\nX_Forwarded_For: 6.6.6.6\r\nx_real-ip: 6.6.6.6\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
              X-Request-Id: abc-1\r\n\r\n",
         );
         assert_eq!(

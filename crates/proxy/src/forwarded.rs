@@ -17,8 +17,8 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::call::line;
 use crate::framing::{Field, RequestHead, classify};
+use crate::lines::line;
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]

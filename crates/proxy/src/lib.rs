@@ -21,6 +21,7 @@ mod gate;
 mod ledger;
 mod life;
 mod limits;
+mod lines;
 mod pick;
 mod replay;
 mod said;

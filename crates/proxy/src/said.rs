@@ -2,9 +2,10 @@
 //!
 //! It writes bytes into memory and sends nothing.
 
-use crate::call::{Asks, line};
+use crate::call::Asks;
 use crate::framing::{AnswerHead, Body, Field, Refusal, classify};
 use crate::gate::Gate;
+use crate::lines::line;
 
 /// How the end of an answer's body is shown to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
