@@ -4,7 +4,9 @@
 //! of listeners travel as SCM_RIGHTS with the first byte of the line that speaks of them. The driver
 //! of the own proxy is the only client; it is a router like any other.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,24 @@ pub enum Request {
     Listen {
         /// The address it is bound to, as configured.
         address: SocketAddr,
+    },
+    /// As `Listen`, for clients that speak TLS. Certificates must be there already.
+    ListenTls {
+        /// The address it is bound to, as configured.
+        address: SocketAddr,
+    },
+    /// Replaces all certificates. Read and checked anew each time, so this is also how renewed files
+    /// are taken up; if one pair cannot be used, all stay as they were.
+    Certify {
+        /// The pairs; a client that names none of their hosts is shown the first.
+        pairs: Vec<KeyPair>,
+    },
+    /// Asks for the keys of TLS session tickets, for a successor.
+    TicketKeys,
+    /// Goes on with the keys of a predecessor.
+    AdoptTicketKeys {
+        /// Keys as its `TicketKeys` said.
+        keys: Vec<TicketKey>,
     },
     /// Asks for duplicates of all listening sockets, in the order of the reply's addresses.
     Listeners,
@@ -84,6 +104,32 @@ impl Default for Settings {
     }
 }
 
+/// A certificate and its private key, as files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPair {
+    /// The certificate, and behind it those that lead to its root.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A key of TLS session tickets. Whoever has it can read sessions that were resumed with it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketKey {
+    /// Its name, at the front of every ticket.
+    pub name: [u8; 16],
+    /// The key.
+    pub secret: [u8; 32],
+    /// When it was made, seconds since 1970.
+    pub made_unix_s: u64,
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "TicketKey(made at {})", self.made_unix_s)
+    }
+}
+
 /// What the proxy answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -96,6 +142,11 @@ pub enum Reply {
     Listeners {
         /// Addresses, in the order of the descriptors.
         addresses: Vec<SocketAddr>,
+    },
+    /// The keys of session tickets, newest first.
+    TicketKeys {
+        /// Keys.
+        keys: Vec<TicketKey>,
     },
     /// What the proxy carries.
     Seen(ProxySeen),
@@ -110,6 +161,9 @@ pub struct ProxySeen {
     pub epoch: u64,
     /// Addresses it listens on.
     pub listening: Vec<SocketAddr>,
+    /// Those of them that speak TLS.
+    #[serde(default)]
+    pub secure: Vec<SocketAddr>,
     /// Client connections open.
     pub connections: u64,
     /// Per app.

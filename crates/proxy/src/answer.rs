@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
@@ -18,6 +18,7 @@ use crate::limits;
 use crate::replay::Failure;
 use crate::said::{self, Shape, Stamp, Terms};
 use crate::settings::Patience;
+use crate::stream::Writing;
 use crate::wire::{self, Stuck};
 
 /// What both directions of an exchange tell each other.
@@ -66,7 +67,7 @@ pub(crate) struct Answer<'a, 'up, 'down> {
     /// The instance.
     pub(crate) from: &'a mut ReadHalf<'up>,
     /// The client.
-    pub(crate) to: &'a mut WriteHalf<'down>,
+    pub(crate) to: &'a mut Writing<'down>,
     /// What the request asks of the answer.
     pub(crate) asks: Asks,
     /// How long the instance is waited for.
@@ -104,11 +105,11 @@ impl Answer<'_, '_, '_> {
         }
         let bare = head.shape == Shape::Bare;
         if bare {
-            wire::end_with_reset(self.to.as_ref(), true);
+            self.to.with_socket(|socket| wire::end_with_reset(socket, true));
         }
         let ended = self.body(head, buffer).await;
         if bare && matches!(ended, Ended::Whole { .. }) {
-            wire::end_with_reset(self.to.as_ref(), false);
+            self.to.with_socket(|socket| wire::end_with_reset(socket, false));
         }
         ended
     }

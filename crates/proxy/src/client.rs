@@ -3,11 +3,15 @@
 //! It waits without a buffer, reads heads, has each request carried and closes so that nothing said
 //! is lost. It does not know where requests go.
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call, prepare};
@@ -17,15 +21,33 @@ use crate::framing::{HeadScan, Refusal};
 use crate::life::Life;
 use crate::limits;
 use crate::said;
+use crate::stream::{Reading, Writing};
 use crate::thread::Worker;
 use crate::wire::{self, Stuck};
 
 /// Serves a connection until it ends.
-pub(crate) async fn converse(worker: &Worker, mut stream: TcpStream, origin: Origin) {
-    let mut life = worker.shared.life();
+pub(crate) async fn plain(worker: &Worker, mut stream: TcpStream, peer: IpAddr) {
     let (read, write) = stream.split();
-    let mut client = Client { read, write, buffer: None };
-    while client.buffer.is_some() || request_comes(worker, &client, &mut life).await {
+    let (read, write) = (Reading::Plain(read), Writing::Plain(write));
+    converse(worker, Client { read, write, buffer: None }, Origin { peer, secure: false }).await;
+}
+
+/// The same for a connection that begins with a TLS handshake.
+pub(crate) async fn secure(worker: &Worker, stream: TcpStream, peer: IpAddr) {
+    let acceptor = TlsAcceptor::from(Arc::clone(&worker.shared.tls.config));
+    // The client was told why by an alert.
+    let Ok(stream) = wire::within(limits::HANDSHAKE, Box::pin(acceptor.accept(stream))).await
+    else {
+        return;
+    };
+    let stream = RefCell::new(stream);
+    let (read, write) = (Reading::Secure(&stream), Writing::Secure(&stream));
+    converse(worker, Client { read, write, buffer: None }, Origin { peer, secure: true }).await;
+}
+
+async fn converse(worker: &Worker, mut client: Client<'_>, origin: Origin) {
+    let mut life = worker.shared.life();
+    while client.buffer.is_some() || request_comes(worker, &mut client, &mut life).await {
         // Boxed, so that an idle connection does not hold the room that a request needs.
         if !Box::pin(turn(worker, &mut client, origin)).await {
             return;
@@ -37,20 +59,20 @@ pub(crate) async fn converse(worker: &Worker, mut stream: TcpStream, origin: Ori
 /// idle connection stays for a moment, so that a request which crosses our close is answered.
 async fn request_comes(
     worker: &Worker,
-    client: &Client<'_>,
+    client: &mut Client<'_>,
     life: &mut watch::Receiver<Life>,
 ) -> bool {
     if !worker.shared.ending() {
         tokio::select! {
             biased;
-            ready = client.read.readable() => return ready.is_ok(),
+            ready = wire::ready(&mut client.read) => return ready.is_ok(),
             _ = life.changed() => {}
             () = sleep(limits::CLIENT_IDLE) => return false,
         }
     }
     tokio::select! {
         biased;
-        ready = client.read.readable() => ready.is_ok(),
+        ready = wire::ready(&mut client.read) => ready.is_ok(),
         () = sleep(limits::IDLE_LINGER) => false,
     }
 }

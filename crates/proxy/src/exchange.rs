@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::answer::{Answer, Ended, Progress};
 use crate::buffer::Buffer;
@@ -17,6 +16,7 @@ use crate::limits;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
 use crate::said::{self, Stamp};
+use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::{self, End};
@@ -27,9 +27,9 @@ use crate::wire;
 /// The client's side of an exchange.
 pub(crate) struct Client<'io> {
     /// From the client.
-    pub(crate) read: ReadHalf<'io>,
+    pub(crate) read: Reading<'io>,
     /// To the client.
-    pub(crate) write: WriteHalf<'io>,
+    pub(crate) write: Writing<'io>,
     /// What was read from it and not yet used.
     pub(crate) buffer: Option<Buffer>,
 }

@@ -27,8 +27,10 @@ mod replay;
 mod said;
 mod settings;
 mod signals;
+mod stream;
 mod table;
 mod thread;
+mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
@@ -49,6 +51,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::Desk;
 use crate::life::Shared;
+use crate::tls::Tls;
 use crate::worker::Control;
 
 /// How a proxy is started.
@@ -80,7 +83,7 @@ async fn run(options: Options) -> Result<(), Fault> {
     let trouble = |error: io::Error| Fault::environment(format!("cannot start the proxy: {error}"));
     let (_socket, listener) = admin::bind(&options.admin_socket)?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(trouble)?;
-    let shared = Arc::new(Shared::new(room_for_connections()));
+    let shared = Arc::new(Shared::new(room_for_connections(), Tls::new()?));
     spawn_local(signals::follow(Arc::clone(&shared)).map_err(trouble)?);
     let mut controls = Vec::new();
     let mut workers = Vec::new();

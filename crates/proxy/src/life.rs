@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::settings::Settings;
 use crate::table::Table;
+use crate::tls::Tls;
 
 /// Whether the process takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +35,13 @@ pub(crate) struct Shared {
     connections: AtomicU64,
     /// Room for client connections.
     pub(crate) room: Arc<Semaphore>,
+    /// Certificates and session tickets.
+    pub(crate) tls: Tls,
 }
 
 impl Shared {
     /// With room for so many client connections.
-    pub(crate) fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize, tls: Tls) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::default()),
             settings: ArcSwap::from_pointee(Settings::default()),
@@ -46,6 +49,7 @@ impl Shared {
             life: watch::Sender::new(Life::Running),
             connections: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(room)),
+            tls,
         }
     }
 

@@ -25,6 +25,14 @@ pub(crate) const INTERIM: u32 = 16;
 pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// A client's head must be whole this long after its first byte (slow-client defence, 408).
 pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
+/// A TLS handshake must be done within this.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Tickets of TLS sessions can be used for this long.
+pub(crate) const TICKET_LIFE: Duration = Duration::from_hours(12);
+/// Ticket keys are replaced after this.
+pub(crate) const TICKET_KEY_AGE: Duration = Duration::from_hours(6);
+/// Most ticket keys that are known at a time: the present one and those whose tickets still live.
+pub(crate) const TICKET_KEYS: usize = 4;
 /// An idle client connection is closed after this.
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
 /// A request's body that does not move for this long is given up (408).

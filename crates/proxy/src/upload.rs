@@ -6,7 +6,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::WriteHalf;
 use tokio::time::{Instant, sleep};
 
 use crate::answer::Progress;
@@ -14,7 +14,7 @@ use crate::buffer::Buffer;
 use crate::call::Rest;
 use crate::framing::Refusal;
 use crate::limits;
-use crate::wire::{self, Stuck};
+use crate::wire::{self, Source, Stuck};
 
 /// How the client broke its request off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) enum Broke {
 /// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
 /// client breaks off. `progress` says how far it came.
 pub(crate) async fn upload(
-    from: &mut ReadHalf<'_>,
+    from: &mut impl Source,
     buffer: &mut Option<Buffer>,
     (head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
@@ -46,7 +46,7 @@ pub(crate) async fn upload(
 
 /// Waits until the client is gone. What it sends ahead of its answer is kept, as far as there is
 /// room; behind that its end cannot be seen.
-async fn watch(from: &mut ReadHalf<'_>, buffer: &mut Option<Buffer>, progress: &Progress) -> Broke {
+async fn watch(from: &mut impl Source, buffer: &mut Option<Buffer>, progress: &Progress) -> Broke {
     while buffer.as_ref().is_none_or(|buffer| !buffer.is_full()) {
         match wire::more(from, buffer, Duration::MAX).await {
             Ok(0) => return ended(progress).await,
@@ -77,7 +77,7 @@ enum Broken {
 }
 
 async fn pump(
-    from: &mut ReadHalf<'_>,
+    from: &mut impl Source,
     buffer: &mut Option<Buffer>,
     (mut head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),

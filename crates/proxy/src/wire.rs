@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -44,11 +44,74 @@ pub(crate) async fn within<T>(
     done.map_err(|_| Stuck::Gone)
 }
 
+/// Where bytes come from.
+pub(crate) trait Source {
+    /// Waits until a read would give something: bytes, the end or an error.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Reads.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>;
+}
+
+/// Where bytes go.
+pub(crate) trait Sink {
+    /// Writes some of the parts; what was written is underway or kept until a flush.
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+    /// Sends what was kept.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Says that nothing more will be written.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Source for ReadHalf<'_> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.as_ref().poll_read_ready(context)
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(self), context, room)
+    }
+}
+
+impl Sink for WriteHalf<'_> {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write_vectored(context, parts)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(self), context)
+    }
+}
+
+/// Waits until a read would give something.
+pub(crate) async fn ready(from: &mut impl Source) -> io::Result<()> {
+    poll_fn(|context| from.poll_ready(context)).await
+}
+
 /// Reads what there is into the buffer; 0 is the end of the stream.
-pub(crate) async fn fill(from: &mut ReadHalf<'_>, into: &mut Buffer) -> io::Result<usize> {
+pub(crate) async fn fill(from: &mut impl Source, into: &mut Buffer) -> io::Result<usize> {
     poll_fn(|context| {
         let mut room = ReadBuf::new(into.room());
-        ready!(Pin::new(&mut *from).poll_read(context, &mut room))?;
+        ready!(from.poll_read(context, &mut room))?;
         let bytes = room.filled().len();
         into.filled(bytes);
         Poll::Ready(Ok(bytes))
@@ -58,14 +121,14 @@ pub(crate) async fn fill(from: &mut ReadHalf<'_>, into: &mut Buffer) -> io::Resu
 
 /// Reads more, and lends the buffer only when there is something to put into it.
 pub(crate) async fn more(
-    from: &mut ReadHalf<'_>,
+    from: &mut impl Source,
     into: &mut Option<Buffer>,
     limit: Duration,
 ) -> Result<usize, Stuck> {
     within(limit, async {
         if into.as_ref().is_none_or(Buffer::is_empty) {
             *into = None;
-            from.readable().await?;
+            ready(from).await?;
         }
         fill(from, into.get_or_insert_with(Buffer::lend)).await
     })
@@ -74,7 +137,7 @@ pub(crate) async fn more(
 
 /// Writes all parts, in order; each step must move within `limit`.
 pub(crate) async fn send(
-    to: &mut WriteHalf<'_>,
+    to: &mut impl Sink,
     parts: &[&[u8]],
     limit: Duration,
 ) -> Result<(), Stuck> {
@@ -86,19 +149,20 @@ pub(crate) async fn send(
     let mut rest = &mut slices[..count];
     IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {
-        let step = poll_fn(|context| Pin::new(&mut *to).poll_write_vectored(context, rest));
+        let step = poll_fn(|context| to.poll_write(context, rest));
         match within(limit, step).await? {
             0 => return Err(Stuck::Gone),
             bytes => IoSlice::advance_slices(&mut rest, bytes),
         }
     }
-    Ok(())
+    within(limit, poll_fn(|context| to.poll_flush(context))).await
 }
 
 /// Says that nothing more will be written.
-pub(crate) async fn finish(to: &mut WriteHalf<'_>) {
+pub(crate) async fn finish(to: &mut impl Sink) {
     // The peer may be gone already; there is nothing to say to it then.
-    let _ = poll_fn(|context| Pin::new(&mut *to).poll_shutdown(context)).await;
+    let shutdown = poll_fn(|context| to.poll_shutdown(context));
+    let _ = within(limits::CLOSE_QUIET, shutdown).await;
 }
 
 /// Makes the end of the connection, whatever causes it, a reset that the peer cannot take for the

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod admin;
+mod authority;
 mod backend;
 mod bodies;
 mod client;
@@ -13,4 +14,5 @@ mod heads;
 mod silence;
 mod stage;
 mod switching;
+mod tls;
 mod tunnels;
