@@ -81,8 +81,10 @@ fn a_reload_takes_up_new_files_and_refuses_broken_ones() {
     assert!(connect(address, &first.trusted(&[]), "shop.test").is_err());
     assert_eq!(old.get("/").unwrap().status, 200, "who is connected stays");
 
+    // A good one before the broken one must not be taken up either.
+    let third = Identity::of(&directory.path().join("third"), &["shop.test"]);
     for (what, broken) in broken_pairs(directory.path(), &second) {
-        let pairs = vec![second.pair.clone(), broken];
+        let pairs = vec![third.pair.clone(), broken];
         let fault = stage.admin.refused(&Request::Certify { pairs });
         assert!(fault.what.contains(what), "{what}: {}", fault.what);
         assert!(connect(address, &second.trusted(&[]), "shop.test").is_ok(), "{what}");
@@ -184,6 +186,42 @@ fn bodies_and_ends_are_whole_over_tls() {
     let mut said = Vec::new();
     let _ = odd.stream.read_to_end(&mut said);
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
+}
+
+/// What rustls keeps because the socket is full is sent when there is room: answers of every length
+/// around what the kernel takes arrive whole at a client that reads late.
+#[test]
+fn a_late_reader_over_tls_gets_the_last_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::scripted("long", |peer, head| {
+        let length: usize = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+        peer.ok(&"x".repeat(length))
+    });
+    let mut stage = Stage::before(&[&backend]);
+    let identity = Identity::of(&directory.path().join("shop"), &["shop.test"]);
+    assert_eq!(certify(&mut stage, &[&identity]), Reply::Done);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Accepted connections inherit it, and with it a limit that does not grow.
+    rustix::net::sockopt::set_socket_send_buffer_size(&listener, 32 * 1024).unwrap();
+    let address = listener.local_addr().unwrap();
+    let request = Request::ListenTls { address };
+    assert_eq!(stage.admin.ask_with(&request, &listener), Reply::Done);
+    let trusted = identity.trusted(&[]);
+    for length in (0..56).map(|step| step * 16 * 1024) {
+        let mut client = connect(address, &trusted, "shop.test").unwrap();
+        let limit = 32 * 1024;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream.sock, limit).unwrap();
+        client.send(&format!("GET /{length} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let began = std::time::Instant::now();
+        // Until all is written, or as much as goes.
+        while began.elapsed() < Duration::from_millis(20)
+            || (began.elapsed() < Duration::from_millis(60)
+                && stage.admin.instance("long").unwrap().requests > 0)
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(client.answer().unwrap().body.len(), length);
+    }
 }
 
 #[test]
