@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use crate::answer::{Answer, Ended, Progress};
 use crate::buffer::Buffer;
 use crate::call::Call;
+use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
 use crate::gate::{Entry, Gate};
 use crate::limits;
@@ -20,12 +21,20 @@ use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::{self, End};
-use crate::upload::{Broke, upload};
+use crate::upload::{Broke, Giver, upload};
 use crate::upstream;
 use crate::wire;
 
 /// The client's side of an exchange.
-pub(crate) struct Client<'io> {
+pub(crate) enum Client<'a, 'io> {
+    /// A connection that carries one exchange at a time.
+    Bytes(&'a mut Connection<'io>),
+    /// A stream of a connection that carries many.
+    Frames(&'a mut Frames),
+}
+
+/// A client's connection that carries one exchange at a time.
+pub(crate) struct Connection<'io> {
     /// From the client.
     pub(crate) read: Reading<'io>,
     /// To the client.
@@ -43,6 +52,8 @@ pub(crate) enum After {
     Close,
     /// It ends now, and the client must not take what it has for whole.
     Abort,
+    /// The client has ended it.
+    Gone,
 }
 
 /// A try that failed before a final answer was passed on.
@@ -52,7 +63,11 @@ struct Failed {
 }
 
 /// Carries one request to an instance and its answer back.
-pub(crate) async fn exchange(worker: &Worker, client: &mut Client<'_>, call: &mut Call) -> After {
+pub(crate) async fn exchange(
+    worker: &Worker,
+    client: &mut Client<'_, '_>,
+    call: &mut Call,
+) -> After {
     let Some(mut app) = call.app.take() else {
         return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None))
             .await;
@@ -118,7 +133,7 @@ fn enter(worker: &Worker, app: &mut Arc<App>, tried: &Tried) -> Option<Entry> {
 /// No instance is left: an honest failure of the last one, or nobody was there at all.
 async fn nowhere(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     failed: Option<Arc<Gate>>,
 ) -> After {
@@ -135,7 +150,7 @@ async fn nowhere(
 /// Answers in the proxy's own name.
 async fn refuse(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &Call,
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
 ) -> After {
@@ -143,10 +158,16 @@ async fn refuse(
     let readable = !asks.expects || call.rest.body.done();
     asks.keep &= readable && !worker.shared.ending();
     let answer = said::own(refusal, asks, gate.as_deref(), Some(call.id()));
-    match wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await {
+    let sent = match client {
+        Client::Bytes(client) => {
+            wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await
+        }
+        Client::Frames(client) => frames::send_whole(&client.outgoing, &answer).await,
+    };
+    match sent {
         Ok(()) if asks.keep => After::Keep,
         Ok(()) => After::Close,
-        Err(_) => After::Abort,
+        Err(_) => After::Gone,
     }
 }
 
@@ -160,7 +181,7 @@ struct Try<'a> {
 /// Sends the request to the instance whose gate was entered.
 async fn attempt(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     this: Try<'_>,
 ) -> Result<After, Failed> {
@@ -189,7 +210,9 @@ async fn attempt(
         Ok(Ended::Switched(head, rest)) => {
             let entry = this.entry.into_tunnel();
             gate.counters.answer(101);
-            tunnel_through(client, head, rest, &mut stream).await;
+            if let Client::Bytes(client) = client {
+                tunnel_through(client, head, rest, &mut stream).await;
+            }
             drop(entry);
             Ok(After::Abort)
         }
@@ -204,7 +227,7 @@ async fn attempt(
         Ok(Ended::Injected) => Ok(After::Abort),
         Ok(Ended::ClientGone) | Err(Broke::ClientGone) => {
             gate.counters.abandoned.up();
-            Ok(After::Abort)
+            Ok(After::Gone)
         }
         Err(broke) => Ok(broken_off(worker, client, call, (broke, &progress)).await),
     }
@@ -222,17 +245,23 @@ fn fail(call: &Call, failure: Failure, progress: &Progress) -> Failed {
 /// Runs both directions until the answer has ended or the client has broken off.
 async fn relay(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     stream: &mut TcpStream,
     (this, progress): (&Try<'_>, &Progress),
 ) -> Result<Ended, Broke> {
     let (mut from, mut to) = stream.split();
-    let Client { read, write, buffer } = client;
+    let (giver, taker) = match client {
+        Client::Bytes(Connection { read, write, buffer }) => {
+            (Giver::Bytes(read, buffer), Taker::Bytes(write))
+        }
+        Client::Frames(Frames { incoming, outgoing }) => {
+            (Giver::Frames(incoming, outgoing), Taker::Frames(outgoing))
+        }
+    };
     let Call { head, id, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
-        to: write,
         asks: *asks,
         patience: *patience,
         stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
@@ -240,8 +269,8 @@ async fn relay(
         truncate: &this.app.truncate,
         shared: &worker.shared,
     };
-    let mut answer = pin!(answer.run());
-    let mut upload = pin!(upload(read, buffer, (head, rest), (&mut to, progress)));
+    let mut answer = pin!(answer.run(taker));
+    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress)));
     tokio::select! {
         biased;
         broke = &mut upload => Err(broke),
@@ -252,7 +281,7 @@ async fn relay(
 /// The client broke its own request off, or broke its framing.
 async fn broken_off(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     (broke, progress): (Broke, &Progress),
 ) -> After {
@@ -260,7 +289,7 @@ async fn broken_off(
     let refusal = match broke {
         Broke::Malformed(refusal) => refusal,
         Broke::Stalled => Refusal::with(408, "the body did not arrive in time"),
-        Broke::ClientGone => return After::Abort,
+        Broke::ClientGone => return After::Gone,
     };
     if progress.begun.get() {
         return After::Abort;
@@ -269,7 +298,7 @@ async fn broken_off(
 }
 
 async fn tunnel_through(
-    client: &mut Client<'_>,
+    client: &mut Connection<'_>,
     head: Vec<u8>,
     rest: Option<Buffer>,
     stream: &mut TcpStream,

@@ -1,6 +1,6 @@
 //! Cutover's reverse proxy: it carries.
 //!
-//! HTTP/1.1 on both sides over `httparse`. It starts with nothing; listeners and routes arrive over
+//! HTTP/1.1 over `httparse` on both sides, HTTP/2 over `h2` and TLS over rustls towards clients. It starts with nothing; listeners and routes arrive over
 //! the admin socket (`model::admin`). It decides nothing about a rollout, starts no process, checks
 //! no health and outlives whoever told it what to carry.
 //!
@@ -16,8 +16,10 @@ mod client;
 mod counters;
 mod exchange;
 mod forwarded;
+mod frames;
 mod framing;
 mod gate;
+mod http2;
 mod ledger;
 mod life;
 mod limits;

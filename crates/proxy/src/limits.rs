@@ -25,6 +25,25 @@ pub(crate) const INTERIM: u32 = 16;
 pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// A client's head must be whole this long after its first byte (slow-client defence, 408).
 pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
+/// Most streams of an HTTP/2 connection that a client may have open at a time.
+pub(crate) const STREAMS: u32 = 128;
+/// Most streams of a connection under way here, those counted that their client has broken off.
+pub(crate) const STREAMS_OPEN: usize = 256;
+/// Most streams that were broken off before they were taken in.
+pub(crate) const RESETS_WAITING: usize = 32;
+/// Most streams of a connection that end in an error of the client.
+pub(crate) const RESETS_OURS: usize = 256;
+/// Streams a client may break off in excess of those whose answers it takes, before its connection
+/// is ended (ENHANCE_YOUR_CALM).
+pub(crate) const RESETS: u32 = 256;
+/// Largest list of fields, bytes as HTTP/2 counts them; also limits CONTINUATION frames.
+pub(crate) const HEADER_LIST: u32 = 32 * 1024;
+/// Bytes a client may send ahead on one stream.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes a client may send ahead on one connection.
+pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of an answer that wait for one stream's turn.
+pub(crate) const STREAM_BUFFER: usize = 128 * 1024;
 /// A TLS handshake must be done within this.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Tickets of TLS sessions can be used for this long.

@@ -16,6 +16,8 @@ pub(crate) enum Shape {
     Chunk,
     /// The client speaks HTTP/1.0 and learns the end by the close.
     Bare,
+    /// Frames of HTTP/2.
+    Frames,
 }
 
 /// What the client is told about its connection.

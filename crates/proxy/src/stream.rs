@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio_rustls::server::TlsStream;
 
+use crate::buffer::Buffer;
 use crate::wire::{Sink, Source};
 
 /// A TLS connection that both halves reach.
@@ -92,6 +93,68 @@ impl Sink for Writing<'_> {
             Self::Plain(half) => Pin::new(half).poll_shutdown(context),
             Self::Secure(shared) => Pin::new(&mut *shared.borrow_mut()).poll_shutdown(context),
         }
+    }
+}
+
+/// Both halves as one, for a protocol crate; what was read ahead comes first.
+pub(crate) struct Whole<'io, S> {
+    stream: &'io RefCell<S>,
+    ahead: Option<Buffer>,
+}
+
+impl<'io, S> Whole<'io, S> {
+    /// The stream stays with its owner.
+    pub(crate) const fn new(stream: &'io RefCell<S>, ahead: Option<Buffer>) -> Self {
+        Self { stream, ahead }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Whole<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(ahead) = &mut self.ahead else {
+            return Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, room);
+        };
+        let bytes = ahead.data().len().min(room.remaining());
+        room.put_slice(&ahead.data()[..bytes]);
+        ahead.consume(bytes);
+        if ahead.is_empty() {
+            self.ahead = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<'_, S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context)
     }
 }
 

@@ -3,17 +3,24 @@
 //! Runs beside the answer and watches the client until that has ended. It reports when the client
 //! breaks off; what follows from it is decided by the exchange.
 
-use std::future::pending;
+use std::cell::RefCell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::RecvStream;
 use tokio::net::tcp::WriteHalf;
 use tokio::time::{Instant, sleep};
 
 use crate::answer::Progress;
 use crate::buffer::Buffer;
 use crate::call::Rest;
-use crate::framing::Refusal;
+use crate::frames::{self, Outgoing};
+use crate::framing::{Body, Refusal, check_trailer};
 use crate::limits;
+use crate::stream::Reading;
 use crate::wire::{self, Source, Stuck};
 
 /// How the client broke its request off.
@@ -30,17 +37,32 @@ pub(crate) enum Broke {
 /// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
 /// client breaks off. `progress` says how far it came.
 pub(crate) async fn upload(
-    from: &mut impl Source,
-    buffer: &mut Option<Buffer>,
+    from: Giver<'_, '_>,
     (head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
 ) -> Broke {
-    let uploaded = pump(from, buffer, (head, rest), (to, progress)).await;
-    progress.sent.set(Some(Instant::now()));
-    progress.whole.set(uploaded.is_none());
-    match uploaded {
-        None | Some(Broken::Refused) => watch(from, buffer, progress).await,
-        Some(Broken::Client(broken)) => broken,
+    let over = |uploaded: &Option<Broken>| {
+        progress.sent.set(Some(Instant::now()));
+        progress.whole.set(uploaded.is_none());
+    };
+    match from {
+        Giver::Bytes(from, buffer) => {
+            let uploaded = pump(from, buffer, (head, rest), (to, progress)).await;
+            over(&uploaded);
+            match uploaded {
+                None | Some(Broken::Refused) => watch(from, buffer, progress).await,
+                Some(Broken::Client(broken)) => broken,
+            }
+        }
+        Giver::Frames(from, answer) => {
+            let uploaded = pump_frames(from, (head, rest), (to, progress)).await;
+            over(&uploaded);
+            if let Some(Broken::Client(broken)) = uploaded {
+                return broken;
+            }
+            poll_fn(|context| answer.borrow_mut().poll_gone(context)).await;
+            Broke::ClientGone
+        }
     }
 }
 
@@ -66,6 +88,14 @@ async fn ended(progress: &Progress) -> Broke {
             return Broke::ClientGone;
         }
     }
+}
+
+/// Where a request comes from.
+pub(crate) enum Giver<'a, 'io> {
+    /// A connection, and what was read from it already.
+    Bytes(&'a mut Reading<'io>, &'a mut Option<Buffer>),
+    /// A stream, and its answer's side, on which a reset is seen.
+    Frames(&'a mut RecvStream, &'a RefCell<Outgoing>),
 }
 
 /// Why a request was not sent whole.
@@ -108,4 +138,91 @@ async fn pump(
             _ => return Some(Broken::Client(Broke::ClientGone)),
         }
     }
+}
+
+/// The same for a stream, whose content is framed anew.
+async fn pump_frames(
+    from: &mut RecvStream,
+    (mut head, rest): (&[u8], &mut Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
+) -> Option<Broken> {
+    let chunked = matches!(rest.body, Body::Chunked(_));
+    loop {
+        let next = if rest.body.done() { Ok(None) } else { at_once(from, !head.is_empty()).await };
+        let (content, end) = match next {
+            Ok(Some(Some(content))) => (content, false),
+            Ok(Some(None)) => (Bytes::new(), false),
+            Ok(None) => (Bytes::new(), true),
+            Err(broke) => return Some(Broken::Client(broke)),
+        };
+        let (before, after) = match frame(&content, (chunked, end), (from, rest)).await {
+            Ok(framing) => framing,
+            Err(broke) => return Some(Broken::Client(broke)),
+        };
+        if !content.is_empty() {
+            progress.body_taken.set(true);
+        }
+        let mut prefix = std::mem::take(&mut head).to_vec();
+        prefix.extend_from_slice(&before);
+        if wire::send(to, &[&prefix, &content, &after], limits::WRITE_STALL).await.is_err() {
+            return Some(Broken::Refused);
+        }
+        // The client may send as much again. It fails only if the stream is gone, which is seen
+        // elsewhere.
+        let _ = from.flow_control().release_capacity(content.len());
+        if end {
+            rest.body = Body::EMPTY;
+            return None;
+        }
+    }
+}
+
+/// The next content: `Ok(None)` at the end, `Ok(Some(None))` when none is there and the head is to go
+/// ahead.
+async fn at_once(from: &mut RecvStream, head_waits: bool) -> Result<Option<Option<Bytes>>, Broke> {
+    let mut next = pin!(wire::within(limits::BODY_STALL, frames::next(from)));
+    let found = poll_fn(|context| match next.as_mut().poll(context) {
+        Poll::Pending if head_waits => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    match found.await {
+        None => Ok(Some(None)),
+        Some(Ok(content)) => Ok(content.map(Some)),
+        Some(Err(Stuck::Late)) => Err(Broke::Stalled),
+        Some(Err(Stuck::Gone)) => Err(Broke::ClientGone),
+    }
+}
+
+/// What goes before and behind some content, or behind the last of it.
+async fn frame(
+    content: &[u8],
+    (chunked, end): (bool, bool),
+    (from, rest): (&mut RecvStream, &mut Rest),
+) -> Result<(Vec<u8>, Vec<u8>), Broke> {
+    let malformed = |why| Broke::Malformed(Refusal::bad(why));
+    if !chunked {
+        let passed = rest.body.pass(content).map_err(Broke::Malformed)?;
+        let fits = passed.bytes == content.len() && (!end || rest.body.done());
+        return if fits {
+            Ok(Default::default())
+        } else {
+            Err(malformed("a body of another length"))
+        };
+    }
+    if !end {
+        let size = format!("{:x}\r\n", content.len()).into_bytes();
+        return Ok(if content.is_empty() { Default::default() } else { (size, b"\r\n".to_vec()) });
+    }
+    let trailers = wire::within(limits::BODY_STALL, async {
+        from.trailers().await.map_err(std::io::Error::other)
+    });
+    let lines = match trailers.await {
+        Ok(trailers) => trailers.as_ref().map(frames::trailer_lines).unwrap_or_default(),
+        Err(Stuck::Late) => return Err(Broke::Stalled),
+        Err(Stuck::Gone) => return Err(Broke::ClientGone),
+    };
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        check_trailer(line.strip_suffix(b"\r\n").unwrap_or(line)).map_err(Broke::Malformed)?;
+    }
+    Ok((b"0\r\n".to_vec(), [&lines[..], b"\r\n"].concat()))
 }

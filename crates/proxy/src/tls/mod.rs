@@ -17,6 +17,8 @@ use rustls::server::NoServerSessionStorage;
 use certificates::Certificates;
 use tickets::Tickets;
 
+/// Name of HTTP/2 in ALPN.
+pub(crate) const H2: &[u8] = b"h2";
 /// Name of HTTP/1.1 in ALPN.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
@@ -42,7 +44,7 @@ impl Tls {
             .map_err(trouble)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certificates) as _);
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         config.ticketer = Arc::clone(&tickets) as _;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self { config: Arc::new(config), certificates, tickets })

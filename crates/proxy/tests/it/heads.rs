@@ -54,7 +54,7 @@ const SMUGGLED: [(&str, u16); 38] = [
     ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
-    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417),
 ];
 
