@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 const USAGE: &str = "\
 Usage:
   load serve ADDRESS                         an instance that answers small JSON
+  load proxy SOCKET                          Cutover's proxy, one thread
   load equip SOCKET ADDRESS INSTANCE         gives Cutover's proxy a listener and routes
   load ask ADDRESS PID CONNECTIONS REQUESTS  keep-alive requests; CPU of PID per request
   load idle ADDRESS PID CONNECTIONS          idle keep-alive connections; memory of PID for each
@@ -56,6 +57,11 @@ fn run(words: &[&str]) -> Outcome<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match words {
         ["serve", address] => runtime.block_on(serve(address.parse()?))?,
+        ["proxy", socket] => {
+            let admin_socket = socket.into();
+            let options = proxy::Options { admin_socket, threads: 1, allow_faults: false };
+            proxy::serve(options).map_err(|fault| fault.what)?;
+        }
         ["equip", socket, address, instance] => {
             equip(socket, address.parse()?, instance.parse()?)?;
         }

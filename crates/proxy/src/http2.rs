@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use crate::buffer::Buffer;
 use crate::call::{Asks, prepare};
+use crate::crossing::Crossing;
 use crate::exchange::{After, Client, exchange};
 use crate::forwarded::Origin;
 use crate::frames::{self, Frames, Outgoing};
@@ -36,7 +37,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     origin: Origin,
 ) {
     let stream = RefCell::new(stream);
-    let whole = Whole::new(&stream, ahead);
+    let whole = Crossing::new(Whole::new(&stream, ahead), limits::IDLE_LINGER);
     let begins = async { builder().handshake(whole).await.map_err(std::io::Error::other) };
     if let Ok(connection) = wire::within(limits::HANDSHAKE, begins).await {
         Streams { worker, origin, connection, open: JoinSet::new(), broken_off: 0 }.run().await;

@@ -14,6 +14,7 @@ mod buffer;
 mod call;
 mod client;
 mod counters;
+mod crossing;
 mod exchange;
 mod forwarded;
 mod frames;

@@ -43,7 +43,7 @@ pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 /// Bytes a client may send ahead on one connection.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of an answer that wait for one stream's turn.
-pub(crate) const STREAM_BUFFER: usize = 128 * 1024;
+pub(crate) const STREAM_BUFFER: usize = 64 * 1024;
 /// A TLS handshake must be done within this.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Tickets of TLS sessions can be used for this long.
@@ -85,7 +85,8 @@ pub(crate) const TRIES: usize = 3;
 pub(crate) const REPICKS: usize = 16;
 
 /// After a stop, an idle client connection stays this long so that a request that crosses our
-/// close is still answered (RFC 9112 section 9.6 knows no better way in HTTP/1.1).
+/// close is still answered (RFC 9112 section 9.6 knows no better way in HTTP/1.1); one that speaks
+/// HTTP/2 may open streams for this long after it was told of the end.
 pub(crate) const IDLE_LINGER: Duration = Duration::from_secs(1);
 /// A closing connection is read for this long without a byte, so that unread data does not turn
 /// into a reset that destroys the answer (RFC 9112 section 9.6).
