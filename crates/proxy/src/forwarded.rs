@@ -40,7 +40,7 @@ pub(crate) fn write(
     let peer = origin.peer.to_canonical();
     let proto: &[u8] = if origin.secure { b"https" } else { b"http" };
     let address = peer.to_string();
-    list(out, "x-forwarded-for", said.all("x-forwarded-for"), address.as_bytes());
+    list(out, "x-forwarded-for", said.all("x-forwarded-for"), &[address.as_bytes()]);
     let is_proto = |value: &&[u8]| [&b"http"[..], b"https"].contains(value);
     line(
         out,
@@ -51,7 +51,9 @@ pub(crate) fn write(
     if !host.is_empty() {
         line(out, "x-forwarded-host", &[host]);
     }
-    list(out, "forwarded", said.all("forwarded"), &element(peer, request.host, proto));
+    let host = request.host.as_bytes();
+    let element = element(peer, address.as_bytes(), host, proto);
+    list(out, "forwarded", said.all("forwarded"), &element);
     for field in said.others() {
         line(out, field.name, &[field.value]);
     }
@@ -59,31 +61,28 @@ pub(crate) fn write(
 }
 
 /// Our own element of `Forwarded`. A host that was found correct needs no escapes within quotes.
-fn element(peer: IpAddr, host: &str, proto: &[u8]) -> Vec<u8> {
-    let mut element = match peer {
-        IpAddr::V4(peer) => format!("for={peer}"),
-        IpAddr::V6(peer) => format!("for=\"[{peer}]\""),
+fn element<'a>(peer: IpAddr, address: &'a [u8], host: &'a [u8], proto: &'a [u8]) -> [&'a [u8]; 6] {
+    let (before, after): (&[u8], &[u8]) = match (peer.is_ipv6(), host.is_empty()) {
+        (false, false) => (b"for=", b";host=\""),
+        (false, true) => (b"for=", b""),
+        (true, false) => (b"for=\"[", b"]\";host=\""),
+        (true, true) => (b"for=\"[", b"]\""),
     };
-    if !host.is_empty() {
-        element.push_str(";host=\"");
-        element.push_str(host);
-        element.push('"');
-    }
-    element.push_str(";proto=");
-    let mut element = element.into_bytes();
-    element.extend_from_slice(proto);
-    element
+    let end: &[u8] = if host.is_empty() { b";proto=" } else { b"\";proto=" };
+    [before, address, after, host, end, proto]
 }
 
 /// Writes what others said and then our own, as one list.
-fn list<'b>(out: &mut Vec<u8>, name: &str, others: impl Iterator<Item = &'b [u8]>, own: &[u8]) {
+fn list<'b>(out: &mut Vec<u8>, name: &str, others: impl Iterator<Item = &'b [u8]>, own: &[&[u8]]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     for other in others.filter(|other| !other.is_empty()) {
         out.extend_from_slice(other);
         out.extend_from_slice(b", ");
     }
-    out.extend_from_slice(own);
+    for part in own {
+        out.extend_from_slice(part);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -129,10 +128,18 @@ fn request_id(request: &RequestHead<'_, '_>, out: &mut Vec<u8>) -> Range<usize> 
     if let Some(field) = kept.filter(|_| sent.next().is_none()) {
         line(out, "x-request-id", &[field.value]);
     } else {
-        let made = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        line(out, "x-request-id", &[made.as_bytes()]);
+        line(out, "x-request-id", &[&hexadecimal(fastrand::u128(..))]);
     }
     start..out.len() - 2
+}
+
+fn hexadecimal(number: u128) -> [u8; 32] {
+    let bytes = number.to_be_bytes();
+    let digit = |at: usize| {
+        let byte = bytes[at / 2];
+        b"0123456789abcdef"[usize::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 })]
+    };
+    std::array::from_fn(digit)
 }
 
 /// A request id that can go into any log as it is.

@@ -51,7 +51,7 @@ impl Upstreams {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&gate.serial)?;
         while let Some(one) = kept.idle.pop() {
-            if one.since.elapsed() < limits::POOL_IDLE && wire::silent(&one.stream) {
+            if one.since.elapsed() < limits::POOL_IDLE && wire::seems_silent(&one.stream) {
                 return Some(one.stream);
             }
         }

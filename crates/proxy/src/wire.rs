@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -186,6 +186,14 @@ pub(crate) fn keep_alive(socket: impl AsFd) {
     if let Err(error) = set {
         tracing::debug!(%error, "cannot set SO_KEEPALIVE");
     }
+}
+
+/// True when the runtime has heard of nothing on a connection that should be silent. Costs no system
+/// call, and may be late by one turn of the runtime's loop; who relies on it must be able to try again.
+pub(crate) fn seems_silent(stream: &TcpStream) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    // What it heard may be read already: then the kernel knows.
+    stream.poll_read_ready(&mut context).is_pending() || silent(stream)
 }
 
 /// True when a connection that should be silent is: no byte and no end has arrived. Asks the
