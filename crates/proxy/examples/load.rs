@@ -27,6 +27,8 @@ Usage:
   load proxy SOCKET                          Cutover's proxy, one thread
   load equip SOCKET ADDRESS INSTANCE         gives Cutover's proxy a listener and routes
   load ask ADDRESS PID CONNECTIONS REQUESTS  keep-alive requests; CPU of PID per request
+  load streams ADDRESS PID CONNECTIONS REQUESTS
+                                             the same over HTTP/2 (prior knowledge), 16 at a time
   load idle ADDRESS PID CONNECTIONS          idle keep-alive connections; memory of PID for each
 ";
 
@@ -67,7 +69,11 @@ fn run(words: &[&str]) -> Outcome<bool> {
         }
         ["ask", address, pid, connections, requests] => {
             let (connections, requests) = (connections.parse()?, requests.parse()?);
-            runtime.block_on(ask(address.parse()?, pid, connections, requests))?;
+            runtime.block_on(ask(address.parse()?, pid, (connections, requests), false))?;
+        }
+        ["streams", address, pid, connections, requests] => {
+            let (connections, requests) = (connections.parse()?, requests.parse()?);
+            runtime.block_on(ask(address.parse()?, pid, (connections, requests), true))?;
         }
         ["idle", address, pid, connections] => {
             runtime.block_on(idle(address.parse()?, pid, connections.parse()?))?;
@@ -147,13 +153,18 @@ fn expect_done(stream: &mut BufReader<UnixStream>) -> Outcome<()> {
     }
 }
 
-/// Sends requests one after the other on each of several connections.
-async fn ask(address: SocketAddr, pid: &str, connections: u64, requests: u64) -> Outcome<()> {
+/// Sends requests one after the other on each of several connections, or 16 at a time as streams.
+async fn ask(
+    address: SocketAddr,
+    pid: &str,
+    (connections, requests): (u64, u64),
+    streams: bool,
+) -> Outcome<()> {
     let each = requests / connections.max(1);
     // Connections and pools are warm before anything counts.
-    burst(address, connections, each / 10).await?;
+    burst(address, (connections, each / 10), streams).await?;
     let (began, before) = (Instant::now(), cpu(pid)?);
-    let done = burst(address, connections, each).await?;
+    let done = burst(address, (connections, each), streams).await?;
     let (took, used) = (began.elapsed(), cpu(pid)? - before);
     println!(
         "{done} requests, {:.0} per second, {:.2} µs of CPU each",
@@ -163,12 +174,19 @@ async fn ask(address: SocketAddr, pid: &str, connections: u64, requests: u64) ->
     Ok(())
 }
 
-async fn burst(address: SocketAddr, connections: u64, each: u64) -> Outcome<u64> {
+async fn burst(
+    address: SocketAddr,
+    (connections, each): (u64, u64),
+    streams: bool,
+) -> Outcome<u64> {
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
         tasks.spawn(async move {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
+            if streams {
+                return by_streams(stream, each).await.map_err(io::Error::other);
+            }
             for _ in 0..each {
                 question(&mut stream).await?;
             }
@@ -179,6 +197,41 @@ async fn burst(address: SocketAddr, connections: u64, each: u64) -> Outcome<u64>
     while let Some(one) = tasks.join_next().await {
         done += one??;
     }
+    Ok(done)
+}
+
+/// Requests over one connection, 16 at a time.
+async fn by_streams(stream: TcpStream, requests: u64) -> Result<u64, h2::Error> {
+    let (sender, connection) = h2::client::handshake(stream).await?;
+    let driver = tokio::spawn(connection);
+    let mut lanes = JoinSet::new();
+    for lane in 0..16 {
+        let sender = sender.clone();
+        lanes.spawn(async move {
+            let mut done = 0;
+            while done * 16 + lane < requests {
+                let request = http::Request::get("http://shop.test/api/items/1")
+                    .header("user-agent", "load/1")
+                    .header("accept", "application/json")
+                    .header("cookie", "session=0123456789abcdef")
+                    .body(())
+                    .unwrap_or_default();
+                let (answer, _) = sender.clone().ready().await?.send_request(request, true)?;
+                let mut body = answer.await?.into_body();
+                while let Some(content) = body.data().await {
+                    body.flow_control().release_capacity(content?.len())?;
+                }
+                done += 1;
+            }
+            Ok::<u64, h2::Error>(done)
+        });
+    }
+    drop(sender);
+    let mut done = 0;
+    while let Some(lane) = lanes.join_next().await {
+        done += lane.unwrap_or(Ok(0))?;
+    }
+    driver.abort();
     Ok(done)
 }
 
@@ -203,7 +256,7 @@ async fn question(stream: &mut TcpStream) -> io::Result<()> {
 /// Opens connections, uses each once and looks at the memory before and after.
 async fn idle(address: SocketAddr, pid: &str, connections: u64) -> Outcome<()> {
     // What the proxy keeps for good is there before anything counts.
-    burst(address, 32, 1_000).await?;
+    burst(address, (32, 1_000), false).await?;
     let before = memory(pid)?;
     let mut open = Vec::new();
     for _ in 0..connections {
