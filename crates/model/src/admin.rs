@@ -4,13 +4,16 @@
 //! of listeners travel as SCM_RIGHTS with the first byte of the line that speaks of them. The driver
 //! of the own proxy is the only client; it is a router like any other.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
 use crate::name::AppName;
+use crate::network::Network;
 use crate::routes::{Generation, Routes};
 
 /// What the proxy is asked.
@@ -21,6 +24,24 @@ pub enum Request {
     Listen {
         /// The address it is bound to, as configured.
         address: SocketAddr,
+    },
+    /// As `Listen`, for clients that speak TLS. Certificates must be there already.
+    ListenTls {
+        /// The address it is bound to, as configured.
+        address: SocketAddr,
+    },
+    /// Replaces all certificates. Read and checked anew each time, so this is also how renewed files
+    /// are taken up; if one pair cannot be used, all stay as they were.
+    Certify {
+        /// The pairs; a client that names none of their hosts is shown the first.
+        pairs: Vec<KeyPair>,
+    },
+    /// Asks for the keys of TLS session tickets, for a successor.
+    TicketKeys,
+    /// Goes on with the keys of a predecessor.
+    AdoptTicketKeys {
+        /// Keys as its `TicketKeys` said.
+        keys: Vec<TicketKey>,
     },
     /// Asks for duplicates of all listening sockets, in the order of the reply's addresses.
     Listeners,
@@ -40,6 +61,11 @@ pub enum Request {
         /// The app.
         app: AppName,
     },
+    /// Replaces what holds for all apps and listeners.
+    Configure {
+        /// All of it.
+        settings: Settings,
+    },
     /// Asks what the proxy carries and what is open.
     Look,
     /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
@@ -57,6 +83,53 @@ pub enum Request {
     },
 }
 
+/// What holds for all apps and listeners of a proxy. One that was told nothing uses the defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// An instance must begin its answer this long after the whole request was sent, ms; 0 for no
+    /// limit. Long polls wait here.
+    pub answer_begins_ms: u64,
+    /// An instance may be silent for this long in mid-answer, ms; 0 for no limit. Event streams are
+    /// silent here.
+    pub answer_silence_ms: u64,
+    /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
+    /// are replaced.
+    pub trusted: Vec<Network>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { answer_begins_ms: 300_000, answer_silence_ms: 0, trusted: Vec::new() }
+    }
+}
+
+/// A certificate and its private key, as files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPair {
+    /// The certificate, and behind it those that lead to its root.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A key of TLS session tickets. Whoever has it can read sessions that were resumed with it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketKey {
+    /// Its name, at the front of every ticket.
+    pub name: [u8; 16],
+    /// The key.
+    pub secret: [u8; 32],
+    /// When it was made, seconds since 1970.
+    pub made_unix_s: u64,
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "TicketKey(made at {})", self.made_unix_s)
+    }
+}
+
 /// What the proxy answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -69,6 +142,11 @@ pub enum Reply {
     Listeners {
         /// Addresses, in the order of the descriptors.
         addresses: Vec<SocketAddr>,
+    },
+    /// The keys of session tickets, newest first.
+    TicketKeys {
+        /// Keys.
+        keys: Vec<TicketKey>,
     },
     /// What the proxy carries.
     Seen(ProxySeen),
@@ -83,6 +161,9 @@ pub struct ProxySeen {
     pub epoch: u64,
     /// Addresses it listens on.
     pub listening: Vec<SocketAddr>,
+    /// Those of them that speak TLS.
+    #[serde(default)]
+    pub secure: Vec<SocketAddr>,
     /// Client connections open.
     pub connections: u64,
     /// Per app.
@@ -129,4 +210,7 @@ pub struct ReleaseSeen {
     pub replayed: u64,
     /// Requests that failed here and could not be sent again (answered 502/504, or cut).
     pub failed: u64,
+    /// Requests whose client went before it had its whole answer.
+    #[serde(default)]
+    pub abandoned: u64,
 }

@@ -36,6 +36,11 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// True when nothing more fits in, not even by moving what is there.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.end - self.start == self.storage.len()
+    }
+
     /// Takes `bytes` away from the front.
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.start = (self.start + bytes).min(self.end);

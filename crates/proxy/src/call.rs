@@ -3,12 +3,15 @@
 //! Everything is done here in one go while the head lies in the buffer, so that the head can be
 //! forgotten before anything is awaited. Nothing is sent here.
 
-use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
+use crate::lines::line;
 use crate::replay;
+use crate::settings::{Patience, Settings};
 use crate::table::{App, Table};
 
 /// A request ready to be sent.
@@ -18,12 +21,30 @@ pub(crate) struct Call {
     pub(crate) app: Option<Arc<App>>,
     /// The head for the instance.
     pub(crate) head: Vec<u8>,
+    /// Where in the head the request's id is.
+    pub(crate) id: Range<usize>,
+    /// What the client still has to send.
+    pub(crate) rest: Rest,
+    /// What the answer must heed.
+    pub(crate) asks: Asks,
+    /// How long instances are waited for.
+    pub(crate) patience: Patience,
+}
+
+impl Call {
+    /// The request's id.
+    pub(crate) fn id(&self) -> &[u8] {
+        &self.head[self.id.clone()]
+    }
+}
+
+/// The part of a request that has not passed yet.
+#[derive(Debug)]
+pub(crate) struct Rest {
     /// Its body.
     pub(crate) body: Body,
     /// Bytes at the front of the client's buffer that the body has counted already.
     pub(crate) claimed: usize,
-    /// What the answer must heed.
-    pub(crate) asks: Asks,
 }
 
 /// What the answer to a request must heed.
@@ -45,17 +66,23 @@ pub(crate) struct Asks {
 }
 
 /// Reads a whole head and prepares what will be sent.
-pub(crate) fn prepare(head: &[u8], peer: IpAddr, table: &Table) -> Result<Call, Refusal> {
+pub(crate) fn prepare(
+    head: &[u8],
+    origin: Origin,
+    (table, settings): (&Table, &Settings),
+) -> Result<Call, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
     let request = read_request(head, &mut room)?;
     let Connection { close, keep_alive, .. } = request.connection;
     let mut sent = Vec::with_capacity(head.len() + 256);
-    rewrite(&request, peer, &mut sent);
+    let trusted = settings.trusts(origin.peer);
+    let id = rewrite(&request, origin, trusted, &mut sent);
     Ok(Call {
         app: table.find(request.host, request.target).cloned(),
         head: sent,
-        body: request.body,
-        claimed: 0,
+        id,
+        rest: Rest { body: request.body, claimed: 0 },
+        patience: settings.patience,
         asks: Asks {
             head_only: request.method == "HEAD",
             idempotent: replay::idempotent(request.method) || request.keyed,
@@ -68,21 +95,20 @@ pub(crate) fn prepare(head: &[u8], peer: IpAddr, table: &Table) -> Result<Call, 
 }
 
 /// Writes the head as the instance shall see it: hop-by-hop fields removed, framing said anew, and
-/// who asked.
-fn rewrite(request: &RequestHead<'_, '_>, peer: IpAddr, out: &mut Vec<u8>) {
+/// who asked. Gives the place of the request's id.
+fn rewrite(
+    request: &RequestHead<'_, '_>,
+    origin: Origin,
+    trusted: bool,
+    out: &mut Vec<u8>,
+) -> Range<usize> {
     for part in [request.method, " ", request.target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     line(out, "host", &[request.host.as_bytes()]);
-    let mut id = None;
-    let mut ids = 0;
     for field in request.fields {
         match classify(field.name) {
             Field::Upgrade if request.upgrade => line(out, field.name, &[field.value]),
-            Field::RequestId => {
-                ids += 1;
-                id = Some(field.value).filter(|value| sane(value));
-            }
             Field::Expect if request.expects => line(out, field.name, &[field.value]),
             Field::IdempotencyKey => line(out, field.name, &[field.value]),
             Field::Other | Field::Stamp if !request.connection.drops(field.name) => {
@@ -101,14 +127,9 @@ fn rewrite(request: &RequestHead<'_, '_>, peer: IpAddr, out: &mut Vec<u8>) {
     if request.upgrade {
         line(out, "connection", &[b"Upgrade"]);
     }
-    forwarded(request, peer, out);
-    if let Some(id) = id.filter(|_| ids == 1) {
-        line(out, "x-request-id", &[id]);
-    } else {
-        let made = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        line(out, "x-request-id", &[made.as_bytes()]);
-    }
+    let id = forwarded::write(request, origin, trusted, out);
     out.extend_from_slice(b"\r\n");
+    id
 }
 
 /// True when an empty body was announced as such (`Content-Length: 0`).
@@ -116,43 +137,18 @@ fn announces_nothing(request: &RequestHead<'_, '_>) -> bool {
     request.fields.iter().any(|field| classify(field.name) == Field::ContentLength)
 }
 
-fn forwarded(request: &RequestHead<'_, '_>, peer: IpAddr, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"x-forwarded-for: ");
-    for field in request.fields.iter().filter(|field| classify(field.name) == Field::ForwardedFor) {
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b", ");
-    }
-    out.extend_from_slice(peer.to_canonical().to_string().as_bytes());
-    out.extend_from_slice(b"\r\nx-forwarded-proto: http\r\n");
-    if !request.host.is_empty() {
-        line(out, "x-forwarded-host", &[request.host.as_bytes()]);
-    }
-}
-
-/// A request id that can go into any log as it is.
-fn sane(id: &[u8]) -> bool {
-    (1..=128).contains(&id.len())
-        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:+/=".contains(byte))
-}
-
-/// Writes one field.
-pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[&[u8]]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    for part in value {
-        out.extend_from_slice(part);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use super::prepare;
+    use crate::forwarded::Origin;
+    use crate::settings::Settings;
     use crate::table::Table;
 
     fn sent(head: &str) -> String {
         let table = Table::default();
-        let call = prepare(head.as_bytes(), "10.0.0.9".parse().unwrap(), &table).unwrap();
+        let told = (&table, &Settings::default());
+        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false };
+        let call = prepare(head.as_bytes(), origin, told).unwrap();
         String::from_utf8(call.head).unwrap()
     }
 
@@ -161,24 +157,16 @@ mod tests {
         let sent = sent(
             "GET http://a.test:8080/x?y HTTP/1.1\r\nHost: other\r\nConnection: close, x-mine, Cookie\r\n\
              X-Mine: 1\r\nCookie: c\r\nTE: trailers\r\nKeep-Alive: 5\r\nProxy-Authorization: p\r\n\
-             Upgrade: foo\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
+             Upgrade: foo\r\nX_Forwarded_For: 6.6.6.6\r\nx_real-ip: 6.6.6.6\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
              X-Request-Id: abc-1\r\n\r\n",
         );
         assert_eq!(
             sent,
             "GET /x?y HTTP/1.1\r\nhost: a.test:8080\r\nCookie: c\r\n\
-             x-forwarded-for: 1.2.3.4, 10.0.0.9\r\nx-forwarded-proto: http\r\n\
-             x-forwarded-host: a.test:8080\r\nx-request-id: abc-1\r\n\r\n"
+             x-forwarded-for: 10.0.0.9\r\nx-forwarded-proto: http\r\n\
+             x-forwarded-host: a.test:8080\r\n\
+             forwarded: for=10.0.0.9;host=\"a.test:8080\";proto=http\r\nx-request-id: abc-1\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn a_request_id_that_is_odd_or_doubled_is_replaced() {
-        for ids in ["X-Request-Id: a b\r\n", "X-Request-Id: a\r\nX-Request-Id: b\r\n", ""] {
-            let sent = sent(&format!("GET / HTTP/1.1\r\nHost: a\r\n{ids}\r\n"));
-            let id = sent.split("x-request-id: ").nth(1).unwrap().trim_end();
-            assert_eq!(id.len(), 32, "{sent}");
-        }
     }
 
     #[test]

@@ -3,73 +3,140 @@
 //! It waits without a buffer, reads heads, has each request carried and closes so that nothing said
 //! is lost. It does not know where requests go.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call, prepare};
-use crate::exchange::{After, Client, exchange};
+use crate::exchange::{After, Client, Connection, exchange};
+use crate::forwarded::Origin;
 use crate::framing::{HeadScan, Refusal};
+use crate::http2;
 use crate::life::Life;
 use crate::limits;
 use crate::said;
+use crate::stream::{Reading, Writing};
 use crate::thread::Worker;
+use crate::tls;
 use crate::wire::{self, Stuck};
 
+/// What a client says first that knows without asking that we speak HTTP/2 (RFC 9113 section 3.3);
+/// it looks like a head, and six more bytes follow.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// Serves a connection until it ends.
-pub(crate) async fn converse(worker: &Worker, mut stream: TcpStream, peer: IpAddr) {
-    let mut life = worker.shared.life();
+pub(crate) async fn plain(worker: &Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
     let (read, write) = stream.split();
-    let mut client = Client { read, write, buffer: None };
-    while client.buffer.is_some() || request_comes(worker, &client, &mut life).await {
+    let (read, write) = (Reading::Plain(read), Writing::Plain(write));
+    let client = Connection { read, write, buffer: None };
+    let origin = Origin { peer, secure: false };
+    if let Some(ahead) = converse(worker, client, origin).await {
+        // Boxed, as below.
+        Box::pin(http2::serve(worker, stream, Some(ahead), origin)).await;
+    }
+}
+
+/// The same for a connection that begins with a TLS handshake.
+pub(crate) async fn secure(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+    let acceptor = TlsAcceptor::from(Arc::clone(&worker.shared.tls.config));
+    // The client was told why by an alert.
+    let Ok(stream) = wire::within(limits::HANDSHAKE, Box::pin(acceptor.accept(stream))).await
+    else {
+        return;
+    };
+    let origin = Origin { peer, secure: true };
+    if stream.get_ref().1.alpn_protocol() == Some(tls::H2) {
+        return http2::serve(worker, stream, None, origin).await;
+    }
+    let stream = RefCell::new(stream);
+    let (read, write) = (Reading::Secure(&stream), Writing::Secure(&stream));
+    converse(worker, Connection { read, write, buffer: None }, origin).await;
+}
+
+/// Carries requests until the connection ends. A connection that turns out to speak HTTP/2 is given
+/// back, with what was read from it.
+async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -> Option<Buffer> {
+    let mut life = worker.shared.life();
+    // Over TLS the protocol was agreed on before.
+    let mut may_change = !origin.secure;
+    while client.buffer.is_some() || request_comes(worker, &mut client, &mut life).await {
         // Boxed, so that an idle connection does not hold the room that a request needs.
-        if !Box::pin(turn(worker, &mut client, peer)).await {
-            return;
+        match Box::pin(turn(worker, &mut client, (origin, may_change))).await {
+            Turn::Next => may_change = false,
+            Turn::Over => return None,
+            Turn::Http2 => return client.buffer,
         }
     }
+    None
+}
+
+/// What follows a request.
+enum Turn {
+    /// Another one.
+    Next,
+    /// Nothing.
+    Over,
+    /// It was the beginning of HTTP/2, and lies in the buffer.
+    Http2,
+}
+
+/// Why there is no request.
+enum Unread {
+    Gone,
+    Refused(Refusal),
+    Http2,
 }
 
 /// Waits for the first byte of a request (or the end of the connection). When the process ends, an
 /// idle connection stays for a moment, so that a request which crosses our close is answered.
 async fn request_comes(
     worker: &Worker,
-    client: &Client<'_>,
+    client: &mut Connection<'_>,
     life: &mut watch::Receiver<Life>,
 ) -> bool {
     if !worker.shared.ending() {
         tokio::select! {
             biased;
-            ready = client.read.readable() => return ready.is_ok(),
+            ready = wire::ready(&mut client.read) => return ready.is_ok(),
             _ = life.changed() => {}
             () = sleep(limits::CLIENT_IDLE) => return false,
         }
     }
     tokio::select! {
         biased;
-        ready = client.read.readable() => ready.is_ok(),
+        ready = wire::ready(&mut client.read) => ready.is_ok(),
         () = sleep(limits::IDLE_LINGER) => false,
     }
 }
 
-/// One request; false when the connection is over.
-async fn turn(worker: &Worker, client: &mut Client<'_>, peer: IpAddr) -> bool {
-    let mut call = match read_head(worker, client, peer).await {
+/// One request.
+async fn turn(
+    worker: &Worker,
+    client: &mut Connection<'_>,
+    (origin, may_change): (Origin, bool),
+) -> Turn {
+    let mut call = match read_head(worker, client, (origin, may_change)).await {
         Ok(call) => call,
-        Err(None) => return false,
-        Err(Some(refusal)) => {
-            let answer = said::own(refusal, Asks::default(), None);
+        Err(Unread::Gone) => return Turn::Over,
+        Err(Unread::Http2) => return Turn::Http2,
+        Err(Unread::Refused(refusal)) => {
+            let answer = said::own(refusal, Asks::default(), None, None);
             if wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await.is_ok() {
                 close(client).await;
             }
-            return false;
+            return Turn::Over;
         }
     };
-    let keeps = match exchange(worker, client, &mut call).await {
-        After::Abort => return false,
+    let keeps = match exchange(worker, &mut Client::Bytes(client), &mut call).await {
+        After::Abort | After::Gone => return Turn::Over,
         After::Close => false,
         After::Keep => rest_is_gone(client, &mut call).await,
     };
@@ -78,16 +145,16 @@ async fn turn(worker: &Worker, client: &mut Client<'_>, peer: IpAddr) -> bool {
     } else if client.buffer.as_ref().is_some_and(Buffer::is_empty) {
         client.buffer = None;
     }
-    keeps
+    if keeps { Turn::Next } else { Turn::Over }
 }
 
-/// Reads a whole head. `None` means that the client is gone.
+/// Reads a whole head.
 async fn read_head(
     worker: &Worker,
-    client: &mut Client<'_>,
-    peer: IpAddr,
-) -> Result<Call, Option<Refusal>> {
-    let Client { read, buffer, .. } = client;
+    client: &mut Connection<'_>,
+    (origin, may_change): (Origin, bool),
+) -> Result<Call, Unread> {
+    let Connection { read, buffer, .. } = client;
     let buffer = buffer.get_or_insert_with(Buffer::lend);
     let head = async {
         let mut scan = HeadScan::default();
@@ -103,28 +170,33 @@ async fn read_head(
     };
     let length = match wire::within(limits::CLIENT_HEAD, head).await {
         Ok(Ok(length)) => length.unwrap_or_default(),
-        Ok(Err(refusal)) => return Err(Some(refusal)),
-        Err(Stuck::Gone) => return Err(None),
+        Ok(Err(refusal)) => return Err(Unread::Refused(refusal)),
+        Err(Stuck::Gone) => return Err(Unread::Gone),
         Err(Stuck::Late) => {
-            return Err(Some(Refusal::with(408, "the head did not arrive in time")));
+            let late = Refusal::with(408, "the head did not arrive in time");
+            return Err(Unread::Refused(late));
         }
     };
-    let call = prepare(&buffer.data()[..length], peer, &worker.shared.table.load());
+    if may_change && &buffer.data()[..length] == PREFACE {
+        return Err(Unread::Http2);
+    }
+    let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
+    let call = prepare(&buffer.data()[..length], origin, (&table, &settings));
     buffer.consume(length);
-    call.map_err(Some)
+    call.map_err(Unread::Refused)
 }
 
 /// After an early answer: discards the rest of the request's body if it is short and comes soon.
 /// True when the connection stands before the next request.
-async fn rest_is_gone(client: &mut Client<'_>, call: &mut Call) -> bool {
+async fn rest_is_gone(client: &mut Connection<'_>, call: &mut Call) -> bool {
     if let Some(buffer) = &mut client.buffer {
-        buffer.consume(std::mem::take(&mut call.claimed));
+        buffer.consume(std::mem::take(&mut call.rest.claimed));
     }
     let mut budget = limits::DISCARD;
     let discard = async {
-        while !call.body.done() {
+        while !call.rest.body.done() {
             if let Some(buffer) = &mut client.buffer {
-                let Ok(passed) = call.body.pass(buffer.data()) else { return false };
+                let Ok(passed) = call.rest.body.pass(buffer.data()) else { return false };
                 buffer.consume(passed.bytes);
                 budget = budget.saturating_sub(passed.bytes as u64);
                 if passed.done {
@@ -143,7 +215,7 @@ async fn rest_is_gone(client: &mut Client<'_>, call: &mut Call) -> bool {
 
 /// Ends a connection so that what was said arrives: our end first, then whatever the client still
 /// sends is read and thrown away, since closing over unread data would reset the connection.
-async fn close(client: &mut Client<'_>) {
+async fn close(client: &mut Connection<'_>) {
     wire::finish(&mut client.write).await;
     let drain = async {
         let mut unread = client.buffer.take();

@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     pub(crate) replayed: Count,
     /// Requests that failed here for good.
     pub(crate) failed: Count,
+    /// Requests whose client went before the end.
+    pub(crate) abandoned: Count,
     answers: [Count; 5],
 }
 
@@ -53,6 +55,7 @@ impl Counters {
             answers: std::array::from_fn(|digit| self.answers[digit].get()),
             replayed: self.replayed.get(),
             failed: self.failed.get(),
+            abandoned: self.abandoned.get(),
         }
     }
 }

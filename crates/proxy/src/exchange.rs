@@ -6,30 +6,39 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::answer::{Answer, Ended, Progress};
 use crate::buffer::Buffer;
 use crate::call::Call;
+use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
 use crate::gate::{Entry, Gate};
 use crate::limits;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
-use crate::said;
+use crate::said::{self, Stamp};
+use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::{self, End};
-use crate::upload::{Uploaded, upload};
+use crate::upload::{Broke, Giver, upload};
 use crate::upstream;
 use crate::wire;
 
 /// The client's side of an exchange.
-pub(crate) struct Client<'io> {
+pub(crate) enum Client<'a, 'io> {
+    /// A connection that carries one exchange at a time.
+    Bytes(&'a mut Connection<'io>),
+    /// A stream of a connection that carries many.
+    Frames(&'a mut Frames),
+}
+
+/// A client's connection that carries one exchange at a time.
+pub(crate) struct Connection<'io> {
     /// From the client.
-    pub(crate) read: ReadHalf<'io>,
+    pub(crate) read: Reading<'io>,
     /// To the client.
-    pub(crate) write: WriteHalf<'io>,
+    pub(crate) write: Writing<'io>,
     /// What was read from it and not yet used.
     pub(crate) buffer: Option<Buffer>,
 }
@@ -43,6 +52,8 @@ pub(crate) enum After {
     Close,
     /// It ends now, and the client must not take what it has for whole.
     Abort,
+    /// The client has ended it.
+    Gone,
 }
 
 /// A try that failed before a final answer was passed on.
@@ -52,7 +63,11 @@ struct Failed {
 }
 
 /// Carries one request to an instance and its answer back.
-pub(crate) async fn exchange(worker: &Worker, client: &mut Client<'_>, call: &mut Call) -> After {
+pub(crate) async fn exchange(
+    worker: &Worker,
+    client: &mut Client<'_, '_>,
+    call: &mut Call,
+) -> After {
     let Some(mut app) = call.app.take() else {
         return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None))
             .await;
@@ -118,7 +133,7 @@ fn enter(worker: &Worker, app: &mut Arc<App>, tried: &Tried) -> Option<Entry> {
 /// No instance is left: an honest failure of the last one, or nobody was there at all.
 async fn nowhere(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     failed: Option<Arc<Gate>>,
 ) -> After {
@@ -135,18 +150,24 @@ async fn nowhere(
 /// Answers in the proxy's own name.
 async fn refuse(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &Call,
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
 ) -> After {
     let mut asks = call.asks;
-    let readable = !asks.expects || call.body.done();
+    let readable = !asks.expects || call.rest.body.done();
     asks.keep &= readable && !worker.shared.ending();
-    let answer = said::own(refusal, asks, gate.as_deref());
-    match wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await {
+    let answer = said::own(refusal, asks, gate.as_deref(), Some(call.id()));
+    let sent = match client {
+        Client::Bytes(client) => {
+            wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await
+        }
+        Client::Frames(client) => frames::send_whole(&client.outgoing, &answer).await,
+    };
+    match sent {
         Ok(()) if asks.keep => After::Keep,
         Ok(()) => After::Close,
-        Err(_) => After::Abort,
+        Err(_) => After::Gone,
     }
 }
 
@@ -160,13 +181,13 @@ struct Try<'a> {
 /// Sends the request to the instance whose gate was entered.
 async fn attempt(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     this: Try<'_>,
 ) -> Result<After, Failed> {
     let gate = Arc::clone(this.entry.gate());
     // Only what may be sent twice takes the risk that a pooled connection is stale.
-    let risk = !this.fresh && call.asks.idempotent && call.body.done() && !call.asks.upgrade;
+    let risk = !this.fresh && call.asks.idempotent && call.rest.body.done() && !call.asks.upgrade;
     let pooled = if risk { worker.upstreams.take(&gate) } else { None };
     let reused = pooled.is_some();
     let connected = match pooled {
@@ -178,32 +199,37 @@ async fn attempt(
         return Err(fail(call, Failure::Connect, &Progress::default()));
     };
     let progress = Progress::default();
-    let (uploaded, ended) = relay(worker, client, call, &mut stream, (&this, &progress)).await;
-    match ended {
-        Some(Ended::Whole { keep, reusable }) => {
-            if reusable && uploaded == Some(Uploaded::Whole) {
+    match relay(worker, client, call, &mut stream, (&this, &progress)).await {
+        Ok(Ended::Whole { keep, reusable }) => {
+            if reusable && progress.whole.get() {
                 worker.upstreams.keep(&gate, stream);
             }
             drop(this.entry);
             Ok(if keep { After::Keep } else { After::Close })
         }
-        Some(Ended::Switched(head, rest)) => {
+        Ok(Ended::Switched(head, rest)) => {
             let entry = this.entry.into_tunnel();
             gate.counters.answer(101);
-            tunnel_through(client, head, rest, &mut stream).await;
+            if let Client::Bytes(client) = client {
+                tunnel_through(client, head, rest, &mut stream).await;
+            }
             drop(entry);
             Ok(After::Abort)
         }
-        Some(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
+        Ok(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
             Err(fail(call, Failure::Stale, &progress))
         }
-        Some(Ended::Failed(failure)) => Err(fail(call, failure, &progress)),
-        Some(Ended::Cut) => {
+        Ok(Ended::Failed(failure)) => Err(fail(call, failure, &progress)),
+        Ok(Ended::Cut) => {
             gate.counters.failed.up();
             Ok(After::Abort)
         }
-        Some(Ended::Injected | Ended::ClientGone) => Ok(After::Abort),
-        None => Ok(broken_upload(worker, client, call, (uploaded, &progress)).await),
+        Ok(Ended::Injected) => Ok(After::Abort),
+        Ok(Ended::ClientGone) | Err(Broke::ClientGone) => {
+            gate.counters.abandoned.up();
+            Ok(After::Gone)
+        }
+        Err(broke) => Ok(broken_off(worker, client, call, (broke, &progress)).await),
     }
 }
 
@@ -216,54 +242,54 @@ fn fail(call: &Call, failure: Failure, progress: &Progress) -> Failed {
     Failed { failure, facts }
 }
 
-/// Runs both directions. Without an end of the answer, the upload broke first on the client's side.
+/// Runs both directions until the answer has ended or the client has broken off.
 async fn relay(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
     stream: &mut TcpStream,
     (this, progress): (&Try<'_>, &Progress),
-) -> (Option<Uploaded>, Option<Ended>) {
+) -> Result<Ended, Broke> {
     let (mut from, mut to) = stream.split();
-    let Client { read, write, buffer } = client;
+    let (giver, taker) = match client {
+        Client::Bytes(Connection { read, write, buffer }) => {
+            (Giver::Bytes(read, buffer), Taker::Bytes(write))
+        }
+        Client::Frames(Frames { incoming, outgoing }) => {
+            (Giver::Frames(incoming, outgoing), Taker::Frames(outgoing))
+        }
+    };
+    let Call { head, id, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
-        to: write,
-        asks: call.asks,
-        gate: this.entry.gate(),
+        asks: *asks,
+        patience: *patience,
+        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
         progress,
         truncate: &this.app.truncate,
         shared: &worker.shared,
     };
-    let mut answer = pin!(answer.run());
-    let mut upload = pin!(upload(read, buffer, call, &mut to, progress));
-    let mut uploaded = None;
-    loop {
-        tokio::select! {
-            biased;
-            end = &mut upload, if uploaded.is_none() => {
-                uploaded = Some(end);
-                if !matches!(end, Uploaded::Whole | Uploaded::Refused) {
-                    return (uploaded, None);
-                }
-            }
-            end = &mut answer => return (uploaded, Some(end)),
-        }
+    let mut answer = pin!(answer.run(taker));
+    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress)));
+    tokio::select! {
+        biased;
+        broke = &mut upload => Err(broke),
+        ended = &mut answer => Ok(ended),
     }
 }
 
 /// The client broke its own request off, or broke its framing.
-async fn broken_upload(
+async fn broken_off(
     worker: &Worker,
-    client: &mut Client<'_>,
+    client: &mut Client<'_, '_>,
     call: &mut Call,
-    (uploaded, progress): (Option<Uploaded>, &Progress),
+    (broke, progress): (Broke, &Progress),
 ) -> After {
     call.asks.keep = false;
-    let refusal = match uploaded {
-        Some(Uploaded::Malformed(refusal)) => refusal,
-        Some(Uploaded::Stalled) => Refusal::with(408, "the body did not arrive in time"),
-        _ => return After::Abort,
+    let refusal = match broke {
+        Broke::Malformed(refusal) => refusal,
+        Broke::Stalled => Refusal::with(408, "the body did not arrive in time"),
+        Broke::ClientGone => return After::Gone,
     };
     if progress.begun.get() {
         return After::Abort;
@@ -272,7 +298,7 @@ async fn broken_upload(
 }
 
 async fn tunnel_through(
-    client: &mut Client<'_>,
+    client: &mut Connection<'_>,
     head: Vec<u8>,
     rest: Option<Buffer>,
     stream: &mut TcpStream,

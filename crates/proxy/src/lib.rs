@@ -1,6 +1,6 @@
 //! Cutover's reverse proxy: it carries.
 //!
-//! HTTP/1.1 on both sides over `httparse`. It starts with nothing; listeners and routes arrive over
+//! HTTP/1.1 over `httparse` on both sides, HTTP/2 over `h2` and TLS over rustls towards clients. It starts with nothing; listeners and routes arrive over
 //! the admin socket (`model::admin`). It decides nothing about a rollout, starts no process, checks
 //! no health and outlives whoever told it what to carry.
 //!
@@ -14,18 +14,26 @@ mod buffer;
 mod call;
 mod client;
 mod counters;
+mod crossing;
 mod exchange;
+mod forwarded;
+mod frames;
 mod framing;
 mod gate;
+mod http2;
 mod ledger;
 mod life;
 mod limits;
+mod lines;
 mod pick;
 mod replay;
 mod said;
+mod settings;
 mod signals;
+mod stream;
 mod table;
 mod thread;
+mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
@@ -46,6 +54,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::Desk;
 use crate::life::Shared;
+use crate::tls::Tls;
 use crate::worker::Control;
 
 /// How a proxy is started.
@@ -77,7 +86,7 @@ async fn run(options: Options) -> Result<(), Fault> {
     let trouble = |error: io::Error| Fault::environment(format!("cannot start the proxy: {error}"));
     let (_socket, listener) = admin::bind(&options.admin_socket)?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(trouble)?;
-    let shared = Arc::new(Shared::new(room_for_connections()));
+    let shared = Arc::new(Shared::new(room_for_connections(), Tls::new()?));
     spawn_local(signals::follow(Arc::clone(&shared)).map_err(trouble)?);
     let mut controls = Vec::new();
     let mut workers = Vec::new();

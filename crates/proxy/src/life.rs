@@ -9,7 +9,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::settings::Settings;
 use crate::table::Table;
+use crate::tls::Tls;
 
 /// Whether the process takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,23 +27,29 @@ pub(crate) enum Life {
 pub(crate) struct Shared {
     /// The routes of now.
     pub(crate) table: ArcSwap<Table>,
+    /// What holds for all apps.
+    pub(crate) settings: ArcSwap<Settings>,
     /// Cheap form of "not running", for the request path.
     ending: AtomicBool,
     life: watch::Sender<Life>,
     connections: AtomicU64,
     /// Room for client connections.
     pub(crate) room: Arc<Semaphore>,
+    /// Certificates and session tickets.
+    pub(crate) tls: Tls,
 }
 
 impl Shared {
     /// With room for so many client connections.
-    pub(crate) fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize, tls: Tls) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::default()),
+            settings: ArcSwap::from_pointee(Settings::default()),
             ending: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
             connections: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(room)),
+            tls,
         }
     }
 

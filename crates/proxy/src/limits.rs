@@ -25,20 +25,57 @@ pub(crate) const INTERIM: u32 = 16;
 pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// A client's head must be whole this long after its first byte (slow-client defence, 408).
 pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
+/// Most streams of an HTTP/2 connection that a client may have open at a time.
+pub(crate) const STREAMS: u32 = 128;
+/// Most streams of a connection under way here, those counted that their client has broken off.
+pub(crate) const STREAMS_OPEN: usize = 256;
+/// Most streams that were broken off before they were taken in.
+pub(crate) const RESETS_WAITING: usize = 32;
+/// Most streams of a connection that end in an error of the client.
+pub(crate) const RESETS_OURS: usize = 256;
+/// Streams a client may break off in excess of those whose answers it takes, before its connection
+/// is ended (ENHANCE_YOUR_CALM).
+pub(crate) const RESETS: u32 = 256;
+/// Largest list of fields, bytes as HTTP/2 counts them; also limits CONTINUATION frames.
+pub(crate) const HEADER_LIST: u32 = 32 * 1024;
+/// Bytes a client may send ahead on one stream.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes a client may send ahead on one connection.
+pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of an answer that wait for one stream's turn.
+pub(crate) const STREAM_BUFFER: usize = 64 * 1024;
+/// A TLS handshake must be done within this.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Tickets of TLS sessions can be used for this long.
+pub(crate) const TICKET_LIFE: Duration = Duration::from_hours(12);
+/// Ticket keys are replaced after this.
+pub(crate) const TICKET_KEY_AGE: Duration = Duration::from_hours(6);
+/// Most ticket keys that are known at a time: the present one and those whose tickets still live.
+pub(crate) const TICKET_KEYS: usize = 4;
 /// An idle client connection is closed after this.
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
-/// An instance must begin its answer this long after the whole request was sent (504).
-pub(crate) const ANSWER_HEAD: Duration = Duration::from_mins(1);
-/// A body that does not move for this long is given up, in either direction.
+/// A request's body that does not move for this long is given up (408).
 pub(crate) const BODY_STALL: Duration = Duration::from_mins(1);
+/// A client that has ended its side and waits for an answer is taken for gone when the instance is
+/// silent for this long: the few that half-close on purpose get quick answers, and those that went
+/// (it looks the same) do not hold an instance for the length of a long poll.
+pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// A peer that is silent is asked by the kernel whether it is still there: first after this, then
+/// every [`KEEPALIVE_EVERY`], [`KEEPALIVE_TRIES`] times. Hosts that vanish say no goodbye.
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
+/// See [`KEEPALIVE_IDLE`].
+pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// See [`KEEPALIVE_IDLE`].
+pub(crate) const KEEPALIVE_TRIES: u32 = 4;
 /// A peer that takes no byte for this long is given up.
 pub(crate) const WRITE_STALL: Duration = Duration::from_mins(1);
 
 /// Idle connections to instances are closed after this. Shorter than the 5 s after which common
 /// servers close theirs, so that we are the ones who close.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(4);
-/// Most idle connections a thread keeps to one instance.
-pub(crate) const POOL_PER_INSTANCE: usize = 64;
+/// Most idle connections a thread keeps to one instance: as many as a few HTTP/2 connections keep
+/// busy, or each burst of streams would connect anew.
+pub(crate) const POOL_PER_INSTANCE: usize = 256;
 /// Pause between looks at idle connections to instances.
 pub(crate) const POOL_SWEEP: Duration = Duration::from_secs(1);
 /// An instance that refused a connection is avoided for this long if there is another.
@@ -49,7 +86,8 @@ pub(crate) const TRIES: usize = 3;
 pub(crate) const REPICKS: usize = 16;
 
 /// After a stop, an idle client connection stays this long so that a request that crosses our
-/// close is still answered (RFC 9112 section 9.6 knows no better way in HTTP/1.1).
+/// close is still answered (RFC 9112 section 9.6 knows no better way in HTTP/1.1); one that speaks
+/// HTTP/2 may open streams for this long after it was told of the end.
 pub(crate) const IDLE_LINGER: Duration = Duration::from_secs(1);
 /// A closing connection is read for this long without a byte, so that unread data does not turn
 /// into a reset that destroys the answer (RFC 9112 section 9.6).

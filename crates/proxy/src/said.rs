@@ -2,9 +2,10 @@
 //!
 //! It writes bytes into memory and sends nothing.
 
-use crate::call::{Asks, line};
+use crate::call::Asks;
 use crate::framing::{AnswerHead, Body, Field, Refusal, classify};
 use crate::gate::Gate;
+use crate::lines::line;
 
 /// How the end of an answer's body is shown to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Shape {
     Chunk,
     /// The client speaks HTTP/1.0 and learns the end by the close.
     Bare,
+    /// Frames of HTTP/2.
+    Frames,
 }
 
 /// What the client is told about its connection.
@@ -28,14 +31,28 @@ pub(crate) struct Terms {
     pub(crate) shape: Shape,
 }
 
+/// Who answers what: the proxy's own to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp<'a> {
+    /// The instance.
+    pub(crate) gate: &'a Gate,
+    /// The request's id.
+    pub(crate) id: &'a [u8],
+}
+
 /// Rewrites an instance's head.
-pub(crate) fn rewrite(answer: &AnswerHead<'_, '_>, terms: Terms, gate: &Gate, out: &mut Vec<u8>) {
+pub(crate) fn rewrite(
+    answer: &AnswerHead<'_, '_>,
+    terms: Terms,
+    stamp: Stamp<'_>,
+    out: &mut Vec<u8>,
+) {
     status_line(out, answer.status, answer.reason);
     let switching = answer.status == 101;
     let bodiless = answer.status < 200 || answer.status == 204;
     for field in answer.fields {
         let keep = match classify(field.name) {
-            Field::Connection | Field::HopByHop | Field::Stamp => false,
+            Field::Connection | Field::HopByHop | Field::Stamp | Field::RequestId => false,
             Field::TransferEncoding => terms.shape == Shape::Same && !bodiless,
             Field::ContentLength => !bodiless,
             Field::Upgrade => switching || answer.status == 426,
@@ -48,7 +65,8 @@ pub(crate) fn rewrite(answer: &AnswerHead<'_, '_>, terms: Terms, gate: &Gate, ou
     if terms.shape == Shape::Chunk {
         line(out, "transfer-encoding", &[b"chunked"]);
     }
-    out.extend_from_slice(&gate.stamp);
+    out.extend_from_slice(&stamp.gate.stamp);
+    line(out, "x-request-id", &[stamp.id]);
     if switching {
         line(out, "connection", &[b"Upgrade"]);
     } else if !answer.interim() {
@@ -66,8 +84,9 @@ pub(crate) const fn shape(body: &Body, old_client: bool) -> Shape {
     }
 }
 
-/// An answer of the proxy itself, body and all; it names the instance that was tried last.
-pub(crate) fn own(refusal: Refusal, asks: Asks, gate: Option<&Gate>) -> Vec<u8> {
+/// An answer of the proxy itself, body and all; it names the instance that was tried last and the
+/// request, if its head could be read.
+pub(crate) fn own(refusal: Refusal, asks: Asks, gate: Option<&Gate>, id: Option<&[u8]>) -> Vec<u8> {
     let Refusal { status, why } = refusal;
     let mut out = Vec::with_capacity(256);
     status_line(&mut out, status, reason(status));
@@ -82,6 +101,9 @@ pub(crate) fn own(refusal: Refusal, asks: Asks, gate: Option<&Gate>) -> Vec<u8> 
     }
     if let Some(gate) = gate {
         out.extend_from_slice(&gate.stamp);
+    }
+    if let Some(id) = id {
+        line(&mut out, "x-request-id", &[id]);
     }
     connection(&mut out, asks.keep, asks.old_client);
     out.extend_from_slice(b"\r\n");

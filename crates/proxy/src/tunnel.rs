@@ -4,16 +4,14 @@
 
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use crate::buffer::Buffer;
-use crate::wire::{self, Stuck};
+use crate::wire::{self, Sink, Source, Stuck};
 
 /// Pumps one direction to its end, what was read already first, and passes the end on.
 async fn pump(
-    from: &mut ReadHalf<'_>,
+    from: &mut impl Source,
     mut buffer: Option<Buffer>,
-    to: &mut WriteHalf<'_>,
+    to: &mut impl Sink,
 ) -> Result<(), Stuck> {
     loop {
         if let Some(buffer) = &mut buffer {
@@ -28,17 +26,20 @@ async fn pump(
 }
 
 /// One end of a tunnel, with what was read from it already.
-pub(crate) struct End<'a, 'io> {
+pub(crate) struct End<'a, R, W> {
     /// From the peer.
-    pub(crate) read: &'a mut ReadHalf<'io>,
+    pub(crate) read: &'a mut R,
     /// To the peer.
-    pub(crate) write: &'a mut WriteHalf<'io>,
+    pub(crate) write: &'a mut W,
     /// Read and not passed on.
     pub(crate) buffer: Option<Buffer>,
 }
 
 /// Carries until both ends are done, or one breaks.
-pub(crate) async fn carry(one: End<'_, '_>, other: End<'_, '_>) {
+pub(crate) async fn carry(
+    one: End<'_, impl Source, impl Sink>,
+    other: End<'_, impl Source, impl Sink>,
+) {
     let there = pump(one.read, one.buffer, other.write);
     let back = pump(other.read, other.buffer, one.write);
     // A broken end ends both: dropping the sockets tells the peers.

@@ -1,26 +1,32 @@
 //! From the client to an instance: one request, head and body.
 //!
-//! Runs beside the answer. It reports how the upload ended; what follows from it is decided by the
-//! exchange.
+//! Runs beside the answer and watches the client until that has ended. It reports when the client
+//! breaks off; what follows from it is decided by the exchange.
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::Instant;
+use std::cell::RefCell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use tokio::net::tcp::WriteHalf;
+use tokio::time::{Instant, sleep};
 
 use crate::answer::Progress;
 use crate::buffer::Buffer;
-use crate::call::Call;
-use crate::framing::Refusal;
+use crate::call::Rest;
+use crate::frames::{self, Outgoing};
+use crate::framing::{Body, Refusal, check_trailer};
 use crate::limits;
-use crate::wire::{self, Stuck};
+use crate::stream::Reading;
+use crate::wire::{self, Source, Stuck};
 
-/// How an upload ended.
+/// How the client broke its request off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Uploaded {
-    /// The whole request was sent.
-    Whole,
-    /// The instance takes no more; it may have answered already.
-    Refused,
-    /// The client is gone, before the end of the body.
+pub(crate) enum Broke {
+    /// It is gone.
     ClientGone,
     /// The client stopped sending.
     Stalled,
@@ -28,51 +34,195 @@ pub(crate) enum Uploaded {
     Malformed(Refusal),
 }
 
-/// Sends the head and then the body, as it arrives.
+/// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
+/// client breaks off. `progress` says how far it came.
 pub(crate) async fn upload(
-    from: &mut ReadHalf<'_>,
-    buffer: &mut Option<Buffer>,
-    call: &mut Call,
-    to: &mut WriteHalf<'_>,
-    progress: &Progress,
-) -> Uploaded {
-    let uploaded = pump(from, buffer, call, to, progress).await;
-    progress.sent.set(Some(Instant::now()));
-    uploaded
+    from: Giver<'_, '_>,
+    (head, rest): (&[u8], &mut Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
+) -> Broke {
+    let over = |uploaded: &Option<Broken>| {
+        progress.sent.set(Some(Instant::now()));
+        progress.whole.set(uploaded.is_none());
+    };
+    match from {
+        Giver::Bytes(from, buffer) => {
+            let uploaded = pump(from, buffer, (head, rest), (to, progress)).await;
+            over(&uploaded);
+            match uploaded {
+                None | Some(Broken::Refused) => watch(from, buffer, progress).await,
+                Some(Broken::Client(broken)) => broken,
+            }
+        }
+        Giver::Frames(from, answer) => {
+            let uploaded = pump_frames(from, (head, rest), (to, progress)).await;
+            over(&uploaded);
+            if let Some(Broken::Client(broken)) = uploaded {
+                return broken;
+            }
+            poll_fn(|context| answer.borrow_mut().poll_gone(context)).await;
+            Broke::ClientGone
+        }
+    }
+}
+
+/// Waits until the client is gone. What it sends ahead of its answer is kept, as far as there is
+/// room; behind that its end cannot be seen.
+async fn watch(from: &mut impl Source, buffer: &mut Option<Buffer>, progress: &Progress) -> Broke {
+    while buffer.as_ref().is_none_or(|buffer| !buffer.is_full()) {
+        match wire::more(from, buffer, Duration::MAX).await {
+            Ok(0) => return ended(progress).await,
+            Ok(_) => {}
+            Err(_) => return Broke::ClientGone,
+        }
+    }
+    pending().await
+}
+
+/// The client has ended its side: it is gone, or it still reads.
+async fn ended(progress: &Progress) -> Broke {
+    loop {
+        let before = progress.steps.get();
+        sleep(limits::HALF_CLOSED).await;
+        if progress.steps.get() == before {
+            return Broke::ClientGone;
+        }
+    }
+}
+
+/// Where a request comes from.
+pub(crate) enum Giver<'a, 'io> {
+    /// A connection, and what was read from it already.
+    Bytes(&'a mut Reading<'io>, &'a mut Option<Buffer>),
+    /// A stream, and its answer's side, on which a reset is seen.
+    Frames(&'a mut RecvStream, &'a RefCell<Outgoing>),
+}
+
+/// Why a request was not sent whole.
+enum Broken {
+    /// The instance takes no more; it may have answered already.
+    Refused,
+    /// The client's doing.
+    Client(Broke),
 }
 
 async fn pump(
-    from: &mut ReadHalf<'_>,
+    from: &mut impl Source,
     buffer: &mut Option<Buffer>,
-    call: &mut Call,
-    to: &mut WriteHalf<'_>,
-    progress: &Progress,
-) -> Uploaded {
-    let mut head = call.head.as_slice();
+    (mut head, rest): (&[u8], &mut Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
+) -> Option<Broken> {
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
-        let passed = match call.body.pass(data) {
+        let passed = match rest.body.pass(data) {
             Ok(passed) => passed,
-            Err(refusal) => return Uploaded::Malformed(refusal),
+            Err(refusal) => return Some(Broken::Client(Broke::Malformed(refusal))),
         };
-        call.claimed = passed.bytes;
+        rest.claimed = passed.bytes;
         if passed.bytes > 0 {
             progress.body_taken.set(true);
         }
         let parts: [&[u8]; 2] = [std::mem::take(&mut head), &data[..passed.bytes]];
         if wire::send(to, &parts, limits::WRITE_STALL).await.is_err() {
-            return Uploaded::Refused;
+            return Some(Broken::Refused);
         }
         if let Some(buffer) = buffer {
-            buffer.consume(std::mem::take(&mut call.claimed));
+            buffer.consume(std::mem::take(&mut rest.claimed));
         }
         if passed.done {
-            return Uploaded::Whole;
+            return None;
         }
         match wire::more(from, buffer, limits::BODY_STALL).await {
             Ok(bytes) if bytes > 0 => {}
-            Err(Stuck::Late) => return Uploaded::Stalled,
-            _ => return Uploaded::ClientGone,
+            Err(Stuck::Late) => return Some(Broken::Client(Broke::Stalled)),
+            _ => return Some(Broken::Client(Broke::ClientGone)),
         }
     }
+}
+
+/// The same for a stream, whose content is framed anew.
+async fn pump_frames(
+    from: &mut RecvStream,
+    (mut head, rest): (&[u8], &mut Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
+) -> Option<Broken> {
+    let chunked = matches!(rest.body, Body::Chunked(_));
+    loop {
+        let next = if rest.body.done() { Ok(None) } else { at_once(from, !head.is_empty()).await };
+        let (content, end) = match next {
+            Ok(Some(Some(content))) => (content, false),
+            Ok(Some(None)) => (Bytes::new(), false),
+            Ok(None) => (Bytes::new(), true),
+            Err(broke) => return Some(Broken::Client(broke)),
+        };
+        let (before, after) = match frame(&content, (chunked, end), (from, rest)).await {
+            Ok(framing) => framing,
+            Err(broke) => return Some(Broken::Client(broke)),
+        };
+        if !content.is_empty() {
+            progress.body_taken.set(true);
+        }
+        let mut prefix = std::mem::take(&mut head).to_vec();
+        prefix.extend_from_slice(&before);
+        if wire::send(to, &[&prefix, &content, &after], limits::WRITE_STALL).await.is_err() {
+            return Some(Broken::Refused);
+        }
+        // The client may send as much again. It fails only if the stream is gone, which is seen
+        // elsewhere.
+        let _ = from.flow_control().release_capacity(content.len());
+        if end {
+            rest.body = Body::EMPTY;
+            return None;
+        }
+    }
+}
+
+/// The next content: `Ok(None)` at the end, `Ok(Some(None))` when none is there and the head is to go
+/// ahead.
+async fn at_once(from: &mut RecvStream, head_waits: bool) -> Result<Option<Option<Bytes>>, Broke> {
+    let mut next = pin!(wire::within(limits::BODY_STALL, frames::next(from)));
+    let found = poll_fn(|context| match next.as_mut().poll(context) {
+        Poll::Pending if head_waits => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    match found.await {
+        None => Ok(Some(None)),
+        Some(Ok(content)) => Ok(content.map(Some)),
+        Some(Err(Stuck::Late)) => Err(Broke::Stalled),
+        Some(Err(Stuck::Gone)) => Err(Broke::ClientGone),
+    }
+}
+
+/// What goes before and behind some content, or behind the last of it.
+async fn frame(
+    content: &[u8],
+    (chunked, end): (bool, bool),
+    (from, rest): (&mut RecvStream, &mut Rest),
+) -> Result<(Vec<u8>, Vec<u8>), Broke> {
+    let malformed = |why| Broke::Malformed(Refusal::bad(why));
+    if !chunked {
+        let passed = rest.body.pass(content).map_err(Broke::Malformed)?;
+        let fits = passed.bytes == content.len() && (!end || rest.body.done());
+        return if fits {
+            Ok(Default::default())
+        } else {
+            Err(malformed("a body of another length"))
+        };
+    }
+    if !end {
+        let size = format!("{:x}\r\n", content.len()).into_bytes();
+        return Ok(if content.is_empty() { Default::default() } else { (size, b"\r\n".to_vec()) });
+    }
+    let trailers = wire::within(limits::BODY_STALL, async {
+        from.trailers().await.map_err(std::io::Error::other)
+    });
+    let lines = match trailers.await {
+        Ok(trailers) => trailers.as_ref().map(frames::trailer_lines).unwrap_or_default(),
+        Err(Stuck::Late) => return Err(Broke::Stalled),
+        Err(Stuck::Gone) => return Err(Broke::ClientGone),
+    };
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        check_trailer(line.strip_suffix(b"\r\n").unwrap_or(line)).map_err(Broke::Malformed)?;
+    }
+    Ok((b"0\r\n".to_vec(), [&lines[..], b"\r\n"].concat()))
 }

@@ -51,7 +51,7 @@ impl Upstreams {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&gate.serial)?;
         while let Some(one) = kept.idle.pop() {
-            if one.since.elapsed() < limits::POOL_IDLE && wire::silent(&one.stream) {
+            if one.since.elapsed() < limits::POOL_IDLE && wire::seems_silent(&one.stream) {
                 return Some(one.stream);
             }
         }
@@ -83,6 +83,10 @@ pub(crate) async fn connect(gate: &Gate) -> Result<TcpStream, Stuck> {
     let stream = wire::within(limits::CONNECT, TcpStream::connect(gate.address)).await?;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    // What runs on this machine does not vanish without a word.
+    if !gate.address.ip().is_loopback() {
+        wire::keep_alive(&stream);
     }
     Ok(stream)
 }

@@ -4,8 +4,9 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::buffer::Buffer;
+use crate::limits;
 
 /// Why bytes do not move any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +25,93 @@ pub(crate) enum Stuck {
     Late,
 }
 
-/// Waits for `work`, at most `limit`.
+/// Waits for `work`, at most `limit`; `Duration::MAX` is no limit. What is done at once costs no
+/// timer.
 pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Stuck> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(_)) => Err(Stuck::Gone),
-        Err(_) => Err(Stuck::Late),
+    let mut work = pin!(work);
+    let at_once = poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let done = match at_once.await {
+        Some(done) => done,
+        None if limit == Duration::MAX => work.await,
+        None => tokio::time::timeout(limit, work).await.map_err(|_| Stuck::Late)?,
+    };
+    done.map_err(|_| Stuck::Gone)
+}
+
+/// Where bytes come from.
+pub(crate) trait Source {
+    /// Waits until a read would give something: bytes, the end or an error.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Reads.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>;
+}
+
+/// Where bytes go.
+pub(crate) trait Sink {
+    /// Writes some of the parts; what was written is underway or kept until a flush.
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+    /// Sends what was kept.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Says that nothing more will be written.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Source for ReadHalf<'_> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.as_ref().poll_read_ready(context)
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(self), context, room)
     }
 }
 
+impl Sink for WriteHalf<'_> {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write_vectored(context, parts)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(self), context)
+    }
+}
+
+/// Waits until a read would give something.
+pub(crate) async fn ready(from: &mut impl Source) -> io::Result<()> {
+    poll_fn(|context| from.poll_ready(context)).await
+}
+
 /// Reads what there is into the buffer; 0 is the end of the stream.
-pub(crate) async fn fill(from: &mut ReadHalf<'_>, into: &mut Buffer) -> io::Result<usize> {
+pub(crate) async fn fill(from: &mut impl Source, into: &mut Buffer) -> io::Result<usize> {
     poll_fn(|context| {
         let mut room = ReadBuf::new(into.room());
-        ready!(Pin::new(&mut *from).poll_read(context, &mut room))?;
+        ready!(from.poll_read(context, &mut room))?;
         let bytes = room.filled().len();
         into.filled(bytes);
         Poll::Ready(Ok(bytes))
@@ -49,14 +121,14 @@ pub(crate) async fn fill(from: &mut ReadHalf<'_>, into: &mut Buffer) -> io::Resu
 
 /// Reads more, and lends the buffer only when there is something to put into it.
 pub(crate) async fn more(
-    from: &mut ReadHalf<'_>,
+    from: &mut impl Source,
     into: &mut Option<Buffer>,
     limit: Duration,
 ) -> Result<usize, Stuck> {
     within(limit, async {
         if into.as_ref().is_none_or(Buffer::is_empty) {
             *into = None;
-            from.readable().await?;
+            ready(from).await?;
         }
         fill(from, into.get_or_insert_with(Buffer::lend)).await
     })
@@ -65,7 +137,7 @@ pub(crate) async fn more(
 
 /// Writes all parts, in order; each step must move within `limit`.
 pub(crate) async fn send(
-    to: &mut WriteHalf<'_>,
+    to: &mut impl Sink,
     parts: &[&[u8]],
     limit: Duration,
 ) -> Result<(), Stuck> {
@@ -77,19 +149,20 @@ pub(crate) async fn send(
     let mut rest = &mut slices[..count];
     IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {
-        let step = poll_fn(|context| Pin::new(&mut *to).poll_write_vectored(context, rest));
+        let step = poll_fn(|context| to.poll_write(context, rest));
         match within(limit, step).await? {
             0 => return Err(Stuck::Gone),
             bytes => IoSlice::advance_slices(&mut rest, bytes),
         }
     }
-    Ok(())
+    within(limit, poll_fn(|context| to.poll_flush(context))).await
 }
 
 /// Says that nothing more will be written.
-pub(crate) async fn finish(to: &mut WriteHalf<'_>) {
+pub(crate) async fn finish(to: &mut impl Sink) {
     // The peer may be gone already; there is nothing to say to it then.
-    let _ = poll_fn(|context| Pin::new(&mut *to).poll_shutdown(context)).await;
+    let shutdown = poll_fn(|context| to.poll_shutdown(context));
+    let _ = within(limits::CLOSE_QUIET, shutdown).await;
 }
 
 /// Makes the end of the connection, whatever causes it, a reset that the peer cannot take for the
@@ -99,6 +172,28 @@ pub(crate) fn end_with_reset(stream: &TcpStream, on: bool) {
     if let Err(error) = rustix::net::sockopt::set_socket_linger(stream, linger) {
         tracing::debug!(%error, "cannot set SO_LINGER");
     }
+}
+
+/// Has the kernel find out about a silent peer whose host is gone. Accepted connections inherit it
+/// from the listening socket.
+pub(crate) fn keep_alive(socket: impl AsFd) {
+    use rustix::net::sockopt;
+    let socket = socket.as_fd();
+    let set = sockopt::set_socket_keepalive(socket, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(socket, limits::KEEPALIVE_IDLE))
+        .and_then(|()| sockopt::set_tcp_keepintvl(socket, limits::KEEPALIVE_EVERY))
+        .and_then(|()| sockopt::set_tcp_keepcnt(socket, limits::KEEPALIVE_TRIES));
+    if let Err(error) = set {
+        tracing::debug!(%error, "cannot set SO_KEEPALIVE");
+    }
+}
+
+/// True when the runtime has heard of nothing on a connection that should be silent. Costs no system
+/// call, and may be late by one turn of the runtime's loop; who relies on it must be able to try again.
+pub(crate) fn seems_silent(stream: &TcpStream) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    // What it heard may be read already: then the kernel knows.
+    stream.poll_read_ready(&mut context).is_pending() || silent(stream)
 }
 
 /// True when a connection that should be silent is: no byte and no end has arrived. Asks the

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
-use crate::client::converse;
+use crate::client;
 use crate::life::{Life, Shared};
 use crate::limits;
 use crate::thread::{Open, Worker};
@@ -22,8 +22,8 @@ use crate::thread::{Open, Worker};
 /// What a worker is told.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Accept from this socket too.
-    Accept(StdListener),
+    /// Accept from this socket too, with TLS or without.
+    Accept(StdListener, bool),
     /// The routes changed: close idle connections to instances that left them.
     Sweep,
 }
@@ -50,7 +50,7 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
         tokio::select! {
             _ = life.changed() => {}
             control = controls.recv() => match control {
-                Some(Control::Accept(listener)) => listen(worker, listener),
+                Some(Control::Accept(listener, secure)) => listen(worker, listener, secure),
                 Some(Control::Sweep) => worker.upstreams.sweep(),
                 None => return,
             },
@@ -61,10 +61,10 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
     }
 }
 
-fn listen(worker: &Rc<Worker>, listener: StdListener) {
+fn listen(worker: &Rc<Worker>, listener: StdListener, secure: bool) {
     match TcpListener::from_std(listener) {
         Ok(listener) => {
-            spawn_local(accept(Rc::clone(worker), listener));
+            spawn_local(accept(Rc::clone(worker), listener, secure));
         }
         Err(error) => tracing::error!(%error, "cannot accept from a listening socket"),
     }
@@ -72,25 +72,27 @@ fn listen(worker: &Rc<Worker>, listener: StdListener) {
 
 /// Accepts until the process ends; then takes what the kernel has accepted already, since closing
 /// the last descriptor of a listening socket resets it.
-async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, secure: bool) {
     let mut life = worker.shared.life();
     // Counts as open until the backlog is taken.
     let _open = Open::of(&worker);
     while !worker.shared.ending() {
         tokio::select! {
-            accepted = listener.accept() => admit(&worker, accepted.map(|(stream, _)| stream)).await,
+            accepted = listener.accept() => {
+                admit(&worker, accepted.map(|(stream, _)| stream), secure).await;
+            }
             _ = life.changed() => {}
         }
     }
     while let Ok(accepted) = rustix::net::accept_with(&listener, FLAGS) {
         let stream = TcpStream::from_std(std::net::TcpStream::from(accepted));
-        admit(&worker, stream).await;
+        admit(&worker, stream, secure).await;
     }
 }
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
-async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>) {
+async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>, secure: bool) {
     match accepted {
         Ok(stream) => {
             // Full: the connection waits, and those behind it wait in the backlog.
@@ -101,7 +103,12 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>) {
             let guards = (room, worker.shared.connected(), Open::of(&worker));
             spawn_local(async move {
                 let _guards = guards;
-                converse(&worker, stream, peer.ip()).await;
+                if secure {
+                    // Boxed, so that a plain connection does not hold its room.
+                    Box::pin(client::secure(&worker, stream, peer.ip())).await;
+                } else {
+                    client::plain(&worker, stream, peer.ip()).await;
+                }
             });
         }
         // The client has gone again: nothing of ours is wrong.

@@ -142,7 +142,11 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         }
         Request::Look => Reply::Seen(state.seen.clone()),
         Request::Truncate { .. } => refused("faults are not allowed"),
-        Request::Stop { .. } => Reply::Done,
+        Request::Stop { .. } | Request::Configure { .. } => Reply::Done,
+        Request::ListenTls { .. }
+        | Request::Certify { .. }
+        | Request::TicketKeys
+        | Request::AdoptTicketKeys { .. } => refused("this fake speaks no TLS"),
     };
     (reply, Vec::new())
 }

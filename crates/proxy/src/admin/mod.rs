@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::admin::{ProxySeen, Reply, Request};
+use model::admin::{KeyPair, ProxySeen, Reply, Request};
 use model::{Fault, Kind};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,16 +24,26 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::life::Shared;
 use crate::limits;
+use crate::settings::Settings;
+use crate::wire;
 use crate::worker::Control;
 use descriptors::Line;
 pub(crate) use socket::bind;
+
+/// A listening socket that was taken over.
+#[derive(Debug)]
+struct Listener {
+    address: SocketAddr,
+    socket: StdListener,
+    secure: bool,
+}
 
 /// The proxy as its admin clients see it.
 #[derive(Debug)]
 pub(crate) struct Desk {
     shared: Arc<Shared>,
     ledger: RefCell<Ledger>,
-    listeners: RefCell<Vec<(SocketAddr, StdListener)>>,
+    listeners: RefCell<Vec<Listener>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
 }
@@ -63,10 +73,18 @@ impl Desk {
     ) -> Result<Reply, Fault> {
         let swap = |table| self.shared.table.store(Arc::new(table));
         match request {
-            Request::Listen { address } => self.listen(address, descriptors.pop_front())?,
+            Request::Listen { address } => self.listen(address, descriptors.pop_front(), false)?,
+            Request::ListenTls { address } => {
+                self.listen(address, descriptors.pop_front(), true)?;
+            }
+            Request::Certify { pairs } => self.certify(&pairs)?,
+            Request::TicketKeys => {
+                return Ok(Reply::TicketKeys { keys: self.shared.tls.ticket_keys() });
+            }
+            Request::AdoptTicketKeys { keys } => self.shared.tls.adopt_ticket_keys(&keys)?,
             Request::Listeners => {
                 let listeners = self.listeners.borrow();
-                let addresses = listeners.iter().map(|(address, _)| *address).collect();
+                let addresses = listeners.iter().map(|one| one.address).collect();
                 return Ok(Reply::Listeners { addresses });
             }
             Request::Publish { epoch, expected, routes } => {
@@ -76,6 +94,9 @@ impl Desk {
             Request::Withdraw { epoch, app } => {
                 self.ledger.borrow_mut().withdraw(epoch, &app, swap)?;
                 self.tell(|| Control::Sweep);
+            }
+            Request::Configure { settings } => {
+                self.shared.settings.store(Arc::new(Settings::from(&settings)));
             }
             Request::Look => return Ok(Reply::Seen(self.seen())),
             Request::Truncate { .. } if !self.allow_faults => {
@@ -90,7 +111,26 @@ impl Desk {
         Ok(Reply::Done)
     }
 
-    fn listen(&self, address: SocketAddr, descriptor: Option<OwnedFd>) -> Result<(), Fault> {
+    fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
+        if pairs.is_empty() && self.listeners.borrow().iter().any(|one| one.secure) {
+            return Err(Fault::new(
+                Kind::Usage,
+                "a TLS listener would be left without certificate",
+            ));
+        }
+        self.shared.tls.certify(pairs)
+    }
+
+    fn listen(
+        &self,
+        address: SocketAddr,
+        descriptor: Option<OwnedFd>,
+        secure: bool,
+    ) -> Result<(), Fault> {
+        if secure && !self.shared.tls.certified() {
+            let what = format!("there is no certificate for {address}");
+            return Err(Fault::new(Kind::Usage, what).help("send certificates first"));
+        }
         let descriptor = descriptor
             .ok_or_else(|| Fault::new(Kind::Usage, format!("no descriptor came with {address}")))?;
         if !rustix::net::sockopt::socket_acceptconn(&descriptor).unwrap_or(false) {
@@ -98,7 +138,7 @@ impl Desk {
             return Err(Fault::new(Kind::Usage, what));
         }
         let mut listeners = self.listeners.borrow_mut();
-        if listeners.iter().any(|(known, _)| *known == address) {
+        if listeners.iter().any(|known| known.address == address) {
             let what = format!("the proxy listens on {address} already");
             return Err(Fault::new(Kind::Conflict, what));
         }
@@ -111,20 +151,22 @@ impl Desk {
         if let Err(error) = rustix::net::sockopt::set_tcp_nodelay(&listener, true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
+        wire::keep_alive(&listener);
         for worker in &self.workers {
             let duplicate = listener.try_clone().map_err(trouble)?;
-            let _ = worker.send(Control::Accept(duplicate));
+            let _ = worker.send(Control::Accept(duplicate, secure));
         }
-        listeners.push((address, listener));
+        listeners.push(Listener { address, socket: listener, secure });
         Ok(())
     }
 
     fn seen(&self) -> ProxySeen {
-        let mut ledger = self.ledger.borrow_mut();
+        let (mut ledger, listeners) = (self.ledger.borrow_mut(), self.listeners.borrow());
         ProxySeen {
             pid: std::process::id(),
             epoch: ledger.epoch(),
-            listening: self.listeners.borrow().iter().map(|(address, _)| *address).collect(),
+            listening: listeners.iter().map(|one| one.address).collect(),
+            secure: listeners.iter().filter(|one| one.secure).map(|one| one.address).collect(),
             connections: self.shared.connections(),
             apps: ledger.seen(),
         }
@@ -137,7 +179,7 @@ impl Desk {
         let listeners: Vec<_> = match reply {
             Reply::Listeners { .. } => {
                 let listeners = self.listeners.borrow();
-                listeners.iter().map(|(_, one)| one.try_clone()).collect::<Result<_, _>>()?
+                listeners.iter().map(|one| one.socket.try_clone()).collect::<Result<_, _>>()?
             }
             _ => Vec::new(),
         };

@@ -59,6 +59,11 @@ impl Body {
         }
     }
 
+    /// True when what comes next are trailers or the end.
+    pub(crate) const fn in_trailers(&self) -> bool {
+        matches!(self, Self::Chunked(chunks) if chunks.in_trailers())
+    }
+
     /// Takes as much of `input` as belongs to the body and is whole, framing and content mixed.
     pub(crate) fn pass(&mut self, input: &[u8]) -> Result<Passed, Refusal> {
         let mut taken = 0;

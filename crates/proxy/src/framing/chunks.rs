@@ -47,6 +47,11 @@ impl Chunks {
         matches!(self.0, State::Done)
     }
 
+    /// True behind the last chunk.
+    pub(crate) const fn in_trailers(&self) -> bool {
+        matches!(self.0, State::Trailers(_))
+    }
+
     /// Releases the next piece of `input`, which begins where the last piece ended.
     pub(crate) fn next(&mut self, input: &[u8]) -> Result<Piece, Refusal> {
         match self.0 {
@@ -129,7 +134,8 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
         .ok_or(Refusal::bad("malformed chunk size"))
 }
 
-fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
+/// A trailer must be a field, and none that means something to framing or forwarding.
+pub(crate) fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
     let mut room = [httparse::EMPTY_HEADER; 1];
     let mut whole = Vec::with_capacity(line.len() + 4);
     whole.extend_from_slice(line);

@@ -26,11 +26,9 @@ pub(crate) enum Field {
     Expect,
     /// `Idempotency-Key`.
     IdempotencyKey,
-    /// `X-Forwarded-For`.
-    ForwardedFor,
-    /// `X-Forwarded-Proto` and `X-Forwarded-Host`: the proxy's own to say.
-    ForwardedOther,
-    /// `X-Request-Id`.
+    /// `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, also with `_` for `-`.
+    Forwarding,
+    /// `X-Request-Id`, also with `_` for `-`.
     RequestId,
     /// `x-cutover-version` and `x-cutover-instance`: the proxy's own to say.
     Stamp,
@@ -41,6 +39,13 @@ pub(crate) enum Field {
 /// Names a field, without regard to case.
 pub(crate) fn classify(name: &str) -> Field {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
+    // Interfaces like CGI make one of both spellings.
+    let alike = |other: &str| {
+        name.len() >= other.len()
+            && name.bytes().zip(other.bytes()).all(|(one, other)| {
+                one.eq_ignore_ascii_case(&other) || (one == b'_' && other == b'-')
+            })
+    };
     match name.len() {
         2 if is("te") => Field::HopByHop,
         4 if is("host") => Field::Host,
@@ -48,18 +53,17 @@ pub(crate) fn classify(name: &str) -> Field {
         7 if is("upgrade") => Field::Upgrade,
         10 if is("connection") => Field::Connection,
         10 if is("keep-alive") => Field::HopByHop,
-        12 if is("x-request-id") => Field::RequestId,
+        9 if is("forwarded") || alike("x-real-ip") => Field::Forwarding,
+        12 if alike("x-request-id") => Field::RequestId,
         14 if is("content-length") => Field::ContentLength,
-        15 if is("x-forwarded-for") => Field::ForwardedFor,
         15 if is("idempotency-key") => Field::IdempotencyKey,
-        16 if is("x-forwarded-host") => Field::ForwardedOther,
-        17 if is("x-forwarded-proto") => Field::ForwardedOther,
         17 if is("transfer-encoding") => Field::TransferEncoding,
         17 if is("x-cutover-version") => Field::Stamp,
         18 if is("x-cutover-instance") => Field::Stamp,
         _ if name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-")) => {
             Field::HopByHop
         }
+        _ if alike("x-forwarded-") => Field::Forwarding,
         _ => Field::Other,
     }
 }
@@ -112,8 +116,7 @@ impl<'b> Connection<'b> {
 }
 
 /// End-to-end fields that `Connection` cannot remove.
-const KEPT: [&str; 6] =
-    ["authorization", "cookie", "forwarded", "x-real-ip", "cache-control", "idempotency-key"];
+const KEPT: [&str; 4] = ["authorization", "cookie", "cache-control", "idempotency-key"];
 
 /// Length that the fields announce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

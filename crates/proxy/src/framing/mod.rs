@@ -16,6 +16,7 @@ mod scan;
 
 pub(crate) use answer::{AnswerHead, read_answer};
 pub(crate) use body::Body;
+pub(crate) use chunks::check_trailer;
 pub(crate) use fields::{Connection, Field, classify};
 pub(crate) use request::{RequestHead, read_request};
 pub(crate) use scan::HeadScan;

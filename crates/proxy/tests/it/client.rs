@@ -21,8 +21,8 @@ impl Answer {
 }
 
 /// A connection to the proxy.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     read: Vec<u8>,
 }
 
@@ -32,6 +32,12 @@ impl Client {
         stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(15))).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, read: Vec::new() }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use model::admin::{Request, Settings};
+
 use crate::backend::Backend;
 use crate::stage::Stage;
 
@@ -52,7 +54,7 @@ const SMUGGLED: [(&str, u16); 38] = [
     ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
-    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417),
 ];
 
@@ -165,7 +167,7 @@ fn what_the_instance_is_told_and_what_it_cannot_say() {
     let head = backend.heads.lock().unwrap()[0].clone();
     for line in [
         "host: Shop.test:81\r\n",
-        "x-forwarded-for: 9.9.9.9, 127.0.0.1\r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
         "x-forwarded-proto: http\r\n",
         "x-forwarded-host: Shop.test:81\r\n",
         "x-request-id: ",
@@ -173,4 +175,36 @@ fn what_the_instance_is_told_and_what_it_cannot_say() {
         assert!(head.contains(line), "{line:?} is missing in {head}");
     }
     assert!(!head.to_lowercase().contains("trailers"), "{head}");
+}
+
+/// Claims of a sender are believed only after it was named; the id of a request goes both ways.
+#[test]
+fn who_asked_is_believed_of_trusted_senders_only() {
+    let backend = Backend::scripted("app", |peer, _| {
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Request-Id: mine\r\n\r\n");
+        crate::backend::Then::Keep
+    });
+    let mut stage = Stage::before(&[&backend]);
+    let mut client = stage.client();
+    for (trusted, line) in [
+        (None, "x-forwarded-for: 127.0.0.1\r\n"),
+        (Some("10.0.0.0/8"), "x-forwarded-for: 127.0.0.1\r\n"),
+        (Some("127.0.0.0/8"), "x-forwarded-for: 9.9.9.9, 127.0.0.1\r\n"),
+    ] {
+        if let Some(network) = trusted {
+            let trusted = vec![network.parse().unwrap()];
+            let settings = Settings { trusted, ..Settings::default() };
+            stage.admin.done(&Request::Configure { settings });
+        }
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\n");
+        client.send("X-Request-Id: its-own\r\n\r\n");
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.field("x-request-id"), Some("its-own"));
+        assert!(!answer.head.contains("mine"), "{}", answer.head);
+        let head = backend.heads.lock().unwrap().last().unwrap().clone();
+        assert!(head.contains(line) && head.contains("x-request-id: its-own\r\n"), "{head}");
+    }
+    stage.publish(Vec::new());
+    let refused = client.get("/").unwrap();
+    assert_eq!((refused.status, refused.field("x-request-id").unwrap().len()), (503, 32));
 }

@@ -4,12 +4,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod admin;
+mod authority;
 mod backend;
 mod bodies;
 mod client;
 mod ending;
 mod failures;
+mod framed;
 mod heads;
+mod http2;
+mod http2_limits;
+mod silence;
 mod stage;
 mod switching;
+mod tls;
 mod tunnels;

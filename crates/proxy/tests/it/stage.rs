@@ -67,7 +67,12 @@ impl Admin {
     }
 
     pub(crate) fn hand_over(&mut self, address: SocketAddr, socket: impl AsFd) -> Reply {
-        let mut line = serde_json::to_vec(&Request::Listen { address }).unwrap();
+        self.ask_with(&Request::Listen { address }, socket)
+    }
+
+    /// Asks with a descriptor.
+    pub(crate) fn ask_with(&mut self, request: &Request, socket: impl AsFd) -> Reply {
+        let mut line = serde_json::to_vec(request).unwrap();
         line.push(b'\n');
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);

@@ -3,20 +3,25 @@
 //! Runs beside the upload of the request. It reports how the answer ended and never decides whether
 //! the request is sent again.
 
+mod by_frames;
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::call::Asks;
+use crate::frames::Taker;
 use crate::framing::{Body, HeadScan, read_answer};
-use crate::gate::Gate;
 use crate::life::Shared;
 use crate::limits;
 use crate::replay::Failure;
-use crate::said::{self, Shape, Terms};
+use crate::said::{self, Shape, Stamp, Terms};
+use crate::settings::Patience;
+use crate::stream::Writing;
 use crate::wire::{self, Stuck};
 
 /// What both directions of an exchange tell each other.
@@ -24,6 +29,10 @@ use crate::wire::{self, Stuck};
 pub(crate) struct Progress {
     /// The whole request was sent, or the instance takes no more of it.
     pub(crate) sent: Cell<Option<Instant>>,
+    /// The whole request was sent.
+    pub(crate) whole: Cell<bool>,
+    /// Bytes of the answer were passed on so many times.
+    pub(crate) steps: Cell<u64>,
     /// A byte of the body was taken from the client.
     pub(crate) body_taken: Cell<bool>,
     /// A byte of an answer has come.
@@ -57,15 +66,15 @@ pub(crate) enum Ended {
 }
 
 /// One answer on its way.
-pub(crate) struct Answer<'a, 'up, 'down> {
+pub(crate) struct Answer<'a, 'up> {
     /// The instance.
     pub(crate) from: &'a mut ReadHalf<'up>,
-    /// The client.
-    pub(crate) to: &'a mut WriteHalf<'down>,
     /// What the request asks of the answer.
     pub(crate) asks: Asks,
-    /// The instance's gate.
-    pub(crate) gate: &'a Gate,
+    /// How long the instance is waited for.
+    pub(crate) patience: Patience,
+    /// Who answers what.
+    pub(crate) stamp: Stamp<'a>,
     /// Shared with the upload.
     pub(crate) progress: &'a Progress,
     /// Answers to be cut short.
@@ -84,34 +93,43 @@ struct Head {
     reusable: bool,
 }
 
-impl Answer<'_, '_, '_> {
+impl Answer<'_, '_> {
     /// Passes the answer on to its end.
-    pub(crate) async fn run(mut self) -> Ended {
+    pub(crate) async fn run(mut self, mut to: Taker<'_, '_>) -> Ended {
         let mut buffer = None;
-        let head = match self.final_head(&mut buffer).await {
+        let head = match self.final_head(&mut to, &mut buffer).await {
             Ok(head) => head,
             Err(ended) => return ended,
         };
         if head.status == 101 {
             return Ended::Switched(head.bytes, buffer);
         }
-        let bare = head.shape == Shape::Bare;
-        if bare {
-            wire::end_with_reset(self.to.as_ref(), true);
+        match to {
+            Taker::Frames(to) => self.frames(to, head, buffer).await,
+            Taker::Bytes(to) if head.shape == Shape::Bare => {
+                to.with_socket(|socket| wire::end_with_reset(socket, true));
+                let ended = self.bytes(to, head, buffer).await;
+                if matches!(ended, Ended::Whole { .. }) {
+                    to.with_socket(|socket| wire::end_with_reset(socket, false));
+                }
+                ended
+            }
+            Taker::Bytes(to) => self.bytes(to, head, buffer).await,
         }
-        let ended = self.body(head, buffer).await;
-        if bare && matches!(ended, Ended::Whole { .. }) {
-            wire::end_with_reset(self.to.as_ref(), false);
-        }
-        ended
     }
 
     /// Reads heads until the final one, passing interim ones on.
-    async fn final_head(&mut self, buffer: &mut Option<Buffer>) -> Result<Head, Ended> {
+    async fn final_head(
+        &mut self,
+        to: &mut Taker<'_, '_>,
+        buffer: &mut Option<Buffer>,
+    ) -> Result<Head, Ended> {
         for _ in 0..=limits::INTERIM {
             let length = self.whole_head(buffer).await?;
             let data = buffer.as_ref().map_or(&[][..], Buffer::data);
-            let head = self.read(&data[..length]).ok_or(Ended::Failed(Failure::Malformed))?;
+            let framed = matches!(to, Taker::Frames(_));
+            let head =
+                self.read(&data[..length], framed).ok_or(Ended::Failed(Failure::Malformed))?;
             if let Some(buffer) = buffer {
                 buffer.consume(length);
             }
@@ -120,7 +138,7 @@ impl Answer<'_, '_, '_> {
             }
             if !self.asks.old_client {
                 self.progress.informed.set(true);
-                self.send(&[&head.bytes]).await?;
+                self.inform(to, &head.bytes).await?;
             }
         }
         Err(Ended::Failed(Failure::Malformed))
@@ -137,8 +155,11 @@ impl Answer<'_, '_, '_> {
                 Err(_) => return Err(Ended::Failed(Failure::Malformed)),
             }
             let sent = self.progress.sent.get();
-            let limit = sent
-                .map_or(limits::ANSWER_HEAD, |at| limits::ANSWER_HEAD.saturating_sub(at.elapsed()));
+            let begins = self.patience.begins;
+            let limit = match sent {
+                Some(at) if begins < Duration::MAX => begins.saturating_sub(at.elapsed()),
+                _ => begins,
+            };
             match wire::more(self.from, buffer, limit).await {
                 Ok(bytes) if bytes > 0 => self.progress.heard.set(true),
                 Err(Stuck::Late) if sent.is_some() => return Err(Ended::Failed(Failure::Late)),
@@ -150,20 +171,23 @@ impl Answer<'_, '_, '_> {
     }
 
     /// Reads and rewrites one head.
-    fn read(&self, head: &[u8]) -> Option<Head> {
+    fn read(&self, head: &[u8], framed: bool) -> Option<Head> {
         let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
         let answer = read_answer(head, &mut room, self.asks.head_only).ok()?;
         if answer.status == 101 && !self.asks.upgrade {
             return None;
         }
-        let shape = said::shape(&answer.body, self.asks.old_client);
+        let shape =
+            if framed { Shape::Frames } else { said::shape(&answer.body, self.asks.old_client) };
         // Who still waits for `100 Continue` may or may not send the body now: nobody could tell
         // it from the next request.
         let unsent = self.asks.expects && !self.progress.body_taken.get();
-        let keep = self.asks.keep && !unsent && shape != Shape::Bare && !self.shared.ending();
+        // How long a connection of frames lives is not said in its answers.
+        let over = unsent || shape == Shape::Bare || self.shared.ending();
+        let keep = self.asks.keep && (framed || !over);
         let terms = Terms { keep, old_client: self.asks.old_client, shape };
         let mut bytes = Vec::with_capacity(head.len() + 128);
-        said::rewrite(&answer, terms, self.gate, &mut bytes);
+        said::rewrite(&answer, terms, self.stamp, &mut bytes);
         Some(Head {
             status: answer.status,
             bytes,
@@ -175,7 +199,12 @@ impl Answer<'_, '_, '_> {
     }
 
     /// Passes head and body on.
-    async fn body(&mut self, head: Head, mut buffer: Option<Buffer>) -> Ended {
+    async fn bytes(
+        &mut self,
+        to: &mut Writing<'_>,
+        head: Head,
+        mut buffer: Option<Buffer>,
+    ) -> Ended {
         let Head { status, bytes: mut prefix, mut body, shape, keep, reusable } = head;
         let cut = !body.done() && take_one(self.truncate);
         loop {
@@ -187,14 +216,14 @@ impl Answer<'_, '_, '_> {
                 prefix.extend_from_slice(format!("{:x}\r\n", step.content).as_bytes());
             }
             if cut && step.content > 0 {
-                let _ = self.send(&[&prefix, &data[..step.content / 2]]).await;
+                let _ = self.send(to, &[&prefix, &data[..step.content / 2]]).await;
                 return Ended::Injected;
             }
             if !self.progress.begun.replace(true) {
-                self.gate.counters.answer(status);
+                self.stamp.gate.counters.answer(status);
             }
             let end: &[u8] = if shape == Shape::Chunk && step.content > 0 { b"\r\n" } else { b"" };
-            if let Err(ended) = self.send(&[&prefix, &data[..step.content], end]).await {
+            if let Err(ended) = self.send(to, &[&prefix, &data[..step.content], end]).await {
                 return ended;
             }
             prefix.clear();
@@ -208,8 +237,10 @@ impl Answer<'_, '_, '_> {
             if left > 0 && step.bytes > 0 {
                 continue;
             }
-            match wire::more(self.from, &mut buffer, limits::BODY_STALL).await {
-                Ok(0) if matches!(body, Body::UntilClose) => return self.closed(shape, keep).await,
+            match wire::more(self.from, &mut buffer, self.patience.silence).await {
+                Ok(0) if matches!(body, Body::UntilClose) => {
+                    return self.closed(to, shape, keep).await;
+                }
                 Ok(bytes) if bytes > 0 => {}
                 _ => return Ended::Cut,
             }
@@ -217,9 +248,9 @@ impl Answer<'_, '_, '_> {
     }
 
     /// The instance ended its body by closing.
-    async fn closed(&mut self, shape: Shape, keep: bool) -> Ended {
+    async fn closed(&mut self, to: &mut Writing<'_>, shape: Shape, keep: bool) -> Ended {
         if shape == Shape::Chunk
-            && let Err(ended) = self.send(&[b"0\r\n\r\n"]).await
+            && let Err(ended) = self.send(to, &[b"0\r\n\r\n"]).await
         {
             return ended;
         }
@@ -230,8 +261,13 @@ impl Answer<'_, '_, '_> {
         if self.progress.begun.get() { Ended::Cut } else { Ended::Failed(Failure::Malformed) }
     }
 
-    async fn send(&mut self, parts: &[&[u8]]) -> Result<(), Ended> {
-        wire::send(self.to, parts, limits::WRITE_STALL).await.map_err(|_| Ended::ClientGone)
+    fn step(&self) {
+        self.progress.steps.set(self.progress.steps.get() + 1);
+    }
+
+    async fn send(&mut self, to: &mut Writing<'_>, parts: &[&[u8]]) -> Result<(), Ended> {
+        self.step();
+        wire::send(to, parts, limits::WRITE_STALL).await.map_err(|_| Ended::ClientGone)
     }
 }
 

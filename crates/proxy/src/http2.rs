@@ -1,0 +1,180 @@
+//! A connection that speaks HTTP/2: its streams, its limits and its end.
+//!
+//! Each stream is one request and takes the same way as any other. The protocol itself (frames,
+//! compression, flow control, floods) is the `h2` crate's; what it cannot know is judged here:
+//! clients that only ever break off, connections that do nothing, and the end of the process.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::buffer::Buffer;
+use crate::call::{Asks, prepare};
+use crate::crossing::Crossing;
+use crate::exchange::{After, Client, exchange};
+use crate::forwarded::Origin;
+use crate::frames::{self, Frames, Outgoing};
+use crate::framing::Refusal;
+use crate::limits;
+use crate::said;
+use crate::stream::Whole;
+use crate::thread::Worker;
+use crate::wire;
+
+/// Serves a connection until it ends; `ahead` was read from it already.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Rc<Worker>,
+    stream: S,
+    ahead: Option<Buffer>,
+    origin: Origin,
+) {
+    let stream = RefCell::new(stream);
+    let whole = Crossing::new(Whole::new(&stream, ahead), limits::IDLE_LINGER);
+    let begins = async { builder().handshake(whole).await.map_err(std::io::Error::other) };
+    if let Ok(connection) = wire::within(limits::HANDSHAKE, begins).await {
+        Streams { worker, origin, connection, open: JoinSet::new(), broken_off: 0 }.run().await;
+    }
+    linger(stream.into_inner()).await;
+}
+
+/// Reads what the client still says, so that our last frames are not destroyed by a reset.
+async fn linger<S: AsyncRead + Unpin>(mut stream: S) {
+    let mut scrap = [0; 1024];
+    let quiet = async {
+        while matches!(
+            tokio::time::timeout(limits::CLOSE_QUIET, stream.read(&mut scrap)).await,
+            Ok(Ok(1..))
+        ) {}
+    };
+    // Too long is as good as done.
+    let _ = tokio::time::timeout(limits::CLOSE_TOTAL, quiet).await;
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits::STREAMS)
+        .max_header_list_size(limits::HEADER_LIST)
+        .initial_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_send_buffer_size(limits::STREAM_BUFFER)
+        .max_pending_accept_reset_streams(limits::RESETS_WAITING)
+        .max_local_error_reset_streams(Some(limits::RESETS_OURS));
+    builder
+}
+
+/// A connection and its open streams.
+struct Streams<'a, T> {
+    worker: &'a Rc<Worker>,
+    origin: Origin,
+    connection: Connection<T, Bytes>,
+    open: JoinSet<After>,
+    broken_off: u32,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
+    /// Takes streams in until the connection has ended, and lets those finish that are open.
+    async fn run(mut self) {
+        let mut life = self.worker.shared.life();
+        let mut ending = false;
+        loop {
+            // With this many under way, those behind them wait in h2, which limits them.
+            let takes = self.open.len() < limits::STREAMS_OPEN;
+            if self.worker.shared.ending() && !ending {
+                ending = true;
+                self.connection.graceful_shutdown();
+            }
+            let idle = if ending { limits::CLOSE_QUIET } else { limits::CLIENT_IDLE };
+            tokio::select! {
+                accepted = next(&mut self.connection, takes) => match accepted {
+                    Some(Ok((request, respond))) => self.begin(request, respond),
+                    _ => break,
+                },
+                Some(after) = self.open.join_next() => self.ended(after.unwrap_or(After::Abort)),
+                _ = life.changed(), if !ending => {}
+                () = sleep(idle), if self.open.is_empty() => {
+                    if ending {
+                        break;
+                    }
+                    ending = true;
+                    self.connection.graceful_shutdown();
+                }
+            }
+        }
+        // They learn from h2 that the connection is gone.
+        while self.open.join_next().await.is_some() {}
+    }
+
+    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let (worker, origin) = (Rc::clone(self.worker), self.origin);
+        self.open.spawn_local(async move { stream(&worker, request, respond, origin).await });
+    }
+
+    /// A client that goes on breaking requests off makes work for instances and none for itself
+    /// (rapid reset, CVE-2023-44487); one that also takes answers is a user who is in a hurry.
+    fn ended(&mut self, after: After) {
+        if after != After::Gone {
+            self.broken_off = self.broken_off.saturating_sub(1);
+            return;
+        }
+        self.broken_off += 1;
+        if self.broken_off == limits::RESETS {
+            self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
+    }
+}
+
+/// Drives the connection until there is another stream, if one may be taken in, or its end.
+async fn next<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<T, Bytes>,
+    takes: bool,
+) -> Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>> {
+    poll_fn(|context| {
+        if takes {
+            return connection.poll_accept(context);
+        }
+        connection.poll_closed(context).map(|_| None)
+    })
+    .await
+}
+
+/// One request.
+async fn stream(
+    worker: &Worker,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    origin: Origin,
+) -> After {
+    let (head, incoming) = request.into_parts();
+    let outgoing = RefCell::new(Outgoing::new(respond));
+    let call = frames::request_head(&head, incoming.is_end_stream()).and_then(|head| {
+        let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
+        prepare(&head, origin, (&table, &settings))
+    });
+    drop(head);
+    let mut frames = Frames { incoming, outgoing };
+    let after = match call {
+        Ok(mut call) => exchange(worker, &mut Client::Frames(&mut frames), &mut call).await,
+        Err(refusal) => refuse(refusal, &frames.outgoing).await,
+    };
+    if after == After::Abort {
+        frames.outgoing.borrow_mut().reset();
+    }
+    after
+}
+
+async fn refuse(refusal: Refusal, to: &RefCell<Outgoing>) -> After {
+    let asks = Asks { keep: true, ..Asks::default() };
+    match frames::send_whole(to, &said::own(refusal, asks, None, None)).await {
+        Ok(()) => After::Keep,
+        Err(_) => After::Gone,
+    }
+}

@@ -1,0 +1,53 @@
+//! What the proxy was told about all apps, in the form the request path reads.
+//!
+//! Swapped whole by the admin thread; a request keeps what held when it began.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use model::{Network, admin};
+
+/// What holds for all apps.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// How long instances are waited for.
+    pub(crate) patience: Patience,
+    trusted: Vec<Network>,
+}
+
+impl Settings {
+    /// True when what this sender says of others is believed.
+    pub(crate) fn trusts(&self, sender: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(sender))
+    }
+}
+
+/// How long an instance may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// Before its answer begins, from the moment the whole request was sent.
+    pub(crate) begins: Duration,
+    /// In mid-answer.
+    pub(crate) silence: Duration,
+}
+
+impl From<&admin::Settings> for Settings {
+    fn from(told: &admin::Settings) -> Self {
+        let patience = Patience {
+            begins: limit(told.answer_begins_ms),
+            silence: limit(told.answer_silence_ms),
+        };
+        Self { patience, trusted: told.trusted.clone() }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from(&admin::Settings::default())
+    }
+}
+
+/// 0 is no limit.
+const fn limit(ms: u64) -> Duration {
+    if ms == 0 { Duration::MAX } else { Duration::from_millis(ms) }
+}

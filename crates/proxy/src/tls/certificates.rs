@@ -1,0 +1,118 @@
+//! Which certificate a client is shown: exact name, then wildcard, then the first.
+//!
+//! All certificates are read and checked together and swapped in one step; a pair that cannot be
+//! used changes nothing. It watches no files: it reads them when it is told to.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use model::admin::KeyPair;
+use model::{Fault, Kind};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::validity;
+
+/// The certificates of now.
+#[derive(Debug, Default)]
+pub(super) struct Certificates(ArcSwap<Known>);
+
+/// Certificates by the names they are for; wildcards without their `*`.
+#[derive(Debug, Default)]
+struct Known {
+    first: Option<Arc<CertifiedKey>>,
+    exact: HashMap<String, Arc<CertifiedKey>>,
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// Replaces all, or none.
+    pub(super) fn replace(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
+        let mut known = Known::default();
+        for pair in pairs {
+            known.add(&Arc::new(read(pair)?), pair)?;
+        }
+        self.0.store(Arc::new(known));
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.load().first.is_none()
+    }
+}
+
+impl Known {
+    fn add(&mut self, key: &Arc<CertifiedKey>, pair: &KeyPair) -> Result<(), Fault> {
+        let broken = |_| unusable(&pair.chain, "is not an X.509 certificate for servers");
+        let leaf = key.end_entity_cert().map_err(|_| unusable(&pair.chain, "is empty"))?;
+        let leaf = webpki::EndEntityCert::try_from(leaf).map_err(broken)?;
+        for name in leaf.valid_dns_names() {
+            let name = name.to_ascii_lowercase();
+            // Of two certificates for one name, the one that was named first is shown.
+            match name.strip_prefix('*') {
+                Some(rest) => self.wildcard.entry(rest.to_owned()).or_insert(Arc::clone(key)),
+                None => self.exact.entry(name).or_insert(Arc::clone(key)),
+            };
+        }
+        self.first.get_or_insert_with(|| Arc::clone(key));
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let wild = || name.find('.').and_then(|dot| self.wildcard.get(&name[dot..]));
+        self.exact.get(name).or_else(wild)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let known = self.0.load();
+        let named = hello.server_name().map(str::to_ascii_lowercase);
+        let found = named.and_then(|name| known.find(&name).cloned());
+        found.or_else(|| known.first.clone())
+    }
+}
+
+/// Reads a chain and its key, and checks what can be checked without a client.
+fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
+    let chain = CertificateDer::pem_file_iter(&pair.chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(&pair.chain, &error))?;
+    let leaf = chain.first().ok_or_else(|| unusable(&pair.chain, "holds no certificate"))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match validity::of(leaf) {
+        None => return Err(unusable(&pair.chain, "is not an X.509 certificate")),
+        Some(validity) if now >= validity.end => {
+            return Err(unusable(&pair.chain, "has expired").help("renew it"));
+        }
+        Some(validity) if now < validity.start => {
+            return Err(unusable(&pair.chain, "is not valid yet")
+                .help("check the clock of this machine, or wait"));
+        }
+        Some(_) => {}
+    }
+    let key =
+        PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| unreadable(&pair.key, &error))?;
+    let key = any_supported_type(&key)
+        .map_err(|_| unusable(&pair.key, "is not a private key that can be used"))?;
+    let key = CertifiedKey::new(chain, key);
+    key.keys_match().map_err(|_| {
+        unusable(&pair.key, &format!("does not belong to the certificate {}", pair.chain.display()))
+            .help("name the key that the certificate was made for")
+    })?;
+    Ok(key)
+}
+
+fn unusable(file: &Path, why: &str) -> Fault {
+    Fault::new(Kind::Config, format!("{} {why}", file.display()))
+}
+
+fn unreadable(file: &Path, error: &rustls::pki_types::pem::Error) -> Fault {
+    unusable(file, &format!("cannot be read: {error}")).help("name a PEM file this user can read")
+}
