@@ -206,6 +206,16 @@ fn the_demos_script_waits_for_ever_for_sockets() {
     }
 }
 
+/// A process that does not outlive the test.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 /// A server that reads each request and then closes the connection without a word, but for `GET`,
 /// which is HAProxy's check; it counts the others.
 fn closing() -> (u16, Arc<AtomicU64>) {
@@ -240,13 +250,11 @@ fn the_demos_configuration_repeats_a_post_and_cutovers_does_not() {
         command.env("API", free_port().to_string()).env("BLUE", blue.to_string());
         command.env("GREEN", free_port().to_string());
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut haproxy = quiet.spawn().unwrap();
+        let _haproxy = Ending(quiet.spawn().unwrap());
         let mut wire =
             wait_for("HAProxy listens", 10, || TcpStream::connect(("127.0.0.1", port)).ok());
         wire.write_all(b"POST /order HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").unwrap();
         wait_for("it is executed again", 10, || (posts.load(Ordering::Relaxed) > 3).then_some(()));
-        haproxy.kill().unwrap();
-        haproxy.wait().unwrap();
     }
     // Cutover's half is measured where its driver is tested (`drivers`, `tests/haproxy`); here only
     // that the files of the example have the line that sees to it.
