@@ -97,6 +97,13 @@ impl Real {
         master.wait().unwrap();
     }
 
+    /// Ends it as `systemctl stop` does, and waits until it has.
+    pub(crate) fn end(&mut self) {
+        let mut master = self.master.take().expect("it runs");
+        signal(master.id(), Signal::TERM);
+        wait_for("HAProxy ends", 20, || master.try_wait().unwrap());
+    }
+
     /// The master and its workers live.
     pub(crate) fn lives(&mut self) -> bool {
         self.master.as_mut().is_some_and(|master| master.try_wait().unwrap().is_none())

@@ -19,6 +19,7 @@ mod example_haproxy;
 mod foreign;
 mod haproxy;
 mod haproxy_bed;
+mod haproxy_outages;
 mod interrupt;
 mod load;
 mod neighbours;
