@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::PhaseSpan;
 use crate::outage::OutageFact;
+use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
 
 /// Version of this format; it changes when a reader of the old one would misread the new one.
@@ -90,6 +91,9 @@ pub struct Report {
     /// Times in which the router was away, and what they cost.
     #[serde(default)]
     pub outages: Vec<OutageFact>,
+    /// What the router counted of everybody's requests.
+    #[serde(default)]
+    pub router: Option<RouterCount>,
     /// When the switch began; with several, the first.
     pub switch_us: Option<i64>,
     /// Why requests failed, and what to try.

@@ -14,6 +14,7 @@ use crate::document::{Report, VersionProof};
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
 use crate::outages;
+use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
 use crate::share_words;
 
@@ -128,6 +129,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(switch_time(report));
     out.extend(share_words::facts(report));
     out.extend(outages::facts(report));
+    out.extend(report.router.as_ref().and_then(RouterCount::fact));
     out.extend(evidence(report));
     out.extend(sockets(report));
     out.extend(lanes(report));

@@ -7,6 +7,7 @@ use model::{AppName, Attempt, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::outage::OutageSpan;
+use crate::router_count::RouterCount;
 
 /// One phase of the rollout on the time axis of the samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,8 @@ pub struct Input {
     pub shares: Vec<ShareSpan>,
     /// Times in which the router was away, in order.
     pub outages: Vec<OutageSpan>,
+    /// What the router counted, where one of ours steered it.
+    pub router: Option<RouterCount>,
     /// First line of the samples.
     pub header: RunHeader,
     /// Attempts, in any order.

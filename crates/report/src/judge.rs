@@ -61,6 +61,7 @@ pub fn judge(input: &Input) -> Report {
         phases: phases(input),
         shares: shares::facts(&run),
         outages: outages::outages(&run),
+        router: input.router.clone(),
         switch_us: run.switch().map(|(from, _)| from),
         causes,
         groups,

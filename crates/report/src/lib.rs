@@ -20,6 +20,7 @@ mod lanes;
 mod outage;
 mod outages;
 mod proof;
+mod router_count;
 mod run;
 mod series;
 mod share_fact;
@@ -43,6 +44,7 @@ pub use html::html;
 pub use input::{Input, PhaseSpan, Settings, ShareSpan};
 pub use judge::judge;
 pub use outage::{OutageFact, OutageSpan};
+pub use router_count::{RouterCount, SideCount};
 pub use share_fact::{ShareFact, ShareFinding};
 pub use terminal::{Style, terminal};
 

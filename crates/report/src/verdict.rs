@@ -49,6 +49,9 @@ fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<S
             run.to.as_deref().unwrap_or("the new version"),
         ));
     }
+    let (old, new) = (run.from.as_deref(), run.to.as_deref());
+    let (old, new) = (old.unwrap_or("the old version"), new.unwrap_or("the new version"));
+    out.extend(run.input.router.as_ref().and_then(|router| router.reason(old, new)));
     if trust.ws_lost > 0 {
         out.push(format!("{} lost", several(trust.ws_lost, "WebSocket message")));
     }

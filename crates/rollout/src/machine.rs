@@ -58,7 +58,20 @@ impl Rollout {
         while let Some(step) = self.next() {
             self.take(step);
         }
-        debug_assert_eq!(self.check_invariants(), Ok(()), "{event:?}");
+        let checked = self.check_invariants();
+        debug_assert_eq!(checked, Ok(()), "{event:?}");
+        if let Err(broken) = checked {
+            self.contradiction(broken);
+        }
+    }
+
+    /// A machine that contradicts itself moves nothing any more: what serves goes on serving, and a
+    /// person is told. (In tests it panics instead.)
+    fn contradiction(&mut self, broken: String) {
+        if !self.state.phase.is_final() {
+            self.enter(Phase::Stuck, format!("the rollout machine contradicts itself: {broken}"));
+        }
+        self.state.note(broken);
     }
 
     /// What should be true now.

@@ -154,6 +154,7 @@ fn judge(run: Run, interrupted: bool) -> Report {
         ending_note: None,
         shares: Vec::new(),
         outages: Vec::new(),
+        router: None,
         header: run.header,
         attempts: run.attempts,
         connections: run.connections,

@@ -148,12 +148,14 @@ impl Controller {
         };
         self.observe(&fleet, Some(&routes))?;
         let staffed = self.staff(&fleet, Some(&routes));
-        let settled = self.settle_routes(&staffed, &fleet, &routes).await?;
+        // A router that refuses a change must not keep anybody from looking after the instances.
+        let settled = self.settle_routes(&staffed, &fleet, &routes).await;
         let acted = self.settle_fleet(&staffed, &fleet).await?;
         self.show(&fleet, &routes);
         if let Some(finished) = self.gather(&fleet).await? {
             self.end(finished, &fleet, &routes)?;
         }
+        let settled = settled?;
         if !settled || acted {
             return Ok(Duration::ZERO);
         }

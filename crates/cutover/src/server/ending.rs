@@ -6,10 +6,11 @@
 use std::path::Path;
 
 use model::attempt::RunHeader;
-use model::{Entered, Fault, Outcome, Verdict, Weight};
-use report::{Input, OutageSpan, PhaseSpan, ShareSpan};
+use model::{Entered, Fault, Outcome, ReleaseId, Verdict, Weight};
+use report::{Input, OutageSpan, PhaseSpan, RouterCount, ShareSpan, SideCount};
 use rollout::Share;
 
+use super::counted::Counted;
 use super::layout::Layout;
 use super::outages::Outage;
 use crate::clock::RolloutClock;
@@ -39,8 +40,12 @@ pub(super) struct Facts {
     pub(super) shares: Vec<Share>,
     /// What carried the traffic.
     pub(super) router: String,
+    /// A failure that it counts is one that a user met.
+    pub(super) exact: bool,
     /// When it was away.
     pub(super) outages: Vec<Outage>,
+    /// What it counted.
+    pub(super) counted: Counted,
     /// Why it went the way it went.
     pub(super) reason: String,
     /// How it ended.
@@ -74,6 +79,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
         shares: shares(facts, began, end_us),
         outages: outages(facts, began),
+        router: Some(counted(facts)),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,
@@ -148,6 +154,21 @@ fn outages(facts: &Facts, t0_mono_ns: u64) -> Vec<OutageSpan> {
         to_us: outage.to_ms.map(at_us),
     };
     facts.outages.iter().map(span).collect()
+}
+
+/// What the router counted. Our own proxy counts what users met; others count what they tried.
+fn counted(facts: &Facts) -> RouterCount {
+    let start = &facts.run.start;
+    let side = |release: Option<ReleaseId>| {
+        let (requests, failed) = release.map_or((0, 0), |release| facts.counted.of(release));
+        SideCount { requests, failed }
+    };
+    RouterCount {
+        what: facts.router.clone(),
+        exact: facts.exact,
+        old: side(start.stable.as_ref().map(|named| named.id)),
+        new: side(Some(start.candidate.id)),
+    }
 }
 
 /// A time of the rollout on the axis of the samples, us.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::active::Active;
 use super::bus::{Bus, Notice};
+use super::counted::Counted;
 use super::ending::{self, Facts, Finished};
 use super::live::Figures;
 use super::outages::Outages;
@@ -72,6 +73,7 @@ pub(super) struct Evidence {
     windows: Windows,
     live: Figures,
     outages: Outages,
+    counted: Counted,
 }
 
 impl Evidence {
@@ -87,6 +89,7 @@ impl Evidence {
             windows: Windows::default(),
             live: Figures::default(),
             outages: Outages::default(),
+            counted: Counted::default(),
         }
     }
 
@@ -269,7 +272,9 @@ impl Evidence {
             entered: active.entered().to_vec(),
             shares: active.machine().shares().to_vec(),
             router: self.tools.carrier.to_owned(),
+            exact: self.tools.exact,
             outages: self.outages.all(),
+            counted: self.counted.clone(),
             reason: active.reason(),
             outcome,
             interrupted: self.interrupted,
@@ -295,7 +300,10 @@ impl Evidence {
     pub(super) fn looked(&mut self, active: &Active, found: Option<&RoutesHave>) {
         let now_ms = active.clock().now_ms();
         match found {
-            Some(routes) => self.outages.found(now_ms, routes.pid),
+            Some(routes) => {
+                self.outages.found(now_ms, routes.pid);
+                self.counted.add(routes);
+            }
             None => self.outages.missed(now_ms),
         }
     }

@@ -9,6 +9,7 @@ mod begin;
 pub(crate) mod bus;
 pub(crate) mod children;
 mod controller;
+mod counted;
 mod departing;
 mod desired;
 mod ending;
@@ -121,6 +122,7 @@ fn tools(
         platform,
         router: steering.router(),
         carrier: steering.name(),
+        exact: steering.counts_exactly(),
         layout: layout.clone(),
         children,
         epoch,

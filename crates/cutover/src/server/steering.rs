@@ -88,6 +88,12 @@ impl Steering {
         }
     }
 
+    /// True when a failure that it counts is one that a user met: a HAProxy also counts the tries
+    /// that another one mended.
+    pub(super) const fn counts_exactly(&self) -> bool {
+        matches!(&self.carrier, Carrier::Own(_))
+    }
+
     /// The driver.
     pub(super) fn router(&self) -> Arc<dyn Router> {
         Arc::clone(&self.router)

@@ -19,6 +19,8 @@ pub(super) struct Tools {
     pub(super) router: Arc<dyn Router>,
     /// What the router is called, for people.
     pub(super) carrier: &'static str,
+    /// A failure that it counts is one that a user met.
+    pub(super) exact: bool,
     pub(super) layout: Layout,
     /// How the prober is started.
     pub(super) children: Children,

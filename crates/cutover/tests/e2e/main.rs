@@ -13,6 +13,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod crowd;
+mod deadline;
 mod demo;
 mod echo;
 mod example_haproxy;

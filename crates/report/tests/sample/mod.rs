@@ -41,6 +41,7 @@ pub(crate) fn pass() -> Input {
         phases: promoted_phases(),
         shares: canary::at_once(),
         outages: Vec::new(),
+        router: None,
         header: header(),
         attempts,
         connections: sockets(),
