@@ -95,6 +95,7 @@ async fn own_proxy() {
         hosts: vec![],
         path_prefix: "/other".into(),
         pools: vec![],
+        rules: vec![],
     };
     let have = bed.driver.look(&other).await.unwrap();
     let plan = bed.driver.plan(Some(&foreign), &have);

@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use model::ReleaseId;
+
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
 use crate::replay;
@@ -16,6 +18,8 @@ use crate::table::{App, Table};
 pub(crate) struct Call {
     /// The app it belongs to, if any.
     pub(crate) app: Option<Arc<App>>,
+    /// The release that a rule of the app names for it.
+    pub(crate) meant: Option<ReleaseId>,
     /// The head for the instance.
     pub(crate) head: Vec<u8>,
     /// Its body.
@@ -51,8 +55,12 @@ pub(crate) fn prepare(head: &[u8], peer: IpAddr, table: &Table) -> Result<Call, 
     let Connection { close, keep_alive, .. } = request.connection;
     let mut sent = Vec::with_capacity(head.len() + 256);
     rewrite(&request, peer, &mut sent);
+    let app = table.find(request.host, request.target).cloned();
+    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    let meant = app.as_ref().and_then(|app| app.rules.choose(&fields));
     Ok(Call {
-        app: table.find(request.host, request.target).cloned(),
+        app,
+        meant,
         head: sent,
         body: request.body,
         claimed: 0,

@@ -22,6 +22,7 @@ mod life;
 mod limits;
 mod pick;
 mod replay;
+mod rules;
 mod said;
 mod signals;
 mod table;

@@ -129,6 +129,7 @@ pub(super) fn compose(
         hosts: address.hosts.clone(),
         path_prefix: address.path_prefix.clone(),
         pools: pools.iter().map(pool).collect(),
+        rules: Vec::new(),
     }
 }
 

@@ -230,7 +230,7 @@ pub fn pool(release: u32, weight: u16, state: PoolState, at: &[SocketAddr]) -> P
 
 pub fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(0);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools }
+    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
 }
 
 /// Rounds of look, plan, act until nothing is left to do or to wait for; `between` runs after each

@@ -138,6 +138,7 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
         hosts: vec!["shop.example".into()],
         path_prefix: "/".into(),
         pools,
+        rules: vec![],
     };
     let some = Weight::new(2500).unwrap();
     vec![

@@ -10,6 +10,7 @@ mod client;
 mod ending;
 mod failures;
 mod heads;
+mod rules;
 mod stage;
 mod switching;
 mod tunnels;

@@ -35,7 +35,7 @@ fn serving(release: u32, weight: u16) -> Pool {
 
 fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(4);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools }
+    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
 }
 
 fn server(slot: Slot, release: u32, condition: Condition) -> Server {

@@ -181,6 +181,7 @@ impl Record {
                 hosts: hosts.split(',').filter(|host| *host != "*").map(str::to_owned).collect(),
                 path_prefix: (*prefix).to_owned(),
                 pools: Vec::new(),
+                rules: Vec::new(),
             };
             while let Some(value) = map.get(format!("cutover:pool:{}", routes.pools.len()).as_str())
             {

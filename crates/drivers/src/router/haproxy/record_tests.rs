@@ -30,6 +30,7 @@ fn record(pools: Vec<Pool>, slots: &[Slot], hosts: &[&str], prefix: &str) -> Rec
         hosts: hosts.iter().map(ToString::to_string).collect(),
         path_prefix: prefix.into(),
         pools,
+        rules: vec![],
     };
     let left = Left { id: InstanceId("demo-1-9".into()), slot: Slot::A, release: ReleaseId(1) };
     let (routes, slots, left) = (Some(routes), slots.to_vec(), vec![left]);
