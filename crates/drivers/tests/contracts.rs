@@ -145,6 +145,10 @@ impl RouterBed for RealHaProxy {
         self.apps[usize::from(n)].address
     }
 
+    fn reload(&self) {
+        self.haproxy.reload();
+    }
+
     fn answer(&self, nonsense: Option<&[u8]>) {
         self.relay.say(nonsense);
     }

@@ -104,6 +104,7 @@ fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
         name: app.name.clone(),
         check_path: app.health.path.clone(),
         check_ms: u64::try_from(app.health.interval.as_millis()).unwrap_or(u64::MAX),
+        looks_at: Vec::new(),
     });
     // Beside the master's, whatever that is called.
     let sockets = ["worker.sock", "workers.sock"].map(|name| haproxy.directory.join(name));
