@@ -95,6 +95,7 @@ async fn own_proxy() {
         hosts: vec![],
         path_prefix: "/other".into(),
         pools: vec![],
+        rules: vec![],
     };
     let have = bed.driver.look(&other).await.unwrap();
     let plan = bed.driver.plan(Some(&foreign), &have);
@@ -142,6 +143,10 @@ impl RouterBed for RealHaProxy {
 
     fn address(&self, n: u16) -> std::net::SocketAddr {
         self.apps[usize::from(n)].address
+    }
+
+    fn reload(&self) {
+        self.haproxy.reload();
     }
 
     fn answer(&self, nonsense: Option<&[u8]>) {

@@ -227,6 +227,7 @@ async fn the_configuration_is_accepted_without_a_warning(program: PathBuf) {
             name: AppName::new(name).unwrap(),
             check_path: check_path.clone(),
             check_ms: 500,
+            looks_at: haproxy::looks_at(),
         });
         let setup = Setup {
             directory: folder.path().to_owned(),

@@ -34,6 +34,7 @@ fn routes(instances: u16) -> Routes {
             state: PoolState::Serving,
             instances: (1..=instances).map(instance).collect(),
         }],
+        rules: vec![],
     }
 }
 

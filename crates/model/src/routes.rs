@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::{Instance, ReleaseId};
 use crate::name::{AppName, Version};
+use crate::rule::Rule;
 use crate::weight::Weight;
 
 /// Generation of one app's routes; it only grows.
@@ -51,6 +52,9 @@ pub struct Routes {
     pub path_prefix: String,
     /// The pools.
     pub pools: Vec<Pool>,
+    /// Requests that go to a certain release; the first rule that matches wins, before any weight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
 }
 
 impl Routes {
@@ -60,5 +64,16 @@ impl Routes {
             && self.hosts == other.hosts
             && self.path_prefix == other.path_prefix
             && self.pools == other.pools
+            && self.rules == other.rules
+    }
+
+    /// The rules that can match, in their order, each with its pool: one that serves and has an
+    /// instance. Requests that another rule names go by the weights.
+    pub fn obeyed(&self) -> impl Iterator<Item = (&Rule, &Pool)> {
+        let usable = |pool: &&Pool| pool.state == PoolState::Serving && !pool.instances.is_empty();
+        self.rules.iter().filter_map(move |rule| {
+            let mut pools = self.pools.iter().filter(usable);
+            Some((rule, pools.find(|pool| pool.release == rule.release)?))
+        })
     }
 }

@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use model::ReleaseId;
+
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
@@ -19,6 +21,8 @@ use crate::table::{App, Table};
 pub(crate) struct Call {
     /// The app it belongs to, if any.
     pub(crate) app: Option<Arc<App>>,
+    /// The release that a rule of the app names for it.
+    pub(crate) meant: Option<ReleaseId>,
     /// The head for the instance.
     pub(crate) head: Vec<u8>,
     /// Where in the head the request's id is.
@@ -77,8 +81,12 @@ pub(crate) fn prepare(
     let mut sent = Vec::with_capacity(head.len() + 256);
     let trusted = settings.trusts(origin.peer);
     let id = rewrite(&request, origin, trusted, &mut sent);
+    let app = table.find(request.host, request.target).cloned();
+    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    let meant = app.as_ref().and_then(|app| app.rules.choose(&fields));
     Ok(Call {
-        app: table.find(request.host, request.target).cloned(),
+        app,
+        meant,
         head: sent,
         id,
         rest: Rest { body: request.body, claimed: 0 },

@@ -72,7 +72,7 @@ pub(crate) async fn exchange(
         return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None))
             .await;
     };
-    let mut tried = Tried::default();
+    let mut tried = Tried::meant_for(call.meant);
     let mut failed: Option<Arc<Gate>> = None;
     let mut fresh = false;
     loop {

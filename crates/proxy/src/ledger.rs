@@ -261,6 +261,7 @@ mod tests {
             hosts: Vec::new(),
             path_prefix: "/".into(),
             pools: pools.iter().map(pool).collect(),
+            rules: Vec::new(),
         }
     }
 

@@ -27,6 +27,7 @@ mod limits;
 mod lines;
 mod pick;
 mod replay;
+mod rules;
 mod said;
 mod settings;
 mod signals;

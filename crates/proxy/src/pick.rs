@@ -1,21 +1,29 @@
-//! Which instance takes a request: pool by weight, then the least open of two.
+//! Which instance takes a request: pool by rule or weight, then the least open of two.
 //!
 //! It reads gates and never enters one.
 
 use std::sync::Arc;
 
+use model::ReleaseId;
+
 use crate::gate::Gate;
 use crate::limits;
 use crate::table::{App, Pool};
 
-/// Instances that were tried for one request.
+/// The release that one request is meant for, and the instances that were tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried {
+    meant: Option<ReleaseId>,
     serials: [u64; limits::TRIES],
     count: usize,
 }
 
 impl Tried {
+    /// Nothing tried yet.
+    pub(crate) fn meant_for(meant: Option<ReleaseId>) -> Self {
+        Self { meant, ..Self::default() }
+    }
+
     /// Notes one.
     pub(crate) fn add(&mut self, gate: &Gate) {
         if let Some(place) = self.serials.get_mut(self.count) {
@@ -34,9 +42,14 @@ impl Tried {
     }
 }
 
-/// Picks an instance that was not tried. Pools at weight 0 come into question for a replay, or when
+/// Picks an instance that was not tried, of the release that a rule means for the request while there
+/// is one; else by weight. Pools at weight 0 come into question for a replay, or when
 /// no weighted pool has any instance at all.
 pub(crate) fn pick<'a>(app: &'a App, tried: &Tried) -> Option<&'a Arc<Gate>> {
+    let meant = tried.meant.and_then(|release| app.rules.gates(release));
+    if let Some(gate) = meant.and_then(|gates| from_gates(gates, tried)) {
+        return Some(gate);
+    }
     let weighted = from_pools(&app.weighted, tried);
     let empty = app.weighted.iter().all(|pool| pool.gates.is_empty());
     if weighted.is_some() || (tried.count() == 0 && !empty) {
@@ -124,6 +137,7 @@ mod tests {
             hosts: Vec::new(),
             path_prefix: "/".into(),
             pools: Vec::new(),
+            rules: Vec::new(),
         };
         let mut app = App::compile(&routes, Arc::default(), |_| None);
         (app.weighted, app.standby) = (weighted, standby);

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU32;
 use model::{AppName, PoolState, Routes};
 
 use crate::gate::Gate;
+use crate::rules::Rules;
 
 /// One app in a table.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct App {
     pub(crate) weighted: Vec<Pool>,
     /// Serving pools at weight 0: they take replays.
     pub(crate) standby: Vec<Pool>,
+    /// Requests that go to a certain release.
+    pub(crate) rules: Rules,
     /// Fault injection: answers still to be cut short.
     pub(crate) truncate: Arc<AtomicU32>,
 }
@@ -51,6 +54,7 @@ impl App {
             prefix: routes.path_prefix.trim_end_matches('/').to_owned(),
             weighted,
             standby,
+            rules: Rules::compile(routes, gate),
             truncate,
         }
     }
@@ -143,6 +147,7 @@ mod tests {
                 hosts: hosts.iter().map(ToString::to_string).collect(),
                 path_prefix: (*prefix).into(),
                 pools: Vec::new(),
+                rules: Vec::new(),
             })
             .collect();
         let compiled = slices.iter().map(|slice| {

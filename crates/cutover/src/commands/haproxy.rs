@@ -58,8 +58,10 @@ async fn put(at: &Where) -> Result<u8, Fault> {
 async fn ask(at: &Where) -> Result<u8, Fault> {
     let (config, haproxy) = load(at)?;
     let apps: Vec<AppName> = config.apps.keys().cloned().collect();
-    let preflight = Preflight::of(Arc::new(driver(&haproxy)), &haproxy);
+    let router = Arc::new(driver(&haproxy));
+    let preflight = Preflight::of(router, &haproxy, config.apps.values());
     let findings = preflight.findings(&apps).await?;
+    preflight.targeted(&apps).await?;
     Ok(tell(&format!("HAProxy at `{}`", haproxy.socket), &findings))
 }
 
@@ -104,6 +106,7 @@ fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
         name: app.name.clone(),
         check_path: app.health.path.clone(),
         check_ms: u64::try_from(app.health.interval.as_millis()).unwrap_or(u64::MAX),
+        looks_at: app.rollout.target.iter().map(|mark| mark.on().clone()).collect(),
     });
     // Beside the master's, whatever that is called.
     let sockets = ["worker.sock", "workers.sock"].map(|name| haproxy.directory.join(name));

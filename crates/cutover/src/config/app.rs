@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig};
-use super::{address, command, environment, strategy, watch};
+use super::{address, command, environment, strategy, target, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -142,6 +142,7 @@ fn rollout_of(
     let strategy = strategy::read(rollout, instances, reader);
     RolloutConfig {
         return_home: strategy::returns_home(rollout, &strategy, reader),
+        target: target::read(rollout, &strategy, reader),
         strategy,
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),

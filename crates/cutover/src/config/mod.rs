@@ -20,6 +20,7 @@ mod secret;
 mod section;
 mod shape;
 mod strategy;
+mod target;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 7] = [
             "step_bake",
             "batch",
             "slots",
+            "target",
             "preview_requests",
             "preview_path",
             "bake",

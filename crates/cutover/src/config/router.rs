@@ -46,9 +46,9 @@ pub(crate) fn must_carry(
     reader: &mut Reader,
 ) {
     let RouterConfig::HaProxy(_) = router else { return };
-    if let Some((why, help)) =
-        haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref())
-    {
+    let nameless = app.rollout.target.as_ref().and_then(|mark| haproxy::nameless(mark.on()));
+    let objection = haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref());
+    for (why, help) in objection.into_iter().chain(nameless) {
         let what = format!("HAProxy cannot carry {why}");
         reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use drivers::router::haproxy::Address;
-use model::{AppName, Lane, Weight};
+use model::{AppName, Lane, Mark, Weight};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,8 @@ pub(crate) struct RolloutConfig {
     /// At the end the new version is started once more, in the place of the old one, and takes the
     /// traffic there; what served meanwhile stays as a spare.
     pub(crate) return_home: bool,
+    /// Users who carry it see the candidate while it has a share, whatever that is.
+    pub(crate) target: Option<Mark>,
     /// Requests the candidate must answer before users reach it.
     pub(crate) preview_requests: u32,
     /// Their path.

@@ -91,6 +91,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         hosts: Vec::new(),
         path_prefix: "/".to_owned(),
         pools: vec![pool],
+        rules: vec![],
     };
     let open = open
         .iter()

@@ -5,7 +5,8 @@
 use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
-    AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, RunState, Weight,
+    AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule, RunState,
+    Weight,
 };
 use rollout::{LeaveWant, Wants};
 
@@ -81,13 +82,15 @@ impl Desired {
     }
 }
 
-/// The place an app has among the others on a router.
+/// How requests find an app among the others on a router, and the candidate among its releases.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     /// Host names; empty means every host.
     pub(super) hosts: Vec<String>,
     /// Path prefix.
     pub(super) path_prefix: String,
+    /// Who sees the candidate of the rollout under way, whatever its share.
+    pub(super) target: Option<Rule>,
 }
 
 fn as_leave(want: &LeaveWant) -> Leave {
@@ -129,7 +132,22 @@ pub(super) fn compose(
         hosts: address.hosts.clone(),
         path_prefix: address.path_prefix.clone(),
         pools: pools.iter().map(pool).collect(),
+        rules: address
+            .target
+            .iter()
+            .filter(|rule| shares(rule.release, pools.iter().map(|(pool, _)| pool)))
+            .cloned()
+            .collect(),
     }
+}
+
+/// True while a release has some of the traffic and not all of it. At weight 0 it was found
+/// wanting, or is not known to be any good; with all of the traffic there is nothing to choose.
+fn shares<'a>(release: ReleaseId, mut pools: impl Iterator<Item = &'a PoolSeen>) -> bool {
+    let some = |weight: Weight| weight > Weight::NONE && weight < Weight::ALL;
+    pools.any(|pool| {
+        pool.release == release && pool.state == PoolState::Serving && some(pool.weight)
+    })
 }
 
 /// What a router was seen to carry, in the machine's words; `None` while a serving pool with
@@ -152,4 +170,30 @@ pub(super) fn seen(routes: &Routes) -> Option<Vec<PoolSeen>> {
 
 fn alive(have: &FleetHave, id: &InstanceId) -> bool {
     have.instances.iter().any(|instance| instance.id == *id && instance.stays())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::event::PoolSeen;
+    use model::{PoolState, ReleaseId, Weight};
+
+    use super::shares;
+
+    #[test]
+    fn a_target_is_in_force_while_the_candidate_has_a_share() {
+        use PoolState::{Retiring, Serving};
+        let [stable, candidate] = [1, 2].map(ReleaseId);
+        let in_force = |points: u16, state| {
+            let weight = Weight::new(points).unwrap();
+            let pools = [
+                PoolSeen { release: stable, weight: weight.rest(), state: Serving },
+                PoolSeen { release: candidate, weight, state },
+            ];
+            shares(candidate, pools.iter())
+        };
+        assert!(in_force(1, Serving) && in_force(2_500, Serving) && in_force(9_999, Serving));
+        // Given up, given up and emptied, promoted.
+        assert!(!in_force(0, Serving) && !in_force(0, Retiring) && !in_force(10_000, Serving));
+        assert!(!shares(candidate, [].iter()));
+    }
 }

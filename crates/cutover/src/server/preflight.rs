@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::haproxy::{Checker, Finding, HaProxy, review};
-use model::{AppName, Fault, Kind};
+use model::{AppName, Fault, Kind, Selector};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::HaProxyConfig;
+use crate::config::{AppConfig, HaProxyConfig};
 
 /// How long a connection to the entrance may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -27,19 +27,47 @@ struct Theirs {
     router: Arc<HaProxy>,
     files: Vec<PathBuf>,
     entrances: Vec<SocketAddr>,
+    targets: Vec<(AppName, Selector)>,
 }
 
 impl Preflight {
-    /// Those of a HAProxy.
-    pub(crate) fn of(router: Arc<HaProxy>, config: &HaProxyConfig) -> Self {
-        Self(Some(Theirs { router, files: texts_of(config), entrances: config.listen.clone() }))
+    /// Those of a HAProxy that carries these apps.
+    pub(crate) fn of<'a>(
+        router: Arc<HaProxy>,
+        config: &HaProxyConfig,
+        apps: impl IntoIterator<Item = &'a AppConfig>,
+    ) -> Self {
+        let targets = apps.into_iter().filter_map(|app| {
+            let on = app.rollout.target.as_ref()?.on().clone();
+            Some((app.name.clone(), on))
+        });
+        let (files, entrances) = (texts_of(config), config.listen.clone());
+        Self(Some(Theirs { router, files, entrances, targets: targets.collect() }))
     }
 
     /// Refuses what cannot work; the log says what would lose requests.
     pub(super) async fn check(&self, apps: &[AppName]) -> Result<(), Fault> {
-        for finding in self.findings(apps).await? {
-            let Finding { setting, value, needed, why } = finding;
+        let findings = self.findings(apps).await?;
+        self.targeted(apps).await?;
+        for Finding { setting, value, needed, why } in findings {
             tracing::warn!("HAProxy: {setting} is `{value}`, needed: {needed} ({why})");
+        }
+        Ok(())
+    }
+
+    /// Refuses when HAProxy does not look at what the target of an app needs: its rule could not be
+    /// carried in the middle of a rollout.
+    pub(crate) async fn targeted(&self, apps: &[AppName]) -> Result<(), Fault> {
+        let Some(theirs) = &self.0 else { return Ok(()) };
+        for (app, on) in theirs.targets.iter().filter(|(app, _)| apps.contains(app)) {
+            let looks_at = theirs.router.looks_at(app).await.map_err(untouched)?;
+            if !looks_at.contains(on) {
+                let what = format!(
+                    "HAProxy does not look at the {on} of requests, which the target of {app} needs"
+                );
+                return Err(Fault::new(Kind::Config, what)
+                    .help("run `cutover haproxy install`, then reload HAProxy"));
+            }
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use drivers::platform::{FleetHave, FleetWant};
 use model::{
-    AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Verdict, Version,
+    AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Rule, Verdict,
+    Version,
 };
 
 use super::active::Active;
@@ -155,9 +156,17 @@ impl Standing {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
+            target: self.target(),
         };
         let desired = self.desired();
         compose(&self.app, &address, &desired.pools(|id| self.release(id)), seen, current)
+    }
+
+    /// Who sees the candidate of the rollout under way.
+    fn target(&self) -> Option<Rule> {
+        let candidate = self.active.as_ref()?.run().start.candidate.id;
+        let mark = self.config.rollout.target.clone()?;
+        Some(Rule { mark, release: candidate })
     }
 
     fn desired(&self) -> Desired {

@@ -71,7 +71,7 @@ impl Steering {
             }
             RouterConfig::HaProxy(theirs) => {
                 let router = Arc::new(preflight::driver(theirs));
-                let preflight = Preflight::of(Arc::clone(&router), theirs);
+                let preflight = Preflight::of(Arc::clone(&router), theirs, config.apps.values());
                 begin(&router, &preflight, &apps, under_way(store, &apps)?).await?;
                 let carrier = Carrier::Theirs(watch::Sender::new(0));
                 let entrances = theirs.listen.clone();

@@ -4,62 +4,10 @@
 //! The table of switch times is printed (`--nocapture`); no test judges it.
 
 use crate::crowd::{Crowd, EVERYONE};
-use crate::haproxy_bed::{Real, programs};
+use crate::scene::Scene;
 use crate::traffic::{Deploy, Shipped};
-use crate::world::{World, patient_config, signal, turn, wait_for};
+use crate::world::{signal, turn, wait_for};
 use rustix::process::Signal;
-
-/// A world and what carries its traffic.
-enum Scene {
-    Own(World),
-    Theirs(Real, String),
-}
-
-impl Scene {
-    /// One for each router, with v1 live; `rollout` replaces the line of the bake.
-    fn all(instances: u16, rollout: &str) -> Vec<Box<dyn FnOnce() -> Self>> {
-        let config = patient_config(instances).replace("bake = \"1500ms\"", rollout);
-        let config = config.replace("rate = 100", "rate = 200");
-        let mut scenes: Vec<Box<dyn FnOnce() -> Self>> = Vec::new();
-        for program in programs() {
-            let config = config.clone();
-            scenes.push(Box::new(move || {
-                let bed = program.components().rev().nth(3);
-                let name = bed.map(|part| part.as_os_str().to_string_lossy().into_owned());
-                Self::Theirs(Real::live(&program, &config), name.unwrap_or_default())
-            }));
-        }
-        scenes.push(Box::new(move || {
-            let mut world = World::new(&config);
-            world.up();
-            world.expect(0, &["deploy", "demo", "v1"]);
-            Self::Own(world)
-        }));
-        scenes
-    }
-
-    fn world(&self) -> &World {
-        match self {
-            Self::Own(world) => world,
-            Self::Theirs(real, _) => &real.world,
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::Own(_) => "own proxy",
-            Self::Theirs(_, name) => name,
-        }
-    }
-
-    /// Only instances of that release run, so many of them.
-    fn runs(&self, prefix: &str, instances: usize) {
-        let running = self.world().running();
-        let right =
-            running.len() == instances && running.iter().all(|(id, _)| id.starts_with(prefix));
-        assert!(right, "{}: {running:?}", self.name());
-    }
-}
 
 /// A promotion that cost nothing; on no connection did a version come back once all traffic had moved.
 fn perfect(scene: &Scene, shipped: &Shipped) {

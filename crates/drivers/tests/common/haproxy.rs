@@ -15,7 +15,8 @@ use drivers::router::haproxy::config::{AppSetup, Setup};
 use drivers::router::haproxy::{Address, Checker, HaProxy, install};
 use drivers::router::{Router, RoutesHave};
 use model::{
-    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Selector,
+    Version, Weight,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -114,6 +115,7 @@ impl Bed {
             name: AppName::new(name).unwrap(),
             check_path: Some("/healthz".into()),
             check_ms: 40,
+            looks_at: looks_at(),
         };
         Setup {
             directory: self.folder.path().to_owned(),
@@ -210,6 +212,11 @@ pub fn wait(mut condition: impl FnMut() -> bool, otherwise: impl Fn() -> String)
     }
 }
 
+/// What the configuration looks at.
+pub fn looks_at() -> Vec<Selector> {
+    vec![Selector::Header("x-canary".into()), Selector::Cookie("canary".into())]
+}
+
 pub fn app() -> AppName {
     AppName::new("demo").unwrap()
 }
@@ -230,7 +237,7 @@ pub fn pool(release: u32, weight: u16, state: PoolState, at: &[SocketAddr]) -> P
 
 pub fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(0);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools }
+    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
 }
 
 /// Rounds of look, plan, act until nothing is left to do or to wait for; `between` runs after each

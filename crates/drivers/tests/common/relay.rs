@@ -23,9 +23,13 @@ impl Relay {
         let (shared, lines, behind) = (Arc::clone(&nonsense), Arc::clone(&cut), behind.to_owned());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let says = shared.lock().unwrap().clone();
-                // Whoever hangs up early gets no more: that is part of what is tested.
-                let _hung_up = carry(stream, &behind, says, lines.load(Ordering::SeqCst));
+                let (says, behind) = (shared.lock().unwrap().clone(), behind.clone());
+                let cut = lines.load(Ordering::SeqCst);
+                // Each by itself: a worker that ends in mid-question may leave its asker waiting.
+                std::thread::spawn(move || {
+                    // Whoever hangs up early gets no more: that is part of what is tested.
+                    let _hung_up = carry(stream, &behind, says, cut);
+                });
             }
         });
         Self { nonsense, cut }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use drivers::router::{Router, RoutesHave};
-use model::{AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes};
-use model::{Version, Weight};
+use model::{AppName, Generation, Instance, InstanceId, Mark, Pool, PoolState, ReleaseId, Routes};
+use model::{Rule, Selector, Version, Weight};
 
 /// What the contract must be told of a driver and the server behind it.
 pub(crate) trait RouterBed {
@@ -17,6 +17,8 @@ pub(crate) trait RouterBed {
     fn address(&self, n: u16) -> SocketAddr {
         ([127, 0, 0, 1], 20_000 + n).into()
     }
+    /// Has the server read its files again, if it has any.
+    fn reload(&self) {}
     /// Makes the server answer with these bytes until told otherwise (`None`: sanely again).
     fn answer(&self, nonsense: Option<&[u8]>);
 }
@@ -38,6 +40,7 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
             quiet(router, to.as_ref(), &have).await;
         }
     }
+    rules_survive_and_go(bed, app, &states).await;
     stale_is_refused(router, app, &states).await;
     nonsense_never_panics(bed, app).await;
     let restored = settle(router, app, original.as_ref()).await;
@@ -69,6 +72,27 @@ async fn quiet(router: &dyn Router, want: Option<&Routes>, have: &RoutesHave) {
     assert_eq!(again.routes, have.routes);
     let other = want.map(|want| Routes { generation: Generation(12_345), ..want.clone() });
     assert!(router.plan(other.as_ref(), &again).settled());
+}
+
+/// Rules are as lasting as the routes they are part of, and go with them.
+async fn rules_survive_and_go(bed: &impl RouterBed, app: &AppName, states: &[Option<Routes>]) {
+    let router = bed.router();
+    let some = |routes: &&Option<Routes>| routes.as_ref().is_some_and(|r| !r.rules.is_empty());
+    let with: Vec<&Option<Routes>> = states.iter().filter(some).collect();
+    assert!(with.len() >= 2 && router.can().header_rules);
+    for want in with {
+        settle(router, app, want.as_ref()).await;
+        bed.reload();
+        let have = router.look(app).await.unwrap();
+        assert!(same(have.routes.as_ref(), want.as_ref()), "after a reload: {have:?}");
+        quiet(router, want.as_ref(), &have).await;
+        let bare = want.clone().map(|want| Routes { rules: vec![], ..want });
+        assert!(!router.plan(bare.as_ref(), &have).settled(), "a rule that is left is settled");
+        let have = settle(router, app, bare.as_ref()).await;
+        assert_eq!(have.routes.unwrap().rules, []);
+        bed.reload();
+        assert_eq!(router.look(app).await.unwrap().routes.unwrap().rules, []);
+    }
 }
 
 async fn stale_is_refused(router: &dyn Router, app: &AppName, states: &[Option<Routes>]) {
@@ -138,7 +162,15 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
         hosts: vec!["shop.example".into()],
         path_prefix: "/".into(),
         pools,
+        rules: vec![],
     };
+    let rule = |on: &Selector, value, release| {
+        let mark = Mark::new(on.clone(), value).unwrap();
+        Rule { mark, release: ReleaseId(release) }
+    };
+    let with = |routes, rules| Routes { rules, ..routes };
+    let header = &Selector::Header("x-canary".into());
+    let cookie = &Selector::Cookie("canary".into());
     let some = Weight::new(2500).unwrap();
     vec![
         routes(vec![pool(1, Weight::ALL, PoolState::Serving, 2)]),
@@ -151,5 +183,19 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
             pool(2, Weight::ALL, PoolState::Serving, 2),
         ]),
         routes(vec![]),
+        with(
+            routes(vec![
+                pool(1, some.rest(), PoolState::Serving, 2),
+                pool(2, some, PoolState::Serving, 1),
+            ]),
+            vec![rule(header, "new", 2), rule(cookie, "a b,\"c\"", 2), rule(header, "old", 1)],
+        ),
+        with(
+            routes(vec![
+                pool(1, Weight::ALL, PoolState::Serving, 1),
+                pool(2, Weight::NONE, PoolState::Retiring, 2),
+            ]),
+            vec![rule(header, "new", 2), rule(header, "new", 1), rule(cookie, "1", 9)],
+        ),
     ]
 }

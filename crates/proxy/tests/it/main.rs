@@ -14,6 +14,7 @@ mod framed;
 mod heads;
 mod http2;
 mod http2_limits;
+mod rules;
 mod silence;
 mod stage;
 mod switching;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use model::admin::{AppSeen, InstanceSeen, ProxySeen, ReleaseSeen, Reply, Request};
 use model::{
-    AppName, Fault, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version,
-    Weight,
+    AppName, Fault, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Rule,
+    Version, Weight,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -171,6 +171,7 @@ pub(crate) fn routes(generation: u64, pools: Vec<Pool>) -> Routes {
         hosts: Vec::new(),
         path_prefix: "/".into(),
         pools,
+        rules: Vec::new(),
     }
 }
 
@@ -217,9 +218,13 @@ impl Stage {
     }
 
     pub(crate) fn publish(&mut self, pools: Vec<Pool>) {
+        self.publish_with(pools, Vec::new());
+    }
+
+    pub(crate) fn publish_with(&mut self, pools: Vec<Pool>, rules: Vec<Rule>) {
         let expected = Generation(self.generation);
         self.generation += 1;
-        let routes = routes(self.generation, pools);
+        let routes = Routes { rules, ..routes(self.generation, pools) };
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });
     }
 

@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use model::{AppName, Fault, Kind};
+use model::{AppName, Fault, Kind, Selector};
 
 use super::app_file::{self, map_file};
 use super::line::Address;
 use super::record::Slot;
+use super::rules;
 
 /// What the configuration is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct AppSetup {
     pub check_path: Option<String>,
     /// Pause between checks, ms.
     pub check_ms: u64,
+    /// What of its requests is looked at; rules on anything else are refused at run time.
+    pub looks_at: Vec<Selector>,
 }
 
 /// A file of the configuration.
@@ -72,7 +75,9 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         plain("path", &path.display().to_string())?;
     }
     let [directory, socket] = paths;
-    let mut entrance = global(&directory, &socket, &setup.master);
+    let looks_at = setup.apps.iter().map(|app| (&app.name, app.looks_at.as_slice()));
+    let announced = rules::announce(looks_at)?;
+    let mut entrance = global(&directory, &socket, (&setup.master, &announced));
     entrance.push_str(FRONTEND);
     for address in &setup.entrances {
         // Writing to a string cannot fail.
@@ -83,6 +88,8 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         entrance.push_str(&find(&directory, &app.name));
     }
     entrance.push_str(CHOOSE);
+    entrance.push_str(&by_rule(&directory, &setup.apps));
+    entrance.push_str(TAKE);
     for app in &setup.apps {
         entrance.push_str(&stand_in(&app.name));
     }
@@ -114,7 +121,7 @@ fn plain(sort: &str, text: &str) -> Result<(), Fault> {
     Err(Fault::new(Kind::Config, what).help(PLAIN))
 }
 
-fn global(directory: &str, socket: &str, master: &Address) -> String {
+fn global(directory: &str, socket: &str, (master, announced): (&Address, &str)) -> String {
     format!(
         "\
 {OURS} Start HAProxy (2.6 or newer) with
@@ -130,7 +137,9 @@ global
     stats timeout 30s
     # How long a worker may go on after a reload, for the tunnels it still carries. They are cut then.
     hard-stop-after 1h
-
+    # Headers and cookies that the rules below look at, for Cutover to ask: one that is not there is
+    # refused before a rollout relies on it.
+{announced}
 defaults cutover_defaults
     mode http
     timeout connect 2s
@@ -193,7 +202,8 @@ fn find(directory: &str, app: &AppName) -> String {
     )
 }
 
-const CHOOSE: &str = "    http-request return status 404 content-type text/plain string \"no app here\" \
+const CHOOSE: &str =
+    "    http-request return status 404 content-type text/plain string \"no app here\" \
 unless { var(txn.cutover_app) -m found } || { var(txn.cutover_onward) -m found }
 
     # --- Which release: drawn anew for each request, so any share is possible, down to 0.01%.
@@ -204,6 +214,16 @@ unless { var(txn.cutover_app) -m found } || { var(txn.cutover_onward) -m found }
     http-request set-var(txn.cutover_drawn) str(a)
     http-request set-var(txn.cutover_drawn) str(b) if \
 { var(txn.cutover_roll),sub(txn.cutover_share) lt 0 }
+";
+
+/// The lines of rules; none where nothing is looked at.
+fn by_rule(directory: &str, apps: &[AppSetup]) -> String {
+    let named = apps.iter().flat_map(|app| app.looks_at.iter().map(|on| (&app.name, on)));
+    let lines: String = named.map(|(app, on)| rules::lines(directory, app, on)).collect();
+    if lines.is_empty() { lines } else { format!("{}{lines}{}", rules::RULES, rules::OBEY) }
+}
+
+const TAKE: &str = "
     http-request set-var(txn.cutover_slot) var(txn.cutover_drawn)
     # A release that stands by takes over when the drawn one has no instance left (`~`: gets nothing).
 ";
@@ -226,6 +246,8 @@ fn stand_in(app: &AppName) -> String {
 const SEND: &str = "    http-request set-var(txn.cutover_version) var(txn.cutover_a)
     http-request set-var(txn.cutover_version) var(txn.cutover_b) \
 if { var(txn.cutover_slot) -m str b }
+    http-request set-var(txn.cutover_version) \"var(txn.cutover_rule),field(3,:)\" \
+if { var(txn.cutover_rule) -m found } { var(txn.cutover_slot),strcmp(txn.cutover_drawn) eq 0 }
     http-request return status 503 content-type text/plain string \"no release serves\" \
 if { var(txn.cutover_version) -m str ~ } !{ var(txn.cutover_onward) -m found }
 
@@ -270,7 +292,8 @@ mod tests {
 
     fn setup(path: &str) -> Setup {
         let name = AppName::new("demo").unwrap();
-        let app = AppSetup { name, check_path: Some("/healthz".into()), check_ms: 200 };
+        let app =
+            AppSetup { name, check_path: Some("/healthz".into()), check_ms: 200, looks_at: vec![] };
         Setup {
             directory: path.into(),
             socket: format!("{path}/admin.sock").into(),

@@ -70,7 +70,8 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
         reached.push(old.clone());
     }
     let servers = servers(app, &answers, &counts);
-    let seen = Seen { app: app.clone(), record: answers.record, servers };
+    let Answers { pid, map, record, looks_at, apart, .. } = answers;
+    let seen = Seen { app: app.clone(), record, looks_at, servers };
     let mut instances: BTreeMap<InstanceId, Open> = BTreeMap::new();
     for ((_, name), of_server) in &counts.by_server {
         let open = instances.entry(InstanceId(name.clone())).or_default();
@@ -78,8 +79,7 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
         open.tunnels += of_server.tunnels;
     }
     let Counts { open, totals, .. } = counts;
-    let (pid, map, by_master) = (answers.pid, answers.map, reached[0].by_master());
-    let apart = answers.apart;
+    let by_master = reached[0].by_master();
     Ok(Found { pid, map, seen, open, instances, totals, workers: reached, apart, by_master })
 }
 

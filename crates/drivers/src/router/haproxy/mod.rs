@@ -18,6 +18,7 @@ mod look;
 mod plan;
 mod preflight;
 mod record;
+mod rules;
 mod seen;
 mod step;
 mod table;
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use model::{AppName, Change, Fault, Kind, Plan, Routes, Weight};
+use model::{AppName, Change, Fault, Kind, Plan, Routes, Selector, Weight};
 
 pub use files::Checker;
 pub use finding::Finding;
@@ -36,6 +37,7 @@ pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
 pub use preflight::review;
+pub use rules::nameless;
 
 use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
 use seen::Seen;
@@ -82,6 +84,14 @@ impl HaProxy {
     /// finding.
     pub async fn preflight(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
         preflight::preflight(&self.address, apps).await
+    }
+
+    /// The headers and cookies of an app's requests that its configuration looks at. Rules on others
+    /// are refused.
+    pub async fn looks_at(&self, app: &AppName) -> Result<Vec<Selector>, Fault> {
+        let workers = worker::workers(&self.address).await?;
+        let present = workers.first().ok_or_else(|| self.address.odd(""))?;
+        present.looks_at(app).await
     }
 
     /// Workers that live beside the present one although the socket does not speak of them.
@@ -159,7 +169,7 @@ impl Router for HaProxy {
             finest_weight: Weight::new(1).unwrap_or_default(),
             drain: if mixed { Drain::Timed } else { Drain::Counted },
             change: ChangeKind::Atomic,
-            header_rules: false,
+            header_rules: true,
             evidence: Evidence::Counters,
         }
     }

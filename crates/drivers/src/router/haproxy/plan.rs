@@ -6,17 +6,18 @@
 
 use std::fmt::Write as _;
 
-use model::{AppName, Generation, Instance, Plan, Pool, PoolState, Routes, Weight};
+use model::{AppName, Generation, Instance, Plan, Pool, PoolState, Routes, Rule, Weight};
 
 use super::config;
 use super::record::{Left, Record, Slot};
+use super::rules;
 use super::seen::{Condition, Seen, Server};
 use super::step::Step;
 
 /// Plans for one app.
 pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
     let mut planning = Planning { seen, plan: Plan::default() };
-    if let Some((why, help)) = want.and_then(unfit) {
+    if let Some((why, help)) = want.and_then(|want| unfit(want, seen)) {
         let (app, generation) = planning.relies_on();
         let words = format!("refuse the routes of {app}: {why}");
         planning.push(words, Step::Refuse { app, generation, why, help: help.to_owned() });
@@ -66,13 +67,20 @@ fn victim(pools: &[Pool], carried: &[(Slot, &Pool)]) -> usize {
 }
 
 /// Why HAProxy cannot carry these routes, and what to do.
-fn unfit(want: &Routes) -> Option<(String, &'static str)> {
+fn unfit(want: &Routes, seen: &Seen) -> Option<(String, &'static str)> {
     if want.pools.len() > 2 {
         let why = format!("{} releases at once, and an app has two slots", want.pools.len());
         return Some((why, "let one release go first"));
     }
     if let Some(found) = objection(&want.hosts, &want.path_prefix, None) {
         return Some(found);
+    }
+    let mut named = want.rules.iter().map(|rule| rule.mark.on());
+    if let Some(on) = named.find(|on| !seen.looks_at.contains(on)) {
+        return Some(rules::nameless(on).unwrap_or_else(|| {
+            let why = format!("a rule on the {on}: its configuration does not look at it");
+            (why, "name it as `target` in cutover.toml, run `cutover haproxy install`, and reload")
+        }));
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut instances = want.pools.iter().flat_map(|pool| &pool.instances);
@@ -139,7 +147,9 @@ impl Planning<'_> {
             Record { routes: want.cloned(), slots: slots.to_vec(), ..self.seen.record.clone() };
         let mut whole = true;
         for (slot, pool) in record.pools() {
-            whole &= self.provide(pool, slot);
+            let meant =
+                want.is_some_and(|want| want.obeyed().any(|(_, to)| to.release == pool.release));
+            whole &= self.provide(pool, slot, meant);
         }
         if whole && !self.carried(&record) {
             self.publish(record);
@@ -148,8 +158,9 @@ impl Planning<'_> {
         }
     }
 
-    /// Brings the instances of a pool into its slot; true when routes may rely on them.
-    fn provide(&mut self, pool: &Pool, slot: Slot) -> bool {
+    /// Brings the instances of a pool into its slot; true when routes may rely on them. One that rules
+    /// are meant for gets requests at any weight.
+    fn provide(&mut self, pool: &Pool, slot: Slot, meant: bool) -> bool {
         let (mut usable, mut pending) = (0, 0);
         for instance in &pool.instances {
             match self.bring(instance, slot) {
@@ -160,7 +171,7 @@ impl Planning<'_> {
         }
         // What retires or stands by gets nothing, so nothing of it need be ready.
         let idle = pool.state == PoolState::Retiring
-            || pool.weight == Weight::NONE
+            || (pool.weight == Weight::NONE && !meant)
             || pool.instances.is_empty();
         // Servers of a release that had the slot before must be out of use first.
         let leftover = |server: &Server| {
@@ -290,6 +301,10 @@ fn in_words(app: &AppName, record: &Record) -> String {
         };
         // Writing to a string cannot fail.
         let _written = write!(words, "{comma} {version} {share} on {n} in slot {slot}");
+    }
+    for Rule { mark, release } in record.routes.iter().flat_map(|routes| &routes.rules) {
+        // Writing to a string cannot fail.
+        let _written = write!(words, "; {mark} to release {}", release.0);
     }
     if record.slots.is_empty() {
         words.push_str(" nowhere");

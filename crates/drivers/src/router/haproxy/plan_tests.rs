@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+    AppName, Generation, Instance, InstanceId, Mark, Pool, PoolState, ReleaseId, Routes, Rule,
+    Selector, Version, Weight,
 };
 
 use super::{Record, Slot, plan};
@@ -35,7 +36,7 @@ fn serving(release: u32, weight: u16) -> Pool {
 
 fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(4);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools }
+    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
 }
 
 fn server(slot: Slot, release: u32, condition: Condition) -> Server {
@@ -46,7 +47,8 @@ fn server(slot: Slot, release: u32, condition: Condition) -> Server {
 fn seen(carried: Option<Routes>, slots: &[Slot], servers: Vec<Server>) -> Seen {
     let slots = slots.to_vec();
     let record = Record { generation: 4, routes: carried, slots, ..Record::default() };
-    Seen { app: app(), record, servers }
+    let looks_at = vec![Selector::Header("x-canary".into())];
+    Seen { app: app(), record, looks_at, servers }
 }
 
 /// The plan in short: words of the changes, then what is waited for.
@@ -141,6 +143,14 @@ fn what_haproxy_cannot_carry_is_refused_with_a_reason() {
     let mut odd = BTreeMap::from([("3 releases at once", three)]);
     odd.insert("path prefix", Routes { path_prefix: "/a b".into(), ..routes(vec![]) });
     odd.insert("host name", Routes { hosts: vec!["a;b".into()], ..routes(vec![]) });
+    let rule = |on| Rule { mark: Mark::new(on, "1").unwrap(), release: ReleaseId(1) };
+    for (why, on) in [
+        ("a rule on the header x-other: its configuration", Selector::Header("X-Other".into())),
+        ("a rule on the cookie x-canary: its configuration", Selector::Cookie("x-canary".into())),
+        ("a rule on the cookie a|b", Selector::Cookie("a|b".into())),
+    ] {
+        odd.insert(why, Routes { rules: vec![rule(on)], ..routes(vec![]) });
+    }
     let mut name = routes(vec![serving(1, 1)]);
     name.pools[0].instances[0].id = InstanceId("x;disable server".into());
     odd.insert("name of a server", name);
@@ -148,4 +158,25 @@ fn what_haproxy_cannot_carry_is_refused_with_a_reason() {
         let said = short(Some(&want), &have);
         assert!(said.len() == 1 && said[0].contains(why), "{why}: {said:?}");
     }
+}
+
+#[test]
+fn a_pool_at_weight_0_that_a_rule_names_must_be_ready_and_its_rule_is_told() {
+    let carried = routes(vec![serving(1, 10_000)]);
+    let mut want = routes(vec![serving(1, 10_000), serving(2, 0)]);
+    let mark = Mark::new(Selector::Header("X-Canary".into()), "new").unwrap();
+    want.rules = vec![Rule { mark, release: ReleaseId(2) }];
+    let with = |condition: Condition| {
+        let servers = vec![server(Slot::A, 1, Condition::Ready), server(Slot::B, 2, condition)];
+        short(Some(&want), &seen(Some(carried.clone()), &[Slot::A], servers))
+    };
+    assert_eq!(with(Condition::Unchecked), ["wait: the first check of demo-2-1"]);
+    let route = "route demo (generation 5): v1 100.00% on 1 in slot a, v2 0.00% on 1 in slot b; \
+                 header x-canary = new to release 2";
+    assert_eq!(with(Condition::Passing), [route]);
+    let both = vec![server(Slot::A, 1, Condition::Ready), server(Slot::B, 2, Condition::Ready)];
+    let have = seen(Some(want.clone()), &[Slot::A, Slot::B], both);
+    assert_eq!(short(Some(&want), &have), [""; 0]);
+    let without = Routes { rules: vec![], ..want.clone() };
+    assert!(short(Some(&without), &have)[0].ends_with("v2 0.00% on 1 in slot b"));
 }

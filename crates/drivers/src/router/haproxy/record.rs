@@ -1,16 +1,19 @@
 //! What the map of an app says: routes, slots, generation, epoch. Text to record and back. Pure.
 //!
 //! One map holds everything, because one `commit map` replaces a whole map at one instant. A request
-//! reads one entry of it, the one under `at:`; the entries under `cutover:` are for the driver, so
+//! reads one entry of it, the one under `at:`, and one per rule it matches; the entries under `cutover:` are for the driver, so
 //! that it can say from HAProxy alone what is carried.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use model::{
-    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Rule, Version,
+    Weight,
 };
 use serde::{Deserialize, Serialize};
+
+use super::rules;
 
 /// Stands for the version of a slot that gets nothing; no version can be spelled like this.
 const NOTHING: &str = "~";
@@ -126,7 +129,12 @@ impl Record {
                 entries.push((key, format!("{}@{}", one.address, one.id)));
             }
         }
+        for (at, Rule { mark, release }) in routes.rules.iter().enumerate() {
+            let value = format!("{}:{}", release.0, rules::keep(mark));
+            entries.push((format!("cutover:rule:{at}"), value));
+        }
         entries.extend(self.ways(routes));
+        entries.extend(self.marked(routes));
         entries
     }
 
@@ -150,6 +158,20 @@ impl Record {
         let length = named + prefix.len() + 1;
         let value = format!("{length}:{share}:{}:{}", version(a), version(b));
         hosts.into_iter().map(|host| (format!("at:{host}{prefix}/"), value.clone())).collect()
+    }
+
+    /// The entries of rules that lead somewhere. Of two on the same value the first wins.
+    fn marked(&self, routes: &Routes) -> Vec<(String, String)> {
+        let mut entries: Vec<(String, String)> = Vec::new();
+        for (rank, (rule, pool)) in routes.obeyed().enumerate() {
+            let mut slots = self.pools().filter(|(_, there)| there.release == pool.release);
+            let Some((slot, _)) = slots.next() else { continue };
+            let entry = rules::entry(rank, &rule.mark, (slot, pool));
+            if entries.iter().all(|(key, _)| *key != entry.0) {
+                entries.push(entry);
+            }
+        }
+        entries
     }
 
     /// Reads it back. `Err` names the entry that is not as it should be; an empty map is a new one.
@@ -188,12 +210,19 @@ impl Record {
                 hosts: hosts.split(',').filter(|host| *host != "*").map(str::to_owned).collect(),
                 path_prefix: (*prefix).to_owned(),
                 pools: Vec::new(),
+                rules: Vec::new(),
             };
             while let Some(value) = map.get(format!("cutover:pool:{}", routes.pools.len()).as_str())
             {
                 let (slot, pool) = read_pool(&map, routes.pools.len(), value)?;
                 record.slots.push(slot);
                 routes.pools.push(pool);
+            }
+            while let Some(value) = map.get(format!("cutover:rule:{}", routes.rules.len()).as_str())
+            {
+                let at = routes.rules.len();
+                let rule = read_rule(value).ok_or_else(|| format!("cutover:rule:{at} {value}"))?;
+                routes.rules.push(rule);
             }
             record.routes = Some(routes);
         }
@@ -216,6 +245,11 @@ fn read_left(id: &str, value: &str) -> Option<Left> {
     let (slot, release) = value.split_once(':')?;
     let release = ReleaseId(release.parse().ok()?);
     Some(Left { id: InstanceId(id.to_owned()), slot: Slot::read(slot)?, release })
+}
+
+fn read_rule(value: &str) -> Option<Rule> {
+    let (release, mark) = value.split_once(':')?;
+    Some(Rule { mark: rules::kept(mark)?, release: ReleaseId(release.parse().ok()?) })
 }
 
 fn read_pool(map: &BTreeMap<&str, &str>, at: usize, value: &str) -> Result<(Slot, Pool), String> {

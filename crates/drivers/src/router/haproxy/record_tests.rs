@@ -2,7 +2,8 @@
 
 use super::{Left, Record, Slot};
 use model::{
-    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+    AppName, Generation, Instance, InstanceId, Mark, Pool, PoolState, ReleaseId, Routes, Rule,
+    Selector, Version, Weight,
 };
 
 fn app() -> AppName {
@@ -30,10 +31,16 @@ fn record(pools: Vec<Pool>, slots: &[Slot], hosts: &[&str], prefix: &str) -> Rec
         hosts: hosts.iter().map(ToString::to_string).collect(),
         path_prefix: prefix.into(),
         pools,
+        rules: vec![rule("new", 2), rule("a b;#", 1), rule("new", 1)],
     };
     let left = Left { id: InstanceId("demo-1-9".into()), slot: Slot::A, release: ReleaseId(1) };
     let (routes, slots, left) = (Some(routes), slots.to_vec(), vec![left]);
     Record { epoch: 3, generation: 7, worker: 99, routes, slots, left }
+}
+
+fn rule(value: &str, release: u32) -> Rule {
+    let mark = Mark::new(Selector::Header("x-canary".into()), value).unwrap();
+    Rule { mark, release: ReleaseId(release) }
 }
 
 fn ways(record: &Record) -> Vec<String> {
@@ -83,6 +90,7 @@ fn a_damaged_map_is_named_and_never_believed() {
         ("cutover:pool:0", "a:1:1:serving:v 1"),
         ("cutover:instance:0:0", "nowhere@demo-1-0"),
         ("cutover:left:demo-1-9", "a"),
+        ("cutover:rule:0", "2:h.x-canary:3"),
     ] {
         let mut bad = good.clone();
         bad.iter_mut().filter(|(k, _)| k == key).for_each(|(_, v)| *v = value.into());
@@ -99,4 +107,21 @@ fn a_server_that_left_still_has_its_release() {
     assert_eq!(record.release_of(Slot::A, "demo-1-9"), Some(ReleaseId(1)));
     assert_eq!(record.release_of(Slot::B, "demo-2-0"), Some(ReleaseId(2)));
     assert_eq!(record.release_of(Slot::A, "demo-2-0"), None);
+}
+
+#[test]
+fn rules_lead_to_the_slots_of_pools_that_serve() {
+    use PoolState::{Retiring, Serving};
+    let marked = |state| {
+        let pools = vec![pool(1, 10_000, Serving), pool(2, 0, state)];
+        let entries = record(pools, &[Slot::B, Slot::A], &[], "/").entries(&app()).into_iter();
+        let marked = entries.filter(|(key, _)| key.ends_with(".h.x-canary"));
+        marked.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>()
+    };
+    let blanks = "6120623B23.h.x-canary";
+    let both = ["6E6577.h.x-canary 0:a:v2.0+b_1".to_owned(), format!("{blanks} 1:b:v1.0+b_1")];
+    assert_eq!(marked(Serving), both, "of two on the same value the first wins");
+    // What cannot match leaves the place to the next.
+    let left = [format!("{blanks} 0:b:v1.0+b_1"), "6E6577.h.x-canary 1:b:v1.0+b_1".to_owned()];
+    assert_eq!(marked(Retiring), left);
 }

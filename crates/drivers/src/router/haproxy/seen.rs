@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use model::{AppName, InstanceId};
+use model::{AppName, InstanceId, Selector};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, Slot};
@@ -41,6 +41,8 @@ pub(super) struct Server {
 pub(super) struct Seen {
     pub(super) app: AppName,
     pub(super) record: Record,
+    /// What the configuration looks at: rules on anything else cannot be carried.
+    pub(super) looks_at: Vec<Selector>,
     pub(super) servers: Vec<Server>,
 }
 

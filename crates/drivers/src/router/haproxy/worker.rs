@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use model::{AppName, Fault, Kind};
+use model::{AppName, Fault, Kind, Selector};
 
 use super::finding::Finding;
 use super::line::Address;
 use super::record::{Record, Slot};
+use super::rules;
 use super::table::{self, Row, Table};
 use crate::words::clean;
 
@@ -28,6 +29,7 @@ pub(super) struct Answers {
     pub(super) pid: u32,
     pub(super) map: PathBuf,
     pub(super) record: Record,
+    pub(super) looks_at: Vec<Selector>,
     pub(super) state: Table,
     pub(super) stat: Table,
     /// Upgrades have backends of their own, so tunnels and requests are counted apart.
@@ -105,6 +107,7 @@ impl Worker {
     pub(super) async fn answers(&self, app: &AppName) -> Result<Answers, Fault> {
         let pid = self.pid().await?;
         let (map, record) = self.record(app).await?;
+        let looks_at = self.looks_at(app).await?;
         let state = self.read("show servers state").await?;
         let state = Table::state(&state).ok_or_else(|| self.address.odd(&state))?;
         let stat = self.stat().await?;
@@ -115,7 +118,14 @@ impl Worker {
         if let Some(name) = backends(app, apart).iter().find(|name| !has(name)) {
             return Err(self.missing("backend", name, there.into_iter()));
         }
-        Ok(Answers { pid, map, record, state, stat, apart })
+        Ok(Answers { pid, map, record, looks_at, state, stat, apart })
+    }
+
+    /// What of an app's requests the configuration of this process looks at.
+    pub(super) async fn looks_at(&self, app: &AppName) -> Result<Vec<Selector>, Fault> {
+        // Not `read`: before 3.0 this answer has no empty line at its end.
+        let answer = self.ask(&[format!("get var {}", rules::VARIABLE)]).await?;
+        rules::announced(&answer, app).ok_or_else(|| self.address.odd(&answer))
     }
 
     /// Counters of everything.

@@ -124,7 +124,7 @@ impl Router for Proxy {
             finest_weight: Weight::new(1).unwrap_or_default(),
             drain: Drain::Counted,
             change: ChangeKind::Atomic,
-            header_rules: false,
+            header_rules: true,
             evidence: Evidence::Counters,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use model::{AppName, Change, Fault, Generation, Kind, Plan, PoolState, Routes};
+use model::{AppName, Change, Fault, Generation, Kind, Plan, PoolState, Routes, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::router::driver::RoutesHave;
@@ -97,6 +97,10 @@ fn in_words(routes: &Routes) -> String {
         };
         // Writing to a string cannot fail.
         let _written = write!(words, "{comma} {version} {share} on {n}");
+    }
+    for Rule { mark, release } in &routes.rules {
+        // Writing to a string cannot fail.
+        let _written = write!(words, "; {mark} to release {}", release.0);
     }
     if routes.pools.is_empty() {
         words.push_str(" nowhere");
