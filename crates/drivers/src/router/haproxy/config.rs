@@ -219,7 +219,8 @@ unless { var(txn.cutover_app) -m found } || { var(txn.cutover_onward) -m found }
 /// The lines of rules; none where nothing is looked at.
 fn by_rule(directory: &str, apps: &[AppSetup]) -> String {
     let named = apps.iter().flat_map(|app| app.looks_at.iter().map(|on| (&app.name, on)));
-    let lines: String = named.map(|(app, on)| rules::lines(directory, app, on)).collect();
+    let map = |app| format!("{directory}/{}", map_file(app));
+    let lines: String = named.map(|(app, on)| rules::lines(&map(app), app, on)).collect();
     if lines.is_empty() { lines } else { format!("{}{lines}{}", rules::RULES, rules::OBEY) }
 }
 

@@ -166,7 +166,7 @@ impl Record {
         for (rank, (rule, pool)) in routes.obeyed().enumerate() {
             let mut slots = self.pools().filter(|(_, there)| there.release == pool.release);
             let Some((slot, _)) = slots.next() else { continue };
-            let entry = rules::entry(rank, &rule.mark, (slot, pool));
+            let entry = rules::entry(rank, &rule.mark, slot, &pool.version);
             if entries.iter().all(|(key, _)| *key != entry.0) {
                 entries.push(entry);
             }

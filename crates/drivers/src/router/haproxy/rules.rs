@@ -6,12 +6,9 @@
 //! entry says slot and version itself: a request never sees half of a change. It reads no requests
 //! and decides nothing.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use model::{AppName, Fault, Kind, Mark, Pool, Selector};
-
-use super::app_file::map_file;
-use super::record::Slot;
+use model::{AppName, Fault, Kind, Mark, Selector, Version};
 
 /// The variable of the process that says what its configuration looks at.
 pub(super) const VARIABLE: &str = "proc.cutover_rules";
@@ -82,14 +79,13 @@ pub(super) const RULES: &str = "
     http-request set-var(txn.cutover_rank) int(1000000)
 ";
 
-/// The lines of one name.
-pub(super) fn lines(directory: &str, app: &AppName, on: &Selector) -> String {
+/// The lines of one name; `map` is the file of the app's map.
+pub(super) fn lines(map: &str, app: &AppName, on: &Selector) -> String {
     let fetch = match on {
         // Not `req.hdr`: that one splits values at commas.
         Selector::Header(name) => format!("req.fhdr({name})"),
         Selector::Cookie(name) => format!("req.cook({name})"),
     };
-    let map = format!("{directory}/{}", map_file(app));
     format!(
         "    # {app}: {on}
     http-request set-var(txn.cutover_rule) var(txn.cutover_hit) \
@@ -109,11 +105,13 @@ pub(super) const OBEY: &str = "    http-request set-var(txn.cutover_drawn) \
 ";
 
 /// The entry that requests with this mark read.
-pub(super) fn entry(rank: usize, mark: &Mark, (slot, pool): (Slot, &Pool)) -> (String, String) {
-    (
-        format!("{}.{}", hex(mark.value()), word(mark.on())),
-        format!("{rank}:{slot}:{}", pool.version),
-    )
+pub(super) fn entry(
+    rank: usize,
+    mark: &Mark,
+    slot: impl fmt::Display,
+    version: &Version,
+) -> (String, String) {
+    (format!("{}.{}", hex(mark.value()), word(mark.on())), format!("{rank}:{slot}:{version}"))
 }
 
 /// A mark as the driver keeps it in the map.
