@@ -35,6 +35,11 @@ pub(crate) enum Kind {
 pub(crate) const EVERYONE: [Kind; 5] =
     [Kind::Upload, Kind::ChunkedUpload, Kind::Download, Kind::Slow, Kind::Socket];
 
+/// Those who lose something when an instance ends before they have been served, with an app that does
+/// not wait for them.
+pub(crate) const REQUESTS: [Kind; 4] =
+    [Kind::Upload, Kind::ChunkedUpload, Kind::Download, Kind::Slow];
+
 /// Users at work.
 pub(crate) struct Crowd {
     shared: Arc<Shared>,

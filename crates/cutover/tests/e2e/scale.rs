@@ -1,21 +1,21 @@
 //! Instances taken away without a rollout: `instances` lowered in the file.
 
-use crate::crowd::{Crowd, EVERYONE};
+use crate::crowd::{Crowd, REQUESTS};
 use crate::traffic::get;
-use crate::world::{World, patient_config, turn, wait_for};
+use crate::world::{World, abrupt_config, turn, wait_for};
 
 #[test]
 fn lowering_the_number_of_instances_costs_no_request() {
     let _turn = turn();
-    let mut world = World::patient(3);
+    let mut world = World::new(&abrupt_config(3));
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    let crowd = Crowd::of(&world, &EVERYONE);
+    let crowd = Crowd::of(&world, &REQUESTS);
     // Least open requests first: one of these is on each instance, and outlives the change.
     let (port, slow) = (world.port, "/slow?ms=4000");
     let slow: Vec<_> = (0..6).map(|_| std::thread::spawn(move || get(port, "x", slow))).collect();
     let file = world.path().join("cutover.toml");
-    let text = patient_config(1).replace("PORT", &world.port.to_string());
+    let text = abrupt_config(1).replace("PORT", &world.port.to_string());
     std::fs::write(file, text.replace("CUTOVER", crate::world::CUTOVER)).unwrap();
     world.kill_up();
     crowd.mark();

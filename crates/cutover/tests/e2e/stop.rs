@@ -92,12 +92,14 @@ fn an_up_that_has_just_taken_over_a_rollout_stops_all_of_it() {
     begin_again(&mut world, "v1");
 }
 
-/// Two ways not to wait for an open request that takes a minute.
+/// Two ways not to wait for an open request that takes a minute, nor for instances that do not listen.
 #[test]
 fn somebody_in_a_hurry_does_not_wait_for_what_is_open() {
     let _turn = turn();
     let config = crate::world::patient_config(2)
-        .replace("drain_timeout = \"5s\"", "drain_timeout = \"60s\"");
+        .replace("drain_timeout = \"5s\"", "drain_timeout = \"60s\"")
+        .replace("instances = 2", "instances = 2\nstop_timeout = \"60s\"")
+        .replace("\"{version}\"]", "\"{version}\", \"--ignore-sigterm\"]");
     let mut world = World::new(&config);
     let mut up = world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -118,7 +120,7 @@ fn somebody_in_a_hurry_does_not_wait_for_what_is_open() {
             signal(up, Signal::INT);
         }
         assert_eq!(world.ended_up(), Some(0), "{way}");
-        // Far from the request's minute; an instance had a second to end.
+        // Far from the minutes of the request and of the instances, which had a second to end.
         assert!(began.elapsed() < Duration::from_secs(20), "{way}: {:?}", began.elapsed());
         assert!(world.left_over().is_empty(), "{way} left {:?}", world.running());
         drop(slow.join().unwrap());

@@ -3,10 +3,10 @@
 //!
 //! The table of switch times is printed (`--nocapture`); no test judges it.
 
-use crate::crowd::{Crowd, EVERYONE};
+use crate::crowd::{Crowd, EVERYONE, REQUESTS};
 use crate::scene::Scene;
 use crate::traffic::{Deploy, Shipped};
-use crate::world::{signal, turn, wait_for};
+use crate::world::{World, abrupt_config, signal, turn, wait_for};
 use rustix::process::Signal;
 
 /// A promotion that cost nothing; on no connection did a version come back once all traffic had moved.
@@ -105,6 +105,26 @@ fn a_rolling_replacement_never_runs_one_more_than_usual() {
         assert!(most <= 4, "{most} instances of 4 ran at once: {}", shipped.said);
         scene.runs("demo-2-", 4);
     }
+}
+
+/// An app that exits when it is told to: whoever was not drained before would be cut.
+#[test]
+fn a_rolling_replacement_drains_each_batch_before_it_is_told() {
+    let _turn = turn();
+    let rollout = "strategy = \"rolling\"\nbatch = 1\nbake = \"200ms\"";
+    let config = abrupt_config(3).replace("bake = \"1500ms\"", rollout);
+    let mut world = World::new(&config);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let crowd = Crowd::of(&world, &REQUESTS);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    for _ in 0..3 {
+        deploy.reach("draining");
+        crowd.mark();
+    }
+    let shipped = deploy.end();
+    crowd.expect_nothing_lost();
+    shipped.expect(0, "PASS");
 }
 
 /// The dance: v2 serves in the place of v1 at the end, and what carried it meanwhile is a spare, which

@@ -276,6 +276,13 @@ pub(crate) fn patient_config(instances: u16) -> String {
     config.replace("late_after = \"500ms\"", "late_after = \"5s\"")
 }
 
+/// The configuration of [`World::patient`] with an app that exits the moment it is told to end, so
+/// that whoever is not drained before is cut. It has no sockets that could be handed over.
+pub(crate) fn abrupt_config(instances: u16) -> String {
+    let config = patient_config(instances).replace(", \"websocket\"]", "]");
+    config.replace("\"{version}\"]", "\"{version}\", \"--exit-on-sigterm\"]")
+}
+
 /// The configuration of [`World::sample`].
 pub(crate) fn sample_config(instances: u16) -> String {
     format!(
