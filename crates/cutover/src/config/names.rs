@@ -70,9 +70,11 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
 ];
 
 /// What people call things elsewhere.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("args", "command"),
     ("cmd", "command"),
+    ("cert", "chain"),
+    ("certificate", "chain"),
     ("exec", "command"),
     ("cwd", "directory"),
     ("dir", "directory"),

@@ -28,6 +28,8 @@ mod scale;
 mod secrets;
 mod stop;
 mod strategies;
+mod tls;
+mod tls_client;
 mod traffic;
 mod wire;
 mod world;
