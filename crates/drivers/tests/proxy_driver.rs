@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use drivers::router::proxy::Proxy;
 use drivers::router::{Open, Router};
 use fake_proxy::{FakeProxy, Mood};
-use model::admin::Request;
+use model::admin::{KeyPair, Request, Settings};
 use model::{AppName, Generation, Instance, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
 use model::{Version, Weight};
 
@@ -87,6 +87,26 @@ async fn listening_sockets_travel_both_ways() {
         let (said, listener) = back.next().unwrap();
         assert_eq!((said, listener.local_addr().unwrap()), (address, address));
     }
+}
+
+#[tokio::test]
+async fn settings_certificates_and_tls_listeners_are_sent_as_they_are() {
+    let fake = FakeProxy::start();
+    let proxy = Proxy::new(&fake.socket());
+    let settings = Settings { answer_begins_ms: 7, ..Settings::default() };
+    let pairs = vec![KeyPair { chain: "a.pem".into(), key: "b.pem".into() }];
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    proxy.configure(&settings).await.unwrap();
+    proxy.certify(&pairs).await.unwrap();
+    proxy.send_tls_listener(socket.as_fd(), address).await.expect("one descriptor comes along");
+    let asked = fake.state.lock().unwrap().asked.clone();
+    let sent = [
+        Request::Configure { settings },
+        Request::Certify { pairs },
+        Request::ListenTls { address },
+    ];
+    assert_eq!(asked, sent);
 }
 
 #[tokio::test]

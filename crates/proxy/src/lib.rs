@@ -56,6 +56,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::admin::Desk;
 use crate::life::Shared;
 use crate::tls::Tls;
+pub use crate::tls::check_pair;
 use crate::worker::Control;
 
 /// How a proxy is started.

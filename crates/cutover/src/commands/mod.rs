@@ -16,7 +16,7 @@ use model::{AppName, Fault, Kind};
 
 use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Diagnostic};
 use crate::server::{self, layout::Layout};
 
 /// Runs a command and answers its exit code.
@@ -52,7 +52,7 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Fault> {
 
 fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
-    let config = load(&arguments.at)?;
+    let config = load_judged(&arguments.at)?;
     block_on(server::up(config, arguments.allow_faults))?.map(|()| 0)
 }
 
@@ -74,7 +74,7 @@ async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
 }
 
 fn check(at: &Where) -> Result<u8, Fault> {
-    let config = load(at)?;
+    let config = load_judged(at)?;
     let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
     anstream::println!("{} is right: {}", at.config.display(), apps.join(", "));
     Ok(0)
@@ -82,16 +82,24 @@ fn check(at: &Where) -> Result<u8, Fault> {
 
 /// Loads the configuration; says all of its mistakes, with their places, and answers how many.
 fn load(at: &Where) -> Result<Config, Fault> {
-    config::load(&at.config).map_err(|mistakes| {
-        let number = mistakes.len();
-        match mistakes.as_slice() {
-            // It could not be read at all.
-            [only] if !only.has_place() => return only.into(),
-            _ => config::say(&mistakes),
-        }
-        let what = if number == 1 { "a mistake".to_owned() } else { format!("{number} mistakes") };
-        Fault::new(Kind::Config, format!("{} has {what}; nothing was done", at.config.display()))
-    })
+    config::load(&at.config).map_err(|mistakes| tell(at, &mistakes))
+}
+
+/// The same; certificates must be usable now, as the proxy judges it.
+fn load_judged(at: &Where) -> Result<Config, Fault> {
+    let loaded = config::load_judged(&at.config, proxy::check_pair);
+    loaded.map_err(|mistakes| tell(at, &mistakes))
+}
+
+fn tell(at: &Where, mistakes: &[Diagnostic]) -> Fault {
+    let number = mistakes.len();
+    match mistakes {
+        // It could not be read at all.
+        [only] if !only.has_place() => return only.into(),
+        _ => config::say(mistakes),
+    }
+    let what = if number == 1 { "a mistake".to_owned() } else { format!("{number} mistakes") };
+    Fault::new(Kind::Config, format!("{} has {what}; nothing was done", at.config.display()))
 }
 
 /// The client of the server that a configuration describes.

@@ -14,9 +14,33 @@ const TWICE: &str = "remove one of the two";
 /// Host names of RFC 1035 are no longer.
 const HOST_MAX: usize = 253;
 
-/// The addresses of the proxy.
-pub(crate) fn listen(proxy: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
-    let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+/// Addresses with their places; nowhere for the default.
+type Taken = Vec<(SocketAddr, Range<usize>)>;
+
+/// The addresses in `listen`.
+pub(crate) fn listen(section: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
+    bare(entrances(section, reader))
+}
+
+/// The addresses in `listen`, and those in `tls_listen`; no two of them overlap.
+pub(crate) fn listen_and_tls(
+    proxy: &Section<'_>,
+    reader: &mut Reader,
+) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let mut taken = entrances(proxy, reader);
+    let plain = taken.len();
+    let texts = reader.texts(proxy.field("tls_listen").as_ref()).unwrap_or_default();
+    take(texts, &mut taken, reader);
+    let secure = taken.split_off(plain);
+    (bare(taken), bare(secure))
+}
+
+fn bare(taken: Taken) -> Vec<SocketAddr> {
+    taken.into_iter().map(|(address, _)| address).collect()
+}
+
+fn entrances(proxy: &Section<'_>, reader: &mut Reader) -> Taken {
+    let default = vec![(SocketAddr::from(([127, 0, 0, 1], 8080)), 0..0)];
     let field = proxy.field("listen");
     let Some(texts) = reader.texts(field.as_ref()) else {
         return default;
@@ -29,23 +53,37 @@ pub(crate) fn listen(proxy: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr
         );
         return default;
     }
-    let mut taken: Vec<(SocketAddr, Range<usize>)> = Vec::new();
+    let mut taken = Vec::new();
+    take(texts, &mut taken, reader);
+    taken
+}
+
+/// Adds addresses; refuses what is none, and what is taken.
+fn take(texts: Vec<(&str, Range<usize>)>, taken: &mut Taken, reader: &mut Reader) {
     for (text, span) in texts {
         let Ok(address) = text.parse::<SocketAddr>() else {
             reader.push(not_an_address(text, &span));
             continue;
         };
         match taken.iter().find(|(other, _)| overlap(*other, address)) {
-            Some((other, first)) => reader.push(
-                Diagnostic::new(format!("`{address}` is listened on twice"))
-                    .at(&span, "")
-                    .also(first, format!("`{other}` already takes it"))
-                    .help(TWICE),
-            ),
+            Some((other, first)) => reader.push(twice(address, &span, *other, first)),
             None => taken.push((address, span)),
         }
     }
-    taken.into_iter().map(|(address, _)| address).collect()
+}
+
+fn twice(
+    address: SocketAddr,
+    span: &Range<usize>,
+    other: SocketAddr,
+    first: &Range<usize>,
+) -> Diagnostic {
+    let diagnostic = Diagnostic::new(format!("`{address}` is listened on twice")).at(span, "");
+    if first.is_empty() {
+        let help = format!("`listen` takes `{other}` unless it says otherwise: name another one");
+        return diagnostic.help(help);
+    }
+    diagnostic.also(first, format!("`{other}` already takes it")).help(TWICE)
 }
 
 /// True when the second of the two could not be bound.

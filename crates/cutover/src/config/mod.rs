@@ -1,11 +1,12 @@
 //! `cutover.toml`: what a person asks for, checked before anything starts.
 //!
-//! The only IO is [`load`]. Every mistake of a file is reported at once, each with its place, the
+//! The only IO is [`load`] and that of its judge. Every mistake of a file is reported at once, each with its place, the
 //! nearest name and the fix. What this module does *not* do: look at the machine (ports, programs,
 //! directories), or know what runs.
 
 mod address;
 mod app;
+mod certificates;
 mod claim;
 mod command;
 mod diagnostic;
@@ -28,11 +29,12 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use model::admin::KeyPair;
 use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use names::{list, nearest};
-pub(crate) use shape::{AppConfig, Config, HaProxyConfig, RouterConfig, Strategy};
+pub(crate) use shape::{AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Strategy};
 
 use diagnostic::Source;
 use reader::Reader;
@@ -41,10 +43,18 @@ use section::Section;
 /// A file that is larger is not a configuration.
 const LARGEST: u64 = 1 << 20;
 
+/// Looks at the files of a certificate, and says what is wrong with them.
+pub(crate) type Judge = fn(&KeyPair) -> Result<(), Fault>;
+
 /// Reads and checks a file. Paths in it become absolute, relative to where it lies.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
+    load_judged(path, |_| Ok(()))
+}
+
+/// The same; what the judge says of a certificate is a mistake of the file too.
+pub(crate) fn load_judged(path: &Path, judge: Judge) -> Result<Config, Vec<Diagnostic>> {
     let text = read(path).map_err(|diagnostic| vec![*diagnostic])?;
-    check(&text, &path.display().to_string(), &folder_of(path))
+    check(&text, &path.display().to_string(), &folder_of(path), judge)
 }
 
 /// Refuses a name that no app of the file has; `file` is its path as the user wrote it.
@@ -66,7 +76,7 @@ pub(crate) const fn template() -> &'static str {
     include_str!("template.toml")
 }
 
-fn check(text: &str, file: &str, folder: &Path) -> Result<Config, Vec<Diagnostic>> {
+fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, Vec<Diagnostic>> {
     let mut reader = Reader::new(Source::new(file, text));
     let (document, errors) = toml::de::DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -77,7 +87,8 @@ fn check(text: &str, file: &str, folder: &Path) -> Result<Config, Vec<Diagnostic
     }
     let top = Section::top(document.get_ref(), &mut reader);
     let state_dir = reader.text(top.field("state_dir")).unwrap_or(".cutover");
-    let proxy = proxy::read(&Section::within(&top, "proxy", &mut reader), &mut reader);
+    let proxy = Section::within(&top, "proxy", &mut reader);
+    let proxy = proxy::read(&proxy, folder, judge, &mut reader);
     let router = router::read(&top, folder, &mut reader);
     let apps = apps(&top, folder, &router, &mut reader);
     let config = Config { state_dir: folder.join(state_dir), proxy, router, apps };

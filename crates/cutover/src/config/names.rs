@@ -3,9 +3,22 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 7] = [
+pub(crate) const KEYS: [(&str, &[&str]); 8] = [
     ("", &["state_dir", "proxy", "router", "app"]),
-    ("proxy", &["listen", "threads", "drain_timeout"]),
+    (
+        "proxy",
+        &[
+            "listen",
+            "tls_listen",
+            "certificates",
+            "trusted",
+            "threads",
+            "answer_begins",
+            "answer_silence",
+            "drain_timeout",
+        ],
+    ),
+    ("proxy.certificates", &["chain", "key"]),
     ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
     (
         "app",
@@ -58,9 +71,11 @@ pub(crate) const KEYS: [(&str, &[&str]); 7] = [
 ];
 
 /// What people call things elsewhere.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("args", "command"),
     ("cmd", "command"),
+    ("cert", "chain"),
+    ("certificate", "chain"),
     ("exec", "command"),
     ("cwd", "directory"),
     ("dir", "directory"),

@@ -1,23 +1,69 @@
 //! Reads `[proxy]`.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::address;
+use model::Network;
+use model::admin::Settings;
+
+use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProxyConfig;
+use super::{Judge, address, certificates};
 
 const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Reads the section; an absent one is all defaults.
-pub(crate) fn read(proxy: &Section<'_>, reader: &mut Reader) -> ProxyConfig {
+pub(crate) fn read(
+    proxy: &Section<'_>,
+    folder: &Path,
+    judge: Judge,
+    reader: &mut Reader,
+) -> ProxyConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = u32::try_from(cores).unwrap_or(1).min(256);
     let threads = reader.count(proxy.field("threads"), cores, 1..=256);
     let drain = proxy.field("drain_timeout");
-    ProxyConfig {
-        listen: address::listen(proxy, reader),
+    let (listen, tls_listen) = address::listen_and_tls(proxy, reader);
+    let config = ProxyConfig {
+        listen,
+        tls_listen,
+        certificates: certificates::read(proxy, folder, judge, reader),
+        settings: settings(proxy, reader),
         threads: threads as usize,
         drain_timeout: reader.duration(drain, Duration::from_secs(30), Duration::ZERO..=HOUR),
+    };
+    certificates::must_be_used(proxy, reader);
+    config
+}
+
+fn settings(proxy: &Section<'_>, reader: &mut Reader) -> Settings {
+    let default = Settings::default();
+    let mut limit = |key, default| {
+        let default = Duration::from_millis(default);
+        let found = reader.duration(proxy.field(key), default, Duration::ZERO..=DAY);
+        u64::try_from(found.as_millis()).unwrap_or(u64::MAX)
+    };
+    Settings {
+        answer_begins_ms: limit("answer_begins", default.answer_begins_ms),
+        answer_silence_ms: limit("answer_silence", default.answer_silence_ms),
+        trusted: trusted(proxy, reader),
     }
+}
+
+/// Whose word about others is believed.
+fn trusted(proxy: &Section<'_>, reader: &mut Reader) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for (text, span) in reader.texts(proxy.field("trusted").as_ref()).unwrap_or_default() {
+        match text.parse::<Network>() {
+            Ok(network) => networks.push(network),
+            Err(fault) => {
+                let help = fault.help.unwrap_or_default();
+                reader.push(Diagnostic::new(fault.what).at(&span, "").help(help));
+            }
+        }
+    }
+    networks
 }

@@ -65,6 +65,18 @@ impl<'a> Section<'a> {
         Self::open(format!("app.{name}"), "app", (table, span), reader)
     }
 
+    /// One table of the list `key` of another section.
+    pub(crate) fn item(
+        outer: &Self,
+        key: &str,
+        (table, span): (&'a DeTable<'a>, Range<usize>),
+        reader: &mut Reader,
+    ) -> Self {
+        let name = format!("{}.{key}", outer.name);
+        let form = names::KEYS.iter().map(|(known, _)| *known).find(|known| *known == name);
+        Self::open(name, form.unwrap_or_default(), (table, span), reader)
+    }
+
     fn open(
         name: String,
         form: &'static str,
@@ -123,6 +135,7 @@ impl<'a> Section<'a> {
         let app = self.name.split('.').nth(1).filter(|_| self.form.starts_with("app"));
         match form.strip_prefix("app") {
             Some(rest) => format!("[app.{}{rest}]", app.unwrap_or("NAME")),
+            None if form == "proxy.certificates" => format!("[[{form}]]"),
             None if form.is_empty() => "the top of the file".to_owned(),
             None => format!("[{form}]"),
         }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use drivers::router::haproxy::Address;
+use model::admin::{KeyPair, Settings};
 use model::{AppName, Lane, Mark, Weight};
 
 /// A whole file.
@@ -28,6 +29,12 @@ pub(crate) struct Config {
 pub(crate) struct ProxyConfig {
     /// Where it listens, at least one; port 0 takes a free one.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where it listens for clients that speak TLS; none without certificates. None of `listen`.
+    pub(crate) tls_listen: Vec<SocketAddr>,
+    /// Certificates and their keys; a client that names no host of theirs is shown the first.
+    pub(crate) certificates: Vec<KeyPair>,
+    /// What holds for all apps and listeners.
+    pub(crate) settings: Settings,
     /// Threads that carry traffic.
     pub(crate) threads: usize,
     /// How long open requests may take to finish when the proxy stops.

@@ -2,10 +2,11 @@
 //!
 //! A proxy that lives is taken over, with its listeners; one that died is started again. A new one
 //! gets the listeners only when it carries the routes that were committed: until then connections
-//! wait in the backlog. It publishes no routes: each app's controller does.
+//! wait in the backlog. Settings and certificates go before the listeners. It publishes no routes:
+//! each app's controller does.
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 
 use super::children::{self, Children};
 use super::layout::Layout;
+use super::listener::Listener;
+use crate::config::ProxyConfig;
 
 /// How long a fresh proxy may take to answer on its admin socket.
 const START_DEADLINE: Duration = Duration::from_secs(10);
@@ -27,8 +30,8 @@ const ROUTES_DEADLINE: Duration = Duration::from_secs(5);
 const PACE: Duration = Duration::from_millis(10);
 /// How often a proxy that is not our child is asked whether it lives.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Backlog of a listening socket; the kernel caps it at `somaxconn`.
-const BACKLOG: i32 = 4096;
+/// How often listeners are offered again to a proxy that refused one.
+const OFFER_EVERY: Duration = Duration::from_secs(1);
 
 /// The proxy of one state directory.
 #[derive(Debug)]
@@ -36,9 +39,9 @@ pub(super) struct Keeper {
     layout: Layout,
     children: Children,
     proxy: Arc<Proxy>,
-    threads: usize,
+    config: ProxyConfig,
     allow_faults: bool,
-    listeners: Vec<(SocketAddr, OwnedFd)>,
+    listeners: Vec<Listener>,
     child: Option<Child>,
     /// The proxy has the listeners.
     open: bool,
@@ -51,36 +54,39 @@ impl Keeper {
     pub(super) async fn open(
         (layout, children): (Layout, Children),
         proxy: Arc<Proxy>,
-        listen: &[SocketAddr],
-        threads: usize,
+        config: &ProxyConfig,
         allow_faults: bool,
     ) -> Result<Self, Fault> {
-        let listeners = proxy.take_listeners().await;
-        let living = listeners.is_ok();
+        let taken = take(&proxy, config).await?;
+        let (living, listeners) = (taken.is_some(), taken.unwrap_or_default());
         let mut keeper = Self {
             layout,
             children,
             proxy,
-            threads,
+            config: config.clone(),
             allow_faults,
-            listeners: listeners.unwrap_or_default(),
+            listeners,
             child: None,
             open: living,
             started: watch::Sender::new(0),
         };
-        let fresh: Vec<SocketAddr> = listen
-            .iter()
-            .filter(|address| !keeper.listeners.iter().any(|(bound, _)| bound == *address))
-            .copied()
-            .collect();
-        let taken = keeper.listening();
-        for address in fresh {
-            keeper.listeners.push((address, bind(address)?));
+        let taken = keeper.addresses();
+        let plain = config.listen.iter().map(|address| (*address, false));
+        for (address, secure) in plain.chain(config.tls_listen.iter().map(|at| (*at, true))) {
+            if !taken.contains(&address) {
+                keeper.listeners.push(Listener::bind(address, secure)?);
+            }
         }
         if living {
+            keeper.proxy.configure(&config.settings).await?;
+            keeper.certify().await?;
             keeper.hand_over(&taken).await?;
         } else {
             keeper.start().await?;
+            if let Err(fault) = keeper.certify().await {
+                keeper.kill().await;
+                return Err(fault);
+            }
         }
         Ok(keeper)
     }
@@ -110,26 +116,46 @@ impl Keeper {
     /// Hands the listeners to a fresh proxy; returns without that when it ends meanwhile.
     async fn let_in(&mut self, carried: &impl Fn(&ProxySeen) -> bool) {
         let deadline = Instant::now() + ROUTES_DEADLINE;
-        while !self.open && !self.ended(PACE).await {
+        let mut pause = PACE;
+        while !self.open && !self.ended(pause).await {
             let Ok(seen) = self.proxy.seen().await else { continue };
             if !carried(&seen) && Instant::now() < deadline {
                 continue;
             }
             match self.hand_over(&seen.listening).await {
                 Ok(()) => self.open = true,
-                Err(fault) => tracing::error!("{fault}"),
+                Err(fault) => {
+                    tracing::error!("{fault}; trying again until it is mended");
+                    pause = OFFER_EVERY;
+                }
             }
         }
     }
 
-    /// Gives the proxy what it does not listen on yet.
+    /// Gives the proxy what it does not listen on yet. Certificates that became unusable keep nobody
+    /// out who does not speak TLS.
     async fn hand_over(&self, listening: &[SocketAddr]) -> Result<(), Fault> {
-        for (address, socket) in &self.listeners {
-            if !listening.contains(address) {
-                self.proxy.send_listener(socket.as_fd(), *address).await?;
-            }
+        let missing = |one: &&Listener| !listening.contains(&one.address);
+        let (secure, plain): (Vec<_>, Vec<_>) =
+            self.listeners.iter().filter(missing).partition(|one| one.secure);
+        for Listener { address, socket, .. } in plain {
+            self.proxy.send_listener(socket.as_fd(), *address).await?;
+        }
+        if !secure.is_empty() {
+            self.certify().await?;
+        }
+        for Listener { address, socket, .. } in secure {
+            self.proxy.send_tls_listener(socket.as_fd(), *address).await?;
         }
         Ok(())
+    }
+
+    /// Has the proxy read the certificates.
+    async fn certify(&self) -> Result<(), Fault> {
+        if self.config.certificates.is_empty() {
+            return Ok(());
+        }
+        self.proxy.certify(&self.config.certificates).await
     }
 
     /// True when our own proxy has ended; takes `pause` if it has not.
@@ -166,7 +192,7 @@ impl Keeper {
             "--admin".to_owned(),
             self.layout.proxy_socket().display().to_string(),
             "--threads".to_owned(),
-            self.threads.to_string(),
+            self.config.threads.to_string(),
         ];
         if self.allow_faults {
             arguments.push("--allow-faults".to_owned());
@@ -182,6 +208,10 @@ impl Keeper {
                 self.kill().await;
                 return Err(fault);
             }
+        }
+        if let Err(fault) = self.proxy.configure(&self.config.settings).await {
+            self.kill().await;
+            return Err(fault);
         }
         self.started.send_modify(|number| *number += 1);
         Ok(())
@@ -199,9 +229,13 @@ impl Keeper {
         Arc::clone(&self.proxy)
     }
 
-    /// Where it listens.
-    pub(super) fn listening(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(address, _)| *address).collect()
+    /// Where it listens, for people.
+    pub(super) fn listening(&self) -> Vec<String> {
+        self.listeners.iter().map(Listener::shown).collect()
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|one| one.address).collect()
     }
 
     /// Tells the proxy to end and waits until it has, `within` at most.
@@ -217,29 +251,13 @@ impl Keeper {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<OwnedFd, Fault> {
-    listening_socket(address).map(OwnedFd::from).map_err(|e| {
-        let fault = Fault::environment(format!("{address} cannot be listened on: {e}"));
-        match e.kind() {
-            std::io::ErrorKind::AddrInUse => fault.help(
-                "another program has this port: end it, or change `listen` under [proxy] in \
-                 cutover.toml",
-            ),
-            std::io::ErrorKind::PermissionDenied => {
-                fault.help("ports below 1024 need privileges: use a higher one")
-            }
-            _ => fault.help("change `listen` under [proxy] in cutover.toml"),
-        }
-    })
-}
-
-fn listening_socket(address: SocketAddr) -> std::io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Only lets us bind over connections in TIME_WAIT; two listeners are still refused.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// The listeners of a proxy that lives; `None` when there is none.
+async fn take(proxy: &Proxy, config: &ProxyConfig) -> Result<Option<Vec<Listener>>, Fault> {
+    let Ok(taken) = proxy.take_listeners().await else { return Ok(None) };
+    let secure = proxy.seen().await?.secure;
+    let listener = |(address, socket)| {
+        let listener = Listener { address, socket, secure: secure.contains(&address) };
+        listener.must_fit(config).map(|()| listener)
+    };
+    taken.into_iter().map(listener).collect::<Result<_, _>>().map(Some)
 }

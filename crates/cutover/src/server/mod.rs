@@ -17,6 +17,7 @@ mod evidence;
 mod hands;
 mod keeper;
 pub(crate) mod layout;
+mod listener;
 mod live;
 pub(crate) mod orders;
 mod outages;

@@ -4,7 +4,6 @@
 //! started nor stopped, it is checked before anything relies on it, and users are seen off by its
 //! routes. It publishes no routes itself: each app's controller does.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ pub(super) struct Steering {
     router: Arc<dyn Router>,
     preflight: Preflight,
     carrier: Carrier,
-    entrances: Vec<SocketAddr>,
+    entrances: Vec<String>,
     apps: Vec<AppName>,
     leaving: watch::Sender<bool>,
 }
@@ -61,10 +60,9 @@ impl Steering {
         match &config.router {
             RouterConfig::Proxy => {
                 let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
-                let (ours, listen) = (Arc::clone(&proxy), &config.proxy.listen);
-                let threads = config.proxy.threads;
+                let ours = Arc::clone(&proxy);
                 let place = (layout.clone(), children.clone());
-                let keeper = Keeper::open(place, ours, listen, threads, allow_faults).await?;
+                let keeper = Keeper::open(place, ours, &config.proxy, allow_faults).await?;
                 let (entrances, preflight) = (keeper.listening(), Preflight::default());
                 let (router, carrier) = (proxy, Carrier::Own(Box::new(keeper)));
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
@@ -74,7 +72,7 @@ impl Steering {
                 let preflight = Preflight::of(Arc::clone(&router), theirs, config.apps.values());
                 begin(&router, &preflight, &apps, under_way(store, &apps)?).await?;
                 let carrier = Carrier::Theirs(watch::Sender::new(0));
-                let entrances = theirs.listen.clone();
+                let entrances = theirs.listen.iter().map(ToString::to_string).collect();
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
         }
@@ -119,7 +117,7 @@ impl Steering {
 
     /// Where users come in.
     pub(super) fn listening(&self) -> Vec<String> {
-        self.entrances.iter().map(ToString::to_string).collect()
+        self.entrances.clone()
     }
 
     /// Keeps it running, for ever; `carried` says when users may be let in.

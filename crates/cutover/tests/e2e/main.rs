@@ -32,6 +32,8 @@ mod secrets;
 mod stop;
 mod strategies;
 mod target;
+mod tls;
+mod tls_client;
 mod traffic;
 mod wire;
 mod world;

@@ -142,11 +142,12 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         }
         Request::Look => Reply::Seen(state.seen.clone()),
         Request::Truncate { .. } => refused("faults are not allowed"),
-        Request::Stop { .. } | Request::Configure { .. } => Reply::Done,
-        Request::ListenTls { .. }
+        Request::ListenTls { .. } if fds.len() != 1 => refused("no descriptor"),
+        Request::Stop { .. }
+        | Request::Configure { .. }
         | Request::Certify { .. }
-        | Request::TicketKeys
-        | Request::AdoptTicketKeys { .. } => refused("this fake speaks no TLS"),
+        | Request::ListenTls { .. } => Reply::Done,
+        Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
     };
     (reply, Vec::new())
 }

@@ -4,6 +4,9 @@
 //! used changes nothing. It watches no files: it reads them when it is told to.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +21,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::validity;
+
+/// A file that is larger holds no certificates.
+const LARGEST: u64 = 1 << 20;
 
 /// The certificates of now.
 #[derive(Debug, Default)]
@@ -79,10 +85,19 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// Reads a pair as `Request::Certify` would and forgets it.
+///
+/// # Errors
+/// It would be refused: a file cannot be read or is none of its kind, the certificate is not valid
+/// now, the key belongs to another one. The first words are the file's path.
+pub fn check_pair(pair: &KeyPair) -> Result<(), Fault> {
+    Known::default().add(&Arc::new(read(pair)?), pair)
+}
+
 /// Reads a chain and its key, and checks what can be checked without a client.
 fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
-    let chain = CertificateDer::pem_file_iter(&pair.chain)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let chain = CertificateDer::pem_slice_iter(&content(&pair.chain)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&pair.chain, &error))?;
     let leaf = chain.first().ok_or_else(|| unusable(&pair.chain, "holds no certificate"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -97,8 +112,8 @@ fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
         }
         Some(_) => {}
     }
-    let key =
-        PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| unreadable(&pair.key, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(&content(&pair.key)?)
+        .map_err(|error| unreadable(&pair.key, &error))?;
     let key = any_supported_type(&key)
         .map_err(|_| unusable(&pair.key, "is not a private key that can be used"))?;
     let key = CertifiedKey::new(chain, key);
@@ -109,10 +124,26 @@ fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
     Ok(key)
 }
 
+/// What is in a file; a pipe or a device is none, reading it might not end.
+fn content(file: &Path) -> Result<Vec<u8>, Fault> {
+    let trouble = |error: std::io::Error| unreadable(file, &error);
+    if !std::fs::metadata(file).map_err(trouble)?.is_file() {
+        return Err(unreadable(file, &"not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(trouble)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(unreadable(file, &"larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
 fn unusable(file: &Path, why: &str) -> Fault {
     Fault::new(Kind::Config, format!("{} {why}", file.display()))
 }
 
-fn unreadable(file: &Path, error: &rustls::pki_types::pem::Error) -> Fault {
+fn unreadable(file: &Path, error: &dyn fmt::Display) -> Fault {
     unusable(file, &format!("cannot be read: {error}")).help("name a PEM file this user can read")
 }

@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 
 use certificates::Certificates;
+pub use certificates::check_pair;
 use tickets::Tickets;
 
 /// Name of HTTP/2 in ALPN.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::Lane;
+use model::admin::{KeyPair, Settings};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
@@ -108,6 +109,23 @@ fn hosts_are_compared_in_lower_case_and_ports_may_be_free_ones() {
          [app.web]\ncommand = [\"a\"]\n",
     );
     assert_eq!(config.proxy.listen.len(), 4);
+}
+
+#[test]
+fn tls_and_limits_are_told_to_the_proxy_as_they_are_written() {
+    let text = "[proxy]\ntls_listen = [\"0.0.0.0:443\", \"[::1]:8443\"]\n\
+                certificates = [{ chain = \"c/a.pem\", key = \"/k/a.pem\" }]\n\
+                trusted = [\"10.0.0.0/8\", \"::1\"]\nanswer_begins = \"0s\"\nanswer_silence = \"2s\"\n\
+                [app.web]\ncommand = [\"a\"]\n";
+    let proxy = parse(text, "/srv/cutover.toml").unwrap().proxy;
+    assert_eq!(proxy.listen, ["127.0.0.1:8080".parse().unwrap()], "the prober's, as before");
+    assert_eq!(proxy.tls_listen.len(), 2);
+    let pair = KeyPair { chain: "/srv/c/a.pem".into(), key: "/k/a.pem".into() };
+    assert_eq!(proxy.certificates, [pair]);
+    let trusted = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+    let settings = Settings { answer_begins_ms: 0, answer_silence_ms: 2_000, trusted };
+    assert_eq!(proxy.settings, settings);
+    assert_eq!(good("[app.web]\ncommand = [\"a\"]\n").proxy.settings, Settings::default());
 }
 
 #[test]

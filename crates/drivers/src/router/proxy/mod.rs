@@ -13,7 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
-use model::admin::{AppSeen, ProxySeen, Reply, Request};
+use model::admin::{AppSeen, KeyPair, ProxySeen, Reply, Request, Settings};
 use model::{AppName, Change, Fault, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -47,6 +47,26 @@ impl Proxy {
         address: SocketAddr,
     ) -> Result<(), Fault> {
         self.done(&Request::Listen { address }, Some(fd)).await
+    }
+
+    /// The same for clients that speak TLS. Refused by a proxy without certificates.
+    pub async fn send_tls_listener(
+        &self,
+        fd: BorrowedFd<'_>,
+        address: SocketAddr,
+    ) -> Result<(), Fault> {
+        self.done(&Request::ListenTls { address }, Some(fd)).await
+    }
+
+    /// Replaces all certificates, read anew by the proxy. Refused as a whole when one pair cannot be
+    /// used.
+    pub async fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
+        self.done(&Request::Certify { pairs: pairs.to_vec() }, None).await
+    }
+
+    /// Replaces what holds for all apps and listeners.
+    pub async fn configure(&self, settings: &Settings) -> Result<(), Fault> {
+        self.done(&Request::Configure { settings: settings.clone() }, None).await
     }
 
     /// Duplicates of all listening sockets.
