@@ -15,6 +15,7 @@ mod crash;
 mod crowd;
 mod demo;
 mod echo;
+mod events;
 mod example_haproxy;
 mod foreign;
 mod haproxy;
