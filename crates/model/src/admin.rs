@@ -191,7 +191,7 @@ pub struct InstanceSeen {
     pub release: ReleaseId,
     /// Requests open now.
     pub requests: u64,
-    /// Tunnels open now.
+    /// Tunnels open now: upgraded connections and event streams.
     pub tunnels: u64,
 }
 

@@ -208,12 +208,12 @@ async fn attempt(
             Ok(if keep { After::Keep } else { After::Close })
         }
         Ok(Ended::Switched(head, rest)) => {
-            let entry = this.entry.into_tunnel();
+            this.entry.become_tunnel();
             gate.counters.answer(101);
             if let Client::Bytes(client) = client {
                 tunnel_through(client, head, rest, &mut stream).await;
             }
-            drop(entry);
+            drop(this.entry);
             Ok(After::Abort)
         }
         Ok(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
@@ -265,6 +265,7 @@ async fn relay(
         asks: *asks,
         patience: *patience,
         stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
+        claim: &this.entry,
         progress,
         truncate: &this.app.truncate,
         shared: &worker.shared,

@@ -5,6 +5,7 @@
 //! the closing was seen. A gate does not know routes; who closes it, and when, is the ledger's
 //! affair.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,7 +126,8 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct Entry {
     gate: Arc<Gate>,
-    unit: u64,
+    /// What it counts for in the gate's word.
+    unit: Cell<u64>,
 }
 
 impl Entry {
@@ -134,7 +136,7 @@ impl Entry {
         let step = |word: u64| (word & CLOSED == 0).then_some(word + 1);
         gate.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).ok()?;
         gate.counters.requests.up();
-        Some(Self { gate: Arc::clone(gate), unit: 1 })
+        Some(Self { gate: Arc::clone(gate), unit: Cell::new(1) })
     }
 
     /// The gate it is inside of.
@@ -142,18 +144,20 @@ impl Entry {
         &self.gate
     }
 
-    /// Becomes a tunnel, in one step: at no instant is it counted as neither or as both.
-    pub(crate) fn into_tunnel(mut self) -> Self {
-        self.gate.word.fetch_add(TUNNEL - self.unit, Ordering::SeqCst);
-        self.gate.counters.tunnels.up();
-        self.unit = TUNNEL;
-        self
+    /// Becomes a tunnel for the rest of its life, in one step: at no instant is it counted as
+    /// neither or as both.
+    pub(crate) fn become_tunnel(&self) {
+        let unit = self.unit.replace(TUNNEL);
+        if unit != TUNNEL {
+            self.gate.word.fetch_add(TUNNEL - unit, Ordering::SeqCst);
+            self.gate.counters.tunnels.up();
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.gate.word.fetch_sub(self.unit, Ordering::SeqCst);
+        self.gate.word.fetch_sub(self.unit.get(), Ordering::SeqCst);
     }
 }
 
@@ -184,11 +188,13 @@ mod tests {
         gate.close();
         assert!(Entry::enter(&gate).is_none());
         assert_eq!(gate.inside(), Open { requests: 2, tunnels: 0 });
-        let tunnel = first.into_tunnel();
-        assert_eq!(gate.inside(), Open { requests: 1, tunnels: 1 });
+        for _ in 0..2 {
+            first.become_tunnel();
+            assert_eq!(gate.inside(), Open { requests: 1, tunnels: 1 });
+        }
         drop(second);
         assert_eq!(gate.inside(), Open { requests: 0, tunnels: 1 });
-        drop(tunnel);
+        drop(first);
         assert_eq!(gate.inside(), Open { requests: 0, tunnels: 0 });
     }
 

@@ -16,6 +16,7 @@ mod crowd;
 mod deadline;
 mod demo;
 mod echo;
+mod events;
 mod example_haproxy;
 mod foreign;
 mod haproxy;

@@ -17,14 +17,13 @@ impl Answer<'_, '_> {
         head: Head,
         mut buffer: Option<Buffer>,
     ) -> Ended {
-        let Head { status, bytes, mut body, reusable, .. } = head;
+        let Head { status, bytes, mut body, reusable, endless, .. } = head;
         let cut = !body.done() && take_one(self.truncate);
         if to.borrow_mut().begin(&bytes, body.done()).is_err() {
             return Ended::ClientGone;
         }
         drop(bytes);
-        self.progress.begun.set(true);
-        self.stamp.gate.counters.answer(status);
+        self.begins(status, endless);
         let mut trailers = Vec::new();
         while !body.done() {
             let data = buffer.as_ref().map_or(&[][..], Buffer::data);

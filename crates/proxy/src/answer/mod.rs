@@ -16,6 +16,7 @@ use crate::buffer::Buffer;
 use crate::call::Asks;
 use crate::frames::Taker;
 use crate::framing::{Body, HeadScan, read_answer};
+use crate::gate::Entry;
 use crate::life::Shared;
 use crate::limits;
 use crate::replay::Failure;
@@ -75,6 +76,8 @@ pub(crate) struct Answer<'a, 'up> {
     pub(crate) patience: Patience,
     /// Who answers what.
     pub(crate) stamp: Stamp<'a>,
+    /// Its place in the instance's gate.
+    pub(crate) claim: &'a Entry,
     /// Shared with the upload.
     pub(crate) progress: &'a Progress,
     /// Answers to be cut short.
@@ -91,6 +94,8 @@ struct Head {
     shape: Shape,
     keep: bool,
     reusable: bool,
+    /// It has no end of its own: it is no request that will be done, but a tunnel.
+    endless: bool,
 }
 
 impl Answer<'_, '_> {
@@ -195,6 +200,7 @@ impl Answer<'_, '_> {
             shape,
             keep,
             reusable: answer.reusable,
+            endless: answer.streams_events(),
         })
     }
 
@@ -205,7 +211,7 @@ impl Answer<'_, '_> {
         head: Head,
         mut buffer: Option<Buffer>,
     ) -> Ended {
-        let Head { status, bytes: mut prefix, mut body, shape, keep, reusable } = head;
+        let Head { status, bytes: mut prefix, mut body, shape, keep, reusable, endless } = head;
         let cut = !body.done() && take_one(self.truncate);
         loop {
             let data = buffer.as_ref().map_or(&[][..], Buffer::data);
@@ -219,9 +225,7 @@ impl Answer<'_, '_> {
                 let _ = self.send(to, &[&prefix, &data[..step.content / 2]]).await;
                 return Ended::Injected;
             }
-            if !self.progress.begun.replace(true) {
-                self.stamp.gate.counters.answer(status);
-            }
+            self.begins(status, endless);
             let end: &[u8] = if shape == Shape::Chunk && step.content > 0 { b"\r\n" } else { b"" };
             if let Err(ended) = self.send(to, &[&prefix, &data[..step.content], end]).await {
                 return ended;
@@ -259,6 +263,17 @@ impl Answer<'_, '_> {
 
     fn broken(&self) -> Ended {
         if self.progress.begun.get() { Ended::Cut } else { Ended::Failed(Failure::Malformed) }
+    }
+
+    /// The head of the final answer is passed on: nothing is sent again from here on.
+    fn begins(&self, status: u16, endless: bool) {
+        if self.progress.begun.replace(true) {
+            return;
+        }
+        self.stamp.gate.counters.answer(status);
+        if endless {
+            self.claim.become_tunnel();
+        }
     }
 
     fn step(&self) {

@@ -28,6 +28,16 @@ impl AnswerHead<'_, '_> {
     pub(crate) const fn interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
+
+    /// True for server-sent events without an announced length: nobody knows when they end.
+    pub(crate) fn streams_events(&self) -> bool {
+        let is_events = |field: &Header<'_>| {
+            let kind = field.value.split(|&byte| byte == b';').next().unwrap_or_default();
+            field.name.eq_ignore_ascii_case("content-type")
+                && kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        };
+        !matches!(self.body, Body::Length(_)) && self.fields.iter().any(is_events)
+    }
 }
 
 /// Reads a whole head; `head_only` says that the request was HEAD.

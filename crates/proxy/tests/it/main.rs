@@ -9,6 +9,7 @@ mod backend;
 mod bodies;
 mod client;
 mod ending;
+mod events;
 mod failures;
 mod framed;
 mod heads;

@@ -55,6 +55,12 @@ fn open(stage: &Stage, path: &str) -> Client {
     client
 }
 
+/// Polls and event streams at the instance.
+fn open_at(stage: &mut Stage) -> u64 {
+    let seen = stage.admin.instance("silent").unwrap();
+    seen.requests + seen.tunnels
+}
+
 #[test]
 fn silence_is_limited_only_by_what_was_configured() {
     let (backend, go, gone) = silent();
@@ -85,9 +91,7 @@ fn a_client_that_vanishes_during_silence_frees_the_instance() {
     for (path, ahead) in [("/events", ""), ("/poll", ""), ("/poll", "GET / HTTP/1.1\r\n")] {
         let mut client = open(&stage, path);
         client.send(ahead);
-        wait_until("the request is there", || {
-            stage.admin.instance("silent").unwrap().requests == 1
-        });
+        wait_until("the request is there", || open_at(&mut stage) == 1);
         let began = Instant::now();
         rustix::net::sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO)).unwrap();
         drop(client);
@@ -95,12 +99,12 @@ fn a_client_that_vanishes_during_silence_frees_the_instance() {
         assert!(began.elapsed() < Duration::from_secs(3), "{path}: {:?}", began.elapsed());
     }
     let clients = ["/events", "/poll"].map(|path| open(&stage, path));
-    wait_until("both are there", || stage.admin.instance("silent").unwrap().requests == 2);
+    wait_until("both are there", || open_at(&mut stage) == 2);
     drop(clients);
     for _ in 0..2 {
         gone.recv_timeout(Duration::from_secs(10)).unwrap();
     }
-    wait_until("the gate is empty", || stage.admin.instance("silent").unwrap().requests == 0);
+    wait_until("the gate is empty", || open_at(&mut stage) == 0);
     let release = stage.admin.release(1);
     assert_eq!((release.abandoned, release.failed), (5, 0));
 }
