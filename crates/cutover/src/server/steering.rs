@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::children::Children;
 use super::keeper::Keeper;
 use super::layout::Layout;
+use super::living::Living;
 use super::preflight::{self, Preflight};
 use crate::config::{Config, RouterConfig};
 use crate::store::Store;
@@ -116,6 +117,16 @@ impl Steering {
         self.entrances.iter().map(ToString::to_string).collect()
     }
 
+    /// Where the prober finds it: the first address that is configured for users.
+    pub(super) fn entrance(&self, config: &Config) -> Option<SocketAddr> {
+        match (&self.carrier, &config.router) {
+            (Carrier::Own(keeper), _) => keeper.at(*config.proxy.listen.first()?),
+            (_, RouterConfig::HaProxy(theirs)) => theirs.listen.first().copied(),
+            _ => None,
+        }
+        .map(preflight::reachable)
+    }
+
     /// Keeps it running, for ever; `carried` says when users may be let in.
     pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
         match &mut self.carrier {
@@ -137,7 +148,9 @@ impl Steering {
     /// The clients of our own proxy, to be watched while it stops.
     pub(super) fn clients(&self) -> Clients {
         match &self.carrier {
-            Carrier::Own(keeper) => Clients(Some(keeper.proxy())),
+            Carrier::Own(keeper) => {
+                Clients(keeper.running().map(|running| (keeper.proxy(), running)))
+            }
             Carrier::Theirs(_) => Clients(None),
         }
     }
@@ -166,22 +179,26 @@ impl Steering {
 
 /// Who is connected to our own proxy; of a HAProxy it is not known.
 #[derive(Debug)]
-pub(super) struct Clients(Option<Arc<Proxy>>);
+pub(super) struct Clients(Option<(Arc<Proxy>, Arc<Living>)>);
 
 impl Clients {
     /// Resolves when nobody is left but tunnels: a connection that is being closed may still bring a
     /// request that crosses the close. Made for a proxy that was told to stop and accepts no more.
     pub(super) async fn gone(&self) {
-        let Some(proxy) = &self.0 else { return };
-        // A proxy that does not answer any more has no clients either.
-        while let Ok(seen) = proxy.seen().await {
-            let instances = seen.apps.iter().flat_map(|app| &app.instances);
-            if seen.connections <= instances.map(|instance| instance.tunnels).sum() {
+        let Some((proxy, running)) = &self.0 else { return };
+        // One that does not answer has its clients all the same; one that has ended has none.
+        while running.lives() {
+            if proxy.seen().await.is_ok_and(|seen| only_tunnels(&seen)) {
                 return;
             }
             tokio::time::sleep(PACE).await;
         }
     }
+}
+
+fn only_tunnels(seen: &ProxySeen) -> bool {
+    let instances = seen.apps.iter().flat_map(|app| &app.instances);
+    seen.connections <= instances.map(|instance| instance.tunnels).sum()
 }
 
 /// The same routes, and nothing new goes to anybody.

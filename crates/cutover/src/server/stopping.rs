@@ -55,7 +55,10 @@ async fn wind_down(steering: &mut Steering, reach: &Reach, drain: Duration) {
 async fn quiet(reach: &Reach) {
     for desk in reach.desks.values() {
         let mut status = desk.status.clone();
-        let idle = |status: &AppStatus| status.pools.iter().all(|pool| pool.requests == 0);
+        // Of a router that does not answer nothing is known.
+        let idle = |status: &AppStatus| {
+            status.router_seen && status.pools.iter().all(|pool| pool.requests == 0)
+        };
         // A controller that is gone has nothing open.
         drop(status.changed().await);
         drop(status.wait_for(idle).await);

@@ -22,6 +22,7 @@ mod haproxy_bed;
 mod haproxy_outages;
 mod interrupt;
 mod load;
+mod mute;
 mod neighbours;
 mod parts;
 mod repeat;
