@@ -251,3 +251,30 @@ fn under_way(store: &Store, apps: &[AppName]) -> Result<bool, Fault> {
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use drivers::router::proxy::Proxy;
+
+    use super::Clients;
+    use crate::server::living::Living;
+
+    #[tokio::test]
+    async fn a_mute_proxy_has_its_clients_until_it_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("proxy.sock");
+        let _mute = UnixListener::bind(&socket).unwrap();
+        let mut process = tokio::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let running = Living::find(process.id().unwrap()).unwrap().unwrap();
+        let clients = Clients(Some((Arc::new(Proxy::new(&socket)), Arc::new(running))));
+        // Longer than an answer may take.
+        let waited = tokio::time::timeout(Duration::from_millis(2500), clients.gone()).await;
+        assert!(waited.is_err(), "a late answer was taken for an end");
+        process.kill().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), clients.gone()).await.unwrap();
+    }
+}

@@ -39,17 +39,22 @@ pub(super) async fn take(
             Server::Unknown => None,
         };
         let pid = found.as_ref().map(Living::pid);
-        let taken = proxy.take_listeners().await;
-        match (found, taken) {
+        let fault = match (found, proxy.take_listeners().await) {
             (Some(living), Ok(listeners)) if living.lives() => {
                 return Ok(Some((living, listeners)));
             }
-            (_, Err(fault)) if Instant::now() >= deadline => return Err(mute(pid, &fault)),
-            (Some(living), Err(_)) if living.lives() && !said => {
-                tracing::warn!("{} does not answer; waiting for it", name(pid));
-                said = true;
-            }
-            _ => {}
+            (Some(living), Err(fault)) if living.lives() => fault,
+            // It has just ended.
+            (Some(_), _) => continue,
+            (None, Err(fault)) => fault,
+            (None, Ok(_)) => Fault::environment("it answers, and its process is not to be seen"),
+        };
+        if Instant::now() >= deadline {
+            return Err(mute(pid, &fault));
+        }
+        if !said {
+            tracing::warn!("{} does not answer; waiting for it", name(pid));
+            said = true;
         }
         tokio::time::sleep(PACE).await;
     }

@@ -21,6 +21,7 @@ mod haproxy;
 mod haproxy_bed;
 mod haproxy_outages;
 mod interrupt;
+mod listening;
 mod load;
 mod mute;
 mod neighbours;
