@@ -160,3 +160,44 @@ fn a_taken_over_proxy_that_stays_mute_is_gone_before_up_says_stopped() {
     assert!(world.said().contains("stopped"), "{}", world.said());
     assert!(world.left_over().is_empty(), "{:?}", world.parts("proxy"));
 }
+
+#[test]
+fn a_proxy_that_cannot_start_is_tried_again_after_growing_pauses() {
+    let _turn = turn();
+    let (world, proxy) = serving("5s");
+    let before = proxy_log(&world).len();
+    let socket = world.state().join("proxy.sock");
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::write(&socket, "in the way").unwrap();
+    signal(proxy, Signal::KILL);
+    std::thread::sleep(Duration::from_secs(3));
+    let tried = proxy_log(&world)[before..].matches("is not a socket").count();
+    // At once, and after 100, 200, 400, 800 and 1600 ms.
+    assert!((2..=6).contains(&tried), "{tried} starts in 3 s");
+    std::fs::remove_file(&socket).unwrap();
+    wait_for("a proxy runs", 10, || (world.parts("proxy").len() == 1).then_some(()));
+    assert_serves(&world);
+}
+
+#[test]
+fn a_proxy_that_serves_already_is_gone_on_with_and_not_taken_for_the_one_just_started() {
+    let _turn = turn();
+    let (world, proxy) = serving("5s");
+    let before = proxy_log(&world).len();
+    let stopped = Stopped::now(status_pid(&world));
+    signal(proxy, Signal::KILL);
+    wait_for("the proxy is gone", 10, || world.parts("proxy").is_empty().then_some(()));
+    let socket = world.state().join("proxy.sock").display().to_string();
+    let mut command = world.command(&["proxy", "--admin", &socket, "--threads", "1"]);
+    let mut other = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let connects = || std::os::unix::net::UnixStream::connect(&socket).ok();
+    drop(wait_for("another proxy serves", 10, connects));
+    drop(stopped);
+    assert_serves(&world);
+    std::thread::sleep(Duration::from_secs(1));
+    let refused = proxy_log(&world)[before..].matches("already serving").count();
+    assert_eq!((refused, world.parts("proxy")), (1, vec![other.id()]));
+    assert_serves(&world);
+    world.expect(0, &["down"]);
+    wait_for("it was ended too", 10, || other.try_wait().unwrap());
+}
