@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::duration;
 use crate::server::api::ServerStatus;
-use crate::server::children::lives;
+use crate::server::living::Living;
 
 /// How often the server is asked.
 const PACE: Duration = Duration::from_millis(50);
@@ -25,9 +25,13 @@ const SLACK: Duration = Duration::from_secs(30);
 pub(super) async fn down(arguments: cli::Down) -> Result<u8, Fault> {
     let (client, config) = super::reach(&arguments.at)?;
     let pid = client.status().await?.pid;
+    let server = Living::find(pid).map_err(|e| {
+        Fault::environment(format!("the server (pid {pid}) cannot be watched: {e}"))
+    })?;
     anstream::eprintln!("{}", client.stop(arguments.now).await?);
     let limit = limit(&config, arguments.now);
-    let mut watch = Watch { client, pid, said: String::new(), again: Instant::now() + SAY_EVERY };
+    let mut watch =
+        Watch { client, pid, server, said: String::new(), again: Instant::now() + SAY_EVERY };
     match tokio::time::timeout(limit, watch.gone()).await {
         Ok(()) => {
             anstream::eprintln!("stopped");
@@ -47,6 +51,8 @@ fn limit(config: &Config, now: bool) -> Duration {
 struct Watch {
     client: Client,
     pid: u32,
+    /// Its process; none if it has ended before it was told.
+    server: Option<Living>,
     /// What was last said to be waited for.
     said: String,
     /// When the next thing may be said.
@@ -64,8 +70,8 @@ impl Watch {
             tokio::time::sleep(PACE).await;
         }
         // It holds the lock of its state directory to its end.
-        while lives(self.pid) {
-            tokio::time::sleep(PACE).await;
+        if let Some(server) = &self.server {
+            server.ended().await;
         }
     }
 

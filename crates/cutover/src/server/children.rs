@@ -50,11 +50,14 @@ impl Children {
     }
 }
 
-/// True while a process of that number runs (a zombie does not).
-pub(crate) fn lives(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
+/// When the process of that number was started, ticks since boot, while it runs (a zombie does not).
+/// A number alone may be another process's by now.
+pub(crate) fn started(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; state is the first field behind it, start the 20th.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let lives = !matches!(*fields.first()?, "Z" | "X" | "x");
+    fields.get(19).filter(|_| lives)?.parse().ok()
 }
 
 /// The last lines of a log, for an error message.

@@ -2,17 +2,17 @@
 //!
 //! A proxy that lives is taken over, with its listeners; one that died is started again. A new one
 //! gets the listeners only when it carries the routes that were committed: until then connections
-//! wait in the backlog. Settings and certificates go before the listeners. It publishes no routes:
-//! each app's controller does.
+//! wait in the backlog. It publishes no routes: each app's controller does.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
 use model::Fault;
 use model::admin::ProxySeen;
+use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use super::children::{self, Children};
 use super::layout::Layout;
 use super::listener::Listener;
+use super::living::{Living, Server, server};
+use super::takeover;
 use crate::config::ProxyConfig;
 
 /// How long a fresh proxy may take to answer on its admin socket.
@@ -28,8 +30,14 @@ const START_DEADLINE: Duration = Duration::from_secs(10);
 const ROUTES_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a fresh proxy is looked at while something is waited for.
 const PACE: Duration = Duration::from_millis(10);
-/// How often a proxy that is not our child is asked whether it lives.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Pause before a proxy is started again if the one before ended at once; doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A proxy that lived for so long did not end at once.
+const LIVED: Duration = Duration::from_secs(10);
+/// What a proxy that is told to end may need beyond the time it was given.
+const SLACK: Duration = Duration::from_secs(2);
 /// How often listeners are offered again to a proxy that refused one.
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 
@@ -42,6 +50,9 @@ pub(super) struct Keeper {
     config: ProxyConfig,
     allow_faults: bool,
     listeners: Vec<Listener>,
+    /// The proxy, ours or one that was taken over.
+    running: Option<Arc<Living>>,
+    /// To be reaped, if it is ours.
     child: Option<Child>,
     /// The proxy has the listeners.
     open: bool,
@@ -57,8 +68,11 @@ impl Keeper {
         config: &ProxyConfig,
         allow_faults: bool,
     ) -> Result<Self, Fault> {
-        let taken = take(&proxy, config).await?;
-        let (living, listeners) = (taken.is_some(), taken.unwrap_or_default());
+        let found = takeover::take(&layout.proxy_socket(), &proxy, takeover::PATIENCE).await?;
+        let living = found.is_some();
+        let (running, sockets) = found
+            .map_or_else(Default::default, |(running, sockets)| (Some(Arc::new(running)), sockets));
+        let listeners = fitting(&proxy, config, sockets).await?;
         let mut keeper = Self {
             layout,
             children,
@@ -66,11 +80,13 @@ impl Keeper {
             config: config.clone(),
             allow_faults,
             listeners,
+            running,
             child: None,
             open: living,
             started: watch::Sender::new(0),
         };
-        let taken = keeper.addresses();
+        keeper.warn_of_left_over();
+        let taken: Vec<SocketAddr> = keeper.listeners.iter().map(|one| one.address).collect();
         let plain = config.listen.iter().map(|address| (*address, false));
         for (address, secure) in plain.chain(config.tls_listen.iter().map(|at| (*at, true))) {
             if !taken.contains(&address) {
@@ -99,16 +115,25 @@ impl Keeper {
     /// Lets users in as soon as all their routes are `carried`, and starts the proxy again whenever
     /// it is gone, for ever.
     pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
+        let mut pause = Duration::ZERO;
         loop {
+            let since = Instant::now();
             if !self.open {
                 self.let_in(&carried).await;
             }
             self.gone().await;
             self.open = false;
+            if since.elapsed() >= LIVED {
+                pause = Duration::ZERO;
+            }
             tracing::warn!("the proxy ended; starting it again on the same sockets");
-            while let Err(fault) = self.start().await {
-                tracing::error!("{fault}");
-                tokio::time::sleep(LOOK_EVERY).await;
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                match self.start().await {
+                    Ok(()) => break,
+                    Err(fault) => tracing::error!("{fault}"),
+                }
             }
         }
     }
@@ -158,32 +183,24 @@ impl Keeper {
         self.proxy.certify(&self.config.certificates).await
     }
 
-    /// True when our own proxy has ended; takes `pause` if it has not.
-    async fn ended(&mut self, pause: Duration) -> bool {
-        match &mut self.child {
-            Some(child) => tokio::time::timeout(pause, child.wait()).await.is_ok(),
+    /// True when the proxy has ended; takes `pause` if it has not.
+    async fn ended(&self, pause: Duration) -> bool {
+        match &self.running {
+            Some(running) => tokio::time::timeout(pause, running.ended()).await.is_ok(),
             None => true,
         }
     }
 
-    /// Resolves when the proxy does not run any more.
+    /// Resolves when the proxy does not run any more: its process says that, not a late answer.
     async fn gone(&mut self) {
+        if let Some(running) = &self.running {
+            running.ended().await;
+        }
         if let Some(child) = &mut self.child {
             // An error means that it was reaped already.
             drop(child.wait().await);
-            self.child = None;
-            return;
         }
-        // One answer that is late does not mean that it is gone: its process says that.
-        let mut pid = 0;
-        loop {
-            match self.proxy.seen().await {
-                Ok(seen) => pid = seen.pid,
-                Err(_) if !children::lives(pid) => return,
-                Err(_) => {}
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        (self.running, self.child) = (None, None);
     }
 
     async fn start(&mut self) -> Result<(), Fault> {
@@ -198,16 +215,20 @@ impl Keeper {
             arguments.push("--allow-faults".to_owned());
         }
         let log = self.layout.logs().join("proxy.log");
+        let mut child = self.children.spawn(&arguments, &log)?;
+        // It was not reaped yet, so the number is still its own.
+        let found = child.id().map_or(Ok(None), Living::find).map_err(|e| {
+            // An error means that it has ended already.
+            drop(child.start_kill());
+            takeover::unknown(&e)
+        })?;
         // Kept from its first moment on, so that whoever stops us finds it.
-        self.child = Some(self.children.spawn(&arguments, &log)?);
-        let deadline = Instant::now() + START_DEADLINE;
-        while self.proxy.seen().await.is_err() {
-            if self.ended(PACE).await || Instant::now() > deadline {
-                let mut fault = Fault::internal("the proxy did not start");
-                fault.notes = children::tail(&log, 5);
-                self.kill().await;
-                return Err(fault);
-            }
+        (self.running, self.child) = (found.map(Arc::new), Some(child));
+        if !self.answers().await {
+            let mut fault = Fault::internal("the proxy did not start");
+            fault.notes = children::tail(&log, 5);
+            self.kill().await;
+            self.adopt(fault).await?;
         }
         if let Err(fault) = self.proxy.configure(&self.config.settings).await {
             self.kill().await;
@@ -217,11 +238,36 @@ impl Keeper {
         Ok(())
     }
 
-    async fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // An error means that it has ended already.
-            drop(child.kill().await);
+    /// True as soon as the very proxy that was started answers; false when it ends or is late.
+    async fn answers(&self) -> bool {
+        let pid = self.running.as_ref().map(|running| running.pid());
+        let deadline = Instant::now() + START_DEADLINE;
+        while !self.proxy.seen().await.is_ok_and(|seen| Some(seen.pid) == pid) {
+            if self.ended(PACE).await || Instant::now() > deadline {
+                return false;
+            }
         }
+        true
+    }
+
+    /// Goes on with another proxy that serves already, as one does that an `up` started just before
+    /// it was killed. Nobody else's can be there, for the state directory is locked.
+    async fn adopt(&mut self, otherwise: Fault) -> Result<(), Fault> {
+        match server(&self.layout.proxy_socket()).await {
+            Ok(Server::Found(other)) => {
+                tracing::warn!("going on with the proxy that serves already (pid {})", other.pid());
+                self.running = Some(Arc::new(other));
+                Ok(())
+            }
+            _ => Err(otherwise),
+        }
+    }
+
+    async fn kill(&mut self) {
+        if let Some(running) = &self.running {
+            running.signal(Signal::KILL);
+        }
+        self.gone().await;
     }
 
     /// Its driver.
@@ -229,35 +275,83 @@ impl Keeper {
         Arc::clone(&self.proxy)
     }
 
+    /// Its process.
+    pub(super) fn running(&self) -> Option<Arc<Living>> {
+        self.running.clone()
+    }
+
     /// Where it listens, for people.
     pub(super) fn listening(&self) -> Vec<String> {
         self.listeners.iter().map(Listener::shown).collect()
     }
 
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|one| one.address).collect()
+    /// Where the one listens that is configured so.
+    pub(super) fn at(&self, configured: SocketAddr) -> Option<SocketAddr> {
+        self.listeners.iter().find(|one| one.address == configured).map(Listener::bound)
     }
 
-    /// Tells the proxy to end and waits until it has, `within` at most.
+    /// Says what a predecessor listened on and nobody wants any more: a proxy closes no listener.
+    fn warn_of_left_over(&self) {
+        let ProxyConfig { listen, tls_listen, .. } = &self.config;
+        let wanted = |at: &SocketAddr| listen.contains(at) || tls_listen.contains(at);
+        for left in self.listeners.iter().filter(|one| !wanted(&one.address)) {
+            let address = left.address;
+            tracing::warn!(
+                "{address} is no longer listened on by the file; it stays open until `cutover down`"
+            );
+        }
+    }
+
+    /// Tells the proxy to end and waits until it has. What is open has `within`, and is cut then.
     pub(super) async fn stop(&mut self, within: Duration) {
         self.listeners.clear();
-        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let told = self.proxy.stop(within_ms).await;
-        let limit = within + Duration::from_secs(2);
-        if told.is_err() || tokio::time::timeout(limit, self.gone()).await.is_err() {
-            // It cannot be told, or it overran its own deadline.
-            self.kill().await;
+        let Some(running) = self.running.clone() else { return };
+        let deadline = Instant::now() + within;
+        let told = self.tell_to_stop(&running, deadline).await;
+        if !told {
+            tracing::warn!("the proxy (pid {}) does not answer; ending it", running.pid());
+            running.signal(Signal::TERM);
+        }
+        let limit = deadline.max(Instant::now()) + SLACK;
+        if tokio::time::timeout_at(limit, running.ended()).await.is_err() {
+            tracing::warn!("the proxy (pid {}) overran its time; killing it", running.pid());
+            running.signal(Signal::KILL);
+        }
+        self.gone().await;
+    }
+
+    /// Tells it until it has heard, has ended, or is late. One that is mute may be so for a moment
+    /// only, and to end it would cut what is open.
+    async fn tell_to_stop(&self, running: &Living, deadline: Instant) -> bool {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let within_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            if self.proxy.stop(within_ms).await.is_ok() {
+                return true;
+            }
+            if tokio::time::timeout(PACE, running.ended()).await.is_ok() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
         }
     }
 }
 
-/// The listeners of a proxy that lives; `None` when there is none.
-async fn take(proxy: &Proxy, config: &ProxyConfig) -> Result<Option<Vec<Listener>>, Fault> {
-    let Ok(taken) = proxy.take_listeners().await else { return Ok(None) };
+/// The listeners of a proxy that lives, as the configuration can have them.
+async fn fitting(
+    proxy: &Proxy,
+    config: &ProxyConfig,
+    sockets: Vec<(SocketAddr, OwnedFd)>,
+) -> Result<Vec<Listener>, Fault> {
+    if sockets.is_empty() {
+        return Ok(Vec::new());
+    }
     let secure = proxy.seen().await?.secure;
     let listener = |(address, socket)| {
         let listener = Listener { address, socket, secure: secure.contains(&address) };
         listener.must_fit(config).map(|()| listener)
     };
-    taken.into_iter().map(listener).collect::<Result<_, _>>().map(Some)
+    sockets.into_iter().map(listener).collect()
 }

@@ -74,13 +74,12 @@ impl Layout {
                 return Err(unwritable(&path, &e));
             }
             let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            let alive = holder.trim().parse().is_ok_and(children::lives);
-            if alive || Instant::now() > deadline {
-                let what = format!(
-                    "another `cutover up` (pid {}) is running on {}",
-                    holder.trim(),
-                    self.directory.display()
-                );
+            if Holder::read(&holder).is_some_and(|holder| holder.lives())
+                || Instant::now() > deadline
+            {
+                let pid = holder.split_whitespace().next().unwrap_or("unknown");
+                let at = self.directory.display();
+                let what = format!("another `cutover up` (pid {pid}) is running on {at}");
                 return Err(Fault::new(Kind::Conflict, what)
                     .help("use it, end it with `cutover down`, or set another `state_dir`"));
             }
@@ -88,7 +87,8 @@ impl Layout {
             // program it is to be.
             std::thread::sleep(Duration::from_millis(5));
         }
-        let written = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        let own = Holder::own();
+        let written = file.set_len(0).and_then(|()| write!(file, "{} {}", own.pid, own.started));
         written.map_err(|e| unwritable(&path, &e))?;
         Ok(StateLock(file))
     }
@@ -134,6 +134,28 @@ impl Layout {
     }
 }
 
+/// Who has the lock, as its file says.
+struct Holder {
+    pid: u32,
+    started: u64,
+}
+
+impl Holder {
+    fn own() -> Self {
+        let pid = std::process::id();
+        Self { pid, started: children::started(pid).unwrap_or_default() }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    fn lives(&self) -> bool {
+        children::started(self.pid) == Some(self.started)
+    }
+}
+
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::environment(format!("the state directory cannot be used: {}: {error}", path.display()))
         .help("set `state_dir` in cutover.toml to a directory that you can write")
@@ -142,14 +164,14 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::Layout;
-    use crate::server::children::lives;
+    use crate::server::children::started;
     use std::fs::File;
     use std::process::Command;
     use std::time::{Duration, Instant};
 
-    fn held(directory: &tempfile::TempDir, holder: u32) -> (Layout, File) {
+    fn held(directory: &tempfile::TempDir, holder: u32, started: u64) -> (Layout, File) {
         let path = directory.path().join("lock");
-        std::fs::write(&path, holder.to_string()).unwrap();
+        std::fs::write(&path, format!("{holder} {started}")).unwrap();
         let file = File::open(&path).unwrap();
         file.lock().unwrap();
         (Layout::at(directory.path()).unwrap(), file)
@@ -158,7 +180,8 @@ mod tests {
     #[test]
     fn the_lock_of_a_living_server_is_refused_at_once() {
         let directory = tempfile::tempdir().unwrap();
-        let (layout, _file) = held(&directory, std::process::id());
+        let (layout, _file) =
+            held(&directory, std::process::id(), started(std::process::id()).unwrap());
         let before = Instant::now();
         let fault = layout.lock().unwrap_err();
         assert!(fault.what.contains(&format!("pid {}", std::process::id())), "{fault}");
@@ -167,11 +190,21 @@ mod tests {
 
     #[test]
     fn the_lock_of_a_dead_server_is_waited_for() {
-        let directory = tempfile::tempdir().unwrap();
         let mut ended = Command::new("true").spawn().unwrap();
         ended.wait().unwrap();
-        assert!(!lives(ended.id()));
-        let (layout, file) = held(&directory, ended.id());
+        assert_eq!(started(ended.id()), None);
+        assert_waited_for(ended.id(), 1);
+    }
+
+    #[test]
+    fn who_has_the_number_of_a_dead_server_is_not_taken_for_it() {
+        let own = std::process::id();
+        assert_waited_for(own, started(own).unwrap() - 1);
+    }
+
+    fn assert_waited_for(holder: u32, since: u64) {
+        let directory = tempfile::tempdir().unwrap();
+        let (layout, file) = held(&directory, holder, since);
         let other = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(100));
             drop(file);

@@ -32,9 +32,15 @@ impl Listener {
         }
     }
 
+    /// The address it has: a free port may have been asked for.
+    pub(super) fn bound(&self) -> SocketAddr {
+        let own = socket2::SockRef::from(&self.socket).local_addr().ok();
+        own.and_then(|own| own.as_socket()).unwrap_or(self.address)
+    }
+
     /// For people.
     pub(super) fn shown(&self) -> String {
-        format!("{}{}", self.address, if self.secure { " (TLS)" } else { "" })
+        format!("{}{}", self.bound(), if self.secure { " (TLS)" } else { "" })
     }
 
     /// Refuses one that was taken over and that the configuration wants otherwise: a proxy that

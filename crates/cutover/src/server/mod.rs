@@ -19,6 +19,7 @@ mod keeper;
 pub(crate) mod layout;
 mod listener;
 mod live;
+pub(crate) mod living;
 pub(crate) mod orders;
 mod outages;
 pub(crate) mod preflight;
@@ -31,6 +32,7 @@ mod sight;
 mod standing;
 mod steering;
 mod stopping;
+mod takeover;
 mod tools;
 mod voice;
 mod windows;
@@ -55,7 +57,7 @@ use self::layout::Layout;
 use self::orders::{AppStatus, Desk};
 use self::steering::Steering;
 use self::tools::Tools;
-use crate::config::{Config, RouterConfig};
+use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::store::Store;
 
@@ -111,13 +113,7 @@ fn tools(
     steering: &Steering,
     epoch: u64,
 ) -> Tools {
-    // As it is configured: a free port that was asked for is not known to the prober.
-    let entrance = match &config.router {
-        RouterConfig::Proxy => config.proxy.listen.first().map(ToString::to_string),
-        RouterConfig::HaProxy(theirs) => {
-            theirs.listen.first().map(|at| preflight::reachable(*at).to_string())
-        }
-    };
+    let entrance = steering.entrance(config).map(|at| at.to_string());
     Tools {
         store,
         platform,

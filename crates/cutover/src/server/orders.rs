@@ -91,6 +91,9 @@ pub(crate) struct AppStatus {
     pub(crate) last: Option<String>,
     /// Instances.
     pub(crate) instances: Vec<InstanceStatus>,
+    /// The router answered; if not, `pools` is empty and says nothing.
+    #[serde(default)]
+    pub(crate) router_seen: bool,
     /// Pools.
     pub(crate) pools: Vec<PoolStatus>,
     /// What is wrong now, if something is.
@@ -107,6 +110,7 @@ impl AppStatus {
             rollout: None,
             last: None,
             instances: Vec::new(),
+            router_seen: false,
             pools: Vec::new(),
             trouble: None,
         }

@@ -31,6 +31,8 @@ pub(super) fn status(
             condition: condition(instance, routes),
         })
         .collect();
+    // Every router that answers has a process.
+    status.router_seen = routes.pid.is_some();
     let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
     status.pools = pools
         .map(|pool| {

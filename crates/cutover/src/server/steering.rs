@@ -4,6 +4,7 @@
 //! started nor stopped, it is checked before anything relies on it, and users are seen off by its
 //! routes. It publishes no routes itself: each app's controller does.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use super::children::Children;
 use super::keeper::Keeper;
 use super::layout::Layout;
+use super::living::Living;
 use super::preflight::{self, Preflight};
 use crate::config::{Config, RouterConfig};
 use crate::store::Store;
@@ -120,6 +122,16 @@ impl Steering {
         self.entrances.clone()
     }
 
+    /// Where the prober finds it: the first address that is configured for users.
+    pub(super) fn entrance(&self, config: &Config) -> Option<SocketAddr> {
+        match (&self.carrier, &config.router) {
+            (Carrier::Own(keeper), _) => keeper.at(*config.proxy.listen.first()?),
+            (_, RouterConfig::HaProxy(theirs)) => theirs.listen.first().copied(),
+            _ => None,
+        }
+        .map(preflight::reachable)
+    }
+
     /// Keeps it running, for ever; `carried` says when users may be let in.
     pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
         match &mut self.carrier {
@@ -141,7 +153,9 @@ impl Steering {
     /// The clients of our own proxy, to be watched while it stops.
     pub(super) fn clients(&self) -> Clients {
         match &self.carrier {
-            Carrier::Own(keeper) => Clients(Some(keeper.proxy())),
+            Carrier::Own(keeper) => {
+                Clients(keeper.running().map(|running| (keeper.proxy(), running)))
+            }
             Carrier::Theirs(_) => Clients(None),
         }
     }
@@ -170,22 +184,26 @@ impl Steering {
 
 /// Who is connected to our own proxy; of a HAProxy it is not known.
 #[derive(Debug)]
-pub(super) struct Clients(Option<Arc<Proxy>>);
+pub(super) struct Clients(Option<(Arc<Proxy>, Arc<Living>)>);
 
 impl Clients {
     /// Resolves when nobody is left but tunnels: a connection that is being closed may still bring a
     /// request that crosses the close. Made for a proxy that was told to stop and accepts no more.
     pub(super) async fn gone(&self) {
-        let Some(proxy) = &self.0 else { return };
-        // A proxy that does not answer any more has no clients either.
-        while let Ok(seen) = proxy.seen().await {
-            let instances = seen.apps.iter().flat_map(|app| &app.instances);
-            if seen.connections <= instances.map(|instance| instance.tunnels).sum() {
+        let Some((proxy, running)) = &self.0 else { return };
+        // One that does not answer has its clients all the same; one that has ended has none.
+        while running.lives() {
+            if proxy.seen().await.is_ok_and(|seen| only_tunnels(&seen)) {
                 return;
             }
             tokio::time::sleep(PACE).await;
         }
     }
+}
+
+fn only_tunnels(seen: &ProxySeen) -> bool {
+    let instances = seen.apps.iter().flat_map(|app| &app.instances);
+    seen.connections <= instances.map(|instance| instance.tunnels).sum()
 }
 
 /// The same routes, and nothing new goes to anybody.
@@ -237,4 +255,31 @@ fn under_way(store: &Store, apps: &[AppName]) -> Result<bool, Fault> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use drivers::router::proxy::Proxy;
+
+    use super::Clients;
+    use crate::server::living::Living;
+
+    #[tokio::test]
+    async fn a_mute_proxy_has_its_clients_until_it_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("proxy.sock");
+        let _mute = UnixListener::bind(&socket).unwrap();
+        let mut process = tokio::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let running = Living::find(process.id().unwrap()).unwrap().unwrap();
+        let clients = Clients(Some((Arc::new(Proxy::new(&socket)), Arc::new(running))));
+        // Longer than an answer may take.
+        let waited = tokio::time::timeout(Duration::from_millis(2500), clients.gone()).await;
+        assert!(waited.is_err(), "a late answer was taken for an end");
+        process.kill().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), clients.gone()).await.unwrap();
+    }
 }

@@ -55,11 +55,15 @@ async fn wind_down(steering: &mut Steering, reach: &Reach, drain: Duration) {
 async fn quiet(reach: &Reach) {
     for desk in reach.desks.values() {
         let mut status = desk.status.clone();
-        let idle = |status: &AppStatus| status.pools.iter().all(|pool| pool.requests == 0);
         // A controller that is gone has nothing open.
         drop(status.changed().await);
         drop(status.wait_for(idle).await);
     }
+}
+
+/// Of a router that does not answer nothing is known.
+fn idle(status: &AppStatus) -> bool {
+    status.router_seen && status.pools.iter().all(|pool| pool.requests == 0)
 }
 
 /// Stops every app's instances and waits for them; `now` gives them a second only.
@@ -79,5 +83,33 @@ async fn tell_apps(reach: &Reach, order: impl Fn(oneshot::Sender<()>) -> Order) 
     for answer in answers {
         // An error means that the controller is gone, and so are its instances.
         drop(answer.await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use drivers::platform::FleetHave;
+
+    use super::idle;
+    use crate::server::{show, sight};
+
+    #[test]
+    fn an_app_whose_router_does_not_answer_is_not_idle() {
+        let app = model::AppName::new("web").unwrap();
+        let mut routes = sight::unseen(&app);
+        let fleet = FleetHave {
+            app: app.clone(),
+            change: 0,
+            now_ms: 0,
+            instances: Vec::new(),
+            releases: Vec::new(),
+            last_numbers: BTreeMap::new(),
+            free_ports: Vec::new(),
+        };
+        assert!(!idle(&show::status(&app, None, &fleet, &routes)));
+        routes.pid = Some(7);
+        assert!(idle(&show::status(&app, None, &fleet, &routes)));
     }
 }
