@@ -32,6 +32,13 @@ pub(crate) fn listen_and_tls(
     let texts = reader.texts(proxy.field("tls_listen").as_ref()).unwrap_or_default();
     take(texts, &mut taken, reader);
     let secure = taken.split_off(plain);
+    for (_, span) in secure.iter().filter(|(address, _)| address.port() == 0) {
+        reader.push(
+            Diagnostic::new("`tls_listen` names port 0, and nobody would know where to go")
+                .at(span, "")
+                .help("write the port that users come to, such as \"0.0.0.0:443\""),
+        );
+    }
     (bare(taken), bare(secure))
 }
 
