@@ -175,8 +175,7 @@ impl Clients {
         let Some(proxy) = &self.0 else { return };
         // A proxy that does not answer any more has no clients either.
         while let Ok(seen) = proxy.seen().await {
-            let instances = seen.apps.iter().flat_map(|app| &app.instances);
-            if seen.connections <= instances.map(|instance| instance.tunnels).sum() {
+            if seen.connections <= seen.tunnelling {
                 return;
             }
             tokio::time::sleep(PACE).await;
