@@ -166,6 +166,10 @@ pub struct ProxySeen {
     pub secure: Vec<SocketAddr>,
     /// Client connections open.
     pub connections: u64,
+    /// Those of them that carry a tunnel and nothing beside it. A connection of HTTP/2 is none: it
+    /// may carry several, and still bring requests.
+    #[serde(default)]
+    pub tunnelling: u64,
     /// Per app.
     pub apps: Vec<AppSeen>,
 }

@@ -211,6 +211,7 @@ async fn attempt(
             this.entry.become_tunnel();
             gate.counters.answer(101);
             if let Client::Bytes(client) = client {
+                let _alone = worker.shared.tunnels();
                 tunnel_through(client, head, rest, &mut stream).await;
             }
             drop(this.entry);

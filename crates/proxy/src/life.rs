@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     ending: AtomicBool,
     life: watch::Sender<Life>,
     connections: AtomicU64,
+    tunnelling: AtomicU64,
     /// Room for client connections.
     pub(crate) room: Arc<Semaphore>,
     /// Certificates and session tickets.
@@ -48,6 +49,7 @@ impl Shared {
             ending: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
             connections: AtomicU64::new(0),
+            tunnelling: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(room)),
             tls,
         }
@@ -88,6 +90,17 @@ impl Shared {
         self.connections.fetch_add(1, Ordering::Relaxed);
         Connected(Arc::clone(self))
     }
+
+    /// Client connections that carry a tunnel and nothing beside it.
+    pub(crate) fn tunnelling(&self) -> u64 {
+        self.tunnelling.load(Ordering::Relaxed)
+    }
+
+    /// Counts a client connection as such for as long as the guard lives.
+    pub(crate) fn tunnels(&self) -> Tunnelling<'_> {
+        self.tunnelling.fetch_add(1, Ordering::Relaxed);
+        Tunnelling(self)
+    }
 }
 
 /// One open client connection.
@@ -97,5 +110,15 @@ pub(crate) struct Connected(Arc<Shared>);
 impl Drop for Connected {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client connection that carries a tunnel and nothing beside it.
+#[derive(Debug)]
+pub(crate) struct Tunnelling<'a>(&'a Shared);
+
+impl Drop for Tunnelling<'_> {
+    fn drop(&mut self) {
+        self.0.tunnelling.fetch_sub(1, Ordering::Relaxed);
     }
 }

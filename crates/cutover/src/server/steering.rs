@@ -193,17 +193,12 @@ impl Clients {
         let Some((proxy, running)) = &self.0 else { return };
         // One that does not answer has its clients all the same; one that has ended has none.
         while running.lives() {
-            if proxy.seen().await.is_ok_and(|seen| only_tunnels(&seen)) {
+            if proxy.seen().await.is_ok_and(|seen| seen.connections <= seen.tunnelling) {
                 return;
             }
             tokio::time::sleep(PACE).await;
         }
     }
-}
-
-fn only_tunnels(seen: &ProxySeen) -> bool {
-    let instances = seen.apps.iter().flat_map(|app| &app.instances);
-    seen.connections <= instances.map(|instance| instance.tunnels).sum()
 }
 
 /// The same routes, and nothing new goes to anybody.

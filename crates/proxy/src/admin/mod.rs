@@ -168,6 +168,7 @@ impl Desk {
             listening: listeners.iter().map(|one| one.address).collect(),
             secure: listeners.iter().filter(|one| one.secure).map(|one| one.address).collect(),
             connections: self.shared.connections(),
+            tunnelling: self.shared.tunnelling(),
             apps: ledger.seen(),
         }
     }

@@ -213,6 +213,7 @@ impl Answer<'_, '_> {
     ) -> Ended {
         let Head { status, bytes: mut prefix, mut body, shape, keep, reusable, endless } = head;
         let cut = !body.done() && take_one(self.truncate);
+        let _alone = endless.then(|| self.shared.tunnels());
         loop {
             let data = buffer.as_ref().map_or(&[][..], Buffer::data);
             let Ok(step) = Step::next(&mut body, shape, data) else {

@@ -57,6 +57,8 @@ fn r10_an_event_stream_is_a_tunnel_and_outlives_its_pool() {
     assert_eq!(client.head().unwrap().status, 200);
     assert_eq!(client.take(10).unwrap(), "5\r\nfirst\r\n");
     assert_eq!(open(&stage.admin.instance("old").unwrap()), (0, 1));
+    let seen = stage.admin.look();
+    assert_eq!((seen.connections, seen.tunnelling), (1, 1));
     let pools = vec![retiring(pool(1, 0, &[&old])), pool(2, 10_000, &[&new])];
     for pools in [pools, vec![pool(2, 10_000, &[&new])]] {
         stage.publish(pools);
@@ -68,6 +70,7 @@ fn r10_an_event_stream_is_a_tunnel_and_outlives_its_pool() {
     assert_eq!(client.take(5).unwrap(), "0\r\n\r\n");
     wait_until("the stream's end is seen", || stage.admin.instance("old").is_none());
     assert_eq!(client.get("/").unwrap().body, "new", "the same connection goes on");
+    assert_eq!(stage.admin.look().tunnelling, 0);
     let seen = stage.admin.release(1);
     assert_eq!((seen.requests, seen.tunnels, seen.answers), (1, 1, [0, 1, 0, 0, 0]));
     assert_eq!((seen.failed, seen.abandoned), (0, 0));
@@ -84,6 +87,8 @@ fn r10_an_event_stream_over_http2_is_a_tunnel_and_outlives_its_pool() {
         let mut body = answer.await.unwrap().into_body();
         assert_eq!(next(&mut body).await.unwrap().unwrap(), "first");
         assert_eq!(open(&stage.admin.instance("old").unwrap()), (0, 1));
+        let seen = stage.admin.look();
+        assert_eq!((seen.connections, seen.tunnelling), (1, 0), "it may bring requests");
         let pools = vec![retiring(pool(1, 0, &[&old])), pool(2, 10_000, &[&new])];
         for pools in [pools, vec![pool(2, 10_000, &[&new])]] {
             stage.publish(pools);

@@ -45,6 +45,7 @@ fn r10_tunnels_survive_a_switch_and_are_counted_apart() {
     let mut tunnels: Vec<_> = (0..20).map(|_| opened(&stage)).collect();
     let seen = stage.admin.instance("old").unwrap();
     assert_eq!((seen.requests, seen.tunnels), (0, 20));
+    assert_eq!(stage.admin.look().tunnelling, 20);
     stage.publish(vec![retiring(pool(1, 0, &[&old])), pool(2, 10_000, &[&new])]);
     for round in 0..20 {
         for (number, tunnel) in tunnels.iter_mut().enumerate() {
@@ -63,6 +64,7 @@ fn r10_tunnels_survive_a_switch_and_are_counted_apart() {
     }
     assert_eq!(stage.admin.release(1).tunnels, 20);
     assert_eq!(stage.admin.release(1).answers[0], 20);
+    wait_until("no connection is a tunnel", || stage.admin.look().tunnelling == 0);
 }
 
 /// The end of one direction is passed on; the other goes on until it ends too.
