@@ -5,23 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
 
 use crate::crowd::{Crowd, EVERYONE};
 use crate::traffic::{Deploy, Users, get};
 use crate::world::{CUTOVER, World, patient_config, turn, wait_for};
 
 const INSTANCES: u16 = 2;
-const PHASES: [&str; 9] = [
-    "starting",
-    "previewing",
-    "arming",
-    "shifting",
-    "baking",
-    "draining",
-    "handing-over",
-    "stopping",
-    "promoted",
+/// Phases by where they lie: before the switch, in it, under watch, and once promotion is final.
+const PHASES: [&[&str]; 4] = [
+    &["starting", "previewing", "arming"],
+    &["shifting"],
+    &["baking"],
+    &["draining", "handing-over", "stopping", "promoted"],
 ];
 
 /// When `up` is killed.
@@ -33,21 +31,25 @@ enum Kill {
     After(u64),
 }
 
-/// The kill points of this run.
+/// The kill points of this run: always one before, one in, one while watching and one after the
+/// switch, and an instant.
 fn kill_points() -> Vec<Kill> {
     let seed = std::env::var("CUTOVER_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let mut random = fastrand::Rng::with_seed(seed);
     let full = std::env::var_os("CUTOVER_FULL").is_some();
-    let instants = if full { 16 } else { 4 };
-    let mut points: Vec<Kill> = PHASES.into_iter().map(Kill::At).collect();
-    // Half of them in the first moments, when instances and the prober are being started.
-    let instant = |n| Kill::After(random.u64(1..if n % 2 == 0 { 400 } else { 4500 }));
-    points.extend((0..instants).map(instant));
-    if !full {
-        random.shuffle(&mut points);
-        points.truncate(4);
+    let mut points = Vec::new();
+    for stratum in PHASES {
+        let one = random.usize(..stratum.len());
+        let taken = if full { stratum } else { &stratum[one..=one] };
+        points.extend(taken.iter().copied().map(Kill::At));
     }
+    // Half of them in the first moments, when instances and the prober are being started.
+    for _ in 0..if full { 16 } else { 1 } {
+        let latest = if random.bool() { 400 } else { 4500 };
+        points.push(Kill::After(random.u64(1..latest)));
+    }
+    random.shuffle(&mut points);
     println!("CUTOVER_SEED={seed}: {points:?}");
     points
 }
@@ -68,6 +70,15 @@ fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String
     }
 }
 
+/// What a killed `up` came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Survived {
+    /// The version was promoted.
+    promoted: bool,
+    /// It had been, for good, when `up` died.
+    was_final: bool,
+}
+
 #[test]
 fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
     let points = kill_points();
@@ -77,22 +88,36 @@ fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
     world.expect(0, &["deploy", "demo", "v1"]);
     let proxy = world.parts("proxy");
     let (users, crowd) = (Users::of(&world, None), Crowd::of(&world, &EVERYONE));
-    let mut promoted = 0;
+    let mut stable = "v1".to_owned();
+    let mut ends = Vec::new();
     for (number, point) in points.iter().enumerate() {
         let version = format!("v{}", number + 2);
-        promoted += u64::from(kill_once(&mut world, &crowd, &version, point));
+        let end = kill_once(&mut world, &crowd, (&stable, &version), point);
+        if end.promoted {
+            stable = version;
+        }
+        ends.push(end);
         assert_eq!(world.parts("proxy"), proxy, "the proxy is another one");
     }
     users.expect_pass();
     let tallies = crowd.expect_nothing_lost();
     let told: u64 = tallies.iter().map(|tally| tally.reconnects).sum();
+    let promoted = ends.iter().filter(|end| end.promoted).count() as u64;
     assert!(told >= promoted, "{promoted} promoted, but told to reconnect {told} times");
+    let undecided: Vec<_> = ends.iter().filter(|end| !end.was_final).collect();
+    let finished = undecided.iter().filter(|end| end.promoted).count();
+    println!(
+        "{finished} of {} rollouts that could still go either way were finished",
+        undecided.len()
+    );
+    assert!(finished > 0, "whatever is not final when `up` dies is given up: {points:?}");
+    assert!(undecided.len() < ends.len(), "no kill came after the promotion was final: {points:?}");
 }
 
-/// True when the version was promoted.
-fn kill_once(world: &mut World, crowd: &Crowd, version: &str, point: &Kill) -> bool {
+/// Ships `to` over `from` and kills `up` meanwhile.
+fn kill_once(world: &mut World, crowd: &Crowd, (from, to): (&str, &str), point: &Kill) -> Survived {
     let stable = once(&world.running());
-    let mut deploy = Deploy::start(world, "demo", version);
+    let mut deploy = Deploy::start(world, "demo", to);
     match point {
         Kill::At(phase) => deploy.reach(phase),
         Kill::After(ms) => {
@@ -100,7 +125,8 @@ fn kill_once(world: &mut World, crowd: &Crowd, version: &str, point: &Kill) -> b
             std::thread::sleep(Duration::from_millis(*ms));
         }
     }
-    println!("{version}: kill {point:?}, {} ms after the users came", crowd.mark());
+    let mark = crowd.mark();
+    let died = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     world.kill_up();
     let at_death = once(&world.running());
     assert_same_processes(&stable, &at_death);
@@ -108,24 +134,43 @@ fn kill_once(world: &mut World, crowd: &Crowd, version: &str, point: &Kill) -> b
     assert_same_processes(&at_death, &once(&world.running()));
 
     let shipped = deploy.end();
-    let code = if shipped.report["outcome"] == "promoted" { 0 } else { 4 };
-    shipped.expect(code, "PASS");
-    assert_eq!(shipped.report["failed"], 0);
+    let report = &shipped.report;
+    let phase = phase_at(report, died);
+    println!("{to}: kill {point:?} in {phase}, {mark} ms after the users came: {:?}", shipped.code);
+    let promoted = report["outcome"] == "promoted";
+    shipped.expect(if promoted { 0 } else { 4 }, "PASS");
+    assert!(promoted || report["outcome"] == "aborted", "{phase}: {}", shipped.said);
+    let was_final = PHASES[3].contains(&phase.as_str());
+    assert!(promoted || !was_final, "killed in {phase}, and taken back: {}", shipped.said);
+    assert_eq!(report["failed"], 0);
+    expect_only(world, if promoted { to } else { from }, &at_death);
+    Survived { promoted, was_final }
+}
+
+/// The last phase that the journal had when `up` died.
+fn phase_at(report: &Value, died: Duration) -> String {
+    let began_ms = report["t0_unix_ms"].as_i64().unwrap();
+    let died_us = i64::try_from(died.as_micros()).unwrap() - began_ms * 1000;
+    let phases = report["phases"].as_array().unwrap();
+    let entered = phases.iter().rfind(|phase| phase["from_us"].as_i64().unwrap() <= died_us);
+    entered.and_then(|phase| phase["phase"].as_str()).unwrap_or("no phase").to_owned()
+}
+
+/// Users are on this version, and nothing else runs; nothing was started a second time.
+fn expect_only(world: &World, version: &str, at_death: &BTreeMap<String, u32>) {
     let end = wait_for("only the stable release runs", 10, || {
         let running = once(&world.running());
         (running.len() == usize::from(INSTANCES)).then_some(running)
     });
-    assert_same_processes(&at_death, &end);
+    assert_same_processes(at_death, &end);
     // Numbers are given once: a higher one would be an instance that was started again.
     let started_again =
         |id: &String| id.rsplit('-').next().unwrap().parse::<u16>().unwrap() > INSTANCES;
     assert!(!end.keys().any(started_again), "{end:?}");
     assert!(world.parts("probe").is_empty(), "a prober is left");
-    let status = world.status().unwrap();
-    if code == 0 {
-        assert_eq!(status["apps"][0]["stable"], version);
-    }
-    code == 0
+    assert_eq!(world.status().unwrap()["apps"][0]["stable"], version);
+    let answer = get(world.port, "x", "/version").unwrap();
+    assert!(answer.contains(&format!("x-app-version: {version}\r\n")), "{version}: {answer}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Servers that are not ours: one built on a stranger's crate (`examples/foreign_server.rs`), which
-//! needs nothing but cargo, and the page `docs/first-deploy.md`, run word for word with Python's.
+//! needs nothing but cargo, and two pages run word for word: the README's shop with that server, and
+//! `docs/first-deploy.md` with Python's.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
@@ -11,7 +12,10 @@ use crate::traffic::{Deploy, Users, get};
 use crate::world::{CUTOVER, World, newest_report, said, turn, wait_for};
 
 const PAGE: &str = include_str!("../../../../docs/first-deploy.md");
-/// The port of the page.
+const README: &str = include_str!("../../../../README.md");
+/// The part of it that is run.
+const SHOP: &str = "## Use it for your own service";
+/// The port of both pages.
 const PORT: &str = "8080";
 /// Stands in for curl where there is none.
 const CURL: &str = "#!/usr/bin/env python3
@@ -19,11 +23,11 @@ import sys, urllib.request
 sys.stdout.write(urllib.request.urlopen(sys.argv[-1], timeout=10).read().decode())
 ";
 
-/// The blocks of the page that are marked as one of `kinds`, in order.
-fn blocks(kinds: &[&str]) -> Vec<(String, String)> {
+/// The blocks of a page that are marked as one of `kinds`, in order.
+fn blocks(page: &str, kinds: &[&str]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut open: Option<(String, String)> = None;
-    for line in PAGE.lines() {
+    for line in page.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(kind)) => open = Some((kind.to_owned(), String::new())),
             (Some(_), Some(_)) => found.extend(open.take()),
@@ -57,6 +61,15 @@ fn run(world: &World, text: &str) -> Output {
     output
 }
 
+/// Runs the block of the first terminal, which ends with `cutover up`, until that answers.
+fn serve(world: &mut World, text: &str) {
+    let log = std::fs::File::create(world.path().join("up.log")).unwrap();
+    let server =
+        shell(world, text).stdout(log.try_clone().unwrap()).stderr(log).process_group(0).spawn();
+    world.take(server.unwrap());
+    wait_for("`cutover up` answers", 20, || world.status());
+}
+
 fn tools(directory: &Path) {
     std::fs::create_dir(directory).unwrap();
     symlink(CUTOVER, directory.join("cutover")).unwrap();
@@ -77,20 +90,14 @@ fn first_deploy() {
     let mut world = World::empty();
     tools(&world.path().join("bin"));
     let port = world.port.to_string();
-    let blocks = blocks(&["sh", "toml"]);
+    let blocks = blocks(PAGE, &["sh", "toml"]);
     let kinds: Vec<&str> = blocks.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["sh", "toml", "sh", "sh", "sh"], "the page has another shape now");
     let text = |number: usize| blocks[number].1.replace(PORT, &port);
 
     run(&world, &text(0));
     std::fs::write(world.path().join("cutover.toml"), text(1)).unwrap();
-    let server = shell(&world, &text(2))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn();
-    world.take(server.unwrap());
-    wait_for("`cutover up` answers", 20, || world.status());
+    serve(&mut world, &text(2));
 
     let output = run(&world, &text(3));
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -104,6 +111,47 @@ fn first_deploy() {
     assert_eq!(report["proof"]["weakest_witness"], "stamp", "{report}");
 
     run(&world, &text(4));
+    assert_eq!(world.ended_up(), Some(0));
+    world.assert_nothing_runs();
+}
+
+/// The README's shop: its file and both terminals, with servers named as it names them. Its
+/// `--port` is given and not needed: this one reads the environment.
+#[test]
+fn the_shop_of_the_readme() {
+    let _turn = turn();
+    let mut world = World::empty();
+    tools(&world.path().join("bin"));
+    for version in ["shop-v1", "shop-v2"] {
+        std::fs::copy(foreign_server(), world.path().join(version)).unwrap();
+    }
+    let port = world.port.to_string();
+    let shop = README.split(SHOP).nth(1).expect("the README has the part");
+    let blocks = blocks(shop, &["sh", "toml"]);
+    let text = |number: usize| blocks[number].1.replace(PORT, &port);
+    let [toml, first, second] = [0, 1, 2].map(text);
+    assert!(toml.contains("[app.shop]") && toml.contains("./shop-{version}"), "{toml}");
+    assert!(first.contains("cutover config check") && first.contains("cutover up"), "{first}");
+
+    std::fs::write(world.path().join("cutover.toml"), toml).unwrap();
+    serve(&mut world, &first);
+    let (deploys, rest) = second.split_at(second.find("cutover status").expect("it looks"));
+    let told = run(&world, deploys);
+    let report = newest_report(world.path());
+    assert_eq!(report["verdict"], "PASS", "{}", said(&told));
+    assert_eq!((&report["from"], &report["to"]), (&"v1".into(), &"v2".into()));
+    assert_eq!((&report["failed"], &report["rate"]), (&0.into(), &50.into()));
+    assert!(String::from_utf8_lossy(&told.stdout).contains("PASS"), "{}", said(&told));
+    assert!(get(world.port, "x", "/").unwrap().ends_with("hello from v2\n"));
+    for (id, pid) in world.running() {
+        let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+        let wanted = world.path().join("shop-v2").canonicalize().unwrap();
+        assert_eq!(program, wanted, "{id} is another program");
+    }
+    assert_eq!(world.running().len(), 2);
+
+    let told = run(&world, rest);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("v2"), "{}", said(&told));
     assert_eq!(world.ended_up(), Some(0));
     world.assert_nothing_runs();
 }

@@ -1,15 +1,16 @@
 //! Ctrl-C and SIGTERM, in every phase of a deploy, while probing, and at any instant of the demo.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::traffic::{Deploy, Shipped, Users, get};
-use crate::world::{CUTOVER, World, newest_report, said, signal, turn, wait_for};
+use crate::world::{CUTOVER, World, newest_report, said, sample_config, signal, turn, wait_for};
 
 /// A world that serves v1.
 fn live() -> World {
@@ -74,6 +75,80 @@ fn ctrl_c_after_the_promotion_is_final_leaves_users_on_the_new_version() {
         interrupted(&world, &shipped, phase);
         assert_eq!(shipped.report["outcome"], "promoted", "{phase}: {}", shipped.said);
         serves(&world, &version, phase);
+    }
+    users.expect_pass();
+}
+
+/// A stream of events from `version` that stays open until it is dropped.
+fn open_stream(world: &World, version: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let (mut said, mut some) = (String::new(), [0; 1024]);
+    while !said.contains("\r\n\r\n") {
+        let read = stream.read(&mut some).unwrap();
+        assert!(read > 0, "it ended: {said}");
+        said.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    assert!(said.contains(&format!("x-app-version: {version}\r\n")), "{said}");
+    stream
+}
+
+/// How often the journal's last rollout was told to abort.
+fn aborts_asked(world: &World) -> u32 {
+    let database = rusqlite::Connection::open(world.state().join("cutover.db")).unwrap();
+    let sql = "SELECT count(*) FROM event WHERE body LIKE '%abort_asked%'
+        AND rollout = (SELECT max(id) FROM rollout)";
+    database.query_row(sql, (), |row| row.get(0)).unwrap()
+}
+
+/// The phase that a deploy had told last when it said that it was interrupted.
+fn phase_of_the_interruption(said: &str) -> String {
+    let steps = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut phase = Value::Null;
+    for step in steps {
+        if step["step"] == "phase" {
+            phase = step["phase"].clone();
+        } else if step.to_string().contains("Ctrl-C again") {
+            break;
+        }
+    }
+    phase.as_str().unwrap_or("none").to_owned()
+}
+
+#[test]
+fn ctrl_c_on_the_way_back_leaves_users_on_the_old_version() {
+    let _turn = turn();
+    // An instance that takes no notice makes its stopping last.
+    let config = sample_config(1)
+        .replace("\"{version}\"]", "\"{version}\", \"--ignore-sigterm\"]")
+        .replace("instances = 1", "instances = 1\nstop_timeout = \"1500ms\"");
+    let mut world = World::new(&config);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let users = Users::of(&world, None);
+    for phase in ["rolling-back", "draining-candidate", "stopping-candidate"] {
+        let version = format!("new-{phase}");
+        let mut deploy = Deploy::start(&world, "demo", &version);
+        deploy.reach("baking");
+        // An open request makes the draining last.
+        let mut open = Some(open_stream(&world, &version));
+        world.expect(0, &["abort", "demo"]);
+        if phase == "stopping-candidate" {
+            drop(open.take());
+        }
+        deploy.reach(phase);
+        deploy.signal(Signal::INT);
+        wait_for("the server hears of it", 5, || (aborts_asked(&world) == 2).then_some(()));
+        drop(open.take());
+        let shipped = deploy.end();
+        interrupted(&world, &shipped, phase);
+        assert_eq!(shipped.report["outcome"], "aborted", "{phase}: {}", shipped.said);
+        let when = phase_of_the_interruption(&shipped.said);
+        // Going back to where all is ready takes milliseconds: it may be over when it is asked.
+        let next = if phase == "rolling-back" { "draining-candidate" } else { phase };
+        assert!([phase, next].contains(&when.as_str()), "{phase}: {when}: {}", shipped.said);
+        serves(&world, "v1", phase);
     }
     users.expect_pass();
 }
