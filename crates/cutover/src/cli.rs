@@ -182,7 +182,7 @@ Exit codes: 0 right, 2 something is lacking or in the way";
 pub(crate) enum HaproxyWhat {
     /// Print the whole configuration for the apps of the file
     Config(Where),
-    /// Write it into the directory of [router]; what is not Cutover's there is left alone
+    /// Write it into the directory of the router section; what is not Cutover's there is left alone
     Install(Where),
     /// Say what would lose requests: setting, value, needed, why
     Check {

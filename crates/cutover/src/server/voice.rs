@@ -19,27 +19,34 @@ pub(super) struct Voice {
     bus: Arc<Bus>,
     /// Phases of the present rollout that were said.
     phases: usize,
+    /// Notes of its machine that were said.
+    notes: usize,
     trouble: Option<String>,
 }
 
 impl Voice {
     pub(super) const fn new(app: AppName, bus: Arc<Bus>) -> Self {
-        Self { app, bus, phases: 0, trouble: None }
+        Self { app, bus, phases: 0, notes: 0, trouble: None }
     }
 
     /// A rollout is under way; one that was taken up again is told from its beginning.
     pub(super) fn began(&mut self, active: &Active) {
         self.bus.say(began(active.run()));
-        self.phases = 0;
+        (self.phases, self.notes) = (0, 0);
         self.phases(active);
     }
 
-    /// The phases entered since this was last called.
+    /// The phases entered since this was last called, and what the machine noted beside them.
     pub(super) fn phases(&mut self, active: &Active) {
         for entered in active.entered().iter().skip(self.phases) {
             self.bus.say(Notice::Phase(entered.clone()));
         }
         self.phases = active.entered().len();
+        let notes = active.machine().notes();
+        for note in notes.iter().skip(self.notes) {
+            self.bus.say(Notice::Note { at_ms: note.at_ms, text: note.words.clone() });
+        }
+        self.notes = notes.len();
     }
 
     /// The rollout is over.

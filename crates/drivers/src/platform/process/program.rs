@@ -11,7 +11,7 @@ use model::{Fault, Kind, Release, Variable};
 
 use super::surroundings::Surroundings;
 
-/// The program of a release that starts from our own environment, as [`find_within`] finds it: for
+/// The program of a release that starts from our own environment, as `find_within` finds it: for
 /// asking before a deploy begins.
 pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
     find_within(release, &Surroundings::own())
