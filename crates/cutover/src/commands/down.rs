@@ -112,9 +112,12 @@ fn words(status: &ServerStatus) -> String {
         .flat_map(|app| &app.instances)
         .map(|instance| instance.id.as_str())
         .collect();
+    let several = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
-        "waiting for {requests} requests, {tunnels} tunnels and {} instances ({})",
-        instances.len(),
+        "waiting for {}, {} and {} ({})",
+        several(requests, "request"),
+        several(tunnels, "tunnel"),
+        several(instances.len() as u64, "instance"),
         instances.join(", ")
     )
 }
@@ -135,7 +138,7 @@ mod tests {
             "condition": "ready"}], "pools": [{"version": "v1", "weight": 10000,
             "state": "serving", "requests": 2, "tunnels": 3}]}]}"#;
         let status: ServerStatus = serde_json::from_str(json).unwrap();
-        assert_eq!(words(&status), "waiting for 2 requests, 3 tunnels and 1 instances (web-1-1)");
+        assert_eq!(words(&status), "waiting for 2 requests, 3 tunnels and 1 instance (web-1-1)");
         assert_eq!(duration::show(Duration::from_secs(70)), "1m10s");
     }
 }

@@ -143,10 +143,7 @@ fn down_says_what_it_waits_for() {
     });
     let output = world.expect(0, &["down"]);
     let text = said(&output);
-    assert!(
-        text.contains("waiting for 1 requests, 0 tunnels and 1 instances (demo-1-1)"),
-        "{text}"
-    );
+    assert!(text.contains("waiting for 1 request, 0 tunnels and 1 instance (demo-1-1)"), "{text}");
     let answer = slow.join().unwrap().expect("an open request is answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(world.ended_up(), Some(0));
