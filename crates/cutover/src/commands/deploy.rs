@@ -63,8 +63,11 @@ pub(super) async fn ship(
     let run = new_run_id();
     tokio::select! {
         begun = client.deploy(app, version.as_str(), &run) => begun?,
-        // Whether it has begun is the server's to know; it goes on either way.
-        () = interrupt.wait() => return Ok(exit_code(true, Outcome::None, Verdict::Pass)),
+        () = interrupt.wait() => {
+            // Whether it has begun is the server's to know; nobody is left to tell if it is away.
+            drop(client.abort(app, "interrupted (Ctrl-C)", true).await);
+            return Ok(exit_code(true, Outcome::None, Verdict::Pass));
+        }
     }
     let follower = Follower::new(client, (app, &run), progress, interrupt, at_phase);
     let Followed { ended, interrupted } = follower.follow().await?;

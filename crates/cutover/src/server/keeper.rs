@@ -295,10 +295,8 @@ impl Keeper {
         let ProxyConfig { listen, tls_listen, .. } = &self.config;
         let wanted = |at: &SocketAddr| listen.contains(at) || tls_listen.contains(at);
         for left in self.listeners.iter().filter(|one| !wanted(&one.address)) {
-            let address = left.address;
-            tracing::warn!(
-                "{address} is no longer listened on by the file; it stays open until `cutover down`"
-            );
+            let (address, key) = (left.address, if left.secure { "tls_listen" } else { "listen" });
+            tracing::warn!("{address} is no longer in `{key}`; it stays open until `cutover down`");
         }
     }
 
