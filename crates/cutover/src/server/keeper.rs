@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
-use model::Fault;
 use model::admin::ProxySeen;
+use model::{Fault, Kind};
 use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::sync::watch;
@@ -72,7 +72,7 @@ impl Keeper {
         let living = found.is_some();
         let (running, sockets) = found
             .map_or_else(Default::default, |(running, sockets)| (Some(Arc::new(running)), sockets));
-        let listeners = fitting(&proxy, config, sockets).await?;
+        let listeners = fitting(&proxy, config, running.as_deref(), sockets).await?;
         let mut keeper = Self {
             layout,
             children,
@@ -94,7 +94,8 @@ impl Keeper {
             }
         }
         if living {
-            keeper.proxy.configure(&config.settings).await?;
+            let configure = || keeper.proxy.configure(&config.settings);
+            patiently(keeper.running.as_deref(), configure).await?;
             keeper.certify().await?;
             keeper.hand_over(&taken).await?;
         } else {
@@ -337,16 +338,36 @@ impl Keeper {
     }
 }
 
+/// Asks a proxy that was taken over until it answers: a moment's silence is no reason to leave its
+/// users without anybody who looks after them.
+async fn patiently<T, F>(running: Option<&Living>, ask: impl Fn() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
+    let deadline = Instant::now() + takeover::PATIENCE;
+    loop {
+        let answer = ask().await;
+        // What it refuses it refuses for ever; a late or broken answer is neither.
+        let late = |fault: &Fault| matches!(fault.kind, Kind::Environment | Kind::Internal);
+        let mute = answer.as_ref().is_err_and(late);
+        if !mute || Instant::now() >= deadline || !running.is_some_and(Living::lives) {
+            return answer;
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
 /// The listeners of a proxy that lives, as the configuration can have them.
 async fn fitting(
     proxy: &Proxy,
     config: &ProxyConfig,
+    running: Option<&Living>,
     sockets: Vec<(SocketAddr, OwnedFd)>,
 ) -> Result<Vec<Listener>, Fault> {
     if sockets.is_empty() {
         return Ok(Vec::new());
     }
-    let secure = proxy.seen().await?.secure;
+    let secure = patiently(running, || proxy.seen()).await?.secure;
     let listener = |(address, socket)| {
         let listener = Listener { address, socket, secure: secure.contains(&address) };
         listener.must_fit(config).map(|()| listener)
