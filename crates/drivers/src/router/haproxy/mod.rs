@@ -8,12 +8,14 @@
 
 mod act;
 mod app_file;
+mod commit;
 pub mod config;
 mod count;
 mod files;
 mod finding;
 mod install;
 mod line;
+mod live;
 mod look;
 mod plan;
 mod preflight;
@@ -122,6 +124,7 @@ impl Router for HaProxy {
             open: found.open.clone(),
             instances: found.instances.clone(),
             totals: found.totals.clone(),
+            counters: found.counters.clone(),
             epoch: found.seen.record.epoch,
             pid: Some(found.pid),
             detail: serde_json::to_value(&found.seen).unwrap_or_default(),
