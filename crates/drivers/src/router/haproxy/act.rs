@@ -12,7 +12,7 @@ use super::live::same;
 use super::look::{Found, look};
 use super::record::{Record, Slot};
 use super::step::Step;
-use super::worker::{WELL, Worker, refused, well, workers};
+use super::worker::{WELL, Worker, present_pid, refused, well};
 
 /// Since this version HAProxy says itself when nothing holds a server any more.
 const WAITS: (u32, u32) = (3, 0);
@@ -60,9 +60,7 @@ pub(super) async fn act(
 
 /// True when another worker than this one is the present one.
 async fn replaced(address: &Address, pid: u32) -> bool {
-    let Ok(workers) = workers(address).await else { return false };
-    let Some(present) = workers.first() else { return false };
-    present.pid().await.is_ok_and(|now| now != pid)
+    present_pid(address).await.is_ok_and(|now| now != pid)
 }
 
 /// Refuses before anything is touched when the socket is not of level admin.

@@ -50,13 +50,21 @@ pub(super) struct Found {
 /// Looks at one app in all workers. An answer that is none may be that of a worker which a reload is
 /// just replacing, so it is asked for again.
 pub(super) async fn look(address: &Address, app: &AppName) -> Result<Found, Fault> {
+    patiently(|| once(address, app)).await
+}
+
+/// Asks again for a moment when an answer is none.
+pub(super) async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
     for _ in 1..TRIES {
-        match once(address, app).await {
+        match ask().await {
             Err(fault) if fault.kind == Kind::Internal => tokio::time::sleep(PAUSE).await,
             done => return done,
         }
     }
-    once(address, app).await
+    ask().await
 }
 
 async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {

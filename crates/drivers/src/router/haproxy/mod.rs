@@ -74,11 +74,11 @@ impl HaProxy {
         Self { checker: Some(checker), ..self }
     }
 
-    /// Asks it for its pid; an error means that it is away.
+    /// Asks it for its pid. A fault of kind `Environment` means that it is away and may come; any other
+    /// one (not permitted, no socket, a level too low, somebody else's answers) that waiting helps
+    /// nobody.
     pub async fn reach(&self) -> Result<u32, Fault> {
-        let workers = worker::workers(&self.address).await?;
-        let present = workers.first().ok_or_else(|| self.address.odd(""))?;
-        present.pid().await
+        look::patiently(|| worker::present_pid(&self.address)).await
     }
 
     /// Compares what runs with what is needed, before anything is touched. What makes it impossible

@@ -212,6 +212,12 @@ pub(super) async fn workers(address: &Address) -> Result<Vec<Worker>, Fault> {
     }
 }
 
+/// Pid of the worker that takes new connections.
+pub(super) async fn present_pid(address: &Address) -> Result<u32, Fault> {
+    let workers = workers(address).await?;
+    workers.first().ok_or_else(|| address.odd(""))?.pid().await
+}
+
 /// Names of the backends of an app: two for requests, and two for tunnels if they are apart.
 fn backends(app: &AppName, apart: bool) -> Vec<String> {
     Slot::BOTH.iter().flat_map(|slot| slot.backends(app, apart)).collect()
