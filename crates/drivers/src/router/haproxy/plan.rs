@@ -153,6 +153,7 @@ impl Planning<'_> {
             whole &= self.provide(pool, slot, meant);
         }
         if whole && !self.carried(&record) {
+            self.bury(&record);
             self.publish(record);
         } else if self.seen.edited.is_some() {
             // What somebody changed does not wait for what is still being brought in.
@@ -277,6 +278,24 @@ impl Planning<'_> {
             if !belongs(wanted, server) && !belongs(&self.seen.record, server) && !out {
                 self.dismiss(server);
             }
+        }
+    }
+
+    /// A release that has lost everybody leaves by the shortest way, before any file is written and
+    /// checked: where another one serves, HAProxy lets it stand in from that moment.
+    fn bury(&mut self, wanted: &Record) {
+        let empty =
+            |slot: Slot| wanted.pools().any(|(at, pool)| at == slot && pool.instances.is_empty());
+        let serves = |server: &Server| {
+            let mut pools = self.seen.record.pools().filter(|(at, _)| *at == server.slot);
+            server.condition == Condition::Ready
+                && pools.any(|(_, pool)| pool.state == PoolState::Serving)
+        };
+        if !self.seen.servers.iter().any(|server| !empty(server.slot) && serves(server)) {
+            return;
+        }
+        for server in self.seen.servers.iter().filter(|s| empty(s.slot) && in_use(s)) {
+            self.dismiss(server);
         }
     }
 

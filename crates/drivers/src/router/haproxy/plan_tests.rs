@@ -123,6 +123,22 @@ fn a_server_that_is_down_is_waited_for_and_one_without_weight_gets_it_back() {
 }
 
 #[test]
+fn a_release_that_has_lost_everybody_leaves_before_anything_is_written() {
+    let carried = routes(vec![serving(1, 0), serving(2, 10_000)]);
+    let mut back = routes(vec![serving(1, 10_000), serving(2, 0)]);
+    back.pools[1].instances.clear();
+    let with = |stable: Condition| {
+        let servers = vec![server(Slot::A, 1, stable), server(Slot::B, 2, Condition::Ready)];
+        short(Some(&back), &seen(Some(carried.clone()), &[Slot::A, Slot::B], servers))
+    };
+    let said = with(Condition::Ready);
+    assert_eq!(said[0], "take demo-2-1 out of use in slot b of demo");
+    assert!(said[1].starts_with("route demo (generation 5): v1 100.00%") && said.len() == 2);
+    // Nobody could stand in: the routes come first.
+    assert!(with(Condition::Passing)[0].starts_with("route demo"));
+}
+
+#[test]
 fn a_map_that_somebody_changed_is_put_back_at_once() {
     let carried = routes(vec![serving(1, 10_000)]);
     let ready = vec![server(Slot::A, 1, Condition::Ready)];
