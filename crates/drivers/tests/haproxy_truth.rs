@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use drivers::router::haproxy::{Address, HaProxy};
-use drivers::router::{Router, RoutesHave};
+use drivers::router::{Open, Router, RoutesHave};
 use haproxy::{Bed, PATIENCE, app, pool, routes, settle, wait};
 use load::{App, Connection, get};
 use model::PoolState::{Retiring, Serving};
@@ -154,6 +154,8 @@ async fn a_reload_with_another_map_is_seen_and_put_back(program: PathBuf) {
         bed.reload();
         let have = seen_and_put_back(&bed, &router, &want, what).await;
         assert_eq!(carried(&have), obeyed, "{what}");
+        let unknown = [1, 2].map(|release| have.open_on(ReleaseId(release)) != Open::default());
+        assert_eq!(unknown, [text.is_empty(); 2], "{what}: what is not known has not ended");
         bed.reload();
         assert_eq!(bodies(&bed, 20), ["v1"], "{what}: and the next reload finds what it should");
     }

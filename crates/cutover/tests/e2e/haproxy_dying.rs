@@ -36,7 +36,7 @@ fn a_candidate_that_dies_right_after_the_switch_behind_haproxy_is_left_at_once()
         let (report, said) = (&shipped.report, &shipped.said);
         assert_eq!((shipped.code, &report["outcome"]), (Some(4), &"aborted".into()), "{said}");
         let failed = report["failed"].as_u64().unwrap();
-        println!("{}: {failed} of {} failed", program.display(), report["sent"]);
+        println!("{}: {failed} of {} failed: {}", program.display(), report["sent"], shipped.why());
         assert!(failed <= COST, "{failed} failed: {}", shipped.why());
         assert!(get(real.world.port, "x", "/version").unwrap().contains("v1"), "{said}");
         let left = real.world.running();
