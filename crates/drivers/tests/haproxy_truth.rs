@@ -50,8 +50,10 @@ impl Two {
     }
 }
 
-/// Weights and instances of the pools, as they are carried.
-fn carried(have: &RoutesHave) -> Vec<(u32, u16, usize)> {
+/// Releases with their weights and how many of their instances get requests.
+type Carried = Vec<(u32, u16, usize)>;
+
+fn carried(have: &RoutesHave) -> Carried {
     let pools = have.routes.iter().flat_map(|routes| &routes.pools);
     pools.map(|p| (p.release.0, p.weight.basis_points(), p.instances.len())).collect()
 }
@@ -83,7 +85,7 @@ async fn an_edit_by_somebody_else_is_seen_and_put_back(program: PathBuf) {
     let first = settle(&router, &want).await;
     let map = bed.path("cutover-demo.map").display().to_string();
     let as_before = vec![(1, 10_000, 1), (2, 0, 1)];
-    let cases: [(&str, &[&str], Vec<(u32, u16, usize)>); 9] = [
+    let cases: [(&str, &[&str], Carried); 9] = [
         ("all to v2", &["set map MAP at:*/ 1:10000:v1:v2"], vec![(1, 0, 1), (2, 10_000, 1)]),
         ("none to v2", &["set map MAP at:*/ 1:0:v1:~"], vec![(1, 10_000, 1), (2, 0, 1)]),
         ("a deleted entry", &["del map MAP at:*/"], vec![]),
