@@ -197,7 +197,8 @@ impl Slice {
     }
 
     fn census(&self) -> AppCensus {
-        let gates: Vec<_> = self.gates.values().chain(&self.departed).cloned().collect();
+        let used = self.departed.iter().filter(|gate| gate.is_used());
+        let gates: Vec<_> = self.gates.values().chain(used).cloned().collect();
         let now = Instant::now();
         let told = |release: &ReleaseId| {
             let open = |gate: &&Arc<Gate>| gate.release == *release && gate.is_used();

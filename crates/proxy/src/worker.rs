@@ -105,16 +105,17 @@ async fn room(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
         let room = shared.connections() < shared.most_connections();
         room.then(|| Arc::clone(&shared.room).try_acquire_owned().ok()).flatten()
     };
-    if let Some(room) = free() {
-        return Some((room, false));
+    loop {
+        if let Some(room) = free() {
+            return Some((room, false));
+        }
+        if let Ok(room) = Arc::clone(&shared.overflow).try_acquire_owned() {
+            shared.totals.overflowed.up();
+            return Some((room, true));
+        }
+        // Somebody may have gone meanwhile.
+        drop(shared.overflow.acquire().await.ok()?);
     }
-    let overflow = Arc::clone(&shared.overflow).acquire_owned().await.ok()?;
-    // It may have waited, and somebody may have gone.
-    if let Some(room) = free() {
-        return Some((room, false));
-    }
-    shared.totals.overflowed.up();
-    Some((overflow, true))
 }
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
