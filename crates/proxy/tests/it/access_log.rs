@@ -319,9 +319,9 @@ fn a_disk_that_does_nothing_costs_lines_and_no_request() {
     log_to(&mut stage, &pipe, LogFormat::Json, true);
     let mut client = stage.client();
     // Far more than pipe, queue and buffers hold.
-    let target = format!("/{}", "x".repeat(15_000));
+    let target = format!("/{}", "x".repeat(16_500));
     let mut longest = Duration::ZERO;
-    for _ in 0..900 {
+    for _ in 0..340 {
         let began = Instant::now();
         assert_eq!(client.get(&target).unwrap().status, 200);
         longest = longest.max(began.elapsed());
@@ -329,14 +329,14 @@ fn a_disk_that_does_nothing_costs_lines_and_no_request() {
     assert!(longest < Duration::from_secs(2), "a request waited for {longest:?}");
     let metrics = Metrics::of(&ask(&stage.socket, ""));
     let dropped = metrics.value("cutover_log_lines_dropped_total", &[]);
-    assert!((100.0..900.0).contains(&dropped), "{dropped}");
+    assert!((20..340).contains(&dropped), "{dropped}");
     // The reader goes: the rest fails, and is counted too.
     drop(reader);
     wait_until("every line is accounted for", || {
         let metrics = Metrics::of(&ask(&stage.socket, ""));
         let sum = metrics.value("cutover_log_lines_dropped_total", &[])
             + metrics.value("cutover_log_lines_total", &[]);
-        (sum - 900.0).abs() < 0.5
+        sum == 340
     });
 }
 
@@ -348,7 +348,7 @@ fn a_full_disk_is_counted_and_a_file_that_cannot_be_is_refused() {
     assert_eq!(stage.client().get("/").unwrap().status, 200);
     wait_until("the line is counted as dropped", || {
         let metrics = Metrics::of(&ask(&stage.socket, ""));
-        metrics.value("cutover_log_lines_dropped_total", &[]) > 0.5
+        metrics.value("cutover_log_lines_dropped_total", &[]) > 0
     });
     let nowhere = directory.path().join("no/such/folder.log");
     log_to(&mut stage, &path, LogFormat::Json, true);

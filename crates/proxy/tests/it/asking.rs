@@ -6,11 +6,20 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::stage::wait_until;
+
 /// Asks on the admin socket; `fields` are more lines of the head.
 pub(crate) fn ask(socket: &Path, fields: &str) -> String {
     let stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     ask_over(stream, fields)
+}
+
+/// Waits until a number is told: requests are counted when they have ended, a moment after their
+/// answers are out.
+pub(crate) fn comes(socket: &Path, name: &str, labels: &[(&str, &str)], expected: u64) {
+    let told = || Metrics::of(&ask(socket, "")).value(name, labels);
+    wait_until(&format!("{name} {labels:?} is {expected}"), || told() == expected);
 }
 
 /// Asks on a connection; gives the text of an answer that must be whole.
@@ -29,7 +38,7 @@ pub(crate) fn ask_over(mut stream: impl Read + Write, fields: &str) -> String {
 struct Sample {
     name: String,
     labels: BTreeMap<String, String>,
-    value: f64,
+    value: String,
 }
 
 /// Metrics that were found correct.
@@ -94,22 +103,22 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The value of the only sample with these labels, and more perhaps.
-    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    /// The whole number of the only sample with these labels, and more perhaps.
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let values = self.values(name, labels);
-        assert_eq!(values.len(), 1, "{name} {labels:?}: {values:?}");
-        values[0]
+        let [only] = values.as_slice() else { panic!("{name} {labels:?}: {values:?}") };
+        only.parse().unwrap()
     }
 
     /// The values of all samples with these labels.
-    pub(crate) fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+    pub(crate) fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&str> {
         let fits = |sample: &&Sample| {
             let has = |(label, value): &(&str, &str)| {
                 sample.labels.get(*label).map(String::as_str) == Some(*value)
             };
             sample.name == name && labels.iter().all(has)
         };
-        self.samples.iter().filter(fits).map(|sample| sample.value).collect()
+        self.samples.iter().filter(fits).map(|sample| sample.value.as_str()).collect()
     }
 
     /// All values of a label.
@@ -124,12 +133,13 @@ impl Metrics {
 
     fn pile_up(&self) -> Result<(), String> {
         for (family, _) in self.families.iter().filter(|(_, kind)| *kind == "histogram") {
-            let mut series: BTreeMap<_, Vec<(f64, f64)>> = BTreeMap::new();
+            let mut series: BTreeMap<_, Vec<(f64, u64)>> = BTreeMap::new();
             for sample in self.samples.iter().filter(|one| one.name == format!("{family}_bucket")) {
                 let mut labels = sample.labels.clone();
                 let bound = labels.remove("le").ok_or("a bucket without a bound")?;
                 let bound = bound.parse::<f64>().map_err(|_| format!("bound {bound}"))?;
-                series.entry(labels).or_default().push((bound, sample.value));
+                let count = sample.value.parse::<u64>().map_err(|why| why.to_string())?;
+                series.entry(labels).or_default().push((bound, count));
             }
             for (labels, buckets) in series {
                 let labels: Vec<_> =
@@ -138,7 +148,7 @@ impl Metrics {
                     buckets.windows(2).all(|two| two[0].0 < two[1].0 && two[0].1 <= two[1].1);
                 let last = buckets.last().ok_or("no bucket")?;
                 let count = self.values(&format!("{family}_count"), &labels);
-                if !grows || last.0 != f64::INFINITY || count != [last.1] {
+                if !grows || last.0.is_finite() || count != [last.1.to_string()] {
                     return Err(format!("{family} {labels:?} does not pile up"));
                 }
             }
@@ -157,8 +167,9 @@ fn fits(sample: &Sample, family: &str, kind: &str, open: bool) -> Result<(), Str
         "histogram" => matches!(rest, Some("_bucket" | "_sum" | "_count")),
         _ => false,
     };
-    let whole = sample.value >= 0.0 && (sample.value.fract() == 0.0 || rest == Some("_sum"));
-    if good && whole { Ok(()) } else { Err(format!("{sample:?} does not belong to {family}")) }
+    let number = sample.value.parse::<u64>().is_ok()
+        || rest == Some("_sum") && sample.value.parse::<f64>().is_ok_and(|sum| sum >= 0.0);
+    if good && number { Ok(()) } else { Err(format!("{sample:?} does not belong to {family}")) }
 }
 
 fn sample(line: &str) -> Result<Sample, String> {
@@ -174,21 +185,18 @@ fn sample(line: &str) -> Result<Sample, String> {
             if !is_name(label) || labels.insert(label.to_owned(), value).is_some() {
                 return Err(format!("label {label}: {line}"));
             }
-            match after.strip_prefix(',') {
-                Some(more) => rest = more,
-                None => {
-                    rest = after.strip_prefix('}').ok_or_else(odd)?;
-                    break;
-                }
-            }
+            let Some(more) = after.strip_prefix(',') else {
+                rest = after.strip_prefix('}').ok_or_else(odd)?;
+                break;
+            };
+            rest = more;
         }
     }
     let value = rest.strip_prefix(' ').ok_or_else(odd)?;
-    let value = value.parse().map_err(|_| odd())?;
     if !is_name(name) {
         return Err(odd());
     }
-    Ok(Sample { name: name.to_owned(), labels, value })
+    Ok(Sample { name: name.to_owned(), labels, value: value.to_owned() })
 }
 
 /// Text up to its closing quote, and what follows.
@@ -216,7 +224,7 @@ fn is_name(name: &str) -> bool {
 #[test]
 fn what_is_not_in_order_is_refused() {
     let good = "# HELP a_total A.\n# TYPE a_total counter\na_total{b=\"c\\\"\\n\"} 1\n";
-    assert_eq!(Metrics::of(good).value("a_total", &[("b", "c\"\n")]), 1.0);
+    assert_eq!(Metrics::of(good).value("a_total", &[("b", "c\"\n")]), 1);
     for (from, to) in [
         ("# HELP a_total A.\n", ""),
         ("} 1\n", "} 1"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use model::AppName;
 use model::admin::{Maintenance, Page, Request, Settings};
 
-use crate::asking::{Metrics, ask};
+use crate::asking::comes;
 use crate::backend::Backend;
 use crate::framed::{Framed, get, run};
 use crate::stage::{Stage, pool, wait_until};
@@ -83,9 +83,8 @@ fn during_maintenance_no_instance_hears_of_anybody() {
         assert_eq!(answer.field("retry-after"), Some("30"));
     }
     assert_eq!(backend.hits(), 1);
-    let metrics = Metrics::of(&ask(&stage.socket, ""));
     let refused = [("app", "demo"), ("class", "maintenance")];
-    assert_eq!(metrics.value("cutover_refusals_total", &refused), 3.0);
+    comes(&stage.socket, "cutover_refusals_total", &refused, 3);
     let maintenance = vec![Maintenance { app: other, file: None }];
     configure(&mut stage, Settings { maintenance, ..Settings::default() });
     assert_eq!(client.get("/").unwrap().status, 200, "another app's is none of its business");
@@ -117,10 +116,9 @@ fn who_finds_no_room_is_answered_and_not_kept_waiting() {
     });
     assert_eq!(kept[0].get("/").unwrap().status, 200);
     assert_eq!(backend.hits(), 3);
-    let metrics = Metrics::of(&ask(&stage.socket, ""));
-    assert_eq!(metrics.value("cutover_connections_over_limit_total", &[]), 4.0);
+    comes(&stage.socket, "cutover_connections_over_limit_total", &[], 4);
     let full = [("app", "demo"), ("class", "full")];
-    assert_eq!(metrics.value("cutover_refusals_total", &full), 4.0);
+    comes(&stage.socket, "cutover_refusals_total", &full, 4);
     kept.pop();
     wait_until("there is room again", || stage.client().get("/").unwrap().status == 200);
 }
