@@ -50,6 +50,7 @@ fn settings(proxy: &Section<'_>, reader: &mut Reader) -> Settings {
         answer_begins_ms: limit("answer_begins", default.answer_begins_ms),
         answer_silence_ms: limit("answer_silence", default.answer_silence_ms),
         trusted: trusted(proxy, reader),
+        ..default
     }
 }
 

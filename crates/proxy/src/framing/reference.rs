@@ -317,6 +317,7 @@ fn trailer(line: &[u8]) -> Result<(), ()> {
         !forbidden.contains(&name.as_str())
             && !name.starts_with("proxy-")
             && !alike.starts_with("x-forwarded-")
-            && !["x-real-ip", "x-request-id"].contains(&alike.as_str()),
+            && !["x-real-ip", "x-request-id", "content-length", "transfer-encoding"]
+                .contains(&alike.as_str()),
     )
 }

@@ -123,7 +123,8 @@ fn tls_and_limits_are_told_to_the_proxy_as_they_are_written() {
     let pair = KeyPair { chain: "/srv/c/a.pem".into(), key: "/k/a.pem".into() };
     assert_eq!(proxy.certificates, [pair]);
     let trusted = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
-    let settings = Settings { answer_begins_ms: 0, answer_silence_ms: 2_000, trusted };
+    let settings =
+        Settings { answer_begins_ms: 0, answer_silence_ms: 2_000, trusted, ..Settings::default() };
     assert_eq!(proxy.settings, settings);
     assert_eq!(good("[app.web]\ncommand = [\"a\"]\n").proxy.settings, Settings::default());
 }
