@@ -5,6 +5,7 @@
 
 mod admin;
 mod authority;
+mod autobahn;
 mod backend;
 mod bodies;
 mod client;
