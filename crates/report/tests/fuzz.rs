@@ -1,12 +1,18 @@
 //! Fuzz bodies of the report: any samples can be judged, any report can be shown, and nothing that came
 //! from outside gets out of its place.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use fuzz::corpus;
 use model::attempt::SampleLine;
 use report::{Input, Style};
 
 #[path = "sample/mod.rs"]
-#[expect(dead_code, reason = "one of its runs is enough here")]
+#[expect(
+    dead_code,
+    clippy::cast_possible_truncation,
+    reason = "one of its runs is enough here, and its numbers are small"
+)]
 mod sample;
 
 const WORDS: &[&str] = &[
