@@ -1,6 +1,7 @@
 //! Tests of the configuration: the texts of all mistakes, the values, the frozen release.
 
 mod files;
+mod fuzz;
 mod mistakes;
 mod releases;
 mod values;

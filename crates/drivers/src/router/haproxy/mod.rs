@@ -13,6 +13,8 @@ pub mod config;
 mod count;
 mod files;
 mod finding;
+#[cfg(test)]
+mod fuzz;
 mod install;
 mod line;
 mod live;
