@@ -66,7 +66,7 @@ fn an_outage_that_cost_everything_leaves_nothing_to_the_rollout() {
     // Users lost requests, whoever is to blame.
     assert_eq!(report.verdict, Verdict::Fail);
     assert_eq!((report.outages[0].kind, report.outages[0].failed), (OutageKind::Outage, failed));
-    assert!(says(&report, "HAProxy was away for 20"), "{:?}", report.facts);
+    assert!(says(&report, "HAProxy was away for 210 ms"), "{:?}", report.facts);
     assert!(says(&report, "the rollout itself cost no request"), "{:?}", report.facts);
 }
 
