@@ -128,6 +128,10 @@ impl RouterBed for RealHaProxy {
         haproxy.launch();
     }
 
+    fn lasts(&self) -> bool {
+        true
+    }
+
     fn answer(&self, nonsense: Option<&[u8]>) {
         self.relay.say(nonsense);
     }

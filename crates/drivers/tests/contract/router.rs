@@ -1,7 +1,7 @@
 //! The contract of a router.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drivers::router::{Router, RoutesHave};
 use model::{AppName, Generation, Instance, InstanceId, Mark, Plan, Pool, PoolState, ReleaseId};
@@ -29,12 +29,18 @@ pub(crate) trait RouterBed {
     /// Ends the server at once, as a crash does, and starts it again as whoever looks after it would.
     /// What it has lost of foreign entries is put back by those they belong to.
     fn restart(&self);
+    /// What is carried is carried by a server that was started again, too, before anybody acts.
+    fn lasts(&self) -> bool {
+        false
+    }
     /// Makes the server answer with these bytes until told otherwise (`None`: sanely again).
     fn answer(&self, nonsense: Option<&[u8]>);
 }
 
 const LIMIT: Duration = Duration::from_secs(10);
 const PACE: Duration = Duration::from_millis(5);
+/// How long nothing may change; checks of a bed are much shorter.
+const WATCHED: Duration = Duration::from_millis(400);
 
 /// Runs the whole contract for one app whose entries the bed may or may not have already.
 pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
@@ -173,8 +179,16 @@ async fn waiting_is_not_settled(bed: &impl RouterBed, app: &AppName, states: &[O
     let newest = want.pools.last_mut().unwrap();
     newest.instances[0].address = address;
     let release = newest.release;
-    let (have, plan) = rounds_until(router, app, Some(&want), |plan| plan.changes.is_empty()).await;
-    assert!(!plan.waiting.is_empty() && !plan.settled(), "nobody answers, and that is settled");
+    let (_, plan) = rounds_until(router, app, Some(&want), |plan| plan.changes.is_empty()).await;
+    assert!(!plan.waiting.is_empty(), "nobody answers, and there is nothing to wait for");
+    // It goes on like that, whatever the router finds out meanwhile.
+    let until = Instant::now() + WATCHED;
+    while Instant::now() < until {
+        let plan = router.plan(Some(&want), &router.look(app).await.unwrap());
+        assert!(!plan.settled(), "nobody answers, and that is settled");
+        tokio::time::sleep(PACE).await;
+    }
+    let have = router.look(app).await.unwrap();
     let carried = have.routes.iter().flat_map(|routes| &routes.pools);
     let mut carried = carried.filter(|pool| pool.weight > Weight::NONE && pool.release == release);
     assert!(carried.all(|pool| pool.instances.is_empty()), "it is sent requests: {have:?}");
@@ -208,6 +222,10 @@ async fn interruptions_are_coped_with(
             if let Some(late) = left.changes.first() {
                 // Refused or done; what matters is what becomes of it.
                 drop(router.act(late, router.look(app).await.map_or(0, |have| have.epoch)).await);
+            }
+            if left.settled() && bed.lasts() {
+                let have = found_again(router, app).await;
+                assert!(same(have.routes.as_ref(), to), "restarted: {restarted}, lost: {have:?}");
             }
             let have = settle_again(router, app, to).await;
             let words = format!("restarted: {restarted}, after {taken} changes: {have:?}");
