@@ -204,7 +204,10 @@ fn judge(shipped: &Shipped, deed: Deed, (back, words): (bool, &str)) {
     let (report, said) = (&shipped.report, &shipped.said);
     let outages = report["outages"].as_array().unwrap();
     if deed == Deed::Reload {
-        shipped.expect(if back { 4 } else { 0 }, "PASS");
+        // Whether the prober can be sure has to do with the machine; that a reload passes is shown elsewhere.
+        let codes: &[i32] = if back { &[4] } else { &[0, 3] };
+        assert!(shipped.code.is_some_and(|code| codes.contains(&code)), "{words}: {said}");
+        assert_eq!(report["failed"], 0, "{words}: {}", shipped.why());
         return assert!(outages.iter().all(|one| one["kind"] != "outage"), "{words}: {outages:?}");
     }
     assert!(matches!(shipped.code, Some(0 | 1 | 4)), "{words}: {said}");

@@ -10,9 +10,6 @@ const RATE: &str = "rate = 210";
 /// Requests a second that a strategy is shown with, at least.
 pub(crate) const LEAST_RATE: f64 = 200.0;
 
-/// A load per core from which on a machine is somebody else's, too.
-const BUSY: f64 = 1.5;
-
 /// A world and what carries its traffic.
 pub(crate) enum Scene {
     Own(World),
@@ -70,7 +67,7 @@ fn late_after() -> &'static str {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let cores = available_parallelism().map_or(1, usize::from);
-    if load <= BUSY * cores as f64 {
+    if load <= cores as f64 {
         return "500ms";
     }
     println!("late is what takes more than 5 s, not 500 ms: a load of {load} on {cores} cores");
