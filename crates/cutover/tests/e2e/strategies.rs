@@ -90,6 +90,10 @@ fn a_canary_gets_its_share_and_then_everything() {
             scene.name()
         );
         tell(&scene, "canary 25 %", &shipped);
+        // The router itself counted everybody: the crowd, too.
+        let router = &shares[0]["router"];
+        assert_eq!(router["finding"], "as_wanted", "{}: {shares:?}", scene.name());
+        assert!(router["requests"].as_u64() > Some(200), "{}: {router}", scene.name());
     }
 }
 
