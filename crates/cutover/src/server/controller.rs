@@ -126,9 +126,10 @@ impl Controller {
     async fn turn(&mut self) -> Result<Duration, Fault> {
         let fleet = self.tools.platform.look(&self.standing.app).await?;
         self.change = fleet.change;
+        let begun_ms = self.standing.active.as_ref().map_or(0, |active| active.clock().now_ms());
         let look = self.tools.router.look(&self.standing.app).await;
         if let Some(active) = &self.standing.active {
-            self.evidence.looked(active, look.as_ref().ok());
+            self.evidence.looked(active, begun_ms, look.as_ref().ok());
         }
         let routes = match look {
             Ok(routes) => routes,

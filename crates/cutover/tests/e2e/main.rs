@@ -31,6 +31,7 @@ mod mute;
 mod neighbours;
 mod parts;
 mod repeat;
+mod router_contract;
 mod scale;
 mod scene;
 mod secrets;

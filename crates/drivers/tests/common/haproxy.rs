@@ -29,12 +29,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Its program. Absent: said, and a failure where the test bed is required. All versions are taken
-    /// with `CUTOVER_FULL=1` or `TESTBED=required`, else one: that of the day, or `CUTOVER_HAPROXY=3.0`.
+    /// Its program. Absent: said, and a failure with `TESTBED=required`. All versions are taken with
+    /// `CUTOVER_FULL=1`, else one: that of the day, or `CUTOVER_HAPROXY=3.0`.
     pub fn program(self) -> Option<PathBuf> {
         let required = std::env::var("TESTBED").as_deref() == Ok("required");
         let turn = turn();
-        if !required && std::env::var_os("CUTOVER_FULL").is_none() && turn != self.version {
+        if std::env::var_os("CUTOVER_FULL").is_none() && turn != self.version {
             println!("skipped: HAProxy {}, today is {turn}'s turn (CUTOVER_FULL=1)", self.version);
             return None;
         }

@@ -21,7 +21,11 @@ pub struct App {
 
 impl App {
     pub fn start(version: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(([127, 0, 0, 1], 0).into(), version)
+    }
+
+    pub fn at(address: SocketAddr, version: &'static str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let taken = Arc::default();
