@@ -43,8 +43,8 @@ fn answers_are_tables_or_nothing() {
                 let _never_panics = row.get("svname");
             }
             let mut counts = Counts::default();
-            for _ in 0..3 {
-                counts.add(&demo(), &Record::default(), &table);
+            for worker in 0..3 {
+                counts.add(&demo(), worker, &Record::default(), &table);
             }
         }
         if let Some(pids) = workers(&text) {
