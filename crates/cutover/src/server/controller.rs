@@ -12,12 +12,14 @@ use model::{AppName, Fault, ReleaseId, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
+use super::capable::check;
 use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
 use super::hands::{self, Way};
-use super::orders::{AppStatus, Order};
+use super::orders::{AppStatus, Begun, Order};
+use super::planning::{able, plan};
 use super::show;
 use super::sight::{leaving, unseen};
 use super::standing::Standing;
@@ -270,6 +272,9 @@ impl Controller {
             Order::Deploy { version, run, reply } => {
                 let _gone = reply.send(self.deploy(&version, run));
             }
+            Order::Plan { version, reply } => {
+                let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
+            }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
             }
@@ -287,16 +292,17 @@ impl Controller {
     }
 
     /// Begins a rollout; one of that id that has begun already is the answer to an earlier question.
-    fn deploy(&mut self, version: &Version, run: String) -> Result<String, Fault> {
+    fn deploy(&mut self, version: &Version, run: String) -> Result<Begun, Fault> {
+        let degrades = check(&self.standing.config, able(&self.tools))?;
         if self.tools.store.last_run(&self.standing.app)?.is_some_and(|last| last.name == run) {
-            return Ok(run);
+            return Ok(Begun { run, degrades });
         }
         self.standing.deploy(version, &run)?;
         self.evidence.reset();
         if let Some(active) = &self.standing.active {
             self.voice.began(active);
         }
-        Ok(run)
+        Ok(Begun { run, degrades })
     }
 
     fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {

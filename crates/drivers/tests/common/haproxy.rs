@@ -103,7 +103,7 @@ impl Bed {
         let (entrance, folder) = (free.local_addr().unwrap(), tempfile::tempdir().unwrap());
         drop(free);
         let mut bed = Self { folder, program: program.to_owned(), entrance, master: None };
-        install(&bed.setup(), None).await.unwrap();
+        install(&bed.setup(), None, false).await.unwrap();
         let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
         std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();
         bed.launch();

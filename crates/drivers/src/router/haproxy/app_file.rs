@@ -1,6 +1,7 @@
 //! The file of one app: its four backends and, in them, its instances. Pure.
 //!
-//! It is written again whenever the instances change; whatever a person has put into it stays.
+//! It is written again whenever the instances change; whatever a person has put into it stays. A seal
+//! tells whether anybody has: it is a digest of the rest as Cutover wrote it.
 
 use std::fmt::Write as _;
 
@@ -24,7 +25,7 @@ pub(super) fn backends(name: &AppName, check_path: Option<&str>, check_ms: u64) 
         "\
 # Backends of the app {name}: two slots, each for one release. Written by Cutover, and again whenever
 # the instances change: a reload or a restart then finds them. `server` lines are Cutover's; other
-# lines are kept as they are.
+# lines are kept as they are. `cutover haproxy install` writes it anew as long as the seal fits.
 "
     );
     let check = check_path.map_or(String::new(), |path| {
@@ -50,7 +51,65 @@ backend {tunnels} from cutover_defaults
 "
         );
     }
-    text
+    sealed(&text)
+}
+
+/// How the line of the seal begins; the digest follows.
+const SEAL: &str = "# Seal ";
+
+/// The text with its seal after the comment it begins with.
+fn sealed(text: &str) -> String {
+    let seal = format!("{SEAL}{}", digest(text));
+    let (head, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    format!("{head}\n{seal}\n\n{rest}")
+}
+
+/// The seal of a file; `None` of a version that wrote none, or when somebody took it out.
+pub(super) fn seal(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix(SEAL))
+}
+
+/// The seal that fits a file: over all lines but instances and the seal itself. It recognises edits,
+/// and is no protection against anybody (FNV-1a).
+pub(super) fn digest(text: &str) -> String {
+    let counts = |line: &&str| !is_server(line) && !line.starts_with(SEAL);
+    let bytes = text.lines().filter(counts).flat_map(|line| line.bytes().chain([b'\n']));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+fn is_server(line: &str) -> bool {
+    line.split_ascii_whitespace().next() == Some("server")
+}
+
+/// A new text with the instances of an old one, each in the backend in which it was.
+pub(super) fn with_instances_of(text: &str, old: &str) -> String {
+    let mut backend = None;
+    let mut servers: Vec<(Option<&str>, &str)> = Vec::new();
+    for line in old.lines() {
+        if let Some(title) = line.strip_prefix("backend ") {
+            backend = title.split_ascii_whitespace().next();
+        } else if is_server(line) {
+            servers.push((backend, line));
+        }
+    }
+    let mut made = String::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("backend ") {
+            backend = title.split_ascii_whitespace().next();
+        }
+        made.push_str(line);
+        made.push('\n');
+        if line.trim_start().starts_with("default-server ") {
+            for (_, server) in servers.iter().filter(|(of, _)| *of == backend) {
+                made.push_str(server);
+                made.push('\n');
+            }
+        }
+    }
+    made
 }
 
 /// The line that every server of an app goes by, also those that are added at run time.
@@ -65,7 +124,7 @@ pub(super) fn with_instances(text: &str, app: &AppName, instances: &[(Slot, Inst
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         let first = words.next();
-        if first == Some("server") {
+        if is_server(line) {
             continue;
         }
         if first == Some("backend") {
@@ -100,7 +159,7 @@ pub(super) fn server_words(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{backends, server_words, with_instances};
+    use super::{backends, digest, seal, server_words, with_instances, with_instances_of};
     use crate::router::haproxy::record::Slot;
     use model::{AppName, Instance, InstanceId};
 
@@ -118,5 +177,17 @@ mod tests {
         assert_eq!(full.matches("    server demo-1-3 ").count(), 2);
         assert_eq!(with_instances(&full, &app, &[]), *empty);
         assert_eq!(server_words(&full), Some("check inter 200ms fall 3 rise 1 weight 100"));
+        // The seal fits whoever is in it, and nothing else.
+        assert_eq!(seal(&full), Some(digest(&full).as_str()));
+        for edited in [full.replace("leastconn", "random"), full.clone() + "# mine\n"] {
+            assert_ne!(seal(&edited), Some(digest(&edited).as_str()));
+        }
+        let anew = backends(&app, Some("/ready"), 200);
+        let moved = with_instances_of(&anew, &full);
+        assert_eq!(moved.matches("    server ").count(), 6, "{moved}");
+        assert_eq!(
+            moved,
+            with_instances(&anew, &app, &[one(Slot::A, 1), one(Slot::A, 2), one(Slot::B, 3)])
+        );
     }
 }

@@ -18,11 +18,13 @@ mod look;
 mod plan;
 mod preflight;
 mod record;
+mod review;
 mod rules;
 mod seen;
 mod step;
 mod table;
 mod worker;
+mod written;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,8 +38,9 @@ pub use finding::Finding;
 pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
-pub use preflight::review;
+pub use review::review;
 pub use rules::nameless;
+pub use written::At;
 
 use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
 use seen::Seen;

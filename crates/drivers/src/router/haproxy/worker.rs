@@ -197,7 +197,7 @@ fn backends(app: &AppName, apart: bool) -> Vec<String> {
 
 fn finding(setting: &str, value: &str, needed: &str, backend: &str, why: &str) -> Finding {
     let setting = format!("{setting} of {backend}");
-    Finding { setting, value: value.into(), needed: needed.into(), why: why.into() }
+    Finding::running(&setting, value, needed, why)
 }
 
 /// Major and minor number of a version.
