@@ -74,7 +74,7 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
     let refused = |what: String, help: &str| Err(Fault::new(Kind::Config, what).help(help));
     if let Strategy::Canary { steps, .. } = &app.rollout.strategy {
         let finest = router.finest_weight.basis_points();
-        let odd = |step: &&Weight| finest == 0 || step.basis_points() % finest != 0;
+        let odd = |step: &&Weight| finest == 0 || !step.basis_points().is_multiple_of(finest);
         if let Some(step) = steps.iter().find(odd) {
             let what = format!("{carrier} cannot give {} a share of {step}", app.name);
             let help = if finest == 0 {

@@ -10,6 +10,7 @@ use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
 use model::{AppName, Fault, ReleaseId, Version};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::bus::Bus;
 use super::capable::check;
@@ -23,6 +24,7 @@ use super::planning::{able, plan};
 use super::show;
 use super::sight::{leaving, unseen};
 use super::standing::Standing;
+use super::timed::Timed;
 use super::tools::Tools;
 use super::voice::Voice;
 use crate::config::AppConfig;
@@ -39,6 +41,7 @@ pub(super) struct Controller {
     tools: Tools,
     voice: Voice,
     evidence: Evidence,
+    timed: Timed,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
     news: mpsc::Receiver<News>,
@@ -70,13 +73,14 @@ impl Controller {
         }
         let change = 0;
         let (stopping, hurry) = (None, false);
-        let departing = Departing::default();
+        let (departing, timed) = (Departing::default(), Timed::default());
         Ok(Self {
             standing,
             departing,
             tools,
             voice,
             evidence,
+            timed,
             status,
             orders,
             news,
@@ -133,7 +137,12 @@ impl Controller {
             self.evidence.looked(active, look.as_ref().ok());
         }
         let routes = match look {
-            Ok(routes) => routes,
+            Ok(mut routes) => {
+                let longest = self.standing.config.rollout.longest_request;
+                let drain = self.tools.router.can().drain;
+                self.timed.read(&mut routes, (drain, longest), Instant::now());
+                routes
+            }
             Err(fault) => {
                 // Instances are looked after also while the router is away, and no phase lasts for
                 // ever: what is decided now is in effect when it is back.

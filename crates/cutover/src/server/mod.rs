@@ -37,6 +37,7 @@ mod standing;
 mod steering;
 mod stopping;
 mod takeover;
+mod timed;
 mod tools;
 mod voice;
 mod windows;

@@ -69,12 +69,12 @@ fn first(
     let want = desired.fleet(&standing.app, release);
     let platform = tools.platform.plan(&want, fleet);
     let want = standing.routes_of(&desired, release, (fleet, &[]), routes.routes.as_ref());
-    let router = tools.router.plan(Some(&want), routes);
+    let carrier = tools.router.plan(Some(&want), routes);
     let words = |changes: Vec<Change>| changes.into_iter().map(|change| change.words).collect();
     FirstPlanned {
         platform: words(platform.changes),
-        router: words(router.changes),
-        waiting: platform.waiting.into_iter().chain(router.waiting).collect(),
+        router: words(carrier.changes),
+        waiting: platform.waiting.into_iter().chain(carrier.waiting).collect(),
     }
 }
 

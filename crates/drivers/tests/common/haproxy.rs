@@ -155,6 +155,13 @@ impl Bed {
         wait(|| TcpStream::connect(self.entrance).is_err(), || "it still listens".into());
     }
 
+    /// Tells it to end when nobody has anything open (`SIGUSR1`), and waits until nobody listens.
+    pub fn stop_softly(&self) {
+        let pid = rustix::process::Pid::from_child(self.master.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+        wait(|| TcpStream::connect(self.entrance).is_err(), || "it still listens".into());
+    }
+
     /// Reloads it as an administrator would, and waits for the new worker.
     pub fn reload(&self) {
         let before = self.worker();

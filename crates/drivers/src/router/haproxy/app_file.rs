@@ -4,6 +4,7 @@
 //! tells whether anybody has: it is a digest of the rest as Cutover wrote it.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use model::{AppName, Instance};
 
@@ -19,8 +20,16 @@ pub(super) fn map_file(app: &AppName) -> String {
     format!("cutover-{app}.map")
 }
 
-/// The whole text, without any instance.
-pub(super) fn backends(name: &AppName, check_path: Option<&str>, check_ms: u64) -> String {
+/// The server that is no instance: what a worker that ends is asked goes there.
+pub(super) const ONWARD: &str = "cutover_entrance";
+
+/// The whole text, without any instance; `onward` is where the worker listens that does not end.
+pub(super) fn backends(
+    name: &AppName,
+    check_path: Option<&str>,
+    check_ms: u64,
+    onward: Option<SocketAddr>,
+) -> String {
     let mut text = format!(
         "\
 # Backends of the app {name}: two slots, each for one release. Written by Cutover, and again whenever
@@ -32,6 +41,15 @@ pub(super) fn backends(name: &AppName, check_path: Option<&str>, check_ms: u64) 
         format!("    option httpchk GET {path}\n    http-check expect status 200-299\n")
     });
     let default = default_server(check_ms);
+    let onward = onward.map_or(String::new(), |address| {
+        format!(
+            "    # A worker that ends passes on what it is still asked: after a reload another one listens.
+    # After a soft stop none does, nothing was sent, and an instance is tried in its place.
+    use-server {ONWARD} if {{ stopping }}
+    server {ONWARD} {address} weight 0
+"
+        )
+    });
     for slot in Slot::BOTH {
         let (plain, tunnels) = (slot.backend(name), slot.tunnels(name));
         // Writing to a string cannot fail.
@@ -42,12 +60,12 @@ backend {plain} from cutover_defaults
     balance leastconn
     # Nothing but these may be sent a second time (RFC 9110, 9.2.2), unless it was never sent at all.
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
-{check}    {default}
+{check}{onward}    {default}
 
 backend {tunnels} from cutover_defaults
     balance leastconn
     http-request disable-l7-retry
-{check}    {default}
+{check}{onward}    {default}
 "
         );
     }
@@ -80,8 +98,10 @@ pub(super) fn digest(text: &str) -> String {
     format!("{hash:016x}")
 }
 
+/// True of the line of an instance.
 fn is_server(line: &str) -> bool {
-    line.split_ascii_whitespace().next() == Some("server")
+    let mut words = line.split_ascii_whitespace();
+    words.next() == Some("server") && words.next() != Some(ONWARD)
 }
 
 /// A new text with the instances of an old one, each in the backend in which it was.
@@ -166,7 +186,7 @@ mod tests {
     #[test]
     fn instances_come_and_go_and_everything_else_stays() {
         let app = AppName::new("demo").unwrap();
-        let empty = &backends(&app, Some("/healthz"), 200);
+        let empty = &backends(&app, Some("/healthz"), 200, Some(([127, 0, 0, 1], 80).into()));
         let one = |slot, n: u16| {
             let address = ([127, 0, 0, 1], n).into();
             (slot, Instance { id: InstanceId(format!("demo-1-{n}")), address })
@@ -182,7 +202,7 @@ mod tests {
         for edited in [full.replace("leastconn", "random"), full.clone() + "# mine\n"] {
             assert_ne!(seal(&edited), Some(digest(&edited).as_str()));
         }
-        let anew = backends(&app, Some("/ready"), 200);
+        let anew = backends(&app, Some("/ready"), 200, None);
         let moved = with_instances_of(&anew, &full);
         assert_eq!(moved.matches("    server ").count(), 6, "{moved}");
         assert_eq!(

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use model::{AppName, Fault, Kind, Selector};
 
-use super::app_file::{self, map_file};
+use super::app_file::{self, ONWARD, map_file};
 use super::line::Address;
 use super::record::Slot;
 use super::rules;
@@ -83,6 +83,7 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         // Writing to a string cannot fail.
         let _written = writeln!(entrance, "    bind {address}");
     }
+    entrance.push_str(&asks(&setup.entrances));
     entrance.push_str(FIND);
     for app in &setup.apps {
         entrance.push_str(&find(&directory, &app.name));
@@ -94,12 +95,13 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         entrance.push_str(&stand_in(&app.name));
     }
     entrance.push_str(SEND);
-    if let Some(address) = setup.entrances.first() {
-        entrance.push_str(&onward(*address));
+    let onward = setup.entrances.first().copied().map(reached);
+    if let Some(address) = onward {
+        entrance.push_str(&passing_on(address));
     }
     let apps = setup.apps.iter().map(|app| Rendered {
         name: app_file::app_file(&app.name),
-        text: app_file::backends(&app.name, app.check_path.as_deref(), app.check_ms),
+        text: app_file::backends(&app.name, app.check_path.as_deref(), app.check_ms, onward),
     });
     let entrance = Rendered { name: ENTRANCE.to_owned(), text: entrance };
     Ok(std::iter::once(entrance).chain(apps).collect())
@@ -159,7 +161,6 @@ defaults cutover_defaults
     # Every request gets a fresh connection to its instance. A kept one may be closed by the app in the
     # instant in which a POST is sent on it, and a POST must not be sent twice.
     option http-server-close
-    option forwardfor
     # What was not sent, or not answered with a single byte, goes to another instance of the release
     # (`redispatch 1`: at the first retry already) ...
     retries 3
@@ -175,6 +176,24 @@ defaults cutover_defaults
 const FRONTEND: &str = "
 frontend cutover from cutover_defaults
 ";
+
+/// The address is the client's as long as nobody has passed the request on who knew it better.
+fn asks(entrances: &[SocketAddr]) -> String {
+    let addresses = entrances.iter().map(|one| one.ip());
+    let own = addresses.filter(|ip| !ip.is_loopback() && !ip.is_unspecified());
+    let here: String = own.map(|ip| format!(" {ip}")).collect();
+    format!(
+        "
+    # --- Who asked. What a worker that ends passes on (`x-cutover-onward`, from this machine) says so
+    # already: else its own address would stand behind the client's.
+    acl cutover_passed_on req.hdr(x-cutover-onward) -m found
+    acl cutover_here src 127.0.0.0/8 ::1{here}
+    http-request add-header x-forwarded-for %[src] unless cutover_passed_on cutover_here
+    http-request del-header x-cutover-onward
+    http-request set-header x-cutover-onward 1 if {{ stopping }}
+"
+    )
+}
 
 const FIND: &str = "
     # --- Which app: the longest path prefix wins, and a named host before any host.
@@ -253,13 +272,19 @@ if { var(txn.cutover_rule) -m found } { var(txn.cutover_slot),strcmp(txn.cutover
 if { var(txn.cutover_version) -m str ~ } !{ var(txn.cutover_onward) -m found }
 
     # --- A worker that ends after a reload (`stopping`) knows neither later routes nor new instances,
-    # and can be taught none. What kept connections still ask it goes to the worker that listens now.
-    use_backend cutover_onward if { var(txn.cutover_onward) -m found }
+    # and can be taught none. What kept connections still ask it goes to the worker that listens now:
+    # by `use-server` in the backends below, or from here where it knows no release at all.
+    use_backend cutover_onward if { var(txn.cutover_onward) -m found } \
+!{ var(txn.cutover_app) -m found }
+    use_backend cutover_onward if { var(txn.cutover_onward) -m found } \
+{ var(txn.cutover_version) -m str ~ }
 
-    # --- Who answered: the stamps of the prober.
+    # --- Who answered: the stamps of the prober. What was passed on has them already.
+    acl cutover_stamped res.hdr(x-cutover-instance) -m found
+    acl cutover_ends var(txn.cutover_onward) -m found
     http-response set-header x-cutover-version %[var(txn.cutover_version)] \
-unless { var(txn.cutover_onward) -m found }
-    http-response set-header x-cutover-instance %s unless { var(txn.cutover_onward) -m found }
+unless cutover_ends cutover_stamped
+    http-response set-header x-cutover-instance %s unless cutover_ends cutover_stamped
 
     # --- Upgrades have backends of their own, so that tunnels and requests are counted apart.
     acl cutover_upgrade req.hdr(upgrade) -m found
@@ -269,7 +294,8 @@ if cutover_upgrade !cutover_h2c
     use_backend \"cutover_%[var(txn.cutover_app)]_%[var(txn.cutover_slot)]\"
 ";
 
-fn onward(mut entrance: SocketAddr) -> String {
+/// The entrance as this machine reaches it.
+fn reached(mut entrance: SocketAddr) -> SocketAddr {
     if entrance.ip().is_unspecified() {
         let loopback: IpAddr = match entrance {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -277,11 +303,15 @@ fn onward(mut entrance: SocketAddr) -> String {
         };
         entrance.set_ip(loopback);
     }
+    entrance
+}
+
+fn passing_on(entrance: SocketAddr) -> String {
     format!(
         "
 backend cutover_onward from cutover_defaults
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
-    server entrance {entrance}
+    server {ONWARD} {entrance}
 "
     )
 }

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_file_is_replaced_as_long_as_nobody_has_edited_it() {
         let app = AppName::new("demo").unwrap();
-        let [old, new] = ["/healthz", "/ready"].map(|path| backends(&app, Some(path), 200));
+        let [old, new] = ["/healthz", "/ready"].map(|path| backends(&app, Some(path), 200, None));
         let address = ([127, 0, 0, 1], 7).into();
         let one = (Slot::A, Instance { id: InstanceId("demo-1-1".into()), address });
         let full = |text: &str| with_instances(text, &app, std::slice::from_ref(&one));
@@ -193,11 +193,13 @@ mod tests {
         assert!(matches!(fate(&edited, &new), Fate::Edited { there, .. } if there == edited));
         assert_eq!(fate_of(&edited, &full(&new), true), Fate::Replaced);
         // Of a version that wrote no seal.
-        let unsealed: String = full(&old)
-            .lines()
-            .filter(|line| !line.starts_with("# Seal"))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let sealed = full(&old);
+        let lines = sealed.lines().filter(|line| !line.starts_with("# Seal"));
+        let unsealed = lines.collect::<Vec<_>>().join(
+            "
+",
+        ) + "
+";
         assert_eq!(fate(&unsealed, &old), Fate::Replaced);
         assert!(matches!(fate(&unsealed, &new), Fate::Edited { .. }));
     }

@@ -158,8 +158,8 @@ impl Answers {
         let mut findings = Vec::new();
         if !self.apart {
             let name = Slot::A.tunnels(app);
-            let why = "tunnels count as requests: a drain lasts until the tunnels end too, or until its \
-                       time is over";
+            let why = "tunnels count as requests, so a drain is timed: it is over when no new request \
+                       came for `longest_request`, and one that lasts longer is cut";
             findings.push(finding("use_backend for upgrades", "none", "a backend", &name, why));
         }
         for name in backends(app, self.apart) {
