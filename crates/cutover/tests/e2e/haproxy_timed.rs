@@ -16,7 +16,7 @@ fn without_a_backend_for_upgrades_a_drain_ends_when_nothing_new_came_for_long_en
     let _turn = turn();
     for program in programs() {
         let config = patient_config(2)
-            .replace("[app.demo.rollout]", "[app.demo.rollout]\nlongest_request = \"1500ms\"");
+            .replace("bake = \"1500ms\"", "bake = \"100ms\"\nlongest_request = \"1500ms\"");
         let mut real = Real::of(&program, &config);
         real.world.expect(0, &["haproxy", "install"]);
         without_backends_for_upgrades(&real);
