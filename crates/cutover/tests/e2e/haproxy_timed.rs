@@ -34,13 +34,15 @@ fn without_a_backend_for_upgrades_a_drain_ends_when_nothing_new_came_for_long_en
         );
         let crowd = Crowd::of(&real.world, &[Kind::Socket; 3]);
         let mut deploy = Deploy::start(&real.world, "demo", "v2");
+        deploy.reach("shifting");
+        let shifted = Instant::now();
         deploy.reach("draining");
         crowd.mark();
         let began = Instant::now();
         deploy.reach("handing-over");
-        let took = began.elapsed();
-        // Not at once, and long before its deadline of 30 s.
-        assert!(took + Duration::from_millis(200) > LONGEST && took < 6 * LONGEST, "{took:?}");
+        // Not before nobody can be asking v1 any more, and long before its deadline of 30 s.
+        let (since, took) = (shifted.elapsed(), began.elapsed());
+        assert!(since + Duration::from_millis(100) > LONGEST && took < 6 * LONGEST, "{since:?}");
         crowd.mark();
         let shipped = deploy.end();
         let tallies = crowd.expect_nothing_lost();

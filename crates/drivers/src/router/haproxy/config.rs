@@ -5,13 +5,14 @@
 //! running HAProxy.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use model::{AppName, Fault, Kind, Selector};
 
-use super::app_file::{self, ONWARD, map_file};
+use super::app_file::{self, map_file};
 use super::line::Address;
+use super::passing::{asks, passing_on, reached};
 use super::record::Slot;
 use super::rules;
 
@@ -177,24 +178,6 @@ const FRONTEND: &str = "
 frontend cutover from cutover_defaults
 ";
 
-/// The address is the client's as long as nobody has passed the request on who knew it better.
-fn asks(entrances: &[SocketAddr]) -> String {
-    let addresses = entrances.iter().map(|one| one.ip());
-    let own = addresses.filter(|ip| !ip.is_loopback() && !ip.is_unspecified());
-    let here: String = own.map(|ip| format!(" {ip}")).collect();
-    format!(
-        "
-    # --- Who asked. What a worker that ends passes on (`x-cutover-onward`, from this machine) says so
-    # already: else its own address would stand behind the client's.
-    acl cutover_passed_on req.hdr(x-cutover-onward) -m found
-    acl cutover_here src 127.0.0.0/8 ::1{here}
-    http-request add-header x-forwarded-for %[src] unless cutover_passed_on cutover_here
-    http-request del-header x-cutover-onward
-    http-request set-header x-cutover-onward 1 if {{ stopping }}
-"
-    )
-}
-
 const FIND: &str = "
     # --- Which app: the longest path prefix wins, and a named host before any host.
     http-request set-var-fmt(txn.cutover_named) \"at:%[req.hdr(host),host_only,lower]%[path]/\"
@@ -293,28 +276,6 @@ unless cutover_ends cutover_stamped
 if cutover_upgrade !cutover_h2c
     use_backend \"cutover_%[var(txn.cutover_app)]_%[var(txn.cutover_slot)]\"
 ";
-
-/// The entrance as this machine reaches it.
-fn reached(mut entrance: SocketAddr) -> SocketAddr {
-    if entrance.ip().is_unspecified() {
-        let loopback: IpAddr = match entrance {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        entrance.set_ip(loopback);
-    }
-    entrance
-}
-
-fn passing_on(entrance: SocketAddr) -> String {
-    format!(
-        "
-backend cutover_onward from cutover_defaults
-    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
-    server {ONWARD} {entrance}
-"
-    )
-}
 
 #[cfg(test)]
 mod tests {

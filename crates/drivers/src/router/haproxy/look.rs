@@ -74,7 +74,7 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
     let Answers { pid, map, record, looks_at, apart, .. } = answers;
     let seen = Seen { app: app.clone(), record, looks_at, servers };
     let mut instances: BTreeMap<InstanceId, Open> = BTreeMap::new();
-    for ((_, name), of_server) in &counts.by_server {
+    for ((_, name), of_server) in counts.by_server.iter().filter(|((_, name), _)| name != ONWARD) {
         let open = instances.entry(InstanceId(name.clone())).or_default();
         open.requests += of_server.requests;
         open.tunnels += of_server.tunnels;

@@ -15,6 +15,7 @@ mod finding;
 mod install;
 mod line;
 mod look;
+mod passing;
 mod plan;
 mod preflight;
 mod record;

@@ -84,7 +84,8 @@ mod tests {
         defaults named\n  retries 5\n  option redispatch\ndefaults more from named\n  mode tcp\n\
         frontend f\n  bind :80\nbackend a from more\n  no option redispatch\n  \
         .if defined(X)\n  retries 7\n  .endif\nresolvers r\n  retries 9\n";
-    const TWO: &str = "  stray\nlisten l\n  bind :81\n";
+    const TWO: &str = "  stray\nlisten l\n  bind :81\nlisten last from named\n  retries 1\n  retries 2\n  \
+        no option redispatch\n  option redispatch\n";
 
     fn written() -> Written {
         read([("one.cfg", ONE), ("two.cfg", TWO)])
@@ -103,6 +104,12 @@ mod tests {
         assert_eq!(said("a", &["retries"]).unwrap(), "retries 7 one.cfg:17");
         assert_eq!(said("l", &["retries"]).unwrap(), "retries 5 one.cfg:8");
         assert_eq!(said("f", &["timeout", "server"]), None);
+        // It names others than the last ones, and the last word counts.
+        assert_eq!(
+            (said("last", &["mode"]), said("last", &["retries"]).unwrap()),
+            (None, "retries 2 two.cfg:6".into())
+        );
+        assert!(matches!(written.option(of("last"), "redispatch"), Said::On));
         assert!(
             matches!(written.option(of("a"), "redispatch"), Said::Off(set) if set.at.line == 15)
         );
@@ -123,6 +130,7 @@ mod tests {
             "backend a",
             "resolvers r",
             "listen l",
+            "listen last",
         ];
         assert_eq!(titles, wanted);
         let globals: Vec<String> = written.global().map(super::Setting::text).collect();
