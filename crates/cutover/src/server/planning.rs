@@ -68,7 +68,8 @@ fn first(
         |id: ReleaseId| standing.stable.iter().chain([candidate]).find(|release| release.id == id);
     let want = desired.fleet(&standing.app, release);
     let platform = tools.platform.plan(&want, fleet);
-    let want = standing.routes_of(&desired, release, (fleet, &[]), routes.routes.as_ref());
+    let want =
+        standing.routes_of(&desired, release, (fleet, &[]), routes.routes.as_ref().as_slice());
     let carrier = tools.router.plan(Some(&want), routes);
     let words = |changes: Vec<Change>| changes.into_iter().map(|change| change.words).collect();
     FirstPlanned {

@@ -153,13 +153,9 @@ impl Standing {
         self.halted.as_ref().is_some_and(|halted| *halted == Desired::nothing())
     }
 
-    /// The routes that should be, given what runs, who leaves, and what was routed last.
-    pub(super) fn routes(
-        &self,
-        seen: (&FleetHave, &[InstanceId]),
-        current: Option<&Routes>,
-    ) -> Routes {
-        self.routes_of(&self.desired(), |id| self.release(id), seen, current)
+    /// The routes that should be, given what runs, who leaves, and what is and was routed.
+    pub(super) fn routes(&self, seen: (&FleetHave, &[InstanceId]), before: &[&Routes]) -> Routes {
+        self.routes_of(&self.desired(), |id| self.release(id), seen, before)
     }
 
     /// The routes that would be, if something else were wanted.
@@ -168,14 +164,14 @@ impl Standing {
         desired: &Desired,
         release: impl Fn(ReleaseId) -> Option<&'a Release>,
         seen: (&FleetHave, &[InstanceId]),
-        current: Option<&Routes>,
+        before: &[&Routes],
     ) -> Routes {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
             target: self.target(),
         };
-        compose(&self.app, &address, &desired.pools(release), seen, current)
+        compose(&self.app, &address, &desired.pools(release), seen, before)
     }
 
     /// Who sees the candidate of the rollout under way.
