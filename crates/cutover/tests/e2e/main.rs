@@ -27,6 +27,7 @@ mod haproxy_timed;
 mod interrupt;
 mod listening;
 mod load;
+mod looking;
 mod mute;
 mod neighbours;
 mod parts;
