@@ -88,7 +88,10 @@ impl RouterBed for RealHaProxy {
         let map: Vec<_> =
             map.lines().filter_map(|line| line.split_once(' ')).map(|l| l.1).collect();
         let servers = haproxy.tell("show servers state");
-        let theirs = |line: &&str| line.contains(" theirs ") || line.contains(" cutover_demo-1_");
+        let theirs = |line: &&str| {
+            let one = line.contains(" theirs ") || line.contains(" cutover_demo-1_");
+            one && !line.contains(" cutover_entrance ")
+        };
         let servers: Vec<Vec<&str>> = servers
             .lines()
             .filter(theirs)

@@ -24,7 +24,7 @@ fn good(text: &str) -> Config {
 }
 
 /// The app `web` of a file that must be right.
-fn web(rest: &str) -> AppConfig {
+pub(super) fn web(rest: &str) -> AppConfig {
     let text = format!("[app.web]\ncommand = [\"./server\"]\n{rest}");
     good(&text).apps.into_values().next().unwrap()
 }
