@@ -1,4 +1,4 @@
-//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`.
+//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `bench`.
 //!
 //! Only reads the command line and picks the command; knows nothing of what the steps do. Has no
 //! dependencies, so that it builds in a second on a fresh machine.
@@ -7,6 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bench;
 mod leftover;
 mod step;
 mod steps;
@@ -24,7 +25,8 @@ Commands:
          --keep-going  run the remaining steps after a failure
   tidy                          the laws of CONTRIBUTING.md that no compiler checks
   fmt                           format every crate
-  testbed                       fetch the real servers that tests use into target/testbed
+  testbed                       fetch the real servers that tests and the bench use into target/testbed
+  bench proxy [--help]          Cutover's proxy beside HAProxy, nginx and Caddy: CPU, latency, memory
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
         "tidy" | "fmt" | "testbed" => &[],
+        "bench" => flags,
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
     if let Some(odd) = flags.iter().find(|flag| !known.contains(flag)) {
@@ -63,7 +66,10 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let shop = Workshop { root, cargo, full: flags.contains(&"--full") };
     match command {
         "test" => Ok(steps::run_all(&shop, flags.contains(&"--keep-going"))),
-        "testbed" => Ok(!matches!(testbed::run(&shop), Outcome::Failed(_))),
+        "testbed" => {
+            Ok(!matches!(testbed::run_all(&shop, |line| println!("{line}")), Outcome::Failed(_)))
+        }
+        "bench" => bench::run(&shop, flags),
         "tidy" => Ok(tidy::run(&shop.root) == Outcome::Passed),
         _ => Ok(shop.cargo(&["fmt", "--all"]) == Outcome::Passed),
     }

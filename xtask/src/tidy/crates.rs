@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::source::TextFile;
 
 /// What each crate of the workspace may depend on, tests included. `cutover` may know everyone.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("rollout", &["model"]),
     ("drivers", &["model"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("probe", &["model"]),
     ("report", &["model"]),
     ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report"]),
+    ("bench", &["model"]),
     ("xtask", &[]),
 ];
 
