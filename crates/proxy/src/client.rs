@@ -36,7 +36,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 pub(crate) async fn plain(worker: &Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
     let (read, write) = stream.split();
     let (read, write) = (Reading::Plain(read), Writing::Plain(write));
-    let client = Connection { read, write, buffer: None };
+    let client = Connection { read, write, buffer: None, tunnel: None };
     let origin = Origin { peer, secure: false };
     if let Some(ahead) = converse(worker, client, origin).await {
         // Boxed, as below.
@@ -58,7 +58,7 @@ pub(crate) async fn secure(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr)
     }
     let stream = RefCell::new(stream);
     let (read, write) = (Reading::Secure(&stream), Writing::Secure(&stream));
-    converse(worker, Connection { read, write, buffer: None }, origin).await;
+    converse(worker, Connection { read, write, buffer: None, tunnel: None }, origin).await;
 }
 
 /// Carries requests until the connection ends. A connection that turns out to speak HTTP/2 is given
@@ -73,6 +73,14 @@ async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -
             Turn::Next => may_change = false,
             Turn::Over => return None,
             Turn::Http2 => return client.buffer,
+            Turn::Switched => {
+                let Connection { read, write, buffer, tunnel } = client;
+                let tunnel = tunnel?;
+                let _alone = worker.shared.tunnels();
+                // Boxed by itself, so that a tunnel does not hold the room of a request.
+                Box::pin(tunnel.carry((read, write), buffer)).await;
+                return None;
+            }
         }
     }
     None
@@ -86,6 +94,8 @@ enum Turn {
     Over,
     /// It was the beginning of HTTP/2, and lies in the buffer.
     Http2,
+    /// A tunnel.
+    Switched,
 }
 
 /// Why there is no request.
@@ -137,6 +147,7 @@ async fn turn(
     };
     let keeps = match exchange(worker, &mut Client::Bytes(client), &mut call).await {
         After::Abort | After::Gone => return Turn::Over,
+        After::Switched => return Turn::Switched,
         After::Close => false,
         After::Keep => rest_is_gone(client, &mut call).await,
     };

@@ -20,7 +20,7 @@ use crate::said::{self, Stamp};
 use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
-use crate::tunnel::{self, End};
+use crate::tunnel::Tunnel;
 use crate::upload::{Broke, Giver, upload};
 use crate::upstream;
 use crate::wire;
@@ -41,6 +41,8 @@ pub(crate) struct Connection<'io> {
     pub(crate) write: Writing<'io>,
     /// What was read from it and not yet used.
     pub(crate) buffer: Option<Buffer>,
+    /// What it has become, if it carries a tunnel from now on.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
 /// What becomes of the client's connection.
@@ -54,6 +56,8 @@ pub(crate) enum After {
     Abort,
     /// The client has ended it.
     Gone,
+    /// It carries a tunnel from now on.
+    Switched,
 }
 
 /// A try that failed before a final answer was passed on.
@@ -210,12 +214,9 @@ async fn attempt(
         Ok(Ended::Switched(head, rest)) => {
             this.entry.become_tunnel();
             gate.counters.answer(101);
-            if let Client::Bytes(client) = client {
-                let _alone = worker.shared.tunnels();
-                tunnel_through(client, head, rest, &mut stream).await;
-            }
-            drop(this.entry);
-            Ok(After::Abort)
+            let Client::Bytes(client) = client else { return Ok(After::Abort) };
+            client.tunnel = Some(Box::new(Tunnel { head, rest, stream, entry: this.entry }));
+            Ok(After::Switched)
         }
         Ok(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
             Err(fail(call, Failure::Stale, &progress))
@@ -253,7 +254,7 @@ async fn relay(
 ) -> Result<Ended, Broke> {
     let (mut from, mut to) = stream.split();
     let (giver, taker) = match client {
-        Client::Bytes(Connection { read, write, buffer }) => {
+        Client::Bytes(Connection { read, write, buffer, .. }) => {
             (Giver::Bytes(read, buffer), Taker::Bytes(write))
         }
         Client::Frames(Frames { incoming, outgoing }) => {
@@ -297,20 +298,4 @@ async fn broken_off(
         return After::Abort;
     }
     refuse(worker, client, call, (refusal, None)).await
-}
-
-async fn tunnel_through(
-    client: &mut Connection<'_>,
-    head: Vec<u8>,
-    rest: Option<Buffer>,
-    stream: &mut TcpStream,
-) {
-    if wire::send(&mut client.write, &[&head], limits::WRITE_STALL).await.is_err() {
-        return;
-    }
-    let (mut read, mut write) = stream.split();
-    let user =
-        End { read: &mut client.read, write: &mut client.write, buffer: client.buffer.take() };
-    let app = End { read: &mut read, write: &mut write, buffer: rest };
-    tunnel::carry(user, app).await;
 }
