@@ -66,6 +66,9 @@ pub(crate) fn run(options: &Options) -> Outcome<Figures> {
                 _ => run.rounds(case).await?,
             }
         }
+        if run.figures.samples.is_empty() {
+            return Err("nobody could be measured".into());
+        }
         Ok(run.figures)
     })
 }

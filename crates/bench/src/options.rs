@@ -15,6 +15,7 @@ Options:
   --quick            short windows and three rounds, for a look; figures to quote need the long run
   --json             JSON in place of Markdown
   --rounds N         rounds (7; with --quick 3)
+  --window MS        how long each proxy is measured in a round (3000; with --quick 800)
   --only CASES       comma-separated: small, fresh, body, tls, h2, latency, idle, tunnels
   --peers NAMES      comma-separated: cutover, haproxy-2.6, haproxy-3.0, haproxy-3.2, nginx-1.22,
                      nginx-1.26, nginx-1.30, caddy, pump; the default is the newest of each
@@ -51,7 +52,7 @@ impl Options {
         let mut options = Self {
             json: false,
             rounds: 0,
-            window: Duration::from_secs(3),
+            window: Duration::ZERO,
             quick: false,
             bare: false,
             cases: Case::ALL.to_vec(),
@@ -66,11 +67,8 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--json" => options.json = true,
                 "--bare" => options.bare = true,
-                "--rounds" => {
-                    let said = value()?;
-                    options.rounds =
-                        said.parse().map_err(|_| format!("`{said}` is no number of rounds"))?;
-                }
+                "--rounds" => options.rounds = usize::try_from(number(value()?)?).unwrap_or(0),
+                "--window" => options.window = Duration::from_millis(number(value()?)?),
                 "--only" => options.cases = named_cases(value()?)?,
                 "--peers" => options.peers = value()?.split(',').map(str::to_owned).collect(),
                 "--cutover" => options.cutover = value()?.into(),
@@ -78,11 +76,12 @@ impl Options {
                 other => return Err(format!("`{other}` is not known")),
             }
         }
-        if options.quick {
-            options.window = Duration::from_millis(800);
-        }
+        let (rounds, window) = if options.quick { (3, 800) } else { (7, 3000) };
         if options.rounds == 0 {
-            options.rounds = if options.quick { 3 } else { 7 };
+            options.rounds = rounds;
+        }
+        if options.window.is_zero() {
+            options.window = Duration::from_millis(window);
         }
         Ok(options)
     }
@@ -91,6 +90,10 @@ impl Options {
 /// Cutover's binary as built together with this one.
 fn beside() -> PathBuf {
     std::env::current_exe().unwrap_or_default().with_file_name("cutover")
+}
+
+fn number(said: &str) -> Result<u64, String> {
+    said.parse().map_err(|_| format!("`{said}` is no number"))
 }
 
 fn named_cases(list: &str) -> Result<Vec<Case>, String> {

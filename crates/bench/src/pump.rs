@@ -130,3 +130,39 @@ fn flush(side: &mut Side) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    use super::run;
+
+    /// More than sockets hold, both ways, and the end.
+    #[test]
+    fn all_bytes_pass_and_the_end_too() {
+        let instance = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = instance.local_addr().unwrap().to_string();
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        std::thread::spawn(move || run(&listen.to_string(), &to).map_err(|e| e.to_string()));
+        let sent: Vec<u8> = (0..8 << 20).map(|place: u32| place.to_le_bytes()[1]).collect();
+        let length = sent.len();
+        std::thread::spawn(move || {
+            let (mut stream, _) = instance.accept().unwrap();
+            let mut all = vec![0; length];
+            stream.read_exact(&mut all).unwrap();
+            stream.write_all(&all).unwrap();
+            stream.shutdown(Shutdown::Both).unwrap();
+        });
+        let mut stream = loop {
+            if let Ok(stream) = TcpStream::connect(listen) {
+                break stream;
+            }
+            std::thread::yield_now();
+        };
+        stream.write_all(&sent).unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        assert!(back == sent, "{} of {} bytes came back", back.len(), sent.len());
+    }
+}

@@ -14,6 +14,7 @@ use model::{
     Selector, Version, Weight,
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use serde_json::json;
 
 use super::{Draft, PATIENCE, Place, free, says};
 use crate::Outcome;
@@ -26,8 +27,12 @@ pub(super) fn draft(place: &Place) -> Outcome<Draft> {
     Ok(Draft { version, command, plain: free()?, secure: Some(free()?) })
 }
 
-/// Gives it a certificate, routes and listeners.
-pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>) -> Outcome<()> {
+/// Gives it a certificate, routes, listeners and what it is looked at by; says what it cannot do.
+pub(super) fn equip(
+    place: &Place,
+    plain: SocketAddr,
+    secure: Option<SocketAddr>,
+) -> Outcome<Option<&'static str>> {
     let deadline = Instant::now() + PATIENCE;
     let stream = loop {
         match UnixStream::connect(place.path("admin")) {
@@ -47,7 +52,14 @@ pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>
         let listener = TcpListener::bind(address)?;
         tell(&mut admin, &Request::ListenTls { address }, Some(&listener))?;
     }
-    Ok(())
+    if place.bare {
+        return Ok(None);
+    }
+    let log = json!({ "path": place.path("cutover-access.log"), "format": "json", "query": false });
+    let observation = json!({ "access_log": log, "metrics": free()? });
+    let observe = json!({ "op": "observe", "observation": observation });
+    let observed = ask(&mut admin, serde_json::to_vec(&observe)?, None)?;
+    Ok((observed != Reply::Done).then_some("writes no access log and has no metrics"))
 }
 
 /// One app with two releases, and a rule for the users of the new one.
@@ -78,7 +90,17 @@ fn tell(
     request: &Request,
     listener: Option<&TcpListener>,
 ) -> Outcome<()> {
-    let mut line = serde_json::to_vec(request)?;
+    match ask(admin, serde_json::to_vec(request)?, listener)? {
+        Reply::Done => Ok(()),
+        other => Err(format!("Cutover's proxy said {other:?}").into()),
+    }
+}
+
+fn ask(
+    admin: &mut BufReader<UnixStream>,
+    mut line: Vec<u8>,
+    listener: Option<&TcpListener>,
+) -> Outcome<Reply> {
     line.push(b'\n');
     match listener {
         None => admin.get_mut().write_all(&line)?,
@@ -93,8 +115,5 @@ fn tell(
     }
     let mut line = String::new();
     admin.read_line(&mut line)?;
-    match serde_json::from_str(&line)? {
-        Reply::Done => Ok(()),
-        other => Err(format!("Cutover's proxy said {other:?}").into()),
-    }
+    Ok(serde_json::from_str(&line)?)
 }
