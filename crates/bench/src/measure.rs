@@ -62,8 +62,8 @@ pub(crate) fn run(options: &Options) -> Outcome<Figures> {
         run.choose().await;
         for case in options.cases.iter().copied() {
             match case {
-                Case::Idle | Case::Tunnels => run.memory(case).await?,
-                _ => run.rounds(case).await?,
+                Case::Idle | Case::Tunnels => run.memory(case).await,
+                _ => run.rounds(case).await,
             }
         }
         if run.figures.samples.is_empty() {
@@ -116,23 +116,43 @@ impl Run {
 
     fn names(&self, case: Case) -> Vec<String> {
         let names = self.figures.peers.iter().map(|(name, _)| name.clone());
-        names.filter(|name| !case.secure() || name != "pump").collect()
+        // A pump has no TLS, and holds two open files for each idle connection.
+        let pumps = !case.secure() && case != Case::Idle;
+        names.filter(|name| pumps || name != "pump").collect()
+    }
+
+    /// One that cannot be measured must not cost the figures of the others.
+    fn skip(&mut self, (case, name): (Case, &str), error: &dyn std::fmt::Display) {
+        eprintln!("skipped: {name}: {}: {error}", case.name());
+        self.figures.skipped.push((name.to_owned(), format!("{}: {error}", case.name())));
     }
 
     /// All of them at once, each measured while the others have nothing to do.
-    async fn rounds(&mut self, case: Case) -> Outcome<()> {
+    async fn rounds(&mut self, case: Case) {
         let mut running = Vec::new();
         for name in self.names(case) {
-            running.push((name.clone(), self.place.start(&name).await?));
+            match self.place.start(&name).await {
+                Ok(peer) => running.push((name, Some(peer))),
+                Err(error) => self.skip((case, &name), &error),
+            }
         }
         for round in 0..self.figures.options.rounds {
             eprintln!("{}: round {}", case.name(), round + 1);
-            for (name, peer) in &running {
-                let sample = self.one(case, peer).await?;
-                self.figures.samples.entry((case, name.clone())).or_default().push(sample);
+            for (name, place) in &mut running {
+                let Some(peer) = place else { continue };
+                match self.one(case, peer).await {
+                    Ok(sample) => self.note(case, name, sample),
+                    Err(error) => {
+                        self.skip((case, name), &error);
+                        *place = None;
+                    }
+                }
             }
         }
-        Ok(())
+    }
+
+    fn note(&mut self, case: Case, name: &str, sample: Sample) {
+        self.figures.samples.entry((case, name.to_owned())).or_default().push(sample);
     }
 
     async fn one(&mut self, case: Case, peer: &Peer) -> Outcome<Sample> {
@@ -156,22 +176,26 @@ impl Run {
         Ok(sample)
     }
 
-    async fn memory(&mut self, case: Case) -> Outcome<()> {
-        let count = if case == Case::Idle { IDLE } else { TUNNELS };
+    async fn memory(&mut self, case: Case) {
         for name in self.names(case) {
             eprintln!("{}: {name}", case.name());
-            let peer = self.place.start(&name).await?;
-            // Under way at a time, as in the cases that are measured by time.
-            burst(&peer.target, Case::Small, Duration::from_millis(300), || 0.0).await?;
-            drop(hold(&peer.target, case, WARM).await?);
-            let before = peer.process.memory();
-            let held = hold(&peer.target, case, count).await?;
-            let grown = peer.process.memory().saturating_sub(before);
-            drop(held);
-            let figure = grown as f64 / count as f64;
-            let sample = Sample { figure, beside: 0.0, busy: 0.0, failed: 0 };
-            self.figures.samples.entry((case, name)).or_default().push(sample);
+            match self.held(case, &name).await {
+                Ok(sample) => self.note(case, &name, sample),
+                Err(error) => self.skip((case, &name), &error),
+            }
         }
-        Ok(())
+    }
+
+    async fn held(&self, case: Case, name: &str) -> Outcome<Sample> {
+        let count = if case == Case::Idle { IDLE } else { TUNNELS };
+        let peer = self.place.start(name).await?;
+        // Under way at a time, as in the cases that are measured by time.
+        burst(&peer.target, Case::Small, Duration::from_millis(300), || 0.0).await?;
+        drop(hold(&peer.target, case, WARM).await?);
+        let before = peer.process.memory();
+        let held = hold(&peer.target, case, count).await?;
+        let grown = peer.process.memory().saturating_sub(before);
+        drop(held);
+        Ok(Sample { figure: grown as f64 / count as f64, beside: 0.0, busy: 0.0, failed: 0 })
     }
 }

@@ -25,13 +25,12 @@ pub(super) fn draft(place: &Place) -> Outcome<Draft> {
         "{{
  admin off
  auto_https off
- persist_config off
  {servers}
 }}
 (shop) {{
  bind 127.0.0.1
  {log}
- @new header_regexp Cookie (^|; )cohort=new(;|$)
+ @new header_regexp Cookie `(^|; )cohort=new(;|$)`
  header X-Request-Id {{http.request.uuid}}
  reverse_proxy @new {instance} {{
   health_uri /health
