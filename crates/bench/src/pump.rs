@@ -160,6 +160,9 @@ mod tests {
             }
             std::thread::yield_now();
         };
+        let limit = Some(std::time::Duration::from_secs(30));
+        stream.set_read_timeout(limit).unwrap();
+        stream.set_write_timeout(limit).unwrap();
         stream.write_all(&sent).unwrap();
         let mut back = Vec::new();
         stream.read_to_end(&mut back).unwrap();
