@@ -21,6 +21,8 @@ struct Server {
     package: &'static str,
     /// Path within the package.
     program: &'static str,
+    /// What makes it say its version.
+    asked: &'static str,
     /// Oldest version that counts as this one; suites move on.
     at_least: (u32, u32),
 }
@@ -32,19 +34,31 @@ const fn server(
     suite: &'static str,
     at_least: (u32, u32),
 ) -> Server {
-    let (package, program) = match folder.as_bytes()[0] {
-        b'h' => ("haproxy", "/usr/sbin/haproxy"),
-        b'n' => ("nginx", "/usr/sbin/nginx"),
-        _ => ("caddy", "/usr/bin/caddy"),
+    let (package, program, asked) = match folder.as_bytes()[0] {
+        b'h' => ("haproxy", "/usr/sbin/haproxy", "-v"),
+        b'n' => ("nginx", "/usr/sbin/nginx", "-v"),
+        _ => ("caddy", "/usr/bin/caddy", "version"),
     };
-    Server { name, folder, suite, package, program, at_least }
+    Server { name, folder, suite, package, program, asked, at_least }
 }
 
+/// Judges the text of metrics.
+const PROMTOOL: Server = Server {
+    name: "promtool",
+    folder: "prometheus-bookworm",
+    suite: "bookworm",
+    package: "prometheus",
+    program: "/usr/bin/promtool",
+    asked: "--version",
+    at_least: (2, 42),
+};
+
 /// Those that tests need.
-const SERVERS: [Server; 3] = [
+const SERVERS: [Server; 4] = [
     server("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
     server("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
     server("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
+    PROMTOOL,
 ];
 
 /// Those that only the bench needs.
@@ -113,10 +127,8 @@ impl Server {
 
     fn version(&self, folder: &Path) -> Result<String, String> {
         let program = PathBuf::from(format!("{}{}", folder.display(), self.program));
-        let asks = if self.package == "caddy" { "version" } else { "-v" };
-        let ran = Command::new(&program).arg(asks).stdin(Stdio::null()).output();
+        let ran = Command::new(&program).arg(self.asked).stdin(Stdio::null()).output();
         let output = ran.map_err(|error| format!("{}: {error}", program.display()))?;
-        // nginx says it where others complain.
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         let line = said.lines().next().unwrap_or_default().to_owned();

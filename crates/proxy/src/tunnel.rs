@@ -3,6 +3,7 @@
 //! It has no timeouts and does not look into what it carries. While nothing moves it holds no buffer
 //! and next to no state: most tunnels are silent most of the time.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -31,10 +32,12 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// Carries until both ends are done, or one breaks; `ahead` was read from the client already.
+    /// `carried` counts the bytes that went there, and back.
     pub(crate) async fn carry(
         self,
         (mut read, mut write): (Reading<'_>, Writing<'_>),
         ahead: Option<Buffer>,
+        carried: &[Cell<u64>; 2],
     ) {
         let Self { head, rest, mut stream, entry: _entry } = self;
         // Boxed, so that its timer does not stay for the life of the tunnel.
@@ -43,8 +46,8 @@ impl Tunnel {
         }
         drop(head);
         let (mut from, mut to) = stream.split();
-        let there = pump(&mut read, ahead, &mut to);
-        let back = pump(&mut from, rest, &mut write);
+        let there = pump(&mut read, ahead, (&mut to, &carried[0]));
+        let back = pump(&mut from, rest, (&mut write, &carried[1]));
         // A broken end ends both: dropping the sockets tells the peers.
         let _ = tokio::try_join!(there, back);
     }
@@ -54,9 +57,9 @@ impl Tunnel {
 async fn pump(
     from: &mut impl Source,
     mut buffer: Option<Buffer>,
-    to: &mut impl Sink,
+    (to, carried): (&mut impl Sink, &Cell<u64>),
 ) -> io::Result<()> {
-    poll_fn(|context| poll_pump(from, &mut buffer, to, context)).await?;
+    poll_fn(|context| poll_pump(from, &mut buffer, (to, carried), context)).await?;
     Box::pin(wire::finish(to)).await;
     Ok(())
 }
@@ -65,7 +68,7 @@ async fn pump(
 fn poll_pump(
     from: &mut impl Source,
     buffer: &mut Option<Buffer>,
-    to: &mut impl Sink,
+    (to, carried): (&mut impl Sink, &Cell<u64>),
     context: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     loop {
@@ -74,6 +77,7 @@ fn poll_pump(
             if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            carried.set(carried.get() + bytes as u64);
             waiting.consume(bytes);
         }
         if buffer.is_some() {
