@@ -68,7 +68,7 @@ async fn a_refusal_is_passed_on_in_the_proxys_words() {
     assert!(proxy.seen().await.is_ok(), "the connection is still good");
     assert_eq!(fake.state.lock().unwrap().accepted, 1);
     proxy.stop(500).await.unwrap();
-    assert_eq!(fake.state.lock().unwrap().asked.last(), Some(&Request::Stop { within_ms: 500 }));
+    assert_eq!(fake.state.lock().unwrap().asked.last(), Some(&Request::stop(500)));
 }
 
 #[tokio::test]
