@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config;
 mod duration;
+mod guard;
 mod interrupt;
 mod say;
 mod server;

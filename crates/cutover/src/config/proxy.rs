@@ -26,6 +26,7 @@ pub(crate) fn read(
     let cores = u32::try_from(cores).unwrap_or(1).min(256);
     let threads = reader.count(proxy.field("threads"), cores, 1..=256);
     let drain = proxy.field("drain_timeout");
+    let upgrade = proxy.field("upgrade_timeout");
     let (listen, tls_listen) = address::listen_and_tls(proxy, reader);
     let config = ProxyConfig {
         listen,
@@ -34,6 +35,7 @@ pub(crate) fn read(
         settings: settings(proxy, reader),
         threads: threads as usize,
         drain_timeout: reader.duration(drain, Duration::from_secs(30), Duration::ZERO..=HOUR),
+        upgrade_timeout: reader.duration(upgrade, HOUR, Duration::ZERO..=DAY),
     };
     certificates::must_be_used(proxy, reader);
     config

@@ -11,6 +11,7 @@ use drivers::router::RoutesHave;
 use model::{AppName, Fault, ReleaseId, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::active::Active;
 use super::bus::Bus;
 use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
@@ -22,6 +23,7 @@ use super::show;
 use super::sight::{leaving, unseen};
 use super::standing::Standing;
 use super::tools::Tools;
+use super::upgrade;
 use super::voice::Voice;
 use crate::config::AppConfig;
 
@@ -272,6 +274,11 @@ impl Controller {
             }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
+            }
+            Order::Idle { reply } => {
+                let run = self.standing.active.as_ref().map(Active::run);
+                let run = run.map(|run| (&*run.name, run.start.candidate.version.to_string()));
+                upgrade::answer_idle(&self.standing.app, run, reply);
             }
             Order::Halt { reply } => {
                 self.halt().await;

@@ -15,7 +15,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
-use model::admin::{AppSeen, InstanceSeen, KeyPair, ProxySeen, Reply, Request, Settings, TicketKey};
+use model::admin::{
+    AppSeen, InstanceSeen, KeyPair, ProxySeen, Reply, Request, Settings, TicketKey,
+};
 use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
