@@ -50,7 +50,9 @@ pub(crate) async fn watch(state: &Path) -> Result<(), Fault> {
     // Whoever supervises the server does not see it go while its end is our affair.
     notify::main_process(std::process::id());
     let client = Client::new(&layout.api_socket());
-    let Some(up) = Living::find(record.up.pid).ok().flatten().filter(|_| record.up.lives()) else {
+    // It started us: as long as it is our parent, the number is its own.
+    let ours = |_: &Living| std::os::unix::process::parent_id() == record.up.pid;
+    let Some(up) = Living::find(record.up.pid).ok().flatten().filter(ours) else {
         return back(&layout, &files, &record, "it ended at once".to_owned()).await;
     };
     let seen = tokio::select! {

@@ -108,6 +108,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let tools = tools(&config, (store, platform), (&layout, children), &steering, epoch);
     let place = steering.place();
     let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
+    let (last, mut steps) = mpsc::channel(1);
     let kit = Kit {
         layout: layout.clone(),
         store: Arc::clone(&tools.store),
@@ -115,6 +116,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         place,
         epoch,
         drain: config.proxy.upgrade_timeout,
+        step: last,
     };
     let upgrades = Arc::new(Upgrades::new(kit));
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
@@ -136,6 +138,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     say_up(&reach);
     let now = tokio::select! {
         () = steering.keep(|seen| carried(&tools.store, &reach, seen)) => false,
+        () = async { while let Some(step) = steps.recv().await { step.take() } } => false,
         asked = told.recv() => asked.unwrap_or_default(),
         () = interrupt.wait() => false,
     };

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{AppName, Fault, Kind};
-use tokio::sync::{Mutex, RwLock, RwLockReadGuard, oneshot};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::record::{Files, Outcome, Record, Who};
@@ -45,6 +45,8 @@ pub(super) struct Kit {
     pub(super) epoch: u64,
     /// How long what is open on the old proxy may take.
     pub(super) drain: Duration,
+    /// To the first thread.
+    pub(super) step: mpsc::Sender<Step>,
 }
 
 /// What is asked for.
@@ -64,6 +66,27 @@ pub(super) struct Upgrades {
     /// One has begun here. Whoever begins a rollout holds it for reading.
     begun: RwLock<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The last step. It is for the process's first thread: were another one to take it, the first would
+/// look for an instant as if it had ended.
+#[derive(Debug)]
+pub(super) struct Step {
+    program: PathBuf,
+    failed: oneshot::Sender<Fault>,
+}
+
+impl Step {
+    /// Becomes the new binary; comes back only when that cannot be.
+    pub(super) fn take(self) {
+        let mut arguments = std::env::args_os();
+        let name = arguments.next().unwrap_or_else(|| "cutover".into());
+        // Files are closed by it, instances stay our children, the process keeps its number.
+        let error = Command::new(self.program).arg0(name).args(arguments).exec();
+        let what = format!("the new binary cannot be run in place: {error}");
+        // The upgrade may have been called off.
+        let _gone = self.failed.send(Fault::environment(what));
+    }
 }
 
 /// Why an upgrade went no further.
@@ -229,11 +252,12 @@ impl Upgrades {
             return fault;
         }
         self.files.tell(&record.id, "the server goes on as the new binary");
-        let mut arguments = std::env::args_os();
-        let name = arguments.next().unwrap_or_else(|| "cutover".into());
-        // Files are closed by it, instances stay its children, the process keeps its number.
-        let error = Command::new(new).arg0(name).args(arguments).exec();
-        Fault::environment(format!("the new binary cannot be run in place: {error}"))
+        let (failed, answer) = oneshot::channel();
+        let step = Step { program: new.to_owned(), failed };
+        if self.kit.step.send(step).await.is_err() {
+            return Fault::environment("the server is stopping");
+        }
+        answer.await.unwrap_or_else(|_| Fault::environment("the server is stopping"))
     }
 
     /// True when the new proxy answers at the usual place.

@@ -1,0 +1,270 @@
+//! `cutover upgrade`: another binary in the place of the running one, under users of every kind.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::crowd::{Crowd, Kind};
+use crate::knocks::Knocks;
+use crate::traffic::{Deploy, Users, get};
+use crate::world::{CUTOVER, World, patient_config, said, signal, turn, wait_for};
+
+/// A copy of the binary under test that is not the same file.
+fn another(world: &World) -> PathBuf {
+    let path = world.path().join("cutover-new");
+    if !path.exists() {
+        std::fs::copy(CUTOVER, &path).unwrap();
+    }
+    path
+}
+
+/// A binary that is the one under test but for one command, which does `instead`.
+fn broken(world: &World, command: &str, instead: &str) -> PathBuf {
+    let path = world.path().join(format!("cutover-{command}-broken"));
+    let new = another(world);
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = {command} ] && {{ {instead}; }}\nexec {} \"$@\"\n",
+        new.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// A world with v1 live.
+fn live(instances: u16, config: impl Fn(String) -> String) -> World {
+    let mut world = World::new(&config(patient_config(instances)));
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    world
+}
+
+fn proxies(world: &World) -> Vec<Value> {
+    world.status().unwrap()["proxies"].as_array().unwrap().clone()
+}
+
+#[test]
+fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
+    let _turn = turn();
+    let full = std::env::var_os("CUTOVER_FULL").is_some();
+    let world = live(2, |config| config);
+    let (before, pid) = (world.running(), world.status().unwrap()["pid"].clone());
+    let new = another(&world).display().to_string();
+    let users = Users::of(&world, None);
+    let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow, Kind::Upload, Kind::Socket]);
+    let knocks = Knocks::at(world.port);
+    for round in 0..if full { 100 } else { 3 } {
+        crowd.mark();
+        // To another binary, to the one of the command, and so on.
+        let words = if round % 2 == 0 { vec!["upgrade", &*new] } else { vec!["upgrade"] };
+        let output = world.expect(0, &words);
+        assert!(said(&output).contains("upgraded 0."), "{}", said(&output));
+        let program = world.status().unwrap()["program"].as_str().unwrap().to_owned();
+        assert!(program.contains("/upgrade/"), "it runs from its own folder: {program}");
+    }
+    assert_eq!(world.status().unwrap()["pid"], pid, "the server keeps its number");
+    assert_eq!(world.running(), before, "instances are not touched");
+    let served = knocks.expect_none_refused();
+    assert!(served > 500, "hardly a load: {served}");
+    // Sockets are told to move by a deploy, wherever their proxy is; then the old proxies are empty.
+    let shipped = Deploy::start(&world, "demo", "v2").end();
+    shipped.expect(0, "PASS");
+    let tallies = crowd.expect_nothing_lost();
+    let socket = tallies.last().unwrap();
+    assert_eq!(socket.reconnects, 1, "told once, by the deploy: {socket:?}");
+    users.expect_pass();
+    wait_for("the old proxies are gone", 20, || (proxies(&world).len() == 1).then_some(()));
+    let zombies = zombies_of(pid.as_u64().unwrap());
+    assert!(zombies.is_empty(), "nobody is left unburied: {zombies:?}");
+    world.expect(0, &["down"]);
+    world.assert_nothing_runs();
+}
+
+/// Children of a process that have ended and were not reaped.
+fn zombies_of(parent: u64) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let theirs = |stat: &String| {
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
+        let mut fields = rest.into_iter().flatten();
+        fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
+    };
+    stats.filter(theirs).collect()
+}
+
+#[test]
+fn a_new_binary_that_fails_its_self_check_is_refused_and_nothing_is_touched() {
+    let _turn = turn();
+    let world = live(1, |config| config);
+    let before = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
+    let check =
+        broken(&world, "upgrade-check", "echo 'the journal is of another time' >&2; exit 5");
+    let mute = world.path().join("not-a-cutover");
+    std::fs::copy("/bin/true", &mute).unwrap();
+    let cases = [
+        (check, "the journal is of another time"),
+        (mute, "its self-check failed"),
+        (world.path().join("nothing"), "cannot be taken"),
+        (world.path().to_owned(), "is not a file"),
+        (world.path().join("cutover.toml"), "it cannot be run"),
+    ];
+    for (program, words) in &cases {
+        let output = world.expect(2, &["upgrade", &program.display().to_string()]);
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+    // The file is checked as well, by the new binary.
+    let file = world.path().join("cutover.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (odd, words) in [
+        (text.replace("instances = 1", "instances = 0"), "instances"),
+        (text.replace("app.demo", "app.other"), "no app of that name is configured"),
+    ] {
+        std::fs::write(&file, odd).unwrap();
+        let body = another(&world).display().to_string();
+        let said = ask_to_upgrade(&world, &body);
+        assert!(said.contains(words), "{said}");
+    }
+    std::fs::write(&file, text).unwrap();
+    let after = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
+    assert_eq!(before.0, after.0);
+    assert_eq!(before.2, after.2);
+    assert_eq!((before.1.len(), after.1.len()), (1, 1), "no proxy was started");
+}
+
+/// Asks over the API, as a command would whose own file is right, and answers the end of the story.
+fn ask_to_upgrade(world: &World, program: &str) -> String {
+    let body = format!("{{\"program\": \"{program}\", \"within_ms\": 10000}}");
+    let mut stream = UnixStream::connect(world.state().join("api.sock")).unwrap();
+    let head = "POST /v1/upgrade HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let length = body.len();
+    write!(
+        stream,
+        "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let story = world.state().join("upgrade/story.ndjson");
+    wait_for("the story has an end", 20, || {
+        let text = std::fs::read_to_string(&story).ok()?;
+        text.lines().any(|line| line.contains("\"outcome\":\"refused\"")).then_some(text)
+    })
+}
+
+#[test]
+fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
+    let _turn = turn();
+    let world = live(1, |config| config);
+    let users = Users::of(&world, None);
+    let crowd = Crowd::of(&world, &[Kind::Download, Kind::Socket]);
+    let knocks = Knocks::at(world.port);
+    let before = world.running();
+    let cases = [
+        ("proxy", "exit 3", "did not start as a proxy"),
+        ("up", "exit 3", "it ended"),
+        ("up", "exec sleep 600", "not healthy within 2s"),
+    ];
+    for (command, instead, words) in cases {
+        crowd.mark();
+        let program = broken(&world, command, instead).display().to_string();
+        let output = world.expect(4, &["upgrade", &program, "--within", "2s"]);
+        assert!(said(&output).contains(words), "{}", said(&output));
+        let status = world.status().expect("the old binary answers");
+        assert_eq!(status["apps"][0]["stable"], "v1");
+        assert_eq!(world.running(), before, "instances are not touched");
+    }
+    knocks.expect_none_refused();
+    // What came back is whole: the next upgrade and the next deploy work.
+    world.expect(0, &["upgrade"]);
+    Deploy::start(&world, "demo", "v2").end().expect(0, "PASS");
+    crowd.expect_nothing_lost();
+    users.expect_pass();
+    world.expect(0, &["down"]);
+    world.assert_nothing_runs();
+}
+
+#[test]
+fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
+    let _turn = turn();
+    let world = live(1, |config| config);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    deploy.reach("baking");
+    let output = world.expect(2, &["upgrade"]);
+    assert!(said(&output).contains("a rollout of `demo` to v2 is under way"), "{}", said(&output));
+    deploy.end().expect(0, "PASS");
+    let program = broken(&world, "up", "exec sleep 600");
+    let mut upgrade = world
+        .command(&["upgrade", &program.display().to_string(), "--within", "10s", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // While the new binary's checks run, the old one still answers.
+    wait_for("a deploy is refused", 20, || {
+        let output = world.run(&["deploy", "demo", "v3"]);
+        said(&output).contains("an upgrade is under way").then_some(())
+    });
+    signal(upgrade.id(), Signal::KILL);
+    upgrade.wait().unwrap();
+    wait_for("the old binary is back", 30, || {
+        world.status().is_some_and(|status| status["upgrading"].is_null()).then_some(())
+    });
+    Deploy::start(&world, "demo", "v3").end().expect(0, "PASS");
+}
+
+#[test]
+fn up_killed_in_the_middle_of_an_upgrade_costs_nothing() {
+    let _turn = turn();
+    let mut world = live(1, |config| config);
+    let users = Users::of(&world, None);
+    let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow]);
+    let knocks = Knocks::at(world.port);
+    let before = world.running();
+    let new = another(&world).display().to_string();
+    let steps = ["can read the state", "was tried on", "takes new connections", "goes on as"];
+    for step in steps {
+        crowd.mark();
+        let pid = u32::try_from(world.status().unwrap()["pid"].as_u64().unwrap()).unwrap();
+        let story = world.state().join("upgrade/story.ndjson");
+        drop(std::fs::remove_file(&story));
+        let mut upgrade = world.command(&["upgrade", &new]).stderr(Stdio::null()).spawn().unwrap();
+        while !std::fs::read_to_string(&story).unwrap_or_default().contains(step) {
+            assert!(upgrade.try_wait().unwrap().is_none(), "`{step}` was never said");
+        }
+        signal(pid, Signal::KILL);
+        // Whoever asked would wait for the end of the story.
+        signal(upgrade.id(), Signal::KILL);
+        upgrade.wait().unwrap();
+        world.bury(pid);
+        // The guard brings it back if there was one already; else a supervisor does.
+        if !quickly(|| world.status().filter(|status| status["pid"] != pid).map(|_| ())) {
+            world.up();
+        }
+        assert_eq!(world.running(), before, "after `{step}`");
+        assert!(get(world.port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
+        wait_for("one proxy is left", 30, || (proxies(&world).len() == 1).then_some(()));
+    }
+    knocks.expect_none_refused();
+    crowd.expect_nothing_lost();
+    users.expect_pass();
+    Deploy::start(&world, "demo", "v2").end().expect(0, "PASS");
+}
+
+/// Whether something becomes so within a few seconds.
+fn quickly(mut so: impl FnMut() -> Option<()>) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < deadline {
+        if so().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
