@@ -137,20 +137,28 @@ impl Keeper {
     }
 
     /// Lets users in as soon as all their routes are `carried`, and starts the proxy again whenever
-    /// it is gone, for ever.
-    pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
+    /// it is gone, for ever; `open` says what was open when somebody last looked.
+    pub(super) async fn keep(
+        &mut self,
+        carried: impl Fn(&ProxySeen) -> bool,
+        open: impl Fn() -> String,
+    ) {
         let mut pause = Duration::ZERO;
         loop {
             let since = Instant::now();
             if !self.open {
                 self.let_in(&carried).await;
             }
-            self.gone().await;
+            let how = self.gone().await;
+            let lost = open();
             self.open = false;
             if since.elapsed() >= LIVED {
                 pause = Duration::ZERO;
             }
-            tracing::warn!("the proxy ended; starting it again on the same sockets");
+            tracing::warn!(
+                "the proxy ended ({how}); what was in flight on it is lost, when last seen {lost}; \
+                 new connections wait until it is started again on the same sockets"
+            );
             loop {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
@@ -215,17 +223,24 @@ impl Keeper {
         }
     }
 
-    /// Resolves when the proxy does not run any more: its process says that, not a late answer.
-    async fn gone(&mut self) {
+    /// Resolves when the proxy does not run any more: its process says that, not a late answer. Says
+    /// how it ended.
+    async fn gone(&mut self) -> String {
+        let mut how = String::new();
         if let Some(running) = &self.running {
             running.ended().await;
-            running.reap();
+            how = format!("pid {}", running.pid());
         }
-        if let Some(child) = &mut self.child {
-            // An error means that it was reaped already.
-            drop(child.wait().await);
+        if let Some(child) = &mut self.child
+            && let Ok(status) = child.wait().await
+        {
+            how = format!("{how}, {status}");
+        } else if let Some(status) = self.running.as_ref().and_then(|running| running.reap()) {
+            // It was started by whoever became this program.
+            how = format!("{how}, {status}");
         }
         (self.running, self.child) = (None, None);
+        how
     }
 
     async fn start(&mut self) -> Result<(), Fault> {

@@ -71,11 +71,13 @@ impl Living {
     }
 
     /// Forgets it as a child of ours, if it is one and has ended: whoever started it may have become
-    /// this program meanwhile.
-    pub(crate) fn reap(&self) {
+    /// this program meanwhile. Says how it ended.
+    pub(crate) fn reap(&self) -> Option<String> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         // An error means that it is nobody's child here, or was reaped before.
-        let _reaped = waitid(WaitId::PidFd(self.descriptor.get_ref().as_fd()), options);
+        let status = waitid(WaitId::PidFd(self.descriptor.get_ref().as_fd()), options).ok()??;
+        let code = status.exit_status().map(|code| format!("exit status: {code}"));
+        code.or_else(|| status.terminating_signal().map(|number| format!("signal: {number}")))
     }
 
     /// Sends it a signal; nothing happens if it has ended.

@@ -137,7 +137,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     tokio::spawn(async move { axum::serve(socket, service).await });
     say_up(&reach);
     let now = tokio::select! {
-        () = steering.keep(|seen| carried(&tools.store, &reach, seen)) => false,
+        () = steering.keep(|seen| carried(&tools.store, &reach, seen), || open(&reach)) => false,
         () = async { while let Some(step) = steps.recv().await { step.take() } } => false,
         asked = told.recv() => asked.unwrap_or_default(),
         () = interrupt.wait() => false,
@@ -237,6 +237,17 @@ fn carried(store: &Store, reach: &Reach, seen: &ProxySeen) -> bool {
         let awaited = stable.is_some() || committed.is_some_and(|routes| serves(&routes));
         !awaited || now.is_some_and(|now| serves(&now.routes))
     })
+}
+
+/// What was open on the router at the last look.
+fn open(reach: &Reach) -> String {
+    let (mut requests, mut tunnels) = (0, 0);
+    for desk in reach.desks.values() {
+        for pool in &desk.status.borrow().pools {
+            (requests, tunnels) = (requests + pool.requests, tunnels + pool.tunnels);
+        }
+    }
+    format!("{requests} requests and {tunnels} tunnels")
 }
 
 /// Somebody is there for new requests.

@@ -88,7 +88,7 @@ impl Other {
             self.process.signal(Signal::KILL);
             self.process.ended().await;
         }
-        self.process.reap();
+        let _how = self.process.reap();
         drop(std::fs::remove_file(&self.socket));
     }
 }

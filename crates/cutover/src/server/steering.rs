@@ -136,10 +136,14 @@ impl Steering {
         .map(preflight::reachable)
     }
 
-    /// Keeps it running, for ever; `carried` says when users may be let in.
-    pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
+    /// Keeps it running, for ever; `carried` says when users may be let in, `open` what is open.
+    pub(super) async fn keep(
+        &mut self,
+        carried: impl Fn(&ProxySeen) -> bool,
+        open: impl Fn() -> String,
+    ) {
         match &mut self.carrier {
-            Carrier::Own(keeper) => keeper.keep(carried).await,
+            Carrier::Own(keeper) => keeper.keep(carried, open).await,
             // Its start and its end are somebody else's.
             Carrier::Theirs(_) => std::future::pending().await,
         }

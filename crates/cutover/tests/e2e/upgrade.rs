@@ -199,23 +199,22 @@ fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
     let output = world.expect(2, &["upgrade"]);
     assert!(said(&output).contains("a rollout of `demo` to v2 is under way"), "{}", said(&output));
     deploy.end().expect(0, "PASS");
-    let program = broken(&world, "up", "exec sleep 600");
+    let program = broken(&world, "upgrade-check", "sleep 3; exit 1");
     let mut upgrade = world
-        .command(&["upgrade", &program.display().to_string(), "--within", "10s", "--json"])
+        .command(&["upgrade", &program.display().to_string(), "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // While the new binary's checks run, the old one still answers.
-    wait_for("a deploy is refused", 20, || {
-        let output = world.run(&["deploy", "demo", "v3"]);
-        said(&output).contains("an upgrade is under way").then_some(())
+    wait_for("a deploy and another upgrade are refused", 20, || {
+        let status = world.status()?;
+        status["upgrading"].is_string().then_some(())
     });
-    signal(upgrade.id(), Signal::KILL);
-    upgrade.wait().unwrap();
-    wait_for("the old binary is back", 30, || {
-        world.status().is_some_and(|status| status["upgrading"].is_null()).then_some(())
-    });
+    for words in [&["deploy", "demo", "v3"][..], &["upgrade"]] {
+        let output = world.expect(2, words);
+        assert!(said(&output).contains("an upgrade is under way"), "{}", said(&output));
+    }
+    assert_eq!(upgrade.wait().unwrap().code(), Some(2));
     Deploy::start(&world, "demo", "v3").end().expect(0, "PASS");
 }
 

@@ -166,7 +166,7 @@ impl Upgrades {
         let Some(guard) = guarded(&self.files).and_then(|record| record.guard) else { return };
         if let Ok(Some(guard)) = Living::find(guard.pid) {
             guard.ended().await;
-            guard.reap();
+            let _how = guard.reap();
         }
     }
 
