@@ -76,10 +76,11 @@ fn passed_sockets_are_served_and_the_supervisor_is_told_also_over_an_upgrade() {
 fn an_address_for_which_no_socket_was_passed_is_refused() {
     let _turn = turn();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let world = World::patient(1);
-    let output = supervised(&world, &listener).stderr(Stdio::piped()).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    let said = said(&output);
+    let mut world = World::patient(1);
+    let log = std::fs::File::create(world.path().join("up.log")).unwrap();
+    world.take(supervised(&world, &listener).stderr(log).spawn().unwrap());
+    assert_eq!(world.ended_up(), Some(2), "{}", world.said());
+    let said = world.said();
     assert!(said.contains(&format!("no socket was passed for 127.0.0.1:{}", world.port)), "{said}");
     assert!(said.contains(&format!("{} (web)", listener.local_addr().unwrap())), "{said}");
     assert!(said.contains(&format!("ListenStream=127.0.0.1:{}", world.port)), "{said}");
