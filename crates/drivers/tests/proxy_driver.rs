@@ -150,6 +150,7 @@ async fn silence_and_endless_half_answers_end_after_two_seconds() {
 async fn what_is_open_on_a_proxy_beside_it_counts_until_that_one_is_gone() {
     let (fake, beside) = (FakeProxy::start(), FakeProxy::start());
     let (proxy, want) = (Proxy::new(&fake.socket()), routes(1));
+    beside.state.lock().unwrap().seen.pid = 8;
     proxy.beside(&beside.socket());
     proxy.beside(&beside.socket());
     // It is told of routes, each on top of what it carries itself.
@@ -164,7 +165,9 @@ async fn what_is_open_on_a_proxy_beside_it_counts_until_that_one_is_gone() {
     let have = proxy.look(&want.app).await.unwrap();
     let open = have.open_on(ReleaseId(1));
     assert_eq!((open.requests, open.tunnels), (2, 4), "one instance, on both");
-    assert_eq!(have.totals[&ReleaseId(1)].requests, 10, "its counters are its own");
+    assert_eq!(have.totals[&ReleaseId(1)].requests, 10, "its totals are its own");
+    let counters: Vec<_> = have.counters.keys().map(String::as_str).collect();
+    assert_eq!(counters, ["7/1", "8/1"], "each is followed by itself");
     assert_eq!(have.routes.as_ref().unwrap().generation, Generation(1));
     // One that does not answer is no reason to believe that nothing is open there.
     beside.mood(Mood::Says(b"nonsense\n".to_vec()));

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::admin::{AppSeen, InstanceSeen, ProxySeen, Reply, Request};
+use model::admin::{AppSeen, ProxySeen, Reply, Request};
 use model::{AppName, Fault, Generation, Routes};
 use tokio::net::UnixStream;
 
@@ -27,14 +27,15 @@ impl Beside {
         }
     }
 
-    /// What is open on instances of an app, there.
-    pub(super) async fn open(&self, app: &AppName) -> Result<Vec<InstanceSeen>, Fault> {
-        let mut open = Vec::new();
+    /// An app as each of them carries it, by process.
+    pub(super) async fn carry(&self, app: &AppName) -> Result<Vec<(u32, AppSeen)>, Fault> {
+        let mut carried = Vec::new();
         for client in self.all() {
             let Some(seen) = self.look(&client).await? else { continue };
-            open.extend(of(app, seen).into_iter().flat_map(|seen| seen.instances));
+            let pid = seen.pid;
+            carried.extend(of(app, seen).map(|seen| (pid, seen)));
         }
-        Ok(open)
+        Ok(carried)
     }
 
     /// Tells them the new routes of an app.

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use model::admin::{
-    AppSeen, InstanceSeen, KeyPair, ProxySeen, Reply, Request, Settings, TicketKey,
+    AppSeen, InstanceSeen, KeyPair, ProxySeen, ReleaseSeen, Reply, Request, Settings, TicketKey,
 };
 use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
@@ -39,7 +39,7 @@ impl Proxy {
     }
 
     /// Another proxy carries users of the same apps, until it is gone: what is open there counts, and
-    /// it is told of new routes. Its counters of requests do not: it was there before.
+    /// it is told of new routes.
     pub fn beside(&self, socket: &Path) {
         self.beside.add(socket);
     }
@@ -159,6 +159,7 @@ impl Router for Proxy {
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
             totals: BTreeMap::new(),
+            counters: BTreeMap::new(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
             detail: serde_json::Value::Null,
@@ -166,8 +167,11 @@ impl Router for Proxy {
         if let Some(carried) = carried {
             fill(&mut have, carried);
         }
-        for seen in self.beside.open(app).await? {
-            count(&mut have, seen);
+        for (pid, carried) in self.beside.carry(app).await? {
+            have.counters.extend(sources(pid, &carried.releases));
+            for seen in carried.instances {
+                count(&mut have, seen);
+            }
         }
         Ok(have)
     }
@@ -206,8 +210,15 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
     for seen in carried.instances {
         count(have, seen);
     }
+    let by = have.pid.unwrap_or_default();
+    have.counters = sources(by, &carried.releases).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
     have.routes = Some(carried.routes);
+}
+
+/// What one process counts.
+fn sources(pid: u32, seen: &[ReleaseSeen]) -> impl Iterator<Item = (String, ReleaseSeen)> {
+    seen.iter().map(move |seen| (format!("{pid}/{}", seen.release.0), seen.clone()))
 }
 
 /// Adds what is open on one instance.
