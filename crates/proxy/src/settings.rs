@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use model::{Network, admin};
 
+use crate::pages::Pages;
+
 /// What holds for all apps.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// How long instances are waited for.
     pub(crate) patience: Patience,
     trusted: Vec<Network>,
+    /// Most client connections at a time.
+    pub(crate) connections: u64,
+    /// What is answered in the proxy's own name.
+    pub(crate) pages: Pages,
 }
 
 impl Settings {
@@ -37,7 +43,9 @@ impl From<&admin::Settings> for Settings {
             begins: limit(told.answer_begins_ms),
             silence: limit(told.answer_silence_ms),
         };
-        Self { patience, trusted: told.trusted.clone() }
+        let connections = if told.max_connections == 0 { u64::MAX } else { told.max_connections };
+        let (trusted, pages) = (told.trusted.clone(), Pages::read(told));
+        Self { patience, trusted, connections, pages }
     }
 }
 

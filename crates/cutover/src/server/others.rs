@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
 use model::Fault;
+use model::admin::Observation;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -62,6 +63,17 @@ impl Other {
     /// Its place among the sockets.
     pub(super) fn socket(&self) -> &std::path::Path {
         &self.socket
+    }
+
+    /// Has it leave the address of metrics to the one that is kept; its log goes on.
+    pub(super) async fn leave_metrics(&self, observation: &Observation) {
+        let without = Observation { metrics: None, ..observation.clone() };
+        if let Err(fault) = self.proxy.observe(&without).await {
+            let pid = self.process.pid();
+            tracing::warn!(
+                "the proxy beside ours (pid {pid}) may keep the place of metrics: {fault}"
+            );
+        }
     }
 
     /// Lets it finish what is open, `within` at most, and sees it gone.

@@ -27,6 +27,7 @@ mod interrupt;
 mod knocks;
 mod listening;
 mod load;
+mod looking;
 mod mute;
 mod neighbours;
 mod parts;

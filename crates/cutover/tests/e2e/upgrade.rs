@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::crowd::{Crowd, Kind};
 use crate::knocks::Knocks;
 use crate::traffic::{Deploy, Shipped, Users, get};
-use crate::world::{CUTOVER, World, patient_config, said, signal, turn, wait_for};
+use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
 
 /// A copy of the binary under test that is not the same file.
 fn another(world: &World) -> PathBuf {
@@ -37,9 +37,11 @@ fn broken(world: &World, command: &str, instead: &str) -> PathBuf {
     path
 }
 
-/// A world with v1 live.
-fn live(instances: u16, config: impl Fn(String) -> String) -> World {
-    let mut world = World::new(&config(patient_config(instances)));
+/// A world with v1 live, and metrics at an address that one proxy can have.
+fn live(instances: u16) -> World {
+    let metrics = format!("metrics = \"127.0.0.1:{}\"\ndrain_timeout", free_port());
+    let config = patient_config(instances).replacen("drain_timeout", &metrics, 1);
+    let mut world = World::new(&config);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     world
@@ -65,7 +67,7 @@ fn proxies(world: &World) -> Vec<Value> {
 fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
     let _turn = turn();
     let full = std::env::var_os("CUTOVER_FULL").is_some();
-    let world = live(2, |config| config);
+    let world = live(2);
     let (before, pid) = (world.running(), world.status().unwrap()["pid"].clone());
     let new = another(&world).display().to_string();
     let users = Users::of(&world, None);
@@ -112,7 +114,7 @@ fn zombies_of(parent: u64) -> Vec<String> {
 #[test]
 fn a_new_binary_that_fails_its_self_check_is_refused_and_nothing_is_touched() {
     let _turn = turn();
-    let world = live(1, |config| config);
+    let world = live(1);
     let before = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
     let check =
         broken(&world, "upgrade-check", "echo 'the journal is of another time' >&2; exit 5");
@@ -172,7 +174,7 @@ fn ask_to_upgrade(world: &World, program: &str) -> String {
 #[test]
 fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
     let _turn = turn();
-    let world = live(1, |config| config);
+    let world = live(1);
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Socket]);
     let knocks = Knocks::at(world.port);
@@ -204,7 +206,7 @@ fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
 #[test]
 fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
     let _turn = turn();
-    let world = live(1, |config| config);
+    let world = live(1);
     let mut deploy = Deploy::start(&world, "demo", "v2");
     deploy.reach("baking");
     let output = world.expect(2, &["upgrade"]);
@@ -232,7 +234,7 @@ fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
 #[test]
 fn up_killed_in_the_middle_of_an_upgrade_costs_nothing() {
     let _turn = turn();
-    let mut world = live(1, |config| config);
+    let mut world = live(1);
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow]);
     let knocks = Knocks::at(world.port);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
-use model::admin::ProxySeen;
+use model::admin::{Observation, ProxySeen};
 use model::{Fault, Routes};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
@@ -97,6 +97,9 @@ impl Successor {
             self.proxy.certify(&place.config.certificates).await?;
             self.proxy.adopt_ticket_keys(place.present.ticket_keys().await?).await?;
         }
+        // The present one has the address of metrics, and leaves it when it is settled who stays.
+        let observation = Observation { metrics: None, ..place.config.observation.clone() };
+        self.proxy.observe(&observation).await?;
         let seen = place.present.seen().await?;
         for app in &seen.apps {
             self.proxy.carry(epoch, app.routes.clone()).await?;

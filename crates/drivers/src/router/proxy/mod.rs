@@ -16,7 +16,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use model::admin::{
-    AppSeen, InstanceSeen, KeyPair, ProxySeen, ReleaseSeen, Reply, Request, Settings, TicketKey,
+    AppSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request, Settings,
+    TicketKey,
 };
 use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
@@ -79,6 +80,12 @@ impl Proxy {
     /// Replaces what holds for all apps and listeners.
     pub async fn configure(&self, settings: &Settings) -> Result<(), Fault> {
         self.done(&Request::Configure { settings: settings.clone() }, None).await
+    }
+
+    /// Replaces what it tells of itself and where. Refused as a whole when the file cannot be opened or
+    /// the address is taken.
+    pub async fn observe(&self, observation: &Observation) -> Result<(), Fault> {
+        self.done(&Request::Observe { observation: observation.clone() }, None).await
     }
 
     /// Duplicates of all listening sockets.
