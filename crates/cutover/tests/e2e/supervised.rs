@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::traffic::get;
-use crate::world::{CUTOVER, World, patient_config, said, turn};
+use crate::world::{CUTOVER, World, patient_config, said, turn, wait_for};
 
 /// `cutover up` as a supervisor starts it that has bound `listener` and listens at `notify`.
 fn supervised(world: &World, listener: &TcpListener) -> Command {
@@ -66,7 +66,9 @@ fn passed_sockets_are_served_and_the_supervisor_is_told_also_over_an_upgrade() {
     world.take(child);
     assert!(hear().starts_with(&format!("MAINPID={next}\nREADY=1\n")));
     assert!(get(port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
-    assert_eq!(world.parts("proxy").len(), 1);
+    wait_for("the proxy before the upgrade is gone", 20, || {
+        (world.parts("proxy").len() == 1).then_some(())
+    });
     world.expect(0, &["down"]);
     assert!(hear().starts_with("STOPPING=1"));
     world.assert_nothing_runs();
