@@ -9,6 +9,8 @@ mod clock;
 mod commands;
 mod config;
 mod duration;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod interrupt;
 mod say;

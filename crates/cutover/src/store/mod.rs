@@ -84,4 +84,6 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
