@@ -162,16 +162,21 @@ impl Backend {
         self.heads.lock().unwrap().len()
     }
 
-    /// Refuses connections and drops those that are open.
-    pub(crate) fn kill(&self) {
+    /// Refuses connections; those that are open go on.
+    pub(crate) fn stop_accepting(&self) {
         if !self.dead.swap(true, Ordering::SeqCst) {
             let _ = TcpStream::connect(self.address);
             if let Some(accepting) = self.accepting.lock().unwrap().take() {
                 accepting.join().unwrap();
             }
-            for stream in self.open.lock().unwrap().drain(..) {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+        }
+    }
+
+    /// Refuses connections and drops those that are open.
+    pub(crate) fn kill(&self) {
+        self.stop_accepting();
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
