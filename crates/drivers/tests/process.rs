@@ -143,12 +143,15 @@ async fn r17_a_server_behind_a_shell_is_told_to_end() {
     settle(&platform, &running(&behind, 1)).await;
     assert_eq!(site.living().len(), 2, "the shell and the server");
     let begun = Instant::now();
-    settle(&platform, &want(&[])).await;
-    assert!(begun.elapsed().as_millis() < 8_000, "it was killed: {:?}", begun.elapsed());
+    // What a dead shell left behind is not watched, so its end is looked for.
+    while !site.living().is_empty() {
+        round(&platform, &want(&[])).await;
+        assert!(begun.elapsed().as_millis() < 7_000, "SIGTERM did not reach it");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let log = site.log("demo-1-1");
     assert!(log.contains("SIGTERM\n"), "{log}");
-    assert!(log.contains("finished") || log.contains("cut short"), "{log}");
-    assert!(site.living().is_empty());
+    assert!(log.contains("finished"), "told twice: {log}");
 }
 
 /// R24: an instance that is slow for less than `fall` checks stays ready all the time.

@@ -59,7 +59,8 @@ fn what_is_sent_on_is_one_clean_head() {
         let network = if trusted { "10.0.0.0/8" } else { "11.0.0.0/8" };
         let told =
             admin::Settings { trusted: vec![network.parse().unwrap()], ..Default::default() };
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: case.random.bool(), full: false };
+        let origin =
+            Origin { peer: "10.0.0.9".parse().unwrap(), secure: case.random.bool(), full: false };
         let call = prepare(head, origin, (&Table::default(), &Settings::from(&told))).unwrap();
         assert!(call.head.len() <= 3 * head.len() + 512, "{} bytes", call.head.len());
         assert_eq!(HeadScan::default().advance(&call.head), Ok(Some(call.head.len())));
