@@ -3,7 +3,7 @@
 //! `/slow` takes 50 ms, `/long` is a download of a second, `/early` answers an upload before it has
 //! come, `/dies` takes a request and ends the connection without a word, `/ws` echoes lines.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ struct Shared {
     /// Requests for `/dies` that were taken.
     taken: AtomicUsize,
     dead: AtomicBool,
-    open: Mutex<HashMap<usize, TcpStream>>,
+    open: Mutex<BTreeMap<usize, TcpStream>>,
 }
 
 impl Instance {
@@ -65,7 +65,7 @@ impl Instance {
             // Wakes the thread that accepts.
             let _ = TcpStream::connect(self.address);
         }
-        for (_, stream) in self.shared.open.lock().unwrap().drain() {
+        for stream in std::mem::take(&mut *self.shared.open.lock().unwrap()).into_values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

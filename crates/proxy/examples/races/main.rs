@@ -3,7 +3,7 @@
 //! Each scenario does one task of an operator (ship a version, reload, stop an instance) by the proxy's
 //! own usual means while raw clients send, and counts what was sent and what was lost. It judges nothing.
 //! Not shipped.
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on must end")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot go on must end")]
 
 mod client;
 mod instance;

@@ -1,6 +1,6 @@
 //! A scripted instance: each request is handed to a closure that says, byte by byte, what happens.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -90,7 +90,7 @@ pub(crate) struct Backend {
     pub(crate) heads: Arc<Mutex<Vec<String>>>,
     pub(crate) connections: Arc<AtomicUsize>,
     /// Those that are open, by their number.
-    open: Arc<Mutex<HashMap<usize, TcpStream>>>,
+    open: Arc<Mutex<BTreeMap<usize, TcpStream>>>,
     dead: Arc<AtomicBool>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -178,7 +178,7 @@ impl Backend {
     /// Refuses connections and drops those that are open.
     pub(crate) fn kill(&self) {
         self.stop_accepting();
-        for (_, stream) in self.open.lock().unwrap().drain() {
+        for stream in std::mem::take(&mut *self.open.lock().unwrap()).into_values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

@@ -125,7 +125,7 @@ fn reached(tally: &Tally, total: u64, lanes: &[ScopedJoinHandle<'_, ()>]) {
 /// Publishes the one release or the other.
 fn switch(stage: &mut Stage, backends: &[Backend; 2], round: u64) {
     let (old, new) = (&[&backends[0]], &[&backends[1]]);
-    stage.publish(if round % 2 == 0 {
+    stage.publish(if round.is_multiple_of(2) {
         vec![retiring(pool(1, 0, old)), pool(2, 10_000, new)]
     } else {
         vec![pool(1, 10_000, old), retiring(pool(2, 0, new))]

@@ -144,17 +144,17 @@ fn r27_nobody_goes_back_to_an_older_release() {
     let names = ["1", "2", "3", "4", "5"];
     let backends = names.map(Backend::named);
     let mut stage = Stage::before(&[&backends[0]]);
-    let (over, sent, least) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(1));
+    let (over, sent, floor) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(1));
     std::thread::scope(|scope| {
         for fresh in [false, false, false, true] {
-            let (address, over, sent, least) = (stage.address, &over, &sent, &least);
+            let (address, over, sent, floor) = (stage.address, &over, &sent, &floor);
             scope.spawn(move || {
                 let (mut client, mut last) = (Client::to(address), 1);
                 while !over.load(Ordering::SeqCst) {
                     if fresh {
                         client = Client::to(address);
                     }
-                    let confirmed = least.load(Ordering::SeqCst);
+                    let confirmed = floor.load(Ordering::SeqCst);
                     let version = client.get("/").unwrap().body.parse::<u64>().unwrap();
                     assert!(version >= last.max(confirmed), "{version} after {last}, {confirmed}");
                     last = version;
@@ -170,7 +170,7 @@ fn r27_nobody_goes_back_to_an_older_release() {
                 retiring(pool(release - 1, 0, &[old])),
                 pool(release, 10_000, &[new]),
             ]);
-            least.store(u64::from(release), Ordering::SeqCst);
+            floor.store(u64::from(release), Ordering::SeqCst);
         }
         let mark = sent.load(Ordering::SeqCst) + 100;
         wait_until("requests go on", || sent.load(Ordering::SeqCst) > mark);

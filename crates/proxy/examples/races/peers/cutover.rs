@@ -99,7 +99,7 @@ impl Own {
         let mut old = std::mem::replace(&mut self.admin, admin);
         self.publish(apps);
         self.admin.listen(self.address, &self.listener);
-        old.done(&Request::Stop { within_ms: 5_000 });
+        old.done(&Request::stop(5_000));
         self.ended.push(std::mem::replace(child, next));
     }
 
