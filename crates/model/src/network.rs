@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Fault, Kind};
 
 /// A range of addresses. Bits behind the prefix are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
@@ -30,6 +30,19 @@ impl Network {
             }
             _ => false,
         }
+    }
+
+    /// True when every address of the other is one of this range.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
+    /// The IPv4 range that an IPv6 range of mapped addresses stands for. It holds no address itself,
+    /// since those are taken for the IPv4 addresses they stand for.
+    pub fn mapped(&self) -> Option<Self> {
+        let IpAddr::V6(own) = self.address else { return None };
+        let prefix = self.prefix.checked_sub(96)?;
+        Some(Self { address: own.to_ipv4_mapped()?.into(), prefix })
     }
 
     fn rest_is_zero(&self) -> bool {
@@ -102,6 +115,19 @@ mod tests {
             assert!(network.contains(inside.parse().unwrap()), "{range} {inside}");
             assert!(!network.contains(outside.parse().unwrap()), "{range} {outside}");
         }
+    }
+
+    #[test]
+    fn a_range_covers_those_within_it() {
+        let covers = |one: &str, other: &str| {
+            one.parse::<Network>().unwrap().covers(&other.parse().unwrap())
+        };
+        assert!(covers("10.0.0.0/8", "10.0.0.0/8") && covers("10.0.0.0/8", "10.9.0.0/16"));
+        assert!(!covers("10.9.0.0/16", "10.0.0.0/8") && !covers("10.0.0.0/8", "11.0.0.0/16"));
+        assert!(!covers("0.0.0.0/0", "fd00::/8") && covers("::/0", "fd00::/8"));
+        let mapped = |text: &str| text.parse::<Network>().unwrap().mapped();
+        assert_eq!(mapped("::ffff:10.0.0.0/104"), "10.0.0.0/8".parse().ok());
+        assert_eq!((mapped("fd00::/8"), mapped("10.0.0.0/8")), (None, None));
     }
 
     #[test]

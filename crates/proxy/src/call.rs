@@ -8,21 +8,25 @@ use std::sync::Arc;
 
 use model::ReleaseId;
 
+use crate::cohort::Member;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
 use crate::lines::line;
 use crate::replay;
+use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
-use crate::table::{App, Table};
+use crate::table::{App, Table, Unrouted};
 
 /// A request ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The app it belongs to, if any.
-    pub(crate) app: Option<Arc<App>>,
+    /// The app it belongs to, or why there is none.
+    pub(crate) app: Result<Arc<App>, Refusal>,
     /// The release that a rule of the app names for it.
     pub(crate) meant: Option<ReleaseId>,
+    /// The cohort of its client.
+    pub(crate) member: Member,
     /// The head for the instance.
     pub(crate) head: Vec<u8>,
     /// Where in the head the request's id is.
@@ -81,12 +85,17 @@ pub(crate) fn prepare(
     let mut sent = Vec::with_capacity(head.len() + 256);
     let trusted = settings.trusts(origin.peer);
     let id = rewrite(&request, origin, trusted, &mut sent);
-    let app = table.find(request.host, request.target).cloned();
-    let fields = request.fields.iter().map(|field| (field.name, field.value));
-    let meant = app.as_ref().and_then(|app| app.rules.choose(&fields));
+    let found = table.find(request.host, request.target);
+    let (meant, member) = match found {
+        Ok(app) => {
+            (meant(app, &request, origin, settings), member(app, &request, origin, settings))
+        }
+        Err(_) => (None, Member::default()),
+    };
     Ok(Call {
-        app,
+        app: found.cloned().map_err(|missing| nowhere(missing, origin)),
         meant,
+        member,
         head: sent,
         id,
         rest: Rest { body: request.body, claimed: 0 },
@@ -100,6 +109,41 @@ pub(crate) fn prepare(
             upgrade: request.upgrade,
         },
     })
+}
+
+/// The release that a rule of the app names.
+fn meant(
+    app: &App,
+    request: &RequestHead<'_, '_>,
+    origin: Origin,
+    settings: &Settings,
+) -> Option<ReleaseId> {
+    if app.rules.is_empty() {
+        return None;
+    }
+    let client = forwarded::client(request, origin, |sender| settings.trusts(sender));
+    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    app.rules.choose(&Asked { fields, target: request.target, client })
+}
+
+/// The cohort of the client, where the app has cohorts.
+fn member(app: &App, request: &RequestHead<'_, '_>, origin: Origin, settings: &Settings) -> Member {
+    let (Some(membership), Some(signer)) = (&app.membership, &settings.signer) else {
+        return Member::default();
+    };
+    let secure = forwarded::secure(request, origin, settings.trusts(origin.peer));
+    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    membership.find(signer, fields, secure)
+}
+
+/// Over TLS a client may have come by a connection that was opened for another host (RFC 9113 section
+/// 9.1.1), and 421 lets it try one of its own; everywhere else there is nothing to try.
+const fn nowhere(missing: Unrouted, origin: Origin) -> Refusal {
+    match missing {
+        Unrouted::Host if origin.secure => Refusal::with(421, "no app answers for this host"),
+        Unrouted::Host => Refusal::with(404, "no app answers for this host"),
+        Unrouted::Path => Refusal::with(404, "no app is routed here"),
+    }
 }
 
 /// Writes the head as the instance shall see it: hop-by-hop fields removed, framing said anew, and

@@ -68,11 +68,11 @@ pub(crate) async fn exchange(
     client: &mut Client<'_, '_>,
     call: &mut Call,
 ) -> After {
-    let Some(mut app) = call.app.take() else {
-        return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None))
-            .await;
+    let mut app = match &call.app {
+        Ok(app) => Arc::clone(app),
+        Err(refusal) => return refuse(worker, client, call, (*refusal, None)).await,
     };
-    let mut tried = Tried::meant_for(call.meant);
+    let mut tried = Tried::meant_for(call.meant, call.member.cohort);
     let mut failed: Option<Arc<Gate>> = None;
     let mut fresh = false;
     loop {
@@ -260,12 +260,12 @@ async fn relay(
             (Giver::Frames(incoming, outgoing), Taker::Frames(outgoing))
         }
     };
-    let Call { head, id, rest, asks, patience, .. } = call;
+    let Call { head, id, member, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
         asks: *asks,
         patience: *patience,
-        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
+        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()], cohort: &member.line },
         claim: &this.entry,
         progress,
         truncate: &this.app.truncate,

@@ -3,19 +3,35 @@
 //! Swapped whole by the admin thread; a request keeps what held when it began.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Network, admin};
+
+use crate::cohort::Signer;
 
 /// What holds for all apps.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// How long instances are waited for.
     pub(crate) patience: Patience,
+    /// What cohorts are signed with, once it is known.
+    pub(crate) signer: Option<Arc<Signer>>,
     trusted: Vec<Network>,
 }
 
 impl Settings {
+    /// The same key with other settings.
+    pub(crate) fn told(&self, told: &admin::Settings) -> Self {
+        Self { signer: self.signer.clone(), ..Self::from(told) }
+    }
+
+    /// The same settings with another key.
+    pub(crate) fn signing(&self, key: &admin::CohortKey) -> Self {
+        let signer = Some(Arc::new(Signer::from(key)));
+        Self { patience: self.patience, signer, trusted: self.trusted.clone() }
+    }
+
     /// True when what this sender says of others is believed.
     pub(crate) fn trusts(&self, sender: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(sender))
@@ -37,7 +53,7 @@ impl From<&admin::Settings> for Settings {
             begins: limit(told.answer_begins_ms),
             silence: limit(told.answer_silence_ms),
         };
-        Self { patience, trusted: told.trusted.clone() }
+        Self { patience, signer: None, trusted: told.trusted.clone() }
     }
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod app;
 mod certificates;
 mod claim;
+mod cohort;
 mod command;
 mod diagnostic;
 mod environment;
@@ -34,7 +35,9 @@ use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use names::{list, nearest};
-pub(crate) use shape::{AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Strategy};
+pub(crate) use shape::{
+    AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+};
 
 use diagnostic::Source;
 use reader::Reader;

@@ -6,7 +6,7 @@ use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
     AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule, RunState,
-    Weight,
+    Spread, Weight,
 };
 use rollout::{LeaveWant, Wants};
 
@@ -89,8 +89,10 @@ pub(super) struct Address {
     pub(super) hosts: Vec<String>,
     /// Path prefix.
     pub(super) path_prefix: String,
-    /// Who sees the candidate of the rollout under way, whatever its share.
-    pub(super) target: Option<Rule>,
+    /// Who sees which release of the rollout under way, whatever its share.
+    pub(super) rules: Vec<Rule>,
+    /// How the others are spread.
+    pub(super) spread: Spread,
 }
 
 fn as_leave(want: &LeaveWant) -> Leave {
@@ -126,18 +128,20 @@ pub(super) fn compose(
             instances,
         }
     };
+    let in_force = |release| shares(release, pools.iter().map(|(pool, _)| pool));
+    // With all traffic in one place there is nothing to stay with.
+    let divided = pools.iter().any(|(pool, _)| in_force(pool.release));
     Routes {
         app: app.clone(),
         generation: Generation::default(),
         hosts: address.hosts.clone(),
         path_prefix: address.path_prefix.clone(),
         pools: pools.iter().map(pool).collect(),
-        rules: address
-            .target
-            .iter()
-            .filter(|rule| shares(rule.release, pools.iter().map(|(pool, _)| pool)))
-            .cloned()
-            .collect(),
+        rules: address.rules.iter().filter(|rule| in_force(rule.release)).cloned().collect(),
+        spread: Spread {
+            cohorts: address.spread.cohorts.clone().filter(|_| divided),
+            slow_start_ms: address.spread.slow_start_ms,
+        },
     }
 }
 

@@ -146,6 +146,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         Request::Stop { .. }
         | Request::Configure { .. }
         | Request::Certify { .. }
+        | Request::CohortKey { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
     };

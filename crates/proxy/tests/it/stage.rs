@@ -172,6 +172,7 @@ pub(crate) fn routes(generation: u64, pools: Vec<Pool>) -> Routes {
         path_prefix: "/".into(),
         pools,
         rules: Vec::new(),
+        spread: model::Spread::default(),
     }
 }
 

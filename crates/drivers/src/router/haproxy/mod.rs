@@ -37,7 +37,7 @@ pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
 pub use preflight::review;
-pub use rules::nameless;
+pub use rules::unfit;
 
 use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
 use seen::Seen;
@@ -170,6 +170,8 @@ impl Router for HaProxy {
             drain: if mixed { Drain::Timed } else { Drain::Counted },
             change: ChangeKind::Atomic,
             header_rules: true,
+            other_rules: false,
+            spread: false,
             evidence: Evidence::Counters,
         }
     }

@@ -13,7 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
-use model::admin::{AppSeen, KeyPair, ProxySeen, Reply, Request, Settings};
+use model::admin::{AppSeen, CohortKey, KeyPair, ProxySeen, Reply, Request, Settings};
 use model::{AppName, Change, Fault, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -67,6 +67,11 @@ impl Proxy {
     /// Replaces what holds for all apps and listeners.
     pub async fn configure(&self, settings: &Settings) -> Result<(), Fault> {
         self.done(&Request::Configure { settings: settings.clone() }, None).await
+    }
+
+    /// Gives it the key that cohorts are signed with.
+    pub async fn sign_cohorts(&self, key: &CohortKey) -> Result<(), Fault> {
+        self.done(&Request::CohortKey { key: key.clone() }, None).await
     }
 
     /// Duplicates of all listening sockets.
@@ -145,6 +150,8 @@ impl Router for Proxy {
             drain: Drain::Counted,
             change: ChangeKind::Atomic,
             header_rules: true,
+            other_rules: true,
+            spread: true,
             evidence: Evidence::Counters,
         }
     }
