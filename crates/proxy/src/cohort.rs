@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::admin::CohortKey;
-use model::{AppName, Routes};
+use model::{AppName, Fault, Routes};
 use ring::hmac;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::limits;
 
@@ -24,6 +25,17 @@ impl From<&CohortKey> for Signer {
     fn from(key: &CohortKey) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key.0))
     }
+}
+
+/// A new key. It belongs to the state directory: with another one every client is a new client.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn new_cohort_key() -> Result<CohortKey, Fault> {
+    let mut key = [0; 32];
+    let filled = SystemRandom::new().fill(&mut key);
+    filled.map_err(|_| Fault::environment("the system has no random numbers for a key"))?;
+    Ok(CohortKey(key))
 }
 
 /// How the clients of an app are told apart.
@@ -108,34 +120,34 @@ impl Membership {
     /// `NUMBER.TIME.SIGNATURE`, all hexadecimal but the number.
     fn read(&self, signer: &Signer, value: &[u8]) -> Option<Said> {
         let text = std::str::from_utf8(value).ok()?;
-        let (signed, tag) = text.rsplit_once('.')?;
-        let (cohort, issued) = signed.split_once('.')?;
+        let (claim, tag) = text.rsplit_once('.')?;
+        let (cohort, issued) = claim.split_once('.')?;
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let cohort = Some(cohort).filter(|text| text.len() <= 4 && plain(text))?.parse().ok()?;
         let issued = Some(issued).filter(|text| text.len() <= 16 && plain(text))?;
         let issued_s = u64::from_str_radix(issued, 16).ok()?;
         let tag = unhex(tag)?;
-        hmac::verify(&signer.0, &self.covered(signed), &tag).ok()?;
+        hmac::verify(&signer.0, &self.covered(claim), &tag).ok()?;
         Some(Said { cohort, issued_s })
     }
 
     /// The signature is over the app too: a cookie of one means nothing to another.
-    fn covered(&self, signed: &str) -> Vec<u8> {
-        [b"cookie\0", self.app.as_str().as_bytes(), b"\0", signed.as_bytes()].concat()
+    fn covered(&self, claim: &str) -> Vec<u8> {
+        [b"cookie\0", self.app.as_str().as_bytes(), b"\0", claim.as_bytes()].concat()
     }
 
     fn line(&self, signer: &Signer, name: &str, said: &Said, secure: bool) -> Vec<u8> {
-        let signed = format!("{}.{:x}", said.cohort, said.issued_s);
-        let tag = hmac::sign(&signer.0, &self.covered(&signed));
-        let mut line = format!("set-cookie: {name}={signed}.");
+        let claim = format!("{}.{:x}", said.cohort, said.issued_s);
+        let tag = hmac::sign(&signer.0, &self.covered(&claim));
+        let mut line = format!("set-cookie: {name}={claim}.");
         for byte in tag.as_ref() {
             // Writing to a string cannot fail.
             let _written = write!(line, "{byte:02x}");
         }
-        let (life, path) = (limits::COHORT_LIFE.as_secs(), &self.path);
+        let (age_s, path) = (limits::COHORT_LIFE.as_secs(), &self.path);
         // A `;` would end the attribute; who has one in the prefix gets the cookie everywhere.
         let path = if path.contains(';') { "/" } else { path };
-        let _written = write!(line, "; Path={path}; Max-Age={life}; HttpOnly; SameSite=Lax");
+        let _written = write!(line, "; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Lax");
         line.push_str(if secure { "; Secure\r\n" } else { "\r\n" });
         line.into_bytes()
     }
@@ -229,8 +241,8 @@ mod tests {
         let life = limits::COHORT_LIFE.as_secs();
         let aged = |age: u64| {
             let said = Said { cohort: 4_321, issued_s: now_s() - age };
-            let line = shop.line(&key, "cutover-cohort-shop", &said, false);
-            let sent = format!("cutover-cohort-shop={}", value(&line));
+            let told = shop.line(&key, "cutover-cohort-shop", &said, false);
+            let sent = format!("cutover-cohort-shop={}", value(&told));
             (0..8).map(|_| ask(&shop, &key, &sent)).collect::<Vec<_>>()
         };
         assert!(aged(life / 2 - 9).iter().all(|one| *one == (4_321, Vec::new())));

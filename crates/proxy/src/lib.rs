@@ -56,6 +56,7 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::Desk;
+pub use crate::cohort::new_cohort_key;
 use crate::life::Shared;
 use crate::tls::Tls;
 pub use crate::tls::check_pair;

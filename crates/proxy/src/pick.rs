@@ -289,7 +289,7 @@ mod tests {
     fn who_joins_others_is_given_little_at_first() {
         let given = |ages: [u64; 4]| {
             let now = Instant::now();
-            let since = ages.map(|age| now - Duration::from_secs(age)).to_vec();
+            let since = ages.map(|age| now.checked_sub(Duration::from_secs(age)).unwrap()).to_vec();
             let mut four = pool(10_000, 1, 4);
             four.ramp = Ramp::since(since, Duration::from_secs(40), now);
             let new = four.gates[3].id.clone();

@@ -77,7 +77,7 @@ mod tests {
     /// The share of the second of two instances, each with that many seconds behind it.
     fn share(ages: [u64; 2]) -> u32 {
         let now = Instant::now() + Duration::from_hours(1);
-        let since = ages.map(|age| now - Duration::from_secs(age));
+        let since = ages.map(|age| now.checked_sub(Duration::from_secs(age)).unwrap());
         Ramp::since(since.to_vec(), TEN, now).map_or(1_000, |ramp| {
             assert!(ramp.lasts(now) && !ramp.lasts(now + TEN));
             assert_eq!(ramp.share(0, now), 1_000);

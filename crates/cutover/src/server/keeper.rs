@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
-use model::admin::ProxySeen;
+use model::admin::{CohortKey, ProxySeen};
 use model::{Fault, Kind};
 use rustix::process::Signal;
 use tokio::process::Child;
@@ -21,7 +21,7 @@ use super::children::{self, Children};
 use super::layout::Layout;
 use super::listener::Listener;
 use super::living::{Living, Server, server};
-use super::takeover;
+use super::{cohort_key, takeover};
 use crate::config::ProxyConfig;
 
 /// How long a fresh proxy may take to answer on its admin socket.
@@ -48,6 +48,7 @@ pub(super) struct Keeper {
     children: Children,
     proxy: Arc<Proxy>,
     config: ProxyConfig,
+    cohort_key: CohortKey,
     allow_faults: bool,
     listeners: Vec<Listener>,
     /// The proxy, ours or one that was taken over.
@@ -73,11 +74,13 @@ impl Keeper {
         let (running, sockets) = found
             .map_or_else(Default::default, |(running, sockets)| (Some(Arc::new(running)), sockets));
         let listeners = fitting(&proxy, config, running.as_deref(), sockets).await?;
+        let cohort_key = cohort_key::read_or_make(&layout.cohort_key())?;
         let mut keeper = Self {
             layout,
             children,
             proxy,
             config: config.clone(),
+            cohort_key,
             allow_faults,
             listeners,
             running,
@@ -94,8 +97,7 @@ impl Keeper {
             }
         }
         if living {
-            let configure = || keeper.proxy.configure(&config.settings);
-            patiently(keeper.running.as_deref(), configure).await?;
+            patiently(keeper.running.as_deref(), || keeper.configure()).await?;
             keeper.certify().await?;
             keeper.hand_over(&taken).await?;
         } else {
@@ -176,6 +178,12 @@ impl Keeper {
         Ok(())
     }
 
+    /// Tells the proxy what holds for all apps and listeners.
+    async fn configure(&self) -> Result<(), Fault> {
+        self.proxy.configure(&self.config.settings).await?;
+        self.proxy.sign_cohorts(&self.cohort_key).await
+    }
+
     /// Has the proxy read the certificates.
     async fn certify(&self) -> Result<(), Fault> {
         if self.config.certificates.is_empty() {
@@ -231,7 +239,7 @@ impl Keeper {
             self.kill().await;
             self.adopt(fault).await?;
         }
-        if let Err(fault) = self.proxy.configure(&self.config.settings).await {
+        if let Err(fault) = self.configure().await {
             self.kill().await;
             return Err(fault);
         }

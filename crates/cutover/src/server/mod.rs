@@ -8,6 +8,7 @@ pub(crate) mod api;
 mod begin;
 pub(crate) mod bus;
 pub(crate) mod children;
+mod cohort_key;
 mod controller;
 mod counted;
 mod departing;
