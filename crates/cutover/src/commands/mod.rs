@@ -6,6 +6,7 @@ mod down;
 mod follow;
 mod haproxy;
 mod probe;
+mod reload;
 mod status;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Down(arguments) => block_on(down::down(arguments))?,
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
+        Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
         Command::App(options) => crate::app::run(*options).map(|()| 0),
@@ -53,7 +55,8 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Fault> {
 fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     let config = load_judged(&arguments.at)?;
-    block_on(server::up(config, arguments.allow_faults))?.map(|()| 0)
+    let file = &arguments.at.config;
+    block_on(server::up(config, file, arguments.allow_faults))?.map(|()| 0)
 }
 
 fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {

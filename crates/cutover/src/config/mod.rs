@@ -11,6 +11,7 @@ mod claim;
 mod cohort;
 mod command;
 mod diagnostic;
+mod difference;
 mod environment;
 mod field;
 mod names;
@@ -34,6 +35,7 @@ use model::admin::KeyPair;
 use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
+pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use shape::{
     AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,

@@ -2,7 +2,7 @@
 //!
 //! `GET /v1/status` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
 //! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
-//! `POST /v1/stop`. Errors are a `Fault` as JSON. No decision is taken here.
+//! `POST /v1/reload` · `POST /v1/stop`. Errors are a `Fault` as JSON. No decision is taken here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use model::{AppName, Fault, Kind, Version};
+use model::{AppName, Fault, Kind, Phase, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -24,6 +24,7 @@ use super::bus::Notice;
 use super::layout::Layout;
 use super::orders::{AppStatus, Desk, Order};
 use super::preflight::Preflight;
+use super::reload::{ReloadBody, Reloaded, Reloader};
 use super::run_id::{check_run_id, new_run_id};
 use crate::config;
 
@@ -42,6 +43,8 @@ pub(super) struct Reach {
     pub(super) listen: Vec<String>,
     /// What a deploy must pass.
     pub(super) preflight: Preflight,
+    /// Takes up edits of the file.
+    pub(super) reloader: Reloader,
 }
 
 /// Answer of `GET /v1/status`.
@@ -127,12 +130,18 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/apps/{app}/abort", post(abort))
         .route("/v1/apps/{app}/events", get(events))
         .route("/v1/runs/{run}/{file}", get(report))
+        .route("/v1/reload", post(reload))
         .route("/v1/stop", post(stop))
         .with_state(reach)
 }
 
 impl Reach {
-    fn desk(&self, app: &str) -> Result<&Desk, Fault> {
+    /// The rollout of an app that is under way: its run, its version and its phase.
+    pub(super) fn rollout_of(&self, app: &AppName) -> Option<(String, String, Phase)> {
+        self.desks.get(app)?.status.borrow().rollout.clone()
+    }
+
+    pub(super) fn desk(&self, app: &str) -> Result<&Desk, Fault> {
         let found = self.desks.iter().find(|(name, _)| name.as_str() == app);
         found.map(|(_, desk)| desk).ok_or_else(|| {
             let known: Vec<&str> = self.desks.keys().map(AppName::as_str).collect();
@@ -143,6 +152,13 @@ impl Reach {
             Fault::new(Kind::Usage, format!("there is no app `{}`", app.escape_debug())).help(help)
         })
     }
+}
+
+async fn reload(
+    State(reach): State<Arc<Reach>>,
+    Json(body): Json<ReloadBody>,
+) -> Result<Json<Reloaded>, Refusal> {
+    Ok(Json(reach.reloader.reload(&reach, body).await?))
 }
 
 async fn status(State(reach): State<Arc<Reach>>) -> Json<ServerStatus> {

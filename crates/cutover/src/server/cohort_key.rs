@@ -80,11 +80,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cohort.key");
         let made = read_or_make(&path).unwrap();
-        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(), 0o600);
+        let access = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(access(), 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read_or_make(&path).unwrap(), made);
-        assert_eq!(mode(), 0o600);
+        assert_eq!(access(), 0o600);
         assert_ne!(read_or_make(&directory.path().join("other.key")).unwrap(), made);
         assert!(!format!("{made:?}").contains(&format!("{:02x}", made.0[0])));
     }

@@ -273,6 +273,9 @@ impl Controller {
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
             }
+            Order::Configure { config, reply } => {
+                let _gone = reply.send(self.standing.configure(*config));
+            }
             Order::Halt { reply } => {
                 self.halt().await;
                 let _gone = reply.send(());

@@ -179,9 +179,70 @@ fn alive(have: &FleetHave, id: &InstanceId) -> bool {
 #[cfg(test)]
 mod tests {
     use model::event::PoolSeen;
-    use model::{PoolState, ReleaseId, Weight};
+    use model::{
+        AppName, Cohorts, Mark, PoolState, Release, ReleaseId, Rule, Selector, Spread, Version,
+        Weight,
+    };
 
-    use super::shares;
+    use super::{Address, compose, shares};
+
+    fn release(number: u32) -> Release {
+        Release {
+            app: AppName::new("demo").unwrap(),
+            id: ReleaseId(number),
+            version: Version::new(format!("v{number}")).unwrap(),
+            command: Vec::new(),
+            directory: "/".into(),
+            environment: std::collections::BTreeMap::new(),
+            health: model::fleet::HealthCheck {
+                path: None,
+                interval_ms: 1,
+                timeout_ms: 1,
+                rise: 1,
+                fall: 1,
+            },
+            stop_timeout_ms: 1,
+        }
+    }
+
+    #[test]
+    fn rules_and_cohorts_hold_while_both_releases_have_a_share() {
+        let mark = |value: &str| Mark::new(Selector::Header("x".into()), value).unwrap();
+        let rules = [("new", 2), ("old", 1)];
+        let address = Address {
+            hosts: vec!["*.test".into()],
+            path_prefix: "/".into(),
+            rules: rules.map(|(v, id)| Rule { mark: mark(v), release: ReleaseId(id) }).into(),
+            spread: Spread {
+                cohorts: Some(Cohorts { header: None, cookie: true }),
+                slow_start_ms: 7,
+            },
+        };
+        let (stable, candidate) = (release(1), release(2));
+        for (points, divided) in [(0, false), (1_000, true), (9_999, true), (10_000, false)] {
+            let weight = Weight::new(points).unwrap();
+            let pool = |release: &Release, weight| PoolSeen {
+                release: release.id,
+                weight,
+                state: PoolState::Serving,
+            };
+            let pools =
+                [(pool(&stable, weight.rest()), &stable), (pool(&candidate, weight), &candidate)];
+            let have = drivers::platform::FleetHave {
+                app: stable.app.clone(),
+                change: 0,
+                now_ms: 0,
+                instances: Vec::new(),
+                releases: Vec::new(),
+                last_numbers: std::collections::BTreeMap::new(),
+                free_ports: Vec::new(),
+            };
+            let routes = compose(&stable.app, &address, &pools, (&have, &[]), None);
+            assert_eq!(routes.rules.len(), if divided { 2 } else { 0 }, "{points}");
+            assert_eq!(routes.spread.cohorts.is_some(), divided, "{points}");
+            assert_eq!(routes.spread.slow_start_ms, 7);
+        }
+    }
 
     #[test]
     fn a_target_is_in_force_while_the_candidate_has_a_share() {

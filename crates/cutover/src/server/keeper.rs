@@ -4,6 +4,8 @@
 //! gets the listeners only when it carries the routes that were committed: until then connections
 //! wait in the backlog. It publishes no routes: each app's controller does.
 
+mod reconfigure;
+
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -14,13 +16,14 @@ use model::admin::{CohortKey, ProxySeen};
 use model::{Fault, Kind};
 use rustix::process::Signal;
 use tokio::process::Child;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children::{self, Children};
 use super::layout::Layout;
 use super::listener::Listener;
 use super::living::{Living, Server, server};
+use super::reload::Reconfigure;
 use super::{cohort_key, takeover};
 use crate::config::ProxyConfig;
 
@@ -58,6 +61,7 @@ pub(super) struct Keeper {
     /// The proxy has the listeners.
     open: bool,
     started: watch::Sender<u64>,
+    orders: (mpsc::Sender<Reconfigure>, mpsc::Receiver<Reconfigure>),
 }
 
 impl Keeper {
@@ -87,6 +91,7 @@ impl Keeper {
             child: None,
             open: living,
             started: watch::Sender::new(0),
+            orders: mpsc::channel(4),
         };
         keeper.warn_of_left_over();
         let taken: Vec<SocketAddr> = keeper.listeners.iter().map(|one| one.address).collect();
@@ -110,6 +115,11 @@ impl Keeper {
         Ok(keeper)
     }
 
+    /// Where it takes another configuration, while it is kept.
+    pub(super) fn orders(&self) -> mpsc::Sender<Reconfigure> {
+        self.orders.0.clone()
+    }
+
     /// Counts the proxies started from here on.
     pub(super) fn started(&self) -> watch::Receiver<u64> {
         self.started.subscribe()
@@ -124,7 +134,7 @@ impl Keeper {
             if !self.open {
                 self.let_in(&carried).await;
             }
-            self.gone().await;
+            self.attend().await;
             self.open = false;
             if since.elapsed() >= LIVED {
                 pause = Duration::ZERO;

@@ -27,6 +27,7 @@ pub(crate) mod preflight;
 mod preview;
 mod prober;
 mod probing;
+pub(crate) mod reload;
 pub(crate) mod run_id;
 mod show;
 mod sight;
@@ -48,6 +49,7 @@ use drivers::platform::{Condition, Platform};
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
 use tokio::net::UnixListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use self::api::Reach;
@@ -56,6 +58,7 @@ use self::children::Children;
 use self::controller::Controller;
 use self::layout::Layout;
 use self::orders::{AppStatus, Desk};
+use self::reload::{ReloadBody, Reloader};
 use self::steering::Steering;
 use self::tools::Tools;
 use crate::config::Config;
@@ -63,8 +66,9 @@ use crate::interrupt::Interrupt;
 use crate::store::Store;
 
 /// Serves until it is told to stop; returns when nothing of it runs any more.
-pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> {
+pub(crate) async fn up(config: Config, file: &Path, allow_faults: bool) -> Result<(), Fault> {
     let mut interrupt = Interrupt::new()?;
+    let hangup = interrupt.take_hangup()?;
     let layout = Layout::at(&config.state_dir)?;
     layout.prepare()?;
     let lock = layout.lock()?;
@@ -78,7 +82,7 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     let mut steering = Steering::open(&config, (&layout, &children), &store, allow_faults).await?;
     let epoch = store.next_epoch()?;
     let tools = tools(&config, (store, platform), (&layout, children), &steering, epoch);
-    let desks = open_desks(config.apps, &tools)?;
+    let desks = open_desks(config.apps.clone(), &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
         desks,
@@ -87,7 +91,9 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         epoch,
         listen: steering.listening(),
         preflight: steering.preflight(),
+        reloader: Reloader::new((file.to_owned(), config), steering.orders(), steering.router()),
     });
+    tokio::spawn(reload_at(hangup, Arc::clone(&reach)));
     let socket = open_socket(&layout.api_socket())?;
     let service = api::router(Arc::clone(&reach));
     tokio::spawn(async move { axum::serve(socket, service).await });
@@ -97,13 +103,29 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         asked = told.recv() => asked.unwrap_or_default(),
         () = interrupt.wait() => false,
     };
-    let drain = config.proxy.drain_timeout;
+    let drain = reach.reloader.drain_timeout().await;
     stopping::stop(&mut steering, &reach, drain, hurried(now, &mut told, &mut interrupt)).await;
     // A socket that nobody serves would make the next start look like a living one.
     drop(std::fs::remove_file(layout.api_socket()));
     drop(lock);
     say("stopped");
     Ok(())
+}
+
+/// Takes up the file at each SIGHUP, for ever; nobody is asked.
+async fn reload_at(mut hangup: Signal, reach: Arc<Reach>) {
+    while hangup.recv().await.is_some() {
+        let body = ReloadBody { apply: true, seen: None };
+        match reach.reloader.reload(&reach, body).await {
+            Ok(done) if done.refused.is_empty() => {
+                tracing::info!("reloaded: {}", done.changes.join("; "));
+            }
+            Ok(done) => {
+                tracing::error!("not reloaded, nothing was changed: {}", done.refused.join("; "));
+            }
+            Err(fault) => tracing::error!("not reloaded: {fault}; {}", fault.notes.join("; ")),
+        }
+    }
 }
 
 /// What every controller works with.

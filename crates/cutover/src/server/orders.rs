@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
+use crate::config::AppConfig;
 
 /// An order to one app's controller.
 #[derive(Debug)]
@@ -30,6 +31,13 @@ pub(super) enum Order {
         interrupted: bool,
         /// The answer, in words: what will happen now.
         reply: oneshot::Sender<Result<String, Fault>>,
+    },
+    /// Work with another configuration from now on; refused while a rollout is under way.
+    Configure {
+        /// The whole.
+        config: Box<AppConfig>,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), Fault>>,
     },
     /// The server is about to stop: end an open rollout where it stands and change nothing more;
     /// answered when it is journaled.

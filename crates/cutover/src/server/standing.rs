@@ -76,6 +76,16 @@ impl Standing {
         Ok(())
     }
 
+    /// Works with another configuration. A rollout under way was begun with the present one.
+    pub(super) fn configure(&mut self, config: AppConfig) -> Result<(), Fault> {
+        if self.active.is_some() {
+            let what = format!("a rollout of {} is under way", self.app);
+            return Err(Fault::new(Kind::Conflict, what).help("wait for it, or abort it"));
+        }
+        self.config = config;
+        Ok(())
+    }
+
     /// Tells the machine to turn back, if it still can; answers in words what will happen.
     pub(super) fn abort(&mut self, reason: String) -> Result<String, Fault> {
         let Some(active) = &mut self.active else {

@@ -13,7 +13,7 @@ use drivers::router::proxy::Proxy;
 use drivers::router::{Router, RoutesHave};
 use model::admin::ProxySeen;
 use model::{AppName, Fault, PoolState, Routes, Weight};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children::Children;
@@ -21,6 +21,7 @@ use super::keeper::Keeper;
 use super::layout::Layout;
 use super::living::Living;
 use super::preflight::{self, Preflight};
+use super::reload::Reconfigure;
 use crate::config::{Config, RouterConfig};
 use crate::store::Store;
 
@@ -77,6 +78,14 @@ impl Steering {
                 let entrances = theirs.listen.iter().map(ToString::to_string).collect();
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
+        }
+    }
+
+    /// Where our own proxy takes another configuration.
+    pub(super) fn orders(&self) -> Option<mpsc::Sender<Reconfigure>> {
+        match &self.carrier {
+            Carrier::Own(keeper) => Some(keeper.orders()),
+            Carrier::Theirs(_) => None,
         }
     }
 

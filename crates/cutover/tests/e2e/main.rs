@@ -28,6 +28,7 @@ mod load;
 mod mute;
 mod neighbours;
 mod parts;
+mod reload;
 mod repeat;
 mod scale;
 mod scene;
