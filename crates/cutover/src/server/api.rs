@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use model::{AppName, Fault, Kind, Phase, Version};
+use model::{AppName, Fault, Kind, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -136,12 +136,7 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
 }
 
 impl Reach {
-    /// The rollout of an app that is under way: its run, its version and its phase.
-    pub(super) fn rollout_of(&self, app: &AppName) -> Option<(String, String, Phase)> {
-        self.desks.get(app)?.status.borrow().rollout.clone()
-    }
-
-    pub(super) fn desk(&self, app: &str) -> Result<&Desk, Fault> {
+    fn desk(&self, app: &str) -> Result<&Desk, Fault> {
         let found = self.desks.iter().find(|(name, _)| name.as_str() == app);
         found.map(|(_, desk)| desk).ok_or_else(|| {
             let known: Vec<&str> = self.desks.keys().map(AppName::as_str).collect();
@@ -158,7 +153,7 @@ async fn reload(
     State(reach): State<Arc<Reach>>,
     Json(body): Json<ReloadBody>,
 ) -> Result<Json<Reloaded>, Refusal> {
-    Ok(Json(reach.reloader.reload(&reach, body).await?))
+    Ok(Json(reach.reloader.reload(&reach.desks, body).await?))
 }
 
 async fn status(State(reach): State<Arc<Reach>>) -> Json<ServerStatus> {

@@ -116,7 +116,7 @@ pub(crate) async fn up(config: Config, file: &Path, allow_faults: bool) -> Resul
 async fn reload_at(mut hangup: Signal, reach: Arc<Reach>) {
     while hangup.recv().await.is_some() {
         let body = ReloadBody { apply: true, seen: None };
-        match reach.reloader.reload(&reach, body).await {
+        match reach.reloader.reload(&reach.desks, body).await {
             Ok(done) if done.refused.is_empty() => {
                 tracing::info!("reloaded: {}", done.changes.join("; "));
             }

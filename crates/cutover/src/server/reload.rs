@@ -4,6 +4,7 @@
 //! says of listeners and certificates. The file itself is the record: a server that dies in the midst
 //! takes up the whole of it at its next start, and every step may be done twice.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,8 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::api::Reach;
-use super::orders::Order;
+use super::orders::{Desk, Order};
 use crate::config::{self, Config, Diagnostic, Difference, ProxyConfig};
 
 /// How long the proxy may take to do its part, also while it is being started.
@@ -24,6 +24,9 @@ const PROXY_DEADLINE: Duration = Duration::from_secs(20);
 const ROUTES_DEADLINE: Duration = Duration::from_secs(5);
 /// How often they are looked at.
 const PACE: Duration = Duration::from_millis(20);
+
+/// The apps' controllers.
+type Desks = BTreeMap<AppName, Desk>;
 
 /// A new configuration for the proxy, and where to say what came of it.
 #[derive(Debug)]
@@ -85,13 +88,14 @@ impl Reloader {
     }
 
     /// Looks at the file, and takes it up if that is asked for and all of it is possible.
-    pub(super) async fn reload(&self, reach: &Reach, body: ReloadBody) -> Result<Reloaded, Fault> {
+    pub(super) async fn reload(&self, desks: &Desks, body: ReloadBody) -> Result<Reloaded, Fault> {
         let mut runs = self.runs.lock().await;
         let wanted = config::load_judged(&self.file, proxy::check_pair);
         let wanted = wanted.map_err(|mistakes| unusable(&self.file, &mistakes))?;
         let mut difference = Difference::between(&runs, &wanted);
         for app in &difference.apps {
-            if let Some((run, version, _)) = reach.rollout_of(app) {
+            let under_way = desks.get(app).and_then(|desk| desk.status.borrow().rollout.clone());
+            if let Some((run, version, _)) = under_way {
                 difference.refused.push(format!(
                     "app.{app} is being moved to {version} (run {run}): wait for it, or abort it"
                 ));
@@ -104,14 +108,14 @@ impl Reloader {
                 let what = format!("{} has changed since it was shown", self.file.display());
                 return Err(Fault::new(Kind::Conflict, what).help("run `cutover reload` again"));
             }
-            self.apply(reach, &wanted, &apps).await?;
+            self.apply(desks, &wanted, &apps).await?;
             *runs = wanted.clone();
         }
         Ok(Reloaded { seen, changes, refused, certificates: wanted.proxy.certificates.len() })
     }
 
     /// The proxy first: it can refuse, and then nothing has changed.
-    async fn apply(&self, reach: &Reach, wanted: &Config, apps: &[AppName]) -> Result<(), Fault> {
+    async fn apply(&self, desks: &Desks, wanted: &Config, apps: &[AppName]) -> Result<(), Fault> {
         if let Some(proxy) = &self.proxy {
             let (reply, answer) = oneshot::channel();
             let away = || Fault::environment("the proxy is away; nothing was changed");
@@ -123,9 +127,11 @@ impl Reloader {
                 .map_err(|_| away())??;
         }
         for app in apps {
-            let Some(config) = wanted.apps.get(app) else { continue };
+            let (Some(config), Some(desk)) = (wanted.apps.get(app), desks.get(app)) else {
+                continue;
+            };
             let config = Box::new(config.clone());
-            reach.desk(app.as_str())?.ask(|reply| Order::Configure { config, reply }).await?;
+            desk.ask(|reply| Order::Configure { config, reply }).await?;
         }
         for app in apps {
             self.carried(wanted, app).await?;

@@ -25,8 +25,11 @@ fn stage(backends: [&Backend; 2], weight: u16, spread: Spread) -> Stage {
 }
 
 fn shift(stage: &mut Stage, [old, new]: [&Backend; 2], weight: u16, spread: Spread) {
+    let mut pools = vec![pool(1, 10_000 - weight, &[old]), pool(2, weight, &[new])];
     // Their order says nothing.
-    let pools = vec![pool(1, 10_000 - weight, &[old]), pool(2, weight, &[new])];
+    if weight == 5_000 {
+        pools.reverse();
+    }
     stage.publish_spread(pools, Vec::new(), spread);
 }
 
