@@ -79,7 +79,7 @@ fn what_cannot_be_taken_up_is_refused_whole_and_a_crash_takes_up_all() {
     let used = hosts.replacen(&taken, &format!("{taken}, \"{busy}\""), 1);
     let typo = hosts.replacen("instances", "instancs", 1);
     for (edited, words) in [
-        (threads, "a proxy has its threads from its start on"),
+        (threads.clone(), "a proxy has its threads from its start on"),
         (broken, "shop.key does not belong to the certificate"),
         (used, "cannot be listened on"),
         (typo, "did you mean `instances`?"),
@@ -92,10 +92,13 @@ fn what_cannot_be_taken_up_is_refused_whole_and_a_crash_takes_up_all() {
     }
 
     // SIGHUP asks nobody: it does nothing by halves either.
-    std::fs::write(&path, hosts.replacen("other.key", "gone.key", 1)).unwrap();
-    signal(server, Signal::HUP);
-    wait_for("it says why", 10, || world.said().contains("gone.key cannot be read").then_some(()));
-    assert_eq!(status(&world, "else"), "200");
+    let gone = hosts.replacen("other.key", "gone.key", 1);
+    for (edited, words) in [(gone, "gone.key cannot be read"), (threads, "threads: ")] {
+        std::fs::write(&path, edited).unwrap();
+        signal(server, Signal::HUP);
+        wait_for("it says why", 10, || world.said().contains(words).then_some(()));
+        assert_eq!(status(&world, "else"), "200", "{words}");
+    }
     std::fs::write(&path, &hosts).unwrap();
     signal(server, Signal::HUP);
     wait_for("the hosts are in effect", 10, || (status(&world, "else") == "404").then_some(()));
