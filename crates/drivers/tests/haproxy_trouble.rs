@@ -7,11 +7,13 @@ mod haproxy;
 #[path = "common/relay.rs"]
 mod relay;
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use drivers::router::Router;
@@ -242,7 +244,7 @@ async fn the_configuration_is_accepted_without_a_warning(program: PathBuf) {
         for name in ["one", "two-2"] {
             std::fs::write(folder.path().join(format!("cutover-{name}.map")), "").unwrap();
         }
-        let mut command = std::process::Command::new(&program);
+        let mut command = Command::new(&program);
         let output = command.arg("-c").arg("-dW").arg("-f").arg(folder.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && !said.contains("WARNING"), "{said}");
@@ -251,20 +253,65 @@ async fn the_configuration_is_accepted_without_a_warning(program: PathBuf) {
     check(Some("/healthz".into()));
 }
 
+/// What may come is waited for; what never will is trouble with the configuration.
 #[tokio::test]
-async fn no_socket_and_no_permission_say_what_to_do() {
+async fn no_socket_and_what_is_none_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("none.sock");
-    let fault = HaProxy::new(Address::Unix(socket.clone())).look(&app()).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Environment);
-    says(&fault, "cannot be reached", "is it running, with `stats socket");
-    let _listener = UnixListener::bind(&socket).unwrap();
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // The superuser is let in everywhere.
-    if !rustix::process::geteuid().is_root() {
-        let fault = HaProxy::new(Address::Unix(socket)).look(&app()).await.unwrap_err();
-        says(&fault, "cannot be reached", "run Cutover as the owner");
+    let at = |path: PathBuf| HaProxy::new(Address::Unix(path));
+    let none = folder.path().join("none.sock");
+    for fault in [at(none.clone()).look(&app()).await.unwrap_err(), reach(&none).await] {
+        assert_eq!(fault.kind, Kind::Environment);
+        says(&fault, "cannot be reached", "is it running, with `stats socket");
     }
+    // One that nobody listens on any more, as a HAProxy leaves it that was killed.
+    drop(UnixListener::bind(&none).unwrap());
+    let fault = reach(&none).await;
+    assert_eq!(fault.kind, Kind::Environment);
+    says(&fault, "cannot be reached", "is HAProxy running");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.as_path(), folder.path()] {
+        let fault = reach(path).await;
+        assert_eq!(fault.kind, Kind::Config);
+        says(&fault, "is not a socket", "name what `-S` or `stats socket` names");
+    }
+    let fault = reach(&folder.path().join("x".repeat(200))).await;
+    assert_eq!(fault.kind, Kind::Config);
+    says(&fault, "cannot be reached", "shorter than 108 bytes");
+}
+
+async fn reach(socket: &Path) -> Fault {
+    HaProxy::new(Address::Unix(socket.to_owned())).reach().await.unwrap_err()
+}
+
+/// The superuser is let in everywhere, so this file's test is run again as somebody else.
+#[tokio::test]
+async fn a_socket_that_lets_nobody_in_says_what_to_do() {
+    let (name, socket) = ("a_socket_that_lets_nobody_in_says_what_to_do", "CUTOVER_TEST_SOCKET");
+    if let Some(socket) = std::env::var_os(socket) {
+        let fault = reach(Path::new(&socket)).await;
+        assert_eq!(fault.kind, Kind::Config);
+        return says(&fault, "cannot be reached: Permission denied", "run Cutover as the owner");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("not-for-you.sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    if !rustix::process::geteuid().is_root() {
+        command = Command::new(&program);
+    }
+    command.args(["--exact", name, "--nocapture"]).env(socket, &path);
+    let Ok(output) = command.output() else {
+        println!("skipped: no setpriv (util-linux) to ask as somebody else");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
 }
 
 #[tokio::test]

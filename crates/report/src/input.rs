@@ -33,6 +33,17 @@ pub struct ShareSpan {
     pub settled_us: Option<i64>,
     /// When the next share was asked for, or the rollout turned.
     pub to_us: i64,
+    /// What the router counted while it was in effect; `None` where nobody asked it.
+    pub counted: Option<ShareCount>,
+}
+
+/// Requests of everybody, as the router counted them while a share was in effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareCount {
+    /// To both releases.
+    pub requests: u64,
+    /// To the one being shipped.
+    pub new: u64,
 }
 
 /// Settings of the deploy that a cause may advise to change; `None` when not known.

@@ -41,7 +41,7 @@ pub use document::{
     VersionRole, Zoom, ZoomBin, ZoomLine,
 };
 pub use html::html;
-pub use input::{Input, PhaseSpan, Settings, ShareSpan};
+pub use input::{Input, PhaseSpan, Settings, ShareCount, ShareSpan};
 pub use judge::judge;
 pub use outage::{OutageFact, OutageSpan};
 pub use router_count::{RouterCount, SideCount};

@@ -36,6 +36,27 @@ pub struct ShareFact {
     pub high_bp: Option<u16>,
     /// What of it.
     pub finding: ShareFinding,
+    /// What the router counted of a share of some of the traffic, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router: Option<RouterShare>,
+}
+
+/// The share as the router itself counted it: requests of everybody, from the first look at it with
+/// the share in effect to the last one. It sees all requests, the prober a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterShare {
+    /// Requests to both versions.
+    pub requests: u64,
+    /// Those of them to the new one.
+    pub new: u64,
+    /// Their share in basis points, rounded; none without requests.
+    pub seen_bp: Option<u16>,
+    /// The ends of its interval, as for the answers.
+    pub low_bp: Option<u16>,
+    /// To.
+    pub high_bp: Option<u16>,
+    /// `as_wanted`, `off` or `too_few`.
+    pub finding: ShareFinding,
 }
 
 /// Whether a share was seen as it was wanted.
@@ -46,7 +67,7 @@ pub enum ShareFinding {
     AsWanted,
     /// It does not: chance alone does that to one share in a thousand.
     Off,
-    /// Fewer than 30 answers.
+    /// Fewer than 30 answers, or requests.
     TooFew,
     /// The router was never seen to carry it.
     NotSettled,

@@ -30,8 +30,22 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
         let lanes: Vec<String> = ["keep-alive", "fresh"].map(str::to_owned).into();
         out.push(format!("shares are counted on {} requests: each is routed anew", list(&lanes)));
     }
+    out.extend(counted(report, ShareFinding::Off, "✕ shares not as wanted by what"));
+    out.extend(counted(report, ShareFinding::AsWanted, "shares by what"));
     out.extend(alternations(report));
     out
+}
+
+/// What the router counted of shares with that finding.
+fn counted(report: &Report, finding: ShareFinding, lead: &str) -> Option<String> {
+    let what = &report.router.as_ref()?.what;
+    let one = |share: &ShareFact| {
+        let router = share.router.as_ref().filter(|router| router.finding == finding)?;
+        let seen = percent(router.seen_bp?);
+        Some(format!("{} wanted, {seen} of {}", percent(share.wanted_bp), count(router.requests)))
+    };
+    let words: Vec<String> = report.shares.iter().filter_map(one).take(TOLD).collect();
+    (!words.is_empty()).then(|| format!("{lead} {what} counted: {}", words.join(" · ")))
 }
 
 /// Whether shares are spoken of. Not when all traffic moved at once and went back: what a dying

@@ -5,9 +5,9 @@
 use model::{Attempt, Lane, Weight};
 
 use crate::axis::sent_at;
-use crate::input::{Input, ShareSpan};
+use crate::input::{Input, ShareCount, ShareSpan};
 use crate::run::Run;
-use crate::share_fact::{ShareFact, ShareFinding};
+use crate::share_fact::{RouterShare, ShareFact, ShareFinding};
 use crate::wilson;
 
 /// Fewer answers than this tell nothing of a share.
@@ -55,11 +55,33 @@ fn fact(run: &Run<'_>, span: &ShareSpan) -> ShareFact {
         finding: match (apart, span.settled_us) {
             (None, _) => ShareFinding::NotToldApart,
             (_, None) => ShareFinding::NotSettled,
-            _ if answers < ENOUGH => ShareFinding::TooFew,
-            _ if wilson::fits(new, answers, wanted_bp) => ShareFinding::AsWanted,
-            _ => ShareFinding::Off,
+            _ => finding(new, answers, wanted_bp),
         },
+        router: router(span),
     }
+}
+
+fn finding(new: u64, of: u64, wanted_bp: u16) -> ShareFinding {
+    match of {
+        0..ENOUGH => ShareFinding::TooFew,
+        _ if wilson::fits(new, of, wanted_bp) => ShareFinding::AsWanted,
+        _ => ShareFinding::Off,
+    }
+}
+
+/// What the router counted. Of a share of everything it says nothing: a request that was tried again on
+/// the other release is counted there as well, and with everything one is too many.
+fn router(span: &ShareSpan) -> Option<RouterShare> {
+    let ShareCount { requests, new } = span.counted.filter(|_| span.share != Weight::ALL)?;
+    let interval = wilson::interval(new, requests);
+    Some(RouterShare {
+        requests,
+        new,
+        seen_bp: interval.map(|[seen, ..]| seen),
+        low_bp: interval.map(|[_, low, _]| low),
+        high_bp: interval.map(|[.., high]| high),
+        finding: finding(new, requests, span.share.basis_points()),
+    })
 }
 
 /// A message on a socket goes where the socket went.

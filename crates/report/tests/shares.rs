@@ -7,7 +7,10 @@ mod sample;
 
 use model::attempt::BlindWindow;
 use model::{Attempt, Lane, Outcome, Phase, Verdict, Weight};
-use report::{Input, Report, ShareFinding, Style, exit_code, html, judge, terminal};
+use report::{
+    Input, Report, RouterCount, ShareCount, ShareFinding, SideCount, Style, exit_code, html, judge,
+    terminal,
+};
 use sample::SWITCH_US;
 use sample::canary::{STEPS, canary, gave_up, given, rolling};
 
@@ -297,4 +300,33 @@ fn every_share_is_in_the_picture_and_no_name_covers_another() {
     }
     assert_eq!(page.matches("class=\"wanted\"").count(), 1);
     assert_eq!(html(&judge(&sample::pass())).matches("class=\"wanted\"").count(), 0);
+}
+
+#[test]
+fn what_the_router_counted_is_told_beside_what_the_prober_saw() {
+    use ShareFinding::{AsWanted, Off, TooFew};
+    let mut input = canary();
+    let what = "HAProxy".to_owned();
+    let side = SideCount::default();
+    input.router = Some(RouterCount { what, exact: false, old: side, new: side });
+    for (span, new) in input.shares.iter_mut().zip([511, 3_200, 12, 0]) {
+        let requests = if new == 12 { 29 } else { 10_000 };
+        span.counted = Some(ShareCount { requests, new });
+    }
+    let report = judge(&input);
+    let found: Vec<_> =
+        report.shares.iter().map(|s| s.router.as_ref().map(|router| router.finding)).collect();
+    assert_eq!(found, [Some(AsWanted), Some(Off), Some(TooFew), None]);
+    assert!(says(&report, "shares by what HAProxy counted: 5.00% wanted, 5.11% of 10,000"));
+    let off = "✕ shares not as wanted by what HAProxy counted: 25.00% wanted, 32.00% of 10,000";
+    assert!(says(&report, off));
+    // It is about steering: the prober's findings and the verdict are what they were.
+    input.shares.iter_mut().for_each(|span| span.counted = None);
+    let without = judge(&input);
+    assert_eq!((findings(&report), report.verdict), (findings(&without), without.verdict));
+    let page = html(&report);
+    for cell in ["HAProxy counted", "✓ 5.11% of 10,000", "✕ 32.00% of 10,000"] {
+        assert!(page.contains(cell), "{cell}");
+    }
+    assert!(!html(&without).contains("HAProxy counted"));
 }

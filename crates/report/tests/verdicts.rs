@@ -7,7 +7,7 @@ mod sample;
 
 use model::attempt::{BlindWindow, Witness};
 use model::{Class, Lane, Outcome, Phase, Verdict};
-use report::{Report, ShareSpan, exit_code, judge};
+use report::{Report, ShareCount, ShareSpan, exit_code, judge};
 use sample::SWITCH_US;
 
 fn only_reason(report: &Report) -> &str {
@@ -317,6 +317,7 @@ fn absurd_stamps_do_no_harm() {
         from_us,
         settled_us,
         to_us,
+        counted: Some(ShareCount { requests: 0, new: u64::MAX }),
     };
     input.shares = vec![
         absurd(0, i64::MIN, Some(i64::MAX), i64::MIN),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{AppName, Fault, ReleaseId, Version};
+use model::{AppName, Fault, ReleaseId, Routes, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
@@ -221,8 +221,8 @@ impl Controller {
         }
         let (store, app) = (&self.tools.store, &self.standing.app);
         let committed = store.committed_routes(app)?;
-        let current = have.routes.as_ref().or(committed.as_ref());
-        let want = self.standing.routes((fleet, &staffed.without), current);
+        let before: Vec<&Routes> = have.routes.iter().chain(&committed).collect();
+        let want = self.standing.routes((fleet, &staffed.without), &before);
         let active = self.standing.active.as_ref();
         match hands::routes(&self.tools, active, &want, have).await? {
             Way::Settled => {}

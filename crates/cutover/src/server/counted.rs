@@ -1,70 +1,128 @@
 //! What the router counted while a rollout was under way, from look to look.
 //!
-//! Counters only grow until the router is another process; then they begin anew. What an earlier
-//! server saw is not known to this one.
+//! Whoever counts (a process, or one server of it) begins at 0 and then only grows; after a reload the
+//! old one may go on beside the new one, and each is followed by itself. What an earlier server of
+//! Cutover saw is not known to this one.
 
 use std::collections::BTreeMap;
 
 use drivers::router::RoutesHave;
 use model::ReleaseId;
 
+/// Requests and how many of them failed.
+type Pair = (u64, u64);
+
 /// Requests and failures per release, since the first look.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
-    pid: Option<u32>,
-    last: Option<BTreeMap<ReleaseId, (u64, u64)>>,
-    sums: BTreeMap<ReleaseId, (u64, u64)>,
+    /// What each counter said last; `None` before the first look.
+    last: Option<BTreeMap<String, Pair>>,
+    sums: BTreeMap<ReleaseId, Pair>,
+    /// The share that was in effect at the last look.
+    share: Option<usize>,
+    /// Requests per share and release, of times in which that share was in effect throughout.
+    by_share: BTreeMap<(usize, ReleaseId), u64>,
 }
 
 impl Counted {
-    /// Takes a look; the first one is where counting begins.
-    pub(super) fn add(&mut self, have: &RoutesHave) {
-        let now: BTreeMap<ReleaseId, (u64, u64)> =
-            have.totals.iter().map(|(id, seen)| (*id, (seen.requests, seen.failed))).collect();
-        let same = have.pid == self.pid;
-        if let Some(last) = &self.last {
-            for (id, (requests, failed)) in &now {
-                let before = last.get(id).filter(|_| same).copied().unwrap_or_default();
-                let sum = self.sums.entry(*id).or_default();
-                sum.0 += requests.saturating_sub(before.0);
-                sum.1 += failed.saturating_sub(before.1);
+    /// Takes a look; the first one is where counting begins. `share` is the place of the share that is
+    /// in effect, in the order in which they were asked for, and `None` while none is.
+    pub(super) fn add(&mut self, have: &RoutesHave, share: Option<usize>) {
+        let throughout = share.filter(|share| self.share == Some(*share));
+        self.share = share;
+        let begins = self.last.is_none();
+        let last = self.last.get_or_insert_default();
+        for (source, seen) in &have.counters {
+            let now = (seen.requests, seen.failed);
+            let before = last.insert(source.clone(), now).unwrap_or_default();
+            if begins {
+                continue;
+            }
+            let requests = since(before.0, now.0);
+            let sum = self.sums.entry(seen.release).or_default();
+            sum.0 += requests;
+            sum.1 += since(before.1, now.1);
+            if let Some(share) = throughout {
+                *self.by_share.entry((share, seen.release)).or_default() += requests;
             }
         }
-        self.pid = have.pid;
-        self.last = Some(now);
     }
 
     /// Requests to a release, and how many of them failed.
     pub(super) fn of(&self, release: ReleaseId) -> (u64, u64) {
         self.sums.get(&release).copied().unwrap_or_default()
     }
+
+    /// Requests to a release while that share was in effect.
+    pub(super) fn under(&self, share: usize, release: ReleaseId) -> u64 {
+        self.by_share.get(&(share, release)).copied().unwrap_or_default()
+    }
+}
+
+/// How much a counter has grown; one that says less than before has begun anew.
+const fn since(before: u64, now: u64) -> u64 {
+    if now < before { now } else { now - before }
 }
 
 #[cfg(test)]
 mod tests {
+    use drivers::router::RoutesHave;
     use model::admin::ReleaseSeen;
     use model::{AppName, ReleaseId};
 
     use super::Counted;
     use crate::server::sight::unseen;
 
-    fn look(counted: &mut Counted, pid: u32, requests: u64, failed: u64) {
+    /// A look that found these counters: who counts, release, requests, failed.
+    fn look(counters: &[(&str, u32, u64, u64)]) -> RoutesHave {
         let mut have = unseen(&AppName::new("shop").unwrap());
-        let release = ReleaseId(1);
-        have.pid = Some(pid);
-        let seen = ReleaseSeen { release, requests, failed, ..ReleaseSeen::default() };
-        have.totals.insert(release, seen);
-        counted.add(&have);
+        for (source, release, requests, failed) in counters.iter().copied() {
+            let release = ReleaseId(release);
+            let seen = ReleaseSeen { release, requests, failed, ..ReleaseSeen::default() };
+            have.counters.insert(source.to_owned(), seen);
+        }
+        have
     }
 
     #[test]
     fn counts_from_the_first_look_and_over_a_new_process() {
         let mut counted = Counted::default();
-        look(&mut counted, 7, 1_000, 50);
+        counted.add(&look(&[("7/a", 1, 1_000, 50)]), None);
         assert_eq!(counted.of(ReleaseId(1)), (0, 0));
-        look(&mut counted, 7, 1_010, 51);
-        look(&mut counted, 7, 1_015, 51);
-        look(&mut counted, 8, 4, 2);
+        counted.add(&look(&[("7/a", 1, 1_010, 51)]), None);
+        counted.add(&look(&[("7/a", 1, 1_015, 51)]), None);
+        counted.add(&look(&[("8/a", 1, 4, 2)]), None);
         assert_eq!(counted.of(ReleaseId(1)), (19, 3));
+        // One of the same name that began anew.
+        counted.add(&look(&[("8/a", 1, 3, 0)]), None);
+        assert_eq!(counted.of(ReleaseId(1)), (22, 3));
+    }
+
+    #[test]
+    fn an_old_process_that_goes_on_beside_a_new_one_is_counted_once() {
+        let mut counted = Counted::default();
+        counted.add(&look(&[("7/a", 1, 1_000, 0)]), None);
+        counted.add(&look(&[("7/a", 1, 1_010, 0), ("8/a", 1, 5, 0)]), None);
+        // It is not always reached.
+        counted.add(&look(&[("8/a", 1, 8, 0)]), None);
+        counted.add(&look(&[("7/a", 1, 1_012, 0), ("8/a", 1, 9, 0)]), None);
+        assert_eq!(counted.of(ReleaseId(1)), (12 + 9, 0));
+    }
+
+    #[test]
+    fn a_share_has_what_came_while_it_was_in_effect_throughout() {
+        let mut counted = Counted::default();
+        let mut at =
+            |old, new, share| counted.add(&look(&[("a", 1, old, 0), ("b", 2, new, 0)]), share);
+        at(100, 0, None);
+        at(200, 20, Some(0));
+        at(275, 45, Some(0));
+        // The next share was asked for in between.
+        at(300, 90, None);
+        at(310, 100, Some(1));
+        at(315, 105, Some(1));
+        let under = |share| [1, 2].map(|release| counted.under(share, ReleaseId(release)));
+        assert_eq!((under(0), under(1), under(2)), ([75, 25], [5, 5], [0, 0]));
+        assert_eq!(counted.of(ReleaseId(1)), (215, 0));
     }
 }

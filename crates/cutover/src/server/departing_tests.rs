@@ -106,6 +106,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         open: BTreeMap::new(),
         instances: open,
         totals: BTreeMap::new(),
+        counters: BTreeMap::new(),
         epoch: 1,
         pid: None,
         detail: serde_json::Value::Null,

@@ -101,25 +101,27 @@ fn as_leave(want: &LeaveWant) -> Leave {
 
 /// The routing slice that gives `pools` their instances, except for those in `without`.
 ///
-/// A pool whose instances are not (yet again) known to be ready keeps those that it has in
-/// `current` and that are still alive: a restarted controller must not empty it.
+/// A pool whose instances are not (yet again) known to be ready keeps those that it has in one of
+/// `before` and that are still alive: a restarted controller must not empty it, nor a router that has
+/// them all down for a moment.
 pub(super) fn compose(
     app: &AppName,
     address: &Address,
     pools: &[(PoolSeen, &Release)],
     (have, without): (&FleetHave, &[InstanceId]),
-    current: Option<&Routes>,
+    before: &[&Routes],
 ) -> Routes {
     let pool = |(seen, release): &(PoolSeen, &Release)| {
         let mut instances = have.serving_without(seen.release, without);
         if instances.is_empty() {
-            let before = current
-                .and_then(|routes| routes.pools.iter().find(|pool| pool.release == seen.release));
-            let kept = before.map(|pool| pool.instances.clone()).unwrap_or_default();
+            let pools = before.iter().flat_map(|routes| &routes.pools);
+            let kept = pools.filter(|pool| pool.release == seen.release);
             let stays = |id: &InstanceId| alive(have, id) && !without.contains(id);
-            instances = kept.into_iter().filter(|i| stays(&i.id)).collect();
+            let kept = kept.flat_map(|pool| &pool.instances).filter(|one| stays(&one.id));
+            instances = kept.cloned().collect();
         }
         instances.sort_by(|a, b| a.id.cmp(&b.id));
+        instances.dedup_by(|a, b| a.id == b.id);
         Pool {
             release: seen.release,
             version: release.version.clone(),
@@ -237,7 +239,7 @@ mod tests {
                 last_numbers: std::collections::BTreeMap::new(),
                 free_ports: Vec::new(),
             };
-            let routes = compose(&stable.app, &address, &pools, (&have, &[]), None);
+            let routes = compose(&stable.app, &address, &pools, (&have, &[]), &[]);
             assert_eq!(routes.rules.len(), if divided { 2 } else { 0 }, "{points}");
             assert_eq!(routes.spread.cohorts.is_some(), divided, "{points}");
             assert_eq!(routes.spread.slow_start_ms, 7);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use model::attempt::RunHeader;
 use model::{Entered, Fault, Outcome, ReleaseId, Verdict, Weight};
-use report::{Input, OutageSpan, PhaseSpan, RouterCount, ShareSpan, SideCount};
+use report::{Input, OutageSpan, PhaseSpan, RouterCount, ShareCount, ShareSpan, SideCount};
 use rollout::Share;
 
 use super::counted::Counted;
@@ -134,13 +134,20 @@ fn spans(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<PhaseSpan> {
 fn shares(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<ShareSpan> {
     let at_us = |at_ms: u64| on_axis(facts, t0_mono_ns, at_ms);
     let starts: Vec<i64> = facts.shares.iter().map(|share| at_us(share.at_ms)).collect();
-    let both = facts.shares.iter().zip(starts.iter().zip(ends(&starts, end_us)));
-    both.filter(|(share, _)| share.share > Weight::NONE)
-        .map(|(share, (from_us, to_us))| ShareSpan {
+    let start = &facts.run.start;
+    let releases = [start.stable.as_ref().map(|named| named.id), Some(start.candidate.id)];
+    let counted = |place: usize| {
+        let [old, new] = releases.map(|id| id.map_or(0, |id| facts.counted.under(place, id)));
+        ShareCount { requests: old + new, new }
+    };
+    let both = facts.shares.iter().zip(starts.iter().zip(ends(&starts, end_us))).enumerate();
+    both.filter(|(_, (share, _))| share.share > Weight::NONE)
+        .map(|(place, (share, (from_us, to_us)))| ShareSpan {
             share: share.share,
             from_us: *from_us,
             settled_us: share.settled_ms.map(at_us),
             to_us,
+            counted: Some(counted(place)),
         })
         .collect()
 }

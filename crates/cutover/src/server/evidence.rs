@@ -302,7 +302,7 @@ impl Evidence {
         match found {
             Some(routes) => {
                 self.outages.found(now_ms, routes.pid);
-                self.counted.add(routes);
+                self.counted.add(routes, share_in_effect(active, routes));
             }
             None => self.outages.missed(now_ms),
         }
@@ -315,4 +315,13 @@ impl Evidence {
             self.bus.say(Notice::Live(live));
         }
     }
+}
+
+/// Which of the rollout's shares is in effect: the last one, once it was seen to be. Where a rule also
+/// sends requests to a release, what is counted there says nothing of a share.
+fn share_in_effect(active: &Active, routes: &RoutesHave) -> Option<usize> {
+    let shares = active.machine().shares();
+    let ruled = routes.routes.iter().any(|routes| !routes.rules.is_empty());
+    let settled = shares.last().is_some_and(|share| share.settled_ms.is_some());
+    (settled && !ruled).then(|| shares.len() - 1)
 }

@@ -108,7 +108,7 @@ pub(crate) fn checker(config: &HaProxyConfig) -> Option<Checker> {
 }
 
 /// An answer that is none is trouble with what was named as HAProxy's socket, and nothing was done yet.
-fn untouched(mut fault: Fault) -> Fault {
+pub(super) fn untouched(mut fault: Fault) -> Fault {
     if fault.kind == Kind::Internal {
         fault.kind = Kind::Environment;
         fault.help.get_or_insert("is `socket` that of HAProxy's runtime API?".to_owned());

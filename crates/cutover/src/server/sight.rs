@@ -34,6 +34,7 @@ pub(super) fn unseen(app: &AppName) -> RoutesHave {
         open: BTreeMap::new(),
         instances: BTreeMap::new(),
         totals: BTreeMap::new(),
+        counters: BTreeMap::new(),
         epoch: 0,
         pid: None,
         detail: serde_json::Value::Null,

@@ -157,12 +157,8 @@ impl Standing {
         self.halted.as_ref().is_some_and(|halted| *halted == Desired::nothing())
     }
 
-    /// The routes that should be, given what runs, who leaves, and what was routed last.
-    pub(super) fn routes(
-        &self,
-        seen: (&FleetHave, &[InstanceId]),
-        current: Option<&Routes>,
-    ) -> Routes {
+    /// The routes that should be, given what runs, who leaves, and what is and was routed.
+    pub(super) fn routes(&self, seen: (&FleetHave, &[InstanceId]), before: &[&Routes]) -> Routes {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
@@ -170,7 +166,7 @@ impl Standing {
             spread: self.spread(),
         };
         let desired = self.desired();
-        compose(&self.app, &address, &desired.pools(|id| self.release(id)), seen, current)
+        compose(&self.app, &address, &desired.pools(|id| self.release(id)), seen, before)
     }
 
     /// Who sees which release of the rollout under way.

@@ -12,7 +12,7 @@ use drivers::router::haproxy::HaProxy;
 use drivers::router::proxy::Proxy;
 use drivers::router::{Router, RoutesHave};
 use model::admin::ProxySeen;
-use model::{AppName, Fault, PoolState, Routes, Weight};
+use model::{AppName, Fault, Kind, PoolState, Routes, Weight};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -236,12 +236,17 @@ async fn begin(
     apps: &[AppName],
     under_way: bool,
 ) -> Result<(), Fault> {
-    if let Err(away) = router.reach().await {
-        let help = away.help.clone().unwrap_or_default();
-        tracing::warn!("{away}; nobody is served until it is there: {help}");
-        return Ok(());
-    }
-    match preflight.check(apps).await {
+    let fit = match router.reach().await {
+        Err(away) if away.kind == Kind::Environment => {
+            let help = away.help.clone().unwrap_or_default();
+            tracing::warn!("{away}; nobody is served until it is there: {help}");
+            return Ok(());
+        }
+        // Not permitted, no socket, somebody else's: nothing that waiting mends.
+        Err(unfit) => Err(preflight::untouched(unfit)),
+        Ok(_) => preflight.check(apps).await,
+    };
+    match fit {
         Ok(()) => Ok(()),
         Err(fault) if under_way => {
             tracing::error!("{fault}; a rollout is under way, so its instances are looked after");

@@ -4,12 +4,16 @@
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::haproxy_bed::{Real, programs};
 use crate::traffic::{Deploy, get};
-use crate::world::{World, patient_config, said, turn, wait_for};
+use crate::world::{CUTOVER, World, patient_config, said, turn, wait_for};
+
+/// User and group that own nothing.
+const NOBODY: u32 = 65_534;
 
 /// Of every connection, no request that was sent after an answer of the new version met the old one.
 fn monotone(report: &Value) {
@@ -97,7 +101,8 @@ fn a_haproxy_that_cannot_be_worked_with_is_refused_at_the_start() {
         refused(&real.world, &["haproxy", "check"], &backend);
         let file = real.world.path().join("cutover.toml");
         let good = std::fs::read_to_string(&file).unwrap();
-        let cases: [(&str, &str, &[&str]); 3] = [
+        let cases: [(&str, &str, &[&str]); 4] = [
+            ("master.sock", "cutover-demo.cfg", &["is not a socket", "`-S` or `stats socket`"]),
             ("master.sock", "low.sock", &["low.sock` does not allow", "level admin"]),
             (
                 "app.demo",
@@ -113,9 +118,43 @@ fn a_haproxy_that_cannot_be_worked_with_is_refused_at_the_start() {
             std::fs::write(&file, good.replace(from, to)).unwrap();
             refused(&real.world, &["up"], words);
         }
+        std::fs::write(&file, good).unwrap();
+        not_permitted(&real);
         real.world.assert_nothing_runs();
         assert_eq!(files(&real), before.replace("_b_wss", "_b_ws"), "something was touched");
     }
+}
+
+/// `up` of somebody whom the socket does not let in, though everything else is theirs.
+fn not_permitted(real: &Real) {
+    let folder = real.world.path();
+    // What root's attempts before this one left there.
+    std::fs::remove_dir_all(real.world.state()).unwrap();
+    for name in ["", "cutover.toml", "haproxy"] {
+        std::os::unix::fs::chown(folder.join(name), Some(NOBODY), Some(NOBODY)).unwrap_or_default();
+    }
+    let program = folder.join("cutover-of-nobody");
+    std::fs::copy(CUTOVER, &program).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).arg("up");
+    if !rustix::process::geteuid().is_root() {
+        // Who is not root cannot become somebody else, and is not let in where nobody is.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+        std::fs::set_permissions(real.file("master.sock"), mode).unwrap();
+        command = Command::new(&program);
+        command.arg("up");
+    }
+    let Ok(output) = command.current_dir(folder).stdin(Stdio::null()).output() else {
+        println!("skipped: no setpriv (util-linux) to ask as somebody else");
+        return;
+    };
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    for word in ["master.sock` cannot be reached: Permission denied", "as the owner of the socket"]
+    {
+        assert!(text.contains(word), "`{word}` is missing: {text}");
+    }
+    std::fs::remove_file(program).unwrap();
 }
 
 /// Everything that Cutover could have written.
@@ -180,8 +219,22 @@ fn reloads_in_mid_rollout_cost_nothing() {
             "a reload was called trouble: {}",
             shipped.said
         );
+        counted_once(&shipped.report);
         assert!(get(real.world.port, "x", "/version").unwrap().contains("v2"));
     }
+}
+
+/// Nobody but the prober asks: HAProxy, whose workers each count for themselves, counted no request
+/// that the prober did not send.
+fn counted_once(report: &Value) {
+    let router = &report["router"];
+    let counted: u64 =
+        ["old", "new"].map(|side| router[side]["requests"].as_u64().unwrap()).iter().sum();
+    let lane = |lane: &&Value| lane["lane"] != "websocket";
+    let lanes = report["lanes"].as_array().unwrap().iter().filter(lane);
+    let sent: u64 = lanes.map(|lane| lane["sent"].as_u64().unwrap()).sum();
+    println!("HAProxy counted {counted} of {sent}");
+    assert!(counted <= sent && counted * 10 > sent * 8, "{counted} counted, {sent} sent");
 }
 
 /// `up` is killed in the middle of a rollout; HAProxy goes on, and the next `up` brings it to an end.
@@ -237,7 +290,7 @@ fn install_leaves_what_is_not_its_own_and_checks_before_it_writes() {
 fn loads(program: &Path, world: &World, printed: &[u8]) {
     let file = world.path().join("printed.cfg");
     std::fs::write(&file, printed).unwrap();
-    let mut command = std::process::Command::new(program);
+    let mut command = Command::new(program);
     let output = command.arg("-c").arg("-dW").arg("-f").arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let text = std::str::from_utf8(printed).unwrap();

@@ -21,6 +21,7 @@ mod example_haproxy;
 mod foreign;
 mod haproxy;
 mod haproxy_bed;
+mod haproxy_dying;
 mod haproxy_outages;
 mod interrupt;
 mod listening;

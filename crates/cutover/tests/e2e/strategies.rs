@@ -63,6 +63,11 @@ fn a_canary_gets_its_share_and_then_everything() {
         for share in shares {
             assert_eq!(share["finding"], "as_wanted", "{}: {shares:?}", scene.name());
         }
+        // The router itself counted everybody: the crowd, too.
+        let router = &shares[0]["router"];
+        assert_eq!(router["finding"], "as_wanted", "{}: {shares:?}", scene.name());
+        assert!(router["requests"].as_u64() > Some(200), "{}: {router}", scene.name());
+        println!("| counted by the router | {} | {router} |", scene.name());
         let seen = &shares[0]["seen_bp"];
         println!("| canary 25 % | {} | {seen} bp seen of {} |", scene.name(), shares[0]["answers"]);
     }

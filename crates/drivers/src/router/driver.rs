@@ -58,6 +58,9 @@ pub struct RoutesHave {
     pub instances: BTreeMap<InstanceId, Open>,
     /// Counters since the router first knew a release; they only grow (until the router restarts).
     pub totals: BTreeMap<ReleaseId, ReleaseSeen>,
+    /// The same counters, by who counts them, such as a process or one server of it. Each begins at 0
+    /// when it comes into being: what goes on counting after a reload, and what began anew, are two.
+    pub counters: BTreeMap<String, ReleaseSeen>,
     /// Newest fencing epoch seen.
     pub epoch: u64,
     /// Process of the router where it has one: another one means that counters began anew.

@@ -157,6 +157,12 @@ impl Bed {
 
     /// Reloads it as an administrator would, and waits for the new worker.
     pub fn reload(&self) {
+        // A master that is still busy with the reload before takes no notice of the next one.
+        let idle = || {
+            let listed = ask(&self.path("master.sock"), "show proc").unwrap_or_default();
+            self.worker().is_some_and(|pid| listed.contains(&format!("{pid} ")))
+        };
+        wait(idle, || "the master does not know its worker".into());
         let before = self.worker();
         let pid = rustix::process::Pid::from_child(self.master.as_ref().unwrap());
         rustix::process::kill_process(pid, rustix::process::Signal::USR2).unwrap();

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 pub struct Relay {
     nonsense: Arc<Mutex<Option<Vec<u8>>>>,
     cut: Arc<AtomicUsize>,
+    refused: Arc<Mutex<Option<String>>>,
 }
 
 impl Relay {
@@ -20,24 +21,33 @@ impl Relay {
         let listener = UnixListener::bind(at).unwrap();
         let nonsense: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
         let cut: Arc<AtomicUsize> = Arc::default();
+        let refused: Arc<Mutex<Option<String>>> = Arc::default();
+        let words = Arc::clone(&refused);
         let (shared, lines, behind) = (Arc::clone(&nonsense), Arc::clone(&cut), behind.to_owned());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (says, behind) = (shared.lock().unwrap().clone(), behind.clone());
                 let cut = lines.load(Ordering::SeqCst);
+                let refused = words.lock().unwrap().clone();
                 // Each by itself: a worker that ends in mid-question may leave its asker waiting.
                 std::thread::spawn(move || {
                     // Whoever hangs up early gets no more: that is part of what is tested.
-                    let _hung_up = carry(stream, &behind, says, cut);
+                    let _hung_up = carry(stream, &behind, (says, refused), cut);
                 });
             }
         });
-        Self { nonsense, cut }
+        Self { nonsense, cut, refused }
     }
 
     /// Leaves out so many lines at the end of every answer, as a connection that breaks does.
     pub fn cut(&self, lines: usize) {
         self.cut.store(lines, Ordering::SeqCst);
+    }
+
+    /// Answers commands with these words in them itself, with a refusal, as a HAProxy does that is out
+    /// of memory.
+    pub fn refuse(&self, words: Option<&str>) {
+        *self.refused.lock().unwrap() = words.map(str::to_owned);
     }
 
     pub fn say(&self, nonsense: Option<&[u8]>) {
@@ -48,13 +58,16 @@ impl Relay {
 fn carry(
     mut client: UnixStream,
     behind: &Path,
-    says: Option<Vec<u8>>,
+    (says, refused): (Option<Vec<u8>>, Option<String>),
     cut: usize,
 ) -> std::io::Result<()> {
     let (mut question, mut answer) = (Vec::new(), Vec::new());
     client.read_to_end(&mut question)?;
     if let Some(nonsense) = says {
         return client.write_all(&nonsense);
+    }
+    if refused.is_some_and(|words| String::from_utf8_lossy(&question).contains(&words)) {
+        return client.write_all(b"Out of memory.\n\n");
     }
     let mut server = UnixStream::connect(behind)?;
     server.write_all(&question)?;

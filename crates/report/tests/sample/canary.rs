@@ -21,6 +21,7 @@ pub(crate) fn at_once() -> Vec<ShareSpan> {
         from_us,
         settled_us: Some(from_us + 78_000),
         to_us: 30_000_000,
+        counted: None,
     }]
 }
 
@@ -32,6 +33,7 @@ pub(crate) fn spans(steps: &[(i64, u16)], end_us: i64) -> Vec<ShareSpan> {
         from_us: *from_us,
         settled_us: Some(from_us + SETTLES_US),
         to_us,
+        counted: None,
     });
     spans.collect()
 }

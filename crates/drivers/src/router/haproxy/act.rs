@@ -5,19 +5,14 @@
 
 use model::{AppName, Change, Fault, Instance, Kind};
 
+use super::commit::commit;
 use super::files::{AppFiles, Checker};
 use super::line::Address;
+use super::live::same;
 use super::look::{Found, look};
 use super::record::{Record, Slot};
-use super::seen::Condition;
 use super::step::Step;
-use super::worker::{Worker, workers};
-use crate::words::clean;
-
-/// Longest line of commands, bytes; HAProxy reads 16 KiB at most.
-const LINE_MAX: usize = 8 * 1024;
-/// Answers of commands that went well.
-const WELL: [&str; 4] = ["", "New server registered.", "Server deleted.", "Success=1"];
+use super::worker::{WELL, Worker, present_pid, refused, well};
 
 /// Since this version HAProxy says itself when nothing holds a server any more.
 const WAITS: (u32, u32) = (3, 0);
@@ -65,9 +60,7 @@ pub(super) async fn act(
 
 /// True when another worker than this one is the present one.
 async fn replaced(address: &Address, pid: u32) -> bool {
-    let Ok(workers) = workers(address).await else { return false };
-    let Some(present) = workers.first() else { return false };
-    present.pid().await.is_ok_and(|now| now != pid)
+    present_pid(address).await.is_ok_and(|now| now != pid)
 }
 
 /// Refuses before anything is touched when the socket is not of level admin.
@@ -89,6 +82,7 @@ impl Acting<'_> {
         match step {
             Step::Add { slot, instance, .. } => self.add(slot, &instance).await,
             Step::Recheck { slot, id, .. } => self.recheck(slot, &id.0).await,
+            Step::Reweigh { slot, id, .. } => self.reweigh(slot, &id.0).await,
             Step::Leave { slot, id, .. } => self.leave(slot, &id.0).await,
             Step::Remove { slot, id, .. } => self.remove(slot, &id.0).await,
             Step::Publish { .. } | Step::Refuse { .. } => Ok(()),
@@ -124,6 +118,10 @@ impl Acting<'_> {
 
     async fn recheck(&self, slot: Slot, id: &str) -> Result<(), Fault> {
         self.each(slot, id, &["enable health SERVER", "set server SERVER state drain"]).await
+    }
+
+    async fn reweigh(&self, slot: Slot, id: &str) -> Result<(), Fault> {
+        self.each(slot, id, &["set server SERVER weight 100%"]).await
     }
 
     async fn leave(&self, slot: Slot, id: &str) -> Result<(), Fault> {
@@ -165,7 +163,8 @@ impl Acting<'_> {
         }
         self.found.seen.record.epoch = epoch;
         self.files.write_map(&self.found.seen.record)?;
-        self.commit(&self.present, &self.found.seen.record.entries(self.app)).await
+        let entries = self.found.seen.record.entries(self.app);
+        commit(&self.present, &self.found.map, &entries).await
     }
 
     async fn publish(
@@ -177,8 +176,7 @@ impl Acting<'_> {
         let in_use = in_use(&record, ready);
         for (slot, id) in ready {
             let server = self.found.seen.server(*slot, id);
-            let fit = |c: &Condition| matches!(c, Condition::Passing | Condition::Ready);
-            if !server.is_some_and(|server| fit(&server.condition)) {
+            if !server.is_some_and(|server| server.condition.may_serve()) {
                 let what = format!("the routes were not changed: {id} no longer passes its check");
                 return Err(Fault::new(Kind::Conflict, what).help("look and plan again"));
             }
@@ -187,36 +185,14 @@ impl Acting<'_> {
         for (slot, id) in ready {
             self.each(*slot, &id.0, &["set server SERVER state ready"]).await?;
         }
-        self.commit(&self.present, &record.entries(self.app)).await?;
-        let (_, carried) = self.present.record(self.app).await?;
-        if carried.generation == record.generation {
+        let entries = record.entries(self.app);
+        commit(&self.present, &self.found.map, &entries).await?;
+        if same(&self.present.entries(&self.found.map).await?, &entries) {
             return Ok(());
         }
-        let what = "the routes were written and HAProxy carries others: it was reloaded meanwhile";
+        let what = "the routes were written and HAProxy carries others: it was reloaded meanwhile, \
+                    or somebody changed its map";
         Err(Fault::new(Kind::Conflict, what).help("look and plan again"))
-    }
-
-    /// Replaces the map of one worker at one instant.
-    async fn commit(&self, worker: &Worker, entries: &[(String, String)]) -> Result<(), Fault> {
-        let map = self.found.map.display();
-        let said = worker.ask(&[format!("prepare map {map}")]).await?;
-        let version = said.trim().strip_prefix("New version created: ");
-        let version: u64 = version
-            .and_then(|number| number.parse().ok())
-            .ok_or_else(|| refused(worker, "prepare map", &said))?;
-        let mut commands = Vec::new();
-        let mut length = 0;
-        for (key, value) in entries {
-            let command = format!("add map @{version} {map} {key} {value}");
-            length += command.len() + 20;
-            if length > LINE_MAX {
-                well(worker, &std::mem::take(&mut commands)).await?;
-                length = command.len() + 20;
-            }
-            commands.push(command);
-        }
-        well(worker, &commands).await?;
-        well(worker, &[format!("commit map @{version} {map}")]).await
     }
 }
 
@@ -225,18 +201,4 @@ fn in_use(record: &Record, ready: &[(Slot, model::InstanceId)]) -> Vec<(Slot, In
     let all = record.pools().flat_map(|(slot, pool)| pool.instances.iter().map(move |i| (slot, i)));
     let chosen = all.filter(|(slot, one)| ready.iter().any(|(at, id)| at == slot && *id == one.id));
     chosen.map(|(slot, one)| (slot, one.clone())).collect()
-}
-
-/// Gives commands whose answers say nothing when they went well.
-async fn well(worker: &Worker, commands: &[String]) -> Result<(), Fault> {
-    let said = worker.ask(commands).await?;
-    match said.lines().map(str::trim).find(|line| !WELL.contains(line)) {
-        None => Ok(()),
-        Some(odd) => Err(refused(worker, commands.first().map_or("", String::as_str), odd)),
-    }
-}
-
-fn refused(worker: &Worker, command: &str, said: &str) -> Fault {
-    let (command, said) = (clean(command.as_bytes(), 80), clean(said.as_bytes(), 120));
-    Fault::internal(format!("HAProxy at `{}` answered `{said}` to `{command}`", worker.address))
 }

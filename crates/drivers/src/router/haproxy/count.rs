@@ -19,13 +19,15 @@ const WHOLE: &str = "BACKEND";
 pub(super) struct Counts {
     pub(super) open: BTreeMap<ReleaseId, Open>,
     pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
+    /// The same by worker and server, each of which counts from 0.
+    pub(super) counters: BTreeMap<String, ReleaseSeen>,
     /// Requests and tunnels open on each server.
     pub(super) by_server: BTreeMap<(Slot, String), Open>,
 }
 
 impl Counts {
     /// Adds what one worker counts.
-    pub(super) fn add(&mut self, app: &AppName, record: &Record, stat: &Table) {
+    pub(super) fn add(&mut self, app: &AppName, worker: u32, record: &Record, stat: &Table) {
         for (_, pool) in record.pools() {
             self.open.entry(pool.release).or_default();
         }
@@ -36,7 +38,7 @@ impl Counts {
                 let servers = rows().filter(|row| !matches!(row.get("svname"), WHOLE | "FRONTEND"));
                 let mut on_servers = 0;
                 for row in servers {
-                    on_servers += self.row(record, slot, tunnels, row);
+                    on_servers += self.row((worker, record), slot, tunnels, row);
                 }
                 let all = whole.map_or(0, |row| row.number("scur"));
                 self.between(record, slot, tunnels, all.saturating_sub(on_servers));
@@ -53,7 +55,13 @@ impl Counts {
     }
 
     /// Adds one server; how many it has open.
-    fn row(&mut self, record: &Record, slot: Slot, tunnels: bool, row: Row<'_>) -> u64 {
+    fn row(
+        &mut self,
+        (worker, record): (u32, &Record),
+        slot: Slot,
+        tunnels: bool,
+        row: Row<'_>,
+    ) -> u64 {
         let name = row.get("svname");
         // `scur` counts streams: an idle connection, to a client or to a server, is none.
         let now = row.number("scur");
@@ -61,23 +69,26 @@ impl Counts {
         *(if tunnels { &mut of_server.tunnels } else { &mut of_server.requests }) += now;
         let Some(release) = record.release_of(slot, name) else { return now };
         let open = self.open.entry(release).or_default();
+        *(if tunnels { &mut open.tunnels } else { &mut open.requests }) += now;
+        let source = format!("{worker}/{}/{name}", row.get("pxname"));
+        let here = self.counters.entry(source).or_default();
         let total = self.totals.entry(release).or_default();
-        total.release = release;
-        if tunnels {
-            open.tunnels += now;
-            total.tunnels += row.number("stot");
-        } else {
-            open.requests += now;
-            total.requests += row.number("stot");
+        for seen in [here, total] {
+            seen.release = release;
+            total_up(seen, tunnels, row);
         }
-        let columns = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"];
-        for (answers, column) in total.answers.iter_mut().zip(columns) {
-            *answers += row.number(column);
-        }
-        total.replayed += row.number("wredis");
-        total.failed += row.number("econ") + row.number("eresp");
         now
     }
+}
+
+fn total_up(seen: &mut ReleaseSeen, tunnels: bool, row: Row<'_>) {
+    *(if tunnels { &mut seen.tunnels } else { &mut seen.requests }) += row.number("stot");
+    let columns = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"];
+    for (answers, column) in seen.answers.iter_mut().zip(columns) {
+        *answers += row.number(column);
+    }
+    seen.replayed += row.number("wredis");
+    seen.failed += row.number("econ") + row.number("eresp");
 }
 
 #[cfg(test)]
@@ -114,8 +125,8 @@ mod tests {
                     cutover_demo_a_ws,BACKEND,1,1\ncutover_demo_b,BACKEND,5,9\n\
                     cutover_demo-1_a,BACKEND,7,9\n";
         let mut counts = Counts::default();
-        for _worker in 0..2 {
-            counts.add(&app, &record, &Table::stat(stat).unwrap());
+        for worker in 1..=2 {
+            counts.add(&app, worker, &record, &Table::stat(stat).unwrap());
         }
         assert_eq!(counts.open[&ReleaseId(1)], Open { requests: 4, tunnels: 2 });
         let of_x = counts.by_server[&(Slot::A, "x".to_owned())];

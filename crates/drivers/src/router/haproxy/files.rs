@@ -53,6 +53,17 @@ impl AppFiles {
         })
     }
 
+    /// The entries of the map as a reload would read them; none when it cannot be read here.
+    pub(super) fn entries(&self) -> Vec<(String, String)> {
+        let text = fs::read_to_string(&self.map).unwrap_or_default();
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let entry = |line: &str| {
+            let (key, value) = line.split_once(char::is_whitespace)?;
+            Some((key.to_owned(), value.trim_start().to_owned()))
+        };
+        lines.filter_map(entry).collect()
+    }
+
     /// Writes the record alone.
     pub(super) fn write_map(&self, record: &Record) -> Result<(), Fault> {
         replace(&self.map, &map_text(&self.app, record))

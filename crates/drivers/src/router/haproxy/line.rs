@@ -5,11 +5,12 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, str::FromStr};
 
-use model::Fault;
+use model::{Fault, Kind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
@@ -89,27 +90,42 @@ impl Address {
         let word = command.trim_start_matches(['@', '!']).to_owned();
         let what =
             format!("the HAProxy socket `{self}` does not allow `{}`", clean(word.as_bytes(), 60));
-        Fault::environment(what)
+        Fault::new(Kind::Config, what)
             .help(format!("set its level: `stats socket {self} mode 600 level admin` in `global`"))
     }
 
+    /// Nobody answers. What waiting cannot mend is trouble with the configuration.
     fn absent(&self, error: &io::Error) -> Fault {
         if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
             // It was there, and is being replaced.
             return Fault::internal(format!("HAProxy at `{self}` hung up in mid-answer: {error}"));
         }
         let what = format!("HAProxy at `{self}` cannot be reached: {error}");
-        let help = match error.kind() {
-            ErrorKind::NotFound => format!(
+        match error.kind() {
+            ErrorKind::NotFound => Fault::environment(what).help(format!(
                 "is it running, with `stats socket {self} mode 600 level admin` in `global`?"
-            ),
-            ErrorKind::PermissionDenied => format!(
+            )),
+            ErrorKind::PermissionDenied => Fault::new(Kind::Config, what).help(format!(
                 "run Cutover as the owner of the socket, or let it in: `stats socket {self} \
                  user NAME mode 600 level admin`"
-            ),
-            _ => "is HAProxy running, and is this the socket of its runtime API?".to_owned(),
-        };
-        Fault::environment(what).help(help)
+            )),
+            ErrorKind::InvalidInput => Fault::new(Kind::Config, what)
+                .help("name a socket whose path is shorter than 108 bytes"),
+            _ if self.is_something_else() => {
+                let what = format!("`{self}` is not a socket: HAProxy cannot be reached there");
+                Fault::new(Kind::Config, what)
+                    .help("name what `-S` or `stats socket` names in HAProxy's configuration")
+            }
+            _ => Fault::environment(what)
+                .help("is HAProxy running, and is this the socket of its runtime API?"),
+        }
+    }
+
+    /// True when the path is there and is none of a socket, which connecting does not tell from a
+    /// socket that nobody listens on.
+    fn is_something_else(&self) -> bool {
+        let Self::Unix(path) = self else { return false };
+        std::fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket())
     }
 }
 

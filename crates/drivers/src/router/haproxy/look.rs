@@ -22,6 +22,8 @@ use crate::words::clean;
 const MAINT: u64 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
 /// Bits of `srv_admin_state` that mean draining.
 const DRAIN: u64 = 0x08 | 0x10;
+/// Values of `srv_op_state` of a server that gets nothing new: stopped, and stopping.
+const DOWN: [u64; 2] = [0, 3];
 
 /// How often a look is tried before its answer is called none, and the pause between.
 const TRIES: u32 = 4;
@@ -36,6 +38,7 @@ pub(super) struct Found {
     pub(super) open: BTreeMap<ReleaseId, Open>,
     pub(super) instances: BTreeMap<InstanceId, Open>,
     pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
+    pub(super) counters: BTreeMap<String, ReleaseSeen>,
     /// The present worker, then those that end.
     pub(super) workers: Vec<Worker>,
     /// Tunnels and requests are counted apart.
@@ -47,13 +50,21 @@ pub(super) struct Found {
 /// Looks at one app in all workers. An answer that is none may be that of a worker which a reload is
 /// just replacing, so it is asked for again.
 pub(super) async fn look(address: &Address, app: &AppName) -> Result<Found, Fault> {
+    patiently(|| once(address, app)).await
+}
+
+/// Asks again for a moment when an answer is none.
+pub(super) async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
     for _ in 1..TRIES {
-        match once(address, app).await {
+        match ask().await {
             Err(fault) if fault.kind == Kind::Internal => tokio::time::sleep(PAUSE).await,
             done => return done,
         }
     }
-    once(address, app).await
+    ask().await
 }
 
 async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
@@ -61,32 +72,35 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
     let present = workers.first().ok_or_else(|| address.odd(""))?;
     let answers = present.answers(app).await?;
     let mut counts = Counts::default();
-    counts.add(app, &answers.record, &answers.stat);
+    counts.add(app, answers.pid, &answers.record, &answers.stat);
     let mut reached = vec![present.clone()];
     for old in &workers[1..] {
         // One that cannot be asked any more has ended.
         let Ok(stat) = old.stat().await else { continue };
-        counts.add(app, &answers.record, &stat);
+        counts.add(app, old.of_master().unwrap_or_default(), &answers.record, &stat);
         reached.push(old.clone());
     }
     let servers = servers(app, &answers, &counts);
-    let Answers { pid, map, record, looks_at, apart, .. } = answers;
-    let seen = Seen { app: app.clone(), record, looks_at, servers };
+    let Answers { pid, map, record, edited, looks_at, apart, .. } = answers;
+    let seen = Seen { app: app.clone(), record, edited, looks_at, servers };
     let mut instances: BTreeMap<InstanceId, Open> = BTreeMap::new();
     for ((_, name), of_server) in &counts.by_server {
         let open = instances.entry(InstanceId(name.clone())).or_default();
         open.requests += of_server.requests;
         open.tunnels += of_server.tunnels;
     }
-    let Counts { open, totals, .. } = counts;
-    let by_master = reached[0].by_master();
-    Ok(Found { pid, map, seen, open, instances, totals, workers: reached, apart, by_master })
+    let Counts { open, totals, counters, .. } = counts;
+    let by_master = reached[0].of_master().is_some();
+    let workers = reached;
+    Ok(Found { pid, map, seen, open, instances, totals, counters, workers, apart, by_master })
 }
 
-/// The routes as they are carried: those of the record, with the instances that get requests.
+/// The routes as they are carried: those that the entries of the map mean, with the instances that get
+/// requests. A pool whose servers are all down has none.
 pub(super) fn routes(seen: &Seen) -> Option<Routes> {
-    let mut routes = seen.record.routes.clone()?;
-    for (slot, pool) in seen.record.slots.iter().zip(&mut routes.pools) {
+    let (routes, slots) = seen.obeyed();
+    let mut routes = routes?.clone();
+    for (slot, pool) in slots.iter().zip(&mut routes.pools) {
         pool.instances.retain(|one| seen.carries(*slot, &one.id, one.address));
     }
     Some(routes)
@@ -146,14 +160,27 @@ fn condition(row: Row<'_>, (status, said): (String, String)) -> Condition {
     if admin & MAINT != 0 {
         return Condition::Maint;
     }
-    if admin & DRAIN == 0 {
-        return Condition::Ready;
-    }
     // A star marks a check that is under way; what stands behind it is the one before.
-    match status.trim_start_matches(['*', ' ']) {
+    let status = status.trim_start_matches(['*', ' ']);
+    if admin & DRAIN == 0 {
+        return in_use(row, &format!("{status} {said}"));
+    }
+    match status {
         "" | "INI" | "UNK" => Condition::Unchecked,
         "L4OK" | "L6OK" | "L7OK" | "L7OKC" => Condition::Passing,
         bad => Condition::Failing(clean(format!("{bad} {said}").as_bytes(), 100)),
+    }
+}
+
+/// One that was put to work: whether HAProxy gives it anything.
+fn in_use(row: Row<'_>, said: &str) -> Condition {
+    if DOWN.contains(&row.number("srv_op_state")) {
+        return Condition::Down(clean(said.as_bytes(), 100));
+    }
+    match (row.number("srv_uweight"), row.number("srv_iweight")) {
+        (0, 0) => Condition::Down("its configuration gives it `weight 0`".to_owned()),
+        (0, _) => Condition::Weightless,
+        _ => Condition::Ready,
     }
 }
 
@@ -165,8 +192,10 @@ impl Condition {
             Self::Maint => 1,
             Self::Unchecked => 2,
             Self::Failing(_) => 3,
-            Self::Passing => 4,
-            Self::Ready => 5,
+            Self::Down(_) => 4,
+            Self::Weightless => 5,
+            Self::Passing => 6,
+            Self::Ready => 7,
         };
         if rank(&other) < rank(&self) { other } else { self }
     }

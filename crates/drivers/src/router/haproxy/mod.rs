@@ -8,12 +8,14 @@
 
 mod act;
 mod app_file;
+mod commit;
 pub mod config;
 mod count;
 mod files;
 mod finding;
 mod install;
 mod line;
+mod live;
 mod look;
 mod plan;
 mod preflight;
@@ -24,12 +26,12 @@ mod step;
 mod table;
 mod worker;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use model::{AppName, Change, Fault, Kind, Plan, Routes, Selector, Weight};
+use model::{AppName, Change, Fault, Kind, Plan, ReleaseId, Routes, Selector, Weight};
 
 pub use files::Checker;
 pub use finding::Finding;
@@ -39,7 +41,8 @@ pub use plan::objection;
 pub use preflight::review;
 pub use rules::unfit;
 
-use super::driver::{ChangeKind, Drain, Evidence, Router, RouterCapabilities, RoutesHave};
+use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+use record::Record;
 use seen::Seen;
 
 /// After so many in a row, a conflict is no accident any more.
@@ -56,14 +59,17 @@ pub struct HaProxy {
     mixed: AtomicBool,
     /// Workers that were seen, for sockets that do not tell of those that end.
     known: Mutex<BTreeSet<u32>>,
+    /// The releases of each app at the last look whose map said anything.
+    releases: Mutex<BTreeMap<AppName, Vec<ReleaseId>>>,
 }
 
 impl HaProxy {
     /// Nothing is connected until the first question. The socket of a master (`-S`) is better than
     /// that of a worker: after a reload it also shows what is open in the workers that end.
     pub fn new(address: Address) -> Self {
-        let (acting, known) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self { address, checker: None, acting, mixed: AtomicBool::new(false), known }
+        let (acting, mixed) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        let (known, releases) = (Mutex::default(), Mutex::default());
+        Self { address, checker: None, acting, mixed, known, releases }
     }
 
     /// Has each new configuration checked by this program before a reload can find it.
@@ -72,11 +78,11 @@ impl HaProxy {
         Self { checker: Some(checker), ..self }
     }
 
-    /// Asks it for its pid; an error means that it is away.
+    /// Asks it for its pid. A fault of kind `Environment` means that it is away and may come; any other
+    /// one (not permitted, no socket, a level too low, somebody else's answers) that waiting helps
+    /// nobody.
     pub async fn reach(&self) -> Result<u32, Fault> {
-        let workers = worker::workers(&self.address).await?;
-        let present = workers.first().ok_or_else(|| self.address.odd(""))?;
-        present.pid().await
+        look::patiently(|| worker::present_pid(&self.address)).await
     }
 
     /// Compares what runs with what is needed, before anything is touched. What makes it impossible
@@ -101,6 +107,19 @@ impl HaProxy {
         known.retain(|pid| *pid == found.pid || is_haproxy(*pid));
         known.len() > 1 && !found.by_master
     }
+
+    /// A map that was emptied together with its file does not say any more whose the servers are: what
+    /// is open on them is then not called finished.
+    fn remember(&self, app: &AppName, found: &look::Found, open: &mut BTreeMap<ReleaseId, Open>) {
+        let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.seen.record != Record::default() {
+            releases.insert(app.clone(), open.keys().copied().collect());
+            return;
+        }
+        for release in releases.get(app).into_iter().flatten() {
+            open.insert(*release, Open { requests: 1, tunnels: 1 });
+        }
+    }
 }
 
 /// True while this is a process of HAProxy, as far as can be seen from here (Linux).
@@ -122,10 +141,12 @@ impl Router for HaProxy {
             open: found.open.clone(),
             instances: found.instances.clone(),
             totals: found.totals.clone(),
+            counters: found.counters.clone(),
             epoch: found.seen.record.epoch,
             pid: Some(found.pid),
             detail: serde_json::to_value(&found.seen).unwrap_or_default(),
         };
+        self.remember(app, &found, &mut have.open);
         if self.unseen(&found) {
             // What is open in a worker that cannot be asked is not known to have ended.
             for open in have.open.values_mut().chain(have.instances.values_mut()) {

@@ -121,7 +121,8 @@ pub fn objection(
 enum Progress {
     Usable,
     Pending,
-    Failing,
+    /// It is there, and its check fails: in HAProxy's words.
+    Failing(String),
 }
 
 struct Planning<'a> {
@@ -158,7 +159,11 @@ impl Planning<'_> {
             whole &= self.provide(pool, slot, meant);
         }
         if whole && !self.carried(&record) {
+            self.bury(&record);
             self.publish(record);
+        } else if self.seen.edited.is_some() {
+            // What somebody changed does not wait for what is still being brought in.
+            self.publish(self.seen.record.clone());
         } else {
             self.clear_out(&record);
         }
@@ -167,26 +172,35 @@ impl Planning<'_> {
     /// Brings the instances of a pool into its slot; true when routes may rely on them. One that rules
     /// are meant for gets requests at any weight.
     fn provide(&mut self, pool: &Pool, slot: Slot, meant: bool) -> bool {
+        // What retires or stands by gets nothing, so nothing of it need be ready.
+        let idle = pool.state == PoolState::Retiring
+            || (pool.weight == Weight::NONE && !meant)
+            || pool.instances.is_empty();
         let (mut usable, mut pending) = (0, 0);
         for instance in &pool.instances {
             match self.bring(instance, slot) {
                 Progress::Usable => usable += 1,
                 Progress::Pending => pending += 1,
-                Progress::Failing => {}
+                // Nothing is lost while it lasts, and it may last for ever.
+                Progress::Failing(_) if idle => {}
+                Progress::Failing(why) => {
+                    self.plan.waiting.push(format!("{} to pass its check: {why}", instance.id));
+                }
             }
         }
-        // What retires or stands by gets nothing, so nothing of it need be ready.
-        let idle = pool.state == PoolState::Retiring
-            || (pool.weight == Weight::NONE && !meant)
-            || pool.instances.is_empty();
         // Servers of a release that had the slot before must be out of use first.
         let leftover = |server: &Server| {
             let of_slot = server.slot == slot && in_use(server);
             of_slot && pool.instances.iter().all(|one| one.id != server.id)
         };
-        let kept = self.seen.record.pools().any(|(_, there)| there.release == pool.release);
-        let clean = kept || !self.seen.servers.iter().any(leftover);
-        clean && (idle || (pending == 0 && usable > 0))
+        let mut carried = self.seen.record.pools();
+        let before = carried.find(|(_, there)| there.release == pool.release).map(|(_, p)| p);
+        let clean = before.is_some() || !self.seen.servers.iter().any(leftover);
+        // Leaving it what it has already makes nothing worse.
+        let no_more = before.is_some_and(|before| {
+            before.state == PoolState::Serving && before.weight >= pool.weight
+        });
+        clean && (idle || (pending == 0 && (usable > 0 || no_more)))
     }
 
     fn bring(&mut self, instance: &Instance, slot: Slot) -> Progress {
@@ -213,9 +227,11 @@ impl Planning<'_> {
                 self.plan.waiting.push(format!("the first check of {id}"));
                 Progress::Pending
             }
-            Condition::Failing(why) => {
-                self.plan.waiting.push(format!("{id} to pass its check: {why}"));
-                Progress::Failing
+            Condition::Failing(why) | Condition::Down(why) => Progress::Failing(why.clone()),
+            Condition::Weightless => {
+                let words = format!("give {id} its weight back in slot {slot} of {app}");
+                self.push(words, Step::Reweigh { app, generation, slot, id });
+                Progress::Pending
             }
             Condition::Passing | Condition::Ready => Progress::Usable,
         }
@@ -232,7 +248,8 @@ impl Planning<'_> {
             server.is_none_or(|server| server.condition != Condition::Passing)
         };
         let mut pools = record.pools();
-        same && record.slots == self.seen.record.slots
+        same && self.seen.edited.is_none()
+            && record.slots == self.seen.record.slots
             && pools.all(|(slot, pool)| pool.instances.iter().all(|one| ready(slot, one)))
     }
 
@@ -242,10 +259,7 @@ impl Planning<'_> {
         if let Some(routes) = &mut record.routes {
             routes.generation = Generation(record.generation);
         }
-        let usable = |server: &&Server| {
-            matches!(server.condition, Condition::Passing | Condition::Ready)
-                && belongs(&record, server)
-        };
+        let usable = |server: &&Server| server.condition.may_serve() && belongs(&record, server);
         let servers = self.seen.servers.iter();
         let ready = servers.clone().filter(usable).map(|s| (s.slot, s.id.clone())).collect();
         let left = servers.filter(|server| !belongs(&record, server)).filter_map(|server| {
@@ -253,7 +267,11 @@ impl Planning<'_> {
             Some(Left { id: server.id.clone(), slot: server.slot, release })
         });
         record.left = left.collect();
-        let words = in_words(&app, &record);
+        let mut words = in_words(&app, &record);
+        if let Some(edited) = &self.seen.edited {
+            // Writing to a string cannot fail.
+            let _written = write!(words, " (somebody changed the map: {})", edited.entry);
+        }
         self.push(words, Step::Publish { app, generation, record, ready });
     }
 
@@ -266,6 +284,24 @@ impl Planning<'_> {
             if !belongs(wanted, server) && !belongs(&self.seen.record, server) && !out {
                 self.dismiss(server);
             }
+        }
+    }
+
+    /// A release that has lost everybody leaves by the shortest way, before any file is written and
+    /// checked: where another one serves, HAProxy lets it stand in from that moment.
+    fn bury(&mut self, wanted: &Record) {
+        let empty =
+            |slot: Slot| wanted.pools().any(|(at, pool)| at == slot && pool.instances.is_empty());
+        let serves = |server: &Server| {
+            let mut pools = self.seen.record.pools().filter(|(at, _)| *at == server.slot);
+            server.condition == Condition::Ready
+                && pools.any(|(_, pool)| pool.state == PoolState::Serving)
+        };
+        if !self.seen.servers.iter().any(|server| !empty(server.slot) && serves(server)) {
+            return;
+        }
+        for server in self.seen.servers.iter().filter(|s| empty(s.slot) && in_use(s)) {
+            self.dismiss(server);
         }
     }
 

@@ -8,6 +8,7 @@ use model::{
 };
 
 use super::{Record, Slot, plan};
+use crate::router::haproxy::live::Edited;
 use crate::router::haproxy::seen::{Condition, Seen, Server};
 use crate::router::haproxy::step::Step;
 
@@ -56,7 +57,7 @@ fn seen(carried: Option<Routes>, slots: &[Slot], servers: Vec<Server>) -> Seen {
     let slots = slots.to_vec();
     let record = Record { generation: 4, routes: carried, slots, ..Record::default() };
     let looks_at = vec![Selector::Header("x-canary".into())];
-    Seen { app: app(), record, looks_at, servers }
+    Seen { app: app(), record, edited: None, looks_at, servers }
 }
 
 /// The plan in short: words of the changes, then what is waited for.
@@ -102,6 +103,64 @@ fn settled_is_settled_and_a_lost_server_is_not() {
     let lost = seen(Some(carried.clone()), &[Slot::A], vec![]);
     assert_eq!(short(Some(&carried), &lost), ["add demo-1-1 (127.0.0.1:1001) to slot a of demo"]);
     assert_eq!(short(None, &seen(None, &[], vec![])), [""; 0]);
+}
+
+/// In use, and HAProxy sends it nothing.
+#[test]
+fn a_server_that_is_down_is_waited_for_and_one_without_weight_gets_it_back() {
+    let carried = routes(vec![serving(1, 10_000), serving(2, 0)]);
+    let with = |one: Condition, two: Condition| {
+        let servers = vec![server(Slot::A, 1, one), server(Slot::B, 2, two)];
+        seen(Some(carried.clone()), &[Slot::A, Slot::B], servers)
+    };
+    let down = || Condition::Down("L4CON refused".into());
+    let ready = || Condition::Ready;
+    let said = short(Some(&carried), &with(down(), ready()));
+    assert_eq!(said, ["wait: demo-1-1 to pass its check: L4CON refused"]);
+    // One that stands by gets nothing, and may stay down for ever.
+    assert_eq!(short(Some(&carried), &with(ready(), down())), [""; 0]);
+    let said = short(Some(&carried), &with(Condition::Weightless, ready()));
+    assert_eq!(said, ["give demo-1-1 its weight back in slot a of demo"]);
+    // Nobody is given more of a release that is down, and taking from it waits for nothing.
+    let both = |one, two| routes(vec![serving(1, one), serving(2, two)]);
+    let half = short(Some(&both(5_000, 5_000)), &with(down(), ready()));
+    assert_eq!(half.len(), 2, "{half:?}");
+    assert!(half[0].starts_with("route demo (generation 5): v1 50.00%"), "{half:?}");
+    let more = short(Some(&both(5_000, 5_000)), &with(ready(), down()));
+    assert_eq!(more, ["wait: demo-2-1 to pass its check: L4CON refused"]);
+}
+
+#[test]
+fn a_release_that_has_lost_everybody_leaves_before_anything_is_written() {
+    let carried = routes(vec![serving(1, 0), serving(2, 10_000)]);
+    let mut back = routes(vec![serving(1, 10_000), serving(2, 0)]);
+    back.pools[1].instances.clear();
+    let with = |stable: Condition| {
+        let servers = vec![server(Slot::A, 1, stable), server(Slot::B, 2, Condition::Ready)];
+        short(Some(&back), &seen(Some(carried.clone()), &[Slot::A, Slot::B], servers))
+    };
+    let said = with(Condition::Ready);
+    assert_eq!(said[0], "take demo-2-1 out of use in slot b of demo");
+    assert!(said[1].starts_with("route demo (generation 5): v1 100.00%") && said.len() == 2);
+    // Nobody could stand in: the routes come first.
+    assert!(with(Condition::Passing)[0].starts_with("route demo"));
+}
+
+#[test]
+fn a_map_that_somebody_changed_is_put_back_at_once() {
+    let carried = routes(vec![serving(1, 10_000)]);
+    let ready = vec![server(Slot::A, 1, Condition::Ready)];
+    let mut have = seen(Some(carried.clone()), &[Slot::A], ready);
+    let entry = "`at:*/` is missing".to_owned();
+    have.edited = Some(Edited { entry, routes: None, slots: vec![] });
+    let back = "route demo (generation 5): v1 100.00% on 1 in slot a (somebody changed the map: \
+                `at:*/` is missing)";
+    assert_eq!(short(Some(&carried), &have), [back]);
+    // Also while something else is being brought in, which takes its time.
+    let want = routes(vec![serving(1, 7_500), serving(2, 2_500)]);
+    have.servers.push(server(Slot::B, 2, Condition::Unchecked));
+    assert_eq!(short(Some(&want), &have), [back, "wait: the first check of demo-2-1"]);
+    assert_eq!(short(None, &have).len(), 1, "withdrawing puts it right as well");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) async fn preflight(address: &Address, apps: &[AppName]) -> Result<Vec
             "older ones cannot add and delete servers with checks at run time",
         ));
     }
-    if !present.by_master() {
+    if present.of_master().is_none() {
         findings.push(finding(
             "socket",
             &address.to_string(),

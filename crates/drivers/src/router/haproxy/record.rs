@@ -1,8 +1,9 @@
 //! What the map of an app says: routes, slots, generation, epoch. Text to record and back. Pure.
 //!
 //! One map holds everything, because one `commit map` replaces a whole map at one instant. A request
-//! reads one entry of it, the one under `at:`, and one per rule it matches; the entries under `cutover:` are for the driver, so
-//! that it can say from HAProxy alone what is carried.
+//! reads one entry of it, the one under `at:`, and one per rule it matches. The entries under
+//! `cutover:` are the driver's notes: what it published last, in releases and instances. Whether the
+//! others still say the same is `live`'s to find out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::rules;
 
 /// Stands for the version of a slot that gets nothing; no version can be spelled like this.
-const NOTHING: &str = "~";
+pub(super) const NOTHING: &str = "~";
 /// Added to the length of a prefix that came with a host, so that a named host always wins.
-const NAMED_HOST: usize = 1_000_000;
+pub(super) const NAMED_HOST: usize = 1_000_000;
 
 /// One of the two pairs of backends of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,6 +106,20 @@ impl Record {
 
     /// The entries of the map; keys and values have no blanks in them.
     pub(super) fn entries(&self, app: &AppName) -> Vec<(String, String)> {
+        let mut entries = self.notes(app);
+        entries.extend(self.obeyed());
+        entries
+    }
+
+    /// Those that requests read.
+    pub(super) fn obeyed(&self) -> Vec<(String, String)> {
+        let Some(routes) = &self.routes else { return Vec::new() };
+        let mut entries = self.ways(routes);
+        entries.extend(self.marked(routes));
+        entries
+    }
+
+    fn notes(&self, app: &AppName) -> Vec<(String, String)> {
         let mut entries = vec![
             ("cutover:app".into(), app.to_string()),
             ("cutover:epoch".into(), self.epoch.to_string()),
@@ -133,8 +148,6 @@ impl Record {
             let value = format!("{}:{}", release.0, rules::keep(mark));
             entries.push((format!("cutover:rule:{at}"), value));
         }
-        entries.extend(self.ways(routes));
-        entries.extend(self.marked(routes));
         entries
     }
 

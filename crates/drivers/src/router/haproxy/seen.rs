@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use model::{AppName, InstanceId, Selector};
+use model::{AppName, InstanceId, Routes, Selector};
 use serde::{Deserialize, Serialize};
 
+use super::live::Edited;
 use super::record::{Record, Slot};
 
 /// Where a server stands.
@@ -21,8 +22,19 @@ pub(super) enum Condition {
     Failing(String),
     /// Gets nothing, and its check passes.
     Passing,
+    /// In use and gets nothing, because HAProxy has it down: in its words.
+    Down(String),
+    /// In use and gets nothing, because somebody took its weight away.
+    Weightless,
     /// Gets requests when its slot does.
     Ready,
+}
+
+impl Condition {
+    /// True when nothing but being published, or being well again, keeps requests from it.
+    pub(super) const fn may_serve(&self) -> bool {
+        matches!(self, Self::Passing | Self::Down(_) | Self::Weightless | Self::Ready)
+    }
 }
 
 /// An instance in a slot: its server for requests and its server for tunnels.
@@ -40,7 +52,10 @@ pub(super) struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub(super) app: AppName,
+    /// What was published last.
     pub(super) record: Record,
+    /// What the map says instead, if somebody has changed it.
+    pub(super) edited: Option<Edited>,
     /// What the configuration looks at: rules on anything else cannot be carried.
     pub(super) looks_at: Vec<Selector>,
     pub(super) servers: Vec<Server>,
@@ -52,7 +67,15 @@ impl Seen {
         self.servers.iter().find(|server| server.slot == slot && server.id == *id)
     }
 
-    /// True when the instance gets requests as the record says.
+    /// The routes that requests obey, with the slot of each pool, whoever gets them.
+    pub(super) fn obeyed(&self) -> (Option<&Routes>, &[Slot]) {
+        match &self.edited {
+            Some(edited) => (edited.routes.as_ref(), &edited.slots),
+            None => (self.record.routes.as_ref(), &self.record.slots),
+        }
+    }
+
+    /// True when HAProxy gives the instance what its slot gets.
     pub(super) fn carries(&self, slot: Slot, id: &InstanceId, address: SocketAddr) -> bool {
         self.server(slot, id).is_some_and(|server| {
             server.condition == Condition::Ready && server.address == Some(address)

@@ -14,6 +14,8 @@ pub(super) enum Step {
     Add { app: AppName, generation: u64, slot: Slot, instance: Instance },
     /// Takes an instance out of maintenance: it gets nothing yet and is checked.
     Recheck { app: AppName, generation: u64, slot: Slot, id: InstanceId },
+    /// Gives an instance its weight back.
+    Reweigh { app: AppName, generation: u64, slot: Slot, id: InstanceId },
     /// Puts servers of the new record to work, writes its files, replaces the map.
     Publish { app: AppName, generation: u64, record: Record, ready: Vec<(Slot, InstanceId)> },
     /// Puts an instance that is in no pool into maintenance; what is open on it finishes.
@@ -30,6 +32,7 @@ impl Step {
         match self {
             Self::Add { app, generation, .. }
             | Self::Recheck { app, generation, .. }
+            | Self::Reweigh { app, generation, .. }
             | Self::Publish { app, generation, .. }
             | Self::Leave { app, generation, .. }
             | Self::Remove { app, generation, .. }

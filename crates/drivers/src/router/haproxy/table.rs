@@ -92,6 +92,14 @@ pub(super) fn map_files(text: &str) -> Option<Vec<String>> {
     Some(lines.filter_map(file).filter(|file| !file.is_empty()).collect())
 }
 
+/// `show map`: the version of the map of this file that requests read.
+pub(super) fn map_version(text: &str, file: &str) -> Option<u64> {
+    let named = format!(" ({file}) ");
+    let line = text.lines().find(|line| line.contains(&named))?;
+    let words = line.split_ascii_whitespace();
+    words.rev().find_map(|word| word.strip_prefix("curr_ver=")).and_then(|n| n.parse().ok())
+}
+
 /// `show proc` of a master: pids of the workers, the present one first. `None` when it is no master.
 pub(super) fn workers(text: &str) -> Option<Vec<u32>> {
     text.trim_start().strip_prefix("#<PID>")?;
@@ -125,7 +133,7 @@ fn commas(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Table, entries, info, map_files, workers};
+    use super::{Table, entries, info, map_files, map_version, workers};
 
     const STAT: &str = "# pxname,svname,scur,last_chk,check_status,\nb,i-1,3,\"a, b\",* L7OK,\n\n";
 
@@ -164,5 +172,8 @@ mod tests {
     fn maps_are_listed_by_file() {
         let text = "# id (file) description\n0 (/d/a.map) pattern loaded\n-1 () inline\n\n";
         assert_eq!(map_files(text), Some(vec!["/d/a.map".to_owned()]));
+        let text =
+            "# id (file) description\n0 (/d/a.map) used. curr_ver=7 next_ver=9 entry_cnt=2\n";
+        assert_eq!((map_version(text, "/d/a.map"), map_version(text, "/d/b.map")), (Some(7), None));
     }
 }

@@ -4,23 +4,28 @@
 //! nearest thing there is.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::{AppName, Fault, Kind, Selector};
 
+use super::files::AppFiles;
 use super::finding::Finding;
 use super::line::Address;
+use super::live::{self, Edited, Entry};
 use super::record::{Record, Slot};
 use super::rules;
 use super::table::{self, Row, Table};
 use crate::words::clean;
 
+/// Answers of commands that went well.
+pub(super) const WELL: [&str; 4] = ["", "New server registered.", "Server deleted.", "Success=1"];
+
 /// A process that can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Worker {
     pub(super) address: Address,
-    /// `@!PID ` on a master's socket, nothing on the socket of a worker itself.
-    prefix: String,
+    /// Its pid when it is reached through its master; `None` on the socket of a worker itself.
+    of_master: Option<u32>,
 }
 
 /// All that is asked of one worker.
@@ -29,6 +34,7 @@ pub(super) struct Answers {
     pub(super) pid: u32,
     pub(super) map: PathBuf,
     pub(super) record: Record,
+    pub(super) edited: Option<Edited>,
     pub(super) looks_at: Vec<Selector>,
     pub(super) state: Table,
     pub(super) stat: Table,
@@ -39,8 +45,9 @@ pub(super) struct Answers {
 impl Worker {
     /// Asks this process; commands are joined by `;`.
     pub(super) async fn ask(&self, commands: &[String]) -> Result<String, Fault> {
+        let prefix = self.of_master.map_or(String::new(), |pid| format!("@!{pid} "));
         let prefixed: Vec<String> =
-            commands.iter().map(|command| format!("{}{command}", self.prefix)).collect();
+            commands.iter().map(|command| format!("{prefix}{command}")).collect();
         self.address.ask(&prefixed.join(";")).await
     }
 
@@ -73,9 +80,9 @@ impl Worker {
         Ok(numbers(&version) >= oldest)
     }
 
-    /// True when it is reached through its master.
-    pub(super) fn by_master(&self) -> bool {
-        !self.prefix.is_empty()
+    /// Its pid when it is reached through its master.
+    pub(super) const fn of_master(&self) -> Option<u32> {
+        self.of_master
     }
 
     /// File of the app's map, as HAProxy calls it.
@@ -90,26 +97,41 @@ impl Worker {
         }
     }
 
-    pub(super) async fn record(&self, app: &AppName) -> Result<(PathBuf, Record), Fault> {
-        let map = self.map(app).await?;
+    /// The entries that the map of an app has now.
+    pub(super) async fn entries(&self, map: &Path) -> Result<Vec<Entry>, Fault> {
         let answer = self.read(&format!("show map {}", map.display())).await?;
-        let entries = table::entries(&answer).ok_or_else(|| self.address.odd(&answer))?;
-        let record = Record::read(app, &entries).map_err(|entry| {
+        table::entries(&answer).ok_or_else(|| self.address.odd(&answer))
+    }
+
+    /// What was published of an app, and what its map says instead if somebody has changed it.
+    async fn published(
+        &self,
+        app: &AppName,
+        map: &Path,
+    ) -> Result<(Record, Option<Edited>), Fault> {
+        let entries = self.entries(map).await?;
+        let kept = || AppFiles::beside(map, app).entries();
+        live::compare(app, &entries, kept).map_err(|entry| {
             let entry = clean(entry.as_bytes(), 80);
             let what = format!("the HAProxy map `{}` has an odd entry: `{entry}`", map.display());
             Fault::environment(what)
                 .help(format!("empty the file, then `clear map {}` or reload", map.display()))
-        })?;
-        Ok((map, record))
+        })
     }
 
     /// All that a look at one app needs.
     pub(super) async fn answers(&self, app: &AppName) -> Result<Answers, Fault> {
         let pid = self.pid().await?;
-        let (map, record) = self.record(app).await?;
+        let map = self.map(app).await?;
+        let (record, edited) = self.published(app, &map).await?;
         let looks_at = self.looks_at(app).await?;
         let state = self.read("show servers state").await?;
-        let state = Table::state(&state).ok_or_else(|| self.address.odd(&state))?;
+        let table = Table::state(&state).filter(|table| {
+            let named =
+                ["srv_addr", "srv_admin_state", "srv_op_state", "srv_uweight", "srv_iweight"];
+            table.rows().next().is_none_or(|row| named.iter().all(|name| row.has(name)))
+        });
+        let state = table.ok_or_else(|| self.address.odd(&state))?;
         let stat = self.stat().await?;
         let backend = |row: &Row<'_>| row.get("svname") == "BACKEND";
         let there: Vec<_> = stat.rows().filter(backend).map(|row| row.get("pxname")).collect();
@@ -118,7 +140,7 @@ impl Worker {
         if let Some(name) = backends(app, apart).iter().find(|name| !has(name)) {
             return Err(self.missing("backend", name, there.into_iter()));
         }
-        Ok(Answers { pid, map, record, looks_at, state, stat, apart })
+        Ok(Answers { pid, map, record, edited, looks_at, state, stat, apart })
     }
 
     /// What of an app's requests the configuration of this process looks at.
@@ -183,11 +205,17 @@ impl Answers {
 /// only a master knows.
 pub(super) async fn workers(address: &Address) -> Result<Vec<Worker>, Fault> {
     let answer = address.ask("show proc").await?;
-    let worker = |prefix| Worker { address: address.clone(), prefix };
+    let worker = |of_master| Worker { address: address.clone(), of_master };
     match table::workers(&answer) {
-        Some(pids) => Ok(pids.into_iter().map(|pid| worker(format!("@!{pid} "))).collect()),
-        None => Ok(vec![worker(String::new())]),
+        Some(pids) => Ok(pids.into_iter().map(|pid| worker(Some(pid))).collect()),
+        None => Ok(vec![worker(None)]),
     }
+}
+
+/// Pid of the worker that takes new connections.
+pub(super) async fn present_pid(address: &Address) -> Result<u32, Fault> {
+    let workers = workers(address).await?;
+    workers.first().ok_or_else(|| address.odd(""))?.pid().await
 }
 
 /// Names of the backends of an app: two for requests, and two for tunnels if they are apart.
@@ -198,6 +226,21 @@ fn backends(app: &AppName, apart: bool) -> Vec<String> {
 fn finding(setting: &str, value: &str, needed: &str, backend: &str, why: &str) -> Finding {
     let setting = format!("{setting} of {backend}");
     Finding { setting, value: value.into(), needed: needed.into(), why: why.into() }
+}
+
+/// Gives commands whose answers say nothing when they went well.
+pub(super) async fn well(worker: &Worker, commands: &[String]) -> Result<(), Fault> {
+    let said = worker.ask(commands).await?;
+    match said.lines().map(str::trim).find(|line| !WELL.contains(line)) {
+        None => Ok(()),
+        Some(odd) => Err(refused(worker, commands.first().map_or("", String::as_str), odd)),
+    }
+}
+
+/// A command that was answered with something else than that it was done.
+pub(super) fn refused(worker: &Worker, command: &str, said: &str) -> Fault {
+    let (command, said) = (clean(command.as_bytes(), 80), clean(said.as_bytes(), 120));
+    Fault::internal(format!("HAProxy at `{}` answered `{said}` to `{command}`", worker.address))
 }
 
 /// Major and minor number of a version.

@@ -13,7 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
-use model::admin::{AppSeen, CohortKey, KeyPair, ProxySeen, Reply, Request, Settings};
+use model::admin::{AppSeen, CohortKey, KeyPair, ProxySeen, ReleaseSeen, Reply, Request, Settings};
 use model::{AppName, Change, Fault, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -121,6 +121,7 @@ impl Router for Proxy {
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
             totals: BTreeMap::new(),
+            counters: BTreeMap::new(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
             detail: serde_json::Value::Null,
@@ -166,6 +167,9 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
         have.open.entry(seen.release).or_default().add(here);
         have.instances.entry(seen.id).or_default().add(here);
     }
+    let by = have.pid.unwrap_or_default();
+    let source = |seen: &ReleaseSeen| (format!("{by}/{}", seen.release.0), seen.clone());
+    have.counters = carried.releases.iter().map(source).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
     have.routes = Some(carried.routes);
 }
