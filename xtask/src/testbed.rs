@@ -21,6 +21,8 @@ struct Server {
     package: &'static str,
     /// Path within the package.
     program: &'static str,
+    /// What makes it say its version.
+    asked: &'static str,
     /// Oldest version that counts as this one; suites move on.
     at_least: (u32, u32),
 }
@@ -31,13 +33,26 @@ const fn haproxy(
     suite: &'static str,
     at_least: (u32, u32),
 ) -> Server {
-    Server { name, folder, suite, package: "haproxy", program: "/usr/sbin/haproxy", at_least }
+    let (package, program) = ("haproxy", "/usr/sbin/haproxy");
+    Server { name, folder, suite, package, program, asked: "-v", at_least }
 }
 
-const SERVERS: [Server; 3] = [
+/// Judges the text of metrics.
+const PROMTOOL: Server = Server {
+    name: "promtool",
+    folder: "prometheus-bookworm",
+    suite: "bookworm",
+    package: "prometheus",
+    program: "/usr/bin/promtool",
+    asked: "--version",
+    at_least: (2, 42),
+};
+
+const SERVERS: [Server; 4] = [
     haproxy("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
     haproxy("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
     haproxy("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
+    PROMTOOL,
 ];
 
 /// Brings everything. What cannot be had is said and left out; with `TESTBED=required` in the
@@ -89,9 +104,10 @@ impl Server {
 
     fn version(&self, folder: &Path) -> Result<String, String> {
         let program = PathBuf::from(format!("{}{}", folder.display(), self.program));
-        let ran = Command::new(&program).arg("-v").stdin(Stdio::null()).output();
+        let ran = Command::new(&program).arg(self.asked).stdin(Stdio::null()).output();
         let output = ran.map_err(|error| format!("{}: {error}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
         let line = said.lines().next().unwrap_or_default().to_owned();
         match numbers(&line) {
             Some(version) if version >= self.at_least => Ok(line),

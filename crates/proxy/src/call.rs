@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::ReleaseId;
 
+use crate::class::Class;
 use crate::cohort::Member;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
@@ -17,12 +18,15 @@ use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
 use crate::table::{App, Table, Unrouted};
+use crate::trail::Trail;
 
 /// A request ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The app it belongs to, or why there is none.
-    pub(crate) app: Result<Arc<App>, Refusal>,
+    /// The app it belongs to, if any.
+    pub(crate) app: Option<Arc<App>>,
+    /// Why there is none.
+    pub(crate) unrouted: Option<Refusal>,
     /// The release that a rule of the app names for it.
     pub(crate) meant: Option<ReleaseId>,
     /// The cohort of its client.
@@ -37,6 +41,10 @@ pub(crate) struct Call {
     pub(crate) asks: Asks,
     /// How long instances are waited for.
     pub(crate) patience: Patience,
+    /// Why no instance is to be asked, though it is in order.
+    pub(crate) refused: Option<Class>,
+    /// What is remembered of it.
+    pub(crate) trail: Trail,
 }
 
 impl Call {
@@ -86,20 +94,31 @@ pub(crate) fn prepare(
     let trusted = settings.trusts(origin.peer);
     let id = rewrite(&request, origin, trusted, &mut sent);
     let found = table.find(request.host, request.target);
-    let (meant, member) = match found {
-        Ok(app) => {
+    let app = found.ok().cloned();
+    let unrouted = found.err().map(|missing| nowhere(missing, origin));
+    let name = app.as_ref().map(|app| &app.name);
+    let refused = if origin.full {
+        Some(Class::Full)
+    } else {
+        settings.pages.closes(name).then_some(Class::Maintenance)
+    };
+    let (meant, member) = match &app {
+        Some(app) => {
             (meant(app, &request, origin, settings), member(app, &request, origin, settings))
         }
-        Err(_) => (None, Member::default()),
+        None => (None, Member::default()),
     };
     Ok(Call {
-        app: found.cloned().map_err(|missing| nowhere(missing, origin)),
+        app,
+        unrouted,
         meant,
         member,
         head: sent,
         id,
         rest: Rest { body: request.body, claimed: 0 },
         patience: settings.patience,
+        refused,
+        trail: Trail::new(origin),
         asks: Asks {
             head_only: request.method == "HEAD",
             idempotent: replay::idempotent(request.method) || request.keyed,
@@ -199,7 +218,7 @@ mod tests {
     fn sent(head: &str) -> String {
         let table = Table::default();
         let told = (&table, &Settings::default());
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false };
+        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, full: false };
         let call = prepare(head.as_bytes(), origin, told).unwrap();
         String::from_utf8(call.head).unwrap()
     }

@@ -9,15 +9,20 @@ use std::time::Duration;
 use model::{Network, admin};
 
 use crate::cohort::Signer;
+use crate::pages::Pages;
 
 /// What holds for all apps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// How long instances are waited for.
     pub(crate) patience: Patience,
     /// What cohorts are signed with, once it is known.
     pub(crate) signer: Option<Arc<Signer>>,
     trusted: Vec<Network>,
+    /// Most client connections at a time.
+    pub(crate) connections: u64,
+    /// What is answered in the proxy's own name.
+    pub(crate) pages: Pages,
 }
 
 impl Settings {
@@ -29,7 +34,7 @@ impl Settings {
     /// The same settings with another key.
     pub(crate) fn signing(&self, key: &admin::CohortKey) -> Self {
         let signer = Some(Arc::new(Signer::from(key)));
-        Self { patience: self.patience, signer, trusted: self.trusted.clone() }
+        Self { signer, ..self.clone() }
     }
 
     /// True when what this sender says of others is believed.
@@ -53,7 +58,9 @@ impl From<&admin::Settings> for Settings {
             begins: limit(told.answer_begins_ms),
             silence: limit(told.answer_silence_ms),
         };
-        Self { patience, signer: None, trusted: told.trusted.clone() }
+        let connections = if told.max_connections == 0 { u64::MAX } else { told.max_connections };
+        let (trusted, pages) = (told.trusted.clone(), Pages::read(told));
+        Self { patience, signer: None, trusted, connections, pages }
     }
 }
 

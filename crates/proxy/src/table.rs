@@ -9,12 +9,12 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use model::{AppName, PoolState, Routes, Weight};
 
 use crate::cohort::Membership;
+use crate::counters::Lasting;
 use crate::gate::Gate;
 use crate::ramp::Ramp;
 use crate::rules::Rules;
@@ -33,8 +33,8 @@ pub(crate) struct App {
     pub(crate) rules: Rules,
     /// How clients stay with a release.
     pub(crate) membership: Option<Membership>,
-    /// Fault injection: answers still to be cut short.
-    pub(crate) truncate: Arc<AtomicU32>,
+    /// What stays with it while its routes change.
+    pub(crate) lasting: Arc<Lasting>,
 }
 
 /// One pool that may be given requests.
@@ -60,7 +60,7 @@ impl App {
     /// Compiles a slice; `gate` finds the gate of an instance by its id.
     pub(crate) fn compile<'g>(
         routes: &Routes,
-        truncate: Arc<AtomicU32>,
+        lasting: Arc<Lasting>,
         gate: impl Fn(&model::InstanceId) -> Option<&'g Arc<Gate>>,
     ) -> Self {
         let serving = |pool: &&model::Pool| pool.state == PoolState::Serving;
@@ -80,7 +80,7 @@ impl App {
             standby,
             rules: Rules::compile(routes, gate),
             membership: Membership::of(routes),
-            truncate,
+            lasting,
         }
     }
 

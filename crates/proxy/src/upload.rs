@@ -119,9 +119,7 @@ async fn pump(
             Err(refusal) => return Some(Broken::Client(Broke::Malformed(refusal))),
         };
         rest.claimed = passed.bytes;
-        if passed.bytes > 0 {
-            progress.body_taken.set(true);
-        }
+        progress.take(passed.bytes);
         let parts: [&[u8]; 2] = [std::mem::take(&mut head), &data[..passed.bytes]];
         if wire::send(to, &parts, limits::WRITE_STALL).await.is_err() {
             return Some(Broken::Refused);
@@ -159,9 +157,7 @@ async fn pump_frames(
             Ok(framing) => framing,
             Err(broke) => return Some(Broken::Client(broke)),
         };
-        if !content.is_empty() {
-            progress.body_taken.set(true);
-        }
+        progress.take(content.len());
         let mut prefix = std::mem::take(&mut head).to_vec();
         prefix.extend_from_slice(&before);
         if wire::send(to, &[&prefix, &content, &after], limits::WRITE_STALL).await.is_err() {

@@ -88,9 +88,10 @@ fn load(at: &Where) -> Result<Config, Fault> {
     config::load(&at.config).map_err(|mistakes| tell(at, &mistakes))
 }
 
-/// The same; certificates must be usable now, as the proxy judges it.
+/// The same; certificates and pages must be usable now, as the proxy judges it.
 fn load_judged(at: &Where) -> Result<Config, Fault> {
-    let loaded = config::load_judged(&at.config, proxy::check_pair);
+    let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page };
+    let loaded = config::load_judged(&at.config, judge);
     loaded.map_err(|mistakes| tell(at, &mistakes))
 }
 

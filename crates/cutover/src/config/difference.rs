@@ -90,6 +90,10 @@ impl Difference {
         self.note("[proxy] answer_begins (ms)", &before.answer_begins_ms, &after.answer_begins_ms);
         let silence = (&before.answer_silence_ms, &after.answer_silence_ms);
         self.note("[proxy] answer_silence (ms)", silence.0, silence.1);
+        self.note("[proxy] max_connections", &before.max_connections, &after.max_connections);
+        self.note("error_pages", &before.pages, &after.pages);
+        self.note("maintenance", &before.maintenance, &after.maintenance);
+        self.note("[proxy] access log, metrics", &runs.observation, &wanted.observation);
         self.note("[proxy] drain_timeout", &runs.drain_timeout, &wanted.drain_timeout);
     }
 

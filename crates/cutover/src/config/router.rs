@@ -46,6 +46,14 @@ pub(crate) fn must_carry(
     reader: &mut Reader,
 ) {
     let RouterConfig::HaProxy(_) = router else { return };
+    for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
+        let what = format!(
+            "`{}` is answered by Cutover's own proxy, and here HAProxy carries the traffic",
+            field.key
+        );
+        let help = "remove it, and write `errorfile` in HAProxy's own configuration";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+    }
     let marks = app.rollout.targets.iter().map(|target| &target.mark);
     let spread = |unfit: bool, what: &str| {
         unfit.then(|| (what.to_owned(), "remove it, or have Cutover's own proxy carry the traffic"))

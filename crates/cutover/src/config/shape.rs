@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use drivers::router::haproxy::Address;
-use model::admin::{KeyPair, Settings};
+use model::admin::{KeyPair, Observation, Settings};
 use model::{AppName, Cohorts, Lane, Mark, Weight};
 
 /// A whole file.
@@ -35,6 +35,8 @@ pub(crate) struct ProxyConfig {
     pub(crate) certificates: Vec<KeyPair>,
     /// What holds for all apps and listeners.
     pub(crate) settings: Settings,
+    /// What it tells of itself, and where.
+    pub(crate) observation: Observation,
     /// Threads that carry traffic.
     pub(crate) threads: usize,
     /// How long open requests may take to finish when the proxy stops.

@@ -90,7 +90,8 @@ impl Reloader {
     /// Looks at the file, and takes it up if that is asked for and all of it is possible.
     pub(super) async fn reload(&self, desks: &Desks, body: ReloadBody) -> Result<Reloaded, Fault> {
         let mut runs = self.runs.lock().await;
-        let wanted = config::load_judged(&self.file, proxy::check_pair);
+        let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page };
+        let wanted = config::load_judged(&self.file, judge);
         let wanted = wanted.map_err(|mistakes| unusable(&self.file, &mistakes))?;
         let mut difference = Difference::between(&runs, &wanted);
         for app in &difference.apps {

@@ -26,6 +26,7 @@ mod haproxy_outages;
 mod interrupt;
 mod listening;
 mod load;
+mod looking;
 mod mute;
 mod neighbours;
 mod parts;

@@ -40,6 +40,7 @@ impl Answer<'_, '_> {
                 if frames::send(to, part, piece.done && !cut).await.is_err() {
                     return Ended::ClientGone;
                 }
+                self.progress.pass(part.len());
                 if cut {
                     return Ended::Injected;
                 }

@@ -3,7 +3,9 @@
 //! Tests named `rNN_...` guard the race of that number in the catalogue of races.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
+mod access_log;
 mod admin;
+mod asking;
 mod authority;
 mod backend;
 mod bodies;
@@ -17,6 +19,8 @@ mod heads;
 mod hosts;
 mod http2;
 mod http2_limits;
+mod metrics;
+mod own_answers;
 mod rules;
 mod silence;
 mod slow_start;

@@ -31,7 +31,7 @@ impl Keeper {
         self.gone().await;
     }
 
-    /// What can fail without an effect comes first: ports, then certificates.
+    /// What can fail comes first: ports, what it tells of itself, certificates.
     async fn reconfigure(&mut self, config: ProxyConfig) -> Result<(), Fault> {
         let known: Vec<SocketAddr> = self.listeners.iter().map(|one| one.address).collect();
         let plain = config.listen.iter().map(|at| (*at, false));
@@ -48,11 +48,14 @@ impl Keeper {
         if done.is_err() {
             self.listeners.truncate(kept);
             self.config = before;
+            // It could be told so before, and a proxy that is away is told at its start.
+            drop(self.observe().await);
         }
         done
     }
 
     async fn take_up(&self, known: &[SocketAddr]) -> Result<(), Fault> {
+        self.observe().await?;
         self.certify().await?;
         self.configure().await?;
         self.hand_over(known).await

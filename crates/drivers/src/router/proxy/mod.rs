@@ -13,7 +13,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
-use model::admin::{AppSeen, CohortKey, KeyPair, ProxySeen, ReleaseSeen, Reply, Request, Settings};
+use model::admin::{
+    AppSeen, CohortKey, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request, Settings,
+};
 use model::{AppName, Change, Fault, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -72,6 +74,12 @@ impl Proxy {
     /// Gives it the key that cohorts are signed with.
     pub async fn sign_cohorts(&self, key: &CohortKey) -> Result<(), Fault> {
         self.done(&Request::CohortKey { key: key.clone() }, None).await
+    }
+
+    /// Replaces what it tells of itself and where. Refused as a whole when the file cannot be opened or
+    /// the address is taken.
+    pub async fn observe(&self, observation: &Observation) -> Result<(), Fault> {
+        self.done(&Request::Observe { observation: observation.clone() }, None).await
     }
 
     /// Duplicates of all listening sockets.
