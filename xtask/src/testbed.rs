@@ -1,7 +1,7 @@
 //! `cargo xtask testbed`: real servers for the tests, in several versions, under `target/testbed`.
 //!
-//! They come by the package tools of Debian, each with its own libraries, and nothing is installed
-//! but `patchelf`. What is there and runs is left alone. Does not know the tests; they find a program
+//! They come by the package tools of Debian, each with its own libraries (a suite of WebSocket tests from
+//! PyPI), and nothing is installed but `patchelf`. What is there and runs is left alone. Does not know the tests; they find a program
 //! by its folder.
 
 use std::env;
@@ -56,13 +56,19 @@ const SERVERS: [Server; 4] = [
 ];
 
 /// Brings everything. What cannot be had is said and left out; with `TESTBED=required` in the
-/// environment it is a failure.
+/// environment it is a failure, and with `TESTBED=none` nothing is fetched.
 pub(crate) fn run(shop: &Workshop) -> Outcome {
+    let wanted = env::var("TESTBED").unwrap_or_default();
     let bed = shop.root.join("target/testbed");
     let script = shop.root.join("xtask/testbed.sh");
     let mut missing = Vec::new();
     for server in &SERVERS {
-        match server.bring(&bed, &script) {
+        let there = if wanted == "none" {
+            server.version(&bed.join(server.folder))
+        } else {
+            server.bring(&bed, &script)
+        };
+        match there {
             Ok(version) => println!("{}: {version}", server.name),
             Err(why) => {
                 println!("skipped: no {}: {why}", server.name);
@@ -70,15 +76,43 @@ pub(crate) fn run(shop: &Workshop) -> Outcome {
             }
         }
     }
+    match autobahn(&bed, &shop.root.join("xtask/autobahn.sh")) {
+        Ok(()) => println!("{AUTOBAHN}: there"),
+        Err(why) => {
+            println!("skipped: no {AUTOBAHN}: {why}");
+            missing.push(AUTOBAHN);
+        }
+    }
     if missing.is_empty() {
         return Outcome::Passed;
     }
     let words = format!("not on the test bed: {}", missing.join(", "));
-    if env::var("TESTBED").as_deref() == Ok("required") {
-        Outcome::Failed(words)
-    } else {
-        Outcome::Skipped(words)
+    if wanted == "required" { Outcome::Failed(words) } else { Outcome::Skipped(words) }
+}
+
+/// The suite of WebSocket tests, which is no server: it comes from PyPI.
+const AUTOBAHN: &str = "Autobahn";
+
+/// Sees to it that `wstest` is there.
+fn autobahn(bed: &Path, script: &Path) -> Result<(), String> {
+    let folder = bed.join("autobahn");
+    if folder.join("wstest").is_file() {
+        return Ok(());
     }
+    fs::create_dir_all(bed).map_err(|error| format!("{}: {error}", bed.display()))?;
+    println!("{AUTOBAHN}: fetching from PyPI");
+    fetch(Command::new("sh").arg(script).arg(&folder))
+}
+
+/// Runs a script that fetches; its last words when it fails.
+fn fetch(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("sh: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    Err(last.unwrap_or("it ended without a word").to_owned())
 }
 
 impl Server {
@@ -92,13 +126,7 @@ impl Server {
         println!("{}: fetching from Debian {}", self.name, self.suite);
         let mut command = Command::new("sh");
         command.arg(script).arg(&folder).args([self.suite, self.package, self.program]);
-        let output =
-            command.stdin(Stdio::null()).output().map_err(|error| format!("sh: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty());
-            return Err(last.unwrap_or("it ended without a word").to_owned());
-        }
+        fetch(&mut command)?;
         self.version(&folder)
     }
 

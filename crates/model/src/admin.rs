@@ -104,6 +104,12 @@ pub struct Settings {
     /// An instance may be silent for this long in mid-answer, ms; 0 for no limit. Event streams are
     /// silent here.
     pub answer_silence_ms: u64,
+    /// A client's head must be whole this long after its first byte, ms; 0 for no limit.
+    pub client_head_ms: u64,
+    /// A request's body may stand still for this long, ms; 0 for no limit.
+    pub client_body_ms: u64,
+    /// A client may take nothing of its answer for this long, ms; 0 for no limit.
+    pub client_reads_ms: u64,
     /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
     /// are replaced.
     pub trusted: Vec<Network>,
@@ -125,6 +131,9 @@ impl Default for Settings {
             max_connections: 0,
             pages: Vec::new(),
             maintenance: Vec::new(),
+            client_head_ms: 10_000,
+            client_body_ms: 60_000,
+            client_reads_ms: 60_000,
         }
     }
 }

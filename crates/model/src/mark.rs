@@ -106,14 +106,14 @@ impl Mark {
 
     /// Checks and takes it: names have at most 64 bytes, those of headers and cookies are tokens;
     /// values are printable ASCII that a request can hold, at most 256 bytes. Names of headers become
-    /// lower case. A source has no value, and its range must be one that clients can be in.
+    /// lower case. A source has no value.
     pub fn of(on: Selector, wanted: Wanted) -> Result<Self, Fault> {
         let on = match on {
             Selector::Header(name) => Selector::Header(name.to_ascii_lowercase()),
             other => other,
         };
         match &on {
-            Selector::Source(network) => check_source(network, &wanted)?,
+            Selector::Source(_) => check_source(&wanted)?,
             Selector::Header(name) | Selector::Cookie(name) | Selector::Query(name) => {
                 check_name(&on, name)?;
                 wanted.text().map_or(Ok(()), |text| check_value(&on, text))?;
@@ -177,15 +177,13 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Nothing but the range counts, and addresses in it must exist.
-fn check_source(network: &Network, wanted: &Wanted) -> Result<(), Fault> {
-    if *wanted != Wanted::Present {
-        return Err(Fault::new(Kind::Config, "a source has no value besides its range")
-            .help("leave `value` and `prefix` out"));
+/// Nothing but the range counts.
+fn check_source(wanted: &Wanted) -> Result<(), Fault> {
+    if *wanted == Wanted::Present {
+        return Ok(());
     }
-    let Some(meant) = network.mapped() else { return Ok(()) };
-    let what = format!("no client is in `{network}`: mapped addresses are taken for IPv4");
-    Err(Fault::new(Kind::Config, what).help(format!("write `{meant}`")))
+    Err(Fault::new(Kind::Config, "a source has no value besides its range")
+        .help("leave `value` and `prefix` out"))
 }
 
 /// A token of RFC 9110 section 5.6.2; names of parameters may hold any printable ASCII.
@@ -253,7 +251,7 @@ mod tests {
         assert!(cookie("x", "\"quoted\"").is_ok());
         let query = |name: &str| Mark::of(Selector::Query(name.into()), Wanted::Present);
         assert!(query("a[b]").is_ok() && query("a b").is_err() && query("").is_err());
-        assert!(source("10.0.0.0/8").is_ok() && source("::ffff:10.0.0.0/104").is_err());
+        assert!(source("10.0.0.0/8").is_ok() && source("10.0.0.1/8").is_err());
         let odd = Mark::new(Selector::Source("10.0.0.0/8".parse().unwrap()), "x");
         assert!(odd.is_err());
     }

@@ -172,7 +172,8 @@ async fn read_head(
             }
         }
     };
-    let length = match wire::within(limits::CLIENT_HEAD, head).await {
+    let limit = worker.shared.settings.load().patience.head;
+    let length = match wire::within(limit, head).await {
         Ok(Ok(length)) => length.unwrap_or_default(),
         Ok(Err(refusal)) => return Err(Unread::Refused(refusal)),
         Err(Stuck::Gone) => return Err(Unread::Gone),

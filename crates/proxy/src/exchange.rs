@@ -367,7 +367,7 @@ async fn relay(
         shared: &worker.shared,
     };
     let mut answer = pin!(answer.run(taker));
-    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress)));
+    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress), patience.body));
     tokio::select! {
         biased;
         broke = &mut upload => Err(broke),

@@ -23,6 +23,8 @@ mod exchange;
 mod forwarded;
 mod frames;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod http2;
 mod ledger;

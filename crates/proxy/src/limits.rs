@@ -1,4 +1,4 @@
-//! Every limit and timeout of the proxy, in one place.
+//! Every limit and timeout of the proxy that is not told to it (`settings`), in one place.
 //!
 //! Constants for now; whatever becomes configurable later starts here. No behaviour lives here.
 
@@ -23,8 +23,6 @@ pub(crate) const INTERIM: u32 = 16;
 
 /// An instance must accept a connection within this.
 pub(crate) const CONNECT: Duration = Duration::from_secs(2);
-/// A client's head must be whole this long after its first byte (slow-client defence, 408).
-pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
 /// Most streams of an HTTP/2 connection that a client may have open at a time.
 pub(crate) const STREAMS: u32 = 128;
 /// Most streams of a connection under way here, those counted that their client has broken off.
@@ -54,8 +52,6 @@ pub(crate) const TICKET_KEY_AGE: Duration = Duration::from_hours(6);
 pub(crate) const TICKET_KEYS: usize = 4;
 /// An idle client connection is closed after this.
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
-/// A request's body that does not move for this long is given up (408).
-pub(crate) const BODY_STALL: Duration = Duration::from_mins(1);
 /// A client that has ended its side and waits for an answer is taken for gone when the instance is
 /// silent for this long: the few that half-close on purpose get quick answers, and those that went
 /// (it looks the same) do not hold an instance for the length of a long poll.

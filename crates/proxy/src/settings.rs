@@ -43,13 +43,19 @@ impl Settings {
     }
 }
 
-/// How long an instance may be silent.
+/// How long an instance may be silent, and a client slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
     /// Before its answer begins, from the moment the whole request was sent.
     pub(crate) begins: Duration,
     /// In mid-answer.
     pub(crate) silence: Duration,
+    /// Until a client's head is whole, from its first byte on.
+    pub(crate) head: Duration,
+    /// While a client sends nothing of a body.
+    pub(crate) body: Duration,
+    /// While a client takes nothing of an answer.
+    pub(crate) reads: Duration,
 }
 
 impl From<&admin::Settings> for Settings {
@@ -57,6 +63,9 @@ impl From<&admin::Settings> for Settings {
         let patience = Patience {
             begins: limit(told.answer_begins_ms),
             silence: limit(told.answer_silence_ms),
+            head: limit(told.client_head_ms),
+            body: limit(told.client_body_ms),
+            reads: limit(told.client_reads_ms),
         };
         let connections = if told.max_connections == 0 { u64::MAX } else { told.max_connections };
         let (trusted, pages) = (told.trusted.clone(), Pages::read(told));

@@ -76,6 +76,7 @@ mod back;
 mod course;
 mod deadline;
 mod drained;
+mod foresee;
 mod forward;
 mod hear;
 mod home;
@@ -97,6 +98,7 @@ mod unroll;
 mod wants;
 mod words;
 
+pub use foresee::{Foreseen, foresee};
 pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
 pub use settings::{Named, Settings, Start};
 pub use state::{Note, Share};

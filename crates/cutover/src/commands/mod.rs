@@ -2,9 +2,12 @@
 
 mod demo;
 mod deploy;
+mod diff;
 mod down;
+mod findings;
 mod follow;
 mod haproxy;
+mod plan;
 mod probe;
 mod reload;
 mod status;
@@ -27,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Up(arguments) => up(&arguments),
         Command::Down(arguments) => block_on(down::down(arguments))?,
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
+        Command::Plan(arguments) => block_on(plan::plan(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,

@@ -89,6 +89,12 @@ pub(crate) fn must_know(config: &Config, app: &AppName, file: &Path) -> Result<(
     Err(Fault::new(Kind::Usage, what).help(help))
 }
 
+/// The app of a small file, for tests elsewhere.
+#[cfg(test)]
+pub(crate) fn example_app() -> AppConfig {
+    tests::web("")
+}
+
 /// A commented example of every key, which is itself a valid file.
 pub(crate) const fn template() -> &'static str {
     include_str!("template.toml")

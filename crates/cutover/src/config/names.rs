@@ -61,6 +61,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "preview_path",
             "bake",
             "drain_timeout",
+            "longest_request",
             "handover_timeout",
             "max_errors",
             "max_error_share",

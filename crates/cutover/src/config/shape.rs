@@ -143,6 +143,8 @@ pub(crate) struct RolloutConfig {
     pub(crate) bake: Duration,
     /// How long requests on the old release may take to finish.
     pub(crate) drain_timeout: Duration,
+    /// The longest that a request lasts, where a router cannot tell requests from tunnels.
+    pub(crate) longest_request: Duration,
     /// How long tunnels on the old release may take to move.
     pub(crate) handover_timeout: Duration,
     /// More errors than this abort the rollout.

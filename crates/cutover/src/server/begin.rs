@@ -20,8 +20,7 @@ pub(super) fn begin(
     (version, run): (&Version, &str),
 ) -> Result<(Release, Run), Fault> {
     let store = &tools.store;
-    let release = config.release(store.next_release_id(app)?, version)?;
-    drivers::platform::process::find_program(&release)?;
+    let release = freeze(tools, (app, config), version)?;
     let now_ms = clock::unix_ms();
     store.add_release(&release, now_ms)?;
     let original = store.committed_routes(app)?;
@@ -37,8 +36,19 @@ pub(super) fn begin(
     Ok((release, run))
 }
 
+/// The release that a deploy of `version` would make now; nothing keeps it yet.
+pub(super) fn freeze(
+    tools: &Tools,
+    (app, config): (&AppName, &AppConfig),
+    version: &Version,
+) -> Result<Release, Fault> {
+    let release = config.release(tools.store.next_release_id(app)?, version)?;
+    drivers::platform::process::find_program(&release)?;
+    Ok(release)
+}
+
 /// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
-fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
+pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
     let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
     let probing = config.probe.enabled && stable.is_some();
     Start {

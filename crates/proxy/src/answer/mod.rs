@@ -318,7 +318,7 @@ impl Answer<'_, '_> {
 
     async fn send(&mut self, to: &mut Writing<'_>, parts: &[&[u8]]) -> Result<(), Ended> {
         self.step();
-        wire::send(to, parts, limits::WRITE_STALL).await.map_err(|_| Ended::ClientGone)?;
+        wire::send(to, parts, self.patience.reads).await.map_err(|_| Ended::ClientGone)?;
         self.progress.pass(parts.iter().map(|part| part.len()).sum());
         Ok(())
     }

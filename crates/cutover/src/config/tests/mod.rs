@@ -1,6 +1,7 @@
 //! Tests of the configuration: the texts of all mistakes, the values, the frozen release.
 
 mod files;
+mod fuzz;
 mod mistakes;
 mod releases;
 mod values;
@@ -23,7 +24,7 @@ pub(super) fn good(text: &str) -> Config {
 }
 
 /// The app `web` of a file that must be right.
-fn web(rest: &str) -> AppConfig {
+pub(super) fn web(rest: &str) -> AppConfig {
     let text = format!("[app.web]\ncommand = [\"./server\"]\n{rest}");
     good(&text).apps.into_values().next().unwrap()
 }
