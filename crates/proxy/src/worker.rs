@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::client;
@@ -32,12 +33,12 @@ pub(crate) enum Control {
 
 /// Runs a worker until the process ends.
 pub(crate) fn run(shared: Arc<Shared>, controls: UnboundedReceiver<Control>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Its tasks stay on this thread; a `LocalSet` would be a second queue in front of the runtime's.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let worker = Rc::new(Worker::new(shared));
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, work(&worker, controls));
+    runtime.block_on(work(&worker, controls));
     // With what was open and is cut now go its tasks; nothing is written down of them.
-    drop(tasks);
+    drop(runtime);
     worker.pen.borrow_mut().flush();
     Ok(())
 }
