@@ -126,7 +126,7 @@ async fn request_comes(
     tokio::select! {
         biased;
         ready = wire::ready(&mut client.read) => ready.is_ok(),
-        () = sleep(limits::IDLE_LINGER) => false,
+        () = sleep(worker.shared.lingering()) => false,
     }
 }
 

@@ -27,6 +27,8 @@ use crate::thread::{Open, Worker};
 pub(crate) enum Control {
     /// Accept from this socket too, with TLS or without.
     Accept(StdListener, bool),
+    /// Serve this connection, which was accepted elsewhere.
+    Serve(std::net::TcpStream),
     /// The routes changed: close idle connections to instances that left them.
     Sweep,
 }
@@ -57,6 +59,13 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
             _ = life.changed() => {}
             control = controls.recv() => match control {
                 Some(Control::Accept(listener, secure)) => listen(worker, listener, secure),
+                Some(Control::Serve(stream)) => {
+                    let worker = Rc::clone(worker);
+                    let admitted = async move {
+                        admit(&worker, TcpStream::from_std(stream), false).await;
+                    };
+                    spawn_local(admitted);
+                }
                 Some(Control::Sweep) => worker.upstreams.sweep(),
                 None => return,
             },

@@ -94,6 +94,8 @@ impl Difference {
         self.note("error_pages", &before.pages, &after.pages);
         self.note("maintenance", &before.maintenance, &after.maintenance);
         self.note("[proxy] access log, metrics", &runs.observation, &wanted.observation);
+        let next = "[proxy] upgrade_timeout (from the next start on)";
+        self.note(next, &runs.upgrade_timeout, &wanted.upgrade_timeout);
         self.note("[proxy] drain_timeout", &runs.drain_timeout, &wanted.drain_timeout);
     }
 

@@ -10,8 +10,9 @@ use crate::config::ProxyConfig;
 use crate::server::listener::Listener;
 
 impl Keeper {
-    /// Resolves when the proxy does not run any more; takes other configurations meanwhile.
-    pub(super) async fn attend(&mut self) {
+    /// Resolves when the proxy does not run any more, with how it ended; takes other configurations
+    /// meanwhile.
+    pub(super) async fn attend(&mut self) -> String {
         let running = self.running.clone();
         let mut ended = pin!(async {
             if let Some(running) = &running {
@@ -28,7 +29,7 @@ impl Keeper {
                 }
             }
         }
-        self.gone().await;
+        self.gone().await
     }
 
     /// What can fail comes first: ports, what it tells of itself, certificates.
@@ -45,7 +46,9 @@ impl Keeper {
         let kept = self.listeners.len();
         self.listeners.extend(new);
         let done = self.take_up(&known).await;
-        if done.is_err() {
+        if done.is_ok() {
+            self.told.send_replace(self.config.clone());
+        } else {
             self.listeners.truncate(kept);
             self.config = before;
             // It could be told so before, and a proxy that is away is told at its start.
