@@ -15,6 +15,14 @@ use super::section::Section;
 use super::shape::Strategy;
 
 const DAY: Duration = Duration::from_hours(24);
+/// Keys of one strategy only, each with its strategy.
+const KEYS: [(&str, &str); 5] = [
+    ("steps", "canary"),
+    ("step_bake", "canary"),
+    ("sticky", "canary"),
+    ("cohort", "canary"),
+    ("batch", "rolling"),
+];
 /// The share of a canary that names none.
 const FIRST_SHARE: u16 = 2_500;
 
@@ -25,7 +33,7 @@ pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -
     let named = reader.text(field).map_or(Some("blue-green"), |text| known(text, &span, reader));
     // After a name that is not known nobody can say which keys are right.
     let Some(name) = named else { return Strategy::BlueGreen };
-    for (key, home) in [("steps", "canary"), ("step_bake", "canary"), ("batch", "rolling")] {
+    for (key, home) in KEYS {
         if let Some(field) = rollout.field(key).filter(|_| home != name) {
             let what = format!("`{key}` is for `strategy = \"{home}\"`, and this one is {name}");
             let help = format!("write `strategy = \"{home}\"`, or remove `{key}`");

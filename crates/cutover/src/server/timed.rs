@@ -132,6 +132,7 @@ mod tests {
                 path_prefix: "/".into(),
                 pools: vec![pool],
                 rules: vec![],
+                spread: model::Spread::default(),
             });
             self.timed.read(&mut have, (self.drain, LONGEST), self.now);
             let (of_release, of_instance) = (have.open[&release], have.instances[&id]);

@@ -250,7 +250,15 @@ pub fn pool(release: u32, weight: u16, state: PoolState, at: &[SocketAddr]) -> P
 
 pub fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(0);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
+    Routes {
+        app: app(),
+        generation,
+        hosts: vec![],
+        path_prefix: "/".into(),
+        pools,
+        rules: vec![],
+        spread: model::Spread::default(),
+    }
 }
 
 /// Rounds of look, plan, act until nothing is left to do or to wait for; `between` runs after each

@@ -44,7 +44,7 @@ pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
 pub use review::review;
-pub use rules::nameless;
+pub use rules::unfit;
 pub use written::At;
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -197,6 +197,8 @@ impl Router for HaProxy {
             drain: if mixed { Drain::Timed } else { Drain::Counted },
             change: ChangeKind::Atomic,
             header_rules: true,
+            other_rules: false,
+            spread: false,
             evidence: Evidence::Counters,
         }
     }

@@ -37,7 +37,15 @@ fn serving(release: u32, weight: u16) -> Pool {
 
 fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(4);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
+    Routes {
+        app: app(),
+        generation,
+        hosts: vec![],
+        path_prefix: "/".into(),
+        pools,
+        rules: vec![],
+        spread: model::Spread::default(),
+    }
 }
 
 fn server(slot: Slot, release: u32, condition: Condition) -> Server {
@@ -210,6 +218,8 @@ fn what_haproxy_cannot_carry_is_refused_with_a_reason() {
     ] {
         odd.insert(why, Routes { rules: vec![rule(on)], ..routes(vec![]) });
     }
+    let slow = model::Spread { slow_start_ms: 1, ..Default::default() };
+    odd.insert("cohorts or a slow start", Routes { spread: slow, ..routes(vec![]) });
     let mut name = routes(vec![serving(1, 1)]);
     name.pools[0].instances[0].id = InstanceId("x;disable server".into());
     odd.insert("name of a server", name);
