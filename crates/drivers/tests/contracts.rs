@@ -96,6 +96,7 @@ async fn own_proxy() {
         path_prefix: "/other".into(),
         pools: vec![],
         rules: vec![],
+        hold: None,
     };
     let have = bed.driver.look(&other).await.unwrap();
     let plan = bed.driver.plan(Some(&foreign), &have);

@@ -124,6 +124,7 @@ fn equip(socket: &str, address: SocketAddr, instance: SocketAddr) -> Outcome<()>
         path_prefix: "/".into(),
         pools: vec![pool],
         rules: Vec::new(),
+        hold: None,
     };
     let publish = Request::Publish { epoch: 1, expected: Generation(0), routes };
     stream.get_mut().write_all(&line(&publish)?)?;

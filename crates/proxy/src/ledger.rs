@@ -13,6 +13,7 @@ use model::{AppName, Fault, Generation, InstanceId, Kind, Pool, PoolState, Relea
 
 use crate::counters::Counters;
 use crate::gate::Gate;
+use crate::hold::{Hold, Tally};
 use crate::table::{App, Table};
 
 /// One app: its slice and what belongs to its instances and releases.
@@ -24,6 +25,8 @@ struct Slice {
     departed: Vec<Arc<Gate>>,
     counters: BTreeMap<ReleaseId, Arc<Counters>>,
     truncate: Arc<AtomicU32>,
+    hold: Option<Arc<Hold>>,
+    tally: Arc<Tally>,
 }
 
 /// All routes the proxy carries.
@@ -63,7 +66,12 @@ impl Ledger {
         self.check_claims(&routes)?;
         self.epoch = epoch;
         let old = self.slices.remove(&routes.app);
+        let waiting = old.as_ref().and_then(|old| old.hold.clone());
         let (slice, left) = Slice::follow(old, routes);
+        let holds = |waiting: &Arc<Hold>| {
+            slice.hold.as_ref().is_some_and(|hold| Arc::ptr_eq(hold, waiting))
+        };
+        let waiting = waiting.filter(|waiting| !holds(waiting));
         for pool in slice.routes.pools.iter().filter(|pool| pool.state == PoolState::Serving) {
             for gate in pool.instances.iter().filter_map(|one| slice.gates.get(&one.id)) {
                 gate.open();
@@ -82,6 +90,9 @@ impl Ledger {
         for gate in left.iter().chain(&retired) {
             gate.close();
         }
+        if let Some(waiting) = waiting {
+            waiting.release();
+        }
         Ok(())
     }
 
@@ -98,6 +109,9 @@ impl Ledger {
             swap(self.table());
             for gate in slice.gates.values() {
                 gate.close();
+            }
+            if let Some(waiting) = slice.hold {
+                waiting.release();
             }
         }
         Ok(())
@@ -158,6 +172,12 @@ impl Slice {
     /// The next state of an app: gates of instances that stay are kept, with what is inside. Also
     /// gives the gates that left.
     fn follow(old: Option<Self>, routes: Routes) -> (Self, Vec<Arc<Gate>>) {
+        let waiting = old.as_ref().and_then(|old| old.hold.clone());
+        let tally = old.as_ref().map(|old| Arc::clone(&old.tally)).unwrap_or_default();
+        let hold = routes.hold.map(|bounds| {
+            let same = waiting.filter(|hold| hold.bounds == bounds);
+            same.unwrap_or_else(|| Arc::new(Hold::new(bounds, Arc::clone(&tally))))
+        });
         let (mut gates, mut departed, mut counters, truncate) = match old {
             Some(old) => (old.gates, old.departed, old.counters, old.truncate),
             None => (BTreeMap::new(), Vec::new(), BTreeMap::new(), Arc::default()),
@@ -181,8 +201,10 @@ impl Slice {
         departed.retain(|gate| kept.get(&gate.id).is_none_or(|kept| !Arc::ptr_eq(kept, gate)));
         let left: Vec<_> = gates.into_values().collect();
         departed.extend(left.iter().cloned());
-        let compiled = Arc::new(App::compile(&routes, Arc::clone(&truncate), |id| kept.get(id)));
-        (Self { routes, compiled, gates: kept, departed, counters, truncate }, left)
+        let compiled = App::compile(&routes, Arc::clone(&truncate), |id| kept.get(id));
+        let compiled = Arc::new(compiled.held(hold.clone()));
+        let gates = kept;
+        (Self { routes, compiled, gates, departed, counters, truncate, hold, tally }, left)
     }
 
     fn seen(&mut self) -> AppSeen {
@@ -199,6 +221,7 @@ impl Slice {
                 .iter()
                 .map(|(release, counters)| counters.seen(*release))
                 .collect(),
+            held: self.tally.seen(),
         }
     }
 }
@@ -217,6 +240,12 @@ fn check(routes: &Routes) -> Result<(), Fault> {
             "`{}` is not a host in lower case without a port",
             host.escape_debug()
         ));
+    }
+    if let Some(hold) = &routes.hold {
+        let carried = routes.pools.iter().any(|pool| pool.state == PoolState::Serving);
+        if carried || hold.wait_ms == 0 || hold.requests == 0 {
+            return usage("a hold needs bounds, and no pool that serves beside it".to_owned());
+        }
     }
     let mut ids = BTreeSet::new();
     for id in routes.pools.iter().flat_map(|pool: &Pool| &pool.instances).map(|one| &one.id) {
@@ -262,6 +291,7 @@ mod tests {
             path_prefix: "/".into(),
             pools: pools.iter().map(pool).collect(),
             rules: Vec::new(),
+            hold: None,
         }
     }
 

@@ -20,6 +20,8 @@ mod forwarded;
 mod frames;
 mod framing;
 mod gate;
+mod held;
+mod hold;
 mod http2;
 mod ledger;
 mod life;

@@ -138,6 +138,7 @@ mod tests {
             path_prefix: "/".into(),
             pools: Vec::new(),
             rules: Vec::new(),
+            hold: None,
         };
         let mut app = App::compile(&routes, Arc::default(), |_| None);
         (app.weighted, app.standby) = (weighted, standby);

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU32;
 use model::{AppName, PoolState, Routes};
 
 use crate::gate::Gate;
+use crate::hold::Hold;
 use crate::rules::Rules;
 
 /// One app in a table.
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) rules: Rules,
     /// Fault injection: answers still to be cut short.
     pub(crate) truncate: Arc<AtomicU32>,
+    /// New requests wait here; then no pool takes any.
+    pub(crate) hold: Option<Arc<Hold>>,
 }
 
 /// One pool that may be given requests.
@@ -56,7 +59,13 @@ impl App {
             standby,
             rules: Rules::compile(routes, gate),
             truncate,
+            hold: None,
         }
+    }
+
+    /// The same, whose requests wait.
+    pub(crate) fn held(self, hold: Option<Arc<Hold>>) -> Self {
+        Self { hold, ..self }
     }
 
     fn covers(&self, path: &str) -> bool {
@@ -148,6 +157,7 @@ mod tests {
                 path_prefix: (*prefix).into(),
                 pools: Vec::new(),
                 rules: Vec::new(),
+                hold: None,
             })
             .collect();
         let compiled = slices.iter().map(|slice| {

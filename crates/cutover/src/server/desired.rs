@@ -140,6 +140,7 @@ pub(super) fn compose(
             .filter(|rule| shares(rule.release, pools.iter().map(|(pool, _)| pool)))
             .cloned()
             .collect(),
+        hold: None,
     }
 }
 

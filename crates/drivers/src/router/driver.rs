@@ -118,6 +118,8 @@ pub struct RouterCapabilities {
     pub change: ChangeKind,
     /// Requests can be routed by a header or cookie.
     pub header_rules: bool,
+    /// Requests can wait while nobody may serve an app.
+    pub hold: bool,
     /// What it can say about requests.
     pub evidence: Evidence,
 }

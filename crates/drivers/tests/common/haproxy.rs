@@ -243,7 +243,15 @@ pub fn pool(release: u32, weight: u16, state: PoolState, at: &[SocketAddr]) -> P
 
 pub fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(0);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
+    Routes {
+        app: app(),
+        generation,
+        hosts: vec![],
+        path_prefix: "/".into(),
+        pools,
+        rules: vec![],
+        hold: None,
+    }
 }
 
 /// Rounds of look, plan, act until nothing is left to do or to wait for; `between` runs after each

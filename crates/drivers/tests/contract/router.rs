@@ -163,6 +163,7 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
         path_prefix: "/".into(),
         pools,
         rules: vec![],
+        hold: None,
     };
     let rule = |on: &Selector, value, release| {
         let mark = Mark::new(on.clone(), value).unwrap();

@@ -13,6 +13,7 @@ mod events;
 mod failures;
 mod framed;
 mod heads;
+mod hold;
 mod http2;
 mod http2_limits;
 mod rules;

@@ -111,8 +111,15 @@ mod tests {
         };
         let generation = Generation(1);
         let (hosts, path_prefix, pools) = (vec![], "/".to_owned(), vec![pool]);
-        let routes =
-            Some(Routes { app: app.clone(), generation, hosts, path_prefix, pools, rules: vec![] });
+        let routes = Some(Routes {
+            app: app.clone(),
+            generation,
+            hosts,
+            path_prefix,
+            pools,
+            rules: vec![],
+            hold: None,
+        });
         let record = Record { routes, slots: vec![Slot::A], ..Record::default() };
         let stat = "# pxname,svname,scur,stot\ncutover_demo_a,x,1,9\ncutover_demo_a,BACKEND,3,9\n\
                     cutover_demo_a_ws,BACKEND,1,1\ncutover_demo_b,BACKEND,5,9\n\

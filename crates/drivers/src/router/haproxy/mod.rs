@@ -191,6 +191,7 @@ impl Router for HaProxy {
             drain: if mixed { Drain::Timed } else { Drain::Counted },
             change: ChangeKind::Atomic,
             header_rules: true,
+            hold: false,
             evidence: Evidence::Counters,
         }
     }

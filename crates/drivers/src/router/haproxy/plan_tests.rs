@@ -37,7 +37,15 @@ fn serving(release: u32, weight: u16) -> Pool {
 
 fn routes(pools: Vec<Pool>) -> Routes {
     let generation = Generation(4);
-    Routes { app: app(), generation, hosts: vec![], path_prefix: "/".into(), pools, rules: vec![] }
+    Routes {
+        app: app(),
+        generation,
+        hosts: vec![],
+        path_prefix: "/".into(),
+        pools,
+        rules: vec![],
+        hold: None,
+    }
 }
 
 fn server(slot: Slot, release: u32, condition: Condition) -> Server {

@@ -146,6 +146,7 @@ impl Router for Proxy {
             drain: Drain::Counted,
             change: ChangeKind::Atomic,
             header_rules: true,
+            hold: true,
             evidence: Evidence::Counters,
         }
     }
