@@ -40,8 +40,8 @@ echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $su
 set -- -qq -o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts=- \
     -o Dir::State="$apt" -o Dir::State::Lists="$apt/lists" -o Dir::State::status="$apt/status" \
     -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives" \
-    -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Sandbox::User= \
-    -o APT::Keep-Downloaded-Packages=true -o Debug::NoLocking=true
+    -o Acquire::Languages=none -o Acquire::Retries=3 -o Acquire::http::Timeout=20 \
+    -o APT::Sandbox::User= -o APT::Keep-Downloaded-Packages=true -o Debug::NoLocking=true
 apt-get "$@" update >&2
 apt-get "$@" -y --no-install-recommends --download-only install base-files "$package" >&2
 

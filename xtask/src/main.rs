@@ -1,4 +1,4 @@
-//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`.
+//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `switches`.
 //!
 //! Only reads the command line and picks the command; knows nothing of what the steps do. Has no
 //! dependencies, so that it builds in a second on a fresh machine.
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 mod leftover;
 mod step;
 mod steps;
+mod switches;
 mod testbed;
 mod tidy;
 
@@ -25,6 +26,7 @@ Commands:
   tidy                          the laws of CONTRIBUTING.md that no compiler checks
   fmt                           format every crate
   testbed                       fetch the real servers that tests use into target/testbed
+  switches                      how long a switch takes behind each router, as a table in Markdown
 ";
 
 fn main() -> ExitCode {
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
 fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
-        "tidy" | "fmt" | "testbed" => &[],
+        "tidy" | "fmt" | "testbed" | "switches" => &[],
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
     if let Some(odd) = flags.iter().find(|flag| !known.contains(flag)) {
@@ -64,6 +66,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     match command {
         "test" => Ok(steps::run_all(&shop, flags.contains(&"--keep-going"))),
         "testbed" => Ok(!matches!(testbed::run(&shop), Outcome::Failed(_))),
+        "switches" => Ok(switches::run(&shop) == Outcome::Passed),
         "tidy" => Ok(tidy::run(&shop.root) == Outcome::Passed),
         _ => Ok(shop.cargo(&["fmt", "--all"]) == Outcome::Passed),
     }

@@ -62,6 +62,27 @@ impl Workshop {
         }
     }
 
+    /// Runs cargo with additional environment; what it wrote to stdout.
+    pub(crate) fn cargo_says(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (Outcome, String) {
+        let mut command = self.quiet_cargo(arguments);
+        command.envs(environment.iter().copied()).stderr(Stdio::inherit());
+        let shown = format!("cargo {}", arguments.join(" "));
+        match command.output() {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                let failed = || Outcome::Failed(format!("{} from: {shown}", output.status));
+                (if output.status.success() { Outcome::Passed } else { failed() }, said)
+            }
+            Err(error) => {
+                (Outcome::Failed(format!("cannot start `{shown}`: {error}")), String::new())
+            }
+        }
+    }
+
     /// True when cargo knows the subcommand `name`, that is, when it is installed.
     pub(crate) fn has_subcommand(&self, name: &str) -> bool {
         self.quiet_cargo(&[name, "--version"])

@@ -1,7 +1,7 @@
 //! `cargo xtask testbed`: real servers for the tests, in several versions, under `target/testbed`.
 //!
-//! They come by the package tools of Debian, each with its own libraries, and nothing is installed
-//! but `patchelf`. What is there and runs is left alone. Does not know the tests; they find a program
+//! They come by the package tools of Debian, each with its own libraries (a suite of WebSocket tests from
+//! PyPI), and nothing is installed but `patchelf`. What is there and runs is left alone. Does not know the tests; they find a program
 //! by its folder.
 
 use std::env;
@@ -21,6 +21,8 @@ struct Server {
     package: &'static str,
     /// Path within the package.
     program: &'static str,
+    /// What makes it say its version.
+    asked: &'static str,
     /// Oldest version that counts as this one; suites move on.
     at_least: (u32, u32),
 }
@@ -31,23 +33,42 @@ const fn haproxy(
     suite: &'static str,
     at_least: (u32, u32),
 ) -> Server {
-    Server { name, folder, suite, package: "haproxy", program: "/usr/sbin/haproxy", at_least }
+    let (package, program) = ("haproxy", "/usr/sbin/haproxy");
+    Server { name, folder, suite, package, program, asked: "-v", at_least }
 }
 
-const SERVERS: [Server; 3] = [
+/// Judges the text of metrics.
+const PROMTOOL: Server = Server {
+    name: "promtool",
+    folder: "prometheus-bookworm",
+    suite: "bookworm",
+    package: "prometheus",
+    program: "/usr/bin/promtool",
+    asked: "--version",
+    at_least: (2, 42),
+};
+
+const SERVERS: [Server; 4] = [
     haproxy("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
     haproxy("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
     haproxy("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
+    PROMTOOL,
 ];
 
 /// Brings everything. What cannot be had is said and left out; with `TESTBED=required` in the
-/// environment it is a failure.
+/// environment it is a failure, and with `TESTBED=none` nothing is fetched.
 pub(crate) fn run(shop: &Workshop) -> Outcome {
+    let wanted = env::var("TESTBED").unwrap_or_default();
     let bed = shop.root.join("target/testbed");
     let script = shop.root.join("xtask/testbed.sh");
     let mut missing = Vec::new();
     for server in &SERVERS {
-        match server.bring(&bed, &script) {
+        let there = if wanted == "none" {
+            server.version(&bed.join(server.folder))
+        } else {
+            server.bring(&bed, &script)
+        };
+        match there {
             Ok(version) => println!("{}: {version}", server.name),
             Err(why) => {
                 println!("skipped: no {}: {why}", server.name);
@@ -55,15 +76,43 @@ pub(crate) fn run(shop: &Workshop) -> Outcome {
             }
         }
     }
+    match autobahn(&bed, &shop.root.join("xtask/autobahn.sh")) {
+        Ok(()) => println!("{AUTOBAHN}: there"),
+        Err(why) => {
+            println!("skipped: no {AUTOBAHN}: {why}");
+            missing.push(AUTOBAHN);
+        }
+    }
     if missing.is_empty() {
         return Outcome::Passed;
     }
     let words = format!("not on the test bed: {}", missing.join(", "));
-    if env::var("TESTBED").as_deref() == Ok("required") {
-        Outcome::Failed(words)
-    } else {
-        Outcome::Skipped(words)
+    if wanted == "required" { Outcome::Failed(words) } else { Outcome::Skipped(words) }
+}
+
+/// The suite of WebSocket tests, which is no server: it comes from PyPI.
+const AUTOBAHN: &str = "Autobahn";
+
+/// Sees to it that `wstest` is there.
+fn autobahn(bed: &Path, script: &Path) -> Result<(), String> {
+    let folder = bed.join("autobahn");
+    if folder.join("wstest").is_file() {
+        return Ok(());
     }
+    fs::create_dir_all(bed).map_err(|error| format!("{}: {error}", bed.display()))?;
+    println!("{AUTOBAHN}: fetching from PyPI");
+    fetch(Command::new("sh").arg(script).arg(&folder))
+}
+
+/// Runs a script that fetches; its last words when it fails.
+fn fetch(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("sh: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    Err(last.unwrap_or("it ended without a word").to_owned())
 }
 
 impl Server {
@@ -77,21 +126,16 @@ impl Server {
         println!("{}: fetching from Debian {}", self.name, self.suite);
         let mut command = Command::new("sh");
         command.arg(script).arg(&folder).args([self.suite, self.package, self.program]);
-        let output =
-            command.stdin(Stdio::null()).output().map_err(|error| format!("sh: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty());
-            return Err(last.unwrap_or("it ended without a word").to_owned());
-        }
+        fetch(&mut command)?;
         self.version(&folder)
     }
 
     fn version(&self, folder: &Path) -> Result<String, String> {
         let program = PathBuf::from(format!("{}{}", folder.display(), self.program));
-        let ran = Command::new(&program).arg("-v").stdin(Stdio::null()).output();
+        let ran = Command::new(&program).arg(self.asked).stdin(Stdio::null()).output();
         let output = ran.map_err(|error| format!("{}: {error}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
         let line = said.lines().next().unwrap_or_default().to_owned();
         match numbers(&line) {
             Some(version) if version >= self.at_least => Ok(line),

@@ -104,6 +104,33 @@ fn a_server_that_cannot_be_had_is_said_and_fails_only_where_it_is_required() {
 }
 
 #[test]
+fn nothing_is_fetched_where_that_is_not_wanted() {
+    let space = Workspace::new("none", "");
+    let none = [("TESTBED", "none")];
+    let (code, text) = space.xtask_with(&["testbed"], &none);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("skipped: no HAProxy 3.2: ") && !text.contains("fetching"), "{text}");
+    // What is there counts.
+    assert_eq!(space.xtask(&["testbed"]).0, Some(0));
+    let (_, text) = space.xtask_with(&["testbed"], &none);
+    assert!(text.contains("HAProxy 3.2: HAProxy version 9.9.9"), "{text}");
+}
+
+#[test]
+fn the_table_of_switches_is_what_the_tests_tell() {
+    let told =
+        "case \"$1\" in test) echo 'test a ... switch | canary | own proxy | 3 ms | 1 ms |';; esac";
+    let space = Workspace::new("switches", told);
+    let (code, text) = space.xtask(&["switches"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("|---|---|---|---|\n| canary | own proxy | 3 ms | 1 ms |\n"), "{text}");
+    let calls = space.calls();
+    assert!(calls.contains("--test e2e") && calls.contains("full=1"), "{calls}");
+    let space = Workspace::new("silent", "echo no table");
+    assert_eq!(space.xtask(&["switches"]).0, Some(1));
+}
+
+#[test]
 fn the_first_failure_ends_the_run() {
     let space = Workspace::new("stop", "case \"$1\" in clippy) exit 7;; esac");
     let (code, text) = space.xtask(&["test"]);

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Down(Down),
     /// Ship a version of an app and report what its users saw
     Deploy(Deploy),
+    /// Say what a deploy would do, without doing any of it
+    Plan(Plan),
     /// Undo the rollout of an app that is under way
     Abort(Abort),
     /// Show apps, instances and traffic
@@ -138,6 +140,29 @@ pub(crate) struct Deploy {
     pub(crate) json: bool,
 }
 
+const PLAN: &str = "\
+Examples:
+  cutover plan shop v2                      each change, each phase, and what each can find
+  cutover plan shop v2 --json | jq .degrades
+
+It asks the running server, which looks and changes nothing.
+
+Exit codes: 0 it can be deployed, 2 it would be refused";
+
+#[derive(Debug, Args)]
+#[command(after_help = PLAN)]
+pub(crate) struct Plan {
+    /// Name of the app, as in the configuration
+    pub(crate) app: String,
+    /// Version that would be shipped
+    pub(crate) version: String,
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Abort {
     /// Name of the app
@@ -183,7 +208,13 @@ pub(crate) enum HaproxyWhat {
     /// Print the whole configuration for the apps of the file
     Config(Where),
     /// Write it into the directory of the router section; what is not Cutover's there is left alone
-    Install(Where),
+    Install {
+        #[command(flatten)]
+        at: Where,
+        /// Replace files of apps that somebody has edited, too
+        #[arg(long)]
+        force: bool,
+    },
     /// Say what would lose requests: setting, value, needed, why
     Check {
         /// Files of HAProxy to read together, instead of asking the running one
@@ -191,6 +222,9 @@ pub(crate) enum HaproxyWhat {
         files: Vec<PathBuf>,
         #[command(flatten)]
         at: Where,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -18,8 +18,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use crate::server::api::{AbortBody, Accepted, DeployBody, Said, ServerStatus, StopBody};
+use crate::server::api::{AbortBody, DeployBody, PlanBody, Said, ServerStatus, StopBody};
 use crate::server::bus::Notice;
+use crate::server::orders::Begun;
+use crate::server::planned::Planned;
 
 /// How long a server may be away before it is given up.
 pub(crate) const AWAY: Duration = Duration::from_mins(1);
@@ -43,6 +45,12 @@ impl Client {
         self.ask(Method::GET, "/v1/status", &()).await
     }
 
+    /// What shipping a version would do. Nothing is done.
+    pub(crate) async fn plan(&self, app: &AppName, version: &str) -> Result<Planned, Fault> {
+        let body = PlanBody { version: version.to_owned() };
+        self.ask(Method::POST, &format!("/v1/apps/{app}/plan"), &body).await
+    }
+
     /// Begins a rollout under the id `run`. Safe to be asked twice, and it is when
     /// the server goes away before it has answered.
     pub(crate) async fn deploy(
@@ -50,15 +58,15 @@ impl Client {
         app: &AppName,
         version: &str,
         run: &str,
-    ) -> Result<(), Fault> {
+    ) -> Result<Begun, Fault> {
         let body = DeployBody { version: version.to_owned(), run: Some(run.to_owned()) };
         let path = format!("/v1/apps/{app}/deploy");
-        let mut asked = self.ask_once::<_, Accepted>(Method::POST, &path, &body).await;
+        let mut asked = self.ask_once::<_, Begun>(Method::POST, &path, &body).await;
         let deadline = Instant::now() + AWAY;
         let mut met = false;
         loop {
             match asked {
-                Ok(_) => return Ok(()),
+                Ok(begun) => return Ok(begun),
                 Err(Trouble::Lost(fault)) if Instant::now() > deadline => return Err(fault),
                 Err(Trouble::Lost(_)) => met = true,
                 Err(Trouble::Unreached(_)) if met && Instant::now() < deadline => {}

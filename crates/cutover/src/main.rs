@@ -9,6 +9,8 @@ mod clock;
 mod commands;
 mod config;
 mod duration;
+#[cfg(test)]
+mod fuzz;
 mod interrupt;
 mod say;
 mod server;

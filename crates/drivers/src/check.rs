@@ -5,6 +5,8 @@
 //! answer, how often to ask and what to conclude is the caller's affair.
 
 mod body;
+#[cfg(test)]
+mod fuzz;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,11 +1,12 @@
 //! Every driver and the bed it is tested on. The contract itself stands in `contract/`.
+//!
+//! That of the own proxy is tested on the real one, which this crate must not know: in `cutover`'s tests,
+//! `e2e/router_contract`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 mod contract;
-#[path = "common/fake_proxy.rs"]
-mod fake_proxy;
 #[path = "common/haproxy.rs"]
 mod haproxy;
 #[path = "common/load.rs"]
@@ -13,15 +14,16 @@ mod load;
 #[path = "common/relay.rs"]
 mod relay;
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Mutex;
+
 use common::{Site, release, settle};
 use contract::platform::{PlatformBed, platform_keeps_contract};
 use contract::router::{RouterBed, router_keeps_contract};
 use drivers::platform::process::Process;
 use drivers::platform::{FleetWant, PLATFORMS, Platform, ReleaseWant};
 use drivers::router::haproxy::{Address, HaProxy};
-use drivers::router::proxy::Proxy;
 use drivers::router::{ROUTERS, Router};
-use fake_proxy::{FakeProxy, Mood};
 use model::{AppName, Release, RunState};
 
 struct Processes {
@@ -62,53 +64,14 @@ async fn processes() {
     platform_keeps_contract(&Processes { site, platform }, &foreign).await;
 }
 
-struct OwnProxy {
-    fake: FakeProxy,
-    driver: Proxy,
-}
-
-impl RouterBed for OwnProxy {
-    fn router(&self) -> &dyn Router {
-        &self.driver
-    }
-
-    fn foreign(&self, app: &AppName) -> String {
-        let state = self.fake.state.lock().unwrap();
-        let others = state.seen.apps.iter().filter(|seen| seen.routes.app != *app);
-        format!("{:?}", others.collect::<Vec<_>>())
-    }
-
-    fn answer(&self, nonsense: Option<&[u8]>) {
-        self.fake.mood(nonsense.map_or(Mood::Honest, |bytes| Mood::Says(bytes.to_vec())));
-    }
-}
-
-#[tokio::test]
-async fn own_proxy() {
-    let fake = FakeProxy::start();
-    let driver = Proxy::new(&fake.socket());
-    let bed = OwnProxy { fake, driver };
-    let (app, other) = (AppName::new("demo").unwrap(), AppName::new("demo-1").unwrap());
-    let foreign = model::Routes {
-        app: other.clone(),
-        generation: model::Generation(0),
-        hosts: vec![],
-        path_prefix: "/other".into(),
-        pools: vec![],
-        rules: vec![],
-        hold: None,
-    };
-    let have = bed.driver.look(&other).await.unwrap();
-    let plan = bed.driver.plan(Some(&foreign), &have);
-    bed.driver.act(&plan.changes[0], 1).await.unwrap();
-    router_keeps_contract(&bed, &app).await;
-}
-
 struct RealHaProxy {
-    haproxy: haproxy::Bed,
+    haproxy: Mutex<haproxy::Bed>,
     relay: relay::Relay,
     driver: HaProxy,
     apps: [load::App; 2],
+    /// Nobody listens there until it appears.
+    late: SocketAddr,
+    appeared: Mutex<Option<load::App>>,
 }
 
 impl RouterBed for RealHaProxy {
@@ -117,14 +80,18 @@ impl RouterBed for RealHaProxy {
     }
 
     fn foreign(&self, _app: &AppName) -> String {
-        let file = |name: &str| std::fs::read_to_string(self.haproxy.path(name)).unwrap();
-        let map = self.haproxy.path("cutover-demo-1.map");
-        let map = self.haproxy.tell(&format!("show map {}", map.display()));
+        let haproxy = self.haproxy.lock().unwrap();
+        let file = |name: &str| std::fs::read_to_string(haproxy.path(name)).unwrap();
+        let map = haproxy.path("cutover-demo-1.map");
+        let map = haproxy.tell(&format!("show map {}", map.display()));
         // Without the address in memory in front of each entry.
         let map: Vec<_> =
             map.lines().filter_map(|line| line.split_once(' ')).map(|l| l.1).collect();
-        let servers = self.haproxy.tell("show servers state");
-        let theirs = |line: &&str| line.contains(" theirs ") || line.contains(" cutover_demo-1_");
+        let servers = haproxy.tell("show servers state");
+        let theirs = |line: &&str| {
+            let one = line.contains(" theirs ") || line.contains(" cutover_demo-1_");
+            one && !line.contains(" cutover_entrance ")
+        };
         let servers: Vec<Vec<&str>> = servers
             .lines()
             .filter(theirs)
@@ -142,12 +109,30 @@ impl RouterBed for RealHaProxy {
         format!("{map:?}{servers:?}{files:?}")
     }
 
-    fn address(&self, n: u16) -> std::net::SocketAddr {
+    fn address(&self, n: u16) -> SocketAddr {
         self.apps[usize::from(n)].address
     }
 
+    fn absent(&self) -> Option<SocketAddr> {
+        Some(self.late)
+    }
+
+    fn appear(&self) {
+        *self.appeared.lock().unwrap() = Some(load::App::at(self.late, "v1"));
+    }
+
     fn reload(&self) {
-        self.haproxy.reload();
+        self.haproxy.lock().unwrap().reload();
+    }
+
+    fn restart(&self) {
+        let mut haproxy = self.haproxy.lock().unwrap();
+        haproxy.crash();
+        haproxy.launch();
+    }
+
+    fn lasts(&self) -> bool {
+        true
     }
 
     fn answer(&self, nonsense: Option<&[u8]>) {
@@ -168,7 +153,9 @@ async fn real_haproxy(program: std::path::PathBuf) {
     )]);
     foreign.app = AppName::new("demo-1").unwrap();
     haproxy::settle(&driver, &foreign).await;
-    let bed = RealHaProxy { haproxy, relay, driver, apps };
+    let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (haproxy, appeared) = (Mutex::new(haproxy), Mutex::default());
+    let bed = RealHaProxy { haproxy, relay, driver, apps, late, appeared };
     router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use drivers::router::Router;
 use drivers::router::haproxy::config::{AppSetup, Setup, render};
-use drivers::router::haproxy::{Address, HaProxy};
+use drivers::router::haproxy::{Address, HaProxy, review};
 use haproxy::{Bed, app, pool, routes, settle};
 use model::{AppName, Fault, Kind, PoolState};
 
@@ -133,8 +133,12 @@ async fn preflight_says_what_is_otherwise(program: PathBuf) {
     std::fs::write(&config, worse).unwrap();
     bed.reload();
     let found = bed.driver().preflight(&[app()]).await.unwrap();
-    let about = |what: &str| found.iter().filter(|f| f.setting.contains(what)).count();
-    assert_eq!((about("balance of cutover_demo_"), about("disable-l7-retry")), (4, 1), "{found:?}");
+    let balance = found.iter().filter(|one| one.setting.contains("balance of cutover_demo_"));
+    assert_eq!(balance.count(), 4, "{found:?}");
+    let file = |name: &str| (name.to_owned(), std::fs::read_to_string(bed.path(name)).unwrap());
+    let found = review(&["00-cutover.cfg", "cutover-demo.cfg"].map(file));
+    assert!(found.iter().all(|one| one.why.contains("POST is done twice")), "{found:?}");
+    assert_eq!(found.len(), 4, "{found:?}");
 }
 
 async fn a_configuration_that_would_not_load_is_not_written(program: PathBuf) {

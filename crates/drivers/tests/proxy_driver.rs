@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use drivers::router::proxy::Proxy;
 use drivers::router::{Open, Router};
 use fake_proxy::{FakeProxy, Mood};
-use model::admin::{KeyPair, Request, Settings};
+use model::admin::{KeyPair, Observation, Request, Settings};
 use model::{AppName, Generation, Instance, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
 use model::{Version, Weight};
 
@@ -100,11 +100,15 @@ async fn settings_certificates_and_tls_listeners_are_sent_as_they_are() {
     let address = socket.local_addr().unwrap();
     proxy.configure(&settings).await.unwrap();
     proxy.certify(&pairs).await.unwrap();
+    let metrics = Some("127.0.0.1:9180".parse().unwrap());
+    let observation = Observation { access_log: None, metrics };
+    proxy.observe(&observation).await.unwrap();
     proxy.send_tls_listener(socket.as_fd(), address).await.expect("one descriptor comes along");
     let asked = fake.state.lock().unwrap().asked.clone();
     let sent = [
         Request::Configure { settings },
         Request::Certify { pairs },
+        Request::Observe { observation },
         Request::ListenTls { address },
     ];
     assert_eq!(asked, sent);

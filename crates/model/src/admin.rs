@@ -66,6 +66,12 @@ pub enum Request {
         /// All of it.
         settings: Settings,
     },
+    /// Replaces what the proxy tells of itself and where: the access log is opened, the metrics are
+    /// listened for. If one of them cannot be, both stay as they were.
+    Observe {
+        /// All of it.
+        observation: Observation,
+    },
     /// Asks what the proxy carries and what is open.
     Look,
     /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
@@ -93,15 +99,90 @@ pub struct Settings {
     /// An instance may be silent for this long in mid-answer, ms; 0 for no limit. Event streams are
     /// silent here.
     pub answer_silence_ms: u64,
+    /// A client's head must be whole this long after its first byte, ms; 0 for no limit.
+    pub client_head_ms: u64,
+    /// A request's body may stand still for this long, ms; 0 for no limit.
+    pub client_body_ms: u64,
+    /// A client may take nothing of its answer for this long, ms; 0 for no limit.
+    pub client_reads_ms: u64,
     /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
     /// are replaced.
     pub trusted: Vec<Network>,
+    /// Most client connections at a time; 0 for as many as open files allow. Those beyond it are
+    /// answered 503.
+    pub max_connections: u64,
+    /// What is answered in the proxy's own name, in place of a line of text.
+    pub pages: Vec<Page>,
+    /// What is out of service by intent.
+    pub maintenance: Vec<Maintenance>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { answer_begins_ms: 300_000, answer_silence_ms: 0, trusted: Vec::new() }
+        Self {
+            answer_begins_ms: 300_000,
+            answer_silence_ms: 0,
+            trusted: Vec::new(),
+            max_connections: 0,
+            pages: Vec::new(),
+            maintenance: Vec::new(),
+            client_head_ms: 10_000,
+            client_body_ms: 60_000,
+            client_reads_ms: 60_000,
+        }
     }
+}
+
+/// A file that is answered in place of the proxy's own words. One that cannot be read does not keep
+/// the proxy from serving: the words are answered then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// For this app; `None` for all that have none of their own.
+    pub app: Option<AppName>,
+    /// For answers of this status, 400 to 599.
+    pub status: u16,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// Whoever asks is answered 503 and no instance hears of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// This app; `None` for all.
+    pub app: Option<AppName>,
+    /// The file that is answered; `None` for the page of 503, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// What the proxy tells of itself beside the admin socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Where each request is written down; `None` for nowhere.
+    pub access_log: Option<AccessLog>,
+    /// Where metrics can be asked for over TCP; `None` for the admin socket alone.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// A file with a line for each request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLog {
+    /// The file; appended to, opened anew when it was moved away.
+    pub path: PathBuf,
+    /// How lines look.
+    pub format: LogFormat,
+    /// Whether queries are written, which may hold secrets.
+    pub query: bool,
+}
+
+/// How lines of the access log look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A JSON object each.
+    #[default]
+    Json,
+    /// The combined format of Apache and nginx, and what it lacks behind it.
+    Combined,
 }
 
 /// A certificate and its private key, as files in PEM.
@@ -164,6 +245,9 @@ pub struct ProxySeen {
     /// Those of them that speak TLS.
     #[serde(default)]
     pub secure: Vec<SocketAddr>,
+    /// Where metrics can be asked for over TCP.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
     /// Client connections open.
     pub connections: u64,
     /// Those of them that carry a tunnel and nothing beside it. A connection of HTTP/2 is none: it

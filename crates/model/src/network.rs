@@ -61,7 +61,15 @@ impl FromStr for Network {
             None => Some(bits),
         };
         let prefix = prefix.filter(|prefix| *prefix <= bits).ok_or_else(wrong)?;
-        Some(Self { address, prefix }).filter(Self::rest_is_zero).ok_or_else(wrong)
+        let written =
+            Some(Self { address, prefix }).filter(Self::rest_is_zero).ok_or_else(wrong)?;
+        Ok(match (address.to_canonical(), prefix.checked_sub(96)) {
+            // Nobody would ever be in it as it is written.
+            (address @ IpAddr::V4(_), Some(prefix)) if !written.address.is_ipv4() => {
+                Self { address, prefix }
+            }
+            _ => written,
+        })
     }
 }
 
@@ -94,6 +102,7 @@ mod tests {
         for (range, inside, outside) in [
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
             ("10.0.0.0/8", "::ffff:10.1.2.3", "::1"),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", "11.0.0.0"),
             ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
             ("0.0.0.0/0", "9.9.9.9", "::9"),
             ("fd00::/8", "fdff::1", "fe00::1"),

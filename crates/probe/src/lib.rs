@@ -15,6 +15,8 @@ mod connect;
 pub mod control;
 mod exchange;
 mod fresh;
+#[cfg(test)]
+mod fuzz;
 mod heartbeat;
 mod http;
 mod keepalive;

@@ -148,8 +148,10 @@ async fn a_right_answer_after_the_limit_is_late() {
 
 #[tokio::test]
 async fn nobody_listening_is_refused() {
-    let closed: SocketAddr =
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and never listened on: nobody else can take the port while the prober asks it.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed: SocketAddr = taken.local_addr().unwrap();
     let url = Target::parse(&format!("http://{closed}/")).unwrap();
     for lane in Lane::ALL {
         let run = run(options(url.clone(), lane, 20)).await;

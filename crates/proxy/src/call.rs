@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::ReleaseId;
 
+use crate::class::Class;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
@@ -15,6 +16,7 @@ use crate::lines::line;
 use crate::replay;
 use crate::settings::{Patience, Settings};
 use crate::table::{App, Table};
+use crate::trail::Trail;
 
 /// A request ready to be sent.
 #[derive(Debug)]
@@ -33,6 +35,10 @@ pub(crate) struct Call {
     pub(crate) asks: Asks,
     /// How long instances are waited for.
     pub(crate) patience: Patience,
+    /// Why no instance is to be asked, though it is in order.
+    pub(crate) refused: Option<Class>,
+    /// What is remembered of it.
+    pub(crate) trail: Trail,
 }
 
 impl Call {
@@ -83,6 +89,12 @@ pub(crate) fn prepare(
     let id = rewrite(&request, origin, trusted, &mut sent);
     let app = table.find(request.host, request.target).cloned();
     let fields = request.fields.iter().map(|field| (field.name, field.value));
+    let name = app.as_ref().map(|app| &app.name);
+    let refused = if origin.full {
+        Some(Class::Full)
+    } else {
+        settings.pages.closes(name).then_some(Class::Maintenance)
+    };
     let meant = app.as_ref().and_then(|app| app.rules.choose(&fields));
     Ok(Call {
         app,
@@ -91,6 +103,8 @@ pub(crate) fn prepare(
         id,
         rest: Rest { body: request.body, claimed: 0 },
         patience: settings.patience,
+        refused,
+        trail: Trail::new(origin),
         asks: Asks {
             head_only: request.method == "HEAD",
             idempotent: replay::idempotent(request.method) || request.keyed,
@@ -155,7 +169,7 @@ mod tests {
     fn sent(head: &str) -> String {
         let table = Table::default();
         let told = (&table, &Settings::default());
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false };
+        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, full: false };
         let call = prepare(head.as_bytes(), origin, told).unwrap();
         String::from_utf8(call.head).unwrap()
     }

@@ -4,7 +4,6 @@
 //! is lost. It does not know where requests go.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
+use crate::account;
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call, prepare};
 use crate::exchange::{After, Client, Connection, exchange};
@@ -22,7 +22,7 @@ use crate::framing::{HeadScan, Refusal};
 use crate::http2;
 use crate::life::Life;
 use crate::limits;
-use crate::said;
+use crate::said::{self, Own};
 use crate::stream::{Reading, Writing};
 use crate::thread::Worker;
 use crate::tls;
@@ -33,11 +33,10 @@ use crate::wire::{self, Stuck};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// Serves a connection until it ends.
-pub(crate) async fn plain(worker: &Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
+pub(crate) async fn plain(worker: &Rc<Worker>, mut stream: TcpStream, origin: Origin) {
     let (read, write) = stream.split();
     let (read, write) = (Reading::Plain(read), Writing::Plain(write));
     let client = Connection { read, write, buffer: None };
-    let origin = Origin { peer, secure: false };
     if let Some(ahead) = converse(worker, client, origin).await {
         // Boxed, as below.
         Box::pin(http2::serve(worker, stream, Some(ahead), origin)).await;
@@ -45,14 +44,14 @@ pub(crate) async fn plain(worker: &Rc<Worker>, mut stream: TcpStream, peer: IpAd
 }
 
 /// The same for a connection that begins with a TLS handshake.
-pub(crate) async fn secure(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+pub(crate) async fn secure(worker: &Rc<Worker>, stream: TcpStream, origin: Origin) {
     let acceptor = TlsAcceptor::from(Arc::clone(&worker.shared.tls.config));
     // The client was told why by an alert.
     let Ok(stream) = wire::within(limits::HANDSHAKE, Box::pin(acceptor.accept(stream))).await
     else {
+        worker.shared.totals.handshakes_failed.up();
         return;
     };
-    let origin = Origin { peer, secure: true };
     if stream.get_ref().1.alpn_protocol() == Some(tls::H2) {
         return http2::serve(worker, stream, None, origin).await;
     }
@@ -67,7 +66,7 @@ async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -
     let mut life = worker.shared.life();
     // Over TLS the protocol was agreed on before.
     let mut may_change = !origin.secure;
-    while client.buffer.is_some() || request_comes(worker, &mut client, &mut life).await {
+    while client.buffer.is_some() || request_comes(worker, &mut client, (&mut life, origin)).await {
         // Boxed, so that an idle connection does not hold the room that a request needs.
         match Box::pin(turn(worker, &mut client, (origin, may_change))).await {
             Turn::Next => may_change = false,
@@ -100,14 +99,15 @@ enum Unread {
 async fn request_comes(
     worker: &Worker,
     client: &mut Connection<'_>,
-    life: &mut watch::Receiver<Life>,
+    (life, origin): (&mut watch::Receiver<Life>, Origin),
 ) -> bool {
+    let idle = if origin.full { limits::OVERFLOW_IDLE } else { limits::CLIENT_IDLE };
     if !worker.shared.ending() {
         tokio::select! {
             biased;
             ready = wire::ready(&mut client.read) => return ready.is_ok(),
             _ = life.changed() => {}
-            () = sleep(limits::CLIENT_IDLE) => return false,
+            () = sleep(idle) => return false,
         }
     }
     tokio::select! {
@@ -128,7 +128,11 @@ async fn turn(
         Err(Unread::Gone) => return Turn::Over,
         Err(Unread::Http2) => return Turn::Http2,
         Err(Unread::Refused(refusal)) => {
-            let answer = said::own(refusal, Asks::default(), None, None);
+            let status = refusal.status;
+            let settings = worker.shared.settings.load();
+            let own = Own::new(refusal, settings.pages.error(None, status));
+            let answer = said::own(own, Asks::default(), None, None);
+            account::unread(worker, origin, (status, false));
             if wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await.is_ok() {
                 close(client).await;
             }
@@ -168,7 +172,8 @@ async fn read_head(
             }
         }
     };
-    let length = match wire::within(limits::CLIENT_HEAD, head).await {
+    let limit = worker.shared.settings.load().patience.head;
+    let length = match wire::within(limit, head).await {
         Ok(Ok(length)) => length.unwrap_or_default(),
         Ok(Err(refusal)) => return Err(Unread::Refused(refusal)),
         Err(Stuck::Gone) => return Err(Unread::Gone),

@@ -2,14 +2,17 @@
 //!
 //! The order of a request's life stands here; each step's details stand elsewhere.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use crate::account;
 use crate::answer::{Answer, Ended, Progress};
 use crate::buffer::Buffer;
-use crate::call::Call;
+use crate::call::{Asks, Call};
+use crate::class::Class;
 use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
 use crate::gate::{Entry, Gate};
@@ -18,7 +21,7 @@ use crate::hold;
 use crate::limits;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
-use crate::said::{self, Stamp};
+use crate::said::{self, Own, Stamp};
 use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
@@ -64,16 +67,56 @@ struct Failed {
     facts: Facts,
 }
 
-/// Carries one request to an instance and its answer back.
+/// Carries one request to an instance and its answer back, and writes down how it went.
 pub(crate) async fn exchange(
     worker: &Worker,
     client: &mut Client<'_, '_>,
     call: &mut Call,
 ) -> After {
-    let Some(mut app) = call.app.take() else {
-        return refuse(worker, client, call, (Refusal::with(404, "no app is routed here"), None))
-            .await;
+    let after = match (call.refused, call.app.take()) {
+        (Some(class), app) => {
+            call.app = app;
+            turn_away(worker, client, call, class).await
+        }
+        (None, None) => {
+            call.trail.class = Some(Class::NoApp);
+            let refusal = Refusal::with(404, "no app is routed here");
+            refuse(worker, client, call, (refusal, None)).await
+        }
+        (None, Some(mut app)) => {
+            let after = carry(worker, client, call, &mut app).await;
+            call.app = Some(app);
+            after
+        }
     };
+    account::ended(worker, call, matches!(client, Client::Frames(_)));
+    after
+}
+
+/// Answers a request that no instance is to be asked for.
+async fn turn_away(
+    worker: &Worker,
+    client: &mut Client<'_, '_>,
+    call: &mut Call,
+    class: Class,
+) -> After {
+    call.trail.class = Some(class);
+    let why = if class == Class::Full {
+        call.asks.keep = false;
+        "too many connections"
+    } else {
+        "out of service for maintenance"
+    };
+    refuse(worker, client, call, (Refusal::with(503, why), None)).await
+}
+
+/// Carries a request of this app; `app` is as it was last when that ends.
+async fn carry(
+    worker: &Worker,
+    client: &mut Client<'_, '_>,
+    call: &mut Call,
+    app: &mut Arc<App>,
+) -> After {
     let mut tried = Tried::meant_for(call.meant);
     let mut failed: Option<Arc<Gate>> = None;
     let mut fresh = false;
@@ -81,43 +124,58 @@ pub(crate) async fn exchange(
     loop {
         if app.hold.is_some() {
             tried = Tried::meant_for(call.meant);
-            match wait(worker, client, call, (&mut app, &mut patience)).await {
+            match wait(worker, client, call, (app, &mut patience)).await {
                 Waited::Released => {}
-                Waited::ClientGone => return After::Gone,
+                Waited::ClientGone => {
+                    call.trail.class = Some(Class::ClientGone);
+                    return After::Gone;
+                }
                 Waited::Refused(why) => {
+                    call.trail.class = Some(Class::Held);
+                    call.app = Some(Arc::clone(app));
                     return refuse(worker, client, call, (Refusal::with(503, why), failed)).await;
                 }
             }
         }
-        let Some(entry) = enter(worker, &mut app, &tried) else {
+        let Some(entry) = enter(worker, app, &tried) else {
             if app.hold.is_some() {
                 continue;
             }
+            call.app = Some(Arc::clone(app));
             return nowhere(worker, client, call, failed).await;
         };
         if let Some(gate) = failed.take() {
             gate.counters.replayed.up();
+            call.trail.replays += 1;
         }
         let gate = Arc::clone(entry.gate());
         let Failed { failure, facts } =
-            match attempt(worker, client, call, Try { entry, app: &app, fresh }).await {
-                Ok(after) => return after,
+            match attempt(worker, client, call, Try { entry, app, fresh }).await {
+                Ok(after) => {
+                    call.trail.gate = Some(gate);
+                    return after;
+                }
                 Err(failed) => failed,
             };
+        call.trail.class = Some(failure.class());
         if failure != Failure::Stale {
             tried.add(&gate);
         }
         match replay::verdict(facts, failure, tried.count()) {
-            Verdict::Fresh => fresh = true,
+            Verdict::Fresh => {
+                fresh = true;
+                call.trail.replays += 1;
+            }
             Verdict::Elsewhere => failed = Some(gate),
             Verdict::GiveUp(status) => {
                 gate.counters.failed.up();
+                call.app = Some(Arc::clone(app));
                 let refusal = Refusal::with(status, why(failure));
                 return refuse(worker, client, call, (refusal, Some(gate))).await;
             }
         }
         if let Some(newer) = worker.shared.table.load().named(&app.name) {
-            app = Arc::clone(newer);
+            *app = Arc::clone(newer);
         }
     }
 }
@@ -179,7 +237,10 @@ async fn nowhere(
     failed: Option<Arc<Gate>>,
 ) -> After {
     let refusal = match &failed {
-        None => Refusal::with(503, "no instance serves this app now"),
+        None => {
+            call.trail.class = Some(Class::NoInstance);
+            Refusal::with(503, "no instance serves this app now")
+        }
         Some(gate) => {
             gate.counters.failed.up();
             Refusal::with(502, "no instance answered")
@@ -192,13 +253,17 @@ async fn nowhere(
 async fn refuse(
     worker: &Worker,
     client: &mut Client<'_, '_>,
-    call: &Call,
+    call: &mut Call,
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
 ) -> After {
+    call.trail.begins(refusal.status);
     let mut asks = call.asks;
     let readable = !asks.expects || call.rest.body.done();
     asks.keep &= readable && !worker.shared.ending();
-    let answer = said::own(refusal, asks, gate.as_deref(), Some(call.id()));
+    let answer = own_words(worker, call, refusal, (asks, gate.as_deref()));
+    if gate.is_some() {
+        call.trail.gate = gate;
+    }
     let sent = match client {
         Client::Bytes(client) => {
             wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await
@@ -212,10 +277,29 @@ async fn refuse(
     }
 }
 
+/// An answer in the proxy's own name, or the page that was configured for it.
+fn own_words(
+    worker: &Worker,
+    call: &Call,
+    refusal: Refusal,
+    (asks, gate): (Asks, Option<&Gate>),
+) -> Vec<u8> {
+    let settings = worker.shared.settings.load();
+    let app = call.app.as_ref().map(|app| &app.name);
+    let closed = call.refused == Some(Class::Maintenance);
+    let page =
+        if closed { settings.pages.closed(app) } else { settings.pages.error(app, refusal.status) };
+    let mut own = Own::new(refusal, page);
+    if closed {
+        own.retry_after = limits::MAINTENANCE_RETRY;
+    }
+    said::own(own, asks, gate, Some(call.id()))
+}
+
 /// One try.
 struct Try<'a> {
     entry: Entry,
-    app: &'a App,
+    app: &'a Arc<App>,
     fresh: bool,
 }
 
@@ -240,7 +324,10 @@ async fn attempt(
         return Err(fail(call, Failure::Connect, &Progress::default()));
     };
     let progress = Progress::default();
-    match relay(worker, client, call, &mut stream, (&this, &progress)).await {
+    let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
+    progress.tell(&mut call.trail);
+    call.trail.class = None;
+    match ended {
         Ok(Ended::Whole { keep, reusable }) => {
             if reusable && progress.whole.get() {
                 worker.upstreams.keep(&gate, stream);
@@ -251,9 +338,13 @@ async fn attempt(
         Ok(Ended::Switched(head, rest)) => {
             this.entry.become_tunnel();
             gate.counters.answer(101);
+            call.trail.begins(101);
+            call.trail.tunnel = call.trail.first;
             if let Client::Bytes(client) = client {
                 let _alone = worker.shared.tunnels();
-                tunnel_through(client, head, rest, &mut stream).await;
+                let carried = <[Cell<u64>; 2]>::default();
+                tunnel_through(client, (head, rest), &mut stream, &carried).await;
+                [call.trail.received, call.trail.sent] = carried.map(Cell::into_inner);
             }
             drop(this.entry);
             Ok(After::Abort)
@@ -264,14 +355,22 @@ async fn attempt(
         Ok(Ended::Failed(failure)) => Err(fail(call, failure, &progress)),
         Ok(Ended::Cut) => {
             gate.counters.failed.up();
+            call.trail.class = Some(Class::Cut);
             Ok(After::Abort)
         }
-        Ok(Ended::Injected) => Ok(After::Abort),
+        Ok(Ended::Injected) => {
+            call.trail.class = Some(Class::Injected);
+            Ok(After::Abort)
+        }
         Ok(Ended::ClientGone) | Err(Broke::ClientGone) => {
             gate.counters.abandoned.up();
+            call.trail.class = Some(Class::ClientGone);
             Ok(After::Gone)
         }
-        Err(broke) => Ok(broken_off(worker, client, call, (broke, &progress)).await),
+        Err(broke) => {
+            call.app = Some(Arc::clone(this.app));
+            Ok(broken_off(worker, client, call, (broke, &progress)).await)
+        }
     }
 }
 
@@ -309,11 +408,11 @@ async fn relay(
         stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
         claim: &this.entry,
         progress,
-        truncate: &this.app.truncate,
+        truncate: &this.app.lasting.truncate,
         shared: &worker.shared,
     };
     let mut answer = pin!(answer.run(taker));
-    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress)));
+    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress), patience.body));
     tokio::select! {
         biased;
         broke = &mut upload => Err(broke),
@@ -334,6 +433,7 @@ async fn broken_off(
         Broke::Stalled => Refusal::with(408, "the body did not arrive in time"),
         Broke::ClientGone => return After::Gone,
     };
+    call.trail.class = Some(Class::of_refusal(refusal.status));
     if progress.begun.get() {
         return After::Abort;
     }
@@ -342,9 +442,9 @@ async fn broken_off(
 
 async fn tunnel_through(
     client: &mut Connection<'_>,
-    head: Vec<u8>,
-    rest: Option<Buffer>,
+    (head, rest): (Vec<u8>, Option<Buffer>),
     stream: &mut TcpStream,
+    carried: &[Cell<u64>; 2],
 ) {
     if wire::send(&mut client.write, &[&head], limits::WRITE_STALL).await.is_err() {
         return;
@@ -353,5 +453,5 @@ async fn tunnel_through(
     let user =
         End { read: &mut client.read, write: &mut client.write, buffer: client.buffer.take() };
     let app = End { read: &mut read, write: &mut write, buffer: rest };
-    tunnel::carry(user, app).await;
+    tunnel::carry(user, app, carried).await;
 }

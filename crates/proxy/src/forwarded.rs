@@ -27,6 +27,8 @@ pub(crate) struct Origin {
     pub(crate) peer: IpAddr,
     /// It came over TLS.
     pub(crate) secure: bool,
+    /// Its connection is one too many: it is answered, and that is all.
+    pub(crate) full: bool,
 }
 
 /// Writes all of these fields; gives the place of the request's id in `out`.
@@ -159,7 +161,7 @@ mod tests {
         let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
         let request = read_request(head.as_bytes(), &mut room).unwrap();
         let mut out = Vec::new();
-        let origin = Origin { peer: peer.parse().unwrap(), secure };
+        let origin = Origin { peer: peer.parse().unwrap(), secure, full: false };
         let id = write(&request, origin, trusted, &mut out);
         let id = String::from_utf8(out[id].to_vec()).unwrap();
         (String::from_utf8(out).unwrap(), id)

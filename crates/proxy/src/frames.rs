@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -106,15 +107,16 @@ fn gone(_: h2::Error) -> Stuck {
     Stuck::Gone
 }
 
-/// Sends content as the client takes it; each step must move within the limit for writes.
+/// Sends content as the client takes it; each step must move within `limit`.
 pub(crate) async fn send(
     to: &RefCell<Outgoing>,
     mut content: &[u8],
     end: bool,
+    limit: Duration,
 ) -> Result<(), Stuck> {
     while !content.is_empty() {
         let room = poll_fn(|context| to.borrow_mut().poll_room(content.len(), context));
-        let (part, rest) = content.split_at(wire::within(limits::WRITE_STALL, room).await?);
+        let (part, rest) = content.split_at(wire::within(limit, room).await?);
         content = rest;
         let mut to = to.borrow_mut();
         let body = to.body.as_mut().ok_or(Stuck::Gone)?;
@@ -131,7 +133,7 @@ pub(crate) async fn send_whole(to: &RefCell<Outgoing>, answer: &[u8]) -> Result<
         let mut to = to.borrow_mut();
         to.body = Some(to.respond.send_response(head, content.is_empty()).map_err(gone)?);
     }
-    send(to, content, true).await
+    send(to, content, true, limits::WRITE_STALL).await
 }
 
 /// The next content from the client; `None` at its end.
@@ -146,7 +148,11 @@ pub(crate) fn request_head(
     bodiless: bool,
 ) -> Result<Vec<u8>, Refusal> {
     let mut out = Vec::with_capacity(512);
-    let named = request.headers.get(HOST).map(HeaderValue::as_bytes);
+    let mut hosts = request.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let named = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::bad("more than one Host field"));
+    }
     let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     if matches!((named, authority), (Some(named), Some(authority)) if named != authority) {
         return Err(Refusal::bad("Host and authority differ"));

@@ -82,9 +82,10 @@ impl Gate {
         self.word.fetch_and(!CLOSED, Ordering::SeqCst);
     }
 
-    /// Lets nobody in from now on; who is inside stays.
-    pub(crate) fn close(&self) {
-        self.word.fetch_or(CLOSED, Ordering::SeqCst);
+    /// Lets nobody in from now on; who is inside stays. True when it was open and somebody is.
+    pub(crate) fn close(&self) -> bool {
+        let before = self.word.fetch_or(CLOSED, Ordering::SeqCst);
+        before & CLOSED == 0 && before != 0
     }
 
     /// True when nobody can enter.
@@ -96,6 +97,11 @@ impl Gate {
     pub(crate) fn inside(&self) -> Open {
         let word = self.word.load(Ordering::SeqCst);
         Open { requests: word & REQUESTS, tunnels: (word & TUNNELS) / TUNNEL }
+    }
+
+    /// True when something is inside.
+    pub(crate) fn is_used(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & !CLOSED != 0
     }
 
     /// What the admin socket says of it.

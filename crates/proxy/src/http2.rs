@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::account;
 use crate::buffer::Buffer;
 use crate::call::{Asks, prepare};
 use crate::crossing::Crossing;
@@ -24,7 +25,7 @@ use crate::forwarded::Origin;
 use crate::frames::{self, Frames, Outgoing};
 use crate::framing::Refusal;
 use crate::limits;
-use crate::said;
+use crate::said::{self, Own};
 use crate::stream::Whole;
 use crate::thread::Worker;
 use crate::wire;
@@ -88,7 +89,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
         loop {
             // With this many under way, those behind them wait in h2, which limits them.
             let takes = self.open.len() < limits::STREAMS_OPEN;
-            if self.worker.shared.ending() && !ending {
+            if (self.worker.shared.ending() || self.origin.full) && !ending {
                 ending = true;
                 self.connection.graceful_shutdown();
             }
@@ -127,6 +128,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
         }
         self.broken_off += 1;
         if self.broken_off == limits::RESETS {
+            self.worker.shared.totals.resets.up();
             self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         }
     }
@@ -163,7 +165,10 @@ async fn stream(
     let mut frames = Frames { incoming, outgoing };
     let after = match call {
         Ok(mut call) => exchange(worker, &mut Client::Frames(&mut frames), &mut call).await,
-        Err(refusal) => refuse(refusal, &frames.outgoing).await,
+        Err(refusal) => {
+            account::unread(worker, origin, (refusal.status, true));
+            refuse(worker, refusal, &frames.outgoing).await
+        }
     };
     if after == After::Abort {
         frames.outgoing.borrow_mut().reset();
@@ -171,9 +176,13 @@ async fn stream(
     after
 }
 
-async fn refuse(refusal: Refusal, to: &RefCell<Outgoing>) -> After {
+async fn refuse(worker: &Worker, refusal: Refusal, to: &RefCell<Outgoing>) -> After {
     let asks = Asks { keep: true, ..Asks::default() };
-    match frames::send_whole(to, &said::own(refusal, asks, None, None)).await {
+    let settings = worker.shared.settings.load();
+    let own = Own::new(refusal, settings.pages.error(None, refusal.status));
+    let answer = said::own(own, asks, None, None);
+    drop(settings);
+    match frames::send_whole(to, &answer).await {
         Ok(()) => After::Keep,
         Err(_) => After::Gone,
     }

@@ -6,14 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use model::admin::AppSeen;
 use model::{AppName, Fault, Generation, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
 
-use crate::counters::Counters;
+use crate::census::{AppCensus, Departed, ReleaseCensus};
+use crate::counters::{Counters, Lasting};
 use crate::gate::Gate;
-use crate::hold::{Hold, Tally};
+use crate::hold::Hold;
 use crate::table::{App, Table};
 
 /// One app: its slice and what belongs to its instances and releases.
@@ -24,9 +26,10 @@ struct Slice {
     gates: BTreeMap<InstanceId, Arc<Gate>>,
     departed: Vec<Arc<Gate>>,
     counters: BTreeMap<ReleaseId, Arc<Counters>>,
-    truncate: Arc<AtomicU32>,
+    /// Releases that are not in the routes any more.
+    gone: Departed,
+    lasting: Arc<Lasting>,
     hold: Option<Arc<Hold>>,
-    tally: Arc<Tally>,
 }
 
 /// All routes the proxy carries.
@@ -85,11 +88,11 @@ impl Ledger {
             .flat_map(|pool| &pool.instances)
             .filter_map(|one| slice.gates.get(&one.id).cloned())
             .collect();
+        let lasting = Arc::clone(&slice.lasting);
         self.slices.insert(slice.routes.app.clone(), slice);
         swap(self.table());
-        for gate in left.iter().chain(&retired) {
-            gate.close();
-        }
+        let drains = left.iter().chain(&retired).filter(|gate| gate.close()).count();
+        lasting.drains.add(drains as u64);
         if let Some(waiting) = waiting {
             waiting.release();
         }
@@ -123,13 +126,18 @@ impl Ledger {
             .slices
             .get(app)
             .ok_or_else(|| Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`")))?;
-        slice.truncate.store(bodies, Ordering::Relaxed);
+        slice.lasting.truncate.store(bodies, Ordering::Relaxed);
         Ok(())
     }
 
     /// Everything known of every app.
     pub(crate) fn seen(&mut self) -> Vec<AppSeen> {
         self.slices.values_mut().map(Slice::seen).collect()
+    }
+
+    /// Everything that is counted, of every app.
+    pub(crate) fn census(&self) -> Vec<AppCensus> {
+        self.slices.values().map(Slice::census).collect()
     }
 
     fn fence(&self, epoch: u64) -> Result<(), Fault> {
@@ -173,18 +181,14 @@ impl Slice {
     /// gives the gates that left.
     fn follow(old: Option<Self>, routes: Routes) -> (Self, Vec<Arc<Gate>>) {
         let waiting = old.as_ref().and_then(|old| old.hold.clone());
-        let tally = old.as_ref().map(|old| Arc::clone(&old.tally)).unwrap_or_default();
-        let hold = routes.hold.map(|bounds| {
-            let same = waiting.filter(|hold| hold.bounds == bounds);
-            same.unwrap_or_else(|| Arc::new(Hold::new(bounds, Arc::clone(&tally))))
-        });
-        let (mut gates, mut departed, mut counters, truncate) = match old {
-            Some(old) => (old.gates, old.departed, old.counters, old.truncate),
-            None => (BTreeMap::new(), Vec::new(), BTreeMap::new(), Arc::default()),
+        let (mut gates, mut departed, mut counters, mut gone, lasting) = match old {
+            Some(old) => (old.gates, old.departed, old.counters, old.gone, old.lasting),
+            None => Default::default(),
         };
         let mut kept = BTreeMap::new();
         for pool in &routes.pools {
-            let counters = counters.entry(pool.release).or_default();
+            let new = || Arc::new(Counters::of(&pool.version));
+            let counters = counters.entry(pool.release).or_insert_with(new);
             for one in &pool.instances {
                 let same = |gate: &Arc<Gate>| {
                     gate.id == one.id && gate.address == one.address && gate.release == pool.release
@@ -201,10 +205,35 @@ impl Slice {
         departed.retain(|gate| kept.get(&gate.id).is_none_or(|kept| !Arc::ptr_eq(kept, gate)));
         let left: Vec<_> = gates.into_values().collect();
         departed.extend(left.iter().cloned());
-        let compiled = App::compile(&routes, Arc::clone(&truncate), |id| kept.get(id));
+        gone.follow(&routes, counters.keys().copied(), Instant::now());
+        let hold = routes.hold.map(|bounds| {
+            let same = waiting.filter(|hold| hold.bounds == bounds);
+            same.unwrap_or_else(|| Arc::new(Hold::new(bounds, Arc::clone(&lasting.held))))
+        });
+        let compiled = App::compile(&routes, Arc::clone(&lasting), |id| kept.get(id));
         let compiled = Arc::new(compiled.held(hold.clone()));
         let gates = kept;
-        (Self { routes, compiled, gates, departed, counters, truncate, hold, tally }, left)
+        (Self { routes, compiled, gates, departed, counters, gone, lasting, hold }, left)
+    }
+
+    fn census(&self) -> AppCensus {
+        let used = self.departed.iter().filter(|gate| gate.is_used());
+        let gates: Vec<_> = self.gates.values().chain(used).cloned().collect();
+        let now = Instant::now();
+        let told = |release: &ReleaseId| {
+            let open = |gate: &&Arc<Gate>| gate.release == *release && gate.is_used();
+            gates.iter().any(|gate| open(&gate)) || self.gone.is_told(*release, now)
+        };
+        let releases = self.counters.iter().filter(|(release, _)| told(release));
+        AppCensus {
+            app: self.routes.app.clone(),
+            generation: self.routes.generation,
+            lasting: Arc::clone(&self.lasting),
+            releases: releases
+                .map(|(id, counters)| ReleaseCensus { id: *id, counters: Arc::clone(counters) })
+                .collect(),
+            gates,
+        }
     }
 
     fn seen(&mut self) -> AppSeen {
@@ -221,7 +250,7 @@ impl Slice {
                 .iter()
                 .map(|(release, counters)| counters.seen(*release))
                 .collect(),
-            held: self.tally.seen(),
+            held: self.lasting.held.seen(),
         }
     }
 }

@@ -8,10 +8,13 @@
 //! rewrites, `pick` chooses, `gate` counts, `upload` and `answer` carry, `replay` decides after a
 //! failure. One switch: `admin` hears, `ledger` checks and swaps the `table`.
 
+mod account;
 mod admin;
 mod answer;
 mod buffer;
 mod call;
+mod census;
+mod class;
 mod client;
 mod counters;
 mod crossing;
@@ -19,6 +22,8 @@ mod exchange;
 mod forwarded;
 mod frames;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod held;
 mod hold;
@@ -27,6 +32,9 @@ mod ledger;
 mod life;
 mod limits;
 mod lines;
+mod log;
+mod metrics;
+mod pages;
 mod pick;
 mod replay;
 mod rules;
@@ -37,6 +45,7 @@ mod stream;
 mod table;
 mod thread;
 mod tls;
+mod trail;
 mod tunnel;
 mod upload;
 mod upstream;
@@ -57,6 +66,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::Desk;
 use crate::life::Shared;
+pub use crate::pages::check_page;
 use crate::tls::Tls;
 pub use crate::tls::check_pair;
 use crate::worker::Control;
@@ -74,7 +84,7 @@ pub struct Options {
 
 /// Runs a proxy on this thread and its workers until it was told to stop (`Request::Stop` or
 /// SIGTERM) and what was open has finished, or its deadline has passed. The process should end
-/// then. Takes over SIGTERM, SIGINT and SIGHUP.
+/// then. Takes over SIGTERM, SIGINT, SIGHUP and SIGUSR1.
 ///
 /// # Errors
 /// The admin socket cannot be opened or belongs to a living proxy, or threads cannot be started.
@@ -92,6 +102,7 @@ async fn run(options: Options) -> Result<(), Fault> {
     let listener = tokio::net::UnixListener::from_std(listener).map_err(trouble)?;
     let shared = Arc::new(Shared::new(room_for_connections(), Tls::new()?));
     spawn_local(signals::follow(Arc::clone(&shared)).map_err(trouble)?);
+    let ending = Arc::clone(&shared);
     let mut controls = Vec::new();
     let mut workers = Vec::new();
     for number in 0..options.threads.max(1) {
@@ -111,6 +122,9 @@ async fn run(options: Options) -> Result<(), Fault> {
             .map_err(trouble)?;
     }
     receiving.abort();
+    if let Some(log) = ending.log.load_full() {
+        log.finish();
+    }
     Ok(())
 }
 

@@ -5,10 +5,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::counters::Totals;
+use crate::limits;
+use crate::log::Log;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::Tls;
@@ -29,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwap<Table>,
     /// What holds for all apps.
     pub(crate) settings: ArcSwap<Settings>,
+    /// Where requests are written down.
+    pub(crate) log: ArcSwapOption<Log>,
+    /// What is counted of no app.
+    pub(crate) totals: Arc<Totals>,
     /// Cheap form of "not running", for the request path.
     ending: AtomicBool,
     life: watch::Sender<Life>,
@@ -36,6 +43,8 @@ pub(crate) struct Shared {
     tunnelling: AtomicU64,
     /// Room for client connections.
     pub(crate) room: Arc<Semaphore>,
+    /// Room for those beyond it, which are answered and no more.
+    pub(crate) overflow: Arc<Semaphore>,
     /// Certificates and session tickets.
     pub(crate) tls: Tls,
 }
@@ -46,11 +55,14 @@ impl Shared {
         Self {
             table: ArcSwap::from_pointee(Table::default()),
             settings: ArcSwap::from_pointee(Settings::default()),
+            log: ArcSwapOption::empty(),
+            totals: Arc::default(),
             ending: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(room)),
+            overflow: Arc::new(Semaphore::new(limits::OVERFLOW)),
             tls,
         }
     }
@@ -85,9 +97,17 @@ impl Shared {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// How many of them there may be at a time, those included that are only told that they are one
+    /// too many.
+    pub(crate) fn most_connections(&self) -> u64 {
+        let told = limits::OVERFLOW.saturating_sub(self.overflow.available_permits());
+        self.settings.load().connections.saturating_add(told as u64)
+    }
+
     /// Counts a client connection for as long as the guard lives.
     pub(crate) fn connected(self: &Arc<Self>) -> Connected {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        self.totals.connections.up();
         Connected(Arc::clone(self))
     }
 

@@ -1,4 +1,4 @@
-//! Every limit and timeout of the proxy, in one place.
+//! Every limit and timeout of the proxy that is not told to it (`settings`), in one place.
 //!
 //! Constants for now; whatever becomes configurable later starts here. No behaviour lives here.
 
@@ -23,8 +23,6 @@ pub(crate) const INTERIM: u32 = 16;
 
 /// An instance must accept a connection within this.
 pub(crate) const CONNECT: Duration = Duration::from_secs(2);
-/// A client's head must be whole this long after its first byte (slow-client defence, 408).
-pub(crate) const CLIENT_HEAD: Duration = Duration::from_secs(10);
 /// Most streams of an HTTP/2 connection that a client may have open at a time.
 pub(crate) const STREAMS: u32 = 128;
 /// Most streams of a connection under way here, those counted that their client has broken off.
@@ -54,8 +52,6 @@ pub(crate) const TICKET_KEY_AGE: Duration = Duration::from_hours(6);
 pub(crate) const TICKET_KEYS: usize = 4;
 /// An idle client connection is closed after this.
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
-/// A request's body that does not move for this long is given up (408).
-pub(crate) const BODY_STALL: Duration = Duration::from_mins(1);
 /// A client that has ended its side and waits for an answer is taken for gone when the instance is
 /// silent for this long: the few that half-close on purpose get quick answers, and those that went
 /// (it looks the same) do not hold an instance for the length of a long poll.
@@ -112,3 +108,32 @@ pub(crate) const TERM_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest line on the admin socket, bytes.
 pub(crate) const ADMIN_LINE: usize = 8 * 1024 * 1024;
+
+/// A thread's lines of the access log are handed over when there are so many bytes of them; the rest
+/// with [`POOL_SWEEP`].
+pub(crate) const LOG_BATCH: usize = 32 * 1024;
+/// Batches that may wait for the disk, of all threads; what comes on top is dropped.
+pub(crate) const LOG_BATCHES: usize = 128;
+/// Emptied batches that a thread takes back.
+pub(crate) const LOG_SPARE: usize = 4;
+/// When the process ends, the disk may take this long for the last lines.
+pub(crate) const LOG_FINISH: Duration = Duration::from_secs(2);
+/// Largest page for errors or maintenance, bytes.
+pub(crate) const PAGE: u64 = 256 * 1024;
+/// Releases that have left the routes are told in the metrics for this long, so that whoever asks now
+/// and then sees their last requests.
+pub(crate) const RELEASE_LINGERS: Duration = Duration::from_mins(5);
+/// Most releases of an app that are told for that reason.
+pub(crate) const RELEASES_LINGERING: usize = 4;
+/// Longest head of somebody who asks for metrics, bytes.
+pub(crate) const ASKING_HEAD: usize = 8 * 1024;
+/// Time in which that head must come and the metrics be taken.
+pub(crate) const ASKING: Duration = Duration::from_secs(10);
+/// Most who ask for metrics over TCP at a time.
+pub(crate) const ASKERS: usize = 32;
+/// Connections beyond the limit that are answered 503 at a time; those behind them wait.
+pub(crate) const OVERFLOW: usize = 64;
+/// Such a connection must say what it wants within this.
+pub(crate) const OVERFLOW_IDLE: Duration = Duration::from_secs(2);
+/// When clients are told to come back during maintenance, seconds.
+pub(crate) const MAINTENANCE_RETRY: &str = "30";

@@ -2,6 +2,7 @@
 //!
 //! The only place that decides it. It sends nothing.
 
+use crate::class::Class;
 use crate::limits;
 
 /// What is known of a request when it failed.
@@ -28,6 +29,18 @@ pub(crate) enum Failure {
     Late,
     /// An answer that is not HTTP as we know it.
     Malformed,
+}
+
+impl Failure {
+    /// What it is called where requests are counted and written down.
+    pub(crate) const fn class(self) -> Class {
+        match self {
+            Self::Connect => Class::Connect,
+            Self::Stale | Self::Died => Class::Closed,
+            Self::Late => Class::Late,
+            Self::Malformed => Class::Malformed,
+        }
+    }
 }
 
 /// What to do.

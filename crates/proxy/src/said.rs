@@ -2,10 +2,13 @@
 //!
 //! It writes bytes into memory and sends nothing.
 
+use std::sync::Arc;
+
 use crate::call::Asks;
 use crate::framing::{AnswerHead, Body, Field, Refusal, classify};
 use crate::gate::Gate;
 use crate::lines::line;
+use crate::pages::Page;
 
 /// How the end of an answer's body is shown to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,17 +87,37 @@ pub(crate) const fn shape(body: &Body, old_client: bool) -> Shape {
     }
 }
 
+/// What the proxy says in its own name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own<'a> {
+    /// Status, and the words for it.
+    pub(crate) refusal: Refusal,
+    /// A page in place of the words.
+    pub(crate) page: Option<&'a Page>,
+    /// When to come back if the status is 503.
+    pub(crate) retry_after: &'static str,
+}
+
+impl<'a> Own<'a> {
+    /// A refusal that is over in a moment if it ever is.
+    pub(crate) fn new(refusal: Refusal, page: Option<&'a Arc<Page>>) -> Self {
+        Self { refusal, page: page.map(Arc::as_ref), retry_after: "1" }
+    }
+}
+
 /// An answer of the proxy itself, body and all; it names the instance that was tried last and the
 /// request, if its head could be read.
-pub(crate) fn own(refusal: Refusal, asks: Asks, gate: Option<&Gate>, id: Option<&[u8]>) -> Vec<u8> {
-    let Refusal { status, why } = refusal;
-    let mut out = Vec::with_capacity(256);
+pub(crate) fn own(own: Own<'_>, asks: Asks, gate: Option<&Gate>, id: Option<&[u8]>) -> Vec<u8> {
+    let Own { refusal: Refusal { status, why }, page, retry_after } = own;
+    let kind = page.map_or("text/plain; charset=utf-8", |page| page.kind);
+    let parts: [&[u8]; 2] = page.map_or([why.as_bytes(), b"\n"], |page| [&page.content, b""]);
+    let length = parts[0].len() + parts[1].len();
+    let mut out = Vec::with_capacity(256 + length);
     status_line(&mut out, status, reason(status));
-    line(&mut out, "content-type", &[b"text/plain; charset=utf-8"]);
-    let length = itoa::Buffer::new().format(why.len() + 1).to_owned();
-    line(&mut out, "content-length", &[length.as_bytes()]);
+    line(&mut out, "content-type", &[kind.as_bytes()]);
+    line(&mut out, "content-length", &[itoa::Buffer::new().format(length).as_bytes()]);
     if status == 503 {
-        line(&mut out, "retry-after", &[b"1"]);
+        line(&mut out, "retry-after", &[retry_after.as_bytes()]);
     }
     if status == 405 {
         line(&mut out, "allow", &[b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]);
@@ -108,8 +131,7 @@ pub(crate) fn own(refusal: Refusal, asks: Asks, gate: Option<&Gate>, id: Option<
     connection(&mut out, asks.keep, asks.old_client);
     out.extend_from_slice(b"\r\n");
     if !asks.head_only {
-        out.extend_from_slice(why.as_bytes());
-        out.push(b'\n');
+        out.extend_from_slice(&parts.concat());
     }
     out
 }

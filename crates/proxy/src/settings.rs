@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use model::{Network, admin};
 
+use crate::pages::Pages;
+
 /// What holds for all apps.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// How long instances are waited for.
     pub(crate) patience: Patience,
     trusted: Vec<Network>,
+    /// Most client connections at a time.
+    pub(crate) connections: u64,
+    /// What is answered in the proxy's own name.
+    pub(crate) pages: Pages,
 }
 
 impl Settings {
@@ -22,13 +28,19 @@ impl Settings {
     }
 }
 
-/// How long an instance may be silent.
+/// How long an instance may be silent, and a client slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
     /// Before its answer begins, from the moment the whole request was sent.
     pub(crate) begins: Duration,
     /// In mid-answer.
     pub(crate) silence: Duration,
+    /// Until a client's head is whole, from its first byte on.
+    pub(crate) head: Duration,
+    /// While a client sends nothing of a body.
+    pub(crate) body: Duration,
+    /// While a client takes nothing of an answer.
+    pub(crate) reads: Duration,
 }
 
 impl From<&admin::Settings> for Settings {
@@ -36,8 +48,13 @@ impl From<&admin::Settings> for Settings {
         let patience = Patience {
             begins: limit(told.answer_begins_ms),
             silence: limit(told.answer_silence_ms),
+            head: limit(told.client_head_ms),
+            body: limit(told.client_body_ms),
+            reads: limit(told.client_reads_ms),
         };
-        Self { patience, trusted: told.trusted.clone() }
+        let connections = if told.max_connections == 0 { u64::MAX } else { told.max_connections };
+        let (trusted, pages) = (told.trusted.clone(), Pages::read(told));
+        Self { patience, trusted, connections, pages }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Signals: SIGTERM ends the proxy in good order, a second one hurries it, others are not for it.
+//! Signals: SIGTERM ends the proxy in good order, a second one hurries it; SIGUSR1 opens the access log
+//! anew; others are not for it.
 
 use std::future::Future;
 use std::io;
@@ -16,11 +17,21 @@ pub(crate) fn follow(shared: Arc<Shared>) -> io::Result<impl Future<Output = ()>
     // Their default would end the process; who has listened once has replaced it for good.
     drop(signal(SignalKind::interrupt())?);
     drop(signal(SignalKind::hangup())?);
+    let mut reopen = signal(SignalKind::user_defined1())?;
     Ok(async move {
         let mut patience = limits::TERM_DEADLINE;
-        while terminate.recv().await.is_some() {
-            shared.end(Instant::now() + patience);
-            patience = std::time::Duration::ZERO;
+        loop {
+            tokio::select! {
+                _ = reopen.recv() => {
+                    if let Some(log) = &*shared.log.load() {
+                        log.reopen();
+                    }
+                }
+                _ = terminate.recv() => {
+                    shared.end(Instant::now() + patience);
+                    patience = std::time::Duration::ZERO;
+                }
+            }
         }
     })
 }

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use model::{AppName, PoolState, Routes};
 
+use crate::counters::Lasting;
 use crate::gate::Gate;
 use crate::hold::Hold;
 use crate::rules::Rules;
@@ -24,8 +24,8 @@ pub(crate) struct App {
     pub(crate) standby: Vec<Pool>,
     /// Requests that go to a certain release.
     pub(crate) rules: Rules,
-    /// Fault injection: answers still to be cut short.
-    pub(crate) truncate: Arc<AtomicU32>,
+    /// What stays with it while its routes change.
+    pub(crate) lasting: Arc<Lasting>,
     /// New requests wait here; then no pool takes any.
     pub(crate) hold: Option<Arc<Hold>>,
 }
@@ -43,7 +43,7 @@ impl App {
     /// Compiles a slice; `gate` finds the gate of an instance by its id.
     pub(crate) fn compile<'g>(
         routes: &Routes,
-        truncate: Arc<AtomicU32>,
+        lasting: Arc<Lasting>,
         gate: impl Fn(&model::InstanceId) -> Option<&'g Arc<Gate>>,
     ) -> Self {
         let serving = routes.pools.iter().filter(|pool| pool.state == PoolState::Serving);
@@ -58,7 +58,7 @@ impl App {
             weighted,
             standby,
             rules: Rules::compile(routes, gate),
-            truncate,
+            lasting,
             hold: None,
         }
     }

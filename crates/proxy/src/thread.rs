@@ -2,13 +2,14 @@
 //!
 //! State only: who accepts and who carries requests stands elsewhere.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use crate::life::Shared;
+use crate::log::Pen;
 use crate::upstream::Upstreams;
 
 /// What belongs to one thread.
@@ -18,6 +19,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Idle connections to instances.
     pub(crate) upstreams: Upstreams,
+    /// Writes the access log.
+    pub(crate) pen: RefCell<Pen>,
     open: Cell<usize>,
     /// Something has ended.
     pub(crate) closed: Notify,
@@ -26,7 +29,13 @@ pub(crate) struct Worker {
 impl Worker {
     /// A thread with nothing open.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, upstreams: Upstreams::default(), open: Cell::new(0), closed: Notify::new() }
+        Self {
+            shared,
+            upstreams: Upstreams::default(),
+            pen: RefCell::default(),
+            open: Cell::new(0),
+            closed: Notify::new(),
+        }
     }
 
     /// True when nothing is left that the thread must not end before.

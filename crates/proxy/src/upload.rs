@@ -35,11 +35,12 @@ pub(crate) enum Broke {
 }
 
 /// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
-/// client breaks off. `progress` says how far it came.
+/// client breaks off. A body may stand still for `limit`; `progress` says how far it came.
 pub(crate) async fn upload(
     from: Giver<'_, '_>,
     (head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
+    limit: Duration,
 ) -> Broke {
     let over = |uploaded: &Option<Broken>| {
         progress.sent.set(Some(Instant::now()));
@@ -47,7 +48,7 @@ pub(crate) async fn upload(
     };
     match from {
         Giver::Bytes(from, buffer) => {
-            let uploaded = pump(from, buffer, (head, rest), (to, progress)).await;
+            let uploaded = pump(from, buffer, (head, rest), (to, progress), limit).await;
             over(&uploaded);
             match uploaded {
                 None | Some(Broken::Refused) => watch(from, buffer, progress).await,
@@ -55,7 +56,7 @@ pub(crate) async fn upload(
             }
         }
         Giver::Frames(from, answer) => {
-            let uploaded = pump_frames(from, (head, rest), (to, progress)).await;
+            let uploaded = pump_frames(from, (head, rest), (to, progress), limit).await;
             over(&uploaded);
             if let Some(Broken::Client(broken)) = uploaded {
                 return broken;
@@ -111,6 +112,7 @@ async fn pump(
     buffer: &mut Option<Buffer>,
     (mut head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
+    limit: Duration,
 ) -> Option<Broken> {
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
@@ -119,9 +121,7 @@ async fn pump(
             Err(refusal) => return Some(Broken::Client(Broke::Malformed(refusal))),
         };
         rest.claimed = passed.bytes;
-        if passed.bytes > 0 {
-            progress.body_taken.set(true);
-        }
+        progress.take(passed.bytes);
         let parts: [&[u8]; 2] = [std::mem::take(&mut head), &data[..passed.bytes]];
         if wire::send(to, &parts, limits::WRITE_STALL).await.is_err() {
             return Some(Broken::Refused);
@@ -132,7 +132,7 @@ async fn pump(
         if passed.done {
             return None;
         }
-        match wire::more(from, buffer, limits::BODY_STALL).await {
+        match wire::more(from, buffer, limit).await {
             Ok(bytes) if bytes > 0 => {}
             Err(Stuck::Late) => return Some(Broken::Client(Broke::Stalled)),
             _ => return Some(Broken::Client(Broke::ClientGone)),
@@ -145,23 +145,23 @@ async fn pump_frames(
     from: &mut RecvStream,
     (mut head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
+    limit: Duration,
 ) -> Option<Broken> {
     let chunked = matches!(rest.body, Body::Chunked(_));
     loop {
-        let next = if rest.body.done() { Ok(None) } else { at_once(from, !head.is_empty()).await };
+        let next =
+            if rest.body.done() { Ok(None) } else { at_once(from, !head.is_empty(), limit).await };
         let (content, end) = match next {
             Ok(Some(Some(content))) => (content, false),
             Ok(Some(None)) => (Bytes::new(), false),
             Ok(None) => (Bytes::new(), true),
             Err(broke) => return Some(Broken::Client(broke)),
         };
-        let (before, after) = match frame(&content, (chunked, end), (from, rest)).await {
+        let (before, after) = match frame(&content, (chunked, end), (from, rest), limit).await {
             Ok(framing) => framing,
             Err(broke) => return Some(Broken::Client(broke)),
         };
-        if !content.is_empty() {
-            progress.body_taken.set(true);
-        }
+        progress.take(content.len());
         let mut prefix = std::mem::take(&mut head).to_vec();
         prefix.extend_from_slice(&before);
         if wire::send(to, &[&prefix, &content, &after], limits::WRITE_STALL).await.is_err() {
@@ -179,8 +179,12 @@ async fn pump_frames(
 
 /// The next content: `Ok(None)` at the end, `Ok(Some(None))` when none is there and the head is to go
 /// ahead.
-async fn at_once(from: &mut RecvStream, head_waits: bool) -> Result<Option<Option<Bytes>>, Broke> {
-    let mut next = pin!(wire::within(limits::BODY_STALL, frames::next(from)));
+async fn at_once(
+    from: &mut RecvStream,
+    head_waits: bool,
+    limit: Duration,
+) -> Result<Option<Option<Bytes>>, Broke> {
+    let mut next = pin!(wire::within(limit, frames::next(from)));
     let found = poll_fn(|context| match next.as_mut().poll(context) {
         Poll::Pending if head_waits => Poll::Ready(None),
         polled => polled.map(Some),
@@ -198,6 +202,7 @@ async fn frame(
     content: &[u8],
     (chunked, end): (bool, bool),
     (from, rest): (&mut RecvStream, &mut Rest),
+    limit: Duration,
 ) -> Result<(Vec<u8>, Vec<u8>), Broke> {
     let malformed = |why| Broke::Malformed(Refusal::bad(why));
     if !chunked {
@@ -213,9 +218,8 @@ async fn frame(
         let size = format!("{:x}\r\n", content.len()).into_bytes();
         return Ok(if content.is_empty() { Default::default() } else { (size, b"\r\n".to_vec()) });
     }
-    let trailers = wire::within(limits::BODY_STALL, async {
-        from.trailers().await.map_err(std::io::Error::other)
-    });
+    let trailers =
+        wire::within(limit, async { from.trailers().await.map_err(std::io::Error::other) });
     let lines = match trailers.await {
         Ok(trailers) => trailers.as_ref().map(frames::trailer_lines).unwrap_or_default(),
         Err(Stuck::Late) => return Err(Broke::Stalled),

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::client;
+use crate::forwarded::Origin;
 use crate::life::{Life, Shared};
 use crate::limits;
 use crate::thread::{Open, Worker};
@@ -34,6 +36,9 @@ pub(crate) fn run(shared: Arc<Shared>, controls: UnboundedReceiver<Control>) -> 
     let worker = Rc::new(Worker::new(shared));
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, work(&worker, controls));
+    // With what was open and is cut now go its tasks; nothing is written down of them.
+    drop(tasks);
+    worker.pen.borrow_mut().flush();
     Ok(())
 }
 
@@ -54,7 +59,10 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
                 Some(Control::Sweep) => worker.upstreams.sweep(),
                 None => return,
             },
-            _ = beat.tick() => worker.upstreams.sweep(),
+            _ = beat.tick() => {
+                worker.upstreams.sweep();
+                worker.pen.borrow_mut().flush();
+            }
             () = worker.closed.notified() => {}
             () = sleep_until(due), if deadline.is_some() => return,
         }
@@ -90,14 +98,34 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, secure: bool) {
     }
 }
 
+/// Room for one more connection, and whether it is one too many: that is told so and closed, and if
+/// too many are being told at a time, it waits, and those behind it wait in the backlog.
+async fn room(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
+    let free = || {
+        let room = shared.connections() < shared.most_connections();
+        room.then(|| Arc::clone(&shared.room).try_acquire_owned().ok()).flatten()
+    };
+    loop {
+        if let Some(room) = free() {
+            return Some((room, false));
+        }
+        if let Ok(room) = Arc::clone(&shared.overflow).try_acquire_owned() {
+            shared.totals.overflowed.up();
+            return Some((room, true));
+        }
+        // Somebody may have gone meanwhile.
+        drop(shared.overflow.acquire().await.ok()?);
+    }
+}
+
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>, secure: bool) {
     match accepted {
         Ok(stream) => {
-            // Full: the connection waits, and those behind it wait in the backlog.
-            let Ok(room) = Arc::clone(&worker.shared.room).acquire_owned().await else { return };
+            let Some((room, full)) = room(&worker.shared).await else { return };
             let Ok(peer) = stream.peer_addr() else { return };
+            let origin = Origin { peer: peer.ip(), secure, full };
             let worker = Rc::clone(worker);
             // Counted before its task first runs: a thread that ends in between would lose it.
             let guards = (room, worker.shared.connected(), Open::of(&worker));
@@ -105,9 +133,9 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>, secure: boo
                 let _guards = guards;
                 if secure {
                     // Boxed, so that a plain connection does not hold its room.
-                    Box::pin(client::secure(&worker, stream, peer.ip())).await;
+                    Box::pin(client::secure(&worker, stream, origin)).await;
                 } else {
-                    client::plain(&worker, stream, peer.ip()).await;
+                    client::plain(&worker, stream, origin).await;
                 }
             });
         }

@@ -43,7 +43,7 @@ pub use document::{
 pub use html::html;
 pub use input::{Input, PhaseSpan, Settings, ShareCount, ShareSpan};
 pub use judge::judge;
-pub use outage::{OutageFact, OutageSpan};
+pub use outage::{OutageFact, OutageKind, OutageSpan};
 pub use router_count::{RouterCount, SideCount};
 pub use share_fact::{ShareFact, ShareFinding};
 pub use terminal::{Style, terminal};

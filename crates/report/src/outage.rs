@@ -4,26 +4,43 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A time in which the router was away, or was another process afterwards.
+/// A time for which looks at the router leave it open whether it was there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutageSpan {
-    /// What was away: `HAProxy`.
+    /// What was looked at: `HAProxy`.
     pub what: String,
-    /// The last look that found it, us on the samples' axis.
+    /// When the last look that found it was begun, us on the samples' axis.
     pub from_us: i64,
-    /// The first look that found it again; `None` if none did.
+    /// When the first look that found it again had its answer; `None` if none did.
     pub to_us: Option<i64>,
+    /// Afterwards it was another process, or nobody knows.
+    pub replaced: bool,
 }
 
-/// An outage, and what it cost.
+/// What such a time was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutageKind {
+    /// Users met it: connections were refused, or ended without an answer.
+    Outage,
+    /// It was another process afterwards, and users met nothing of it: a reload.
+    Replaced,
+    /// It could not be asked, and users met nothing of that.
+    Unseen,
+}
+
+/// Such a time, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutageFact {
     /// What was away.
     pub what: String,
-    /// The last look that found it, us.
+    /// What it was.
+    pub kind: OutageKind,
+    /// Of an outage the last answer before it, else the last look that found it, us.
     pub from_us: i64,
-    /// The first look that found it again, us; `None` if none did.
+    /// Of an outage the first answer after it, else the first look that found it again, us; `None` if
+    /// there was none.
     pub to_us: Option<i64>,
-    /// Failed attempts that were open at any time of it, or were to be sent in it.
+    /// Attempts that failed in it and as an outage makes them fail.
     pub failed: u64,
 }

@@ -90,6 +90,7 @@ mod back;
 mod course;
 mod deadline;
 mod drained;
+mod foresee;
 mod forward;
 mod hear;
 mod home;
@@ -112,6 +113,7 @@ mod unroll;
 mod wants;
 mod words;
 
+pub use foresee::{Foreseen, foresee};
 pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
 pub use settings::{Named, Settings, Start};
 pub use state::{Note, Share};

@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use super::finding::Finding;
 use super::source::TextFile;
 
-/// What each crate of the workspace may depend on, tests included. `cutover` may know everyone.
-const ARROWS: [(&str, &[&str]); 8] = [
-    ("model", &[]),
+/// What each crate of the workspace may depend on, tests included. `cutover` may know everyone;
+/// `fuzz` is the harness of tests and part of nothing.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("fuzz", &[]),
+    ("model", &["fuzz"]),
     ("rollout", &["model"]),
-    ("drivers", &["model"]),
-    ("proxy", &["model"]),
-    ("probe", &["model"]),
-    ("report", &["model"]),
-    ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report"]),
+    ("drivers", &["model", "fuzz"]),
+    ("proxy", &["model", "fuzz"]),
+    ("probe", &["model", "fuzz"]),
+    ("report", &["model", "fuzz"]),
+    ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "fuzz"]),
     ("xtask", &[]),
 ];
 

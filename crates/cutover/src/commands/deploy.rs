@@ -61,13 +61,16 @@ pub(super) async fn ship(
 ) -> Result<u8, Fault> {
     let Watch { progress, interrupt, at_phase } = watch;
     let run = new_run_id();
-    tokio::select! {
+    let begun = tokio::select! {
         begun = client.deploy(app, version.as_str(), &run) => begun?,
         () = interrupt.wait() => {
             // Whether it has begun is the server's to know; nobody is left to tell if it is away.
             drop(client.abort(app, "interrupted (Ctrl-C)", true).await);
             return Ok(exit_code(true, Outcome::None, Verdict::Pass));
         }
+    };
+    for text in begun.degrades {
+        progress.step(&Step::Note { at_ms: 0, text });
     }
     let follower = Follower::new(client, (app, &run), progress, interrupt, at_phase);
     let Followed { ended, interrupted } = follower.follow().await?;

@@ -6,23 +6,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use drivers::router::haproxy::config::{AppSetup, Setup, render};
-use drivers::router::haproxy::{Address, Fate, Finding, Installed, install};
+use drivers::router::haproxy::{Address, Fate, Installed, install};
 use model::{AppName, Fault, Kind};
 
+use super::diff::diff;
+use super::findings::tell;
 use crate::cli::{HaproxyWhat, Where};
 use crate::config::{Config, HaProxyConfig, RouterConfig};
 use crate::server::preflight::{Preflight, checker, driver, review_files};
-
-/// Exit code when something is lacking.
-const LACKING: u8 = 2;
 
 /// Runs the command.
 pub(super) async fn haproxy(what: HaproxyWhat) -> Result<u8, Fault> {
     match what {
         HaproxyWhat::Config(at) => print(&at),
-        HaproxyWhat::Install(at) => put(&at).await,
-        HaproxyWhat::Check { files, at } if files.is_empty() => ask(&at).await,
-        HaproxyWhat::Check { files, .. } => read(&files),
+        HaproxyWhat::Install { at, force } => put(&at, force).await,
+        HaproxyWhat::Check { files, at, json } if files.is_empty() => ask(&at, json).await,
+        HaproxyWhat::Check { files, json, .. } => read(&files, json),
     }
 }
 
@@ -35,54 +34,55 @@ fn print(at: &Where) -> Result<u8, Fault> {
     Ok(0)
 }
 
-async fn put(at: &Where) -> Result<u8, Fault> {
+async fn put(at: &Where, force: bool) -> Result<u8, Fault> {
     let (config, haproxy) = load(at)?;
     let checker = checker(&haproxy);
-    for Installed { path, fate } in install(&setup(&config, &haproxy), checker.as_ref()).await? {
+    let installed = install(&setup(&config, &haproxy), checker.as_ref(), force).await?;
+    let mut stale = false;
+    for Installed { path, fate } in installed {
         let path = path.display();
         match fate {
             Fate::Written => anstream::println!("wrote      {path}"),
             Fate::Replaced => anstream::println!("replaced   {path} (before: {path}.before)"),
             Fate::Unchanged => anstream::println!("unchanged  {path}"),
-            Fate::Kept => anstream::println!("kept       {path}, it holds what is carried now"),
+            Fate::Kept => anstream::println!("kept       {path}, nothing of it is to change"),
+            Fate::Edited { there, wanted } => {
+                stale = true;
+                anstream::print!(
+                    "kept       {path}: it was edited, and these lines of it are out of date\n{}",
+                    diff(&there, &wanted)
+                );
+            }
         }
     }
     if checker.is_none() {
         let key = "`program` under [router]";
         anstream::println!("not checked by HAProxy: name {key} to have that done");
     }
-    anstream::println!("start HAProxy with\n  {}", start(&haproxy));
-    Ok(0)
+    anstream::println!("start HAProxy with\n  {}\nor reload it if it runs", start(&haproxy));
+    if !stale {
+        return Ok(0);
+    }
+    let what = "a file that was edited was kept, and what is new is not in force";
+    Err(Fault::new(Kind::Conflict, what).help(
+        "put the lines with `+` into it, or run `cutover haproxy install --force` to have it \
+         replaced (it is kept beside the new one)",
+    ))
 }
 
-async fn ask(at: &Where) -> Result<u8, Fault> {
+async fn ask(at: &Where, json: bool) -> Result<u8, Fault> {
     let (config, haproxy) = load(at)?;
     let apps: Vec<AppName> = config.apps.keys().cloned().collect();
     let router = Arc::new(driver(&haproxy));
     let preflight = Preflight::of(router, &haproxy, config.apps.values());
     let findings = preflight.findings(&apps).await?;
     preflight.targeted(&apps).await?;
-    Ok(tell(&format!("HAProxy at `{}`", haproxy.socket), &findings))
+    tell(&format!("HAProxy at `{}`", haproxy.socket), &findings, json)
 }
 
-fn read(files: &[PathBuf]) -> Result<u8, Fault> {
+fn read(files: &[PathBuf], json: bool) -> Result<u8, Fault> {
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    Ok(tell(&names.join(" + "), &review_files(files)?))
-}
-
-fn tell(subject: &str, findings: &[Finding]) -> u8 {
-    if findings.is_empty() {
-        anstream::println!("{subject} lacks nothing");
-        return 0;
-    }
-    let things = if findings.len() == 1 { "thing" } else { "things" };
-    anstream::println!("{subject}: {} {things} to mend", findings.len());
-    for Finding { setting, value, needed, why } in findings {
-        anstream::println!(
-            "\n  {setting}\n    value   {value}\n    needed  {needed}\n    why     {why}"
-        );
-    }
-    LACKING
+    tell(&names.join(" + "), &review_files(files)?, json)
 }
 
 /// The configuration, if it has a HAProxy carry the traffic.

@@ -2,9 +2,12 @@
 
 mod demo;
 mod deploy;
+mod diff;
 mod down;
+mod findings;
 mod follow;
 mod haproxy;
+mod plan;
 mod probe;
 mod status;
 
@@ -26,6 +29,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Up(arguments) => up(&arguments),
         Command::Down(arguments) => block_on(down::down(arguments))?,
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
+        Command::Plan(arguments) => block_on(plan::plan(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
@@ -85,9 +89,10 @@ fn load(at: &Where) -> Result<Config, Fault> {
     config::load(&at.config).map_err(|mistakes| tell(at, &mistakes))
 }
 
-/// The same; certificates must be usable now, as the proxy judges it.
+/// The same; certificates and pages must be usable now, as the proxy judges it.
 fn load_judged(at: &Where) -> Result<Config, Fault> {
-    let loaded = config::load_judged(&at.config, proxy::check_pair);
+    let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page };
+    let loaded = config::load_judged(&at.config, judge);
     loaded.map_err(|mistakes| tell(at, &mistakes))
 }
 

@@ -22,24 +22,44 @@ pub(crate) fn listen(section: &Section<'_>, reader: &mut Reader) -> Vec<SocketAd
     bare(entrances(section, reader))
 }
 
-/// The addresses in `listen`, and those in `tls_listen`; no two of them overlap.
-pub(crate) fn listen_and_tls(
-    proxy: &Section<'_>,
-    reader: &mut Reader,
-) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+/// Where the own proxy listens.
+pub(crate) struct Places {
+    /// In `listen`.
+    pub(crate) plain: Vec<SocketAddr>,
+    /// In `tls_listen`.
+    pub(crate) secure: Vec<SocketAddr>,
+    /// In `metrics`.
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// The addresses in `listen`, `tls_listen` and `metrics`; no two of them overlap.
+pub(crate) fn of_proxy(proxy: &Section<'_>, reader: &mut Reader) -> Places {
     let mut taken = entrances(proxy, reader);
     let plain = taken.len();
     let texts = reader.texts(proxy.field("tls_listen").as_ref()).unwrap_or_default();
     take(texts, &mut taken, reader);
+    let with_tls = taken.len();
+    if let Some(field) = proxy.field("metrics") {
+        let span = field.span.clone();
+        let text = reader.text(Some(field));
+        take(text.map(|text| (text, span)).into_iter().collect(), &mut taken, reader);
+    }
+    let metrics = taken.split_off(with_tls);
     let secure = taken.split_off(plain);
-    for (_, span) in secure.iter().filter(|(address, _)| address.port() == 0) {
+    must_be_known(&secure, "tls_listen", "that users come to, such as \"0.0.0.0:443\"", reader);
+    must_be_known(&metrics, "metrics", "to ask at, such as \"127.0.0.1:9180\"", reader);
+    let metrics = bare(metrics).pop();
+    Places { plain: bare(taken), secure: bare(secure), metrics }
+}
+
+fn must_be_known(taken: &Taken, key: &str, which: &str, reader: &mut Reader) {
+    for (_, span) in taken.iter().filter(|(address, _)| address.port() == 0) {
         reader.push(
-            Diagnostic::new("`tls_listen` names port 0, and nobody would know where to go")
+            Diagnostic::new(format!("`{key}` names port 0, and nobody would know where to go"))
                 .at(span, "")
-                .help("write the port that users come to, such as \"0.0.0.0:443\""),
+                .help(format!("write the port {which}")),
         );
     }
-    (bare(taken), bare(secure))
 }
 
 fn bare(taken: Taken) -> Vec<SocketAddr> {

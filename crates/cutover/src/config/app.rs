@@ -87,6 +87,7 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
         rollout: rollout_of(&rollout, (instances, &probe.path), reader),
         probe,
     };
+    strategy::can_be_held(&rollout, &read, reader);
     name.map(|_| read)
 }
 
@@ -140,6 +141,7 @@ fn rollout_of(
     let drain = rollout.field("drain_timeout");
     let handover = rollout.field("handover_timeout");
     let strategy = strategy::read(rollout, instances, reader);
+    let drain_timeout = reader.duration(drain, seconds(30), Duration::ZERO..=DAY);
     RolloutConfig {
         return_home: strategy::returns_home(rollout, &strategy, reader),
         target: target::read(rollout, &strategy, reader),
@@ -147,9 +149,25 @@ fn rollout_of(
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),
         bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),
-        drain_timeout: reader.duration(drain, seconds(30), Duration::ZERO..=DAY),
+        longest_request: longest_request(rollout, drain_timeout, reader),
+        drain_timeout,
         handover_timeout: reader.duration(handover, seconds(30), Duration::ZERO..=DAY),
         max_errors: reader.count(rollout.field("max_errors"), 3, 0..=1_000_000),
         max_error_share: reader.share(rollout.field("max_error_share"), 0.01),
     }
+}
+
+/// A drain that is timed ends after this; by default after a third of the time it may take.
+fn longest_request(rollout: &Section<'_>, drain: Duration, reader: &mut Reader) -> Duration {
+    let field = rollout.field("longest_request");
+    let span = field.as_ref().map(|field| field.span.clone());
+    let longest = reader.duration(field, drain / 3, Duration::ZERO..=DAY);
+    if let Some(span) = span.filter(|_| longest >= drain) {
+        let (long, drain) = (duration::show(longest), duration::show(drain));
+        let what =
+            format!("`longest_request` ({long}) is not shorter than `drain_timeout` ({drain})");
+        let help = "a drain is given up at its timeout: make `drain_timeout` the longer of the two";
+        reader.push(Diagnostic::new(what).at(&span, "").help(help));
+    }
+    longest
 }

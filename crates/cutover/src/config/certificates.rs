@@ -43,7 +43,7 @@ pub(crate) fn read(
             (path("chain", &section, folder, reader), path("key", &section, folder, reader));
         let (Some(chain), Some(key)) = (chain, key) else { continue };
         let pair = KeyPair { chain, key };
-        if let Err(fault) = judge(&pair) {
+        if let Err(fault) = (judge.pair)(&pair) {
             let help = fault.help.as_deref().unwrap_or("name a certificate and its key, in PEM");
             reader.push(Diagnostic::new(fault.what).at(&section.span, "").help(help));
         }

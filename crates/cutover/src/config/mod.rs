@@ -5,6 +5,7 @@
 //! directories), or know what runs.
 
 mod address;
+mod answers;
 mod app;
 mod certificates;
 mod claim;
@@ -13,6 +14,7 @@ mod diagnostic;
 mod environment;
 mod field;
 mod names;
+mod observed;
 mod proxy;
 mod reader;
 mod release;
@@ -43,15 +45,26 @@ use section::Section;
 /// A file that is larger is not a configuration.
 const LARGEST: u64 = 1 << 20;
 
-/// Looks at the files of a certificate, and says what is wrong with them.
-pub(crate) type Judge = fn(&KeyPair) -> Result<(), Fault>;
+/// Looks at files that the configuration names, and says what is wrong with them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judge {
+    /// The files of a certificate.
+    pub(crate) pair: fn(&KeyPair) -> Result<(), Fault>,
+    /// A page that the proxy answers.
+    pub(crate) page: fn(&Path) -> Result<(), Fault>,
+}
+
+impl Judge {
+    /// Takes every file for good, unseen.
+    const BLIND: Self = Self { pair: |_| Ok(()), page: |_| Ok(()) };
+}
 
 /// Reads and checks a file. Paths in it become absolute, relative to where it lies.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
-    load_judged(path, |_| Ok(()))
+    load_judged(path, Judge::BLIND)
 }
 
-/// The same; what the judge says of a certificate is a mistake of the file too.
+/// The same; what the judge says of a file is a mistake of the file too.
 pub(crate) fn load_judged(path: &Path, judge: Judge) -> Result<Config, Vec<Diagnostic>> {
     let text = read(path).map_err(|diagnostic| vec![*diagnostic])?;
     check(&text, &path.display().to_string(), &folder_of(path), judge)
@@ -71,6 +84,12 @@ pub(crate) fn must_know(config: &Config, app: &AppName, file: &Path) -> Result<(
     Err(Fault::new(Kind::Usage, what).help(help))
 }
 
+/// The app of a small file, for tests elsewhere.
+#[cfg(test)]
+pub(crate) fn example_app() -> AppConfig {
+    tests::web("")
+}
+
 /// A commented example of every key, which is itself a valid file.
 pub(crate) const fn template() -> &'static str {
     include_str!("template.toml")
@@ -88,9 +107,9 @@ fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, 
     let top = Section::top(document.get_ref(), &mut reader);
     let state_dir = reader.text(top.field("state_dir")).unwrap_or(".cutover");
     let proxy = Section::within(&top, "proxy", &mut reader);
-    let proxy = proxy::read(&proxy, folder, judge, &mut reader);
+    let mut proxy = proxy::read(&proxy, folder, judge, &mut reader);
     let router = router::read(&top, folder, &mut reader);
-    let apps = apps(&top, folder, &router, &mut reader);
+    let apps = apps(&top, (folder, judge), (&router, &mut proxy), &mut reader);
     let config = Config { state_dir: folder.join(state_dir), proxy, router, apps };
     let found = reader.finish();
     if found.is_empty() { Ok(config) } else { Err(found) }
@@ -98,8 +117,8 @@ fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, 
 
 fn apps(
     top: &Section<'_>,
-    folder: &Path,
-    router: &RouterConfig,
+    (folder, judge): (&Path, Judge),
+    (router, proxy): (&RouterConfig, &mut ProxyConfig),
     reader: &mut Reader,
 ) -> BTreeMap<AppName, AppConfig> {
     let mut apps = BTreeMap::new();
@@ -110,6 +129,7 @@ fn apps(
         };
         claims.add(&app, &section, reader);
         router::must_carry(router, &app, &section, reader);
+        answers::read(&section, Some(&app.name), (folder, judge), &mut proxy.settings, reader);
         apps.insert(app.name.clone(), app);
     }
     apps

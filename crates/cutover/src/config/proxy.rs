@@ -10,9 +10,11 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProxyConfig;
-use super::{Judge, address, certificates};
+use super::{Judge, address, answers, certificates, observed};
 
 const HOUR: Duration = Duration::from_hours(1);
+/// More than a process can have open.
+const MOST_CONNECTIONS: u32 = 1 << 20;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Reads the section; an absent one is all defaults.
@@ -26,12 +28,15 @@ pub(crate) fn read(
     let cores = u32::try_from(cores).unwrap_or(1).min(256);
     let threads = reader.count(proxy.field("threads"), cores, 1..=256);
     let drain = proxy.field("drain_timeout");
-    let (listen, tls_listen) = address::listen_and_tls(proxy, reader);
+    let places = address::of_proxy(proxy, reader);
+    let mut settings = settings(proxy, reader);
+    answers::read(proxy, None, (folder, judge), &mut settings, reader);
     let config = ProxyConfig {
-        listen,
-        tls_listen,
+        listen: places.plain,
+        tls_listen: places.secure,
         certificates: certificates::read(proxy, folder, judge, reader),
-        settings: settings(proxy, reader),
+        settings,
+        observation: observed::read(proxy, places.metrics, folder, reader),
         threads: threads as usize,
         drain_timeout: reader.duration(drain, Duration::from_secs(30), Duration::ZERO..=HOUR),
     };
@@ -50,6 +55,10 @@ fn settings(proxy: &Section<'_>, reader: &mut Reader) -> Settings {
         answer_begins_ms: limit("answer_begins", default.answer_begins_ms),
         answer_silence_ms: limit("answer_silence", default.answer_silence_ms),
         trusted: trusted(proxy, reader),
+        max_connections: reader
+            .count(proxy.field("max_connections"), 0, 0..=MOST_CONNECTIONS)
+            .into(),
+        ..default
     }
 }
 

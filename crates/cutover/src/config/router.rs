@@ -10,7 +10,7 @@ use drivers::router::{ROUTERS, haproxy};
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
+use super::shape::{AppConfig, HaProxyConfig, RouterConfig, Strategy};
 use super::{address, names};
 
 /// Keys that only a HAProxy has, each with an example.
@@ -46,6 +46,19 @@ pub(crate) fn must_carry(
     reader: &mut Reader,
 ) {
     let RouterConfig::HaProxy(_) = router else { return };
+    if matches!(app.rollout.strategy, Strategy::Recreate { .. }) {
+        let what = "HAProxy cannot let requests wait while the only copy of an app is replaced";
+        let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
+        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
+    }
+    for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
+        let what = format!(
+            "`{}` is answered by Cutover's own proxy, and here HAProxy carries the traffic",
+            field.key
+        );
+        let help = "remove it, and write `errorfile` in HAProxy's own configuration";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+    }
     let nameless = app.rollout.target.as_ref().and_then(|mark| haproxy::nameless(mark.on()));
     let objection = haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref());
     for (why, help) in objection.into_iter().chain(nameless) {

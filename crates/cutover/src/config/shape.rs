@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use drivers::router::haproxy::Address;
-use model::admin::{KeyPair, Settings};
+use model::admin::{KeyPair, Observation, Settings};
 use model::{AppName, Lane, Mark, Weight};
 
 /// A whole file.
@@ -35,6 +35,8 @@ pub(crate) struct ProxyConfig {
     pub(crate) certificates: Vec<KeyPair>,
     /// What holds for all apps and listeners.
     pub(crate) settings: Settings,
+    /// What it tells of itself, and where.
+    pub(crate) observation: Observation,
     /// Threads that carry traffic.
     pub(crate) threads: usize,
     /// How long open requests may take to finish when the proxy stops.
@@ -137,6 +139,8 @@ pub(crate) struct RolloutConfig {
     pub(crate) bake: Duration,
     /// How long requests on the old release may take to finish.
     pub(crate) drain_timeout: Duration,
+    /// The longest that a request lasts, where a router cannot tell requests from tunnels.
+    pub(crate) longest_request: Duration,
     /// How long tunnels on the old release may take to move.
     pub(crate) handover_timeout: Duration,
     /// More errors than this abort the rollout.
@@ -162,11 +166,18 @@ pub(crate) enum Strategy {
         /// How many are replaced at once.
         batch: u16,
     },
+    /// The old version ends before the new one starts, and requests wait.
+    Recreate {
+        /// How long one request waits at most.
+        hold: Duration,
+        /// How many wait at most.
+        requests: u32,
+    },
 }
 
 impl Strategy {
     /// The names used in the file.
-    pub(crate) const NAMES: [&'static str; 3] = ["blue-green", "canary", "rolling"];
+    pub(crate) const NAMES: [&'static str; 4] = ["blue-green", "canary", "rolling", "recreate"];
 }
 
 /// How users' view is measured.

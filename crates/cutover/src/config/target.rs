@@ -34,6 +34,10 @@ pub(crate) fn read(
         let help = "write `strategy = \"canary\"`, or remove `target`";
         reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
     }
+    if matches!(strategy, Strategy::Recreate { .. }) {
+        let what = "`target` does nothing here: one version ends before the other starts";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help("remove `target`"));
+    }
     let known = unknown(table, reader);
     let header = text(table, "header", reader);
     let cookie = text(table, "cookie", reader);

@@ -1,6 +1,6 @@
 //! The controller's HTTP API on a unix socket (mode 0600).
 //!
-//! `GET /v1/status` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
+//! `GET /v1/status` · `POST /v1/apps/APP/plan` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
 //! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
 //! `POST /v1/stop`. Errors are a `Fault` as JSON. No decision is taken here.
 
@@ -22,8 +22,9 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::bus::Notice;
 use super::layout::Layout;
-use super::orders::{AppStatus, Desk, Order};
-use super::preflight::Preflight;
+use super::orders::{AppStatus, Begun, Desk, Order};
+use super::planned::Planned;
+use super::preflight::{Preflight, sentence};
 use super::run_id::{check_run_id, new_run_id};
 use crate::config;
 
@@ -77,11 +78,11 @@ pub(crate) struct AbortBody {
     pub(crate) interrupted: bool,
 }
 
-/// Answer of a deploy.
+/// Body of a plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Accepted {
-    /// The run that began.
-    pub(crate) run: String,
+pub(crate) struct PlanBody {
+    /// The version.
+    pub(crate) version: String,
 }
 
 /// Body of a stop.
@@ -123,6 +124,7 @@ impl IntoResponse for Refusal {
 pub(super) fn router(reach: Arc<Reach>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/apps/{app}/plan", post(plan))
         .route("/v1/apps/{app}/deploy", post(deploy))
         .route("/v1/apps/{app}/abort", post(abort))
         .route("/v1/apps/{app}/events", get(events))
@@ -158,13 +160,29 @@ async fn deploy(
     State(reach): State<Arc<Reach>>,
     Path(app): Path<String>,
     Json(body): Json<DeployBody>,
-) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
     let version = Version::new(body.version)?;
     let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
     let desk = reach.desk(&app)?;
     reach.preflight.check(&[AppName::new(app)?]).await?;
-    let run = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
+    let begun = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
+    Ok((StatusCode::ACCEPTED, Json(begun)))
+}
+
+/// What a deploy would do; nothing is done, and nothing is journaled.
+async fn plan(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<PlanBody>,
+) -> Result<Json<Planned>, Refusal> {
+    let version = Version::new(body.version)?;
+    let desk = reach.desk(&app)?;
+    let apps = [AppName::new(app)?];
+    let findings = reach.preflight.findings(&apps).await?;
+    reach.preflight.targeted(&apps).await?;
+    let mut planned = desk.ask(|reply| Order::Plan { version, reply }).await?;
+    planned.degrades.extend(findings.iter().map(sentence));
+    Ok(Json(planned))
 }
 
 async fn abort(

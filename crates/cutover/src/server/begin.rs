@@ -4,13 +4,16 @@
 
 use std::time::Duration;
 
-use model::{AppName, Fault, Release, Version};
+use model::{AppName, Fault, Hold, Release, Version};
 use rollout::{Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
 use crate::config::{AppConfig, Strategy};
 use crate::store::{NewRun, Run};
+
+/// Most memory that requests take while they wait, bytes.
+const HELD_BYTES: u64 = 64 << 20;
 
 /// Freezes a release of `version` and journals the beginning of its rollout.
 pub(super) fn begin(
@@ -20,8 +23,7 @@ pub(super) fn begin(
     (version, run): (&Version, &str),
 ) -> Result<(Release, Run), Fault> {
     let store = &tools.store;
-    let release = config.release(store.next_release_id(app)?, version)?;
-    drivers::platform::process::find_program(&release)?;
+    let release = freeze(tools, (app, config), version)?;
     let now_ms = clock::unix_ms();
     store.add_release(&release, now_ms)?;
     let original = store.committed_routes(app)?;
@@ -37,8 +39,19 @@ pub(super) fn begin(
     Ok((release, run))
 }
 
+/// The release that a deploy of `version` would make now; nothing keeps it yet.
+pub(super) fn freeze(
+    tools: &Tools,
+    (app, config): (&AppName, &AppConfig),
+    version: &Version,
+) -> Result<Release, Fault> {
+    let release = config.release(tools.store.next_release_id(app)?, version)?;
+    drivers::platform::process::find_program(&release)?;
+    Ok(release)
+}
+
 /// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
-fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
+pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
     let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
     let probing = config.probe.enabled && stable.is_some();
     Start {
@@ -57,6 +70,11 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
         Strategy::BlueGreen => rollout::Strategy::BlueGreen,
         Strategy::Canary { steps, step_bake } => {
             rollout::Strategy::Canary { steps: steps.clone(), step_ms: ms(*step_bake) }
+        }
+        Strategy::Recreate { hold, requests } => {
+            let bytes = HELD_BYTES;
+            let hold = Hold { wait_ms: ms(*hold), requests: *requests, bytes };
+            rollout::Strategy::Recreate { hold }
         }
         Strategy::Rolling { batch } => rollout::Strategy::Rolling { batch: *batch },
     };

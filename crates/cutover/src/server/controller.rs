@@ -10,17 +10,21 @@ use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
 use model::{AppName, Fault, ReleaseId, Routes, Version};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::bus::Bus;
+use super::capable::check;
 use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
 use super::hands::{self, Way};
-use super::orders::{AppStatus, Order};
+use super::orders::{AppStatus, Begun, Order};
+use super::planning::{able, plan};
 use super::show;
 use super::sight::{leaving, unseen};
 use super::standing::Standing;
+use super::timed::Timed;
 use super::tools::Tools;
 use super::voice::Voice;
 use crate::config::AppConfig;
@@ -37,6 +41,7 @@ pub(super) struct Controller {
     tools: Tools,
     voice: Voice,
     evidence: Evidence,
+    timed: Timed,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
     news: mpsc::Receiver<News>,
@@ -68,13 +73,14 @@ impl Controller {
         }
         let change = 0;
         let (stopping, hurry) = (None, false);
-        let departing = Departing::default();
+        let (departing, timed) = (Departing::default(), Timed::default());
         Ok(Self {
             standing,
             departing,
             tools,
             voice,
             evidence,
+            timed,
             status,
             orders,
             news,
@@ -126,12 +132,18 @@ impl Controller {
     async fn turn(&mut self) -> Result<Duration, Fault> {
         let fleet = self.tools.platform.look(&self.standing.app).await?;
         self.change = fleet.change;
+        let begun_ms = self.standing.active.as_ref().map_or(0, |active| active.clock().now_ms());
         let look = self.tools.router.look(&self.standing.app).await;
         if let Some(active) = &self.standing.active {
-            self.evidence.looked(active, look.as_ref().ok());
+            self.evidence.looked(active, begun_ms, look.as_ref().ok());
         }
         let routes = match look {
-            Ok(routes) => routes,
+            Ok(mut routes) => {
+                let longest = self.standing.config.rollout.longest_request;
+                let drain = self.tools.router.can().drain;
+                self.timed.read(&mut routes, (drain, longest), Instant::now());
+                routes
+            }
             Err(fault) => {
                 // Instances are looked after also while the router is away, and no phase lasts for
                 // ever: what is decided now is in effect when it is back.
@@ -270,6 +282,9 @@ impl Controller {
             Order::Deploy { version, run, reply } => {
                 let _gone = reply.send(self.deploy(&version, run));
             }
+            Order::Plan { version, reply } => {
+                let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
+            }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
             }
@@ -287,16 +302,17 @@ impl Controller {
     }
 
     /// Begins a rollout; one of that id that has begun already is the answer to an earlier question.
-    fn deploy(&mut self, version: &Version, run: String) -> Result<String, Fault> {
+    fn deploy(&mut self, version: &Version, run: String) -> Result<Begun, Fault> {
+        let degrades = check(&self.standing.config, able(&self.tools))?;
         if self.tools.store.last_run(&self.standing.app)?.is_some_and(|last| last.name == run) {
-            return Ok(run);
+            return Ok(Begun { run, degrades });
         }
         self.standing.deploy(version, &run)?;
         self.evidence.reset();
         if let Some(active) = &self.standing.active {
             self.voice.began(active);
         }
-        Ok(run)
+        Ok(Begun { run, degrades })
     }
 
     fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {

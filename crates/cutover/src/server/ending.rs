@@ -159,6 +159,7 @@ fn outages(facts: &Facts, t0_mono_ns: u64) -> Vec<OutageSpan> {
         what: facts.router.clone(),
         from_us: at_us(outage.from_ms),
         to_us: outage.to_ms.map(at_us),
+        replaced: outage.replaced,
     };
     facts.outages.iter().map(span).collect()
 }

@@ -296,15 +296,14 @@ impl Evidence {
         self.bus.say(Notice::Note { at_ms: active.clock().now_ms(), text });
     }
 
-    /// A look at the router found it, or did not.
-    pub(super) fn looked(&mut self, active: &Active, found: Option<&RoutesHave>) {
-        let now_ms = active.clock().now_ms();
+    /// A look at the router that was begun then found it, or did not.
+    pub(super) fn looked(&mut self, active: &Active, begun_ms: u64, found: Option<&RoutesHave>) {
         match found {
             Some(routes) => {
-                self.outages.found(now_ms, routes.pid);
+                self.outages.found((begun_ms, active.clock().now_ms()), routes.pid);
                 self.counted.add(routes, share_in_effect(active, routes));
             }
-            None => self.outages.missed(now_ms),
+            None => self.outages.missed(begun_ms),
         }
     }
 

@@ -97,10 +97,15 @@ impl Keeper {
             let configure = || keeper.proxy.configure(&config.settings);
             patiently(keeper.running.as_deref(), configure).await?;
             keeper.certify().await?;
+            patiently(keeper.running.as_deref(), || keeper.observe()).await?;
             keeper.hand_over(&taken).await?;
         } else {
             keeper.start().await?;
-            if let Err(fault) = keeper.certify().await {
+            let ready = async {
+                keeper.certify().await?;
+                keeper.observe().await
+            };
+            if let Err(fault) = ready.await {
                 keeper.kill().await;
                 return Err(fault);
             }
@@ -121,6 +126,7 @@ impl Keeper {
             let since = Instant::now();
             if !self.open {
                 self.let_in(&carried).await;
+                self.keep_observing().await;
             }
             self.gone().await;
             self.open = false;
@@ -182,6 +188,24 @@ impl Keeper {
             return Ok(());
         }
         self.proxy.certify(&self.config.certificates).await
+    }
+
+    /// Has the proxy tell of itself.
+    async fn observe(&self) -> Result<(), Fault> {
+        self.proxy.observe(&self.config.observation).await
+    }
+
+    /// The same, until it does or has ended; whatever stands in the way keeps no user out.
+    async fn keep_observing(&self) {
+        let mut said = false;
+        while let Err(fault) = self.observe().await {
+            if !std::mem::replace(&mut said, true) {
+                tracing::error!("{fault}; trying again until it is mended");
+            }
+            if self.ended(OFFER_EVERY).await {
+                return;
+            }
+        }
     }
 
     /// True when the proxy has ended; takes `pause` if it has not.

@@ -9,18 +9,36 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
+use super::planned::Planned;
+
+/// A rollout that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    /// Its id.
+    pub(crate) run: String,
+    /// What is worse than it could be, and why; sentences.
+    #[serde(default)]
+    pub(crate) degrades: Vec<String>,
+}
 
 /// An order to one app's controller.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Ship a version; answered with the run's id once it is journaled.
+    /// Ship a version; answered once it is journaled.
     Deploy {
         /// The version.
         version: Version,
         /// Id of the run.
         run: String,
         /// The answer.
-        reply: oneshot::Sender<Result<String, Fault>>,
+        reply: oneshot::Sender<Result<Begun, Fault>>,
+    },
+    /// Say what shipping a version would do.
+    Plan {
+        /// The version.
+        version: Version,
+        /// The answer; nothing was done for it.
+        reply: oneshot::Sender<Result<Planned, Fault>>,
     },
     /// Undo the rollout under way.
     Abort {

@@ -49,8 +49,8 @@ impl Preflight {
     pub(super) async fn check(&self, apps: &[AppName]) -> Result<(), Fault> {
         let findings = self.findings(apps).await?;
         self.targeted(apps).await?;
-        for Finding { setting, value, needed, why } in findings {
-            tracing::warn!("HAProxy: {setting} is `{value}`, needed: {needed} ({why})");
+        for finding in &findings {
+            tracing::warn!("{}", sentence(finding));
         }
         Ok(())
     }
@@ -92,6 +92,13 @@ impl Preflight {
     }
 }
 
+/// A finding as one line.
+pub(super) fn sentence(finding: &Finding) -> String {
+    let Finding { section, setting, value, needed, why, .. } = finding;
+    let of = if section.is_empty() { String::new() } else { format!("{section}: ") };
+    format!("HAProxy: {of}{setting} is `{value}`, needed: {needed} ({why})")
+}
+
 /// The driver of a HAProxy; nothing is connected yet.
 pub(crate) fn driver(config: &HaProxyConfig) -> HaProxy {
     let driver = HaProxy::new(config.socket.clone());
@@ -128,12 +135,16 @@ pub(super) fn reachable(mut entrance: SocketAddr) -> SocketAddr {
     entrance
 }
 
-/// The files that together are the configuration of a HAProxy.
+/// The files that together are the configuration of a HAProxy, in the order in which it reads them.
 fn texts_of(config: &HaProxyConfig) -> Vec<PathBuf> {
-    let ours = config.directory.join(drivers::router::haproxy::config::ENTRANCE);
-    let mut files = config.config.clone();
-    files.extend(ours.exists().then_some(ours));
-    files
+    let entries = std::fs::read_dir(&config.directory).into_iter().flatten().flatten();
+    let shown = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        !name.as_encoded_bytes().starts_with(b".") && path.extension().is_some_and(|e| e == "cfg")
+    };
+    let mut ours: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(shown).collect();
+    ours.sort();
+    config.config.iter().cloned().chain(ours).collect()
 }
 
 /// What files of configuration lack together.
@@ -141,8 +152,9 @@ pub(crate) fn review_files(files: &[PathBuf]) -> Result<Vec<Finding>, Fault> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let texts: Vec<String> = files.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
-    Ok(review(&texts.join("\n")))
+    let named = |file: &PathBuf| Ok((file.display().to_string(), read(file)?));
+    let texts = files.iter().map(named).collect::<Result<Vec<_>, Fault>>()?;
+    Ok(review(&texts))
 }
 
 fn read(file: &Path) -> Result<String, Fault> {

@@ -52,8 +52,8 @@ impl Standing {
         Ok(Self { app, config, stable, active, candidate, halted: None, stuck, tools })
     }
 
-    /// Begins to ship `version` as the run of that id.
-    pub(super) fn deploy(&mut self, version: &Version, run: &str) -> Result<(), Fault> {
+    /// Refuses while a rollout is under way, or the server stops.
+    pub(super) fn may_deploy(&self) -> Result<(), Fault> {
         if self.halted.is_some() {
             return Err(Fault::new(Kind::Conflict, "the server is stopping"));
         }
@@ -68,6 +68,12 @@ impl Standing {
             let help = format!("wait for it, or `cutover abort {}` first", self.app);
             return Err(Fault::new(Kind::Conflict, what).help(help));
         }
+        Ok(())
+    }
+
+    /// Begins to ship `version` as the run of that id.
+    pub(super) fn deploy(&mut self, version: &Version, run: &str) -> Result<(), Fault> {
+        self.may_deploy()?;
         let ours = (&self.app, &self.config);
         let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), (version, run))?;
         self.stuck = None;
@@ -149,13 +155,24 @@ impl Standing {
 
     /// The routes that should be, given what runs, who leaves, and what is and was routed.
     pub(super) fn routes(&self, seen: (&FleetHave, &[InstanceId]), before: &[&Routes]) -> Routes {
+        self.routes_of(&self.desired(), |id| self.release(id), seen, before)
+    }
+
+    /// The routes that would be, if something else were wanted.
+    pub(super) fn routes_of<'a>(
+        &self,
+        desired: &Desired,
+        release: impl Fn(ReleaseId) -> Option<&'a Release>,
+        seen: (&FleetHave, &[InstanceId]),
+        before: &[&Routes],
+    ) -> Routes {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
             target: self.target(),
         };
-        let desired = self.desired();
-        compose(&self.app, &address, &desired.pools(|id| self.release(id)), seen, before)
+        let routes = compose(&self.app, &address, &desired.pools(release), seen, before);
+        Routes { hold: desired.hold, ..routes }
     }
 
     /// Who sees the candidate of the rollout under way.

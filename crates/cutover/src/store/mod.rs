@@ -76,4 +76,6 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

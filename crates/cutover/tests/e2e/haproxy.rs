@@ -268,6 +268,7 @@ fn install_leaves_what_is_not_its_own_and_checks_before_it_writes() {
         loads(&program, world, &printed.stdout);
         let again = world.expect(0, &["haproxy", "install"]);
         assert_eq!(said(&again).matches("unchanged").count(), 2, "{}", said(&again));
+        settings_arrive(&real);
         edit(&real, "00-cutover.cfg", "hard-stop-after 1h", "hard-stop-after 2h");
         let changed = world.expect(0, &["haproxy", "install"]);
         assert!(said(&changed).contains("replaced"), "{}", said(&changed));
@@ -284,6 +285,48 @@ fn install_leaves_what_is_not_its_own_and_checks_before_it_writes() {
         refused(world, &["haproxy", "install"], &["was not written by Cutover", "move it away"]);
         assert_eq!(std::fs::read_to_string(real.file("00-cutover.cfg")).unwrap(), theirs);
     }
+}
+
+/// What is changed in cutover.toml is in the file of the app after the next install, beside the
+/// instances that are there; what a person has edited is kept and said, until `--force`.
+fn settings_arrive(real: &Real) {
+    let world = &real.world;
+    let file = world.path().join("cutover.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let health = |path: &str| {
+        let text = good.replace("path = \"/healthz\"", &format!("path = \"{path}\""));
+        assert_ne!(text, good);
+        std::fs::write(&file, text).unwrap();
+    };
+    let app = "cutover-demo.cfg";
+    let server = "weight 100\n    server demo-1-1 127.0.0.1:1\n";
+    edit(real, app, "weight 100\n", server);
+    health("/ready");
+    let changed = world.expect(0, &["haproxy", "install"]);
+    assert!(said(&changed).contains("replaced"), "{}", said(&changed));
+    let text = std::fs::read_to_string(real.file(app)).unwrap();
+    assert_eq!(
+        (text.matches("GET /ready").count(), text.matches(server).count()),
+        (4, 4),
+        "{text}"
+    );
+    edit(real, app, "balance leastconn", "balance roundrobin");
+    let kept = world.expect(0, &["haproxy", "install"]);
+    assert!(said(&kept).contains("kept"), "{}", said(&kept));
+    health("/alive");
+    let words = ["was edited", "- ", "GET /ready", "+ ", "GET /alive", "--force"];
+    refused(world, &["haproxy", "install"], &words);
+    let text = std::fs::read_to_string(real.file(app)).unwrap();
+    assert!(text.contains("roundrobin") && !text.contains("/alive"), "{text}");
+    world.expect(0, &["haproxy", "install", "--force"]);
+    let text = std::fs::read_to_string(real.file(app)).unwrap();
+    assert_eq!(
+        (text.matches("GET /alive").count(), text.matches(server).count()),
+        (4, 4),
+        "{text}"
+    );
+    std::fs::write(&file, good).unwrap();
+    world.expect(0, &["haproxy", "install"]);
 }
 
 /// The printed configuration is one that HAProxy starts with.
@@ -303,20 +346,24 @@ fn files_are_reviewed_without_a_server() {
     let _turn = turn();
     let world = World::empty();
     let file = world.path().join("theirs.cfg");
-    let theirs = "global\n    stats socket /run/h.sock level operator\ndefaults\n    \
-                  retry-on all-retryable-errors\n";
+    let theirs = "global\n    stats socket /run/h.sock level operator\nlisten l\n    mode http\n    \
+                  bind :80\n    retry-on all-retryable-errors\n    server s 10.0.0.1:80\n";
     std::fs::write(&file, theirs).unwrap();
     let output = world.expect(2, &["haproxy", "check", "theirs.cfg"]);
     let text = said(&output);
     for word in [
         "things to mend",
-        "value   stats socket /run/h.sock level operator",
-        "needed  level admin",
+        "/run/h.sock level operator (theirs.cfg:2)",
+        "level admin",
         "each idle keep-alive client loses one request at a reload",
         "a POST is done twice",
     ] {
         assert!(text.contains(word), "`{word}` is missing: {text}");
     }
+    let output = world.expect(2, &["haproxy", "check", "theirs.cfg", "--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["findings"][0]["section"], "global", "{json}");
+    assert_eq!(json["findings"][0]["at"]["line"], 2, "{json}");
     refused(&world, &["haproxy", "check", "none.cfg"], &["cannot read `none.cfg`"]);
     std::fs::write(world.path().join("cutover.toml"), "[app.web]\ncommand = [\"a\"]\n").unwrap();
     for what in ["config", "install", "check"] {

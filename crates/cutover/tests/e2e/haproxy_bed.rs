@@ -1,8 +1,7 @@
 //! A real HAProxy of the test bed in front of a world of its own.
 //!
-//! One version by default, that of the day or `CUTOVER_HAPROXY=3.0`; all with `CUTOVER_FULL=1` or
-//! `TESTBED=required`. One that is not on the test bed is said to be skipped, and fails where the test
-//! bed is required.
+//! One version by default, that of the day or `CUTOVER_HAPROXY=3.0`; all with `CUTOVER_FULL=1`. One that is
+//! not on the test bed is said to be skipped, and fails with `TESTBED=required`.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -17,12 +16,19 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const BED: [(&str, &str); 3] =
     [("2.6", "haproxy-bookworm"), ("3.0", "haproxy-trixie"), ("3.2", "haproxy-sid")];
 
+/// What a program of the test bed is called.
+pub(crate) fn name_of(program: &Path) -> String {
+    let of = |folder: &str| program.components().any(|part| part.as_os_str() == folder);
+    let version = BED.iter().find(|(_, folder)| of(folder)).map_or("?", |(version, _)| version);
+    format!("HAProxy {version}")
+}
+
 /// The programs to test with.
 pub(crate) fn programs() -> Vec<PathBuf> {
     let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
     let there = |folder: &str| bed.join(folder).join("usr/sbin/haproxy").canonicalize().ok();
     let required = std::env::var("TESTBED").as_deref() == Ok("required");
-    let all = required || std::env::var_os("CUTOVER_FULL").is_some();
+    let all = std::env::var_os("CUTOVER_FULL").is_some();
     let asked = std::env::var("CUTOVER_HAPROXY").ok();
     let mut programs = Vec::new();
     for (version, folder) in BED {

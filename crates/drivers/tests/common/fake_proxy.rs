@@ -145,6 +145,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         Request::ListenTls { .. } if fds.len() != 1 => refused("no descriptor"),
         Request::Stop { .. }
         | Request::Configure { .. }
+        | Request::Observe { .. }
         | Request::Certify { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),

@@ -29,12 +29,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Its program. Absent: said, and a failure where the test bed is required. All versions are taken
-    /// with `CUTOVER_FULL=1` or `TESTBED=required`, else one: that of the day, or `CUTOVER_HAPROXY=3.0`.
+    /// Its program. Absent: said, and a failure with `TESTBED=required`. All versions are taken with
+    /// `CUTOVER_FULL=1`, else one: that of the day, or `CUTOVER_HAPROXY=3.0`.
     pub fn program(self) -> Option<PathBuf> {
         let required = std::env::var("TESTBED").as_deref() == Ok("required");
         let turn = turn();
-        if !required && std::env::var_os("CUTOVER_FULL").is_none() && turn != self.version {
+        if std::env::var_os("CUTOVER_FULL").is_none() && turn != self.version {
             println!("skipped: HAProxy {}, today is {turn}'s turn (CUTOVER_FULL=1)", self.version);
             return None;
         }
@@ -103,7 +103,7 @@ impl Bed {
         let (entrance, folder) = (free.local_addr().unwrap(), tempfile::tempdir().unwrap());
         drop(free);
         let mut bed = Self { folder, program: program.to_owned(), entrance, master: None };
-        install(&bed.setup(), None).await.unwrap();
+        install(&bed.setup(), None, false).await.unwrap();
         let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
         std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();
         bed.launch();
@@ -152,6 +152,13 @@ impl Bed {
         let group = rustix::process::Pid::from_child(&master);
         let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         master.wait().unwrap();
+        wait(|| TcpStream::connect(self.entrance).is_err(), || "it still listens".into());
+    }
+
+    /// Tells it to end when nobody has anything open (`SIGUSR1`), and waits until nobody listens.
+    pub fn stop_softly(&self) {
+        let pid = rustix::process::Pid::from_child(self.master.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
         wait(|| TcpStream::connect(self.entrance).is_err(), || "it still listens".into());
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// An app: `/healthz`, `/slow?MS`, `/drop` (takes a request and hangs up), upgrades to an echo.
+/// An app: `/healthz`, `/who` (X-Forwarded-For), `/slow?MS`, `/drop` (takes a request and hangs up), upgrades to an echo.
 pub struct App {
     pub address: SocketAddr,
     /// Requests taken, health checks aside, by method.
@@ -21,7 +21,11 @@ pub struct App {
 
 impl App {
     pub fn start(version: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(([127, 0, 0, 1], 0).into(), version)
+    }
+
+    pub fn at(address: SocketAddr, version: &'static str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let taken = Arc::default();
@@ -79,10 +83,18 @@ fn serve(stream: &TcpStream, version: &str, taken: &Mutex<BTreeMap<String, u64>>
         if let Some(ms) = path.strip_prefix("/slow?") {
             std::thread::sleep(Duration::from_millis(ms.parse().ok()?));
         }
-        let n = version.len();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{version}");
+        let body = if path == "/who" { forwarded(&head) } else { version.to_owned() };
+        let n = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{body}");
         writer.write_all(answer.as_bytes()).ok()?;
     }
+}
+
+/// Who asked, as the request says: every value of `X-Forwarded-For`.
+fn forwarded(head: &str) -> String {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let own = fields.filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
+    own.map(|(_, value)| value).collect::<Vec<_>>().join(", ")
 }
 
 fn read_head(reader: &mut impl BufRead) -> Option<String> {

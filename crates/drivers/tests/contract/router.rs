@@ -1,11 +1,11 @@
 //! The contract of a router.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drivers::router::{Router, RoutesHave};
-use model::{AppName, Generation, Instance, InstanceId, Mark, Pool, PoolState, ReleaseId, Routes};
-use model::{Rule, Selector, Version, Weight};
+use model::{AppName, Generation, Instance, InstanceId, Mark, Plan, Pool, PoolState, ReleaseId};
+use model::{Routes, Rule, Selector, Version, Weight};
 
 /// What the contract must be told of a driver and the server behind it.
 pub(crate) trait RouterBed {
@@ -17,13 +17,30 @@ pub(crate) trait RouterBed {
     fn address(&self, n: u16) -> SocketAddr {
         ([127, 0, 0, 1], 20_000 + n).into()
     }
+    /// Where an instance is to be that does not answer yet, for a router that sends nothing to those
+    /// that do not; `None` for one that does not look.
+    fn absent(&self) -> Option<SocketAddr> {
+        None
+    }
+    /// It answers from now on.
+    fn appear(&self) {}
     /// Has the server read its files again, if it has any.
     fn reload(&self) {}
+    /// Ends the server at once, as a crash does, and starts it again as whoever looks after it would.
+    /// What it has lost of foreign entries is put back by those they belong to.
+    fn restart(&self);
+    /// What is carried is carried by a server that was started again, too, before anybody acts.
+    fn lasts(&self) -> bool {
+        false
+    }
     /// Makes the server answer with these bytes until told otherwise (`None`: sanely again).
     fn answer(&self, nonsense: Option<&[u8]>);
 }
 
 const LIMIT: Duration = Duration::from_secs(10);
+const PACE: Duration = Duration::from_millis(5);
+/// How long nothing may change; checks of a bed are much shorter.
+const WATCHED: Duration = Duration::from_millis(400);
 
 /// Runs the whole contract for one app whose entries the bed may or may not have already.
 pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
@@ -41,6 +58,8 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
         }
     }
     rules_survive_and_go(bed, app, &states).await;
+    waiting_is_not_settled(bed, app, &states).await;
+    interruptions_are_coped_with(bed, app, &states).await;
     stale_is_refused(router, app, &states).await;
     nonsense_never_panics(bed, app).await;
     let restored = settle(router, app, original.as_ref()).await;
@@ -49,13 +68,23 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
 }
 
 async fn settle(router: &dyn Router, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+    rounds_until(router, app, want, Plan::settled).await.0
+}
+
+/// Rounds of look, plan, act until the plan is such.
+async fn rounds_until(
+    router: &dyn Router,
+    app: &AppName,
+    want: Option<&Routes>,
+    enough: fn(&Plan) -> bool,
+) -> (RoutesHave, Plan) {
     let rounds = async {
         loop {
             let have = router.look(app).await.unwrap();
             let plan = router.plan(want, &have);
             assert_eq!(plan, router.plan(want, &have), "a plan is pure");
-            if plan.settled() {
-                return have;
+            if enough(&plan) {
+                return (have, plan);
             }
             for change in &plan.changes {
                 let epoch = router.look(app).await.unwrap().epoch;
@@ -64,6 +93,47 @@ async fn settle(router: &dyn Router, app: &AppName, want: Option<&Routes>) -> Ro
         }
     };
     tokio::time::timeout(LIMIT, rounds).await.expect("it converges")
+}
+
+/// What a server carries that was just told to read its files again: it may not answer at once.
+async fn found_again(router: &dyn Router, app: &AppName) -> RoutesHave {
+    let looks = async {
+        loop {
+            if let Ok(have) = router.look(app).await {
+                return have;
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, looks).await.expect("it answers again")
+}
+
+/// Until it is settled on a server that was just interrupted: what fails is tried again.
+async fn settle_again(router: &dyn Router, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+    let mut last = String::new();
+    let rounds = async {
+        loop {
+            match router.look(app).await {
+                Ok(have) => {
+                    let plan = router.plan(want, &have);
+                    if plan.settled() {
+                        return have;
+                    }
+                    last = format!("{plan:?}");
+                    for change in &plan.changes {
+                        if let Err(fault) = router.act(change, have.epoch).await {
+                            last = format!("{}: {fault:?}", change.words);
+                            break;
+                        }
+                    }
+                }
+                Err(fault) => last = format!("{fault:?}"),
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    };
+    let settled = tokio::time::timeout(LIMIT, rounds).await;
+    settled.unwrap_or_else(|_| panic!("after an interruption it does not converge: {last}"))
 }
 
 /// Settled stays settled and nothing moves, and whatever generation is wanted changes nothing.
@@ -83,7 +153,7 @@ async fn rules_survive_and_go(bed: &impl RouterBed, app: &AppName, states: &[Opt
     for want in with {
         settle(router, app, want.as_ref()).await;
         bed.reload();
-        let have = router.look(app).await.unwrap();
+        let have = found_again(router, app).await;
         assert!(same(have.routes.as_ref(), want.as_ref()), "after a reload: {have:?}");
         quiet(router, want.as_ref(), &have).await;
         let bare = want.clone().map(|want| Routes { rules: vec![], ..want });
@@ -91,8 +161,106 @@ async fn rules_survive_and_go(bed: &impl RouterBed, app: &AppName, states: &[Opt
         let have = settle(router, app, bare.as_ref()).await;
         assert_eq!(have.routes.unwrap().rules, []);
         bed.reload();
-        assert_eq!(router.look(app).await.unwrap().routes.unwrap().rules, []);
+        assert_eq!(found_again(router, app).await.routes.unwrap().rules, []);
     }
+}
+
+/// An instance that does not answer is waited for: nothing is left to do, nothing is sent there, and that
+/// is not called settled. A router that does not look at instances has nothing to wait for.
+async fn waiting_is_not_settled(bed: &impl RouterBed, app: &AppName, states: &[Option<Routes>]) {
+    let router = bed.router();
+    let have = settle(router, app, states[0].as_ref()).await;
+    let Some(address) = bed.absent() else {
+        let plans = states.iter().map(|want| router.plan(want.as_ref(), &have));
+        assert!(plans.flat_map(|plan| plan.waiting).next().is_none(), "it waits, and for what?");
+        return;
+    };
+    let mut want = states[1].clone().unwrap();
+    let newest = want.pools.last_mut().unwrap();
+    newest.instances[0].address = address;
+    let release = newest.release;
+    let (_, plan) = rounds_until(router, app, Some(&want), |plan| plan.changes.is_empty()).await;
+    assert!(!plan.waiting.is_empty(), "nobody answers, and there is nothing to wait for");
+    // It goes on like that, whatever the router finds out meanwhile.
+    let until = Instant::now() + WATCHED;
+    while Instant::now() < until {
+        let plan = router.plan(Some(&want), &router.look(app).await.unwrap());
+        assert!(!plan.settled(), "nobody answers, and that is settled");
+        tokio::time::sleep(PACE).await;
+    }
+    let have = router.look(app).await.unwrap();
+    let carried = have.routes.iter().flat_map(|routes| &routes.pools);
+    let mut carried = carried.filter(|pool| pool.weight > Weight::NONE && pool.release == release);
+    assert!(carried.all(|pool| pool.instances.is_empty()), "it is sent requests: {have:?}");
+    assert!(!same(have.routes.as_ref(), Some(&want)), "{have:?}");
+    bed.appear();
+    let have = settle(router, app, Some(&want)).await;
+    assert!(same(have.routes.as_ref(), Some(&want)), "{have:?}");
+    quiet(router, Some(&want), &have).await;
+}
+
+/// After each number of changes on the way from one state to another the server reads its files again,
+/// or is ended and started; a change that was planned before may still arrive. The same rounds of look,
+/// plan and act end where they should.
+async fn interruptions_are_coped_with(
+    bed: &impl RouterBed,
+    app: &AppName,
+    states: &[Option<Routes>],
+) {
+    let router = bed.router();
+    let (from, to) = (states[0].as_ref(), states[2].as_ref());
+    for restarted in [false, true] {
+        let mut taken = 0;
+        loop {
+            settle(router, app, from).await;
+            let left = advance(router, app, to, taken).await;
+            if restarted {
+                bed.restart();
+            } else {
+                bed.reload();
+            }
+            if let Some(late) = left.changes.first() {
+                // Refused or done; what matters is what becomes of it.
+                drop(router.act(late, router.look(app).await.map_or(0, |have| have.epoch)).await);
+            }
+            if left.settled() && bed.lasts() {
+                let have = found_again(router, app).await;
+                assert!(same(have.routes.as_ref(), to), "restarted: {restarted}, lost: {have:?}");
+            }
+            let have = settle_again(router, app, to).await;
+            let words = format!("restarted: {restarted}, after {taken} changes: {have:?}");
+            assert!(same(have.routes.as_ref(), to), "{words}");
+            quiet(router, to, &have).await;
+            if left.settled() {
+                break;
+            }
+            taken += 1;
+        }
+        assert!(taken > 0);
+    }
+}
+
+/// Takes so many changes on the way to a state, each planned anew; what is left then.
+async fn advance(
+    router: &dyn Router,
+    app: &AppName,
+    want: Option<&Routes>,
+    mut changes: usize,
+) -> Plan {
+    let rounds = async {
+        loop {
+            let have = router.look(app).await.unwrap();
+            let plan = router.plan(want, &have);
+            if changes == 0 || plan.settled() {
+                return plan;
+            }
+            if let Some(next) = plan.changes.first() {
+                router.act(next, have.epoch).await.unwrap();
+                changes -= 1;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, rounds).await.expect("it gets on")
 }
 
 async fn stale_is_refused(router: &dyn Router, app: &AppName, states: &[Option<Routes>]) {

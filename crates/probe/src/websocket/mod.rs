@@ -4,6 +4,8 @@
 //! time, and a successor when that one ends or is asked to move.
 
 mod echo;
+#[cfg(test)]
+mod fuzz;
 mod slot;
 mod socket;
 mod upgrade;

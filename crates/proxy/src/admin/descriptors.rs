@@ -61,6 +61,11 @@ impl Lines {
         }
     }
 
+    /// What came behind the last line.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn receive(&mut self, stream: &UnixStream) -> io::Result<usize> {
         let mut bytes = [0_u8; 16 * 1024];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];

@@ -4,6 +4,7 @@
 //! waits for it, and the proxy goes on when every client is gone.
 
 mod descriptors;
+mod observed;
 mod socket;
 
 use std::cell::RefCell;
@@ -24,10 +25,12 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::life::Shared;
 use crate::limits;
+use crate::metrics::{self, Dialect};
 use crate::settings::Settings;
 use crate::wire;
 use crate::worker::Control;
 use descriptors::Line;
+use observed::Telling;
 pub(crate) use socket::bind;
 
 /// A listening socket that was taken over.
@@ -44,6 +47,7 @@ pub(crate) struct Desk {
     shared: Arc<Shared>,
     ledger: RefCell<Ledger>,
     listeners: RefCell<Vec<Listener>>,
+    telling: RefCell<Option<Telling>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
 }
@@ -55,8 +59,9 @@ impl Desk {
         workers: Vec<UnboundedSender<Control>>,
         allow_faults: bool,
     ) -> Self {
-        let (ledger, listeners) = (RefCell::default(), RefCell::default());
-        Self { shared, ledger, listeners, workers, allow_faults }
+        let (ledger, listeners, telling) =
+            (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { shared, ledger, listeners, telling, workers, allow_faults }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -67,7 +72,7 @@ impl Desk {
     }
 
     fn answer(
-        &self,
+        self: &Rc<Self>,
         request: Request,
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Result<Reply, Fault> {
@@ -98,6 +103,7 @@ impl Desk {
             Request::Configure { settings } => {
                 self.shared.settings.store(Arc::new(Settings::from(&settings)));
             }
+            Request::Observe { observation } => self.observe(&observation)?,
             Request::Look => return Ok(Reply::Seen(self.seen())),
             Request::Truncate { .. } if !self.allow_faults => {
                 return Err(Fault::new(Kind::Usage, "this proxy does not inject faults")
@@ -105,10 +111,17 @@ impl Desk {
             }
             Request::Truncate { app, bodies } => self.ledger.borrow().truncate(&app, bodies)?,
             Request::Stop { within_ms } => {
+                // A successor may want the place.
+                self.telling.take();
                 self.shared.end(Instant::now() + Duration::from_millis(within_ms));
             }
         }
         Ok(Reply::Done)
+    }
+
+    /// What this proxy carries and counts, as text.
+    fn metrics(&self, dialect: Dialect) -> String {
+        metrics::tell(dialect, &self.shared, &self.ledger.borrow().census())
     }
 
     fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
@@ -167,6 +180,7 @@ impl Desk {
             epoch: ledger.epoch(),
             listening: listeners.iter().map(|one| one.address).collect(),
             secure: listeners.iter().filter(|one| one.secure).map(|one| one.address).collect(),
+            metrics: self.tells_on(),
             connections: self.shared.connections(),
             tunnelling: self.shared.tunnelling(),
             apps: ledger.seen(),
@@ -207,6 +221,11 @@ pub(crate) async fn receive(desk: Rc<Desk>, listener: UnixListener) {
 async fn converse(desk: Rc<Desk>, stream: UnixStream) {
     let mut lines = descriptors::Lines::default();
     while let Ok(Some(Line { text, mut descriptors })) = lines.next(&stream).await {
+        // Who speaks HTTP asks for metrics, as over TCP.
+        if text.starts_with(b"GET ") || text.starts_with(b"HEAD ") {
+            let head = [&text[..], b"\n", lines.rest()].concat();
+            return metrics::answer(stream, head, |dialect| desk.metrics(dialect)).await;
+        }
         let reply = match serde_json::from_slice(&text) {
             Ok(request) => desk.answer(request, &mut descriptors).unwrap_or_else(Reply::Refused),
             Err(error) => {

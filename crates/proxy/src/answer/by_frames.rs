@@ -6,7 +6,6 @@ use super::{Answer, Ended, Head, take_one};
 use crate::buffer::Buffer;
 use crate::frames::{self, Outgoing, Taker};
 use crate::framing::Body;
-use crate::limits;
 use crate::wire;
 
 impl Answer<'_, '_> {
@@ -37,9 +36,10 @@ impl Answer<'_, '_> {
             if !content.is_empty() {
                 self.step();
                 let part = if cut { &content[..content.len() / 2] } else { content };
-                if frames::send(to, part, piece.done && !cut).await.is_err() {
+                if frames::send(to, part, piece.done && !cut, self.patience.reads).await.is_err() {
                     return Ended::ClientGone;
                 }
+                self.progress.pass(part.len());
                 if cut {
                     return Ended::Injected;
                 }
@@ -69,7 +69,7 @@ impl Answer<'_, '_> {
     pub(super) async fn inform(&self, to: &mut Taker<'_, '_>, head: &[u8]) -> Result<(), Ended> {
         self.step();
         let informed = match to {
-            Taker::Bytes(to) => wire::send(*to, &[head], limits::WRITE_STALL).await,
+            Taker::Bytes(to) => wire::send(*to, &[head], self.patience.reads).await,
             Taker::Frames(to) => to.borrow_mut().inform(head),
         };
         informed.map_err(|_| Ended::ClientGone)

@@ -7,7 +7,7 @@ mod by_frames;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
 use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use crate::replay::Failure;
 use crate::said::{self, Shape, Stamp, Terms};
 use crate::settings::Patience;
 use crate::stream::Writing;
+use crate::trail::Trail;
 use crate::wire::{self, Stuck};
 
 /// What both directions of an exchange tell each other.
@@ -42,6 +43,38 @@ pub(crate) struct Progress {
     pub(crate) informed: Cell<bool>,
     /// The final answer's head was passed on.
     pub(crate) begun: Cell<bool>,
+    /// Its status, when that was, and whether it has no end of its own.
+    pub(crate) first: Cell<Option<(u16, Moment, bool)>>,
+    /// Bytes of the request's body that were taken.
+    pub(crate) received: Cell<u64>,
+    /// Bytes of the final answer that were passed on.
+    pub(crate) passed: Cell<u64>,
+    /// How many of those are its head.
+    pub(crate) head: Cell<u64>,
+}
+
+impl Progress {
+    /// Some of the body was taken from the client.
+    pub(crate) fn take(&self, bytes: usize) {
+        if bytes > 0 {
+            self.body_taken.set(true);
+            self.received.set(self.received.get() + bytes as u64);
+        }
+    }
+
+    fn pass(&self, bytes: usize) {
+        self.passed.set(self.passed.get() + bytes as u64);
+    }
+
+    /// Tells a request's trail how far this try came.
+    pub(crate) fn tell(&self, trail: &mut Trail) {
+        trail.received += self.received.get();
+        if let Some((status, at, endless)) = self.first.get() {
+            (trail.status, trail.first) = (status, Some(at));
+            trail.tunnel = endless.then_some(at);
+            trail.sent = self.passed.get().saturating_sub(self.head.get());
+        }
+    }
 }
 
 /// How an answer ended.
@@ -212,6 +245,7 @@ impl Answer<'_, '_> {
         mut buffer: Option<Buffer>,
     ) -> Ended {
         let Head { status, bytes: mut prefix, mut body, shape, keep, reusable, endless } = head;
+        self.progress.head.set(prefix.len() as u64);
         let cut = !body.done() && take_one(self.truncate);
         let _alone = endless.then(|| self.shared.tunnels());
         loop {
@@ -271,6 +305,7 @@ impl Answer<'_, '_> {
         if self.progress.begun.replace(true) {
             return;
         }
+        self.progress.first.set(Some((status, Moment::now(), endless)));
         self.stamp.gate.counters.answer(status);
         if endless {
             self.claim.become_tunnel();
@@ -283,7 +318,9 @@ impl Answer<'_, '_> {
 
     async fn send(&mut self, to: &mut Writing<'_>, parts: &[&[u8]]) -> Result<(), Ended> {
         self.step();
-        wire::send(to, parts, limits::WRITE_STALL).await.map_err(|_| Ended::ClientGone)
+        wire::send(to, parts, self.patience.reads).await.map_err(|_| Ended::ClientGone)?;
+        self.progress.pass(parts.iter().map(|part| part.len()).sum());
+        Ok(())
     }
 }
 

@@ -141,7 +141,9 @@ pub(crate) fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
     whole.extend_from_slice(line);
     whole.extend_from_slice(b"\r\n\r\n");
     match httparse::parse_headers(&whole, &mut room) {
-        Ok(httparse::Status::Complete((_, [field]))) if classify(field.name) == Field::Other => {
+        Ok(httparse::Status::Complete((length, [field])))
+            if length == whole.len() && classify(field.name) == Field::Other =>
+        {
             Ok(())
         }
         Ok(_) => Err(Refusal::bad("a trailer that must not be one")),

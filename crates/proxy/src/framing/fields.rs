@@ -20,7 +20,8 @@ pub(crate) enum Field {
     Connection,
     /// `Upgrade`: passed on only when upgrading.
     Upgrade,
-    /// `Keep-Alive`, `TE` and `Proxy-*`: never passed on (RFC 9110 section 7.6.1).
+    /// `Keep-Alive`, `TE` and `Proxy-*` (RFC 9110 section 7.6.1), and lengths spelt with `_`: never
+    /// passed on.
     HopByHop,
     /// `Expect`.
     Expect,
@@ -56,8 +57,11 @@ pub(crate) fn classify(name: &str) -> Field {
         9 if is("forwarded") || alike("x-real-ip") => Field::Forwarding,
         12 if alike("x-request-id") => Field::RequestId,
         14 if is("content-length") => Field::ContentLength,
+        // They would become the real ones there, and nobody here has heeded them.
+        14 if alike("content-length") => Field::HopByHop,
         15 if is("idempotency-key") => Field::IdempotencyKey,
         17 if is("transfer-encoding") => Field::TransferEncoding,
+        17 if alike("transfer-encoding") => Field::HopByHop,
         17 if is("x-cutover-version") => Field::Stamp,
         18 if is("x-cutover-instance") => Field::Stamp,
         _ if name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-")) => {

@@ -11,6 +11,8 @@ mod chunks;
 mod fields;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod reference;
 mod request;
 mod scan;
 

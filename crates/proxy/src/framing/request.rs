@@ -3,6 +3,8 @@
 //! It says what the request is and where its body ends. Where the request goes and what is said to
 //! the instance is not decided here.
 
+use std::net::Ipv6Addr;
+
 use httparse::{Header, Status};
 
 use super::fields::{Connection, Field, announced, classify, text};
@@ -69,7 +71,7 @@ pub(crate) fn read_request<'h, 'b>(
         target,
         host,
         minor,
-        upgrade: read.connection.upgrade && read.upgrade && minor > 0 && body.done(),
+        upgrade: read.connection.upgrade && read.upgrade == Some(true) && minor > 0 && body.done(),
         connection: read.connection,
         expects: read.expects && minor > 0 && !body.done(),
         keyed: read.keyed,
@@ -79,12 +81,11 @@ pub(crate) fn read_request<'h, 'b>(
 }
 
 /// What the fields say, gathered in one pass.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
 #[derive(Default)]
 struct Seen<'b> {
     host: Option<&'b str>,
     connection: Connection<'b>,
-    upgrade: bool,
+    upgrade: Option<bool>,
     expects: bool,
     unknown_expectation: bool,
     keyed: bool,
@@ -100,8 +101,11 @@ impl<'b> Seen<'b> {
                 }
             }
             Field::Connection => self.connection.add(field.value)?,
-            // `h2c` would let a tunnel carry requests that no rule of ours has seen.
-            Field::Upgrade => self.upgrade = text(field.value).is_some_and(no_h2c),
+            // Every one of them must be harmless, since all are passed on.
+            Field::Upgrade => {
+                let harmless = text(field.value).is_some_and(no_requests_within);
+                self.upgrade = Some(self.upgrade.unwrap_or(true) && harmless);
+            }
             Field::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => {
                 self.expects = true;
             }
@@ -113,8 +117,17 @@ impl<'b> Seen<'b> {
     }
 }
 
-fn no_h2c(protocols: &str) -> bool {
-    !protocols.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("h2c"))
+/// A list of protocols (RFC 9110 section 7.8), none of which would let a tunnel carry requests that no
+/// rule of ours has seen.
+fn no_requests_within(protocols: &str) -> bool {
+    let harmless = |protocol: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
+        let name = protocol.split('/').next().unwrap_or("");
+        let carries =
+            ["h2c", "h2", "http", "tls"].iter().any(|other| name.eq_ignore_ascii_case(other));
+        !protocol.is_empty() && protocol.bytes().all(plain) && !carries
+    };
+    protocols.split(',').map(str::trim).all(harmless)
 }
 
 /// Splits a target into the authority it names, if it does, and its origin form.
@@ -141,28 +154,30 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &
     }
 }
 
-/// A host name or address with an optional port.
+/// A host name or address with an optional port (RFC 3986 section 3.2.2).
 fn check_host(host: &str) -> Result<(), Refusal> {
     let bad = Err(Refusal::bad("malformed host"));
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((name, "")) => (name, ""),
-            Some((name, port)) if port.starts_with(':') => (name, &port[1..]),
-            _ => return bad,
-        },
-        None => host.split_once(':').unwrap_or((host, "")),
+    let (fits, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((address, port))) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        Some(None) => return bad,
+        None => {
+            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            (registered_name(name.as_bytes()), port)
+        }
     };
-    let bracketed = host.starts_with('[');
-    let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || b"-._~%!$&'()*+;=".contains(&byte)
-            || (bracketed && byte == b':')
-    };
-    if name.is_empty() || !name.bytes().all(plain) {
-        return bad;
-    }
-    if port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+    let digits = if port.is_empty() { port } else { port.strip_prefix(':').unwrap_or("x") };
+    if !fits || digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return bad;
     }
     Ok(())
+}
+
+/// No comma: whoever joins lists would read two names.
+fn registered_name(name: &[u8]) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte);
+    let escaped = |at: usize| {
+        name.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    };
+    let fits = |(at, byte): (usize, &u8)| plain(*byte) && (*byte != b'%' || escaped(at));
+    !name.is_empty() && name.iter().enumerate().all(fits)
 }

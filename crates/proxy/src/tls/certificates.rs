@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use model::admin::KeyPair;
 use model::{Fault, Kind};
 use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -98,7 +98,7 @@ pub fn check_pair(pair: &KeyPair) -> Result<(), Fault> {
 fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
     let chain = CertificateDer::pem_slice_iter(&content(&pair.chain)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable(&pair.chain, &error))?;
+        .map_err(|error| unreadable(&pair.chain, &in_words(&error)))?;
     let leaf = chain.first().ok_or_else(|| unusable(&pair.chain, "holds no certificate"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     match validity::of(leaf) {
@@ -113,7 +113,7 @@ fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
         Some(_) => {}
     }
     let key = PrivateKeyDer::from_pem_slice(&content(&pair.key)?)
-        .map_err(|error| unreadable(&pair.key, &error))?;
+        .map_err(|error| unreadable(&pair.key, &in_words(&error)))?;
     let key = any_supported_type(&key)
         .map_err(|_| unusable(&pair.key, "is not a private key that can be used"))?;
     let key = CertifiedKey::new(chain, key);
@@ -122,6 +122,17 @@ fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
             .help("name the key that the certificate was made for")
     })?;
     Ok(key)
+}
+
+/// What is wrong with PEM, without its content: that may be a key.
+const fn in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section of it has no end",
+        pem::Error::IllegalSectionStart { .. } => "a section of it begins with an odd line",
+        pem::Error::Base64Decode(_) => "a section of it is not base64",
+        pem::Error::NoItemsFound => "nothing that is wanted is in it",
+        _ => "it is not PEM",
+    }
 }
 
 /// What is in a file; a pipe or a device is none, reading it might not end.

@@ -4,6 +4,8 @@
 //! neither accepts connections nor reads or writes them; it has no part in connections to instances.
 
 mod certificates;
+#[cfg(test)]
+mod fuzz;
 mod tickets;
 mod validity;
 

@@ -3,21 +3,31 @@
 //! Tests named `rNN_...` guard the race of that number in the catalogue of races.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
+mod access_log;
 mod admin;
+mod asking;
 mod authority;
+mod autobahn;
 mod backend;
 mod bodies;
 mod client;
+mod downgrade;
 mod ending;
 mod events;
 mod failures;
+mod floods;
 mod framed;
 mod heads;
 mod hold;
 mod http2;
 mod http2_limits;
+mod metrics;
+mod own_answers;
 mod rules;
 mod silence;
+mod slow;
+mod smuggled;
+mod smuggling;
 mod stage;
 mod switching;
 mod tls;

@@ -1,6 +1,7 @@
 //! Tests of the configuration: the texts of all mistakes, the values, the frozen release.
 
 mod files;
+mod fuzz;
 mod mistakes;
 mod releases;
 mod values;
@@ -11,7 +12,7 @@ use super::{AppConfig, Config, Diagnostic, check};
 
 /// Checks a text; paths in it are relative to the folder of `file`.
 fn parse(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
-    check(text, file, Path::new(file).parent().unwrap_or(Path::new("")), |_| Ok(()))
+    check(text, file, Path::new(file).parent().unwrap_or(Path::new("")), super::Judge::BLIND)
 }
 
 /// A file that must be right.
@@ -23,7 +24,7 @@ fn good(text: &str) -> Config {
 }
 
 /// The app `web` of a file that must be right.
-fn web(rest: &str) -> AppConfig {
+pub(super) fn web(rest: &str) -> AppConfig {
     let text = format!("[app.web]\ncommand = [\"./server\"]\n{rest}");
     good(&text).apps.into_values().next().unwrap()
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use model::Lane;
-use model::admin::{KeyPair, Settings};
+use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page, Settings};
+use model::{AppName, Lane};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
@@ -123,9 +123,37 @@ fn tls_and_limits_are_told_to_the_proxy_as_they_are_written() {
     let pair = KeyPair { chain: "/srv/c/a.pem".into(), key: "/k/a.pem".into() };
     assert_eq!(proxy.certificates, [pair]);
     let trusted = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
-    let settings = Settings { answer_begins_ms: 0, answer_silence_ms: 2_000, trusted };
+    let settings =
+        Settings { answer_begins_ms: 0, answer_silence_ms: 2_000, trusted, ..Settings::default() };
     assert_eq!(proxy.settings, settings);
     assert_eq!(good("[app.web]\ncommand = [\"a\"]\n").proxy.settings, Settings::default());
+}
+
+#[test]
+fn what_the_proxy_tells_and_answers_is_sent_to_it_as_it_is_written() {
+    let text = "[proxy]\naccess_log = \"log/a.log\"\nlog_format = \"combined\"\n\
+                log_query = false\nmetrics = \"127.0.0.1:9180\"\nmax_connections = 7\n\
+                error_pages = { 502 = \"502.html\" }\nmaintenance = false\n\
+                [app.web]\ncommand = [\"a\"]\nerror_pages = { 503 = \"/p/503.html\" }\n\
+                maintenance = \"m.html\"\n[app.b]\ncommand = [\"b\"]\nhosts = [\"b\"]\n\
+                maintenance = true\n";
+    let proxy = parse(text, "/srv/cutover.toml").unwrap().proxy;
+    let path = "/srv/log/a.log".into();
+    let access_log = Some(AccessLog { path, format: LogFormat::Combined, query: false });
+    let metrics = Some("127.0.0.1:9180".parse().unwrap());
+    assert_eq!(proxy.observation, Observation { access_log, metrics });
+    let app = |name| Some(AppName::new(name).unwrap());
+    let page = |app, status, file: &str| Page { app, status, file: file.into() };
+    let of = |app, file: Option<&str>| Maintenance { app, file: file.map(Into::into) };
+    let settings = Settings {
+        max_connections: 7,
+        pages: vec![page(None, 502, "/srv/502.html"), page(app("web"), 503, "/p/503.html")],
+        maintenance: vec![of(app("b"), None), of(app("web"), Some("/srv/m.html"))],
+        ..Settings::default()
+    };
+    assert_eq!(proxy.settings, settings);
+    let silent = good("[app.web]\ncommand = [\"a\"]\n").proxy.observation;
+    assert_eq!(silent, Observation::default(), "nothing is told unless it is asked for");
 }
 
 #[test]

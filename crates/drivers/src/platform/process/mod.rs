@@ -7,6 +7,8 @@
 
 mod act;
 mod diagnose;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod inner;
 mod launch;

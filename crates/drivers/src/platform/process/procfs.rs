@@ -70,7 +70,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
 
 /// The name of the program may hold anything, also `)` and spaces: fields are counted after the
 /// last `)`.
-fn parse_stat(text: &str) -> Option<Stat> {
+pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let group = fields.nth(1)?.parse().ok()?;
@@ -149,7 +149,7 @@ fn socket_inodes(pid: u32) -> Vec<String> {
     links.filter_map(inode).collect()
 }
 
-fn parse_listener(line: &str, inodes: &[String]) -> Option<SocketAddr> {
+pub(super) fn parse_listener(line: &str, inodes: &[String]) -> Option<SocketAddr> {
     let fields: Vec<_> = line.split_ascii_whitespace().collect();
     let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
     if *state != "0A" || !inodes.iter().any(|known| known == inode) {
@@ -159,7 +159,7 @@ fn parse_listener(line: &str, inodes: &[String]) -> Option<SocketAddr> {
 }
 
 /// Addresses stand there as hexadecimal 32-bit words in the machine's byte order.
-fn parse_address(text: &str) -> Option<SocketAddr> {
+pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let mut bytes = Vec::new();

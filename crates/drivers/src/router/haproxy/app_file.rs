@@ -1,8 +1,10 @@
 //! The file of one app: its four backends and, in them, its instances. Pure.
 //!
-//! It is written again whenever the instances change; whatever a person has put into it stays.
+//! It is written again whenever the instances change; whatever a person has put into it stays. A seal
+//! tells whether anybody has: it is a digest of the rest as Cutover wrote it.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use model::{AppName, Instance};
 
@@ -18,19 +20,36 @@ pub(super) fn map_file(app: &AppName) -> String {
     format!("cutover-{app}.map")
 }
 
-/// The whole text, without any instance.
-pub(super) fn backends(name: &AppName, check_path: Option<&str>, check_ms: u64) -> String {
+/// The server that is no instance: what a worker that ends is asked goes there.
+pub(super) const ONWARD: &str = "cutover_entrance";
+
+/// The whole text, without any instance; `onward` is where the worker listens that does not end.
+pub(super) fn backends(
+    name: &AppName,
+    check_path: Option<&str>,
+    check_ms: u64,
+    onward: Option<SocketAddr>,
+) -> String {
     let mut text = format!(
         "\
 # Backends of the app {name}: two slots, each for one release. Written by Cutover, and again whenever
 # the instances change: a reload or a restart then finds them. `server` lines are Cutover's; other
-# lines are kept as they are.
+# lines are kept as they are. `cutover haproxy install` writes it anew as long as the seal fits.
 "
     );
     let check = check_path.map_or(String::new(), |path| {
         format!("    option httpchk GET {path}\n    http-check expect status 200-299\n")
     });
     let default = default_server(check_ms);
+    let onward = onward.map_or(String::new(), |address| {
+        format!(
+            "    # A worker that ends passes on what it is still asked: after a reload another one listens.
+    # After a soft stop none does, nothing was sent, and an instance is tried in its place.
+    use-server {ONWARD} if {{ stopping }}
+    server {ONWARD} {address} weight 0
+"
+        )
+    });
     for slot in Slot::BOTH {
         let (plain, tunnels) = (slot.backend(name), slot.tunnels(name));
         // Writing to a string cannot fail.
@@ -41,16 +60,76 @@ backend {plain} from cutover_defaults
     balance leastconn
     # Nothing but these may be sent a second time (RFC 9110, 9.2.2), unless it was never sent at all.
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
-{check}    {default}
+{check}{onward}    {default}
 
 backend {tunnels} from cutover_defaults
     balance leastconn
     http-request disable-l7-retry
-{check}    {default}
+{check}{onward}    {default}
 "
         );
     }
-    text
+    sealed(&text)
+}
+
+/// How the line of the seal begins; the digest follows.
+const SEAL: &str = "# Seal ";
+
+/// The text with its seal after the comment it begins with.
+fn sealed(text: &str) -> String {
+    let seal = format!("{SEAL}{}", digest(text));
+    let (head, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    format!("{head}\n{seal}\n\n{rest}")
+}
+
+/// The seal of a file; `None` of a version that wrote none, or when somebody took it out.
+pub(super) fn seal(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix(SEAL))
+}
+
+/// The seal that fits a file: over all lines but instances and the seal itself. It recognises edits,
+/// and is no protection against anybody (FNV-1a).
+pub(super) fn digest(text: &str) -> String {
+    let counts = |line: &&str| !is_server(line) && !line.starts_with(SEAL);
+    let bytes = text.lines().filter(counts).flat_map(|line| line.bytes().chain([b'\n']));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+/// True of the line of an instance.
+fn is_server(line: &str) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    words.next() == Some("server") && words.next() != Some(ONWARD)
+}
+
+/// A new text with the instances of an old one, each in the backend in which it was.
+pub(super) fn with_instances_of(text: &str, old: &str) -> String {
+    let mut backend = None;
+    let mut servers: Vec<(Option<&str>, &str)> = Vec::new();
+    for line in old.lines() {
+        if let Some(title) = line.strip_prefix("backend ") {
+            backend = title.split_ascii_whitespace().next();
+        } else if is_server(line) {
+            servers.push((backend, line));
+        }
+    }
+    let mut made = String::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("backend ") {
+            backend = title.split_ascii_whitespace().next();
+        }
+        made.push_str(line);
+        made.push('\n');
+        if line.trim_start().starts_with("default-server ") {
+            for (_, server) in servers.iter().filter(|(of, _)| *of == backend) {
+                made.push_str(server);
+                made.push('\n');
+            }
+        }
+    }
+    made
 }
 
 /// The line that every server of an app goes by, also those that are added at run time.
@@ -65,7 +144,7 @@ pub(super) fn with_instances(text: &str, app: &AppName, instances: &[(Slot, Inst
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         let first = words.next();
-        if first == Some("server") {
+        if is_server(line) {
             continue;
         }
         if first == Some("backend") {
@@ -100,14 +179,14 @@ pub(super) fn server_words(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{backends, server_words, with_instances};
+    use super::{backends, digest, seal, server_words, with_instances, with_instances_of};
     use crate::router::haproxy::record::Slot;
     use model::{AppName, Instance, InstanceId};
 
     #[test]
     fn instances_come_and_go_and_everything_else_stays() {
         let app = AppName::new("demo").unwrap();
-        let empty = &backends(&app, Some("/healthz"), 200);
+        let empty = &backends(&app, Some("/healthz"), 200, Some(([127, 0, 0, 1], 80).into()));
         let one = |slot, n: u16| {
             let address = ([127, 0, 0, 1], n).into();
             (slot, Instance { id: InstanceId(format!("demo-1-{n}")), address })
@@ -118,5 +197,17 @@ mod tests {
         assert_eq!(full.matches("    server demo-1-3 ").count(), 2);
         assert_eq!(with_instances(&full, &app, &[]), *empty);
         assert_eq!(server_words(&full), Some("check inter 200ms fall 3 rise 1 weight 100"));
+        // The seal fits whoever is in it, and nothing else.
+        assert_eq!(seal(&full), Some(digest(&full).as_str()));
+        for edited in [full.replace("leastconn", "random"), full.clone() + "# mine\n"] {
+            assert_ne!(seal(&edited), Some(digest(&edited).as_str()));
+        }
+        let anew = backends(&app, Some("/ready"), 200, None);
+        let moved = with_instances_of(&anew, &full);
+        assert_eq!(moved.matches("    server ").count(), 6, "{moved}");
+        assert_eq!(
+            moved,
+            with_instances(&anew, &app, &[one(Slot::A, 1), one(Slot::A, 2), one(Slot::B, 3)])
+        );
     }
 }

@@ -5,13 +5,14 @@
 //! running HAProxy.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use model::{AppName, Fault, Kind, Selector};
 
 use super::app_file::{self, map_file};
 use super::line::Address;
+use super::passing::{asks, passing_on, reached};
 use super::record::Slot;
 use super::rules;
 
@@ -83,6 +84,7 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         // Writing to a string cannot fail.
         let _written = writeln!(entrance, "    bind {address}");
     }
+    entrance.push_str(&asks(&setup.entrances));
     entrance.push_str(FIND);
     for app in &setup.apps {
         entrance.push_str(&find(&directory, &app.name));
@@ -94,12 +96,13 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         entrance.push_str(&stand_in(&app.name));
     }
     entrance.push_str(SEND);
-    if let Some(address) = setup.entrances.first() {
-        entrance.push_str(&onward(*address));
+    let onward = setup.entrances.first().copied().map(reached);
+    if let Some(address) = onward {
+        entrance.push_str(&passing_on(address));
     }
     let apps = setup.apps.iter().map(|app| Rendered {
         name: app_file::app_file(&app.name),
-        text: app_file::backends(&app.name, app.check_path.as_deref(), app.check_ms),
+        text: app_file::backends(&app.name, app.check_path.as_deref(), app.check_ms, onward),
     });
     let entrance = Rendered { name: ENTRANCE.to_owned(), text: entrance };
     Ok(std::iter::once(entrance).chain(apps).collect())
@@ -159,7 +162,6 @@ defaults cutover_defaults
     # Every request gets a fresh connection to its instance. A kept one may be closed by the app in the
     # instant in which a POST is sent on it, and a POST must not be sent twice.
     option http-server-close
-    option forwardfor
     # What was not sent, or not answered with a single byte, goes to another instance of the release
     # (`redispatch 1`: at the first retry already) ...
     retries 3
@@ -253,13 +255,19 @@ if { var(txn.cutover_rule) -m found } { var(txn.cutover_slot),strcmp(txn.cutover
 if { var(txn.cutover_version) -m str ~ } !{ var(txn.cutover_onward) -m found }
 
     # --- A worker that ends after a reload (`stopping`) knows neither later routes nor new instances,
-    # and can be taught none. What kept connections still ask it goes to the worker that listens now.
-    use_backend cutover_onward if { var(txn.cutover_onward) -m found }
+    # and can be taught none. What kept connections still ask it goes to the worker that listens now:
+    # by `use-server` in the backends below, or from here where it knows no release at all.
+    use_backend cutover_onward if { var(txn.cutover_onward) -m found } \
+!{ var(txn.cutover_app) -m found }
+    use_backend cutover_onward if { var(txn.cutover_onward) -m found } \
+{ var(txn.cutover_version) -m str ~ }
 
-    # --- Who answered: the stamps of the prober.
+    # --- Who answered: the stamps of the prober. What was passed on has them already.
+    acl cutover_stamped res.hdr(x-cutover-instance) -m found
+    acl cutover_ends var(txn.cutover_onward) -m found
     http-response set-header x-cutover-version %[var(txn.cutover_version)] \
-unless { var(txn.cutover_onward) -m found }
-    http-response set-header x-cutover-instance %s unless { var(txn.cutover_onward) -m found }
+unless cutover_ends cutover_stamped
+    http-response set-header x-cutover-instance %s unless cutover_ends cutover_stamped
 
     # --- Upgrades have backends of their own, so that tunnels and requests are counted apart.
     acl cutover_upgrade req.hdr(upgrade) -m found
@@ -268,23 +276,6 @@ unless { var(txn.cutover_onward) -m found }
 if cutover_upgrade !cutover_h2c
     use_backend \"cutover_%[var(txn.cutover_app)]_%[var(txn.cutover_slot)]\"
 ";
-
-fn onward(mut entrance: SocketAddr) -> String {
-    if entrance.ip().is_unspecified() {
-        let loopback: IpAddr = match entrance {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        entrance.set_ip(loopback);
-    }
-    format!(
-        "
-backend cutover_onward from cutover_defaults
-    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
-    server entrance {entrance}
-"
-    )
-}
 
 #[cfg(test)]
 mod tests {

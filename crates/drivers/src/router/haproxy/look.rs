@@ -9,6 +9,7 @@ use std::time::Duration;
 use model::admin::ReleaseSeen;
 use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
 
+use super::app_file::ONWARD;
 use super::count::Counts;
 use super::line::Address;
 use super::record::Slot;
@@ -84,7 +85,7 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
     let Answers { pid, map, record, edited, looks_at, apart, .. } = answers;
     let seen = Seen { app: app.clone(), record, edited, looks_at, servers };
     let mut instances: BTreeMap<InstanceId, Open> = BTreeMap::new();
-    for ((_, name), of_server) in &counts.by_server {
+    for ((_, name), of_server) in counts.by_server.iter().filter(|((_, name), _)| name != ONWARD) {
         let open = instances.entry(InstanceId(name.clone())).or_default();
         open.requests += of_server.requests;
         open.tunnels += of_server.tunnels;
@@ -117,7 +118,8 @@ fn servers(app: &AppName, answers: &Answers, counts: &Counts) -> Vec<Server> {
             rows.map(|row| (row.get("srv_name"), row)).collect::<BTreeMap<_, _>>()
         };
         let (plain_rows, tunnel_rows) = (of(&plain), of(&tunnels));
-        let names: BTreeSet<&str> = plain_rows.keys().chain(tunnel_rows.keys()).copied().collect();
+        let both = plain_rows.keys().chain(tunnel_rows.keys()).copied();
+        let names: BTreeSet<&str> = both.filter(|name| *name != ONWARD).collect();
         for name in names {
             let pair = plain_rows.get(name).zip(tunnel_rows.get(name));
             let condition = pair.map_or(Condition::Half, |(one, other)| {

@@ -13,18 +13,23 @@ pub mod config;
 mod count;
 mod files;
 mod finding;
+#[cfg(test)]
+mod fuzz;
 mod install;
 mod line;
 mod live;
 mod look;
+mod passing;
 mod plan;
 mod preflight;
 mod record;
+mod review;
 mod rules;
 mod seen;
 mod step;
 mod table;
 mod worker;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,8 +43,9 @@ pub use finding::Finding;
 pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
-pub use preflight::review;
+pub use review::review;
 pub use rules::nameless;
+pub use written::At;
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use record::Record;

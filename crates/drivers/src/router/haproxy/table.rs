@@ -53,9 +53,10 @@ impl<'a> Row<'a> {
         at.and_then(|at| self.cells.get(at)).map_or("", String::as_str)
     }
 
-    /// The same as a number; 0 for an empty cell, as HAProxy writes what does not apply.
+    /// The same as a number; 0 for an empty cell, as HAProxy writes what does not apply. What no
+    /// count reaches is cut, so that sums stay numbers.
     pub(super) fn number(&self, column: &str) -> u64 {
-        self.get(column).parse().unwrap_or(0)
+        self.get(column).parse().unwrap_or(0).min(1 << 48)
     }
 
     /// True when the table has this column.

@@ -180,8 +180,8 @@ impl Answers {
         let mut findings = Vec::new();
         if !self.apart {
             let name = Slot::A.tunnels(app);
-            let why = "tunnels count as requests: a drain lasts until the tunnels end too, or until its \
-                       time is over";
+            let why = "tunnels count as requests, so a drain is timed: it is over when no new request \
+                       came for `longest_request`, and one that lasts longer is cut";
             findings.push(finding("use_backend for upgrades", "none", "a backend", &name, why));
         }
         for name in backends(app, self.apart) {
@@ -225,7 +225,7 @@ fn backends(app: &AppName, apart: bool) -> Vec<String> {
 
 fn finding(setting: &str, value: &str, needed: &str, backend: &str, why: &str) -> Finding {
     let setting = format!("{setting} of {backend}");
-    Finding { setting, value: value.into(), needed: needed.into(), why: why.into() }
+    Finding::running(&setting, value, needed, why)
 }
 
 /// Gives commands whose answers say nothing when they went well.

@@ -13,7 +13,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
-use model::admin::{AppSeen, KeyPair, ProxySeen, ReleaseSeen, Reply, Request, Settings};
+use model::admin::{
+    AppSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request, Settings,
+};
 use model::{AppName, Change, Fault, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -67,6 +69,12 @@ impl Proxy {
     /// Replaces what holds for all apps and listeners.
     pub async fn configure(&self, settings: &Settings) -> Result<(), Fault> {
         self.done(&Request::Configure { settings: settings.clone() }, None).await
+    }
+
+    /// Replaces what it tells of itself and where. Refused as a whole when the file cannot be opened or
+    /// the address is taken.
+    pub async fn observe(&self, observation: &Observation) -> Result<(), Fault> {
+        self.done(&Request::Observe { observation: observation.clone() }, None).await
     }
 
     /// Duplicates of all listening sockets.

@@ -1,0 +1,187 @@
+//! What an app asks of a router and a platform that these cannot do, or not as well as others.
+//!
+//! Asked before anything starts: what cannot be is a fault, what is worse than it could be a sentence.
+//! Pure.
+
+use drivers::platform::PlatformCapabilities;
+use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
+use model::{Fault, Kind, Weight};
+
+use crate::config::{AppConfig, Strategy};
+use crate::duration;
+
+/// What carries and what runs, with what they can do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Able {
+    /// What the router is called.
+    pub(super) carrier: &'static str,
+    /// What it can do.
+    pub(super) router: RouterCapabilities,
+    /// What the platform can do.
+    pub(super) platform: PlatformCapabilities,
+}
+
+/// Refuses what cannot be; answers what degrades, each in a sentence.
+pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
+    refuse(app, able)?;
+    let Able { carrier, router, platform } = able;
+    let mut worse = Vec::new();
+    match router.drain {
+        Drain::Counted => {}
+        Drain::Timed => worse.push(format!(
+            "{carrier} does not tell requests from tunnels, so a drain is timed: when no new request \
+             came for {}, what is open is taken for tunnels, and a request that lasts longer is cut \
+             (`longest_request`)",
+            duration::show(app.rollout.longest_request)
+        )),
+        Drain::None => worse.push(format!(
+            "{carrier} does not say what is open, so each drain lasts {}, and a request that lasts \
+             longer is cut (`drain_timeout`)",
+            duration::show(app.rollout.drain_timeout)
+        )),
+    }
+    if router.change == ChangeKind::Eventual {
+        worse.push(format!(
+            "{carrier} takes a change up here sooner than there: for a while both versions answer"
+        ));
+    }
+    if router.evidence == Evidence::ProberOnly {
+        worse.push(format!(
+            "{carrier} counts no failures: those that the prober does not meet stay unknown"
+        ));
+    }
+    if !app.probe.enabled {
+        worse.push(
+            "nobody probes (`enabled = false`): only health checks can turn it back, and no verdict \
+             is given"
+                .to_owned(),
+        );
+    }
+    if !platform.tell_only {
+        worse.push(
+            "instances cannot be told to end without being killed later: tunnels are cut"
+                .to_owned(),
+        );
+    }
+    if !platform.outlives_controller {
+        worse.push("instances end with the controller: a crash of it is an outage".to_owned());
+    }
+    Ok(worse)
+}
+
+fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
+    let Able { carrier, router, platform } = able;
+    let refused = |what: String, help: &str| Err(Fault::new(Kind::Config, what).help(help));
+    if let Strategy::Canary { steps, .. } = &app.rollout.strategy {
+        let finest = router.finest_weight.basis_points();
+        let odd = |step: &&Weight| finest == 0 || !step.basis_points().is_multiple_of(finest);
+        if let Some(step) = steps.iter().find(odd) {
+            let what = format!("{carrier} cannot give {} a share of {step}", app.name);
+            let help = if finest == 0 {
+                "use `strategy = \"blue-green\"`: it knows no shares".to_owned()
+            } else {
+                format!("use multiples of {} in `steps`", router.finest_weight)
+            };
+            return refused(what, &help);
+        }
+    }
+    if let Some(target) = app.rollout.target.as_ref().filter(|_| !router.header_rules) {
+        let what =
+            format!("{carrier} cannot route by the {}, the target of {}", target.on(), app.name);
+        return refused(what, "remove `target`");
+    }
+    let recreates = matches!(app.rollout.strategy, Strategy::Recreate { .. });
+    if recreates && !router.hold {
+        let what = format!("{carrier} cannot let the requests of {} wait", app.name);
+        return refused(what, "let Cutover's own proxy carry it, or use another strategy");
+    }
+    let alone = recreates || matches!(app.rollout.strategy, Strategy::Rolling { .. });
+    if !platform.side_by_side && !alone {
+        let what = format!("two versions of {} cannot run side by side here", app.name);
+        return refused(what, "use `strategy = \"rolling\"`");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use drivers::platform::PlatformCapabilities;
+    use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
+    use model::Weight;
+
+    use super::{Able, check};
+    use crate::config::{AppConfig, Strategy, example_app};
+
+    fn able() -> Able {
+        let router = RouterCapabilities {
+            finest_weight: Weight::new(1).unwrap(),
+            drain: Drain::Counted,
+            change: ChangeKind::Atomic,
+            header_rules: true,
+            hold: true,
+            evidence: Evidence::Counters,
+        };
+        let platform =
+            PlatformCapabilities { side_by_side: true, outlives_controller: true, tell_only: true };
+        Able { carrier: "the router", router, platform }
+    }
+
+    fn canary(points: u16) -> AppConfig {
+        let mut app = example_app();
+        let (steps, step_bake) = (vec![Weight::new(points).unwrap()], Duration::from_secs(1));
+        app.rollout.strategy = Strategy::Canary { steps, step_bake };
+        app
+    }
+
+    #[test]
+    fn what_can_do_everything_degrades_nothing() {
+        assert_eq!(check(&canary(1), able()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let mut coarse = able();
+        coarse.router.finest_weight = Weight::new(100).unwrap();
+        let fault = check(&canary(2_550), coarse).unwrap_err();
+        assert!(fault.what.contains("cannot give") && fault.what.contains("25.50%"), "{fault}");
+        assert!(fault.help.unwrap().contains("multiples of 1.00%"));
+        assert!(check(&canary(2_500), coarse).is_ok());
+        coarse.router.finest_weight = Weight::NONE;
+        assert!(check(&canary(2_500), coarse).is_err());
+        let mut blind = able();
+        blind.router.header_rules = false;
+        let mut app = canary(2_500);
+        assert!(check(&app, blind).is_ok());
+        let mark = model::Mark::new(model::Selector::Header("x-canary".into()), "1").unwrap();
+        app.rollout.target = Some(mark);
+        assert!(check(&app, blind).unwrap_err().what.contains("header x-canary"));
+        let mut hasty = able();
+        hasty.router.hold = false;
+        app.rollout.strategy =
+            Strategy::Recreate { hold: Duration::from_secs(10), requests: 1_000 };
+        assert!(check(&app, hasty).unwrap_err().what.contains("wait"));
+        let mut narrow = able();
+        narrow.platform.side_by_side = false;
+        assert!(check(&canary(1), narrow).unwrap_err().what.contains("side by side"));
+    }
+
+    #[test]
+    fn what_is_worse_is_said() {
+        let one = |change: fn(&mut Able, &mut AppConfig)| {
+            let (mut able, mut app) = (able(), example_app());
+            change(&mut able, &mut app);
+            let mut said = check(&app, able).unwrap();
+            assert_eq!(said.len(), 1, "{said:?}");
+            said.remove(0)
+        };
+        assert!(one(|able, _| able.router.drain = Drain::Timed).contains("a drain is timed"));
+        assert!(one(|able, _| able.router.drain = Drain::None).contains("each drain lasts 30s"));
+        assert!(one(|able, _| able.router.change = ChangeKind::Eventual).contains("both versions"));
+        assert!(one(|able, _| able.router.evidence = Evidence::ProberOnly).contains("no failures"));
+        assert!(one(|_, app| app.probe.enabled = false).contains("nobody probes"));
+        assert!(one(|able, _| able.platform.tell_only = false).contains("tunnels are cut"));
+        assert!(one(|able, _| able.platform.outlives_controller = false).contains("an outage"));
+    }
+}

@@ -1,0 +1,98 @@
+//! What the prober's rate, a share and a limit can find in a given time. Arithmetic only.
+//!
+//! Errors come by chance here (Poisson); the rule they must break is the rollout machine's.
+
+use super::planned::Finds;
+
+/// The rule by which errors abort a rollout.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// As many errors at least ...
+    pub(super) max_errors: u32,
+    /// ... and more than this share of the attempts, basis points.
+    pub(super) max_share: u16,
+}
+
+/// What is found in `ms` by `rate` attempts a second, of which the candidate gets `share` basis points.
+pub(super) fn finds(rate: f64, share: u16, ms: u64, rule: Rule) -> Finds {
+    let per_second = rate * f64::from(share) / 10_000.0;
+    let answers = per_second * ms as f64 / 1000.0;
+    let needed = f64::from(rule.max_errors.max(1));
+    // More than a share of them, too.
+    let by_share = (answers * f64::from(rule.max_share) / 10_000.0).floor() + 1.0;
+    let floor = mean_that_gives(needed.max(by_share)) / answers;
+    let all_failing_ms = needed / per_second * 1000.0;
+    Finds {
+        answers: whole(answers),
+        all_failing_ms: (all_failing_ms <= ms as f64).then(|| whole(all_failing_ms.ceil())),
+        floor: (floor <= 1.0)
+            .then(|| u16::try_from(whole((floor * 10_000.0).ceil())).unwrap_or(10_000)),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "no figure is negative"
+)]
+fn whole(figure: f64) -> u64 {
+    figure as u64
+}
+
+/// The expected number of errors that makes at least `k` of them come 95 of 100 times.
+fn mean_that_gives(k: f64) -> f64 {
+    const SURE: f64 = 0.95;
+    // From here on the normal approximation is right to a percent.
+    if k > 500.0 {
+        return k + 1.645 * k.sqrt() + 1.35;
+    }
+    let (mut low, mut high) = (0.0, k + 5.0 * k.sqrt() + 10.0);
+    for _ in 0..60 {
+        let mean = f64::midpoint(low, high);
+        if at_least(k, mean) < SURE { low = mean } else { high = mean }
+    }
+    high
+}
+
+/// The chance of `k` events or more, where `mean` are expected.
+fn at_least(k: f64, mean: f64) -> f64 {
+    let (mut term, mut below, mut n) = ((-mean).exp(), 0.0, 0.0);
+    while n < k {
+        below += term;
+        n += 1.0;
+        term *= mean / n;
+    }
+    1.0 - below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rule, finds, mean_that_gives};
+
+    /// Half of the chi-square quantiles in the tables: 95 % with 2k degrees of freedom.
+    #[test]
+    fn known_answers_of_the_poisson_distribution() {
+        for (k, mean) in [(1.0, 2.996), (3.0, 6.296), (10.0, 15.705), (50.0, 62.17)] {
+            assert!((mean_that_gives(k) - mean).abs() < 0.01, "{k}: {}", mean_that_gives(k));
+        }
+        let (exact, normal) = (mean_that_gives(500.0), mean_that_gives(500.5));
+        assert!((exact - normal).abs() < 3.0, "{exact} {normal}");
+    }
+
+    #[test]
+    fn a_short_step_with_a_small_share_finds_little() {
+        let rule = Rule { max_errors: 3, max_share: 100 };
+        let found = |rate, share, ms| finds(rate, share, ms, rule);
+        let one = found(50.0, 10_000, 10_000);
+        // 500 answers; six errors or more are more than 1 %, and 10.51 must be expected for that.
+        assert_eq!((one.answers, one.all_failing_ms, one.floor), (500, Some(60), Some(211)));
+        let small = found(50.0, 500, 10_000);
+        assert_eq!(
+            (small.answers, small.all_failing_ms, small.floor),
+            (25, Some(1_200), Some(2_519))
+        );
+        // Two answers: not even all of them failing is found.
+        let none = found(10.0, 100, 20_000);
+        assert_eq!((none.answers, none.all_failing_ms, none.floor), (2, None, None));
+    }
+}

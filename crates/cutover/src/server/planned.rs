@@ -1,0 +1,98 @@
+//! What a deploy would do, as the API says it. Types only.
+
+use model::{AppName, Phase};
+use serde::{Deserialize, Serialize};
+
+/// What a deploy would do. Nothing of it was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Planned {
+    /// The app.
+    pub(crate) app: AppName,
+    /// Version users are on, if any.
+    pub(crate) from: Option<String>,
+    /// Version that would be shipped.
+    pub(crate) to: String,
+    /// The order of things, in words: `canary, 25.00% then everything`.
+    pub(crate) strategy: String,
+    /// Instances of each version.
+    pub(crate) instances: u16,
+    /// What the router can do.
+    pub(crate) router: RouterPlanned,
+    /// What would be worse than it could be, and why; sentences.
+    pub(crate) degrades: Vec<String>,
+    /// What would be done at once.
+    pub(crate) first: FirstPlanned,
+    /// Who would watch; `None` when nobody does.
+    pub(crate) probe: Option<ProbePlanned>,
+    /// The phases to come, if all goes well.
+    pub(crate) phases: Vec<PhasePlanned>,
+}
+
+/// What the router can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RouterPlanned {
+    /// What it is called.
+    pub(crate) name: String,
+    /// How the end of open requests is known: `counted`, `timed` or `none`.
+    pub(crate) drain: String,
+    /// How a change takes effect: `atomic` or `eventual`.
+    pub(crate) change: String,
+    /// Finest step of a share, basis points.
+    pub(crate) finest_weight: u16,
+    /// Requests can be routed by a header or cookie.
+    pub(crate) header_rules: bool,
+    /// What it can say about requests: `per-request`, `counters` or `prober-only`.
+    pub(crate) evidence: String,
+}
+
+/// What would be done at once, each in the words of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FirstPlanned {
+    /// Changes of the platform.
+    pub(crate) platform: Vec<String>,
+    /// Changes of the router.
+    pub(crate) router: Vec<String>,
+    /// What is waited for already.
+    pub(crate) waiting: Vec<String>,
+}
+
+/// Who would watch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProbePlanned {
+    /// Attempts per second, all lanes together.
+    pub(crate) rate: u32,
+    /// The lanes.
+    pub(crate) lanes: Vec<String>,
+    /// A later answer is late, ms.
+    pub(crate) late_after_ms: u64,
+    /// No answer after this is a failure, ms.
+    pub(crate) timeout_ms: u64,
+    /// As many errors abort a rollout ...
+    pub(crate) max_errors: u32,
+    /// ... if they are more than this share of the attempts, basis points.
+    pub(crate) max_error_share: u16,
+}
+
+/// A phase to come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PhasePlanned {
+    /// The phase.
+    pub(crate) phase: Phase,
+    /// How long it lasts at most, ms; of *baking*, how long it lasts.
+    pub(crate) limit_ms: Option<u64>,
+    /// Versions and their shares of new requests, basis points.
+    pub(crate) traffic: Vec<(String, u16)>,
+    /// What would be found in it; `None` where nothing is judged.
+    pub(crate) finds: Option<Finds>,
+}
+
+/// What the prober finds in a phase, if the candidate fails in answers that name its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finds {
+    /// Answers of the candidate that are expected.
+    pub(crate) answers: u64,
+    /// A candidate that fails each of them is found after this, ms; `None`: not in this phase.
+    pub(crate) all_failing_ms: Option<u64>,
+    /// The smallest share of errors that is found 95 of 100 times, basis points; `None`: not even all.
+    pub(crate) floor: Option<u16>,
+}

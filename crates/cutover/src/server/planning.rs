@@ -1,0 +1,168 @@
+//! What a deploy would do, found out without doing any of it.
+//!
+//! It looks, asks the drivers' pure plans and the rollout machine, and writes nothing anywhere.
+
+use std::time::Duration;
+
+use drivers::platform::FleetHave;
+use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
+use model::{Change, Fault, Lane, Phase, PoolState, Release, ReleaseId, Version};
+use rollout::{Foreseen, Start, foresee};
+
+use super::begin::{freeze, start};
+use super::capable::{Able, check};
+use super::desired::Desired;
+use super::detect::{Rule, finds};
+use super::planned::{FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use super::standing::Standing;
+use super::tools::Tools;
+use crate::config::{AppConfig, Strategy};
+use crate::duration;
+
+/// What shipping `version` would do now. Refused where a deploy would be.
+pub(super) async fn plan(
+    tools: &Tools,
+    standing: &Standing,
+    version: &Version,
+) -> Result<Planned, Fault> {
+    standing.may_deploy()?;
+    let (app, config) = (&standing.app, &standing.config);
+    let candidate = freeze(tools, (app, config), version)?;
+    let fleet = tools.platform.look(app).await?;
+    let routes = tools.router.look(app).await?;
+    // What the router can do may depend on what the look found.
+    let able = able(tools);
+    let degrades = check(config, able)?;
+    let stable = standing.stable.as_ref();
+    let start = start(config, stable, &candidate);
+    let foreseen = foresee(&start);
+    let first = first(tools, standing, (&candidate, &foreseen), (&fleet, &routes));
+    Ok(Planned {
+        app: app.clone(),
+        from: stable.map(|release| release.version.to_string()),
+        to: version.to_string(),
+        strategy: strategy(config, stable.is_some()),
+        instances: config.instances,
+        router: router(able.carrier, able.router),
+        degrades,
+        first,
+        probe: start.settings.probing.then(|| probe(config, &start)),
+        phases: phases(config, &start, &foreseen),
+    })
+}
+
+/// What carries and what runs, with what they can do.
+pub(super) fn able(tools: &Tools) -> Able {
+    Able { carrier: tools.carrier, router: tools.router.can(), platform: tools.platform.can() }
+}
+
+/// What the first settle would change.
+fn first(
+    tools: &Tools,
+    standing: &Standing,
+    (candidate, foreseen): (&Release, &[Foreseen]),
+    (fleet, routes): (&FleetHave, &RoutesHave),
+) -> FirstPlanned {
+    let Some(begin) = foreseen.first() else { return FirstPlanned::default() };
+    let desired = Desired::of(&begin.wants);
+    let release =
+        |id: ReleaseId| standing.stable.iter().chain([candidate]).find(|release| release.id == id);
+    let want = desired.fleet(&standing.app, release);
+    let platform = tools.platform.plan(&want, fleet);
+    let want =
+        standing.routes_of(&desired, release, (fleet, &[]), routes.routes.as_ref().as_slice());
+    let carrier = tools.router.plan(Some(&want), routes);
+    let words = |changes: Vec<Change>| changes.into_iter().map(|change| change.words).collect();
+    FirstPlanned {
+        platform: words(platform.changes),
+        router: words(carrier.changes),
+        waiting: platform.waiting.into_iter().chain(carrier.waiting).collect(),
+    }
+}
+
+fn strategy(config: &AppConfig, has_stable: bool) -> String {
+    let home = if config.rollout.return_home { ", then home" } else { "" };
+    if !has_stable {
+        return "the first deploy: nobody is on it yet".to_owned();
+    }
+    match &config.rollout.strategy {
+        Strategy::BlueGreen => format!("blue-green{home}"),
+        Strategy::Canary { steps, .. } => {
+            let shares: Vec<String> = steps.iter().map(ToString::to_string).collect();
+            format!("canary, {} then everything{home}", shares.join(", "))
+        }
+        Strategy::Recreate { hold, requests } => format!(
+            "recreate: the old version ends first; up to {requests} requests wait for up to {}",
+            duration::show(*hold)
+        ),
+        Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
+    }
+}
+
+fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {
+    let drain = match can.drain {
+        Drain::Counted => "counted",
+        Drain::Timed => "timed",
+        Drain::None => "none",
+    };
+    let change = match can.change {
+        ChangeKind::Atomic => "atomic",
+        ChangeKind::Eventual => "eventual",
+    };
+    let evidence = match can.evidence {
+        Evidence::PerRequest => "per-request",
+        Evidence::Counters => "counters",
+        Evidence::ProberOnly => "prober-only",
+    };
+    RouterPlanned {
+        name: name.to_owned(),
+        drain: drain.to_owned(),
+        change: change.to_owned(),
+        finest_weight: can.finest_weight.basis_points(),
+        header_rules: can.header_rules,
+        evidence: evidence.to_owned(),
+    }
+}
+
+fn probe(config: &AppConfig, start: &Start) -> ProbePlanned {
+    let probe = &config.probe;
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    ProbePlanned {
+        rate: probe.rate,
+        lanes: probe.lanes.iter().map(|lane| lane.name().to_owned()).collect(),
+        late_after_ms: ms(probe.late_after),
+        timeout_ms: ms(probe.timeout),
+        max_errors: config.rollout.max_errors,
+        max_error_share: start.settings.max_error_share_bp,
+    }
+}
+
+fn phases(config: &AppConfig, start: &Start, foreseen: &[Foreseen]) -> Vec<PhasePlanned> {
+    // Sockets stay where they are, whatever the shares.
+    let asking = config.probe.lanes.iter().filter(|lane| **lane != Lane::Websocket).count();
+    let rate =
+        f64::from(config.probe.rate) * asking as f64 / config.probe.lanes.len().max(1) as f64;
+    let max_share = start.settings.max_error_share_bp;
+    let rule = Rule { max_errors: config.rollout.max_errors, max_share };
+    let named: Vec<_> = start.stable.iter().chain([&start.candidate]).collect();
+    let one = |seen: &Foreseen| {
+        let serving = seen.wants.pools.iter().filter(|pool| pool.state == PoolState::Serving);
+        let traffic = serving.filter(|pool| pool.weight.basis_points() > 0).filter_map(|pool| {
+            let of = named.iter().find(|named| named.id == pool.release)?;
+            Some((of.version.to_string(), pool.weight.basis_points()))
+        });
+        let mut pools = seen.wants.pools.iter();
+        let share = pools.find(|pool| pool.release == start.candidate.id);
+        let judged = seen
+            .limit_ms
+            .zip(share)
+            .filter(|_| seen.phase == Phase::Baking && start.settings.probing && rate > 0.0);
+        PhasePlanned {
+            phase: seen.phase,
+            limit_ms: seen.limit_ms,
+            traffic: traffic.collect(),
+            finds: judged.map(|(ms, pool)| finds(rate, pool.weight.basis_points(), ms, rule)),
+        }
+    };
+    foreseen.iter().map(one).collect()
+}

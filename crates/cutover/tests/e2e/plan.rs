@@ -1,0 +1,86 @@
+//! `cutover plan`: what it says is what a deploy does, and nothing is done for it.
+
+use serde_json::Value;
+
+use crate::traffic::Deploy;
+use crate::world::{World, said, sample_config, turn};
+
+/// The plan for a version, as a script reads it.
+pub(crate) fn plan(world: &World, version: &str) -> Value {
+    let output = world.expect(0, &["plan", "demo", version, "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Refused with exit code 2 and these words.
+fn refused(world: &World, arguments: &[&str], words: &[&str]) {
+    let text = said(&world.expect(2, arguments));
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing: {text}");
+    }
+}
+
+fn phases(plan: &Value) -> Vec<String> {
+    let phases = plan["phases"].as_array().unwrap().iter();
+    phases.map(|one| one["phase"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_plan_says_what_a_deploy_does_and_changes_nothing() {
+    let _turn = turn();
+    let rollout = "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"1s\"\nbake = \"1500ms\"";
+    let mut world = World::new(&sample_config(2).replace("bake = \"1500ms\"", rollout));
+    refused(&world, &["plan", "demo", "v1"], &["no server is running", "help: start it with"]);
+    world.up();
+    let first = plan(&world, "v1");
+    assert_eq!((&first["from"], &first["probe"]), (&Value::Null, &Value::Null), "{first}");
+    assert_eq!(first["first"]["platform"].as_array().unwrap().len(), 2, "{first}");
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let before = (world.running(), std::fs::read(world.state().join("cutover.db-wal")).unwrap());
+    let second = plan(&world, "v2");
+    let starts = second["first"]["platform"].to_string();
+    assert!(starts.contains("start demo-2-1") && starts.contains("start demo-2-2"), "{second}");
+    assert_eq!(second["router"]["drain"], "counted", "{second}");
+    assert_eq!(second["degrades"], Value::Array(vec![]), "{second}");
+    let judged: Vec<&Value> =
+        second["phases"].as_array().unwrap().iter().filter(|one| !one["finds"].is_null()).collect();
+    // 133 requests a second beside the sockets; a quarter of them, then all.
+    let answers: Vec<_> = judged.iter().map(|one| one["finds"]["answers"].as_u64()).collect();
+    assert_eq!(answers, [Some(33), Some(200)], "{second}");
+    let text = said(&world.expect(0, &["plan", "demo", "v2"]));
+    assert!(text.contains("v1 75.00%, v2 25.00%"), "{text}");
+    let after = (world.running(), std::fs::read(world.state().join("cutover.db-wal")).unwrap());
+    assert!(before == after, "a plan changed something");
+    refuses_what_cannot_be(&world);
+    let deploy = Deploy::start(&world, "demo", "v2");
+    let shipped = deploy.end();
+    shipped.expect(0, "PASS");
+    let went: Vec<String> = shipped.report["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["phase"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(went, phases(&second), "the rollout went another way than was planned");
+}
+
+fn refuses_what_cannot_be(world: &World) {
+    refused(world, &["plan", "demos", "v2"], &["no app `demos`", "did you mean `demo`"]);
+    refused(world, &["plan", "De mo", "v2"], &["De mo"]);
+    refused(world, &["plan", "demo", "v 2"], &["v 2"]);
+    let file = world.path().join("cutover.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let line = good.lines().position(|line| line.starts_with("steps")).unwrap() + 1;
+    for (steps, reason) in [
+        ("[\"25%\", \"5%\"]", "is not more than the step before"),
+        ("[\"125%\"]", "is not a share of the traffic"),
+    ] {
+        std::fs::write(&file, good.replace("[\"25%\"]", steps)).unwrap();
+        refused(world, &["plan", "demo", "v2"], &[reason, &format!("cutover.toml:{line}")]);
+    }
+    std::fs::write(&file, good).unwrap();
+    let mut deploy = Deploy::start(world, "demo", "v9");
+    deploy.reach("starting");
+    refused(world, &["plan", "demo", "v2"], &["is being moved to v9", "cutover abort demo"]);
+    world.expect(0, &["abort", "demo"]);
+    deploy.end();
+}

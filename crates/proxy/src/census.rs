@@ -1,0 +1,121 @@
+//! What is counted of an app at one instant, for the metrics, and which releases are told of at all.
+//!
+//! A release that has left the routes lingers for a while, so that whoever asks every minute sees its
+//! last requests; then it is left out, so that what is told does not grow with every deploy. How it is
+//! told is not known here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{AppName, Generation, ReleaseId, Routes};
+
+use crate::counters::{Counters, Lasting};
+use crate::gate::Gate;
+use crate::limits;
+
+/// One app.
+#[derive(Debug)]
+pub(crate) struct AppCensus {
+    /// Its name.
+    pub(crate) app: AppName,
+    /// Of its routes.
+    pub(crate) generation: Generation,
+    /// What no release is to blame for.
+    pub(crate) lasting: Arc<Lasting>,
+    /// Its releases.
+    pub(crate) releases: Vec<ReleaseCensus>,
+    /// Gates of instances in the routes, and of those that left them.
+    pub(crate) gates: Vec<Arc<Gate>>,
+}
+
+/// One release.
+#[derive(Debug)]
+pub(crate) struct ReleaseCensus {
+    /// Its number.
+    pub(crate) id: ReleaseId,
+    /// What happened to its requests.
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// When the releases of an app were last in its routes; `None` for those that are.
+#[derive(Debug, Default)]
+pub(crate) struct Departed(BTreeMap<ReleaseId, Option<Instant>>);
+
+impl Departed {
+    /// Takes new routes into account.
+    pub(crate) fn follow(
+        &mut self,
+        routes: &Routes,
+        known: impl Iterator<Item = ReleaseId>,
+        now: Instant,
+    ) {
+        for release in known {
+            let carried = routes.pools.iter().any(|pool| pool.release == release);
+            let left = self.0.entry(release).or_default();
+            *left = if carried { None } else { left.or(Some(now)) };
+        }
+    }
+
+    /// True for a release in the routes, and for the last few that left them a while ago.
+    pub(crate) fn is_told(&self, release: ReleaseId, now: Instant) -> bool {
+        match self.0.get(&release) {
+            None => false,
+            Some(None) => true,
+            Some(Some(left)) => {
+                let later = |other: &&Instant| *other > left;
+                let newer = self.0.values().flatten().filter(later).count();
+                newer < limits::RELEASES_LINGERING
+                    && now.saturating_duration_since(*left) < limits::RELEASE_LINGERS
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use model::{AppName, Generation, Pool, PoolState, ReleaseId, Routes, Version, Weight};
+
+    use super::Departed;
+    use crate::limits;
+
+    fn routes(release: u32) -> Routes {
+        let pool = Pool {
+            release: ReleaseId(release),
+            version: Version::new("v").unwrap(),
+            weight: Weight::ALL,
+            state: PoolState::Serving,
+            instances: Vec::new(),
+        };
+        Routes {
+            app: AppName::new("demo").unwrap(),
+            generation: Generation(1),
+            hosts: Vec::new(),
+            path_prefix: "/".into(),
+            pools: vec![pool],
+            rules: Vec::new(),
+            hold: None,
+        }
+    }
+
+    #[test]
+    fn releases_linger_for_a_while_and_only_a_few_of_them() {
+        let (mut departed, start) = (Departed::default(), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let told = |departed: &Departed, now| {
+            let told = |release: &u32| departed.is_told(ReleaseId(*release), now);
+            (1..=20).filter(told).collect::<Vec<_>>()
+        };
+        for release in 1..=10 {
+            departed.follow(&routes(release), (1..=release).map(ReleaseId), at(release.into()));
+        }
+        assert_eq!(told(&departed, at(10)), [6, 7, 8, 9, 10]);
+        let late = at(8) + limits::RELEASE_LINGERS;
+        assert_eq!(told(&departed, late), [8, 9, 10], "6 left at 7 and 7 at 8");
+        departed.follow(&routes(3), (1..=10).map(ReleaseId), late);
+        assert_eq!(told(&departed, late), [3, 8, 9, 10], "one that comes back is told");
+        assert_eq!(told(&departed, late + limits::RELEASE_LINGERS), [3]);
+    }
+}

@@ -1,0 +1,20 @@
+//! Metrics, and how they are asked for: `GET /metrics`, on the admin socket or over TCP.
+//!
+//! A text is made when somebody asks. What is in it stands in `told`, how it is written in `text`.
+
+mod asked;
+mod text;
+mod told;
+
+pub(crate) use asked::{answer, open, serve};
+pub(crate) use text::Dialect;
+
+use crate::census::AppCensus;
+use crate::life::Shared;
+
+/// Everything that is counted, as text.
+pub(crate) fn tell(dialect: Dialect, shared: &Shared, apps: &[AppCensus]) -> String {
+    let mut text = text::Text::new(dialect);
+    told::write(&mut text, shared, apps);
+    text.finish()
+}

@@ -1,0 +1,212 @@
+//! Which metrics there are: every family, its labels and where its numbers come from.
+//!
+//! Only what is counted is told. Nothing is counted here.
+
+use crate::census::AppCensus;
+use crate::class::Class;
+use crate::counters::{Counters, Histogram};
+use crate::gate::{Gate, Open};
+use crate::life::Shared;
+
+use super::text::{Kind, Labels, Text};
+
+/// Writes all families.
+pub(crate) fn write(text: &mut Text, shared: &Shared, apps: &[AppCensus]) {
+    of_releases(text, apps);
+    of_instances(text, apps);
+    of_apps(text, apps);
+    of_process(text, shared);
+}
+
+fn of_releases(text: &mut Text, apps: &[AppCensus]) {
+    const CODES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+    text.family(
+        "cutover_requests_total",
+        Kind::Counter,
+        "Requests that ended, by class of the status told to the client; none if it was told nothing.",
+    );
+    each_release(apps, |labels, counters| {
+        for (code, ended) in CODES.iter().zip(&counters.ended) {
+            text.sample(&with(labels, ("code", code)), ended.get());
+        }
+    });
+    text.family(
+        "cutover_failures_total",
+        Kind::Counter,
+        "Requests that ended other than well after an instance was asked, by class.",
+    );
+    each_release(apps, |labels, counters| {
+        for class in Class::ALL {
+            let count = counters.unwell.of(class).get();
+            if count > 0 || class.of_instance() {
+                text.sample(&with(labels, ("class", class.name())), count);
+            }
+        }
+    });
+    text.family(
+        "cutover_request_duration_seconds",
+        Kind::Histogram,
+        "Time from the whole head of a request to the last byte of its answer; tunnels are left out.",
+    );
+    each_release(apps, |labels, counters| {
+        let (buckets, sum) = counters.lasted.get();
+        text.histogram(labels, &Histogram::BOUNDS, (&buckets, sum));
+    });
+    text.family(
+        "cutover_tunnels_total",
+        Kind::Counter,
+        "Tunnels that were established: upgraded connections and event streams.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.tunnels.get()));
+    text.family(
+        "cutover_replays_total",
+        Kind::Counter,
+        "Requests that were sent again elsewhere after this release failed them.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.replayed.get()));
+}
+
+fn of_instances(text: &mut Text, apps: &[AppCensus]) {
+    text.family("cutover_open_requests", Kind::Gauge, "Requests open on an instance.");
+    each_gate(apps, |labels, _, open| text.sample(labels, open.requests));
+    text.family("cutover_open_tunnels", Kind::Gauge, "Tunnels open on an instance.");
+    each_gate(apps, |labels, _, open| text.sample(labels, open.tunnels));
+    text.family(
+        "cutover_draining",
+        Kind::Gauge,
+        "1 for an instance that gets nothing new and has something open, else 0.",
+    );
+    each_gate(apps, |labels, gate, open| {
+        let draining = gate.is_closed() && open.requests + open.tunnels > 0;
+        text.sample(labels, u64::from(draining));
+    });
+}
+
+/// Requests that wait while an app is replaced.
+fn each_hold(text: &mut Text, apps: &[AppCensus]) {
+    text.family("cutover_held_requests", Kind::Gauge, "Requests that wait for an app now.");
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.lasting.held.seen().now);
+    }
+    text.family("cutover_holds_total", Kind::Counter, "Requests that ever waited for an app.");
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.lasting.held.seen().total);
+    }
+}
+
+fn of_apps(text: &mut Text, apps: &[AppCensus]) {
+    text.family(
+        "cutover_routes_generation",
+        Kind::Gauge,
+        "Generation of the routes of an app; it grows with every change.",
+    );
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.generation.0);
+    }
+    text.family(
+        "cutover_drains_total",
+        Kind::Counter,
+        "Instances that were taken out of the routes while something was open on them.",
+    );
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.lasting.drains.get());
+    }
+    each_hold(text, apps);
+    text.family(
+        "cutover_refusals_total",
+        Kind::Counter,
+        "Requests of an app that no instance was asked for, by class.",
+    );
+    for app in apps {
+        for class in Class::ALL {
+            let count = app.lasting.refused.of(class).get();
+            if count > 0 || class.of_app() {
+                text.sample(&[("app", app.app.as_str()), ("class", class.name())], count);
+            }
+        }
+    }
+}
+
+fn of_process(text: &mut Text, shared: &Shared) {
+    let totals = &shared.totals;
+    text.family(
+        "cutover_unrouted_total",
+        Kind::Counter,
+        "Requests that were refused before their app was known, or that have none, by class.",
+    );
+    for class in Class::ALL.iter().filter(|class| !class.of_instance()) {
+        text.sample(&[("class", class.name())], totals.refused.of(*class).get());
+    }
+    text.family("cutover_connections", Kind::Gauge, "Client connections open.");
+    text.sample(&[], shared.connections());
+    let mut counter = |name, help, value| {
+        text.family(name, Kind::Counter, help);
+        text.sample(&[], value);
+    };
+    counter(
+        "cutover_connections_accepted_total",
+        "Client connections accepted.",
+        totals.connections.get(),
+    );
+    counter(
+        "cutover_tls_handshakes_failed_total",
+        "TLS handshakes that came to nothing.",
+        totals.handshakes_failed.get(),
+    );
+    counter(
+        "cutover_connections_over_limit_total",
+        "Client connections that were one too many and were answered 503.",
+        totals.overflowed.get(),
+    );
+    counter(
+        "cutover_resets_over_limit_total",
+        "HTTP/2 connections that were ended because their clients only ever broke off.",
+        totals.resets.get(),
+    );
+    counter(
+        "cutover_log_lines_total",
+        "Lines written to the access log.",
+        totals.lines_written.get(),
+    );
+    counter(
+        "cutover_log_lines_dropped_total",
+        "Lines that did not get into the access log because the disk was full or slow.",
+        totals.lines_dropped.get(),
+    );
+}
+
+fn each_release(apps: &[AppCensus], mut tell: impl FnMut(&Labels<'_>, &Counters)) {
+    for app in apps {
+        for release in &app.releases {
+            let number = release.id.0.to_string();
+            let labels = [
+                ("app", app.app.as_str()),
+                ("release", &*number),
+                ("version", &*release.counters.version),
+            ];
+            tell(&labels, &release.counters);
+        }
+    }
+}
+
+fn each_gate(apps: &[AppCensus], mut tell: impl FnMut(&Labels<'_>, &Gate, Open)) {
+    for app in apps {
+        for gate in &app.gates {
+            let number = gate.release.0.to_string();
+            let labels = [
+                ("app", app.app.as_str()),
+                ("release", &*number),
+                ("version", &*gate.counters.version),
+                ("instance", &*gate.id.0),
+            ];
+            tell(&labels, gate, gate.inside());
+        }
+    }
+}
+
+/// These labels and one more.
+fn with<'a>(labels: &Labels<'a>, one: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
+    let mut all = labels.to_vec();
+    all.push(one);
+    all
+}

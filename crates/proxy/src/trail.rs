@@ -1,0 +1,64 @@
+//! What is remembered of a request until it has ended, for the metrics and the access log.
+//!
+//! Facts alone: who writes them down, and how, stands in `account`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::class::Class;
+use crate::forwarded::Origin;
+use crate::gate::Gate;
+
+/// One request's.
+#[derive(Debug)]
+pub(crate) struct Trail {
+    /// Where it came from.
+    pub(crate) origin: Origin,
+    /// When its head was whole.
+    pub(crate) began: Instant,
+    /// The instance that was asked last.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// How often it was sent again.
+    pub(crate) replays: u32,
+    /// What its client was told; 0 for nothing.
+    pub(crate) status: u16,
+    /// When the answer's head was passed on.
+    pub(crate) first: Option<Instant>,
+    /// Bytes of its body that were taken from the client; of a tunnel all.
+    pub(crate) received: u64,
+    /// Bytes of the answer's body that were passed on; of a tunnel all.
+    pub(crate) sent: u64,
+    /// Since when it has been a tunnel.
+    pub(crate) tunnel: Option<Instant>,
+    /// Why it ended other than well.
+    pub(crate) class: Option<Class>,
+}
+
+impl Trail {
+    /// A request whose head has just come.
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            began: Instant::now(),
+            gate: None,
+            replays: 0,
+            status: 0,
+            first: None,
+            received: 0,
+            sent: 0,
+            tunnel: None,
+            class: None,
+        }
+    }
+
+    /// The answer begins now.
+    pub(crate) fn begins(&mut self, status: u16) {
+        self.status = status;
+        self.first = Some(Instant::now());
+    }
+
+    /// From the head to the first byte of the answer.
+    pub(crate) fn to_first_byte(&self) -> Option<Duration> {
+        self.first.map(|first| first.saturating_duration_since(self.began))
+    }
+}

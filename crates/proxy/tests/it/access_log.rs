@@ -1,0 +1,361 @@
+//! The access log on real files: one line for each request, whatever it says and however it ends, and
+//! no request that waits for it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use model::admin::{AccessLog, LogFormat, Observation, Request};
+use serde_json::Value;
+
+use crate::asking::{Metrics, ask};
+use crate::authority::listen;
+use crate::backend::{Backend, Then};
+use crate::framed::{Framed, get, run, shop};
+use crate::stage::{Stage, pool, wait_until};
+
+fn log_to(stage: &mut Stage, path: &Path, format: LogFormat, query: bool) {
+    let access_log = Some(AccessLog { path: path.to_owned(), format, query });
+    let observation = Observation { access_log, metrics: None };
+    stage.admin.done(&Request::Observe { observation });
+}
+
+/// A proxy before some instances, with a log of JSON.
+fn logged(backends: &[&Backend]) -> (Stage, tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    let mut stage = Stage::before(backends);
+    log_to(&mut stage, &path, LogFormat::Json, true);
+    (stage, directory, path)
+}
+
+/// The lines of a log as soon as there are so many.
+fn lines(path: &Path, count: usize) -> Vec<String> {
+    let mut text = String::new();
+    wait_until("the lines are in the log", || {
+        text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().count() >= count && text.ends_with('\n')
+    });
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), count, "{text}");
+    lines
+}
+
+fn objects(path: &Path, count: usize) -> Vec<Value> {
+    lines(path, count).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The one line with this path.
+fn of<'a>(lines: &'a [Value], path: &str) -> &'a Value {
+    let mut fitting = lines.iter().filter(|line| line["path"] == path);
+    let only = fitting.next().unwrap_or_else(|| panic!("{path} in {lines:?}"));
+    assert!(fitting.next().is_none(), "{path} twice");
+    only
+}
+
+/// Now, to the second, as lines say it.
+fn wall_clock() -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    time::OffsetDateTime::now_utc().format(format).unwrap()
+}
+
+#[test]
+fn a_line_says_who_asked_what_and_who_answered_when() {
+    let backend = Backend::scripted("demo-1-1", |peer, head| {
+        if head.starts_with("GET /slow") {
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        let body = peer.body(head).unwrap_or_default();
+        peer.ok(&format!("got {}", body.len()))
+    });
+    let (stage, _directory, path) = logged(&[&backend]);
+    let before = wall_clock();
+    let mut client = stage.client();
+    client.send(
+        "POST /form?a=1&b=%22 HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\
+         Referer: http://shop.test/\r\nUser-Agent: me/1.0\r\nX-Request-Id: id-7\r\n\r\nhello",
+    );
+    assert_eq!(client.answer().unwrap().body, "got 5");
+    client.get("/slow").unwrap();
+    let lines = objects(&path, 2);
+    let form = of(&lines, "/form?a=1&b=%22");
+    let expected = serde_json::json!({
+        "client": "127.0.0.1", "method": "POST", "host": "shop.test", "path": "/form?a=1&b=%22",
+        "protocol": "HTTP/1.1", "tls": false, "status": 200, "bytes_in": 5, "bytes_out": 5,
+        "app": "demo", "release": 1, "version": "v1", "instance": "demo-1-1", "replays": 0,
+        "open_ms": null, "request_id": "id-7", "referer": "http://shop.test/",
+        "user_agent": "me/1.0", "error": null,
+    });
+    let mut told = form.as_object().unwrap().clone();
+    let time = told.remove("time").unwrap();
+    let [first, last] =
+        ["first_byte_ms", "last_byte_ms"].map(|name| told.remove(name).unwrap().as_f64().unwrap());
+    assert_eq!(Value::Object(told), expected);
+    assert!(first <= last && last < 10_000.0, "{form}");
+    let (time, after) = (time.as_str().unwrap(), wall_clock());
+    assert!(before.as_str() <= time && time[..19] <= *after && time.len() == 24, "{form}");
+    let slow = of(&lines, "/slow");
+    assert!(slow["first_byte_ms"].as_f64().unwrap() >= 60.0, "{slow}");
+}
+
+/// Quotes, control characters and bytes that are no text: each stays within its field.
+#[test]
+fn nothing_that_is_sent_makes_a_line_or_ends_one() {
+    let backend = Backend::named("demo-\"1\\");
+    let (stage, _directory, path) = logged(&[&backend]);
+    let mut client = stage.client();
+    let mut head = b"GET /a\"b\\c HTTP/1.1\r\nHost: a.test\r\nUser-Agent: x\"} \\ \t".to_vec();
+    head.extend_from_slice(b"\x80\xff\xe2\x80\xa8\xc2\x9b31m\r\n");
+    head.extend_from_slice(b"Referer: \",\"status\":200}\\n{\"a\":\"\r\n\r\n");
+    std::io::Write::write_all(&mut client.stream, &head).unwrap();
+    assert_eq!(client.answer().unwrap().status, 200);
+    let raw = &lines(&path, 1)[0];
+    assert!(raw.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{raw}");
+    let line: Value = serde_json::from_str(raw).unwrap();
+    assert_eq!(line["path"], "/a\"b\\c");
+    assert_eq!(line["referer"], "\",\"status\":200}\\n{\"a\":\"");
+    assert_eq!(line["user_agent"], "x\"} \\ \t\u{fffd}\u{fffd}\u{2028}\u{9b}31m");
+    assert_eq!(line["instance"], "demo-\"1\\");
+}
+
+/// Every way a request can end has a class of its own.
+#[test]
+fn whatever_goes_wrong_is_named() {
+    let dead = Backend::named("dead");
+    dead.kill();
+    let backend = Backend::scripted("demo-1-1", |peer, head| {
+        match head.split(' ').nth(1).unwrap_or("") {
+            "/closes" => return Then::Close,
+            "/nonsense" => peer.say("no HTTP\r\n\r\n"),
+            "/cut" => peer.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234"),
+            "/hangs" => {
+                let _ = peer.stream.read(&mut [0]);
+            }
+            _ => return peer.ok("fine"),
+        }
+        Then::Close
+    });
+    let (mut stage, _directory, path) = logged(&[&backend]);
+    let post =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    for (path, status) in [("/closes", 502), ("/nonsense", 502), ("/cut", 200)] {
+        let mut client = stage.client();
+        client.send(&post(path));
+        assert_eq!(client.head().unwrap().status, status, "{path}");
+    }
+    let mut leaving = stage.client();
+    leaving.send("GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("it arrived", || backend.heads.lock().unwrap().iter().any(|h| h.contains("/hangs")));
+    drop(leaving);
+    let mut broken = stage.client();
+    broken.send("GET /bad HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    assert_eq!(broken.head().unwrap().status, 400);
+    let lines = objects(&path, 5);
+    for (path, status, class) in [
+        ("/closes", 502, "closed"),
+        ("/nonsense", 502, "malformed"),
+        ("/cut", 200, "cut"),
+        ("/hangs", 0, "client-gone"),
+    ] {
+        let line = of(&lines, path);
+        assert_eq!((&line["status"], &line["error"]), (&status.into(), &class.into()), "{line}");
+        assert_eq!(line["instance"], "demo-1-1");
+    }
+    assert_eq!(of(&lines, "/cut")["bytes_out"], 4);
+    let unread = lines.iter().find(|line| line["path"].is_null()).unwrap();
+    assert_eq!((&unread["status"], &unread["error"]), (&400.into(), &"bad-request".into()));
+
+    stage.publish(vec![pool(1, 10_000, &[&dead])]);
+    assert_eq!(stage.client().get("/dead").unwrap().status, 502);
+    stage.publish(vec![pool(1, 10_000, &[])]);
+    assert_eq!(stage.client().get("/nobody").unwrap().status, 503);
+    stage.publish(vec![pool(1, 10_000, &[&dead]), pool(2, 0, &[&backend])]);
+    assert_eq!(stage.client().get("/again").unwrap().status, 200);
+    let lines = objects(&path, 8);
+    assert_eq!(of(&lines, "/dead")["error"], "connect");
+    assert_eq!(of(&lines, "/nobody")["error"], "no-instance");
+    let again = of(&lines, "/again");
+    assert_eq!((&again["replays"], &again["release"]), (&1.into(), &2.into()), "{again}");
+    assert_eq!(again["error"], Value::Null, "it went well in the end");
+}
+
+#[test]
+fn a_tunnel_is_one_line_when_it_ends_and_says_how_long_it_was_open() {
+    let backend = Backend::scripted("demo-1-1", |peer, _| {
+        peer.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        let _ = peer.until("\n");
+        peer.say("bye");
+        Then::Close
+    });
+    let (stage, _directory, path) = logged(&[&backend]);
+    let mut client = stage.client();
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    assert_eq!(client.head().unwrap().status, 101);
+    let open = Instant::now();
+    while open.elapsed() < Duration::from_millis(80) {
+        std::thread::yield_now();
+    }
+    client.send("done\n");
+    assert_eq!(client.take(3).unwrap(), "bye");
+    drop(client);
+    let line = &objects(&path, 1)[0];
+    assert_eq!((&line["status"], &line["error"]), (&101.into(), &Value::Null), "{line}");
+    assert!(line["open_ms"].as_f64().unwrap() >= 80.0, "{line}");
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&5.into(), &3.into()), "{line}");
+}
+
+#[test]
+fn streams_of_http2_and_tls_are_told_as_what_they_are() {
+    let backend = Backend::scripted("demo-1-1", |peer, head| {
+        let body = peer.body(head).unwrap_or_default();
+        peer.ok(&body)
+    });
+    let (mut stage, directory, path) = logged(&[&backend]);
+    let identity = shop(directory.path());
+    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()] });
+    let secure = listen(&mut stage);
+    run(async {
+        let mut client = Framed::secure(secure, &identity).await;
+        assert_eq!(client.whole(get("/framed?x")).await.unwrap().status, 200);
+        let post = crate::framed::ask(http::Method::POST, "/up");
+        assert_eq!(client.upload(post, "content").await.unwrap().body.len(), 17);
+    });
+    let lines = objects(&path, 2);
+    let framed = of(&lines, "/framed?x");
+    assert_eq!((&framed["protocol"], &framed["tls"]), (&"HTTP/2.0".into(), &true.into()));
+    assert_eq!(framed["host"], "shop.test");
+    let up = of(&lines, "/up");
+    assert_eq!((&up["bytes_in"], &up["bytes_out"]), (&7.into(), &17.into()), "{up}");
+}
+
+#[test]
+fn the_combined_format_is_what_others_read_and_a_query_can_stay_out_of_it() {
+    let backend = Backend::named("demo-1-1");
+    let (mut stage, directory, _) = logged(&[&backend]);
+    let path = directory.path().join("combined.log");
+    log_to(&mut stage, &path, LogFormat::Combined, false);
+    let mut client = stage.client();
+    client.send(
+        "GET /a?token=secret HTTP/1.1\r\nHost: a.test\r\nUser-Agent: say \"hi\"\r\n\
+         Referer: http://a.test/b?secret=1\r\n\r\n",
+    );
+    assert_eq!(client.answer().unwrap().status, 200);
+    let line = &lines(&path, 1)[0];
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+    let (time, rest) = line.split_once('[').unwrap().1.split_once("] ").unwrap();
+    assert!(time.len() == 26 && time.ends_with(" +0000"), "{line}");
+    let expected = "\"GET /a HTTP/1.1\" 200 8 \"http://a.test/b\" \"say \\\"hi\\\"\" host=\"a.test\" \
+                    app=\"demo\" release=\"1\" instance=\"demo-1-1\" request_id=\"";
+    assert!(rest.starts_with(expected), "{line}");
+    assert!(rest.contains(" error=\"-\" tls=false bytes_in=0 first_byte_ms="), "{line}");
+    assert!(rest.ends_with(" open_ms=- replays=0") && !line.contains("secret"), "{line}");
+}
+
+/// As logrotate does it: renamed, and opened anew by itself or on SIGUSR1.
+#[test]
+fn a_log_that_was_moved_away_is_begun_anew_without_losing_a_line() {
+    let backend = Backend::named("demo-1-1");
+    let (stage, directory, path) = logged(&[&backend]);
+    let mut client = stage.client();
+    client.get("/1").unwrap();
+    lines(&path, 1);
+    let moved = directory.path().join("access.log.1");
+    std::fs::rename(&path, &moved).unwrap();
+    client.get("/2").unwrap();
+    assert_eq!(of(&objects(&path, 1), "/2")["status"], 200);
+    std::fs::rename(&path, directory.path().join("access.log.2")).unwrap();
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1)
+        .unwrap();
+    wait_until("the path is opened anew", || path.exists());
+    client.get("/3").unwrap();
+    assert_eq!(of(&objects(&path, 1), "/3")["status"], 200);
+    assert_eq!(of(&objects(&moved, 1), "/1")["status"], 200);
+}
+
+/// What was answered before the end of the process is in the log when it has ended.
+#[test]
+fn the_last_lines_are_written_before_the_process_ends() {
+    let backend = Backend::named("demo-1-1");
+    let (mut stage, _directory, path) = logged(&[&backend]);
+    let mut client = stage.client();
+    for n in 0..50 {
+        client.get(&format!("/{n}")).unwrap();
+    }
+    drop(client);
+    stage.stop(5_000);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 50);
+    for line in text.lines() {
+        serde_json::from_str::<Value>(line).unwrap();
+    }
+}
+
+/// Nobody reads the pipe: requests go on, what does not fit is dropped, and every line is accounted
+/// for.
+#[test]
+fn a_disk_that_does_nothing_costs_lines_and_no_request() {
+    let backend = Backend::named("demo-1-1");
+    let (mut stage, directory, _) = logged(&[&backend]);
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+        .unwrap();
+    let refused = stage.admin.refused(&Request::Observe {
+        observation: Observation {
+            access_log: Some(AccessLog {
+                path: pipe.clone(),
+                format: LogFormat::Json,
+                query: true,
+            }),
+            metrics: None,
+        },
+    });
+    assert!(refused.what.contains("pipe"), "nobody reads it at all: {}", refused.what);
+    let reader = rustix::fs::open(
+        &pipe,
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK,
+        rustix::fs::Mode::empty(),
+    )
+    .unwrap();
+    log_to(&mut stage, &pipe, LogFormat::Json, true);
+    let mut client = stage.client();
+    // Far more than pipe, queue and buffers hold.
+    let target = format!("/{}", "x".repeat(16_500));
+    let mut longest = Duration::ZERO;
+    for _ in 0..340 {
+        let began = Instant::now();
+        assert_eq!(client.get(&target).unwrap().status, 200);
+        longest = longest.max(began.elapsed());
+    }
+    assert!(longest < Duration::from_secs(2), "a request waited for {longest:?}");
+    let metrics = Metrics::of(&ask(&stage.socket, ""));
+    let dropped = metrics.value("cutover_log_lines_dropped_total", &[]);
+    assert!((20..340).contains(&dropped), "{dropped}");
+    // The reader goes: the rest fails, and is counted too.
+    drop(reader);
+    wait_until("every line is accounted for", || {
+        let metrics = Metrics::of(&ask(&stage.socket, ""));
+        let sum = metrics.value("cutover_log_lines_dropped_total", &[])
+            + metrics.value("cutover_log_lines_total", &[]);
+        sum == 340
+    });
+}
+
+#[test]
+fn a_full_disk_is_counted_and_a_file_that_cannot_be_is_refused() {
+    let backend = Backend::named("demo-1-1");
+    let (mut stage, directory, path) = logged(&[&backend]);
+    log_to(&mut stage, Path::new("/dev/full"), LogFormat::Json, true);
+    assert_eq!(stage.client().get("/").unwrap().status, 200);
+    wait_until("the line is counted as dropped", || {
+        let metrics = Metrics::of(&ask(&stage.socket, ""));
+        metrics.value("cutover_log_lines_dropped_total", &[]) > 0
+    });
+    let nowhere = directory.path().join("no/such/folder.log");
+    log_to(&mut stage, &path, LogFormat::Json, true);
+    let access_log = Some(AccessLog { path: nowhere, format: LogFormat::Json, query: true });
+    let observation = Observation { access_log, metrics: None };
+    let fault = stage.admin.refused(&Request::Observe { observation });
+    assert!(fault.what.contains("no/such/folder.log"), "{}", fault.what);
+    stage.client().get("/still").unwrap();
+    assert_eq!(of(&objects(&path, 1), "/still")["status"], 200, "the old one is kept");
+}
