@@ -45,9 +45,8 @@ fn held_ms(state: &State) -> Option<u64> {
     let begun = state.has_entered(Phase::Draining);
     match state.phase {
         Phase::Starting if begun => Some(hold.wait_ms / 2),
-        Phase::Previewing | Phase::Draining | Phase::HandingOver | Phase::DrainingCandidate => {
-            Some(hold.wait_ms / 4)
-        }
+        Phase::HandingOver => Some(hold.wait_ms / 8),
+        Phase::Previewing | Phase::Draining | Phase::DrainingCandidate => Some(hold.wait_ms / 4),
         _ => None,
     }
 }

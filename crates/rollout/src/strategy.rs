@@ -31,8 +31,8 @@ pub enum Strategy {
     /// requests wait meanwhile, within bounds. Needs a release to replace; the first deploy is
     /// blue-green.
     Recreate {
-        /// The bounds. A quarter of the wait is for open requests of the old release to finish, half
-        /// of it for the new one to become ready; what is left is for the way back.
+        /// The bounds. A quarter of the wait is for open requests of the old release to finish, an
+        /// eighth for its tunnels, and half of it for the new one to become ready.
         hold: Hold,
     },
 }

@@ -32,6 +32,7 @@ mod mute;
 mod neighbours;
 mod parts;
 mod plan;
+mod recreate;
 mod repeat;
 mod router_contract;
 mod scale;
