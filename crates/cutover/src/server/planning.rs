@@ -92,7 +92,8 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
             format!("canary, {} then everything{home}", shares.join(", "))
         }
         Strategy::Recreate { hold, requests } => format!(
-            "recreate: the old version ends first; up to {requests} requests wait for up to {}",
+            "recreate: the old version ends first, {}; up to {requests} requests wait for up to {}",
+            if config.instances > 1 { "all instances of it" } else { "its only instance" },
             duration::show(*hold)
         ),
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
