@@ -1,4 +1,4 @@
-//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `switches`.
+//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `switches`, `bench`.
 //!
 //! Only reads the command line and picks the command; knows nothing of what the steps do. Has no
 //! dependencies, so that it builds in a second on a fresh machine.
@@ -7,6 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bench;
 mod leftover;
 mod step;
 mod steps;
@@ -25,8 +26,9 @@ Commands:
          --keep-going  run the remaining steps after a failure
   tidy                          the laws of CONTRIBUTING.md that no compiler checks
   fmt                           format every crate
-  testbed                       fetch the real servers that tests use into target/testbed
+  testbed                       fetch the real servers that tests and the bench use into target/testbed
   switches                      how long a switch takes behind each router, as a table in Markdown
+  bench proxy [--help]          Cutover's proxy beside HAProxy, nginx and Caddy: CPU, latency, memory
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
         "tidy" | "fmt" | "testbed" | "switches" => &[],
+        "bench" => flags,
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
     if let Some(odd) = flags.iter().find(|flag| !known.contains(flag)) {
@@ -65,8 +68,11 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let shop = Workshop { root, cargo, full: flags.contains(&"--full") };
     match command {
         "test" => Ok(steps::run_all(&shop, flags.contains(&"--keep-going"))),
-        "testbed" => Ok(!matches!(testbed::run(&shop), Outcome::Failed(_))),
+        "testbed" => {
+            Ok(!matches!(testbed::run_all(&shop, |line| println!("{line}")), Outcome::Failed(_)))
+        }
         "switches" => Ok(switches::run(&shop) == Outcome::Passed),
+        "bench" => bench::run(&shop, flags),
         "tidy" => Ok(tidy::run(&shop.root) == Outcome::Passed),
         _ => Ok(shop.cargo(&["fmt", "--all"]) == Outcome::Passed),
     }

@@ -83,6 +83,15 @@ impl Workshop {
         }
     }
 
+    /// Runs cargo in the workspace and says nothing of it.
+    pub(crate) fn silent_cargo(&self, arguments: &[&str]) -> Outcome {
+        match self.quiet_cargo(arguments).status() {
+            Ok(status) if status.success() => Outcome::Passed,
+            Ok(status) => Outcome::Failed(format!("{status}")),
+            Err(error) => Outcome::Failed(format!("cannot start cargo: {error}")),
+        }
+    }
+
     /// True when cargo knows the subcommand `name`, that is, when it is installed.
     pub(crate) fn has_subcommand(&self, name: &str) -> bool {
         self.quiet_cargo(&[name, "--version"])

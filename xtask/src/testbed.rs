@@ -27,14 +27,19 @@ struct Server {
     at_least: (u32, u32),
 }
 
-const fn haproxy(
+/// What is fetched, by its name on Debian.
+const fn server(
     name: &'static str,
     folder: &'static str,
     suite: &'static str,
     at_least: (u32, u32),
 ) -> Server {
-    let (package, program) = ("haproxy", "/usr/sbin/haproxy");
-    Server { name, folder, suite, package, program, asked: "-v", at_least }
+    let (package, program, asked) = match folder.as_bytes()[0] {
+        b'h' => ("haproxy", "/usr/sbin/haproxy", "-v"),
+        b'n' => ("nginx", "/usr/sbin/nginx", "-v"),
+        _ => ("caddy", "/usr/bin/caddy", "version"),
+    };
+    Server { name, folder, suite, package, program, asked, at_least }
 }
 
 /// Judges the text of metrics.
@@ -48,40 +53,56 @@ const PROMTOOL: Server = Server {
     at_least: (2, 42),
 };
 
+/// Those that tests need.
 const SERVERS: [Server; 4] = [
-    haproxy("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
-    haproxy("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
-    haproxy("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
+    server("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
+    server("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
+    server("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
     PROMTOOL,
 ];
 
-/// Brings everything. What cannot be had is said and left out; with `TESTBED=required` in the
+/// Those that only the bench needs.
+const MORE: [Server; 4] = [
+    server("nginx 1.22", "nginx-bookworm", "bookworm", (1, 22)),
+    server("nginx 1.26", "nginx-trixie", "trixie", (1, 26)),
+    server("nginx 1.30", "nginx-sid", "sid", (1, 30)),
+    server("Caddy 2.6", "caddy-bookworm", "bookworm", (2, 6)),
+];
+
+/// Brings what tests need. What cannot be had is said and left out; with `TESTBED=required` in the
 /// environment it is a failure, and with `TESTBED=none` nothing is fetched.
 pub(crate) fn run(shop: &Workshop) -> Outcome {
+    bring(shop, SERVERS.iter(), |line| println!("{line}"))
+}
+
+/// Brings everything, in the same way; `say` gets each line for people.
+pub(crate) fn run_all(shop: &Workshop, say: fn(&str)) -> Outcome {
+    bring(shop, SERVERS.iter().chain(&MORE), say)
+}
+
+fn bring<'a>(shop: &Workshop, servers: impl Iterator<Item = &'a Server>, say: fn(&str)) -> Outcome {
     let wanted = env::var("TESTBED").unwrap_or_default();
     let bed = shop.root.join("target/testbed");
     let script = shop.root.join("xtask/testbed.sh");
     let mut missing = Vec::new();
-    for server in &SERVERS {
+    for server in servers {
         let there = if wanted == "none" {
             server.version(&bed.join(server.folder))
         } else {
-            server.bring(&bed, &script)
+            server.bring(&bed, &script, say)
         };
         match there {
-            Ok(version) => println!("{}: {version}", server.name),
+            Ok(version) => say(&format!("{}: {version}", server.name)),
             Err(why) => {
-                println!("skipped: no {}: {why}", server.name);
+                say(&format!("skipped: no {}: {why}", server.name));
                 missing.push(server.name);
             }
         }
     }
+    // Never required: it needs a Python that hardly any machine has any more.
     match autobahn(&bed, &shop.root.join("xtask/autobahn.sh")) {
-        Ok(()) => println!("{AUTOBAHN}: there"),
-        Err(why) => {
-            println!("skipped: no {AUTOBAHN}: {why}");
-            missing.push(AUTOBAHN);
-        }
+        Ok(()) => say(&format!("{AUTOBAHN}: there")),
+        Err(why) => say(&format!("skipped: no {AUTOBAHN}: {why}")),
     }
     if missing.is_empty() {
         return Outcome::Passed;
@@ -98,6 +119,9 @@ fn autobahn(bed: &Path, script: &Path) -> Result<(), String> {
     let folder = bed.join("autobahn");
     if folder.join("wstest").is_file() {
         return Ok(());
+    }
+    if env::var("TESTBED").is_ok_and(|wanted| wanted == "none") {
+        return Err("nothing is fetched with TESTBED=none".to_owned());
     }
     fs::create_dir_all(bed).map_err(|error| format!("{}: {error}", bed.display()))?;
     println!("{AUTOBAHN}: fetching from PyPI");
@@ -117,13 +141,13 @@ fn fetch(command: &mut Command) -> Result<(), String> {
 
 impl Server {
     /// Sees to it that it is there and runs; what it says of its version.
-    fn bring(&self, bed: &Path, script: &Path) -> Result<String, String> {
+    fn bring(&self, bed: &Path, script: &Path, say: fn(&str)) -> Result<String, String> {
         let folder = bed.join(self.folder);
         if let Ok(version) = self.version(&folder) {
             return Ok(version);
         }
         fs::create_dir_all(bed).map_err(|error| format!("{}: {error}", bed.display()))?;
-        println!("{}: fetching from Debian {}", self.name, self.suite);
+        say(&format!("{}: fetching from Debian {}", self.name, self.suite));
         let mut command = Command::new("sh");
         command.arg(script).arg(&folder).args([self.suite, self.package, self.program]);
         fetch(&mut command)?;
@@ -147,7 +171,8 @@ impl Server {
 /// Major and minor number of the first word that looks like a version.
 fn numbers(line: &str) -> Option<(u32, u32)> {
     line.split_ascii_whitespace().find_map(|word| {
-        let mut parts = word.split(['.', '-']).map(str::parse);
+        let number = word.rsplit('/').next()?.trim_start_matches('v');
+        let mut parts = number.split(['.', '-']).map(str::parse);
         Some((parts.next()?.ok()?, parts.next()?.ok()?))
     })
 }
@@ -160,6 +185,8 @@ mod tests {
     fn versions_are_read_from_what_programs_say() {
         assert_eq!(numbers("HAProxy version 2.6.12-1+deb12u3 2025/10/03 -"), Some((2, 6)));
         assert_eq!(numbers("HAProxy version 3.10-dev 2027/01/01"), Some((3, 10)));
+        assert_eq!(numbers("nginx version: nginx/1.30.6 (Debian)"), Some((1, 30)));
+        assert_eq!(numbers("v2.6.2 h1:abc/3.4"), Some((2, 6)));
         assert_eq!(numbers("sh: not found"), None);
     }
 
@@ -169,14 +196,14 @@ mod tests {
         fs::create_dir_all(&bed).unwrap();
         let script = bed.join("script");
         fs::write(&script, "echo first >&2; echo no mirror >&2; exit 3\n").unwrap();
-        let outcome = SERVERS[0].bring(&bed, &script);
+        let outcome = SERVERS[0].bring(&bed, &script, |_| {});
         fs::write(
             &script,
             "mkdir -p \"$1/usr/sbin\"; cd \"$1/usr/sbin\"; printf '#!/bin/sh\\necho \
                             HAProxy version 2.4.1\\n' >haproxy; chmod +x haproxy\n",
         )
         .unwrap();
-        let old = SERVERS[0].bring(&bed, &script);
+        let old = SERVERS[0].bring(&bed, &script, |_| {});
         fs::remove_dir_all(&bed).unwrap();
         assert_eq!(outcome, Err("no mirror".to_owned()));
         assert!(old.is_err_and(|why| why.contains("2.4.1")), "an older version counts");

@@ -30,8 +30,9 @@ impl Workspace {
         fs::create_dir_all(new.root.join("xtask")).unwrap();
         // In place of what comes from Debian: a program that says a version.
         let says = "#!/bin/sh\\necho HAProxy version 9.9.9\\n";
-        let fetch =
-            format!("mkdir -p \"$1/usr/sbin\"; printf '{says}' >\"$1$4\"; chmod +x \"$1$4\"\n");
+        let fetch = format!(
+            "mkdir -p \"$(dirname \"$1$4\")\"; printf '{says}' >\"$1$4\"; chmod +x \"$1$4\"\n"
+        );
         new.write("xtask/testbed.sh", &fetch);
         let note = "echo \"$* full=$CUTOVER_FULL rustdoc=$RUSTDOCFLAGS\" >> \"$PWD/calls.log\"";
         new.write("cargo", &format!("#!/bin/sh\n{note}\n{cargo_does}\n"));

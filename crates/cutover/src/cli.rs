@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Abort(Abort),
     /// Show apps, instances and traffic
     Status(Status),
+    /// Replace the running server and its proxy by another binary, without loss
+    Upgrade(Upgrade),
     /// Probe a URL at a fixed rate and judge what came back (needs no server)
     Probe(Box<Probe>),
     /// Run the sample app
@@ -60,6 +62,12 @@ pub(crate) enum Command {
     /// The reverse proxy; started by `up`
     #[command(hide = true)]
     Proxy(Proxy),
+    /// A new binary checks a copy of the state; run by `upgrade`
+    #[command(hide = true)]
+    UpgradeCheck(UpgradeCheck),
+    /// The old binary sees whether the new one becomes healthy; started by `up`
+    #[command(hide = true)]
+    UpgradeGuard(UpgradeGuard),
 }
 
 /// Which server is meant.
@@ -184,6 +192,46 @@ pub(crate) struct Status {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const UPGRADE: &str = "\
+Examples:
+  cutover upgrade                       the server becomes the binary that this command is
+  cutover upgrade ./cutover-new --json  steps as JSON lines on stderr, the end as JSON on stdout
+
+The new binary first checks a copy of the state and the configuration. Its proxy takes over the
+listening sockets, then the server goes on as the new binary under the same pid; instances are not
+touched. If it is not healthy in time, the old binary comes back by itself. What is open on the old
+proxy finishes (`upgrade_timeout` under [proxy]). Refused while a rollout is under way.
+
+Exit codes: 0 upgraded, 2 refused and nothing touched, 4 the old binary runs again, 5 stuck";
+
+#[derive(Debug, Args)]
+#[command(after_help = UPGRADE)]
+pub(crate) struct Upgrade {
+    /// The new binary; default: the one that runs this command
+    #[arg(value_name = "PATH-OF-NEW-BINARY")]
+    pub(crate) program: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// How long the new binary may take to become healthy before the old one comes back
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration::argument)]
+    pub(crate) within: Duration,
+    /// Steps as JSON lines on stderr, the end as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeCheck {
+    /// Directory with the copy
+    pub(crate) copy: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeGuard {
+    /// State directory
+    pub(crate) state: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use crate::server::api::{AbortBody, DeployBody, PlanBody, Said, ServerStatus, StopBody};
+use crate::server::api::{
+    AbortBody, Accepted, DeployBody, PlanBody, Said, ServerStatus, StopBody, UpgradeBody,
+};
 use crate::server::bus::Notice;
 use crate::server::orders::Begun;
 use crate::server::planned::Planned;
@@ -93,6 +95,14 @@ impl Client {
     pub(crate) async fn stop(&self, now: bool) -> Result<String, Fault> {
         let said: Said = self.ask(Method::POST, "/v1/stop", &StopBody { now }).await?;
         Ok(said.text)
+    }
+
+    /// Has the server become another binary; answers the id of the upgrade, which has only begun.
+    pub(crate) async fn upgrade(&self, program: &Path, within: Duration) -> Result<String, Fault> {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let body = UpgradeBody { program: program.to_owned(), within_ms };
+        let accepted: Accepted = self.ask(Method::POST, "/v1/upgrade", &body).await?;
+        Ok(accepted.run)
     }
 
     /// True when nobody serves the socket: it is not there, or what is there is left over.

@@ -11,6 +11,7 @@ mod config;
 mod duration;
 #[cfg(test)]
 mod fuzz;
+mod guard;
 mod interrupt;
 mod say;
 mod server;

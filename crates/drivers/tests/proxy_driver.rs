@@ -69,7 +69,7 @@ async fn a_refusal_is_passed_on_in_the_proxys_words() {
     assert!(proxy.seen().await.is_ok(), "the connection is still good");
     assert_eq!(fake.state.lock().unwrap().accepted, 1);
     proxy.stop(500).await.unwrap();
-    assert_eq!(fake.state.lock().unwrap().asked.last(), Some(&Request::Stop { within_ms: 500 }));
+    assert_eq!(fake.state.lock().unwrap().asked.last(), Some(&Request::stop(500)));
 }
 
 #[tokio::test]
@@ -149,4 +149,40 @@ async fn silence_and_endless_half_answers_end_after_two_seconds() {
     assert!(proxy.take_listeners().await.is_err(), "an address without its descriptor");
     fake.mood(Mood::Honest);
     proxy.seen().await.expect("it recovers");
+}
+
+#[tokio::test]
+async fn what_is_open_on_a_proxy_beside_it_counts_until_that_one_is_gone() {
+    let (fake, beside) = (FakeProxy::start(), FakeProxy::start());
+    let (proxy, want) = (Proxy::new(&fake.socket()), routes(1));
+    beside.state.lock().unwrap().seen.pid = 8;
+    proxy.beside(&beside.socket());
+    proxy.beside(&beside.socket());
+    // It is told of routes, each on top of what it carries itself.
+    Proxy::new(&beside.socket())
+        .carry(2, Routes { generation: Generation(7), ..routes(1) })
+        .await
+        .unwrap();
+    let plan = proxy.plan(Some(&want), &proxy.look(&want.app).await.unwrap());
+    proxy.act(&plan.changes[0], 3).await.unwrap();
+    let told = beside.state.lock().unwrap().seen.apps[0].routes.clone();
+    assert_eq!((told.generation, told.same_as(&want)), (Generation(8), true));
+    let have = proxy.look(&want.app).await.unwrap();
+    let open = have.open_on(ReleaseId(1));
+    assert_eq!((open.requests, open.tunnels), (2, 4), "one instance, on both");
+    assert_eq!(have.totals[&ReleaseId(1)].requests, 10, "its totals are its own");
+    let counters: Vec<_> = have.counters.keys().map(String::as_str).collect();
+    assert_eq!(counters, ["7/1", "8/1"], "each is followed by itself");
+    assert_eq!(have.routes.as_ref().unwrap().generation, Generation(1));
+    // One that does not answer is no reason to believe that nothing is open there.
+    beside.mood(Mood::Says(b"nonsense\n".to_vec()));
+    assert!(proxy.look(&want.app).await.is_err());
+    beside.mood(Mood::Honest);
+    assert!(proxy.look(&want.app).await.is_ok());
+    // Nobody serves its socket any more: a file that is left, as after a kill.
+    std::fs::remove_file(beside.socket()).unwrap();
+    beside.state.lock().unwrap().hang_up = true;
+    assert!(proxy.look(&want.app).await.is_ok(), "the kept connection still answers");
+    let have = proxy.look(&want.app).await.unwrap();
+    assert_eq!(have.open_on(ReleaseId(1)).requests, 1);
 }

@@ -43,6 +43,9 @@ pub enum Request {
         /// Keys as its `TicketKeys` said.
         keys: Vec<TicketKey>,
     },
+    /// Takes over one connection of a client, plain, as if it had been accepted; exactly one descriptor
+    /// comes along. So a proxy can be tried before it has listeners.
+    Serve,
     /// Asks for duplicates of all listening sockets, in the order of the reply's addresses.
     Listeners,
     /// Replaces the routes of one app, atomically.
@@ -86,7 +89,23 @@ pub enum Request {
     Stop {
         /// Deadline, ms from now.
         within_ms: u64,
+        /// A kept connection of HTTP/1.1 that brings no request may stay for this long, ms: its next
+        /// request is answered and told that it was the last.
+        #[serde(default = "linger")]
+        linger_ms: u64,
     },
+}
+
+/// How long an idle connection stays when nothing else is said, ms.
+const fn linger() -> u64 {
+    1_000
+}
+
+impl Request {
+    /// A stop without a word about idle connections.
+    pub const fn stop(within_ms: u64) -> Self {
+        Self::Stop { within_ms, linger_ms: linger() }
+    }
 }
 
 /// What holds for all apps and listeners of a proxy. One that was told nothing uses the defaults.
@@ -238,6 +257,9 @@ pub enum Reply {
 pub struct ProxySeen {
     /// Process id of the proxy.
     pub pid: u32,
+    /// Version of its binary; empty if it is older than this field.
+    #[serde(default)]
+    pub version: String,
     /// Newest fencing epoch seen.
     pub epoch: u64,
     /// Addresses it listens on.

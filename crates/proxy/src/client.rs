@@ -3,7 +3,7 @@
 //! It waits without a buffer, reads heads, has each request carried and closes so that nothing said
 //! is lost. It does not know where requests go.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 pub(crate) async fn plain(worker: &Rc<Worker>, mut stream: TcpStream, origin: Origin) {
     let (read, write) = stream.split();
     let (read, write) = (Reading::Plain(read), Writing::Plain(write));
-    let client = Connection { read, write, buffer: None };
+    let client = Connection { read, write, buffer: None, tunnel: None };
     if let Some(ahead) = converse(worker, client, origin).await {
         // Boxed, as below.
         Box::pin(http2::serve(worker, stream, Some(ahead), origin)).await;
@@ -57,7 +57,7 @@ pub(crate) async fn secure(worker: &Rc<Worker>, stream: TcpStream, origin: Origi
     }
     let stream = RefCell::new(stream);
     let (read, write) = (Reading::Secure(&stream), Writing::Secure(&stream));
-    converse(worker, Connection { read, write, buffer: None }, origin).await;
+    converse(worker, Connection { read, write, buffer: None, tunnel: None }, origin).await;
 }
 
 /// Carries requests until the connection ends. A connection that turns out to speak HTTP/2 is given
@@ -72,6 +72,17 @@ async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -
             Turn::Next => may_change = false,
             Turn::Over => return None,
             Turn::Http2 => return client.buffer,
+            Turn::Switched(mut call) => {
+                let Connection { read, write, buffer, tunnel } = client;
+                let tunnel = tunnel?;
+                let _alone = worker.shared.tunnels();
+                let carried = <[Cell<u64>; 2]>::default();
+                // Boxed by itself, so that a tunnel does not hold the room of a request.
+                Box::pin(tunnel.carry((read, write), buffer, &carried)).await;
+                [call.trail.received, call.trail.sent] = carried.map(Cell::into_inner);
+                account::ended(worker, &call, false);
+                return None;
+            }
         }
     }
     None
@@ -85,6 +96,8 @@ enum Turn {
     Over,
     /// It was the beginning of HTTP/2, and lies in the buffer.
     Http2,
+    /// A tunnel, for this request.
+    Switched(Box<Call>),
 }
 
 /// Why there is no request.
@@ -113,7 +126,7 @@ async fn request_comes(
     tokio::select! {
         biased;
         ready = wire::ready(&mut client.read) => ready.is_ok(),
-        () = sleep(limits::IDLE_LINGER) => false,
+        () = sleep(worker.shared.lingering()) => false,
     }
 }
 
@@ -141,6 +154,7 @@ async fn turn(
     };
     let keeps = match exchange(worker, &mut Client::Bytes(client), &mut call).await {
         After::Abort | After::Gone => return Turn::Over,
+        After::Switched => return Turn::Switched(Box::new(call)),
         After::Close => false,
         After::Keep => rest_is_gone(client, &mut call).await,
     };

@@ -3,19 +3,20 @@
 //! The end is announced in two phases (RFC 9113 section 6.8): a first GOAWAY that refuses nothing, and
 //! a last one once the client has answered the PING behind it. Clients that answer before they send
 //! what was waiting in their own queue would have those requests refused. So the answer to the PING is
-//! held back for a moment, as an idle HTTP/1.1 connection lingers. Nothing else is touched: of each
-//! frame only its length and kind are looked at, and whatever is not a whole, plain answer to a PING
-//! within one read passes as it is.
+//! held back until no stream was begun for a moment (but not for ever: a client may not heed the end),
+//! as an idle HTTP/1.1 connection lingers. Nothing else is touched: of each frame only its length and
+//! kind are looked at, and whatever is not a whole, plain answer to a PING within one read passes as it
+//! is.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Head of a frame: length, kind, flags, stream.
 const HEAD: usize = 9;
@@ -29,8 +30,19 @@ pub(crate) struct Crossing<S> {
     stream: S,
     place: Place,
     hold: Duration,
-    held: Option<([u8; PONG], Pin<Box<Sleep>>)>,
+    held: Option<Held>,
 }
+
+/// An answer to a PING that waits for the streams behind it.
+struct Held {
+    pong: [u8; PONG],
+    until: Pin<Box<Sleep>>,
+    /// Streams that begin put `until` off no further than this.
+    latest: Instant,
+}
+
+/// Times its moment for which an answer is held at most.
+const MOMENTS: u32 = 10;
 
 impl<S> Crossing<S> {
     /// From the first byte of a connection on.
@@ -40,9 +52,26 @@ impl<S> Crossing<S> {
 
     /// What was held, once its time has come and where it may stand.
     fn due(&mut self, context: &mut Context<'_>) -> Option<[u8; PONG]> {
-        let (_, until) = self.held.as_mut()?;
+        let until = &mut self.held.as_mut()?.until;
         let due = until.as_mut().poll(context).is_ready() && self.place.between_frames();
-        if due { self.held.take().map(|(pong, _)| pong) } else { None }
+        if due { self.held.take().map(|held| held.pong) } else { None }
+    }
+
+    /// Puts what was held into `room`, if its time has come.
+    fn give(&mut self, context: &mut Context<'_>, room: &mut ReadBuf<'_>) -> bool {
+        if room.remaining() < PONG {
+            return false;
+        }
+        let due = self.due(context);
+        due.inspect(|pong| room.put_slice(pong)).is_some()
+    }
+
+    /// A stream was begun: those that are still in the client's queue get their moment too.
+    fn put_off(&mut self, context: &mut Context<'_>) {
+        let Some(held) = &mut self.held else { return };
+        held.until.as_mut().reset((Instant::now() + self.hold).min(held.latest));
+        // Polled so that this task is woken for it.
+        let _ = held.until.as_mut().poll(context);
     }
 }
 
@@ -52,17 +81,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Crossing<S> {
         context: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if room.remaining() >= PONG
-            && let Some(pong) = self.due(context)
-        {
-            room.put_slice(&pong);
+        let late = self.held.as_ref().is_some_and(|held| held.latest <= Instant::now());
+        if late && self.give(context, room) {
             return Poll::Ready(Ok(()));
         }
         loop {
             let before = room.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(context, room))?;
+            if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, room) {
+                read?;
+            } else {
+                // What has arrived goes first.
+                return if self.give(context, room) { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
             let bytes = room.filled().len() - before;
+            self.place.began = false;
             let found = self.place.pass(&room.filled()[before..]);
+            if self.place.began {
+                self.put_off(context);
+            }
             let Some(at) = found.filter(|_| self.held.is_none()) else {
                 return Poll::Ready(Ok(()));
             };
@@ -73,7 +109,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Crossing<S> {
             let mut until = Box::pin(sleep(self.hold));
             // Polled so that this task is woken for it; it is not over yet.
             let _ = until.as_mut().poll(context);
-            self.held = Some((pong, until));
+            let latest = Instant::now() + self.hold * MOMENTS;
+            self.held = Some(Held { pong, until, latest });
             // No byte would be taken for the end.
             if bytes > PONG {
                 return Poll::Ready(Ok(()));
@@ -117,11 +154,13 @@ struct Place {
     head: [u8; HEAD],
     have: usize,
     left: usize,
+    /// The head of a frame that begins a stream was passed.
+    began: bool,
 }
 
 impl Place {
     const fn new() -> Self {
-        Self { head: [0; HEAD], have: 0, left: PREFACE }
+        Self { head: [0; HEAD], have: 0, left: PREFACE, began: false }
     }
 
     const fn between_frames(&self) -> bool {
@@ -147,6 +186,7 @@ impl Place {
                 let [high, middle, low, kind, flags, ..] = self.head;
                 self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
                 self.have = 0;
+                self.began |= kind == 1;
                 let is_pong = kind == 6 && flags & 1 == 1 && HEAD + self.left == PONG;
                 if is_pong && found.is_none() && at >= HEAD && bytes.len() - at >= self.left {
                     found = Some(at - HEAD..at + self.left);
@@ -183,6 +223,34 @@ mod tests {
             read.unwrap();
             out
         })
+    }
+
+    /// What comes of an answer to a PING and of streams that begin every half of its moment: how many
+    /// of them pass before it.
+    fn begun_before(streams: usize) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let hold = Duration::from_millis(50);
+        let (pong, stream) = (frame(6, 1, b"12345678"), frame(1, 4, b"12345678"));
+        runtime.block_on(async {
+            let (mut client, server) = duplex(1 << 16);
+            let mut crossing = Crossing::new(server, hold);
+            let says = async {
+                client.write_all(&[&[b'P'; PREFACE][..], &pong].concat()).await.unwrap();
+                for _ in 0..streams {
+                    tokio::time::sleep(hold / 2).await;
+                    client.write_all(&stream).await.unwrap();
+                }
+            };
+            let mut out = vec![0; PREFACE + pong.len() * (streams + 1)];
+            tokio::join!(says, crossing.read_exact(&mut out)).1.unwrap();
+            out[PREFACE..].chunks(pong.len()).position(|frame| frame[3] == 6).unwrap()
+        })
+    }
+
+    #[test]
+    fn streams_that_go_on_beginning_put_it_off_but_not_for_ever() {
+        assert_eq!(begun_before(5), 5);
+        assert!(begun_before(60) < 60);
     }
 
     #[test]

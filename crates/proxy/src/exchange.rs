@@ -2,7 +2,6 @@
 //!
 //! The order of a request's life stands here; each step's details stand elsewhere.
 
-use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use crate::said::{self, Own, Stamp};
 use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
-use crate::tunnel::{self, End};
+use crate::tunnel::Tunnel;
 use crate::upload::{Broke, Giver, upload};
 use crate::upstream;
 use crate::wire;
@@ -46,6 +45,8 @@ pub(crate) struct Connection<'io> {
     pub(crate) write: Writing<'io>,
     /// What was read from it and not yet used.
     pub(crate) buffer: Option<Buffer>,
+    /// What it has become, if it carries a tunnel from now on.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
 /// What becomes of the client's connection.
@@ -59,6 +60,8 @@ pub(crate) enum After {
     Abort,
     /// The client has ended it.
     Gone,
+    /// It carries a tunnel from now on.
+    Switched,
 }
 
 /// A try that failed before a final answer was passed on.
@@ -89,7 +92,10 @@ pub(crate) async fn exchange(
             after
         }
     };
-    account::ended(worker, call, matches!(client, Client::Frames(_)));
+    // A tunnel is written down when it has ended, by who carries it.
+    if after != After::Switched {
+        account::ended(worker, call, matches!(client, Client::Frames(_)));
+    }
     after
 }
 
@@ -340,14 +346,9 @@ async fn attempt(
             gate.counters.answer(101);
             call.trail.begins(101);
             call.trail.tunnel = call.trail.first;
-            if let Client::Bytes(client) = client {
-                let _alone = worker.shared.tunnels();
-                let carried = <[Cell<u64>; 2]>::default();
-                tunnel_through(client, (head, rest), &mut stream, &carried).await;
-                [call.trail.received, call.trail.sent] = carried.map(Cell::into_inner);
-            }
-            drop(this.entry);
-            Ok(After::Abort)
+            let Client::Bytes(client) = client else { return Ok(After::Abort) };
+            client.tunnel = Some(Box::new(Tunnel { head, rest, stream, entry: this.entry }));
+            Ok(After::Switched)
         }
         Ok(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
             Err(fail(call, Failure::Stale, &progress))
@@ -393,7 +394,7 @@ async fn relay(
 ) -> Result<Ended, Broke> {
     let (mut from, mut to) = stream.split();
     let (giver, taker) = match client {
-        Client::Bytes(Connection { read, write, buffer }) => {
+        Client::Bytes(Connection { read, write, buffer, .. }) => {
             (Giver::Bytes(read, buffer), Taker::Bytes(write))
         }
         Client::Frames(Frames { incoming, outgoing }) => {
@@ -438,20 +439,4 @@ async fn broken_off(
         return After::Abort;
     }
     refuse(worker, client, call, (refusal, None)).await
-}
-
-async fn tunnel_through(
-    client: &mut Connection<'_>,
-    (head, rest): (Vec<u8>, Option<Buffer>),
-    stream: &mut TcpStream,
-    carried: &[Cell<u64>; 2],
-) {
-    if wire::send(&mut client.write, &[&head], limits::WRITE_STALL).await.is_err() {
-        return;
-    }
-    let (mut read, mut write) = stream.split();
-    let user =
-        End { read: &mut client.read, write: &mut client.write, buffer: client.buffer.take() };
-    let app = End { read: &mut read, write: &mut write, buffer: rest };
-    tunnel::carry(user, app, carried).await;
 }

@@ -85,18 +85,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
     /// Takes streams in until the connection has ended, and lets those finish that are open.
     async fn run(mut self) {
         let mut life = self.worker.shared.life();
-        let mut ending = false;
+        let (mut ending, mut begun) = (false, false);
         loop {
             // With this many under way, those behind them wait in h2, which limits them.
             let takes = self.open.len() < limits::STREAMS_OPEN;
-            if (self.worker.shared.ending() || self.origin.full) && !ending {
+            // One connection too many is told so in an answer: told of the end first, it might ask
+            // nothing.
+            let told = self.origin.full && begun;
+            if (self.worker.shared.ending() || told) && !ending {
                 ending = true;
                 self.connection.graceful_shutdown();
             }
-            let idle = if ending { limits::CLOSE_QUIET } else { limits::CLIENT_IDLE };
+            let short = ending || self.origin.full;
+            let idle = if short { limits::CLOSE_QUIET } else { limits::CLIENT_IDLE };
             tokio::select! {
                 accepted = next(&mut self.connection, takes) => match accepted {
-                    Some(Ok((request, respond))) => self.begin(request, respond),
+                    Some(Ok((request, respond))) => {
+                        begun = true;
+                        self.begin(request, respond);
+                    }
                     _ => break,
                 },
                 Some(after) = self.open.join_next() => self.ended(after.unwrap_or(After::Abort)),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Semaphore, watch};
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Cheap form of "not running", for the request path.
     ending: AtomicBool,
     life: watch::Sender<Life>,
+    linger_ms: AtomicU64,
     connections: AtomicU64,
     tunnelling: AtomicU64,
     /// Room for client connections.
@@ -59,6 +61,7 @@ impl Shared {
             totals: Arc::default(),
             ending: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
+            linger_ms: AtomicU64::new(ms(limits::IDLE_LINGER)),
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(room)),
@@ -92,6 +95,16 @@ impl Shared {
         });
     }
 
+    /// From now on an idle connection stays for so long once the process is ending.
+    pub(crate) fn linger(&self, lasting: Duration) {
+        self.linger_ms.store(ms(lasting), Ordering::Relaxed);
+    }
+
+    /// How long an idle connection stays once the process is ending.
+    pub(crate) fn lingering(&self) -> Duration {
+        Duration::from_millis(self.linger_ms.load(Ordering::Relaxed))
+    }
+
     /// Client connections open now.
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
@@ -121,6 +134,10 @@ impl Shared {
         self.tunnelling.fetch_add(1, Ordering::Relaxed);
         Tunnelling(self)
     }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One open client connection.

@@ -16,6 +16,8 @@ pub(crate) const TRAILER_LINE: usize = 8 * 1024;
 pub(crate) const TRAILERS: usize = 32 * 1024;
 /// Size of the buffers that bodies pass through, bytes; holds a whole head.
 pub(crate) const BUFFER: usize = 64 * 1024;
+/// Content that arrives together with its head is joined to it up to so many bytes.
+pub(crate) const JOINED: usize = 1024;
 /// Free buffers a thread keeps.
 pub(crate) const SPARE_BUFFERS: usize = 32;
 /// Most interim answers (1xx) passed on for one request.

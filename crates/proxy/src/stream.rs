@@ -14,7 +14,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio_rustls::server::TlsStream;
 
 use crate::buffer::Buffer;
-use crate::wire::{Sink, Source};
+use crate::wire::{self, Sink, Source};
 
 /// A TLS connection that both halves reach.
 type Shared = RefCell<TlsStream<TcpStream>>;
@@ -74,7 +74,7 @@ impl Sink for Writing<'_> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(half) => Pin::new(half).poll_write_vectored(context, parts),
+            Self::Plain(half) => wire::poll_plain(half, parts, context),
             Self::Secure(shared) => {
                 Pin::new(&mut *shared.borrow_mut()).poll_write_vectored(context, parts)
             }

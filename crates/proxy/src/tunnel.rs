@@ -1,51 +1,98 @@
 //! An upgraded connection: bytes both ways until both sides have ended.
 //!
-//! It has no timeouts and does not look into what it carries.
+//! It has no timeouts and does not look into what it carries. While nothing moves it holds no buffer
+//! and next to no state: most tunnels are silent most of the time.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
-use crate::wire::{self, Sink, Source, Stuck};
+use crate::gate::Entry;
+use crate::limits;
+use crate::stream::{Reading, Writing};
+use crate::wire::{self, Sink, Source};
+
+/// An instance that has switched protocols.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    /// What the client is told of it.
+    pub(crate) head: Vec<u8>,
+    /// What the instance has said already.
+    pub(crate) rest: Option<Buffer>,
+    /// The instance.
+    pub(crate) stream: TcpStream,
+    /// Its place in the instance's gate.
+    pub(crate) entry: Entry,
+}
+
+impl Tunnel {
+    /// Carries until both ends are done, or one breaks; `ahead` was read from the client already.
+    /// `carried` counts the bytes that went there, and back.
+    pub(crate) async fn carry(
+        self,
+        (mut read, mut write): (Reading<'_>, Writing<'_>),
+        ahead: Option<Buffer>,
+        carried: &[Cell<u64>; 2],
+    ) {
+        let Self { head, rest, mut stream, entry: _entry } = self;
+        // Boxed, so that its timer does not stay for the life of the tunnel.
+        if Box::pin(wire::send(&mut write, &[&head], limits::WRITE_STALL)).await.is_err() {
+            return;
+        }
+        drop(head);
+        let (mut from, mut to) = stream.split();
+        let there = pump(&mut read, ahead, (&mut to, &carried[0]));
+        let back = pump(&mut from, rest, (&mut write, &carried[1]));
+        // A broken end ends both: dropping the sockets tells the peers.
+        let _ = tokio::try_join!(there, back);
+    }
+}
 
 /// Pumps one direction to its end, what was read already first, and passes the end on.
 async fn pump(
     from: &mut impl Source,
     mut buffer: Option<Buffer>,
     (to, carried): (&mut impl Sink, &Cell<u64>),
-) -> Result<(), Stuck> {
+) -> io::Result<()> {
+    poll_fn(|context| poll_pump(from, &mut buffer, (to, carried), context)).await?;
+    Box::pin(wire::finish(to)).await;
+    Ok(())
+}
+
+/// Moves what there is, until the end.
+fn poll_pump(
+    from: &mut impl Source,
+    buffer: &mut Option<Buffer>,
+    (to, carried): (&mut impl Sink, &Cell<u64>),
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
     loop {
-        if let Some(buffer) = &mut buffer {
-            wire::send(to, &[buffer.data()], Duration::MAX).await?;
-            carried.set(carried.get() + buffer.data().len() as u64);
-            buffer.consume(buffer.data().len());
+        while let Some(waiting) = buffer.as_mut().filter(|buffer| !buffer.is_empty()) {
+            let bytes = ready!(to.poll_write(context, &[IoSlice::new(waiting.data())]))?;
+            if bytes == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            carried.set(carried.get() + bytes as u64);
+            waiting.consume(bytes);
         }
-        if wire::more(from, &mut buffer, Duration::MAX).await? == 0 {
-            wire::finish(to).await;
-            return Ok(());
+        if buffer.is_some() {
+            ready!(to.poll_flush(context))?;
+            *buffer = None;
         }
+        ready!(from.poll_ready(context))?;
+        let mut lent = Buffer::lend();
+        let mut room = ReadBuf::new(lent.room());
+        ready!(from.poll_read(context, &mut room))?;
+        let bytes = room.filled().len();
+        if bytes == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        lent.filled(bytes);
+        *buffer = Some(lent);
     }
-}
-
-/// One end of a tunnel, with what was read from it already.
-pub(crate) struct End<'a, R, W> {
-    /// From the peer.
-    pub(crate) read: &'a mut R,
-    /// To the peer.
-    pub(crate) write: &'a mut W,
-    /// Read and not passed on.
-    pub(crate) buffer: Option<Buffer>,
-}
-
-/// Carries until both ends are done, or one breaks; `carried` counts the bytes that went from the first
-/// to the other, and back.
-pub(crate) async fn carry(
-    one: End<'_, impl Source, impl Sink>,
-    other: End<'_, impl Source, impl Sink>,
-    carried: &[Cell<u64>; 2],
-) {
-    let there = pump(one.read, one.buffer, (other.write, &carried[0]));
-    let back = pump(other.read, other.buffer, (one.write, &carried[1]));
-    // A broken end ends both: dropping the sockets tells the peers.
-    let _ = tokio::try_join!(there, back);
 }

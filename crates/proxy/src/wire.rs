@@ -90,7 +90,7 @@ impl Sink for WriteHalf<'_> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self).poll_write_vectored(context, parts)
+        poll_plain(self, parts, context)
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -99,6 +99,18 @@ impl Sink for WriteHalf<'_> {
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         AsyncWrite::poll_shutdown(Pin::new(self), context)
+    }
+}
+
+/// Writes to a socket; for a single part the kernel has a shorter way.
+pub(crate) fn poll_plain(
+    half: &mut WriteHalf<'_>,
+    parts: &[IoSlice<'_>],
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    match parts {
+        [part] => Pin::new(half).poll_write(context, part),
+        _ => Pin::new(half).poll_write_vectored(context, parts),
     }
 }
 
@@ -142,12 +154,12 @@ pub(crate) async fn send(
     limit: Duration,
 ) -> Result<(), Stuck> {
     let mut slices = [IoSlice::new(&[]); 3];
-    let count = parts.len().min(slices.len());
-    for (slice, part) in slices.iter_mut().zip(parts) {
+    let mut count = 0;
+    for (slice, part) in slices.iter_mut().zip(parts.iter().filter(|part| !part.is_empty())) {
         *slice = IoSlice::new(part);
+        count += 1;
     }
     let mut rest = &mut slices[..count];
-    IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {
         let step = poll_fn(|context| to.poll_write(context, rest));
         match within(limit, step).await? {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::client;
@@ -26,18 +27,20 @@ use crate::thread::{Open, Worker};
 pub(crate) enum Control {
     /// Accept from this socket too, with TLS or without.
     Accept(StdListener, bool),
+    /// Serve this connection, which was accepted elsewhere.
+    Serve(std::net::TcpStream),
     /// The routes changed: close idle connections to instances that left them.
     Sweep,
 }
 
 /// Runs a worker until the process ends.
 pub(crate) fn run(shared: Arc<Shared>, controls: UnboundedReceiver<Control>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Its tasks stay on this thread; a `LocalSet` would be a second queue in front of the runtime's.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let worker = Rc::new(Worker::new(shared));
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, work(&worker, controls));
+    runtime.block_on(work(&worker, controls));
     // With what was open and is cut now go its tasks; nothing is written down of them.
-    drop(tasks);
+    drop(runtime);
     worker.pen.borrow_mut().flush();
     Ok(())
 }
@@ -56,6 +59,13 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
             _ = life.changed() => {}
             control = controls.recv() => match control {
                 Some(Control::Accept(listener, secure)) => listen(worker, listener, secure),
+                Some(Control::Serve(stream)) => {
+                    let worker = Rc::clone(worker);
+                    let admitted = async move {
+                        admit(&worker, TcpStream::from_std(stream), false).await;
+                    };
+                    spawn_local(admitted);
+                }
                 Some(Control::Sweep) => worker.upstreams.sweep(),
                 None => return,
             },

@@ -10,7 +10,7 @@ use super::source::TextFile;
 
 /// What each crate of the workspace may depend on, tests included. `cutover` may know everyone;
 /// `fuzz` is the harness of tests and part of nothing.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("fuzz", &[]),
     ("model", &["fuzz"]),
     ("rollout", &["model"]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("probe", &["model", "fuzz"]),
     ("report", &["model", "fuzz"]),
     ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "fuzz"]),
+    ("bench", &["model"]),
     ("xtask", &[]),
 ];
 

@@ -10,6 +10,7 @@ mod haproxy;
 mod plan;
 mod probe;
 mod status;
+mod upgrade;
 
 use std::future::Future;
 use std::io;
@@ -20,7 +21,9 @@ use model::{AppName, Fault, Kind};
 use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
 use crate::config::{self, Config, Diagnostic};
-use crate::server::{self, layout::Layout};
+use crate::server::layout::Layout;
+use crate::server::passed::Passed;
+use crate::server::{self, Start};
 
 /// Runs a command and answers its exit code.
 pub(crate) fn run(command: Command) -> Result<u8, Fault> {
@@ -41,6 +44,9 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         }
         Command::Haproxy { what } => block_on(haproxy::haproxy(what))?,
         Command::Proxy(arguments) => carry(arguments),
+        Command::Upgrade(arguments) => block_on(upgrade::upgrade(arguments))?,
+        Command::UpgradeCheck(arguments) => upgrade::check(&arguments),
+        Command::UpgradeGuard(arguments) => block_on(upgrade::watch(&arguments.state))?,
     }
 }
 
@@ -56,8 +62,13 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Fault> {
 
 fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    // While there is one thread only.
+    let passed = Passed::take()?;
     let config = load_judged(&arguments.at)?;
-    block_on(server::up(config, arguments.allow_faults))?.map(|()| 0)
+    let file = std::path::absolute(&arguments.at.config)
+        .map_err(|e| Fault::environment(format!("{}: {e}", arguments.at.config.display())))?;
+    let start = Start { file, allow_faults: arguments.allow_faults, passed };
+    block_on(server::up(config, start))?.map(|()| 0)
 }
 
 fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {

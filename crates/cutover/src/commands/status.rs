@@ -7,6 +7,7 @@ use model::Fault;
 use crate::cli;
 use crate::server::api::ServerStatus;
 use crate::server::orders::AppStatus;
+use crate::server::proxies::ProxyStatus;
 
 /// Runs the command.
 pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
@@ -23,7 +24,17 @@ pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
 }
 
 fn text(status: &ServerStatus) -> String {
-    let mut text = format!("up (pid {}), listening on {}\n", status.pid, status.listen.join(", "));
+    let (version, listen) = (&status.version, status.listen.join(", "));
+    let mut text = format!("up {version} (pid {}), listening on {listen}\n", status.pid);
+    for proxy in &status.proxies {
+        let ProxyStatus { pid, version, connections, leaving } = proxy;
+        let now = if *leaving { "still open" } else { "connections" };
+        // Writing to a string does not fail.
+        let _written = writeln!(text, "proxy {version} (pid {pid}), {connections} {now}");
+    }
+    if let Some(to) = &status.upgrading {
+        let _written = writeln!(text, "an upgrade to {to} is under way");
+    }
     for app in &status.apps {
         // Writing to a string does not fail.
         let _written = describe(&mut text, app);

@@ -23,6 +23,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "answer_begins",
             "answer_silence",
             "drain_timeout",
+            "upgrade_timeout",
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),

@@ -28,6 +28,7 @@ pub(crate) fn read(
     let cores = u32::try_from(cores).unwrap_or(1).min(256);
     let threads = reader.count(proxy.field("threads"), cores, 1..=256);
     let drain = proxy.field("drain_timeout");
+    let upgrade = proxy.field("upgrade_timeout");
     let places = address::of_proxy(proxy, reader);
     let mut settings = settings(proxy, reader);
     answers::read(proxy, None, (folder, judge), &mut settings, reader);
@@ -39,6 +40,7 @@ pub(crate) fn read(
         observation: observed::read(proxy, places.metrics, folder, reader),
         threads: threads as usize,
         drain_timeout: reader.duration(drain, Duration::from_secs(30), Duration::ZERO..=HOUR),
+        upgrade_timeout: reader.duration(upgrade, HOUR, Duration::ZERO..=DAY),
     };
     certificates::must_be_used(proxy, reader);
     config

@@ -41,6 +41,8 @@ pub(crate) struct ProxyConfig {
     pub(crate) threads: usize,
     /// How long open requests may take to finish when the proxy stops.
     pub(crate) drain_timeout: Duration,
+    /// How long what is open on the proxy before an upgrade may take to finish.
+    pub(crate) upgrade_timeout: Duration,
 }
 
 /// Who carries the traffic.

@@ -2,11 +2,13 @@
 //!
 //! `GET /v1/status` · `POST /v1/apps/APP/plan` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
 //! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
-//! `POST /v1/stop`. Errors are a `Fault` as JSON. No decision is taken here.
+//! `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is taken here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -25,7 +27,9 @@ use super::layout::Layout;
 use super::orders::{AppStatus, Begun, Desk, Order};
 use super::planned::Planned;
 use super::preflight::{Preflight, sentence};
+use super::proxies::{Proxies, ProxyStatus};
 use super::run_id::{check_run_id, new_run_id};
+use super::upgrade::{Upgrades, VERSION, Wish};
 use crate::config;
 
 /// What the API can reach.
@@ -43,6 +47,10 @@ pub(super) struct Reach {
     pub(super) listen: Vec<String>,
     /// What a deploy must pass.
     pub(super) preflight: Preflight,
+    /// Other binaries in the place of this one.
+    pub(super) upgrades: Arc<Upgrades>,
+    /// Our own proxies.
+    pub(super) proxies: Proxies,
 }
 
 /// Answer of `GET /v1/status`.
@@ -50,12 +58,33 @@ pub(super) struct Reach {
 pub(crate) struct ServerStatus {
     /// The server's process id.
     pub(crate) pid: u32,
+    /// Version of its binary.
+    #[serde(default)]
+    pub(crate) version: String,
+    /// The program that it is, as a file.
+    #[serde(default)]
+    pub(crate) program: String,
+    /// Our own proxies, the one first that takes new connections.
+    #[serde(default)]
+    pub(crate) proxies: Vec<ProxyStatus>,
+    /// An upgrade is under way: to this version.
+    #[serde(default)]
+    pub(crate) upgrading: Option<String>,
     /// Its fencing epoch.
     pub(crate) epoch: u64,
     /// Where users' requests come in.
     pub(crate) listen: Vec<String>,
     /// The apps.
     pub(crate) apps: Vec<AppStatus>,
+}
+
+/// Body of an upgrade.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct UpgradeBody {
+    /// The new binary.
+    pub(crate) program: PathBuf,
+    /// How long it may take to become healthy, ms.
+    pub(crate) within_ms: u64,
 }
 
 /// Body of a deploy.
@@ -76,6 +105,13 @@ pub(crate) struct AbortBody {
     /// The command that asked for the rollout was interrupted.
     #[serde(default)]
     pub(crate) interrupted: bool,
+}
+
+/// Answer of an upgrade.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    /// The upgrade that began.
+    pub(crate) run: String,
 }
 
 /// Body of a plan.
@@ -130,6 +166,7 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/apps/{app}/events", get(events))
         .route("/v1/runs/{run}/{file}", get(report))
         .route("/v1/stop", post(stop))
+        .route("/v1/upgrade", post(upgrade))
         .with_state(reach)
 }
 
@@ -150,6 +187,10 @@ impl Reach {
 async fn status(State(reach): State<Arc<Reach>>) -> Json<ServerStatus> {
     Json(ServerStatus {
         pid: std::process::id(),
+        version: VERSION.to_owned(),
+        program: std::fs::read_link("/proc/self/exe").unwrap_or_default().display().to_string(),
+        proxies: reach.proxies.look().await,
+        upgrading: reach.upgrades.to(),
         epoch: reach.epoch,
         listen: reach.listen.clone(),
         apps: reach.desks.values().map(|desk| desk.status.borrow().clone()).collect(),
@@ -164,6 +205,7 @@ async fn deploy(
     let version = Version::new(body.version)?;
     let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
     let desk = reach.desk(&app)?;
+    let _no_upgrade = reach.upgrades.none_under_way().await?;
     reach.preflight.check(&[AppName::new(app)?]).await?;
     let begun = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(begun)))
@@ -235,6 +277,16 @@ async fn report(
     let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
     let bytes = read.ok().and_then(Result::ok).ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+async fn upgrade(
+    State(reach): State<Arc<Reach>>,
+    Json(body): Json<UpgradeBody>,
+) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+    let within = Duration::from_millis(body.within_ms);
+    let wish = Wish { program: body.program, within };
+    let run = reach.upgrades.begin(wish, reach.desks.iter()).await?;
+    Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
 }
 
 async fn stop(State(reach): State<Arc<Reach>>, Json(body): Json<StopBody>) -> Json<Said> {

@@ -26,14 +26,24 @@ impl Children {
 
     /// Starts `cutover ARGUMENTS…` with its output appended to `log`.
     pub(crate) fn spawn(&self, arguments: &[String], log: &Path) -> Result<Child, Fault> {
+        // The link is opened in the child, so this is the running binary even if its file was replaced.
+        self.spawn_program(Path::new("/proc/self/exe"), arguments, log)
+    }
+
+    /// The same with another binary.
+    pub(crate) fn spawn_program(
+        &self,
+        program: &Path,
+        arguments: &[String],
+        log: &Path,
+    ) -> Result<Child, Fault> {
         let refused = |e: std::io::Error| {
             Fault::environment(format!("`cutover {}` cannot be started: {e}", arguments.join(" ")))
         };
         let out =
             OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(refused)?;
         let err = out.try_clone().map_err(refused)?;
-        // The link is opened in the child, so this is the running binary even if its file was replaced.
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(program);
         for name in self.without.iter() {
             command.env_remove(name);
         }

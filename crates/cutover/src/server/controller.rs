@@ -12,6 +12,7 @@ use model::{AppName, Fault, ReleaseId, Routes, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::active::Active;
 use super::bus::Bus;
 use super::capable::check;
 use super::departing::{Departing, Patience, Staffed, hurried};
@@ -26,6 +27,7 @@ use super::sight::{leaving, unseen};
 use super::standing::Standing;
 use super::timed::Timed;
 use super::tools::Tools;
+use super::upgrade;
 use super::voice::Voice;
 use crate::config::AppConfig;
 
@@ -287,6 +289,11 @@ impl Controller {
             }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
+            }
+            Order::Idle { reply } => {
+                let run = self.standing.active.as_ref().map(Active::run);
+                let run = run.map(|run| (&*run.name, run.start.candidate.version.to_string()));
+                upgrade::answer_idle(&self.standing.app, run, reply);
             }
             Order::Halt { reply } => {
                 self.halt().await;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
+use futures_util::future::join_all;
 use model::admin::ProxySeen;
 use model::{Fault, Kind};
 use rustix::process::Signal;
@@ -21,7 +22,10 @@ use super::children::{self, Children};
 use super::layout::Layout;
 use super::listener::Listener;
 use super::living::{Living, Server, server};
+use super::others::{self, Other};
+use super::passed::Passed;
 use super::takeover;
+use super::upgrade::Place;
 use crate::config::ProxyConfig;
 
 /// How long a fresh proxy may take to answer on its admin socket.
@@ -50,6 +54,8 @@ pub(super) struct Keeper {
     config: ProxyConfig,
     allow_faults: bool,
     listeners: Vec<Listener>,
+    /// Proxies that were here beside it at the start.
+    others: Vec<Other>,
     /// The proxy, ours or one that was taken over.
     running: Option<Arc<Living>>,
     /// To be reaped, if it is ours.
@@ -66,13 +72,23 @@ impl Keeper {
         (layout, children): (Layout, Children),
         proxy: Arc<Proxy>,
         config: &ProxyConfig,
-        allow_faults: bool,
+        (allow_faults, passed): (bool, &mut Passed),
     ) -> Result<Self, Fault> {
         let found = takeover::take(&layout.proxy_socket(), &proxy, takeover::PATIENCE).await?;
         let living = found.is_some();
         let (running, sockets) = found
             .map_or_else(Default::default, |(running, sockets)| (Some(Arc::new(running)), sockets));
-        let listeners = fitting(&proxy, config, running.as_deref(), sockets).await?;
+        let others = others::find(&layout).await;
+        for other in &others {
+            proxy.beside(other.socket());
+            other.leave_metrics(&config.observation).await;
+        }
+        let mut listeners = fitting(&proxy, config, running.as_deref(), sockets).await?;
+        if !living && let Some(other) = others.first() {
+            // The one that took over from it is gone: it still has the sockets.
+            let (process, sockets) = (Some(&other.process), other.listeners().await?);
+            listeners = fitting(&other.proxy, config, process, sockets).await?;
+        }
         let mut keeper = Self {
             layout,
             children,
@@ -80,6 +96,7 @@ impl Keeper {
             config: config.clone(),
             allow_faults,
             listeners,
+            others,
             running,
             child: None,
             open: living,
@@ -90,9 +107,16 @@ impl Keeper {
         let plain = config.listen.iter().map(|address| (*address, false));
         for (address, secure) in plain.chain(config.tls_listen.iter().map(|at| (*at, true))) {
             if !taken.contains(&address) {
-                keeper.listeners.push(Listener::bind(address, secure)?);
+                let listener = match passed.of(address)? {
+                    Some(socket) => Listener { address, socket, secure },
+                    None => Listener::bind(address, secure)?,
+                };
+                keeper.listeners.push(listener);
+            } else if let Ok(Some(_again)) = passed.of(address) {
+                // The same one that the proxy has.
             }
         }
+        passed.warn_of_rest();
         if living {
             let configure = || keeper.proxy.configure(&config.settings);
             patiently(keeper.running.as_deref(), configure).await?;
@@ -119,8 +143,12 @@ impl Keeper {
     }
 
     /// Lets users in as soon as all their routes are `carried`, and starts the proxy again whenever
-    /// it is gone, for ever.
-    pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
+    /// it is gone, for ever; `open` says what was open when somebody last looked.
+    pub(super) async fn keep(
+        &mut self,
+        carried: impl Fn(&ProxySeen) -> bool,
+        open: impl Fn() -> String,
+    ) {
         let mut pause = Duration::ZERO;
         loop {
             let since = Instant::now();
@@ -128,12 +156,16 @@ impl Keeper {
                 self.let_in(&carried).await;
                 self.keep_observing().await;
             }
-            self.gone().await;
+            let how = self.gone().await;
+            let lost = open();
             self.open = false;
             if since.elapsed() >= LIVED {
                 pause = Duration::ZERO;
             }
-            tracing::warn!("the proxy ended; starting it again on the same sockets");
+            tracing::warn!(
+                "the proxy ended ({how}); what was in flight on it is lost, when last seen {lost}; \
+                 new connections wait until it is started again on the same sockets"
+            );
             loop {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
@@ -216,16 +248,24 @@ impl Keeper {
         }
     }
 
-    /// Resolves when the proxy does not run any more: its process says that, not a late answer.
-    async fn gone(&mut self) {
+    /// Resolves when the proxy does not run any more: its process says that, not a late answer. Says
+    /// how it ended.
+    async fn gone(&mut self) -> String {
+        let mut how = String::new();
         if let Some(running) = &self.running {
             running.ended().await;
+            how = format!("pid {}", running.pid());
         }
-        if let Some(child) = &mut self.child {
-            // An error means that it was reaped already.
-            drop(child.wait().await);
+        if let Some(child) = &mut self.child
+            && let Ok(status) = child.wait().await
+        {
+            how = format!("{how}, {status}");
+        } else if let Some(status) = self.running.as_ref().and_then(|running| running.reap()) {
+            // It was started by whoever became this program.
+            how = format!("{how}, {status}");
         }
         (self.running, self.child) = (None, None);
+        how
     }
 
     async fn start(&mut self) -> Result<(), Fault> {
@@ -295,9 +335,30 @@ impl Keeper {
         self.gone().await;
     }
 
+    /// The proxies that were here beside it at the start, once.
+    pub(super) fn others(&mut self) -> Vec<Other> {
+        std::mem::take(&mut self.others)
+    }
+
+    /// Where its state directory is.
+    pub(super) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Its driver.
     pub(super) fn proxy(&self) -> Arc<Proxy> {
         Arc::clone(&self.proxy)
+    }
+
+    /// What it takes to put another one in its place.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            layout: self.layout.clone(),
+            children: self.children.clone(),
+            config: self.config.clone(),
+            allow_faults: self.allow_faults,
+            present: self.proxy(),
+        }
     }
 
     /// Its process.
@@ -327,6 +388,12 @@ impl Keeper {
 
     /// Tells the proxy to end and waits until it has. What is open has `within`, and is cut then.
     pub(super) async fn stop(&mut self, within: Duration) {
+        let others = others::find(&self.layout).await.into_iter();
+        let others = join_all(others.map(|other| other.see_off(within)));
+        tokio::join!(self.stop_own(within), others);
+    }
+
+    async fn stop_own(&mut self, within: Duration) {
         self.listeners.clear();
         let Some(running) = self.running.clone() else { return };
         let deadline = Instant::now() + within;

@@ -1,7 +1,8 @@
 //! Where things lie in the state directory.
 //!
 //! ```text
-//! STATE/lock  cutover.db  api.sock  proxy.sock  probe-RUN.sock
+//! STATE/lock  cutover.db  api.sock  proxy.sock  proxy-ID.sock  probe-RUN.sock
+//! STATE/upgrade/…  (the upgrade's)
 //! STATE/instances/…  (the process platform's)   STATE/logs/…
 //! STATE/runs/RUN/samples.ndjson.gz  report.json  report.html
 //! ```
@@ -17,8 +18,9 @@ use model::{Fault, Kind};
 
 use super::children;
 
-/// Longest path a unix socket can have, less the longest name used here.
-const DIRECTORY_MAX: usize = 107 - "/probe-xxxxxxxx.sock".len();
+/// Longest path a unix socket can have, less the longest name used here: a proxy binds its own under
+/// another name at first.
+const DIRECTORY_MAX: usize = 107 - "/proxy-xxxxxxxx.sock.4194304".len();
 
 /// How long the lock of a process that has ended may still be held.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
@@ -93,6 +95,12 @@ impl Layout {
         Ok(StateLock(file))
     }
 
+    /// Process id of who has the lock.
+    pub(crate) fn holder(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.directory.join("lock")).ok()?;
+        Holder::read(&text).filter(Holder::lives).map(|holder| holder.pid)
+    }
+
     /// The directory itself.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
@@ -106,6 +114,21 @@ impl Layout {
     /// The proxy's admin socket.
     pub(crate) fn proxy_socket(&self) -> PathBuf {
         self.directory.join("proxy.sock")
+    }
+
+    /// The admin socket of a proxy beside it, while one takes over from another.
+    pub(crate) fn other_proxy_socket(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("proxy-{id}.sock"))
+    }
+
+    /// All such sockets, served or left over.
+    pub(crate) fn other_proxy_sockets(&self) -> Vec<PathBuf> {
+        let other = |name: &str| {
+            name.strip_prefix("proxy-").is_some_and(|rest| rest.strip_suffix(".sock").is_some())
+        };
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(other));
+        named.map(|entry| entry.path()).collect()
     }
 
     /// The control socket of a run's prober.

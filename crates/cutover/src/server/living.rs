@@ -10,7 +10,9 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
@@ -66,6 +68,16 @@ impl Living {
     pub(crate) async fn ended(&self) {
         // An error means that the runtime is about to end.
         drop(self.descriptor.readable().await);
+    }
+
+    /// Forgets it as a child of ours, if it is one and has ended: whoever started it may have become
+    /// this program meanwhile. Says how it ended.
+    pub(crate) fn reap(&self) -> Option<String> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        // An error means that it is nobody's child here, or was reaped before.
+        let status = waitid(WaitId::PidFd(self.descriptor.get_ref().as_fd()), options).ok()??;
+        let code = status.exit_status().map(|code| format!("exit status: {code}"));
+        code.or_else(|| status.terminating_signal().map(|number| format!("signal: {number}")))
     }
 
     /// Sends it a signal; nothing happens if it has ended.

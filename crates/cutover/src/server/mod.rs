@@ -22,14 +22,18 @@ pub(crate) mod layout;
 mod listener;
 mod live;
 pub(crate) mod living;
+pub(crate) mod notify;
 pub(crate) mod orders;
+mod others;
 mod outages;
+pub(crate) mod passed;
 pub(crate) mod planned;
 mod planning;
 pub(crate) mod preflight;
 mod preview;
 mod prober;
 mod probing;
+pub(crate) mod proxies;
 pub(crate) mod run_id;
 mod show;
 mod sight;
@@ -39,16 +43,19 @@ mod stopping;
 mod takeover;
 mod timed;
 mod tools;
+pub(crate) mod upgrade;
 mod voice;
 mod windows;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use drivers::platform::process::{Process, Surroundings};
 use drivers::platform::{Condition, Platform};
+use futures_util::future::join_all;
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
 use tokio::net::UnixListener;
@@ -60,28 +67,64 @@ use self::children::Children;
 use self::controller::Controller;
 use self::layout::Layout;
 use self::orders::{AppStatus, Desk};
+use self::others::Other;
+use self::passed::Passed;
+use self::proxies::Proxies;
 use self::steering::Steering;
 use self::tools::Tools;
+use self::upgrade::{Kit, Upgrades};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::store::Store;
 
+/// How a server is started, besides its configuration.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The configuration file, absolute.
+    pub(crate) file: PathBuf,
+    /// The proxy takes orders to break something.
+    pub(crate) allow_faults: bool,
+    /// Sockets that came with us.
+    pub(crate) passed: Passed,
+}
+
 /// Serves until it is told to stop; returns when nothing of it runs any more.
-pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> {
+pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let mut interrupt = Interrupt::new()?;
     let layout = Layout::at(&config.state_dir)?;
     layout.prepare()?;
-    let lock = layout.lock()?;
+    let lock = match layout.lock() {
+        Err(fault) if fault.kind == Kind::Conflict && notify::supervised() => {
+            return yield_to(&layout, fault);
+        }
+        taken => taken?,
+    };
     let store = Arc::new(Store::open(layout.directory())?);
     let secrets = config.secrets();
-    let children = Children::without(secrets.keys().cloned());
-    let surroundings = Surroundings::own().reserving(secrets);
+    let for_us = notify::VARIABLES.map(str::to_owned);
+    let children = Children::without(secrets.keys().cloned().chain(for_us));
+    let surroundings = Surroundings::of(notify::for_others()).reserving(secrets);
     let process = Process::open_within(layout.directory(), surroundings)?;
     refuse_orphans(&process, &config).await?;
     let platform: Arc<dyn Platform> = Arc::new(process);
-    let mut steering = Steering::open(&config, (&layout, &children), &store, allow_faults).await?;
+    let started = (start.allow_faults, &mut start.passed);
+    let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
     let tools = tools(&config, (store, platform), (&layout, children), &steering, epoch);
+    let place = steering.place();
+    let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
+    let (last, mut steps) = mpsc::channel(1);
+    let kit = Kit {
+        layout: layout.clone(),
+        store: Arc::clone(&tools.store),
+        config: start.file,
+        place,
+        epoch,
+        drain: config.proxy.upgrade_timeout,
+        step: last,
+    };
+    let upgrades = Arc::new(Upgrades::new(kit));
+    tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
     let desks = open_desks(config.apps, &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
@@ -91,16 +134,21 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
         epoch,
         listen: steering.listening(),
         preflight: steering.preflight(),
+        upgrades,
+        proxies,
     });
     let socket = open_socket(&layout.api_socket())?;
     let service = api::router(Arc::clone(&reach));
     tokio::spawn(async move { axum::serve(socket, service).await });
     say_up(&reach);
     let now = tokio::select! {
-        () = steering.keep(|seen| carried(&tools.store, &reach, seen)) => false,
+        () = steering.keep(|seen| carried(&tools.store, &reach, seen), || open(&reach)) => false,
+        () = async { while let Some(step) = steps.recv().await { step.take() } } => false,
         asked = told.recv() => asked.unwrap_or_default(),
         () = interrupt.wait() => false,
     };
+    notify::stopping();
+    reach.upgrades.call_off().await;
     let drain = config.proxy.drain_timeout;
     stopping::stop(&mut steering, &reach, drain, hurried(now, &mut told, &mut interrupt)).await;
     // A socket that nobody serves would make the next start look like a living one.
@@ -108,6 +156,20 @@ pub(crate) async fn up(config: Config, allow_faults: bool) -> Result<(), Fault> 
     drop(lock);
     say("stopped");
     Ok(())
+}
+
+/// Another server has this state directory: one that an upgrade has started. Our supervisor has it, too.
+fn yield_to(layout: &Layout, fault: Fault) -> Result<(), Fault> {
+    let Some(pid) = layout.holder() else { return Err(fault) };
+    notify::ready(pid, "started by an upgrade");
+    say(&format!("the server runs already (pid {pid}); whoever supervises this one is told"));
+    Ok(())
+}
+
+/// The proxies that were here beside ours finish, once it is settled which binary stays.
+async fn see_off(others: Vec<Other>, upgrades: Arc<Upgrades>, within: Duration) {
+    upgrades.settled().await;
+    join_all(others.into_iter().map(|other| other.see_off(within))).await;
 }
 
 /// What every controller works with.
@@ -182,6 +244,17 @@ fn carried(store: &Store, reach: &Reach, seen: &ProxySeen) -> bool {
     })
 }
 
+/// What was open on the router at the last look.
+fn open(reach: &Reach) -> String {
+    let (mut requests, mut tunnels) = (0, 0);
+    for desk in reach.desks.values() {
+        for pool in &desk.status.borrow().pools {
+            (requests, tunnels) = (requests + pool.requests, tunnels + pool.tunnels);
+        }
+    }
+    format!("{requests} requests and {tunnels} tunnels")
+}
+
 /// Somebody is there for new requests.
 fn serves(routes: &Routes) -> bool {
     routes.pools.iter().any(|pool| pool.weight > Weight::NONE && !pool.instances.is_empty())
@@ -214,7 +287,9 @@ fn open_socket(path: &Path) -> Result<UnixListener, Fault> {
 
 fn say_up(reach: &Reach) {
     let apps: Vec<&str> = reach.desks.keys().map(AppName::as_str).collect();
-    say(&format!("up: serving {} on {}", apps.join(", "), reach.listen.join(", ")));
+    let serving = format!("serving {} on {}", apps.join(", "), reach.listen.join(", "));
+    say(&format!("up: {serving}"));
+    notify::ready(std::process::id(), &serving);
 }
 
 fn say(text: &str) {

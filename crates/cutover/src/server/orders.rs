@@ -49,6 +49,11 @@ pub(super) enum Order {
         /// The answer, in words: what will happen now.
         reply: oneshot::Sender<Result<String, Fault>>,
     },
+    /// Is no rollout under way? Refused if there is one.
+    Idle {
+        /// The answer.
+        reply: oneshot::Sender<Result<(), Fault>>,
+    },
     /// The server is about to stop: end an open rollout where it stands and change nothing more;
     /// answered when it is journaled.
     Halt {
@@ -119,6 +124,14 @@ pub(crate) struct AppStatus {
 }
 
 impl AppStatus {
+    /// True when users have somebody: an instance that passed its checks, and routes to it.
+    pub(crate) fn served(&self) -> bool {
+        let mut instances = self.instances.iter();
+        self.router_seen
+            && self.pools.iter().any(|pool| pool.weight > 0)
+            && instances.any(|instance| instance.condition == "ready")
+    }
+
     /// An app of which nothing is known yet.
     pub(super) const fn unknown(app: AppName) -> Self {
         Self {

@@ -20,7 +20,10 @@ use super::children::Children;
 use super::keeper::Keeper;
 use super::layout::Layout;
 use super::living::Living;
+use super::others::{self, Other};
+use super::passed::Passed;
 use super::preflight::{self, Preflight};
+use super::upgrade::Place;
 use crate::config::{Config, RouterConfig};
 use crate::store::Store;
 
@@ -55,7 +58,7 @@ impl Steering {
         config: &Config,
         (layout, children): (&Layout, &Children),
         store: &Store,
-        allow_faults: bool,
+        (allow_faults, passed): (bool, &mut Passed),
     ) -> Result<Self, Fault> {
         let apps: Vec<AppName> = config.apps.keys().cloned().collect();
         let leaving = watch::Sender::new(false);
@@ -64,7 +67,8 @@ impl Steering {
                 let proxy = Arc::new(Proxy::new(&layout.proxy_socket()));
                 let ours = Arc::clone(&proxy);
                 let place = (layout.clone(), children.clone());
-                let keeper = Keeper::open(place, ours, &config.proxy, allow_faults).await?;
+                let faults = (allow_faults, passed);
+                let keeper = Keeper::open(place, ours, &config.proxy, faults).await?;
                 let (entrances, preflight) = (keeper.listening(), Preflight::default());
                 let (router, carrier) = (proxy, Carrier::Own(Box::new(keeper)));
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
@@ -132,10 +136,14 @@ impl Steering {
         .map(preflight::reachable)
     }
 
-    /// Keeps it running, for ever; `carried` says when users may be let in.
-    pub(super) async fn keep(&mut self, carried: impl Fn(&ProxySeen) -> bool) {
+    /// Keeps it running, for ever; `carried` says when users may be let in, `open` what is open.
+    pub(super) async fn keep(
+        &mut self,
+        carried: impl Fn(&ProxySeen) -> bool,
+        open: impl Fn() -> String,
+    ) {
         match &mut self.carrier {
-            Carrier::Own(keeper) => keeper.keep(carried).await,
+            Carrier::Own(keeper) => keeper.keep(carried, open).await,
             // Its start and its end are somebody else's.
             Carrier::Theirs(_) => std::future::pending().await,
         }
@@ -150,13 +158,28 @@ impl Steering {
         }
     }
 
-    /// The clients of our own proxy, to be watched while it stops.
-    pub(super) fn clients(&self) -> Clients {
+    /// The clients of our own proxies, to be watched while they stop.
+    pub(super) async fn clients(&self) -> Clients {
+        let Carrier::Own(keeper) = &self.carrier else { return Clients(Vec::new()) };
+        let own = keeper.running().map(|running| (keeper.proxy(), running));
+        let others = others::find(keeper.layout()).await.into_iter();
+        let others = others.map(|other| (other.proxy, Arc::new(other.process)));
+        Clients(own.into_iter().chain(others).collect())
+    }
+
+    /// The proxies that were found beside our own, once.
+    pub(super) fn others(&mut self) -> Vec<Other> {
+        match &mut self.carrier {
+            Carrier::Own(keeper) => keeper.others(),
+            Carrier::Theirs(_) => Vec::new(),
+        }
+    }
+
+    /// What it takes to put another proxy in the place of our own.
+    pub(super) fn place(&self) -> Option<Place> {
         match &self.carrier {
-            Carrier::Own(keeper) => {
-                Clients(keeper.running().map(|running| (keeper.proxy(), running)))
-            }
-            Carrier::Theirs(_) => Clients(None),
+            Carrier::Own(keeper) => Some(keeper.place()),
+            Carrier::Theirs(_) => None,
         }
     }
 
@@ -182,21 +205,22 @@ impl Steering {
     }
 }
 
-/// Who is connected to our own proxy; of a HAProxy it is not known.
+/// Who is connected to our own proxies; of a HAProxy it is not known.
 #[derive(Debug)]
-pub(super) struct Clients(Option<(Arc<Proxy>, Arc<Living>)>);
+pub(super) struct Clients(Vec<(Arc<Proxy>, Arc<Living>)>);
 
 impl Clients {
     /// Resolves when nobody is left but tunnels: a connection that is being closed may still bring a
     /// request that crosses the close. Made for a proxy that was told to stop and accepts no more.
     pub(super) async fn gone(&self) {
-        let Some((proxy, running)) = &self.0 else { return };
-        // One that does not answer has its clients all the same; one that has ended has none.
-        while running.lives() {
-            if proxy.seen().await.is_ok_and(|seen| seen.connections <= seen.tunnelling) {
-                return;
+        for (proxy, running) in &self.0 {
+            // One that does not answer has its clients all the same; one that has ended has none.
+            while running.lives() {
+                if proxy.seen().await.is_ok_and(|seen| seen.connections <= seen.tunnelling) {
+                    break;
+                }
+                tokio::time::sleep(PACE).await;
             }
-            tokio::time::sleep(PACE).await;
         }
     }
 }
@@ -275,7 +299,7 @@ mod tests {
         let _mute = UnixListener::bind(&socket).unwrap();
         let mut process = tokio::process::Command::new("sleep").arg("60").spawn().unwrap();
         let running = Living::find(process.id().unwrap()).unwrap().unwrap();
-        let clients = Clients(Some((Arc::new(Proxy::new(&socket)), Arc::new(running))));
+        let clients = Clients(vec![(Arc::new(Proxy::new(&socket)), Arc::new(running))]);
         // Longer than an answer may take.
         let waited = tokio::time::timeout(Duration::from_millis(2500), clients.gone()).await;
         assert!(waited.is_err(), "a late answer was taken for an end");

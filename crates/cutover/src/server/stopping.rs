@@ -36,7 +36,7 @@ pub(super) async fn stop(
 /// Requests first, then instances, then whatever still hangs on a tunnel.
 async fn wind_down(steering: &mut Steering, reach: &Reach, drain: Duration) {
     steering.close().await;
-    let clients = steering.clients();
+    let clients = steering.clients().await;
     let drained = steering.stop(drain);
     tokio::select! {
         () = drained => {}

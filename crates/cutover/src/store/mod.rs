@@ -46,6 +46,14 @@ impl Store {
         Ok(Self { connection: Mutex::new(connection) })
     }
 
+    /// Writes a copy of the whole database into another directory, as it is at one instant.
+    pub(crate) fn copy_into(&self, directory: &Path) -> Result<(), Fault> {
+        let path = directory.join("cutover.db");
+        let path = path.to_string_lossy();
+        let copied = self.lock().execute("VACUUM INTO ?1", [path.as_ref()]);
+        copied.map(|_| ()).map_err(|e| broken("a copy of itself", &e))
+    }
+
     /// Raises the fencing epoch by one and returns it: called once at each start of a controller.
     pub(crate) fn next_epoch(&self) -> Result<u64, Fault> {
         let sql = "UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value";

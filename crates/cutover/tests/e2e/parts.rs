@@ -22,6 +22,11 @@ fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
         wait_for("a new proxy runs", 5, || (world.parts("proxy") != [killed]).then_some(()));
     }
     assert_eq!(world.running(), before);
+    let said = world.said();
+    let told = said.lines().filter(|line| line.contains("what was in flight on it is lost"));
+    let told: Vec<_> = told.filter(|line| line.contains("SIGKILL")).collect();
+    assert_eq!(told.len(), 3, "each is told of: {said}");
+    assert!(told.iter().all(|line| line.contains("tunnels")), "{told:?}");
     let report = users.end();
     let failures = report["failures"].as_array().unwrap().clone();
     // In flight when it died, at most the few that one process holds at 60 a second, three times.

@@ -92,6 +92,29 @@ fn a_killed_proxy_serves_tls_again() {
 }
 
 #[test]
+fn sessions_resume_at_the_proxy_that_an_upgrade_brings() {
+    let _turn = turn();
+    let (world, port, shop) = live(1);
+    let client = shop.remembers();
+    let connect = || Kept::remembering(&client, Duration::from_secs(20), (port, &shop)).unwrap();
+    for (resumed, when) in [(false, "at first"), (true, "at the same proxy")] {
+        let mut kept = connect();
+        assert_eq!(kept.get("/version").unwrap().0, 200);
+        assert_eq!(kept.resumed(), resumed, "{when}");
+    }
+    let before = world.parts("proxy");
+    world.expect(0, &["upgrade"]);
+    // Until it is gone, either may answer.
+    wait_for("the old proxy is gone", 20, || {
+        let now = world.parts("proxy");
+        (now.len() == 1 && now != before).then_some(())
+    });
+    let mut kept = connect();
+    assert!(kept.get("/version").unwrap().1.contains("v1"));
+    assert!(kept.resumed(), "the keys of its tickets travelled");
+}
+
+#[test]
 fn a_proxy_that_is_taken_over_keeps_its_clients_and_takes_up_renewed_certificates() {
     let _turn = turn();
     let (mut world, port, shop) = live(1);

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use tokio_rustls::TlsConnector;
 
 use crate::world::wait_for;
@@ -64,6 +64,11 @@ impl Identity {
         Arc::new(config)
     }
 
+    /// A client who trusts it, and remembers its sessions.
+    pub(crate) fn remembers(&self) -> Arc<ClientConfig> {
+        self.trusted(b"http/1.1")
+    }
+
     fn name(&self) -> ServerName<'static> {
         ServerName::try_from(self.host.clone()).unwrap()
     }
@@ -81,7 +86,16 @@ impl Kept {
         port: u16,
         identity: &Identity,
     ) -> Result<Self, Failure> {
-        let mut session = ClientConnection::new(identity.trusted(b"http/1.1"), identity.name())?;
+        Self::remembering(&identity.remembers(), patience, (port, identity))
+    }
+
+    /// The same by a client who may know the server already.
+    pub(crate) fn remembering(
+        client: &Arc<ClientConfig>,
+        patience: Duration,
+        (port, identity): (u16, &Identity),
+    ) -> Result<Self, Failure> {
+        let mut session = ClientConnection::new(Arc::clone(client), identity.name())?;
         let mut socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
@@ -90,6 +104,11 @@ impl Kept {
         }
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: BufReader::new(StreamOwned::new(session, socket)) })
+    }
+
+    /// True when an earlier session went on.
+    pub(crate) fn resumed(&self) -> bool {
+        self.stream.get_ref().conn.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// The same with much patience.

@@ -157,6 +157,13 @@ impl Users {
         serde_json::from_slice(&output.stdout).expect("the probe reports")
     }
 
+    /// Ends it; nothing was lost, whether or not enough was sent for a verdict.
+    pub(crate) fn expect_none_lost(self) {
+        let report = self.end();
+        assert_eq!(report["failed"], 0, "{} {}", report["sentence"], report["failures"]);
+        assert!(report["sent"].as_u64() > Some(0), "{}", report["sentence"]);
+    }
+
     /// Ends it; nothing was lost.
     pub(crate) fn expect_pass(self) {
         let report = self.end();

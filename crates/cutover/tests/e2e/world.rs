@@ -162,6 +162,13 @@ impl World {
         wait_for("`cutover up` ends", 30, || server.try_wait().unwrap()).code()
     }
 
+    /// The server, which the test has just killed, is gone; another one may be there.
+    pub(crate) fn bury(&mut self, pid: u32) {
+        if let Some(mut server) = self.server.take_if(|server| server.id() == pid) {
+            server.wait().unwrap();
+        }
+    }
+
     /// Every living instance of this world, as /proc knows it: its id and its pid.
     pub(crate) fn running(&self) -> Vec<(String, u32)> {
         let mut running = Vec::new();

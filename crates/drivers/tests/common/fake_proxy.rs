@@ -144,6 +144,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         Request::Truncate { .. } => refused("faults are not allowed"),
         Request::ListenTls { .. } if fds.len() != 1 => refused("no descriptor"),
         Request::Stop { .. }
+        | Request::Serve
         | Request::Configure { .. }
         | Request::Observe { .. }
         | Request::Certify { .. }

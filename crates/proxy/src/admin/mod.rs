@@ -110,9 +110,11 @@ impl Desk {
                     .help("start it with --allow-faults"));
             }
             Request::Truncate { app, bodies } => self.ledger.borrow().truncate(&app, bodies)?,
-            Request::Stop { within_ms } => {
+            Request::Serve => self.serve(descriptors.pop_front())?,
+            Request::Stop { within_ms, linger_ms } => {
                 // A successor may want the place.
                 self.telling.take();
+                self.shared.linger(Duration::from_millis(linger_ms));
                 self.shared.end(Instant::now() + Duration::from_millis(within_ms));
             }
         }
@@ -173,10 +175,28 @@ impl Desk {
         Ok(())
     }
 
+    /// Gives one connection to a worker.
+    fn serve(&self, descriptor: Option<OwnedFd>) -> Result<(), Fault> {
+        let usage = |what| Fault::new(Kind::Usage, what);
+        let descriptor = descriptor.ok_or_else(|| usage("no descriptor came with it"))?;
+        let stream = std::net::TcpStream::from(descriptor);
+        if stream.peer_addr().is_err() {
+            return Err(usage("the descriptor is not a connection"));
+        }
+        let trouble = |error| Fault::environment(format!("cannot use the connection: {error}"));
+        stream.set_nonblocking(true).map_err(trouble)?;
+        if let Some(worker) = self.workers.first() {
+            // One that has ended serves nobody, and whoever waits for the answer learns it.
+            let _ = worker.send(Control::Serve(stream));
+        }
+        Ok(())
+    }
+
     fn seen(&self) -> ProxySeen {
         let (mut ledger, listeners) = (self.ledger.borrow_mut(), self.listeners.borrow());
         ProxySeen {
             pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: ledger.epoch(),
             listening: listeners.iter().map(|one| one.address).collect(),
             secure: listeners.iter().filter(|one| one.secure).map(|one| one.address).collect(),

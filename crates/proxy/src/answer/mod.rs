@@ -224,7 +224,7 @@ impl Answer<'_, '_> {
         let over = unsent || shape == Shape::Bare || self.shared.ending();
         let keep = self.asks.keep && (framed || !over);
         let terms = Terms { keep, old_client: self.asks.old_client, shape };
-        let mut bytes = Vec::with_capacity(head.len() + 128);
+        let mut bytes = Vec::with_capacity(head.len() + 256);
         said::rewrite(&answer, terms, self.stamp, &mut bytes);
         Some(Head {
             status: answer.status,
@@ -262,7 +262,16 @@ impl Answer<'_, '_> {
             }
             self.begins(status, endless);
             let end: &[u8] = if shape == Shape::Chunk && step.content > 0 { b"\r\n" } else { b"" };
-            if let Err(ended) = self.send(to, &[&prefix, &data[..step.content], end]).await {
+            let content = &data[..step.content];
+            let sent = if !prefix.is_empty() && content.len() <= limits::JOINED {
+                // Copying so little costs less than a list of parts.
+                prefix.extend_from_slice(content);
+                prefix.extend_from_slice(end);
+                self.send(to, &[&prefix]).await
+            } else {
+                self.send(to, &[&prefix, content, end]).await
+            };
+            if let Err(ended) = sent {
                 return ended;
             }
             prefix.clear();

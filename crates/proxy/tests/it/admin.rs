@@ -133,3 +133,23 @@ fn garbage_is_refused_and_does_not_end_the_conversation() {
     }
     assert_eq!(stage.admin.look().listening.len(), 1);
 }
+
+/// A proxy can be tried before it has listeners: one connection, accepted elsewhere.
+#[test]
+fn a_connection_that_was_accepted_elsewhere_is_served() {
+    let backend = Backend::named("app");
+    let mut stage = Stage::before(&[&backend]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::to(listener.local_addr().unwrap());
+    let (accepted, _) = listener.accept().unwrap();
+    assert_eq!(stage.admin.ask_with(&Request::Serve, &accepted), Reply::Done);
+    drop((accepted, listener));
+    for _ in 0..2 {
+        assert_eq!(client.get("/").unwrap().body, "app");
+    }
+    assert_eq!(stage.admin.look().connections, 1);
+    let odd = TcpListener::bind("127.0.0.1:0").unwrap();
+    let Reply::Refused(fault) = stage.admin.ask_with(&Request::Serve, &odd) else { panic!() };
+    assert_eq!(fault.kind, Kind::Usage);
+    assert!(stage.admin.refused(&Request::Serve).what.contains("no descriptor"));
+}

@@ -215,3 +215,23 @@ fn a_stop_ends_at_its_deadline() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(client.answer().is_err());
 }
+
+/// A stop that gives idle connections longer: whoever comes later than the usual moment is still
+/// answered, and told that it was the last.
+#[test]
+fn idle_connections_stay_for_as_long_as_the_stop_says() {
+    let backend = Backend::named("app");
+    let mut stage = Stage::before(&[&backend]);
+    let mut clients: Vec<_> = (0..2).map(|_| stage.client()).collect();
+    for client in &mut clients {
+        client.get("/").unwrap();
+    }
+    stage.admin.done(&Request::Stop { within_ms: 20_000, linger_ms: 2_500 });
+    std::thread::sleep(Duration::from_millis(1_500));
+    let answer = clients[0].post("/", "late").unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    let began = Instant::now();
+    assert_eq!(clients[1].rest().unwrap(), "", "closed without a word, not reset");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    stage.stop(0);
+}

@@ -298,7 +298,7 @@ fn r12_streams_that_cross_the_end_are_answered() {
     let mut clients = Vec::new();
     let stop = std::thread::spawn(move || {
         wait_until("requests are under way", || served.load(Ordering::SeqCst) > 300);
-        stage.admin.done(&Order::Stop { within_ms: 20_000 });
+        stage.admin.done(&Order::stop(20_000));
         std::thread::sleep(Duration::from_millis(300));
         go.send(()).unwrap();
         // Ends when all is done, well before its deadline.

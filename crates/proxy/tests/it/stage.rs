@@ -244,7 +244,7 @@ impl Stage {
     /// Tells it to stop and waits for its end.
     pub(crate) fn stop(&mut self, within_ms: u64) {
         if let Some(thread) = self.thread.take() {
-            self.admin.done(&Request::Stop { within_ms });
+            self.admin.done(&Request::stop(within_ms));
             thread.join().unwrap().unwrap();
         }
     }

@@ -6,8 +6,8 @@ use model::AppName;
 
 use super::app_file::{server_words, with_instances};
 use super::count::Counts;
-use super::preflight::review;
 use super::record::Record;
+use super::review::review;
 use super::rules::{announced, keep, kept};
 use super::table::{Table, entries, info, map_files, workers};
 use super::worker::numbers;
@@ -81,7 +81,11 @@ fn maps_are_records_or_named() {
 fn files_of_people_keep_their_lines() {
     fuzz::run(corpus!("haproxy-files").words(WORDS), |case| {
         let text = case.text() + "\n";
-        assert!(review(&text).iter().all(|finding| !finding.setting.is_empty()));
+        assert!(
+            review(&[("haproxy.cfg".to_owned(), text.clone())])
+                .iter()
+                .all(|finding| !finding.setting.is_empty())
+        );
         let _never_panics = server_words(&text);
         let made = with_instances(&text, &demo(), &[]);
         let own = |line: &&str| line.split_ascii_whitespace().next() != Some("server");

@@ -32,6 +32,11 @@ impl Client {
         Self { socket: socket.to_owned(), connection: Mutex::new(None) }
     }
 
+    /// Where it is.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Asks and waits for the answer; a refusal of the proxy is its own fault, passed on.
     pub(super) async fn ask(
         &self,
@@ -41,7 +46,7 @@ impl Client {
         let mut line = serde_json::to_vec(request)
             .map_err(|error| Fault::internal(format!("an admin request: {error}")))?;
         line.push(b'\n');
-        let only_asks = matches!(request, Request::Look | Request::Listeners);
+        let only_asks = matches!(request, Request::Look | Request::Listeners | Request::TicketKeys);
         let mut connection = self.connection.lock().await;
         // Taken out: whatever breaks from here on, also a caller who gives up, drops it.
         let kept = connection.take().filter(idle);

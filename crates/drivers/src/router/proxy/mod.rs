@@ -1,8 +1,10 @@
 //! The driver of Cutover's own proxy: a client of its admin socket, a router like any other.
 //!
-//! It keeps nothing between calls but the connection. The proxy itself, its start and its end as a
-//! process, live elsewhere.
+//! It keeps nothing between calls but connections. The proxy itself, its start and its end as a
+//! process, live elsewhere. While one proxy takes over from another, both carry users: what is open on
+//! the one beside it counts too, and it is told of new routes.
 
+mod beside;
 mod client;
 mod plan;
 mod wire;
@@ -14,11 +16,13 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use model::admin::{
-    AppSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request, Settings,
+    AppSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request, Settings,
+    TicketKey,
 };
-use model::{AppName, Change, Fault, Plan, Routes, Weight};
+use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+use beside::Beside;
 use client::Client;
 use plan::Step;
 
@@ -26,12 +30,19 @@ use plan::Step;
 #[derive(Debug)]
 pub struct Proxy {
     client: Client,
+    beside: Beside,
 }
 
 impl Proxy {
     /// Nothing is connected until the first question.
     pub fn new(socket: &Path) -> Self {
-        Self { client: Client::new(socket) }
+        Self { client: Client::new(socket), beside: Beside::default() }
+    }
+
+    /// Another proxy carries users of the same apps, until it is gone: what is open there counts, and
+    /// it is told of new routes.
+    pub fn beside(&self, socket: &Path) {
+        self.beside.add(socket);
     }
 
     /// Everything the proxy knows, of all apps.
@@ -96,7 +107,36 @@ impl Proxy {
 
     /// Tells the proxy to end: it accepts no more and lets what is open finish within that time.
     pub async fn stop(&self, within_ms: u64) -> Result<(), Fault> {
-        self.done(&Request::Stop { within_ms }, None).await
+        self.done(&Request::stop(within_ms), None).await
+    }
+
+    /// The same; a kept connection that brings no request stays for so long.
+    pub async fn retire(&self, within_ms: u64, linger_ms: u64) -> Result<(), Fault> {
+        self.done(&Request::Stop { within_ms, linger_ms }, None).await
+    }
+
+    /// Has the proxy serve one connection that was accepted elsewhere.
+    pub async fn serve(&self, connection: BorrowedFd<'_>) -> Result<(), Fault> {
+        self.done(&Request::Serve, Some(connection)).await
+    }
+
+    /// Gives the proxy routes of an app that it does not carry yet.
+    pub async fn carry(&self, epoch: u64, routes: Routes) -> Result<(), Fault> {
+        let expected = Generation::default();
+        self.done(&Request::Publish { epoch, expected, routes }, None).await
+    }
+
+    /// The keys of its session tickets, for a successor.
+    pub async fn ticket_keys(&self) -> Result<Vec<TicketKey>, Fault> {
+        match self.client.ask(&Request::TicketKeys, None).await?.0 {
+            Reply::TicketKeys { keys } => Ok(keys),
+            other => Err(self.client.odd(&Request::TicketKeys, &other)),
+        }
+    }
+
+    /// Has the proxy go on with the keys of another.
+    pub async fn adopt_ticket_keys(&self, keys: Vec<TicketKey>) -> Result<(), Fault> {
+        self.done(&Request::AdoptTicketKeys { keys }, None).await
     }
 
     async fn done(&self, request: &Request, fd: Option<BorrowedFd<'_>>) -> Result<(), Fault> {
@@ -109,7 +149,9 @@ impl Proxy {
     async fn withdraw(&self, change: &Change, app: AppName, epoch: u64) -> Result<(), Fault> {
         let have = self.look(&app).await?;
         plan::still_holds(change, &have)?;
-        self.done(&Request::Withdraw { epoch, app }, None).await
+        self.done(&Request::Withdraw { epoch, app: app.clone() }, None).await?;
+        self.beside.withdraw(epoch, &app).await;
+        Ok(())
     }
 }
 
@@ -132,6 +174,12 @@ impl Router for Proxy {
         if let Some(carried) = carried {
             fill(&mut have, carried);
         }
+        for (pid, carried) in self.beside.carry(app).await? {
+            have.counters.extend(sources(pid, &carried.releases));
+            for seen in carried.instances {
+                count(&mut have, seen);
+            }
+        }
         Ok(have)
     }
 
@@ -142,7 +190,10 @@ impl Router for Proxy {
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         match Step::read(change)? {
             Step::Publish { expected, routes } => {
-                self.done(&Request::Publish { epoch, expected, routes }, None).await
+                let publish = Request::Publish { epoch, expected, routes: routes.clone() };
+                self.done(&publish, None).await?;
+                self.beside.publish(epoch, &routes).await;
+                Ok(())
             }
             Step::Withdraw { app } => self.withdraw(change, app, epoch).await,
         }
@@ -165,13 +216,22 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
         have.open.entry(pool.release).or_default();
     }
     for seen in carried.instances {
-        let here = Open { requests: seen.requests, tunnels: seen.tunnels };
-        have.open.entry(seen.release).or_default().add(here);
-        have.instances.entry(seen.id).or_default().add(here);
+        count(have, seen);
     }
     let by = have.pid.unwrap_or_default();
-    let source = |seen: &ReleaseSeen| (format!("{by}/{}", seen.release.0), seen.clone());
-    have.counters = carried.releases.iter().map(source).collect();
+    have.counters = sources(by, &carried.releases).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
     have.routes = Some(carried.routes);
+}
+
+/// What one process counts.
+fn sources(pid: u32, seen: &[ReleaseSeen]) -> impl Iterator<Item = (String, ReleaseSeen)> {
+    seen.iter().map(move |seen| (format!("{pid}/{}", seen.release.0), seen.clone()))
+}
+
+/// Adds what is open on one instance.
+fn count(have: &mut RoutesHave, seen: InstanceSeen) {
+    let here = Open { requests: seen.requests, tunnels: seen.tunnels };
+    have.open.entry(seen.release).or_default().add(here);
+    have.instances.entry(seen.id).or_default().add(here);
 }

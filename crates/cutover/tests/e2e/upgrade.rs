@@ -1,0 +1,282 @@
+//! `cutover upgrade`: another binary in the place of the running one, under users of every kind.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::crowd::{Crowd, Kind};
+use crate::knocks::Knocks;
+use crate::traffic::{Deploy, Shipped, Users, get};
+use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
+
+/// A copy of the binary under test that is not the same file.
+fn another(world: &World) -> PathBuf {
+    let path = world.path().join("cutover-new");
+    if !path.exists() {
+        std::fs::copy(CUTOVER, &path).unwrap();
+    }
+    path
+}
+
+/// A binary that is the one under test but for one command, which does `instead`.
+fn broken(world: &World, command: &str, instead: &str) -> PathBuf {
+    let path = world.path().join(format!("cutover-{command}-broken"));
+    let new = another(world);
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = {command} ] && {{ {instead}; }}\nexec {} \"$@\"\n",
+        new.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// A world with v1 live, and metrics at an address that one proxy can have.
+fn live(instances: u16) -> World {
+    let metrics = format!("metrics = \"127.0.0.1:{}\"\ndrain_timeout", free_port());
+    let config = patient_config(instances).replacen("drain_timeout", &metrics, 1);
+    let mut world = World::new(&config);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    world
+}
+
+/// Ships a version; nothing is lost.
+fn ships(world: &World, version: &str) {
+    unharmed(&Deploy::start(world, "demo", version).end());
+}
+
+/// Whether the prober could send enough for a verdict, beside all the others, is for other tests.
+fn unharmed(shipped: &Shipped) {
+    let report = &shipped.report;
+    assert_eq!(report["failed"], 0, "{} {}", shipped.why(), shipped.said);
+    assert_eq!(report["outcome"], "promoted", "{} {}", shipped.why(), shipped.said);
+}
+
+fn proxies(world: &World) -> Vec<Value> {
+    world.status().unwrap()["proxies"].as_array().unwrap().clone()
+}
+
+#[test]
+fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
+    let _turn = turn();
+    let full = std::env::var_os("CUTOVER_FULL").is_some();
+    let world = live(2);
+    let (before, pid) = (world.running(), world.status().unwrap()["pid"].clone());
+    let new = another(&world).display().to_string();
+    let users = Users::of(&world, None);
+    let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow, Kind::Upload, Kind::Socket]);
+    let knocks = Knocks::at(world.port);
+    for round in 0..if full { 100 } else { 3 } {
+        crowd.mark();
+        // To another binary, to the one of the command, and so on.
+        let words = if round % 2 == 0 { vec!["upgrade", &*new] } else { vec!["upgrade"] };
+        let output = world.expect(0, &words);
+        assert!(said(&output).contains("upgraded 0."), "{}", said(&output));
+        let program = world.status().unwrap()["program"].as_str().unwrap().to_owned();
+        assert!(program.contains("/upgrade/"), "it runs from its own folder: {program}");
+    }
+    assert_eq!(world.status().unwrap()["pid"], pid, "the server keeps its number");
+    assert_eq!(world.running(), before, "instances are not touched");
+    let served = knocks.expect_none_refused();
+    assert!(served > 500, "hardly a load: {served}");
+    // Sockets are told to move by a deploy, wherever their proxy is; then the old proxies are empty.
+    ships(&world, "v2");
+    let tallies = crowd.expect_nothing_lost();
+    let socket = tallies.last().unwrap();
+    assert_eq!(socket.reconnects, 1, "told once, by the deploy: {socket:?}");
+    users.expect_none_lost();
+    wait_for("the old proxies are gone", 20, || (proxies(&world).len() == 1).then_some(()));
+    let zombies = zombies_of(pid.as_u64().unwrap());
+    assert!(zombies.is_empty(), "nobody is left unburied: {zombies:?}");
+    world.expect(0, &["down"]);
+    world.assert_nothing_runs();
+}
+
+/// Children of a process that have ended and were not reaped.
+fn zombies_of(parent: u64) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let theirs = |stat: &String| {
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
+        let mut fields = rest.into_iter().flatten();
+        fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
+    };
+    stats.filter(theirs).collect()
+}
+
+#[test]
+fn a_new_binary_that_fails_its_self_check_is_refused_and_nothing_is_touched() {
+    let _turn = turn();
+    let world = live(1);
+    let before = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
+    let check =
+        broken(&world, "upgrade-check", "echo 'the journal is of another time' >&2; exit 5");
+    let mute = world.path().join("not-a-cutover");
+    std::fs::copy("/bin/true", &mute).unwrap();
+    let cases = [
+        (check, "the journal is of another time"),
+        (mute, "its self-check failed"),
+        (world.path().join("nothing"), "cannot be taken"),
+        (world.path().to_owned(), "is not a file"),
+        (world.path().join("cutover.toml"), "it cannot be run"),
+    ];
+    for (program, words) in &cases {
+        let output = world.expect(2, &["upgrade", &program.display().to_string()]);
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+    // The file is checked as well, by the new binary.
+    let file = world.path().join("cutover.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (odd, words) in [
+        (text.replace("instances = 1", "instances = 0"), "instances"),
+        (text.replace("app.demo", "app.other"), "no app of that name is configured"),
+    ] {
+        std::fs::write(&file, odd).unwrap();
+        let body = another(&world).display().to_string();
+        let said = ask_to_upgrade(&world, &body);
+        assert!(said.contains(words), "{said}");
+    }
+    std::fs::write(&file, text).unwrap();
+    let after = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
+    assert_eq!(before.0, after.0);
+    assert_eq!(before.2, after.2);
+    assert_eq!((before.1.len(), after.1.len()), (1, 1), "no proxy was started");
+}
+
+/// Asks over the API, as a command would whose own file is right, and answers the end of the story.
+fn ask_to_upgrade(world: &World, program: &str) -> String {
+    let body = format!("{{\"program\": \"{program}\", \"within_ms\": 10000}}");
+    let mut stream = UnixStream::connect(world.state().join("api.sock")).unwrap();
+    let head = "POST /v1/upgrade HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let length = body.len();
+    write!(
+        stream,
+        "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let story = world.state().join("upgrade/story.ndjson");
+    wait_for("the story has an end", 20, || {
+        let text = std::fs::read_to_string(&story).ok()?;
+        text.lines().any(|line| line.contains("\"outcome\":\"refused\"")).then_some(text)
+    })
+}
+
+#[test]
+fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
+    let _turn = turn();
+    let world = live(1);
+    let users = Users::of(&world, None);
+    let crowd = Crowd::of(&world, &[Kind::Download, Kind::Socket]);
+    let knocks = Knocks::at(world.port);
+    let before = world.running();
+    let cases = [
+        ("proxy", "exit 3", "did not start as a proxy"),
+        ("up", "exit 3", "it ended"),
+        ("up", "exec sleep 600", "not healthy within 2s"),
+    ];
+    for (command, instead, words) in cases {
+        crowd.mark();
+        let program = broken(&world, command, instead).display().to_string();
+        let output = world.expect(4, &["upgrade", &program, "--within", "2s"]);
+        assert!(said(&output).contains(words), "{}", said(&output));
+        let status = world.status().expect("the old binary answers");
+        assert_eq!(status["apps"][0]["stable"], "v1");
+        assert_eq!(world.running(), before, "instances are not touched");
+    }
+    knocks.expect_none_refused();
+    // What came back is whole: the next upgrade and the next deploy work.
+    world.expect(0, &["upgrade"]);
+    ships(&world, "v2");
+    crowd.expect_nothing_lost();
+    users.expect_none_lost();
+    world.expect(0, &["down"]);
+    world.assert_nothing_runs();
+}
+
+#[test]
+fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
+    let _turn = turn();
+    let world = live(1);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    deploy.reach("baking");
+    let output = world.expect(2, &["upgrade"]);
+    assert!(said(&output).contains("a rollout of `demo` to v2 is under way"), "{}", said(&output));
+    unharmed(&deploy.end());
+    let program = broken(&world, "upgrade-check", "sleep 3; exit 1");
+    let mut upgrade = world
+        .command(&["upgrade", &program.display().to_string(), "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("a deploy and another upgrade are refused", 20, || {
+        let status = world.status()?;
+        status["upgrading"].is_string().then_some(())
+    });
+    for words in [&["deploy", "demo", "v3"][..], &["upgrade"]] {
+        let output = world.expect(2, words);
+        assert!(said(&output).contains("an upgrade is under way"), "{}", said(&output));
+    }
+    assert_eq!(upgrade.wait().unwrap().code(), Some(2));
+    ships(&world, "v3");
+}
+
+#[test]
+fn up_killed_in_the_middle_of_an_upgrade_costs_nothing() {
+    let _turn = turn();
+    let mut world = live(1);
+    let users = Users::of(&world, None);
+    let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow]);
+    let knocks = Knocks::at(world.port);
+    let before = world.running();
+    let new = another(&world).display().to_string();
+    let steps = ["can read the state", "was tried on", "takes new connections", "goes on as"];
+    for step in steps {
+        crowd.mark();
+        let pid = u32::try_from(world.status().unwrap()["pid"].as_u64().unwrap()).unwrap();
+        let story = world.state().join("upgrade/story.ndjson");
+        drop(std::fs::remove_file(&story));
+        let mut upgrade = world.command(&["upgrade", &new]).stderr(Stdio::null()).spawn().unwrap();
+        while !std::fs::read_to_string(&story).unwrap_or_default().contains(step) {
+            assert!(upgrade.try_wait().unwrap().is_none(), "`{step}` was never said");
+        }
+        signal(pid, Signal::KILL);
+        // Whoever asked would wait for the end of the story.
+        signal(upgrade.id(), Signal::KILL);
+        upgrade.wait().unwrap();
+        world.bury(pid);
+        // The guard brings it back if there was one already; else a supervisor does.
+        if !quickly(|| world.status().filter(|status| status["pid"] != pid).map(|_| ())) {
+            world.up();
+        }
+        assert_eq!(world.running(), before, "after `{step}`");
+        assert!(get(world.port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
+        wait_for("one proxy is left", 30, || (proxies(&world).len() == 1).then_some(()));
+    }
+    knocks.expect_none_refused();
+    crowd.expect_nothing_lost();
+    users.expect_none_lost();
+    ships(&world, "v2");
+}
+
+/// Whether something becomes so within a few seconds.
+fn quickly(mut so: impl FnMut() -> Option<()>) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < deadline {
+        if so().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
