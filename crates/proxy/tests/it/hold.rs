@@ -144,7 +144,9 @@ fn whoever_goes_away_frees_its_place() {
         drop((answer, reset));
         let mut stream = stream;
         stream.send_reset(h2::Reason::CANCEL);
+        let gone = Instant::now();
         while held(&mut stage).now > 0 {
+            assert!(gone.elapsed() < Duration::from_secs(10), "their places are not free");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
