@@ -86,6 +86,7 @@
 //! [`Event::Leaving`]: model::Event::Leaving
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
+mod alone;
 mod back;
 mod course;
 mod deadline;

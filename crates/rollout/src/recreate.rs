@@ -1,69 +1,16 @@
 //! A recreation: the only copy of an app ends before the next one starts, and requests wait meanwhile.
 //!
 //! When its phases are left, where they differ from those of other rollouts (`forward` checks, shifts
-//! and judges the candidate as always), and what runs and serves in each. Nobody is started here, and
-//! nobody waits here.
+//! and judges the candidate as always). What runs, serves and waits in each is `alone`'s.
 
-use model::{Hold, Phase, RunState};
+use model::Phase;
 
-use crate::course;
 use crate::deadline::overdue;
 use crate::leave::{drain_words, drained, handed_over, stopped};
-use crate::roll::Side;
 use crate::state::State;
 use crate::step::{Step, allowed, undo};
 use crate::target::settled;
 use crate::words::{count, with_lines};
-
-/// The bounds of the hold, in the phases in which requests wait.
-pub(crate) fn hold(state: &State) -> Option<Hold> {
-    let hold = course::hold(&state.start)?;
-    let begun = state.has_entered(Phase::Draining);
-    let waits = match state.phase {
-        Phase::Starting | Phase::Previewing | Phase::StoppingCandidate => begun,
-        Phase::Draining | Phase::HandingOver | Phase::Stopping | Phase::DrainingCandidate => true,
-        Phase::RollingBack => !state.facts.returned,
-        Phase::Arming
-        | Phase::Shifting
-        | Phase::Baking
-        | Phase::Promoted
-        | Phase::Aborted
-        | Phase::Stuck => false,
-    };
-    waits.then_some(hold)
-}
-
-/// Who has the traffic when nobody waits.
-pub(crate) const fn serves(state: &State) -> Side {
-    match state.phase {
-        Phase::Shifting | Phase::Baking | Phase::Promoted => Side::Candidate,
-        _ => Side::Stable,
-    }
-}
-
-/// What the instances of stable and candidate should do: never both run.
-pub(crate) fn runs(state: &State) -> (RunState, RunState) {
-    use RunState::{Gone, Running, Terminating};
-    let begun = state.has_entered(Phase::Draining);
-    match state.phase {
-        Phase::HandingOver => (Terminating, Gone),
-        Phase::Stopping => (Gone, Gone),
-        Phase::Starting | Phase::Previewing if begun => (Gone, Running),
-        Phase::DrainingCandidate if state.facts.drained.is_some() => (Gone, Terminating),
-        Phase::Shifting | Phase::Baking | Phase::Promoted | Phase::DrainingCandidate => {
-            (Gone, Running)
-        }
-        Phase::StoppingCandidate if begun => (Gone, Gone),
-        Phase::Starting
-        | Phase::Previewing
-        | Phase::Arming
-        | Phase::Draining
-        | Phase::StoppingCandidate
-        | Phase::RollingBack
-        | Phase::Aborted
-        | Phase::Stuck => (Running, Gone),
-    }
-}
 
 /// Before anything is touched: what is there must be known.
 pub(crate) fn looking(state: &State) -> Option<Step> {

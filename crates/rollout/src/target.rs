@@ -3,8 +3,8 @@
 use model::event::PoolSeen;
 use model::{Phase, PoolState, ReleaseId, RunState, Weight};
 
+use crate::alone;
 use crate::course;
-use crate::recreate;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::wants::{FleetWant, LeaveWant, ProbeWant, Wants};
@@ -33,7 +33,7 @@ pub(crate) fn wants(state: &State) -> Wants {
     let preview =
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
     let (leave, pools, probe) = (leave(state), pools(state), probe(state));
-    Wants { fleet, leave, pools, hold: recreate::hold(state), probe, preview }
+    Wants { fleet, leave, pools, hold: alone::hold(state), probe, preview }
 }
 
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
@@ -141,7 +141,7 @@ fn roles(state: &State) -> (Role, Role) {
 /// In a recreation one release has all of the traffic, or none while requests wait.
 fn recreated(state: &State) -> (Role, Role) {
     match state.phase {
-        _ if recreate::hold(state).is_none() => match recreate::serves(state) {
+        _ if alone::hold(state).is_none() => match alone::serves(state) {
             Side::Stable => (ALL, Role::Out),
             Side::Candidate => (Role::Out, ALL),
         },
@@ -174,7 +174,7 @@ fn runs(state: &State) -> (RunState, RunState) {
         return (RunState::Gone, RunState::Running);
     }
     if course::hold(&state.start).is_some() {
-        return recreate::runs(state);
+        return alone::runs(state);
     }
     match state.phase {
         Phase::HandingOver => (RunState::Terminating, RunState::Running),
@@ -213,7 +213,7 @@ fn probe(state: &State) -> ProbeWant {
         _ if state.facts.home.is_some() => ProbeWant::On,
         Phase::Arming | Phase::Shifting => ProbeWant::Armed,
         // The switch is under way from the drain on.
-        _ if recreate::hold(state).is_some() && !state.has_entered(Phase::Shifting) => {
+        _ if alone::hold(state).is_some() && !state.has_entered(Phase::Shifting) => {
             ProbeWant::Armed
         }
         _ => ProbeWant::On,
