@@ -1,4 +1,5 @@
-//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `switches`, `bench`.
+//! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `switches`,
+//! `bench`, `races`.
 //!
 //! Only reads the command line and picks the command; knows nothing of what the steps do. Has no
 //! dependencies, so that it builds in a second on a fresh machine.
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod leftover;
+mod races;
 mod step;
 mod steps;
 mod switches;
@@ -28,6 +30,8 @@ Commands:
   fmt                           format every crate
   testbed                       fetch the real servers that tests and the bench use into target/testbed
   switches                      how long a switch takes behind each router, as a table in Markdown
+  races [--million] [NAME...]   what the races of docs/races.md cost behind the proxy and behind others;
+         --million     one million requests through fifty switches of the proxy alone
   bench proxy [--help]          Cutover's proxy beside HAProxy, nginx and Caddy: CPU, latency, memory
 ";
 
@@ -57,7 +61,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
         "tidy" | "fmt" | "testbed" | "switches" => &[],
-        "bench" => flags,
+        "bench" | "races" => flags,
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
     if let Some(odd) = flags.iter().find(|flag| !known.contains(flag)) {
@@ -73,6 +77,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
         }
         "switches" => Ok(switches::run(&shop) == Outcome::Passed),
         "bench" => bench::run(&shop, flags),
+        "races" => Ok(races::run(&shop, flags)),
         "tidy" => Ok(tidy::run(&shop.root) == Outcome::Passed),
         _ => Ok(shop.cargo(&["fmt", "--all"]) == Outcome::Passed),
     }

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run the controller: serve the apps of a configuration until stopped
     Up(Up),
+    /// Take up edits of the configuration under the running server, certificates too
+    Reload(Reload),
     /// Stop the controller, the proxy and every instance
     Down(Down),
     /// Ship a version of an app and report what its users saw
@@ -101,6 +103,23 @@ pub(crate) struct Up {
     /// Let the demo inject faults into the proxy
     #[arg(long, hide = true)]
     pub(crate) allow_faults: bool,
+}
+
+const RELOAD: &str = "\
+Examples:
+  cutover reload          show what would change, and ask
+  cutover reload --yes    do it; SIGHUP to `cutover up` does the same
+
+Certificates are read again each time. Nothing is changed while any of it cannot be done.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RELOAD)]
+pub(crate) struct Reload {
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 const DOWN: &str = "\

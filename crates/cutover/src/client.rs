@@ -24,6 +24,7 @@ use crate::server::api::{
 use crate::server::bus::Notice;
 use crate::server::orders::Begun;
 use crate::server::planned::Planned;
+use crate::server::reload::{ReloadBody, Reloaded};
 
 /// How long a server may be away before it is given up.
 pub(crate) const AWAY: Duration = Duration::from_mins(1);
@@ -89,6 +90,11 @@ impl Client {
         let body = AbortBody { reason: reason.to_owned(), interrupted };
         let said: Said = self.ask(Method::POST, &format!("/v1/apps/{app}/abort"), &body).await?;
         Ok(said.text)
+    }
+
+    /// Shows what edits of the server's file would change, or takes them up.
+    pub(crate) async fn reload(&self, body: &ReloadBody) -> Result<Reloaded, Fault> {
+        self.ask(Method::POST, "/v1/reload", body).await
     }
 
     /// Stops the server and everything it runs; `now` waits for nothing that is open.

@@ -29,6 +29,15 @@ impl Interrupt {
         })
     }
 
+    /// Gives SIGHUP another meaning than "stop", for a server; also when it was ignored.
+    pub(crate) fn take_hangup(&mut self) -> Result<Signal, Fault> {
+        match self.hangup.take() {
+            Some(hangup) => Ok(hangup),
+            None => signal(SignalKind::hangup())
+                .map_err(|e| Fault::internal(format!("signals cannot be watched: {e}"))),
+        }
+    }
+
     /// Resolves at the next one.
     pub(crate) async fn wait(&mut self) {
         let hangup = async {

@@ -80,6 +80,23 @@ async fn silence_is_named_by_how_far_it_came() {
     assert_eq!(failure(&[], true).await.class, Class::LostInFlight);
 }
 
+/// R16: a port that takes connections for nobody, as a proxy before an app that does not listen yet
+/// does, passes no check.
+#[tokio::test]
+async fn r16_a_port_that_accepts_and_resets_passes_no_check() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // What has arrived and was not read turns its close into a reset.
+            let _readable = stream.readable().await;
+        }
+    });
+    for _ in 0..5 {
+        assert_eq!(ask(address, "x", "/", LIMIT).await.unwrap_err().class, Class::ResetBeforeBytes);
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_http_is_said_so() {
     let odd = failure(&[b"\x1b[2Jhello there, this is no web server\r\n\r\n"], true).await;

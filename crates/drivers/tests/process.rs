@@ -131,6 +131,51 @@ async fn gone_waits_for_the_stop_timeout_and_kills_the_whole_group() {
     assert!(site.living().is_empty());
 }
 
+/// R17: a shell that stands before the server and passes nothing on keeps no signal from it.
+#[tokio::test]
+async fn r17_a_server_behind_a_shell_is_told_to_end() {
+    let site = Site::new();
+    let platform = site.open();
+    let mut behind = release(1, &[]);
+    let script = format!("{} --linger; exit 0", common::stand_in());
+    behind.command = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    behind.stop_timeout_ms = 8_000;
+    settle(&platform, &running(&behind, 1)).await;
+    assert_eq!(site.living().len(), 2, "the shell and the server");
+    let begun = Instant::now();
+    // What a dead shell left behind is not watched, so its end is looked for.
+    while !site.living().is_empty() {
+        round(&platform, &want(&[])).await;
+        assert!(begun.elapsed().as_millis() < 7_000, "SIGTERM did not reach it");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let log = site.log("demo-1-1");
+    assert!(log.contains("SIGTERM\n"), "{log}");
+    assert!(log.contains("finished"), "told twice: {log}");
+}
+
+/// R24: an instance that is slow for less than `fall` checks stays ready all the time.
+#[tokio::test]
+async fn r24_a_slow_moment_takes_nobody_out() {
+    let site = Site::new();
+    let platform = site.open();
+    let mut patient = release(1, &[]);
+    patient.health.timeout_ms = 50;
+    patient.health.fall = 40;
+    let have = settle(&platform, &running(&patient, 1)).await;
+    let pid = have.instances[0].pid.unwrap();
+    kill(pid, Signal::STOP);
+    let stopped = Instant::now();
+    while stopped.elapsed().as_millis() < 300 {
+        let (have, settled) = round(&platform, &running(&patient, 1)).await;
+        assert!(settled && have.seen(ONE).ready == 1, "{have:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    kill(pid, Signal::CONT);
+    let have = settle(&platform, &running(&patient, 1)).await;
+    assert_eq!((have.seen(ONE).ready, have.instances[0].pid), (1, Some(pid)));
+}
+
 #[tokio::test]
 async fn what_an_ended_leader_left_behind_is_ended_too() {
     let site = Site::new();

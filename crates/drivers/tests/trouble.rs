@@ -91,6 +91,24 @@ async fn a_server_that_listens_nowhere_or_elsewhere_is_found_out() {
     assert!(text.contains(&format!("listens on 127.0.0.1:{free} instead")), "{text}");
 }
 
+/// R7: whoever refuses, answers with an error or only accepts is not given to users, however long it
+/// runs.
+#[tokio::test]
+async fn r07_what_does_not_answer_well_is_not_ready() {
+    for arguments in [&["--never-listen"][..], &["--status", "503"], &["--hang"]] {
+        let site = Site::new();
+        let (platform, want) = (site.open(), running(&release(1, arguments), 1));
+        // Several checks have failed once their causes are told.
+        trouble(&site, &release(1, arguments), "likely cause").await;
+        let (have, settled) = common::round(&platform, &want).await;
+        assert!(!settled && have.serving_instances(ONE).is_empty(), "{arguments:?}: {have:?}");
+    }
+    let site = Site::new();
+    let late = release(1, &["--delay", "300"]);
+    let have = common::settle(&site.open(), &running(&late, 1)).await;
+    assert_eq!(have.serving_instances(ONE).len(), 1, "it came up late, and is taken then");
+}
+
 #[tokio::test]
 async fn answers_that_are_not_2xx_are_explained() {
     for (status, cause) in [

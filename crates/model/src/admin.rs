@@ -43,6 +43,11 @@ pub enum Request {
         /// Keys as its `TicketKeys` said.
         keys: Vec<TicketKey>,
     },
+    /// The key that cohorts are signed with. Without one clients are in no cohort.
+    CohortKey {
+        /// The same for every proxy of a state directory, for good.
+        key: CohortKey,
+    },
     /// Takes over one connection of a client, plain, as if it had been accepted; exactly one descriptor
     /// comes along. So a proxy can be tried before it has listeners.
     Serve,
@@ -222,6 +227,16 @@ pub struct TicketKey {
     pub secret: [u8; 32],
     /// When it was made, seconds since 1970.
     pub made_unix_s: u64,
+}
+
+/// The key that cohorts are signed with. Whoever has it can choose a cohort, and nothing else.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CohortKey(pub [u8; 32]);
+
+impl fmt::Debug for CohortKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("CohortKey(…)")
+    }
 }
 
 impl fmt::Debug for TicketKey {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Fault, Kind};
 
 /// A range of addresses. Bits behind the prefix are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
@@ -30,6 +30,11 @@ impl Network {
             }
             _ => false,
         }
+    }
+
+    /// True when every address of the other is one of this range.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
     }
 
     fn rest_is_zero(&self) -> bool {
@@ -111,6 +116,16 @@ mod tests {
             assert!(network.contains(inside.parse().unwrap()), "{range} {inside}");
             assert!(!network.contains(outside.parse().unwrap()), "{range} {outside}");
         }
+    }
+
+    #[test]
+    fn a_range_covers_those_within_it() {
+        let covers = |one: &str, other: &str| {
+            one.parse::<Network>().unwrap().covers(&other.parse().unwrap())
+        };
+        assert!(covers("10.0.0.0/8", "10.0.0.0/8") && covers("10.0.0.0/8", "10.9.0.0/16"));
+        assert!(!covers("10.9.0.0/16", "10.0.0.0/8") && !covers("10.0.0.0/8", "11.0.0.0/16"));
+        assert!(!covers("0.0.0.0/0", "fd00::/8") && covers("::/0", "fd00::/8"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{Instance, ReleaseId};
 use crate::name::{AppName, Version};
 use crate::rule::Rule;
+use crate::spread::Spread;
 use crate::weight::Weight;
 
 /// Generation of one app's routes; it only grows.
@@ -58,7 +59,8 @@ pub struct Routes {
     pub app: AppName,
     /// Grows with every publication.
     pub generation: Generation,
-    /// Host names (exact, lower case, without port); empty means every host.
+    /// Host names, in lower case, without port; `*.example.org` stands for every name below it. The
+    /// most specific one that matches wins; empty means every host.
     pub hosts: Vec<String>,
     /// Path prefix, starting with `/`; the longest one that matches wins.
     pub path_prefix: String,
@@ -70,6 +72,9 @@ pub struct Routes {
     /// New requests wait, and no pool has a weight; they go where the next routes without it say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// How the others are spread.
+    #[serde(default, skip_serializing_if = "Spread::is_default")]
+    pub spread: Spread,
 }
 
 impl Routes {
@@ -81,6 +86,7 @@ impl Routes {
             && self.pools == other.pools
             && self.rules == other.rules
             && self.hold == other.hold
+            && self.spread == other.spread
     }
 
     /// The rules that can match, in their order, each with its pool: one that serves and has an

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use model::ReleaseId;
 
 use crate::class::Class;
+use crate::cohort::Member;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
 use crate::lines::line;
 use crate::replay;
+use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
-use crate::table::{App, Table};
+use crate::table::{App, Table, Unrouted};
 use crate::trail::Trail;
 
 /// A request ready to be sent.
@@ -23,8 +25,12 @@ use crate::trail::Trail;
 pub(crate) struct Call {
     /// The app it belongs to, if any.
     pub(crate) app: Option<Arc<App>>,
+    /// Why there is none.
+    pub(crate) unrouted: Option<Refusal>,
     /// The release that a rule of the app names for it.
     pub(crate) meant: Option<ReleaseId>,
+    /// The cohort of its client.
+    pub(crate) member: Member,
     /// The head for the instance.
     pub(crate) head: Vec<u8>,
     /// Where in the head the request's id is.
@@ -87,18 +93,26 @@ pub(crate) fn prepare(
     let mut sent = Vec::with_capacity(head.len() + 256);
     let trusted = settings.trusts(origin.peer);
     let id = rewrite(&request, origin, trusted, &mut sent);
-    let app = table.find(request.host, request.target).cloned();
-    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    let found = table.find(request.host, request.target);
+    let app = found.ok().cloned();
+    let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
     let refused = if origin.full {
         Some(Class::Full)
     } else {
         settings.pages.closes(name).then_some(Class::Maintenance)
     };
-    let meant = app.as_ref().and_then(|app| app.rules.choose(&fields));
+    let (meant, member) = match &app {
+        Some(app) => {
+            (meant(app, &request, origin, settings), member(app, &request, origin, settings))
+        }
+        None => (None, Member::default()),
+    };
     Ok(Call {
         app,
+        unrouted,
         meant,
+        member,
         head: sent,
         id,
         rest: Rest { body: request.body, claimed: 0 },
@@ -114,6 +128,41 @@ pub(crate) fn prepare(
             upgrade: request.upgrade,
         },
     })
+}
+
+/// The release that a rule of the app names.
+fn meant(
+    app: &App,
+    request: &RequestHead<'_, '_>,
+    origin: Origin,
+    settings: &Settings,
+) -> Option<ReleaseId> {
+    if app.rules.is_empty() {
+        return None;
+    }
+    let client = forwarded::client(request, origin, |sender| settings.trusts(sender));
+    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    app.rules.choose(&Asked { fields, target: request.target, client })
+}
+
+/// The cohort of the client, where the app has cohorts.
+fn member(app: &App, request: &RequestHead<'_, '_>, origin: Origin, settings: &Settings) -> Member {
+    let (Some(membership), Some(signer)) = (&app.membership, &settings.signer) else {
+        return Member::default();
+    };
+    let secure = forwarded::secure(request, origin, settings.trusts(origin.peer));
+    let fields = request.fields.iter().map(|field| (field.name, field.value));
+    membership.find(signer, fields, secure)
+}
+
+/// Over TLS a client may have come by a connection that was opened for another host (RFC 9113 section
+/// 9.1.1), and 421 lets it try one of its own; everywhere else there is nothing to try.
+const fn nowhere(missing: Unrouted, origin: Origin) -> Refusal {
+    match missing {
+        Unrouted::Host if origin.secure => Refusal::with(421, "no app answers for this host"),
+        Unrouted::Host => Refusal::with(404, "no app answers for this host"),
+        Unrouted::Path => Refusal::with(404, "no app is routed here"),
+    }
 }
 
 /// Writes the head as the instance shall see it: hop-by-hop fields removed, framing said anew, and

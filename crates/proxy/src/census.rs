@@ -90,6 +90,7 @@ mod tests {
             instances: Vec::new(),
         };
         Routes {
+            spread: model::Spread::default(),
             app: AppName::new("demo").unwrap(),
             generation: Generation(1),
             hosts: Vec::new(),

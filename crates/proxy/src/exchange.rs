@@ -83,7 +83,8 @@ pub(crate) async fn exchange(
         }
         (None, None) => {
             call.trail.class = Some(Class::NoApp);
-            let refusal = Refusal::with(404, "no app is routed here");
+            let none = Refusal::with(404, "no app is routed here");
+            let refusal = call.unrouted.unwrap_or(none);
             refuse(worker, client, call, (refusal, None)).await
         }
         (None, Some(mut app)) => {
@@ -123,13 +124,13 @@ async fn carry(
     call: &mut Call,
     app: &mut Arc<App>,
 ) -> After {
-    let mut tried = Tried::meant_for(call.meant);
+    let mut tried = Tried::meant_for(call.meant, call.member.cohort);
     let mut failed: Option<Arc<Gate>> = None;
     let mut fresh = false;
     let mut patience = None;
     loop {
         if app.hold.is_some() {
-            tried = Tried::meant_for(call.meant);
+            tried = Tried::meant_for(call.meant, call.member.cohort);
             match wait(worker, client, call, (app, &mut patience)).await {
                 Waited::Released => {}
                 Waited::ClientGone => {
@@ -401,12 +402,12 @@ async fn relay(
             (Giver::Frames(incoming, outgoing), Taker::Frames(outgoing))
         }
     };
-    let Call { head, id, rest, asks, patience, .. } = call;
+    let Call { head, id, member, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
         asks: *asks,
         patience: *patience,
-        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()] },
+        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()], cohort: &member.line },
         claim: &this.entry,
         progress,
         truncate: &this.app.lasting.truncate,

@@ -14,7 +14,7 @@
 //! because interfaces like CGI cannot tell them from the real ones. The answer carries the request's
 //! id back, whatever the instance says. Nothing here decides where a request goes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use crate::framing::{Field, RequestHead, classify};
@@ -29,6 +29,46 @@ pub(crate) struct Origin {
     pub(crate) secure: bool,
     /// Its connection is one too many: it is answered, and that is all.
     pub(crate) full: bool,
+}
+
+/// The client that a request comes from in the end: its sender, and while that is `trusted` whoever it
+/// names last in `X-Forwarded-For`. What is no address there ends the search.
+pub(crate) fn client(
+    request: &RequestHead<'_, '_>,
+    origin: Origin,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let mut client = origin.peer.to_canonical();
+    if !trusted(client) {
+        return client;
+    }
+    let lines = request.fields.iter().rev();
+    let own = lines.filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+    for named in own.flat_map(|field| field.value.rsplit(|byte| *byte == b',')) {
+        let Some(address) = address(named.trim_ascii()) else { break };
+        client = address.to_canonical();
+        if !trusted(client) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, also with a port or between brackets.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let alone = bare.unwrap_or(text).parse();
+    alone.ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
+}
+
+/// True when the client speaks TLS, with us or with a sender that is trusted.
+pub(crate) fn secure(request: &RequestHead<'_, '_>, origin: Origin, trusted: bool) -> bool {
+    match Said::by(request, trusted).one("x-forwarded-proto") {
+        Some(b"https") => true,
+        Some(b"http") => false,
+        _ => origin.secure,
+    }
 }
 
 /// Writes all of these fields; gives the place of the request's id in `out`.
@@ -152,7 +192,7 @@ fn plain(id: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Origin, write};
+    use super::{Origin, client, secure, write};
     use crate::framing::read_request;
     use crate::limits;
 
@@ -165,6 +205,45 @@ mod tests {
         let id = write(&request, origin, trusted, &mut out);
         let id = String::from_utf8(out[id].to_vec()).unwrap();
         (String::from_utf8(out).unwrap(), id)
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_is_named_by_senders_who_are_trusted() {
+        for (peer, fields, wanted) in [
+            ("9.9.9.9", "X-Forwarded-For: 1.2.3.4\r\n", "9.9.9.9"),
+            ("10.0.0.9", "", "10.0.0.9"),
+            ("::ffff:10.0.0.9", "X-Forwarded-For: 1.2.3.4, 5.6.7.8\r\n", "5.6.7.8"),
+            ("10.0.0.9", "X-Forwarded-For: 1.2.3.4\r\nX-FORWARDED-FOR:10.0.0.1\r\n", "1.2.3.4"),
+            ("10.0.0.9", "X-Forwarded-For: 1.2.3.4, junk\r\n", "10.0.0.9"),
+            ("10.0.0.9", "X-Forwarded-For: junk,10.1.1.1\r\n", "10.1.1.1"),
+            ("10.0.0.9", "X-Forwarded-For: [fd00::1]:80,1.1.1.1:5\r\n", "1.1.1.1"),
+            ("10.0.0.9", "X-Forwarded-For: [fd00::1]\r\n", "fd00::1"),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
+            let request = read_request(head.as_bytes(), &mut room).unwrap();
+            let origin = Origin { peer: peer.parse().unwrap(), secure: false, full: false };
+            let trusted: model::Network = "10.0.0.0/8".parse().unwrap();
+            let found = client(&request, origin, |address| trusted.contains(address));
+            assert_eq!(found.to_string(), wanted, "{peer} {fields}");
+        }
+    }
+
+    #[test]
+    fn tls_is_what_we_see_or_what_a_trusted_sender_saw() {
+        for (proto, ours, trusted, wanted) in [
+            ("", true, false, true),
+            ("X-Forwarded-Proto: https\r\n", false, false, false),
+            ("X-Forwarded-Proto: https\r\n", false, true, true),
+            ("X-Forwarded-Proto: http\r\n", true, true, false),
+            ("X-Forwarded-Proto: gopher\r\n", true, true, true),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{proto}\r\n");
+            let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
+            let request = read_request(head.as_bytes(), &mut room).unwrap();
+            let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: ours, full: false };
+            assert_eq!(secure(&request, origin, trusted), wanted, "{proto} {ours} {trusted}");
+        }
     }
 
     const CLAIMS: &str = "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n\

@@ -194,7 +194,7 @@ fn admin_messages_are_taken_or_refused() {
                 let host = routes.hosts.first().map_or("any.test", String::as_str);
                 let path = format!("{}/x", routes.path_prefix.trim_end_matches('/'));
                 assert_eq!(table.find(host, &path).unwrap().name, routes.app);
-                assert!(table.find(&format!("{host}:80"), &path).is_some());
+                assert!(table.find(&format!("{host}:80"), &path).is_ok());
             }
             _ => {}
         }

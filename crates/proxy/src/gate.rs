@@ -41,6 +41,8 @@ pub(crate) struct Gate {
     word: AtomicU64,
     /// Time of the last refused connection, ms since `born`, plus one; 0 for never.
     refused: AtomicU64,
+    /// When it was first given a share since it last was closed, ms since `born`, plus one; 0 for never.
+    shares: AtomicU64,
     born: Instant,
 }
 
@@ -73,6 +75,7 @@ impl Gate {
             counters,
             word: AtomicU64::new(CLOSED),
             refused: AtomicU64::new(0),
+            shares: AtomicU64::new(0),
             born: Instant::now(),
         }
     }
@@ -85,6 +88,7 @@ impl Gate {
     /// Lets nobody in from now on; who is inside stays. True when it was open and somebody is.
     pub(crate) fn close(&self) -> bool {
         let before = self.word.fetch_or(CLOSED, Ordering::SeqCst);
+        self.shares.store(0, Ordering::Relaxed);
         before & CLOSED == 0 && before != 0
     }
 
@@ -117,8 +121,21 @@ impl Gate {
 
     /// Remembers that a connection was refused just now.
     pub(crate) fn note_refused(&self) {
-        let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.refused.store(since.saturating_add(1), Ordering::Relaxed);
+        self.refused.store(self.age_ms().saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Since when it has had a share of the traffic: from now on, if it had none. For the admin thread
+    /// alone.
+    pub(crate) fn shares(&self) -> Instant {
+        if self.shares.load(Ordering::Relaxed) == 0 {
+            self.shares.store(self.age_ms().saturating_add(1), Ordering::Relaxed);
+        }
+        let since = self.shares.load(Ordering::Relaxed).saturating_sub(1);
+        self.born.checked_add(Duration::from_millis(since)).unwrap_or(self.born)
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 
     /// True when a connection was refused a moment ago.

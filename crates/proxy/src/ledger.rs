@@ -262,9 +262,10 @@ fn check(routes: &Routes) -> Result<(), Fault> {
         return usage(format!("the path prefix `{}` does not start with `/`", routes.path_prefix));
     }
     let odd = |c: char| c.is_ascii_uppercase() || c.is_whitespace() || c.is_control() || c == '/';
+    let wild = |host: &str| host.strip_prefix("*.").unwrap_or(host).contains('*') || host == "*.";
     let has_port = |host: &str| !host.starts_with('[') && host.contains(':');
-    if let Some(host) = routes.hosts.iter().find(|h| h.is_empty() || h.contains(odd) || has_port(h))
-    {
+    let bad = |h: &&String| h.is_empty() || h.contains(odd) || has_port(h) || wild(h);
+    if let Some(host) = routes.hosts.iter().find(bad) {
         return usage(format!(
             "`{}` is not a host in lower case without a port",
             host.escape_debug()
@@ -293,8 +294,8 @@ mod tests {
     use std::sync::Arc;
 
     use model::{
-        AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version,
-        Weight,
+        AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Spread,
+        Version, Weight,
     };
 
     use super::Ledger;
@@ -321,6 +322,7 @@ mod tests {
             pools: pools.iter().map(pool).collect(),
             rules: Vec::new(),
             hold: None,
+            spread: Spread::default(),
         }
     }
 

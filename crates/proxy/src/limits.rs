@@ -80,6 +80,8 @@ pub(crate) const POOL_SWEEP: Duration = Duration::from_secs(1);
 pub(crate) const AVOID: Duration = Duration::from_secs(1);
 /// Times one request is sent at most, to different instances.
 pub(crate) const TRIES: usize = 3;
+/// A client that comes back within this is in the cohort it was in.
+pub(crate) const COHORT_LIFE: Duration = Duration::from_hours(30 * 24);
 /// Times a closed gate sends a request back to the routes.
 pub(crate) const REPICKS: usize = 16;
 

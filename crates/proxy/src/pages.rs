@@ -34,7 +34,7 @@ pub(crate) struct Page {
 }
 
 /// All pages, and what is out of service.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pages {
     errors: Vec<(Option<AppName>, u16, Arc<Page>)>,
     closed: Vec<(Option<AppName>, Option<Arc<Page>>)>,

@@ -1,27 +1,31 @@
-//! Which instance takes a request: pool by rule or weight, then the least open of two.
+//! Which instance takes a request: pool by rule, cohort or weight, then the least open of two.
 //!
 //! It reads gates and never enters one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::ReleaseId;
 
+use crate::cohort::COHORTS;
 use crate::gate::Gate;
 use crate::limits;
+use crate::ramp::Ramp;
 use crate::table::{App, Pool};
 
-/// The release that one request is meant for, and the instances that were tried.
+/// What one request is meant for, and the instances that were tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried {
     meant: Option<ReleaseId>,
+    cohort: Option<u32>,
     serials: [u64; limits::TRIES],
     count: usize,
 }
 
 impl Tried {
     /// Nothing tried yet.
-    pub(crate) fn meant_for(meant: Option<ReleaseId>) -> Self {
-        Self { meant, ..Self::default() }
+    pub(crate) fn meant_for(meant: Option<ReleaseId>, cohort: Option<u32>) -> Self {
+        Self { meant, cohort, ..Self::default() }
     }
 
     /// Notes one.
@@ -43,11 +47,11 @@ impl Tried {
 }
 
 /// Picks an instance that was not tried, of the release that a rule means for the request while there
-/// is one; else by weight. Pools at weight 0 come into question for a replay, or when
-/// no weighted pool has any instance at all.
+/// is one; else of the client's cohort, else by weight. Pools at weight 0 come into question for a
+/// replay, or when no weighted pool has any instance at all.
 pub(crate) fn pick<'a>(app: &'a App, tried: &Tried) -> Option<&'a Arc<Gate>> {
     let meant = tried.meant.and_then(|release| app.rules.gates(release));
-    if let Some(gate) = meant.and_then(|gates| from_gates(gates, tried)) {
+    if let Some(gate) = meant.and_then(|gates| from_gates(gates, None, tried)) {
         return Some(gate);
     }
     let weighted = from_pools(&app.weighted, tried);
@@ -60,7 +64,10 @@ pub(crate) fn pick<'a>(app: &'a App, tried: &Tried) -> Option<&'a Arc<Gate>> {
 
 fn from_pools<'a>(pools: &'a [Pool], tried: &Tried) -> Option<&'a Arc<Gate>> {
     if let [pool] = pools {
-        return from_gates(&pool.gates, tried);
+        return from_pool(pool, tried);
+    }
+    if let Some(gate) = of_cohort(pools, tried).and_then(|pool| from_pool(pool, tried)) {
+        return Some(gate);
     }
     let usable = |pool: &&Pool| pool.gates.iter().any(|gate| !tried.has(gate));
     // A pool at weight 0 counts as one basis point, so that standby pools can be drawn too.
@@ -68,51 +75,95 @@ fn from_pools<'a>(pools: &'a [Pool], tried: &Tried) -> Option<&'a Arc<Gate>> {
     if total == 0 {
         return None;
     }
-    let mut drawn = fastrand::u32(..total);
-    for pool in pools.iter().filter(usable) {
-        match drawn.checked_sub(pool.weight.max(1)) {
-            Some(rest) => drawn = rest,
-            None => return from_gates(&pool.gates, tried),
+    at(pools.iter().filter(usable), fastrand::u32(..total)).and_then(|pool| from_pool(pool, tried))
+}
+
+/// The pool of the client's cohort. The pools are in the order of their releases, the newest first: as
+/// its weight grows, it takes further numbers and gives none back.
+fn of_cohort<'a>(pools: &'a [Pool], tried: &Tried) -> Option<&'a Pool> {
+    let total: u32 = pools.iter().map(|pool| pool.weight.max(1)).sum();
+    let place = u64::from(tried.cohort?) * u64::from(total) / u64::from(COHORTS);
+    at(pools.iter(), u32::try_from(place).ok()?)
+}
+
+/// The pool whose part of all weights holds that number.
+fn at<'a>(pools: impl Iterator<Item = &'a Pool>, mut number: u32) -> Option<&'a Pool> {
+    for pool in pools {
+        match number.checked_sub(pool.weight.max(1)) {
+            Some(rest) => number = rest,
+            None => return Some(pool),
         }
     }
     None
 }
 
-/// Two at random, the one with less open wins (power of two choices).
-fn from_gates<'a>(gates: &'a [Arc<Gate>], tried: &Tried) -> Option<&'a Arc<Gate>> {
+fn from_pool<'a>(pool: &'a Pool, tried: &Tried) -> Option<&'a Arc<Gate>> {
+    from_gates(&pool.gates, pool.ramp.as_ref(), tried)
+}
+
+/// Draws two different ones, and the one with less open wins (power of two choices). One that does not
+/// have its whole share yet may leave its place to another.
+fn from_gates<'a>(
+    gates: &'a [Arc<Gate>],
+    ramp: Option<&Ramp>,
+    tried: &Tried,
+) -> Option<&'a Arc<Gate>> {
     if let [only] = gates {
         return (!tried.has(only)).then_some(only);
     }
     let fresh = |gate: &&Arc<Gate>| !tried.has(gate);
-    let good = gates.iter().filter(|gate| fresh(gate) && !gate.avoided()).count();
-    if good == 0 {
-        let left = gates.iter().filter(fresh).count();
-        return (left > 0).then(|| gates.iter().filter(fresh).nth(fastrand::usize(..left)))?;
-    }
-    let draw = || {
-        let at = fastrand::usize(..good);
-        gates.iter().filter(|gate| fresh(gate) && !gate.avoided()).nth(at)
+    let good = |at: usize| fresh(&&gates[at]) && !gates[at].avoided();
+    let Some(one) = draw(gates.len(), good) else {
+        // Those that refused a connection a moment ago are better than none.
+        return draw(gates.len(), |at| fresh(&&gates[at])).map(|at| &gates[at]);
     };
-    let load = |gate: &Arc<Gate>| {
-        let open = gate.inside();
+    let Some(other) = draw(gates.len(), |at| at != one && good(at)) else {
+        return Some(&gates[one]);
+    };
+    if let Some(held) = ramp.and_then(|ramp| held_back(ramp, one, other)) {
+        return Some(&gates[held]);
+    }
+    let load = |at: usize| {
+        let open = gates[at].inside();
         open.requests + open.tunnels
     };
-    match (draw(), draw()) {
-        (Some(one), Some(other)) => Some(if load(other) < load(one) { other } else { one }),
-        // An instance became one to avoid between counting and drawing.
-        _ => gates.iter().find(fresh),
+    Some(&gates[if load(other) < load(one) { other } else { one }])
+}
+
+/// The one of two that takes the request because the other's share has not grown so far.
+fn held_back(ramp: &Ramp, one: usize, other: usize) -> Option<usize> {
+    let now = Instant::now();
+    if !ramp.lasts(now) {
+        return None;
     }
+    match (ramp.takes(one, now), ramp.takes(other, now)) {
+        (true, false) => Some(one),
+        (false, true) => Some(other),
+        _ => None,
+    }
+}
+
+/// One of `0..count` for which `good` holds, each as likely.
+fn draw(count: usize, good: impl Fn(usize) -> bool) -> Option<usize> {
+    let start = fastrand::usize(..count.max(1));
+    if start < count && good(start) {
+        return Some(start);
+    }
+    let left = (0..count).filter(|at| good(*at)).count();
+    (left > 0).then(|| (0..count).filter(|at| good(*at)).nth(fastrand::usize(..left)))?
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
-    use model::{AppName, Generation, Instance, InstanceId, ReleaseId, Routes, Version};
+    use model::{AppName, Generation, Instance, InstanceId, ReleaseId, Routes, Spread, Version};
 
     use super::{Tried, pick};
     use crate::counters::Counters;
     use crate::gate::{Entry, Gate};
+    use crate::ramp::Ramp;
     use crate::table::{App, Pool};
 
     fn pool(weight: u32, release: u32, count: u32) -> Pool {
@@ -127,7 +178,7 @@ mod tests {
             gate.open();
             gate
         };
-        Pool { weight, gates: (0..count).map(gate).collect() }
+        Pool { weight, gates: (0..count).map(gate).collect(), ramp: None }
     }
 
     fn app(weighted: Vec<Pool>, standby: Vec<Pool>) -> App {
@@ -139,6 +190,7 @@ mod tests {
             pools: Vec::new(),
             rules: Vec::new(),
             hold: None,
+            spread: Spread::default(),
         };
         let mut app = App::compile(&routes, Arc::default(), |_| None);
         (app.weighted, app.standby) = (weighted, standby);
@@ -177,10 +229,78 @@ mod tests {
         let app = app(vec![pool(10_000, 1, 2)], Vec::new());
         let [one, other] = app.weighted[0].gates.as_slice() else { panic!("two gates") };
         let inside: Vec<_> = (0..10).filter_map(|_| Entry::enter(one)).collect();
-        let loaded = (0..1_000).filter(|_| pick(&app, &Tried::default()).unwrap().id == one.id);
-        assert!((150..350).contains(&loaded.count()), "a quarter draws the loaded one twice");
+        assert!((0..200).all(|_| pick(&app, &Tried::default()).unwrap().id == other.id));
         drop(inside);
+        let first = (0..1_000).filter(|_| pick(&app, &Tried::default()).unwrap().id == one.id);
+        assert!((350..650).contains(&first.count()), "with equal loads each is as likely");
         one.note_refused();
         assert!((0..200).all(|_| pick(&app, &Tried::default()).unwrap().id == other.id));
+    }
+
+    #[test]
+    fn of_many_the_most_loaded_is_never_taken_and_the_least_most_often() {
+        let app = app(vec![pool(10_000, 1, 5)], Vec::new());
+        let gates = app.weighted[0].gates.as_slice();
+        let _inside: Vec<_> =
+            (0..5).flat_map(|n| (0..n).filter_map(move |_| Entry::enter(&gates[n]))).collect();
+        let mut taken = [0_u32; 5];
+        for _ in 0..5_000 {
+            let id = &pick(&app, &Tried::default()).unwrap().id;
+            taken[gates.iter().position(|gate| gate.id == *id).unwrap()] += 1;
+        }
+        assert!(taken.is_sorted_by(|a, b| a > b) && taken[4] == 0, "{taken:?}");
+        assert!((1_700..2_300).contains(&taken[0]), "two of five: {taken:?}");
+    }
+
+    #[test]
+    fn a_cohort_keeps_its_release_as_the_newer_one_grows() {
+        let given = |weight: u32, cohort: u32| {
+            // In the order of a compiled table.
+            let pools = [pool(weight, 2, 1), pool(10_000 - weight, 1, 1)];
+            let app = app(pools.into_iter().filter(|pool| pool.weight > 0).collect(), Vec::new());
+            pick(&app, &Tried::meant_for(None, Some(cohort))).unwrap().release.0
+        };
+        for weight in [0, 1, 1_000, 5_000, 9_999, 10_000] {
+            for cohort in (0..10_000).step_by(97).chain([1, 999, 1_000, 4_999, 5_000, 9_998, 9_999])
+            {
+                assert_eq!(
+                    given(weight, cohort),
+                    if cohort < weight { 2 } else { 1 },
+                    "{weight} {cohort}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_cohort_whose_release_fails_or_has_nobody_goes_to_the_other() {
+        let app = app(vec![pool(5_000, 2, 1), pool(4_000, 1, 1), pool(1_000, 3, 0)], Vec::new());
+        for (cohort, releases) in [(0, [2, 1]), (8_999, [1, 2])] {
+            let mut tried = Tried::meant_for(None, Some(cohort));
+            for release in releases {
+                let gate = pick(&app, &tried).unwrap();
+                assert_eq!(gate.release, ReleaseId(release));
+                tried.add(gate);
+            }
+        }
+        assert!(pick(&app, &Tried::meant_for(None, Some(9_500))).is_some());
+    }
+
+    #[test]
+    fn who_joins_others_is_given_little_at_first() {
+        let given = |ages: [u64; 4]| {
+            let now = Instant::now();
+            let since = ages.map(|age| now.checked_sub(Duration::from_secs(age)).unwrap()).to_vec();
+            let mut four = pool(10_000, 1, 4);
+            four.ramp = Ramp::since(since, Duration::from_secs(40), now);
+            let new = four.gates[3].id.clone();
+            let app = app(vec![four], Vec::new());
+            (0..4_000).filter(|_| pick(&app, &Tried::default()).unwrap().id == new).count()
+        };
+        // A fifth, a half and the whole of a quarter.
+        for (ages, wanted) in [([20, 20, 20, 0], 200), ([20, 20, 20, 10], 500), ([0; 4], 1_000)] {
+            let taken = given(ages);
+            assert!(taken.abs_diff(wanted) < 120, "{taken} of 4000, {wanted} wanted");
+        }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Stamp<'a> {
     pub(crate) gate: &'a Gate,
     /// The request's id.
     pub(crate) id: &'a [u8],
+    /// The line that tells the client of its cohort, if it is to be told.
+    pub(crate) cohort: &'a [u8],
 }
 
 /// Rewrites an instance's head.
@@ -70,6 +72,9 @@ pub(crate) fn rewrite(
     }
     out.extend_from_slice(&stamp.gate.stamp);
     line(out, "x-request-id", &[stamp.id]);
+    if switching || !answer.interim() {
+        out.extend_from_slice(stamp.cohort);
+    }
     if switching {
         line(out, "connection", &[b"Upgrade"]);
     } else if !answer.interim() {
@@ -159,6 +164,7 @@ const fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        421 => "Misdirected Request",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",

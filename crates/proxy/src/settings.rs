@@ -3,17 +3,21 @@
 //! Swapped whole by the admin thread; a request keeps what held when it began.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Network, admin};
 
+use crate::cohort::Signer;
 use crate::pages::Pages;
 
 /// What holds for all apps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// How long instances are waited for.
     pub(crate) patience: Patience,
+    /// What cohorts are signed with, once it is known.
+    pub(crate) signer: Option<Arc<Signer>>,
     trusted: Vec<Network>,
     /// Most client connections at a time.
     pub(crate) connections: u64,
@@ -22,6 +26,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The same key with other settings.
+    pub(crate) fn told(&self, told: &admin::Settings) -> Self {
+        Self { signer: self.signer.clone(), ..Self::from(told) }
+    }
+
+    /// The same settings with another key.
+    pub(crate) fn signing(&self, key: &admin::CohortKey) -> Self {
+        let signer = Some(Arc::new(Signer::from(key)));
+        Self { signer, ..self.clone() }
+    }
+
     /// True when what this sender says of others is believed.
     pub(crate) fn trusts(&self, sender: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(sender))
@@ -54,7 +69,7 @@ impl From<&admin::Settings> for Settings {
         };
         let connections = if told.max_connections == 0 { u64::MAX } else { told.max_connections };
         let (trusted, pages) = (told.trusted.clone(), Pages::read(told));
-        Self { patience, trusted, connections, pages }
+        Self { patience, signer: None, trusted, connections, pages }
     }
 }
 

@@ -1,15 +1,23 @@
 //! The composed routes of all apps, immutable: which app a request belongs to.
 //!
 //! A table is built off the request path and swapped whole. It does not choose instances.
+//!
+//! An exact host comes first, then the wildcard with the longest rest, then apps for every host; among
+//! the apps of a host the longest prefix wins, and when none of them covers the path the next host
+//! that matches is asked. `*.example.org` is every name below `example.org`, at any depth.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{AppName, PoolState, Routes};
+use model::{AppName, PoolState, Routes, Weight};
 
+use crate::cohort::Membership;
 use crate::counters::Lasting;
 use crate::gate::Gate;
 use crate::hold::Hold;
+use crate::ramp::Ramp;
 use crate::rules::Rules;
 
 /// One app in a table.
@@ -24,6 +32,8 @@ pub(crate) struct App {
     pub(crate) standby: Vec<Pool>,
     /// Requests that go to a certain release.
     pub(crate) rules: Rules,
+    /// How clients stay with a release.
+    pub(crate) membership: Option<Membership>,
     /// What stays with it while its routes change.
     pub(crate) lasting: Arc<Lasting>,
     /// New requests wait here; then no pool takes any.
@@ -37,6 +47,16 @@ pub(crate) struct Pool {
     pub(crate) weight: u32,
     /// Its instances.
     pub(crate) gates: Vec<Arc<Gate>>,
+    /// Those of them that do not have their whole share yet.
+    pub(crate) ramp: Option<Ramp>,
+}
+
+impl Pool {
+    fn new(weight: Weight, gates: Vec<Arc<Gate>>, slow_start: Duration) -> Self {
+        let weight = u32::from(weight.basis_points());
+        let ramp = if weight > 0 { Ramp::of(&gates, slow_start) } else { None };
+        Self { weight, gates, ramp }
+    }
 }
 
 impl App {
@@ -46,10 +66,14 @@ impl App {
         lasting: Arc<Lasting>,
         gate: impl Fn(&model::InstanceId) -> Option<&'g Arc<Gate>>,
     ) -> Self {
-        let serving = routes.pools.iter().filter(|pool| pool.state == PoolState::Serving);
-        let pools = serving.map(|pool| Pool {
-            weight: u32::from(pool.weight.basis_points()),
-            gates: pool.instances.iter().filter_map(|one| gate(&one.id).cloned()).collect(),
+        let serving = |pool: &&model::Pool| pool.state == PoolState::Serving;
+        let mut serving: Vec<_> = routes.pools.iter().filter(serving).collect();
+        // Cohorts are taken from the newest on.
+        serving.sort_by_key(|pool| Reverse(pool.release));
+        let slow_start = Duration::from_millis(routes.spread.slow_start_ms);
+        let pools = serving.into_iter().map(|pool| {
+            let gates = pool.instances.iter().filter_map(|one| gate(&one.id).cloned());
+            Pool::new(pool.weight, gates.collect(), slow_start)
         });
         let (weighted, standby) = pools.partition(|pool| pool.weight > 0);
         Self {
@@ -58,6 +82,7 @@ impl App {
             weighted,
             standby,
             rules: Rules::compile(routes, gate),
+            membership: Membership::of(routes),
             lasting,
             hold: None,
         }
@@ -80,7 +105,18 @@ impl App {
 pub(crate) struct Table {
     by_name: HashMap<AppName, Arc<App>>,
     by_host: HashMap<String, Vec<Arc<App>>>,
+    /// By what comes after the `*`, which begins with a dot.
+    below: HashMap<String, Vec<Arc<App>>>,
     any_host: Vec<Arc<App>>,
+}
+
+/// Why no app was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unrouted {
+    /// No app answers for the host.
+    Host,
+    /// Those that answer for the host do not cover the path.
+    Path,
 }
 
 impl Table {
@@ -89,7 +125,11 @@ impl Table {
         let mut table = Self::default();
         for (app, hosts) in apps {
             for host in hosts {
-                insert(table.by_host.entry(host.clone()).or_default(), &app);
+                let place = match host.strip_prefix('*') {
+                    Some(rest) => table.below.entry(rest.to_owned()),
+                    None => table.by_host.entry(host.clone()),
+                };
+                insert(place.or_default(), &app);
             }
             if hosts.is_empty() {
                 insert(&mut table.any_host, &app);
@@ -104,25 +144,48 @@ impl Table {
         self.by_name.get(name)
     }
 
-    /// The app of a request. An app that names the host comes before those for every host; among
-    /// them the longest prefix wins.
-    pub(crate) fn find(&self, host: &str, target: &str) -> Option<&Arc<App>> {
-        let exact = if self.by_host.is_empty() {
-            None
-        } else {
-            let name = without_port(host);
-            match self.by_host.get(name) {
-                None if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                    self.by_host.get(&name.to_ascii_lowercase())
-                }
-                found => found,
-            }
-        };
-        let covering = |apps: &'_ Vec<Arc<App>>| apps.iter().position(|app| app.covers(target));
-        exact
-            .and_then(|apps| covering(apps).map(|at| &apps[at]))
-            .or_else(|| covering(&self.any_host).map(|at| &self.any_host[at]))
+    /// The app of a request.
+    pub(crate) fn find(&self, host: &str, target: &str) -> Result<&Arc<App>, Unrouted> {
+        if self.by_host.is_empty() && self.below.is_empty() {
+            let missing = if self.any_host.is_empty() { Unrouted::Host } else { Unrouted::Path };
+            return covering(&self.any_host, target).ok_or(missing);
+        }
+        let name = without_port(host);
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.find_named(&name.to_ascii_lowercase(), target);
+        }
+        self.find_named(name, target)
     }
+
+    /// The same for a name in lower case.
+    fn find_named(&self, name: &str, target: &str) -> Result<&Arc<App>, Unrouted> {
+        let mut missing = Unrouted::Host;
+        let exact = self.by_host.get(name);
+        let any = (!self.any_host.is_empty()).then_some(&self.any_host);
+        for apps in exact.into_iter().chain(self.above(name)).chain(any) {
+            match covering(apps, target) {
+                Some(app) => return Ok(app),
+                None => missing = Unrouted::Path,
+            }
+        }
+        Err(missing)
+    }
+
+    /// The wildcards that stand for a name, the longest rest first.
+    fn above<'t, 'n>(
+        &'t self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'t Vec<Arc<App>>> + use<'t, 'n> {
+        let name = if self.below.is_empty() { "" } else { name };
+        // A wildcard stands for one character at least.
+        let dots = name.bytes().enumerate().filter(|(at, byte)| *at > 0 && *byte == b'.');
+        dots.filter_map(move |(dot, _)| self.below.get(&name[dot..]))
+    }
+}
+
+/// The first that covers the target: they are in the order of their prefixes.
+fn covering<'t>(apps: &'t [Arc<App>], target: &str) -> Option<&'t Arc<App>> {
+    apps.iter().find(|app| app.covers(target))
 }
 
 /// Keeps the longest prefix first.
@@ -143,9 +206,9 @@ fn without_port(host: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
-    use model::{AppName, Generation, Routes};
+    use model::{AppName, Generation, Routes, Spread};
 
-    use super::{App, Table};
+    use super::{App, Table, Unrouted};
 
     fn table(apps: &[(&str, &[&str], &str)]) -> Table {
         let slices: Vec<Routes> = apps
@@ -158,6 +221,7 @@ mod tests {
                 pools: Vec::new(),
                 rules: Vec::new(),
                 hold: None,
+                spread: Spread::default(),
             })
             .collect();
         let compiled = slices.iter().map(|slice| {
@@ -176,7 +240,7 @@ mod tests {
             ("cart", &["shop.test"], "/cart"),
         ]);
         let found = |host: &str, target: &str| {
-            table.find(host, target).map_or("", |app| app.name.as_str()).to_owned()
+            table.find(host, target).map_or("none", |app| app.name.as_str()).to_owned()
         };
         for (host, target, app) in [
             ("x.test", "/", "any"),
@@ -195,9 +259,40 @@ mod tests {
     }
 
     #[test]
+    fn of_several_hosts_that_match_the_most_specific_wins() {
+        let table = table(&[
+            ("wide", &["*.test"], "/"),
+            ("near", &["*.shop.test"], "/"),
+            ("near-api", &["*.shop.test"], "/api"),
+            ("own", &["a.shop.test"], "/own"),
+            ("bare", &["shop.test"], "/"),
+        ]);
+        for (host, target, app) in [
+            ("a.shop.test", "/own/1", "own"),
+            ("a.shop.test", "/ownership", "near"),
+            ("a.shop.test", "/api/x", "near-api"),
+            ("b.a.SHOP.test.:80", "/", "near"),
+            ("shop.test", "/", "bare"),
+            ("other.test", "/api", "wide"),
+            ("test", "/", "none"),
+            (".shop.test", "/", "wide"),
+            (".test", "/", "none"),
+            ("ashop.test", "/", "wide"),
+            ("[::1]:80", "/", "none"),
+            ("", "/", "none"),
+        ] {
+            let found = table.find(host, target).map_or("none", |app| app.name.as_str());
+            assert_eq!(found, app, "{host}{target}");
+        }
+    }
+
+    #[test]
     fn nothing_matches_a_table_without_a_fitting_app() {
         let table = table(&[("api", &["a.test"], "/api")]);
-        assert!(table.find("b.test", "/api").is_none());
-        assert!(table.find("a.test", "/").is_none());
+        assert_eq!(table.find("b.test", "/api").unwrap_err(), Unrouted::Host);
+        assert_eq!(table.find("a.test", "/").unwrap_err(), Unrouted::Path);
+        let any = self::table(&[("api", &[], "/api")]);
+        assert_eq!(any.find("b.test", "/").unwrap_err(), Unrouted::Path);
+        assert_eq!(Table::default().find("b.test", "/").unwrap_err(), Unrouted::Host);
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use drivers::router::haproxy::config::{AppSetup, Setup, render};
 use drivers::router::haproxy::{Address, Fate, Installed, install};
-use model::{AppName, Fault, Kind};
+use model::{AppName, Fault, Kind, Selector};
 
 use super::diff::diff;
 use super::findings::tell;
 use crate::cli::{HaproxyWhat, Where};
-use crate::config::{Config, HaProxyConfig, RouterConfig};
+use crate::config::{AppConfig, Config, HaProxyConfig, RouterConfig};
 use crate::server::preflight::{Preflight, checker, driver, review_files};
 
 /// Runs the command.
@@ -106,7 +106,7 @@ fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
         name: app.name.clone(),
         check_path: app.health.path.clone(),
         check_ms: u64::try_from(app.health.interval.as_millis()).unwrap_or(u64::MAX),
-        looks_at: app.rollout.target.iter().map(|mark| mark.on().clone()).collect(),
+        looks_at: looks_at(app),
     });
     // Beside the master's, whatever that is called.
     let sockets = ["worker.sock", "workers.sock"].map(|name| haproxy.directory.join(name));
@@ -119,6 +119,17 @@ fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
         entrances: haproxy.listen.clone(),
         apps: apps.collect(),
     }
+}
+
+/// What the targets of an app need looked at, each once.
+fn looks_at(app: &AppConfig) -> Vec<Selector> {
+    let mut selectors: Vec<Selector> = Vec::new();
+    for on in app.rollout.targets.iter().map(|target| target.mark.on()) {
+        if !selectors.contains(on) {
+            selectors.push(on.clone());
+        }
+    }
+    selectors
 }
 
 /// The command line that HAProxy is started with.

@@ -9,6 +9,7 @@ mod follow;
 mod haproxy;
 mod plan;
 mod probe;
+mod reload;
 mod status;
 mod upgrade;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
         Command::Plan(arguments) => block_on(plan::plan(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
+        Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
         Command::App(options) => crate::app::run(*options).map(|()| 0),

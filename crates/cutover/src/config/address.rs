@@ -167,8 +167,13 @@ fn objection(host: &str) -> Option<String> {
         return None;
     }
     let name = name.split(':').next().unwrap_or(name);
-    if name.contains('*') {
-        return Some("names are exact: list each one, or leave `hosts` out for every host".into());
+    if name == "*" {
+        return Some("leave `hosts` out for every host".into());
+    }
+    let rest = name.strip_prefix("*.").unwrap_or(name);
+    if rest.contains('*') {
+        let help = "a `*` stands for whole labels in front, as in \"*.shop.example\"";
+        return Some(help.into());
     }
     if !name.is_ascii() {
         return Some("write it as browsers send it, in its `xn--` form".into());
@@ -180,7 +185,7 @@ fn objection(host: &str) -> Option<String> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if name.len() > HOST_MAX || !name.split('.').all(label) {
+    if name.len() > HOST_MAX || !rest.split('.').all(label) {
         return Some("use letters, digits, `-` and dots, such as \"shop.example\"".into());
     }
     (name != host).then(|| format!("write the name alone: \"{name}\""))

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, command, environment, strategy, target, watch};
+use super::{address, cohort, command, environment, strategy, target, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -82,6 +82,7 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
         instances,
         hosts: address::hosts(app, reader),
         path_prefix,
+        slow_start: reader.duration(app.field("slow_start"), Duration::ZERO, Duration::ZERO..=HOUR),
         stop_timeout: reader.duration(app.field("stop_timeout"), seconds(10), ms(100)..=DAY),
         health,
         rollout: rollout_of(&rollout, (instances, &probe.path), reader),
@@ -147,7 +148,8 @@ fn rollout_of(
     let drain_timeout = reader.duration(drain, seconds(30), Duration::ZERO..=DAY);
     RolloutConfig {
         return_home: strategy::returns_home(rollout, &strategy, reader),
-        target: target::read(rollout, &strategy, reader),
+        targets: target::read(rollout, &strategy, reader),
+        cohorts: cohort::read(rollout, reader),
         strategy,
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),

@@ -9,8 +9,10 @@ mod answers;
 mod app;
 mod certificates;
 mod claim;
+mod cohort;
 mod command;
 mod diagnostic;
+mod difference;
 mod environment;
 mod field;
 mod names;
@@ -35,8 +37,11 @@ use model::admin::KeyPair;
 use model::{AppName, Fault, Kind};
 
 pub(crate) use diagnostic::{Diagnostic, say};
+pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
-pub(crate) use shape::{AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Strategy};
+pub(crate) use shape::{
+    AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+};
 
 use diagnostic::Source;
 use reader::Reader;

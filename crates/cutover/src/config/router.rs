@@ -59,9 +59,15 @@ pub(crate) fn must_carry(
         let help = "remove it, and write `errorfile` in HAProxy's own configuration";
         reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
     }
-    let nameless = app.rollout.target.as_ref().and_then(|mark| haproxy::nameless(mark.on()));
+    let marks = app.rollout.targets.iter().map(|target| &target.mark);
+    let spread = |unfit: bool, what: &str| {
+        unfit.then(|| (what.to_owned(), "remove it, or have Cutover's own proxy carry the traffic"))
+    };
     let objection = haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref());
-    for (why, help) in objection.into_iter().chain(nameless) {
+    let sticky = spread(app.rollout.cohorts.is_some(), "cohorts (`sticky`)");
+    let slow = spread(!app.slow_start.is_zero(), "a slow start (`slow_start`)");
+    let found = objection.into_iter().chain(marks.filter_map(haproxy::unfit));
+    for (why, help) in found.chain(sticky).chain(slow) {
         let what = format!("HAProxy cannot carry {why}");
         reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
     }

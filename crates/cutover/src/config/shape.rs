@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use drivers::router::haproxy::Address;
 use model::admin::{KeyPair, Observation, Settings};
-use model::{AppName, Lane, Mark, Weight};
+use model::{AppName, Cohorts, Lane, Mark, Weight};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,10 +82,12 @@ pub(crate) struct AppConfig {
     pub(crate) environment: BTreeMap<String, EnvironmentValue>,
     /// How many copies run.
     pub(crate) instances: u16,
-    /// Host names, lower case; empty means every host.
+    /// Host names, lower case, `*.` for every name below one; empty means every host.
     pub(crate) hosts: Vec<String>,
     /// Path prefix, starting with `/`.
     pub(crate) path_prefix: String,
+    /// For how long the share of an instance grows that joins others.
+    pub(crate) slow_start: Duration,
     /// How long an instance may take to end after SIGTERM.
     pub(crate) stop_timeout: Duration,
     /// How instances show that they can serve.
@@ -131,8 +133,10 @@ pub(crate) struct RolloutConfig {
     /// At the end the new version is started once more, in the place of the old one, and takes the
     /// traffic there; what served meanwhile stays as a spare.
     pub(crate) return_home: bool,
-    /// Users who carry it see the candidate while it has a share, whatever that is.
-    pub(crate) target: Option<Mark>,
+    /// Who sees which version while both have a share, whatever that is; the first that matches wins.
+    pub(crate) targets: Vec<Target>,
+    /// Clients stay with the version that they were given, while both have a share.
+    pub(crate) cohorts: Option<Cohorts>,
     /// Requests the candidate must answer before users reach it.
     pub(crate) preview_requests: u32,
     /// Their path.
@@ -149,6 +153,32 @@ pub(crate) struct RolloutConfig {
     pub(crate) max_errors: u32,
     /// A larger share of errors than this aborts the rollout, 0 to 1.
     pub(crate) max_error_share: f64,
+}
+
+impl AppConfig {
+    /// A host that the app answers for; `None` when it answers for all.
+    pub(crate) fn a_host(&self) -> Option<String> {
+        let exact = self.hosts.iter().find(|host| !host.starts_with('*'));
+        exact.or(self.hosts.first()).map(|host| host.replace('*', "cutover"))
+    }
+}
+
+/// Some of an app's users and the version they see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// What their requests carry.
+    pub(crate) mark: Mark,
+    /// Where they go.
+    pub(crate) to: Side,
+}
+
+/// One of the two releases of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The one users are on.
+    Stable,
+    /// The one being shipped.
+    Candidate,
 }
 
 /// The order of things in a rollout.

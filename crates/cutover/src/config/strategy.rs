@@ -16,10 +16,12 @@ use super::shape::{AppConfig, Strategy};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
-/// Keys that one strategy has.
-const HOMES: [(&str, &str); 5] = [
+/// Keys of one strategy only, each with its strategy.
+const KEYS: [(&str, &str); 7] = [
     ("steps", "canary"),
     ("step_bake", "canary"),
+    ("sticky", "canary"),
+    ("cohort", "canary"),
     ("batch", "rolling"),
     ("hold", "recreate"),
     ("hold_requests", "recreate"),
@@ -34,7 +36,7 @@ pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -
     let named = reader.text(field).map_or(Some("blue-green"), |text| known(text, &span, reader));
     // After a name that is not known nobody can say which keys are right.
     let Some(name) = named else { return Strategy::BlueGreen };
-    for (key, home) in HOMES {
+    for (key, home) in KEYS {
         if let Some(field) = rollout.field(key).filter(|_| home != name) {
             let what = format!("`{key}` is for `strategy = \"{home}\"`, and this one is {name}");
             let help = format!("write `strategy = \"{home}\"`, or remove `{key}`");

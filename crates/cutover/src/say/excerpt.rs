@@ -53,7 +53,9 @@ pub(crate) fn render(
             title.element(snippet(file, text, mark, also.as_ref()))
         }
     };
-    let mut out = Renderer::styled().term_width(WIDTH).render(&[group]);
+    let drawn = Renderer::styled().term_width(WIDTH).render(&[group]);
+    // The renderer shows the file's control characters below 0x20 as signs and passes those above.
+    let mut out = drawn.replace(|c: char| c >= '\u{7f}' && c.is_control(), "\u{fffd}");
     out.push('\n');
     for line in notes.iter().flat_map(|note| note.lines()) {
         let _ = writeln!(out, "  {}", clean(line));

@@ -2,7 +2,8 @@
 //!
 //! `GET /v1/status` · `POST /v1/apps/APP/plan` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
 //! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
-//! `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is taken here.
+//! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is
+//! taken here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,6 +29,7 @@ use super::orders::{AppStatus, Begun, Desk, Order};
 use super::planned::Planned;
 use super::preflight::{Preflight, sentence};
 use super::proxies::{Proxies, ProxyStatus};
+use super::reload::{ReloadBody, Reloaded, Reloader};
 use super::run_id::{check_run_id, new_run_id};
 use super::upgrade::{Upgrades, VERSION, Wish};
 use crate::config;
@@ -47,6 +49,8 @@ pub(super) struct Reach {
     pub(super) listen: Vec<String>,
     /// What a deploy must pass.
     pub(super) preflight: Preflight,
+    /// Takes up edits of the file.
+    pub(super) reloader: Reloader,
     /// Other binaries in the place of this one.
     pub(super) upgrades: Arc<Upgrades>,
     /// Our own proxies.
@@ -165,12 +169,19 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/apps/{app}/abort", post(abort))
         .route("/v1/apps/{app}/events", get(events))
         .route("/v1/runs/{run}/{file}", get(report))
+        .route("/v1/reload", post(reload))
         .route("/v1/stop", post(stop))
         .route("/v1/upgrade", post(upgrade))
         .with_state(reach)
 }
 
 impl Reach {
+    /// Looks at the file, or takes it up; that is no time for an upgrade.
+    pub(super) async fn reload(&self, body: ReloadBody) -> Result<Reloaded, Fault> {
+        let _no_upgrade = self.upgrades.none_under_way().await?;
+        self.reloader.reload(&self.desks, body).await
+    }
+
     fn desk(&self, app: &str) -> Result<&Desk, Fault> {
         let found = self.desks.iter().find(|(name, _)| name.as_str() == app);
         found.map(|(_, desk)| desk).ok_or_else(|| {
@@ -182,6 +193,13 @@ impl Reach {
             Fault::new(Kind::Usage, format!("there is no app `{}`", app.escape_debug())).help(help)
         })
     }
+}
+
+async fn reload(
+    State(reach): State<Arc<Reach>>,
+    Json(body): Json<ReloadBody>,
+) -> Result<Json<Reloaded>, Refusal> {
+    Ok(Json(reach.reload(body).await?))
 }
 
 async fn status(State(reach): State<Arc<Reach>>) -> Json<ServerStatus> {

@@ -5,7 +5,7 @@
 
 use drivers::platform::PlatformCapabilities;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
-use model::{Fault, Kind, Weight};
+use model::{Fault, Kind, Mark, Selector, Wanted, Weight};
 
 use crate::config::{AppConfig, Strategy};
 use crate::duration;
@@ -85,10 +85,14 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
             return refused(what, &help);
         }
     }
-    if let Some(target) = app.rollout.target.as_ref().filter(|_| !router.header_rules) {
-        let what =
-            format!("{carrier} cannot route by the {}, the target of {}", target.on(), app.name);
-        return refused(what, "remove `target`");
+    let mut marks = app.rollout.targets.iter().map(|target| &target.mark);
+    if let Some(mark) = marks.find(|mark| !routes_by(router, mark)) {
+        let what = format!("{carrier} cannot route by the {mark}, a target of {}", app.name);
+        return refused(what, "remove it from `target`");
+    }
+    if !router.spread && (app.rollout.cohorts.is_some() || !app.slow_start.is_zero()) {
+        let what = format!("{carrier} knows no cohorts and no slow start, as {} has", app.name);
+        return refused(what, "remove `sticky` and `slow_start`");
     }
     let recreates = matches!(app.rollout.strategy, Strategy::Recreate { .. });
     if recreates && !router.hold {
@@ -103,6 +107,12 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
     Ok(())
 }
 
+fn routes_by(router: RouterCapabilities, mark: &Mark) -> bool {
+    let named = matches!(mark.on(), Selector::Header(_) | Selector::Cookie(_));
+    let plain = named && matches!(mark.wanted(), Wanted::Exactly(_));
+    if plain { router.header_rules } else { router.other_rules }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -112,7 +122,7 @@ mod tests {
     use model::Weight;
 
     use super::{Able, check};
-    use crate::config::{AppConfig, Strategy, example_app};
+    use crate::config::{AppConfig, Side, Strategy, Target, example_app};
 
     fn able() -> Able {
         let router = RouterCapabilities {
@@ -121,6 +131,8 @@ mod tests {
             change: ChangeKind::Atomic,
             header_rules: true,
             hold: true,
+            other_rules: true,
+            spread: true,
             evidence: Evidence::Counters,
         };
         let platform =
@@ -155,13 +167,22 @@ mod tests {
         let mut app = canary(2_500);
         assert!(check(&app, blind).is_ok());
         let mark = model::Mark::new(model::Selector::Header("x-canary".into()), "1").unwrap();
-        app.rollout.target = Some(mark);
+        app.rollout.targets = vec![Target { mark, to: Side::Candidate }];
         assert!(check(&app, blind).unwrap_err().what.contains("header x-canary"));
         let mut hasty = able();
         hasty.router.hold = false;
         app.rollout.strategy =
             Strategy::Recreate { hold: Duration::from_secs(10), requests: 1_000 };
         assert!(check(&app, hasty).unwrap_err().what.contains("wait"));
+        let mut plain = able();
+        (plain.router.other_rules, plain.router.spread) = (false, false);
+        assert!(check(&app, plain).is_ok());
+        let (on, wanted) = (model::Selector::Query("v".into()), model::Wanted::Present);
+        app.rollout.targets[0].mark = model::Mark::of(on, wanted).unwrap();
+        assert!(check(&app, plain).unwrap_err().what.contains("query parameter v"));
+        app.rollout.targets.clear();
+        app.slow_start = Duration::from_secs(1);
+        assert!(check(&app, plain).unwrap_err().what.contains("slow start"));
         let mut narrow = able();
         narrow.platform.side_by_side = false;
         assert!(check(&canary(1), narrow).unwrap_err().what.contains("side by side"));

@@ -290,6 +290,9 @@ impl Controller {
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
             }
+            Order::Configure { config, reply } => {
+                let _gone = reply.send(self.standing.configure(*config));
+            }
             Order::Idle { reply } => {
                 let run = self.standing.active.as_ref().map(Active::run);
                 let run = run.map(|run| (&*run.name, run.start.candidate.version.to_string()));

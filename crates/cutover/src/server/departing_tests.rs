@@ -93,6 +93,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         pools: vec![pool],
         rules: vec![],
         hold: None,
+        spread: model::Spread::default(),
     };
     let open = open
         .iter()

@@ -6,7 +6,7 @@ use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
     AppName, Generation, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule,
-    RunState, Weight,
+    RunState, Spread, Weight,
 };
 use rollout::{LeaveWant, Wants};
 
@@ -91,8 +91,10 @@ pub(super) struct Address {
     pub(super) hosts: Vec<String>,
     /// Path prefix.
     pub(super) path_prefix: String,
-    /// Who sees the candidate of the rollout under way, whatever its share.
-    pub(super) target: Option<Rule>,
+    /// Who sees which release of the rollout under way, whatever its share.
+    pub(super) rules: Vec<Rule>,
+    /// How the others are spread.
+    pub(super) spread: Spread,
 }
 
 fn as_leave(want: &LeaveWant) -> Leave {
@@ -130,18 +132,20 @@ pub(super) fn compose(
             instances,
         }
     };
+    let in_force = |release| shares(release, pools.iter().map(|(pool, _)| pool));
+    // With all traffic in one place there is nothing to stay with.
+    let divided = pools.iter().any(|(pool, _)| in_force(pool.release));
     Routes {
         app: app.clone(),
         generation: Generation::default(),
         hosts: address.hosts.clone(),
         path_prefix: address.path_prefix.clone(),
         pools: pools.iter().map(pool).collect(),
-        rules: address
-            .target
-            .iter()
-            .filter(|rule| shares(rule.release, pools.iter().map(|(pool, _)| pool)))
-            .cloned()
-            .collect(),
+        rules: address.rules.iter().filter(|rule| in_force(rule.release)).cloned().collect(),
+        spread: Spread {
+            cohorts: address.spread.cohorts.clone().filter(|_| divided),
+            slow_start_ms: address.spread.slow_start_ms,
+        },
         hold: None,
     }
 }
@@ -180,9 +184,70 @@ fn alive(have: &FleetHave, id: &InstanceId) -> bool {
 #[cfg(test)]
 mod tests {
     use model::event::PoolSeen;
-    use model::{PoolState, ReleaseId, Weight};
+    use model::{
+        AppName, Cohorts, Mark, PoolState, Release, ReleaseId, Rule, Selector, Spread, Version,
+        Weight,
+    };
 
-    use super::shares;
+    use super::{Address, compose, shares};
+
+    fn release(number: u32) -> Release {
+        Release {
+            app: AppName::new("demo").unwrap(),
+            id: ReleaseId(number),
+            version: Version::new(format!("v{number}")).unwrap(),
+            command: Vec::new(),
+            directory: "/".into(),
+            environment: std::collections::BTreeMap::new(),
+            health: model::fleet::HealthCheck {
+                path: None,
+                interval_ms: 1,
+                timeout_ms: 1,
+                rise: 1,
+                fall: 1,
+            },
+            stop_timeout_ms: 1,
+        }
+    }
+
+    #[test]
+    fn rules_and_cohorts_hold_while_both_releases_have_a_share() {
+        let mark = |value: &str| Mark::new(Selector::Header("x".into()), value).unwrap();
+        let rules = [("new", 2), ("old", 1)];
+        let address = Address {
+            hosts: vec!["*.test".into()],
+            path_prefix: "/".into(),
+            rules: rules.map(|(v, id)| Rule { mark: mark(v), release: ReleaseId(id) }).into(),
+            spread: Spread {
+                cohorts: Some(Cohorts { header: None, cookie: true }),
+                slow_start_ms: 7,
+            },
+        };
+        let (stable, candidate) = (release(1), release(2));
+        for (points, divided) in [(0, false), (1_000, true), (9_999, true), (10_000, false)] {
+            let weight = Weight::new(points).unwrap();
+            let pool = |release: &Release, weight| PoolSeen {
+                release: release.id,
+                weight,
+                state: PoolState::Serving,
+            };
+            let pools =
+                [(pool(&stable, weight.rest()), &stable), (pool(&candidate, weight), &candidate)];
+            let have = drivers::platform::FleetHave {
+                app: stable.app.clone(),
+                change: 0,
+                now_ms: 0,
+                instances: Vec::new(),
+                releases: Vec::new(),
+                last_numbers: std::collections::BTreeMap::new(),
+                free_ports: Vec::new(),
+            };
+            let routes = compose(&stable.app, &address, &pools, (&have, &[]), &[]);
+            assert_eq!(routes.rules.len(), if divided { 2 } else { 0 }, "{points}");
+            assert_eq!(routes.spread.cohorts.is_some(), divided, "{points}");
+            assert_eq!(routes.spread.slow_start_ms, 7);
+        }
+    }
 
     #[test]
     fn a_target_is_in_force_while_the_candidate_has_a_share() {

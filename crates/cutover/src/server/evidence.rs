@@ -181,7 +181,7 @@ impl Evidence {
             return;
         }
         self.previewing = true;
-        let host = config.hosts.first().cloned().unwrap_or_else(|| self.tools.entrance.clone());
+        let host = config.a_host().unwrap_or_else(|| self.tools.entrance.clone());
         let path = config.rollout.preview_path.clone();
         let timeout = config.probe.timeout;
         let (news, run) = (self.news.clone(), active.run().id);

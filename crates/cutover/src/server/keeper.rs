@@ -4,6 +4,8 @@
 //! gets the listeners only when it carries the routes that were committed: until then connections
 //! wait in the backlog. It publishes no routes: each app's controller does.
 
+mod reconfigure;
+
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -11,11 +13,11 @@ use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
 use futures_util::future::join_all;
-use model::admin::ProxySeen;
+use model::admin::{CohortKey, ProxySeen};
 use model::{Fault, Kind};
 use rustix::process::Signal;
 use tokio::process::Child;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children::{self, Children};
@@ -24,8 +26,9 @@ use super::listener::Listener;
 use super::living::{Living, Server, server};
 use super::others::{self, Other};
 use super::passed::Passed;
-use super::takeover;
+use super::reload::Reconfigure;
 use super::upgrade::Place;
+use super::{cohort_key, takeover};
 use crate::config::ProxyConfig;
 
 /// How long a fresh proxy may take to answer on its admin socket.
@@ -52,6 +55,7 @@ pub(super) struct Keeper {
     children: Children,
     proxy: Arc<Proxy>,
     config: ProxyConfig,
+    cohort_key: CohortKey,
     allow_faults: bool,
     listeners: Vec<Listener>,
     /// Proxies that were here beside it at the start.
@@ -63,6 +67,9 @@ pub(super) struct Keeper {
     /// The proxy has the listeners.
     open: bool,
     started: watch::Sender<u64>,
+    orders: (mpsc::Sender<Reconfigure>, mpsc::Receiver<Reconfigure>),
+    /// What the proxy was told last, for those who start one beside it.
+    told: watch::Sender<ProxyConfig>,
 }
 
 impl Keeper {
@@ -78,6 +85,7 @@ impl Keeper {
         let living = found.is_some();
         let (running, sockets) = found
             .map_or_else(Default::default, |(running, sockets)| (Some(Arc::new(running)), sockets));
+        let cohort_key = cohort_key::read_or_make(&layout.cohort_key())?;
         let others = others::find(&layout).await;
         for other in &others {
             proxy.beside(other.socket());
@@ -94,6 +102,7 @@ impl Keeper {
             children,
             proxy,
             config: config.clone(),
+            cohort_key,
             allow_faults,
             listeners,
             others,
@@ -101,6 +110,8 @@ impl Keeper {
             child: None,
             open: living,
             started: watch::Sender::new(0),
+            orders: mpsc::channel(4),
+            told: watch::Sender::new(config.clone()),
         };
         keeper.warn_of_left_over();
         let taken: Vec<SocketAddr> = keeper.listeners.iter().map(|one| one.address).collect();
@@ -118,8 +129,7 @@ impl Keeper {
         }
         passed.warn_of_rest();
         if living {
-            let configure = || keeper.proxy.configure(&config.settings);
-            patiently(keeper.running.as_deref(), configure).await?;
+            patiently(keeper.running.as_deref(), || keeper.configure()).await?;
             keeper.certify().await?;
             patiently(keeper.running.as_deref(), || keeper.observe()).await?;
             keeper.hand_over(&taken).await?;
@@ -135,6 +145,11 @@ impl Keeper {
             }
         }
         Ok(keeper)
+    }
+
+    /// Where it takes another configuration, while it is kept.
+    pub(super) fn orders(&self) -> mpsc::Sender<Reconfigure> {
+        self.orders.0.clone()
     }
 
     /// Counts the proxies started from here on.
@@ -156,7 +171,7 @@ impl Keeper {
                 self.let_in(&carried).await;
                 self.keep_observing().await;
             }
-            let how = self.gone().await;
+            let how = self.attend().await;
             let lost = open();
             self.open = false;
             if since.elapsed() >= LIVED {
@@ -212,6 +227,12 @@ impl Keeper {
             self.proxy.send_tls_listener(socket.as_fd(), *address).await?;
         }
         Ok(())
+    }
+
+    /// Tells the proxy what holds for all apps and listeners.
+    async fn configure(&self) -> Result<(), Fault> {
+        self.proxy.configure(&self.config.settings).await?;
+        self.proxy.sign_cohorts(&self.cohort_key).await
     }
 
     /// Has the proxy read the certificates.
@@ -295,7 +316,7 @@ impl Keeper {
             self.kill().await;
             self.adopt(fault).await?;
         }
-        if let Err(fault) = self.proxy.configure(&self.config.settings).await {
+        if let Err(fault) = self.configure().await {
             self.kill().await;
             return Err(fault);
         }
@@ -355,7 +376,8 @@ impl Keeper {
         Place {
             layout: self.layout.clone(),
             children: self.children.clone(),
-            config: self.config.clone(),
+            config: self.told.subscribe(),
+            cohort_key: self.cohort_key.clone(),
             allow_faults: self.allow_faults,
             present: self.proxy(),
         }

@@ -1,7 +1,7 @@
 //! Where things lie in the state directory.
 //!
 //! ```text
-//! STATE/lock  cutover.db  api.sock  proxy.sock  proxy-ID.sock  probe-RUN.sock
+//! STATE/lock  cutover.db  api.sock  proxy.sock  proxy-ID.sock  probe-RUN.sock  cohort.key
 //! STATE/upgrade/…  (the upgrade's)
 //! STATE/instances/…  (the process platform's)   STATE/logs/…
 //! STATE/runs/RUN/samples.ndjson.gz  report.json  report.html
@@ -134,6 +134,11 @@ impl Layout {
     /// The control socket of a run's prober.
     pub(crate) fn probe_socket(&self, run: &str) -> PathBuf {
         self.directory.join(format!("probe-{run}.sock"))
+    }
+
+    /// The key that cohorts are signed with.
+    pub(crate) fn cohort_key(&self) -> PathBuf {
+        self.directory.join("cohort.key")
     }
 
     /// Output of instances and of Cutover's own processes.

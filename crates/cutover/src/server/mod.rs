@@ -9,6 +9,7 @@ mod begin;
 pub(crate) mod bus;
 mod capable;
 pub(crate) mod children;
+mod cohort_key;
 mod controller;
 mod counted;
 mod departing;
@@ -34,6 +35,7 @@ mod preview;
 mod prober;
 mod probing;
 pub(crate) mod proxies;
+pub(crate) mod reload;
 pub(crate) mod run_id;
 mod show;
 mod sight;
@@ -59,6 +61,7 @@ use futures_util::future::join_all;
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
 use tokio::net::UnixListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use self::api::Reach;
@@ -70,6 +73,7 @@ use self::orders::{AppStatus, Desk};
 use self::others::Other;
 use self::passed::Passed;
 use self::proxies::Proxies;
+use self::reload::{ReloadBody, Reloader};
 use self::steering::Steering;
 use self::tools::Tools;
 use self::upgrade::{Kit, Upgrades};
@@ -91,6 +95,7 @@ pub(crate) struct Start {
 /// Serves until it is told to stop; returns when nothing of it runs any more.
 pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let mut interrupt = Interrupt::new()?;
+    let hangup = interrupt.take_hangup()?;
     let layout = Layout::at(&config.state_dir)?;
     layout.prepare()?;
     let lock = match layout.lock() {
@@ -117,7 +122,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let kit = Kit {
         layout: layout.clone(),
         store: Arc::clone(&tools.store),
-        config: start.file,
+        config: start.file.clone(),
         place,
         epoch,
         drain: config.proxy.upgrade_timeout,
@@ -125,7 +130,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     };
     let upgrades = Arc::new(Upgrades::new(kit));
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
-    let desks = open_desks(config.apps, &tools)?;
+    let desks = open_desks(config.apps.clone(), &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
         desks,
@@ -136,7 +141,9 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         preflight: steering.preflight(),
         upgrades,
         proxies,
+        reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
     });
+    tokio::spawn(reload_at(hangup, Arc::clone(&reach)));
     let socket = open_socket(&layout.api_socket())?;
     let service = api::router(Arc::clone(&reach));
     tokio::spawn(async move { axum::serve(socket, service).await });
@@ -149,13 +156,29 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     };
     notify::stopping();
     reach.upgrades.call_off().await;
-    let drain = config.proxy.drain_timeout;
+    let drain = reach.reloader.drain_timeout().await;
     stopping::stop(&mut steering, &reach, drain, hurried(now, &mut told, &mut interrupt)).await;
     // A socket that nobody serves would make the next start look like a living one.
     drop(std::fs::remove_file(layout.api_socket()));
     drop(lock);
     say("stopped");
     Ok(())
+}
+
+/// Takes up the file at each SIGHUP, for ever; nobody is asked.
+async fn reload_at(mut hangup: Signal, reach: Arc<Reach>) {
+    while hangup.recv().await.is_some() {
+        let body = ReloadBody { apply: true, seen: None };
+        match reach.reload(body).await {
+            Ok(done) if done.refused.is_empty() => {
+                tracing::info!("reloaded: {}", done.changes.join("; "));
+            }
+            Ok(done) => {
+                tracing::error!("not reloaded, nothing was changed: {}", done.refused.join("; "));
+            }
+            Err(fault) => tracing::error!("not reloaded: {fault}; {}", fault.notes.join("; ")),
+        }
+    }
 }
 
 /// Another server has this state directory: one that an upgrade has started. Our supervisor has it, too.

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
 use super::planned::Planned;
+use crate::config::AppConfig;
 
 /// A rollout that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,13 @@ pub(super) enum Order {
         interrupted: bool,
         /// The answer, in words: what will happen now.
         reply: oneshot::Sender<Result<String, Fault>>,
+    },
+    /// Work with another configuration from now on; refused while a rollout is under way.
+    Configure {
+        /// The whole.
+        config: Box<AppConfig>,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), Fault>>,
     },
     /// Is no rollout under way? Refused if there is one.
     Idle {

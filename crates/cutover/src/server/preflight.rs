@@ -37,9 +37,9 @@ impl Preflight {
         config: &HaProxyConfig,
         apps: impl IntoIterator<Item = &'a AppConfig>,
     ) -> Self {
-        let targets = apps.into_iter().filter_map(|app| {
-            let on = app.rollout.target.as_ref()?.on().clone();
-            Some((app.name.clone(), on))
+        let targets = apps.into_iter().flat_map(|app| {
+            let on = app.rollout.targets.iter().map(|target| target.mark.on().clone());
+            on.map(|on| (app.name.clone(), on))
         });
         let (files, entrances) = (texts_of(config), config.listen.clone());
         Self(Some(Theirs { router, files, entrances, targets: targets.collect() }))

@@ -147,8 +147,8 @@ fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> 
     add("--version-header", config.version_header.clone());
     add("--samples", samples.display().to_string());
     add("--control", socket.display().to_string());
-    if let Some(host) = app.hosts.first() {
-        add("--host", host.clone());
+    if let Some(host) = app.a_host() {
+        add("--host", host);
     }
     words
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use drivers::platform::{FleetHave, FleetWant};
 use model::{
-    AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Rule, Verdict,
-    Version,
+    AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Rule, Spread,
+    Verdict, Version,
 };
 
 use super::active::Active;
@@ -15,7 +15,7 @@ use super::begin::begin;
 use super::desired::{Address, Desired, compose};
 use super::ending::Finished;
 use super::tools::Tools;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, Side, Target};
 
 /// Where one app stands.
 pub(super) struct Standing {
@@ -79,6 +79,16 @@ impl Standing {
         self.stuck = None;
         self.candidate = Some(release);
         self.active = Some(Active::begin(Arc::clone(&self.tools.store), run));
+        Ok(())
+    }
+
+    /// Works with another configuration. A rollout under way was begun with the present one.
+    pub(super) fn configure(&mut self, config: AppConfig) -> Result<(), Fault> {
+        if self.active.is_some() {
+            let what = format!("a rollout of {} is under way", self.app);
+            return Err(Fault::new(Kind::Conflict, what).help("wait for it, or abort it"));
+        }
+        self.config = config;
         Ok(())
     }
 
@@ -169,17 +179,35 @@ impl Standing {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
-            target: self.target(),
+            rules: self.rules(),
+            spread: self.spread(),
         };
         let routes = compose(&self.app, &address, &desired.pools(release), seen, before);
         Routes { hold: desired.hold, ..routes }
     }
 
-    /// Who sees the candidate of the rollout under way.
-    fn target(&self) -> Option<Rule> {
-        let candidate = self.active.as_ref()?.run().start.candidate.id;
-        let mark = self.config.rollout.target.clone()?;
-        Some(Rule { mark, release: candidate })
+    /// Who sees which release of the rollout under way.
+    fn rules(&self) -> Vec<Rule> {
+        let Some(active) = &self.active else { return Vec::new() };
+        let start = &active.run().start;
+        let (candidate, stable) = (start.candidate.id, start.stable.as_ref().map(|named| named.id));
+        let rule = |target: &Target| {
+            let release = match target.to {
+                Side::Candidate => Some(candidate),
+                Side::Stable => stable,
+            };
+            Some(Rule { mark: target.mark.clone(), release: release? })
+        };
+        self.config.rollout.targets.iter().filter_map(rule).collect()
+    }
+
+    /// How the others are spread.
+    fn spread(&self) -> Spread {
+        let slow_start = self.config.slow_start.as_millis();
+        Spread {
+            cohorts: self.config.rollout.cohorts.clone(),
+            slow_start_ms: u64::try_from(slow_start).unwrap_or(u64::MAX),
+        }
     }
 
     fn desired(&self) -> Desired {

@@ -13,7 +13,7 @@ use drivers::router::proxy::Proxy;
 use drivers::router::{Router, RoutesHave};
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, PoolState, Routes, Weight};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children::Children;
@@ -23,6 +23,7 @@ use super::living::Living;
 use super::others::{self, Other};
 use super::passed::Passed;
 use super::preflight::{self, Preflight};
+use super::reload::Reconfigure;
 use super::upgrade::Place;
 use crate::config::{Config, RouterConfig};
 use crate::store::Store;
@@ -81,6 +82,14 @@ impl Steering {
                 let entrances = theirs.listen.iter().map(ToString::to_string).collect();
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
+        }
+    }
+
+    /// Where our own proxy takes another configuration.
+    pub(super) fn orders(&self) -> Option<mpsc::Sender<Reconfigure>> {
+        match &self.carrier {
+            Carrier::Own(keeper) => Some(keeper.orders()),
+            Carrier::Theirs(_) => None,
         }
     }
 

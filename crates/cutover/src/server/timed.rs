@@ -133,6 +133,7 @@ mod tests {
                 pools: vec![pool],
                 rules: vec![],
                 hold: None,
+                spread: model::Spread::default(),
             });
             self.timed.read(&mut have, (self.drain, LONGEST), self.now);
             let (of_release, of_instance) = (have.open[&release], have.instances[&id]);

@@ -1,5 +1,8 @@
 //! The database on a real directory: what is promised across a reopening.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use model::{AppName, Event, Outcome, ReleaseId, Version};
 use rollout::{Named, Settings, Start};
 
@@ -44,6 +47,52 @@ fn what_was_appended_is_there_after_a_reopening_in_order() {
     let run = store.open_run(&app).unwrap().expect("the rollout is open");
     assert_eq!((run.name.as_str(), &run.start), ("one", &start()));
     assert_eq!(store.events(run.id).unwrap(), [(3, Event::Tick), (9, Event::Armed)]);
+}
+
+/// Run again as a process of its own: appends until it is killed, saying what was kept.
+#[test]
+fn child_appends() {
+    let Ok(directory) = std::env::var("STORE_TEST_DIRECTORY") else { return };
+    let store = Store::open(directory.as_ref()).unwrap();
+    let run = store.open_run(&start().app).unwrap().unwrap();
+    let next = store.events(run.id).unwrap().len() as u64;
+    for number in next.. {
+        store.append(run.id, number, &Entry::Event(&Event::Tick)).unwrap();
+        println!("kept {number}");
+    }
+}
+
+/// R25: killed in the middle of its writing again and again, the journal keeps all that it has
+/// confirmed, in order, and goes on.
+#[test]
+fn r25_a_journal_whose_writer_is_killed_keeps_what_it_confirmed() {
+    let directory = tempfile::tempdir().unwrap();
+    begin(&Store::open(directory.path()).unwrap(), "one").unwrap();
+    let mut before = 0;
+    for _ in 0..5 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::child_appends", "--nocapture"])
+            .env("STORE_TEST_DIRECTORY", directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut kept = lines.filter(|line| line.contains("kept ")).map(|line| {
+            let (_, number) = line.rsplit_once(' ').unwrap();
+            number.parse::<u64>().unwrap()
+        });
+        assert!(kept.by_ref().any(|number| number >= before + 20));
+        child.kill().unwrap();
+        let last = kept.last().unwrap_or(before + 20);
+        child.wait().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let run = store.open_run(&start().app).unwrap().expect("the rollout is open");
+        let events = store.events(run.id).unwrap();
+        let times: Vec<u64> = events.iter().map(|(at, _)| *at).collect();
+        assert!(times.len() as u64 > last, "{last} was confirmed, {} are there", times.len());
+        assert!(times.iter().copied().eq(0..times.len() as u64), "{times:?}");
+        before = times.len() as u64;
+    }
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn a_first_version_that_exits_at_once_leaves_nothing_running() {
 }
 
 #[test]
-fn of_two_deploys_at_once_the_second_is_refused_and_the_first_goes_on() {
+fn r30_of_two_deploys_at_once_the_second_is_refused_and_the_first_goes_on() {
     let _turn = turn();
     let world = live();
     good_release(&world, "v2");

@@ -79,8 +79,9 @@ struct Survived {
     was_final: bool,
 }
 
+/// R30: the controller is killed in mid-deploy.
 #[test]
-fn up_killed_at_any_point_of_a_rollout_costs_nothing() {
+fn r30_up_killed_at_any_point_of_a_rollout_costs_nothing() {
     let points = kill_points();
     let _turn = turn();
     let mut world = World::patient(INSTANCES);

@@ -191,7 +191,7 @@ fn foreign_server() -> PathBuf {
 }
 
 #[test]
-fn a_server_on_a_strangers_crate_goes_from_v1_to_v2_and_users_lose_nothing() {
+fn r08_a_server_on_a_strangers_crate_goes_from_v1_to_v2_and_users_lose_nothing() {
     let _turn = turn();
     let server = foreign_server();
     let mut world = World::new(&FOREIGN.replace("SERVER", server.to_str().unwrap()));

@@ -34,6 +34,7 @@ mod neighbours;
 mod parts;
 mod plan;
 mod recreate;
+mod reload;
 mod repeat;
 mod router_contract;
 mod scale;

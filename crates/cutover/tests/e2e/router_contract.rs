@@ -156,6 +156,7 @@ fn carry(client: UnixStream, behind: &Path, says: &Mutex<Option<Vec<u8>>>) -> Op
 fn own_proxy() {
     let _turn = turn();
     let foreign = Routes {
+        spread: model::Spread::default(),
         app: AppName::new("demo-1").unwrap(),
         generation: Generation(0),
         hosts: vec![],

@@ -23,7 +23,7 @@ fn world(instances: u16) -> (World, u16) {
 }
 
 /// The same, serving v1.
-fn live(instances: u16) -> (World, u16, Identity) {
+pub(crate) fn live(instances: u16) -> (World, u16, Identity) {
     let (mut world, port) = world(instances);
     let shop = Identity::write(world.path(), "shop", "shop.test");
     Identity::write(world.path(), "other", "other.test");
@@ -33,7 +33,7 @@ fn live(instances: u16) -> (World, u16, Identity) {
 }
 
 /// A new connection is served with the version.
-fn serves(port: u16, identity: &Identity, version: &str) {
+pub(crate) fn serves(port: u16, identity: &Identity, version: &str) {
     let (status, body) = Kept::connect(port, identity).unwrap().get("/version").unwrap();
     assert!(status == 200 && body.contains(version), "{status}: {body}");
 }

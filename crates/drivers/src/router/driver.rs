@@ -116,10 +116,14 @@ pub struct RouterCapabilities {
     pub drain: Drain,
     /// How a change takes effect.
     pub change: ChangeKind,
-    /// Requests can be routed by a header or cookie.
+    /// Requests can be routed by a header or cookie with exactly one value.
     pub header_rules: bool,
     /// Requests can wait while nobody may serve an app.
     pub hold: bool,
+    /// They can be routed by their query or source too, and by parts or the presence of a value.
+    pub other_rules: bool,
+    /// Clients can be kept with a release by cohorts, and instances be started slowly.
+    pub spread: bool,
     /// What it can say about requests.
     pub evidence: Evidence,
 }

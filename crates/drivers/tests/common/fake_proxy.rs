@@ -148,6 +148,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         | Request::Configure { .. }
         | Request::Observe { .. }
         | Request::Certify { .. }
+        | Request::CohortKey { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
     };

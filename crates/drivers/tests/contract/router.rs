@@ -332,6 +332,7 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
         pools,
         rules: vec![],
         hold: None,
+        spread: model::Spread::default(),
     };
     let rule = |on: &Selector, value, release| {
         let mark = Mark::new(on.clone(), value).unwrap();

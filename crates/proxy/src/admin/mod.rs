@@ -26,7 +26,6 @@ use crate::ledger::Ledger;
 use crate::life::Shared;
 use crate::limits;
 use crate::metrics::{self, Dialect};
-use crate::settings::Settings;
 use crate::wire;
 use crate::worker::Control;
 use descriptors::Line;
@@ -87,6 +86,10 @@ impl Desk {
                 return Ok(Reply::TicketKeys { keys: self.shared.tls.ticket_keys() });
             }
             Request::AdoptTicketKeys { keys } => self.shared.tls.adopt_ticket_keys(&keys)?,
+            Request::CohortKey { key } => {
+                let settings = self.shared.settings.load().signing(&key);
+                self.shared.settings.store(Arc::new(settings));
+            }
             Request::Listeners => {
                 let listeners = self.listeners.borrow();
                 let addresses = listeners.iter().map(|one| one.address).collect();
@@ -101,7 +104,8 @@ impl Desk {
                 self.tell(|| Control::Sweep);
             }
             Request::Configure { settings } => {
-                self.shared.settings.store(Arc::new(Settings::from(&settings)));
+                let settings = self.shared.settings.load().told(&settings);
+                self.shared.settings.store(Arc::new(settings));
             }
             Request::Observe { observation } => self.observe(&observation)?,
             Request::Look => return Ok(Reply::Seen(self.seen())),

@@ -15,8 +15,9 @@ fn publish(epoch: u64, expected: u64, generation: u64) -> Request {
     Request::Publish { epoch, expected, routes: routes(generation, vec![pool(1, 10_000, &[])]) }
 }
 
+/// R30: of two controllers the one with the older claim changes nothing.
 #[test]
-fn routes_are_fenced_by_epoch_and_generation() {
+fn r30_routes_are_fenced_by_epoch_and_generation() {
     let mut stage = Stage::bare();
     let mut other = Admin::to(&stage.socket);
     other.done(&publish(5, 0, 1));

@@ -1,5 +1,6 @@
 //! A scripted instance: each request is handed to a closure that says, byte by byte, what happens.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -88,7 +89,8 @@ pub(crate) struct Backend {
     /// Heads of all requests that arrived.
     pub(crate) heads: Arc<Mutex<Vec<String>>>,
     pub(crate) connections: Arc<AtomicUsize>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    /// Those that are open, by their number.
+    open: Arc<Mutex<BTreeMap<usize, TcpStream>>>,
     dead: Arc<AtomicBool>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -136,10 +138,11 @@ impl Backend {
                 if dead.load(Ordering::SeqCst) {
                     return;
                 }
-                connections.fetch_add(1, Ordering::SeqCst);
+                let number = connections.fetch_add(1, Ordering::SeqCst);
                 stream.set_read_timeout(Some(idle)).unwrap();
                 stream.set_nodelay(true).unwrap();
-                open.lock().unwrap().push(stream.try_clone().unwrap());
+                open.lock().unwrap().insert(number, stream.try_clone().unwrap());
+                let others = Arc::clone(&open);
                 let (script, heads) = (Arc::clone(&script), Arc::clone(&heads));
                 std::thread::spawn(move || {
                     let mut peer = Peer { stream, read: Vec::new() };
@@ -149,8 +152,8 @@ impl Backend {
                             break;
                         }
                     }
-                    // Other clones of the socket are in `open`.
                     let _ = peer.stream.shutdown(Shutdown::Both);
+                    others.lock().unwrap().remove(&number);
                 });
             }
         });
@@ -162,16 +165,21 @@ impl Backend {
         self.heads.lock().unwrap().len()
     }
 
-    /// Refuses connections and drops those that are open.
-    pub(crate) fn kill(&self) {
+    /// Refuses connections; those that are open go on.
+    pub(crate) fn stop_accepting(&self) {
         if !self.dead.swap(true, Ordering::SeqCst) {
             let _ = TcpStream::connect(self.address);
             if let Some(accepting) = self.accepting.lock().unwrap().take() {
                 accepting.join().unwrap();
             }
-            for stream in self.open.lock().unwrap().drain(..) {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+        }
+    }
+
+    /// Refuses connections and drops those that are open.
+    pub(crate) fn kill(&self) {
+        self.stop_accepting();
+        for stream in std::mem::take(&mut *self.open.lock().unwrap()).into_values() {
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }

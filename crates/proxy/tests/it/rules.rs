@@ -1,6 +1,7 @@
 //! Rules on headers and cookies: whoever carries the mark goes to its release, whatever the weights.
 
-use model::{Mark, ReleaseId, Rule, Selector};
+use model::admin::{Request, Settings};
+use model::{Mark, ReleaseId, Rule, Selector, Wanted};
 
 use crate::backend::{Backend, Then};
 use crate::client::Client;
@@ -47,6 +48,48 @@ fn marked_requests_go_to_their_release_at_any_weight_and_others_never_do() {
             assert_eq!(ask(&mut client, lines), body, "{lines:?}");
         }
     }
+}
+
+#[test]
+fn a_query_a_source_and_a_part_of_a_value_reach_a_release_at_weight_0() {
+    let (old, new) = (Backend::named("old"), Backend::named("new"));
+    let mut stage = Stage::bare();
+    let trusted = vec!["127.0.0.1".parse().unwrap()];
+    stage.admin.done(&Request::Configure { settings: Settings { trusted, ..Settings::default() } });
+    let to_new = |on, wanted| Rule { mark: Mark::of(on, wanted).unwrap(), release: ReleaseId(2) };
+    let source = |range: &str| Selector::Source(range.parse().unwrap());
+    let rules = vec![
+        to_new(Selector::Query("v".into()), Wanted::Exactly("new one".into())),
+        to_new(source("10.1.0.0/16"), Wanted::Present),
+        to_new(source("2001:db8::/32"), Wanted::Present),
+        to_new(Selector::Header("x-team".into()), Wanted::Prefix("a-".into())),
+        to_new(Selector::Cookie("beta".into()), Wanted::Present),
+    ];
+    stage.publish_with(vec![pool(1, 10_000, &[&old]), pool(2, 0, &[&new])], rules);
+    let mut client = stage.client();
+    for (target, lines, body) in [
+        ("/", "", "old"),
+        ("/?a=1&v=new%20one", "", "new"),
+        ("/?v=new+one", "", "new"),
+        ("/?v=new", "", "old"),
+        ("/v=new+one", "", "old"),
+        ("/", "X-Forwarded-For: 10.1.2.3\r\n", "new"),
+        ("/", "X-Forwarded-For: 10.1.2.3, 10.2.0.1\r\n", "old"),
+        ("/", "X-Forwarded-For: 2001:db8::7\r\n", "new"),
+        ("/", "X-Team: a-1\r\n", "new"),
+        ("/", "X-Team: b-1\r\nX-Team: a-\r\n", "new"),
+        ("/", "X-Team: ba-1\r\n", "old"),
+        ("/", "Cookie: a=b; beta=\r\n", "new"),
+        ("/", "Cookie: a=b; betas=1\r\n", "old"),
+    ] {
+        for _ in 0..5 {
+            client.send(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+            assert_eq!(client.answer().unwrap().body, body, "{target} {lines:?}");
+        }
+    }
+    // From a sender that is not trusted such claims are nobody's.
+    stage.admin.done(&Request::Configure { settings: Settings::default() });
+    assert_eq!(ask(&mut client, "X-Forwarded-For: 10.1.2.3\r\n"), "old");
 }
 
 #[test]

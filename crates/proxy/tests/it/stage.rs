@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use model::admin::{AppSeen, InstanceSeen, ProxySeen, ReleaseSeen, Reply, Request};
 use model::{
     AppName, Fault, Generation, Hold, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes,
-    Rule, Version, Weight,
+    Rule, Spread, Version, Weight,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -173,6 +173,7 @@ pub(crate) fn routes(generation: u64, pools: Vec<Pool>) -> Routes {
         pools,
         rules: Vec::new(),
         hold: None,
+        spread: Spread::default(),
     }
 }
 
@@ -231,9 +232,13 @@ impl Stage {
     }
 
     pub(crate) fn publish_with(&mut self, pools: Vec<Pool>, rules: Vec<Rule>) {
+        self.publish_spread(pools, rules, Spread::default());
+    }
+
+    pub(crate) fn publish_spread(&mut self, pools: Vec<Pool>, rules: Vec<Rule>, spread: Spread) {
         let expected = Generation(self.generation);
         self.generation += 1;
-        let routes = Routes { rules, ..routes(self.generation, pools) };
+        let routes = Routes { rules, spread, ..routes(self.generation, pools) };
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });
     }
 

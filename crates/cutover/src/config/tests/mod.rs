@@ -16,7 +16,7 @@ fn parse(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
 }
 
 /// A file that must be right.
-fn good(text: &str) -> Config {
+pub(super) fn good(text: &str) -> Config {
     match parse(text, "cutover.toml") {
         Ok(config) => config,
         Err(found) => panic!("{}", drawn(&found)),

@@ -230,7 +230,7 @@ fn a_haproxy_is_found_relative_to_the_file() {
 fn a_target_is_a_header_in_lower_case_or_a_cookie() {
     let of = |target: &str| {
         let app = web(&format!("[app.web.rollout]\nstrategy = \"canary\"\ntarget = {target}"));
-        app.rollout.target.unwrap().to_string()
+        app.rollout.targets[0].mark.to_string()
     };
     assert_eq!(of("{ header = \"X-Canary\", value = \"New\" }"), "header x-canary = New");
     assert_eq!(of("{ cookie = \"Canary\", value = \"1\" }"), "cookie Canary = 1");

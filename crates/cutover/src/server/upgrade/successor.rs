@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::proxy::Proxy;
-use model::admin::{Observation, ProxySeen};
+use model::admin::{CohortKey, Observation, ProxySeen};
 use model::{Fault, Routes};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::ProxyConfig;
@@ -34,7 +35,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 pub(in crate::server) struct Place {
     pub(in crate::server) layout: Layout,
     pub(in crate::server) children: Children,
-    pub(in crate::server) config: ProxyConfig,
+    /// What the present one was told last.
+    pub(in crate::server) config: watch::Receiver<ProxyConfig>,
+    pub(in crate::server) cohort_key: CohortKey,
     pub(in crate::server) allow_faults: bool,
     /// The proxy that carries users now.
     pub(in crate::server) present: Arc<Proxy>,
@@ -56,7 +59,7 @@ impl Successor {
     /// Starts `program` as a proxy. It has no users yet.
     pub(super) async fn start(place: &Place, program: &Path, id: &str) -> Result<Self, Fault> {
         let socket = place.layout.other_proxy_socket(id);
-        let threads = place.config.threads.to_string();
+        let threads = place.config.borrow().threads.to_string();
         let admin = socket.display().to_string();
         let mut arguments = vec!["proxy", "--admin", &admin, "--threads", &threads];
         arguments.extend(place.allow_faults.then_some("--allow-faults"));
@@ -90,15 +93,17 @@ impl Successor {
     }
 
     /// Gives it what the present proxy has but for the listening sockets: settings, certificates, keys
-    /// of session tickets, routes.
+    /// of session tickets and cohorts, routes.
     pub(super) async fn equip(&self, place: &Place, epoch: u64) -> Result<ProxySeen, Fault> {
-        self.proxy.configure(&place.config.settings).await?;
-        if !place.config.certificates.is_empty() {
-            self.proxy.certify(&place.config.certificates).await?;
+        let config = place.config.borrow().clone();
+        self.proxy.configure(&config.settings).await?;
+        self.proxy.sign_cohorts(&place.cohort_key).await?;
+        if !config.certificates.is_empty() {
+            self.proxy.certify(&config.certificates).await?;
             self.proxy.adopt_ticket_keys(place.present.ticket_keys().await?).await?;
         }
         // The present one has the address of metrics, and leaves it when it is settled who stays.
-        let observation = Observation { metrics: None, ..place.config.observation.clone() };
+        let observation = Observation { metrics: None, ..config.observation };
         self.proxy.observe(&observation).await?;
         let seen = place.present.seen().await?;
         for app in &seen.apps {

@@ -119,6 +119,7 @@ mod tests {
             pools,
             rules: vec![],
             hold: None,
+            spread: model::Spread::default(),
         });
         let record = Record { routes, slots: vec![Slot::A], ..Record::default() };
         let stat = "# pxname,svname,scur,stot\ncutover_demo_a,x,1,9\ncutover_demo_a,BACKEND,3,9\n\

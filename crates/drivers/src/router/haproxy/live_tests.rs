@@ -26,6 +26,7 @@ fn pool(release: u32, weight: u16, state: PoolState) -> Pool {
 fn record(hosts: &[&str], prefix: &str) -> Record {
     let mark = Mark::new(Selector::Header("x-canary".into()), "1").unwrap();
     let routes = Routes {
+        spread: model::Spread::default(),
         app: app(),
         generation: Generation(7),
         hosts: hosts.iter().map(ToString::to_string).collect(),

@@ -44,7 +44,7 @@ pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
 pub use review::review;
-pub use rules::nameless;
+pub use rules::unfit;
 pub use written::At;
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -198,6 +198,8 @@ impl Router for HaProxy {
             change: ChangeKind::Atomic,
             header_rules: true,
             hold: false,
+            other_rules: false,
+            spread: false,
             evidence: Evidence::Counters,
         }
     }

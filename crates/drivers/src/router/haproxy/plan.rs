@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use model::{AppName, Generation, Instance, Plan, Pool, PoolState, Routes, Rule, Weight};
+use model::{AppName, Generation, Instance, Mark, Plan, Pool, PoolState, Routes, Rule, Weight};
 
 use super::config;
 use super::record::{Left, Record, Slot};
@@ -75,12 +75,18 @@ fn unfit(want: &Routes, seen: &Seen) -> Option<(String, &'static str)> {
     if let Some(found) = objection(&want.hosts, &want.path_prefix, None) {
         return Some(found);
     }
-    let mut named = want.rules.iter().map(|rule| rule.mark.on());
-    if let Some(on) = named.find(|on| !seen.looks_at.contains(on)) {
-        return Some(rules::nameless(on).unwrap_or_else(|| {
-            let why = format!("a rule on the {on}: its configuration does not look at it");
-            (why, "name it as `target` in cutover.toml, run `cutover haproxy install`, and reload")
-        }));
+    if want.spread.cohorts.is_some() || want.spread.slow_start_ms > 0 {
+        let why = "cohorts or a slow start".to_owned();
+        return Some((why, "remove `sticky` and `slow_start` from cutover.toml"));
+    }
+    let mut marks = want.rules.iter().map(|rule| &rule.mark);
+    if let Some(found) = marks.clone().find_map(rules::unfit) {
+        return Some(found);
+    }
+    if let Some(on) = marks.find(|mark| !seen.looks_at.contains(mark.on())).map(Mark::on) {
+        let why = format!("a rule on the {on}: its configuration does not look at it");
+        let help = "name it as `target` in cutover.toml, run `cutover haproxy install`, and reload";
+        return Some((why, help));
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut instances = want.pools.iter().flat_map(|pool| &pool.instances);

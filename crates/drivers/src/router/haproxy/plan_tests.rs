@@ -45,6 +45,7 @@ fn routes(pools: Vec<Pool>) -> Routes {
         pools,
         rules: vec![],
         hold: None,
+        spread: model::Spread::default(),
     }
 }
 
@@ -218,6 +219,8 @@ fn what_haproxy_cannot_carry_is_refused_with_a_reason() {
     ] {
         odd.insert(why, Routes { rules: vec![rule(on)], ..routes(vec![]) });
     }
+    let slow = model::Spread { slow_start_ms: 1, ..Default::default() };
+    odd.insert("cohorts or a slow start", Routes { spread: slow, ..routes(vec![]) });
     let mut name = routes(vec![serving(1, 1)]);
     name.pools[0].instances[0].id = InstanceId("x;disable server".into());
     odd.insert("name of a server", name);

@@ -8,7 +8,7 @@
 
 use std::fmt::{self, Write as _};
 
-use model::{AppName, Fault, Kind, Mark, Selector, Version};
+use model::{AppName, Fault, Kind, Mark, Selector, Version, Wanted};
 
 /// The variable of the process that says what its configuration looks at.
 pub(super) const VARIABLE: &str = "proc.cutover_rules";
@@ -18,18 +18,43 @@ const FIRST: &str = "cutover";
 /// What names may be made of, as the fix.
 const PLAIN: &str = "use letters, digits and `- _ .` in the name";
 
-/// Why HAProxy cannot look at this name, and what to do; `None` when it can.
-pub fn nameless(on: &Selector) -> Option<(String, &'static str)> {
-    let (Selector::Header(name) | Selector::Cookie(name)) = on;
+/// Why HAProxy cannot carry a rule on this mark, and what to do; `None` when it can: its entries of the
+/// map are found by whole values.
+pub fn unfit(mark: &Mark) -> Option<(String, &'static str)> {
+    let whole = matches!(mark.wanted(), Wanted::Exactly(_));
+    nameless(mark.on()).or_else(|| {
+        let help = "name a whole `value`: parts of one, and presence alone, are not looked up";
+        (!whole).then(|| (format!("a rule on the {mark}"), help))
+    })
+}
+
+/// Why HAProxy cannot look at this, and what to do; `None` when it can.
+pub(super) fn nameless(on: &Selector) -> Option<(String, &'static str)> {
+    let (Selector::Header(name) | Selector::Cookie(name)) = on else {
+        return Some((
+            format!("a rule on the {on}"),
+            "use a `header` or a `cookie` with a `value`",
+        ));
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (name.is_empty() || !name.chars().all(plain)).then(|| (format!("a rule on the {on}"), PLAIN))
 }
 
-/// `h.NAME` or `c.NAME`.
+/// `h.NAME` or `c.NAME`; nobody is told of the others.
 fn word(on: &Selector) -> String {
     match on {
         Selector::Header(name) => format!("h.{name}"),
         Selector::Cookie(name) => format!("c.{name}"),
+        Selector::Query(name) => format!("q.{name}"),
+        Selector::Source(network) => format!("s.{network}"),
+    }
+}
+
+/// The value that an entry stands for; without a whole one there is none.
+fn value(mark: &Mark) -> &str {
+    match mark.wanted() {
+        Wanted::Exactly(value) => value,
+        Wanted::Prefix(_) | Wanted::Present => "",
     }
 }
 
@@ -85,6 +110,8 @@ pub(super) fn lines(map: &str, app: &AppName, on: &Selector) -> String {
         // Not `req.hdr`: that one splits values at commas.
         Selector::Header(name) => format!("req.fhdr({name})"),
         Selector::Cookie(name) => format!("req.cook({name})"),
+        Selector::Query(name) => format!("url_param({name})"),
+        Selector::Source(_) => "src".to_owned(),
     };
     format!(
         "    # {app}: {on}
@@ -111,12 +138,12 @@ pub(super) fn entry(
     slot: impl fmt::Display,
     version: &Version,
 ) -> (String, String) {
-    (format!("{}.{}", hex(mark.value()), word(mark.on())), format!("{rank}:{slot}:{version}"))
+    (format!("{}.{}", hex(value(mark)), word(mark.on())), format!("{rank}:{slot}:{version}"))
 }
 
 /// A mark as the driver keeps it in the map.
 pub(super) fn keep(mark: &Mark) -> String {
-    format!("{}:{}", word(mark.on()), hex(mark.value()))
+    format!("{}:{}", word(mark.on()), hex(value(mark)))
 }
 
 /// Reads it back.
@@ -147,8 +174,8 @@ fn unhex(hex: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{announce, announced, keep, kept, nameless};
-    use model::{AppName, Mark, Selector};
+    use super::{announce, announced, keep, kept, nameless, unfit};
+    use model::{AppName, Mark, Selector, Wanted};
 
     #[test]
     fn what_is_announced_is_heard_and_anything_else_is_no_answer() {
@@ -173,6 +200,22 @@ mod tests {
             assert!(nameless(&on).is_some(), "{name}");
             assert!(announce([(&app, &[on][..])].into_iter()).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn rules_without_a_whole_value_of_a_header_or_cookie_are_refused() {
+        let header = || Selector::Header("x".into());
+        let source = Selector::Source("10.0.0.0/8".parse().unwrap());
+        for (on, wanted) in [
+            (header(), Wanted::Present),
+            (header(), Wanted::Prefix("a".into())),
+            (Selector::Query("v".into()), Wanted::Exactly("1".into())),
+            (source, Wanted::Present),
+        ] {
+            let mark = Mark::of(on, wanted).unwrap();
+            assert!(unfit(&mark).is_some(), "{mark}");
+        }
+        assert!(unfit(&Mark::new(header(), "a").unwrap()).is_none());
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use model::admin::{
-    AppSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request, Settings,
-    TicketKey,
+    AppSeen, CohortKey, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request,
+    Settings, TicketKey,
 };
 use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
@@ -80,6 +80,11 @@ impl Proxy {
     /// Replaces what holds for all apps and listeners.
     pub async fn configure(&self, settings: &Settings) -> Result<(), Fault> {
         self.done(&Request::Configure { settings: settings.clone() }, None).await
+    }
+
+    /// Gives it the key that cohorts are signed with.
+    pub async fn sign_cohorts(&self, key: &CohortKey) -> Result<(), Fault> {
+        self.done(&Request::CohortKey { key: key.clone() }, None).await
     }
 
     /// Replaces what it tells of itself and where. Refused as a whole when the file cannot be opened or
@@ -206,6 +211,8 @@ impl Router for Proxy {
             change: ChangeKind::Atomic,
             header_rules: true,
             hold: true,
+            other_rules: true,
+            spread: true,
             evidence: Evidence::Counters,
         }
     }

@@ -1,0 +1,153 @@
+//! Cutover's proxy, in a process of its own, steered as `cutover up` steers it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use model::admin::Request;
+use model::{
+    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+};
+
+use super::{Apps, admin::Admin};
+
+/// Is the proxy; called again by this very program.
+pub(crate) fn serve(admin_socket: PathBuf) {
+    let options = proxy::Options { admin_socket, threads: 2, allow_faults: false };
+    proxy::serve(options).unwrap();
+}
+
+/// What steers it.
+pub(crate) struct Own {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+    admin: Admin,
+    /// Proxies so far, for their sockets' names.
+    started: u32,
+    generation: u64,
+    /// Number of the present release of `a`.
+    release: u32,
+    /// Those before the present instances of `a`.
+    before: Vec<SocketAddr>,
+    present: Vec<SocketAddr>,
+    ended: Vec<Child>,
+}
+
+impl Own {
+    /// Starts one.
+    pub(super) fn start(folder: &Path, apps: &Apps) -> (Self, Child) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (child, admin) = spawn(folder, 0);
+        let mut own = Self {
+            address,
+            listener,
+            admin,
+            started: 1,
+            generation: 0,
+            release: 0,
+            before: Vec::new(),
+            present: Vec::new(),
+            ended: Vec::new(),
+        };
+        own.publish(apps);
+        own.admin.listen(address, &own.listener);
+        (own, child)
+    }
+
+    /// Publishes routes to these; those before them retire.
+    pub(super) fn publish(&mut self, apps: &Apps) {
+        if self.present != apps.a {
+            self.before = std::mem::replace(&mut self.present, apps.a.clone());
+            self.release += 1;
+        }
+        self.generation += 1;
+        self.send();
+        self.app("b", vec![pool(1, &apps.b)]);
+    }
+
+    fn send(&mut self) {
+        let mut pools = vec![pool(self.release, &self.present)];
+        if !self.before.is_empty() {
+            let mut old = pool(self.release - 1, &self.before);
+            old.instances.retain(|one| !self.present.contains(&one.address));
+            (old.weight, old.state) = (Weight::NONE, PoolState::Retiring);
+            pools.push(old);
+        }
+        self.app("a", pools);
+    }
+
+    fn app(&mut self, name: &str, pools: Vec<Pool>) {
+        let routes = Routes {
+            app: AppName::new(name).unwrap(),
+            generation: Generation(self.generation),
+            hosts: vec![format!("{name}.test")],
+            path_prefix: "/".into(),
+            pools,
+            rules: Vec::new(),
+            hold: None,
+        };
+        let expected = Generation(self.generation - 1);
+        self.admin.done(&Request::Publish { epoch: 1, expected, routes });
+    }
+
+    /// Starts a successor on the same listening socket and has the present one drain.
+    pub(super) fn renew(&mut self, child: &mut Child, folder: &Path, apps: &Apps) {
+        let (next, admin) = spawn(folder, self.started);
+        self.started += 1;
+        self.generation = 0;
+        let mut old = std::mem::replace(&mut self.admin, admin);
+        self.publish(apps);
+        self.admin.listen(self.address, &self.listener);
+        old.done(&Request::stop(5_000));
+        self.ended.push(std::mem::replace(child, next));
+    }
+
+    /// Waits until nothing is open there.
+    pub(super) fn drained(&mut self, address: SocketAddr) {
+        let id = format!("one-{}", address.port());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            let apps = self.admin.look().apps;
+            let mut instances = apps.iter().flat_map(|app| &app.instances);
+            if !instances.any(|one| one.id.0 == id && one.requests > 0) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        for child in &mut self.ended {
+            // They were told to stop long ago.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn spawn(folder: &Path, number: u32) -> (Child, Admin) {
+    let socket = folder.join(format!("admin-{number}"));
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("proxy").arg(&socket).stdin(Stdio::null()).stdout(Stdio::null());
+    let log = std::fs::File::create(folder.join(format!("log-{number}"))).unwrap();
+    let child = command.stderr(log).spawn().unwrap();
+    (child, Admin::to(&socket))
+}
+
+fn pool(release: u32, instances: &[SocketAddr]) -> Pool {
+    let instance = |address: &SocketAddr| Instance {
+        id: InstanceId(format!("one-{}", address.port())),
+        address: *address,
+    };
+    Pool {
+        release: ReleaseId(release),
+        version: Version::new(format!("v{release}")).unwrap(),
+        weight: Weight::ALL,
+        state: PoolState::Serving,
+        instances: instances.iter().map(instance).collect(),
+    }
+}

@@ -1,0 +1,180 @@
+//! Those who are compared, each with the configuration that its documentation shows for two apps by
+//! host, and changed by its own usual means: routes for Cutover, a new file and a reload for the others.
+
+mod admin;
+mod caddy;
+pub(crate) mod cutover;
+mod haproxy;
+mod nginx;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::users::answers;
+
+/// Everybody, in the order of the table.
+pub(crate) const NAMES: [&str; 8] = [
+    "cutover",
+    "haproxy-bookworm",
+    "haproxy-trixie",
+    "haproxy-sid",
+    "nginx-bookworm",
+    "nginx-trixie",
+    "nginx-sid",
+    "caddy-bookworm",
+];
+
+/// Instances of the two apps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Apps {
+    /// Of `a.test`.
+    pub(crate) a: Vec<SocketAddr>,
+    /// Of `b.test`.
+    pub(crate) b: Vec<SocketAddr>,
+}
+
+/// A running proxy.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    name: String,
+    folder: tempfile::TempDir,
+    child: Child,
+    control: SocketAddr,
+    own: Option<cutover::Own>,
+}
+
+impl Peer {
+    /// What it says of itself; an error when it is not there.
+    pub(crate) fn version(name: &str, testbed: &Path) -> Result<String, String> {
+        if name == "cutover" {
+            return Ok(format!("this one, {}", env!("CARGO_PKG_VERSION")));
+        }
+        let argument = if name.starts_with("caddy") { "version" } else { "-v" };
+        let ran = Command::new(program(name, testbed)).arg(argument).output();
+        let output = ran.map_err(|error| error.to_string())?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        Ok(said.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Starts one that carries to these, and waits until it does: the first of `a` is called `v1`.
+    pub(crate) fn start(name: &str, testbed: &Path, apps: &Apps) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let control = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        if name == "cutover" {
+            let (own, child) = cutover::Own::start(folder.path(), apps);
+            let address = own.address;
+            let name = name.to_owned();
+            return Self { address, name, folder, child, control, own: Some(own) };
+        }
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        write(name, folder.path(), (address, control), apps);
+        let mut command = Command::new(program(name, testbed));
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        match name.split('-').next() {
+            Some("haproxy") => command.args(["-W", "-f"]).arg(folder.path().join("conf")),
+            Some("nginx") => nginx_arguments(&mut command, folder.path()),
+            _ => {
+                command.env("HOME", folder.path());
+                command.args(["run", "--adapter", "caddyfile", "--config"]);
+                command.arg(folder.path().join("conf"))
+            }
+        };
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().unwrap();
+        let peer = Self { address, name: name.to_owned(), folder, child, control, own: None };
+        assert!(
+            answers(address, "a.test", "v1"),
+            "{name}: {}",
+            std::fs::read_to_string(peer.folder.path().join("log")).unwrap_or_default()
+        );
+        peer
+    }
+
+    /// Carries to these from now on.
+    pub(crate) fn carry(&mut self, apps: &Apps) {
+        if let Some(own) = &mut self.own {
+            return own.publish(apps);
+        }
+        write(&self.name, self.folder.path(), (self.address, self.control), apps);
+        self.reload();
+    }
+
+    /// Puts a new process, or new workers, in the place of those that run.
+    pub(crate) fn renew(&mut self, apps: &Apps) {
+        match &mut self.own {
+            Some(own) => own.renew(&mut self.child, self.folder.path(), apps),
+            None => self.reload(),
+        }
+    }
+
+    /// Waits until nothing is open on an instance that left, where the proxy can tell; the others
+    /// cannot, and whoever operates them goes on.
+    pub(crate) fn drained(&mut self, address: SocketAddr) {
+        if let Some(own) = &mut self.own {
+            own.drained(address);
+        }
+    }
+
+    /// True for those whose controller waits until an instance is ready.
+    pub(crate) fn has_gate(&self) -> bool {
+        self.own.is_some()
+    }
+
+    fn reload(&self) {
+        match self.name.split('-').next() {
+            Some("haproxy") => signal(&self.child, Signal::USR2),
+            Some("nginx") => signal(&self.child, Signal::HUP),
+            _ => caddy::load(self.control, &self.folder.path().join("conf")),
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        signal(&self.child, Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                // What it started ends with it or by itself.
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended already.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn program(name: &str, testbed: &Path) -> PathBuf {
+    let path = match name.split('-').next() {
+        Some("caddy") => "usr/bin/caddy",
+        Some("nginx") => "usr/sbin/nginx",
+        _ => "usr/sbin/haproxy",
+    };
+    testbed.join(name).join(path)
+}
+
+fn nginx_arguments<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    command.arg("-p").arg(folder).arg("-e").arg(folder.join("log"));
+    command.arg("-c").arg(folder.join("conf"))
+}
+
+/// Writes its configuration.
+fn write(name: &str, folder: &Path, (address, control): (SocketAddr, SocketAddr), apps: &Apps) {
+    let text = match name.split('-').next() {
+        Some("haproxy") => haproxy::text(address, apps),
+        Some("nginx") => nginx::text(address, folder, apps),
+        _ => caddy::text((address, control), apps),
+    };
+    std::fs::write(folder.join("conf"), text).unwrap();
+}
