@@ -35,6 +35,7 @@ fn routes(instances: u16) -> Routes {
             instances: (1..=instances).map(instance).collect(),
         }],
         rules: vec![],
+        hold: None,
         spread: model::Spread::default(),
     }
 }

@@ -305,6 +305,24 @@ pub struct AppSeen {
     pub instances: Vec<InstanceSeen>,
     /// Counters per release since the proxy first knew it.
     pub releases: Vec<ReleaseSeen>,
+    /// Requests that wait, or waited.
+    #[serde(default)]
+    pub held: HoldSeen,
+}
+
+/// Requests of an app that waited because it was held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldSeen {
+    /// Waiting now.
+    pub now: u64,
+    /// Memory they take, bytes.
+    pub bytes: u64,
+    /// That ever waited.
+    pub total: u64,
+    /// Answered 503 because a bound was reached.
+    pub refused: u64,
+    /// Longest wait so far, ms.
+    pub longest_ms: u64,
 }
 
 /// One instance as the proxy sees it.

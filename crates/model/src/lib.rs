@@ -32,7 +32,7 @@ pub use name::{AppName, Version};
 pub use network::Network;
 pub use outcome::{Outcome, Verdict, exit_code};
 pub use phase::{Coarse, Entered, Phase};
-pub use routes::{Generation, Pool, PoolState, Routes};
+pub use routes::{Generation, Hold, Pool, PoolState, Routes};
 pub use rule::Rule;
 pub use secret::{Owner, Secret, Variable};
 pub use spread::{Cohorts, Spread};

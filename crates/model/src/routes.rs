@@ -40,6 +40,18 @@ pub struct Pool {
     pub instances: Vec<Instance>,
 }
 
+/// Bounds of a hold: requests of an app wait while nobody may serve it. What comes beyond any of them
+/// is refused with a full answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Longest wait of one request, ms; at least 1.
+    pub wait_ms: u64,
+    /// Most requests that wait at a time; at least 1.
+    pub requests: u32,
+    /// Most memory that they take together, bytes: heads, and room for bodies that are on their way.
+    pub bytes: u64,
+}
+
 /// Everything a router knows of one app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routes {
@@ -57,6 +69,9 @@ pub struct Routes {
     /// Requests that go to a certain release; the first rule that matches wins, before any weight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// New requests wait, and no pool has a weight; they go where the next routes without it say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// How the others are spread.
     #[serde(default, skip_serializing_if = "Spread::is_default")]
     pub spread: Spread,
@@ -70,6 +85,7 @@ impl Routes {
             && self.path_prefix == other.path_prefix
             && self.pools == other.pools
             && self.rules == other.rules
+            && self.hold == other.hold
             && self.spread == other.spread
     }
 

@@ -97,6 +97,7 @@ mod tests {
             path_prefix: "/".into(),
             pools: vec![pool],
             rules: Vec::new(),
+            hold: None,
         }
     }
 

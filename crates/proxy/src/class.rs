@@ -27,6 +27,8 @@ pub(crate) enum Class {
     NoApp,
     /// No instance serves the app.
     NoInstance,
+    /// It waited for the app to be replaced until a bound was reached.
+    Held,
     /// The app is out of service by intent.
     Maintenance,
     /// There are as many connections as are allowed.
@@ -37,7 +39,7 @@ pub(crate) enum Class {
 
 impl Class {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Connect,
         Self::Closed,
         Self::Late,
@@ -49,6 +51,7 @@ impl Class {
         Self::SlowClient,
         Self::NoApp,
         Self::NoInstance,
+        Self::Held,
         Self::Maintenance,
         Self::Full,
         Self::Injected,
@@ -68,6 +71,7 @@ impl Class {
             Self::SlowClient => "slow-client",
             Self::NoApp => "no-app",
             Self::NoInstance => "no-instance",
+            Self::Held => "held",
             Self::Maintenance => "maintenance",
             Self::Full => "full",
             Self::Injected => "injected",
@@ -98,6 +102,6 @@ impl Class {
 
     /// True for what only somebody without an instance can meet, though the app is known.
     pub(crate) const fn of_app(self) -> bool {
-        matches!(self, Self::NoInstance | Self::Maintenance | Self::Full)
+        matches!(self, Self::NoInstance | Self::Held | Self::Maintenance | Self::Full)
     }
 }

@@ -197,6 +197,7 @@ mod tests {
             pools: Vec::new(),
             rules: Vec::new(),
             spread: Spread { cohorts: Some(cohorts), slow_start_ms: 0 },
+            hold: None,
         };
         Membership::of(&routes).unwrap()
     }

@@ -3,6 +3,7 @@
 //! Words that threads add to without waiting for each other. What they are called in the metrics
 //! stands there.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use model::admin::ReleaseSeen;
 use model::{ReleaseId, Version};
 
 use crate::class::Class;
+use crate::hold;
 
 /// One event counter.
 #[derive(Debug, Default)]
@@ -136,6 +138,8 @@ pub(crate) struct Lasting {
     pub(crate) refused: Tally,
     /// Instances that were taken out of the routes while something was open on them.
     pub(crate) drains: Count,
+    /// Requests that waited while nobody served it.
+    pub(crate) held: Arc<hold::Tally>,
 }
 
 /// What belongs to no app.

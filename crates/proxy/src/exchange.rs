@@ -15,6 +15,8 @@ use crate::class::Class;
 use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
 use crate::gate::{Entry, Gate};
+use crate::held::{self, Waited};
+use crate::hold;
 use crate::limits;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
@@ -125,8 +127,27 @@ async fn carry(
     let mut tried = Tried::meant_for(call.meant, call.member.cohort);
     let mut failed: Option<Arc<Gate>> = None;
     let mut fresh = false;
+    let mut patience = None;
     loop {
+        if app.hold.is_some() {
+            tried = Tried::meant_for(call.meant, call.member.cohort);
+            match wait(worker, client, call, (app, &mut patience)).await {
+                Waited::Released => {}
+                Waited::ClientGone => {
+                    call.trail.class = Some(Class::ClientGone);
+                    return After::Gone;
+                }
+                Waited::Refused(why) => {
+                    call.trail.class = Some(Class::Held);
+                    call.app = Some(Arc::clone(app));
+                    return refuse(worker, client, call, (Refusal::with(503, why), failed)).await;
+                }
+            }
+        }
         let Some(entry) = enter(worker, app, &tried) else {
+            if app.hold.is_some() {
+                continue;
+            }
             call.app = Some(Arc::clone(app));
             return nowhere(worker, client, call, failed).await;
         };
@@ -164,6 +185,31 @@ async fn carry(
             *app = Arc::clone(newer);
         }
     }
+}
+
+/// Waits for as long as the app is held; however often it is, a request waits once.
+async fn wait(
+    worker: &Worker,
+    client: &mut Client<'_, '_>,
+    call: &Call,
+    (app, patience): (&mut Arc<App>, &mut Option<tokio::time::Instant>),
+) -> Waited {
+    while let Some(hold) = app.hold.clone() {
+        let until = *patience.get_or_insert_with(|| hold::deadline(&hold.bounds));
+        let giver = match client {
+            Client::Bytes(Connection { read, buffer, .. }) => Giver::Bytes(read, buffer),
+            Client::Frames(Frames { incoming, outgoing }) => Giver::Frames(incoming, outgoing),
+        };
+        let waited = held::wait(giver, call, (&hold, until)).await;
+        if waited != Waited::Released {
+            return waited;
+        }
+        let Some(newer) = worker.shared.table.load().named(&app.name).cloned() else {
+            return Waited::Refused("this app is not carried any more");
+        };
+        *app = newer;
+    }
+    Waited::Released
 }
 
 const fn why(failure: Failure) -> &'static str {

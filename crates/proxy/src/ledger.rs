@@ -15,6 +15,7 @@ use model::{AppName, Fault, Generation, InstanceId, Kind, Pool, PoolState, Relea
 use crate::census::{AppCensus, Departed, ReleaseCensus};
 use crate::counters::{Counters, Lasting};
 use crate::gate::Gate;
+use crate::hold::Hold;
 use crate::table::{App, Table};
 
 /// One app: its slice and what belongs to its instances and releases.
@@ -28,6 +29,7 @@ struct Slice {
     /// Releases that are not in the routes any more.
     gone: Departed,
     lasting: Arc<Lasting>,
+    hold: Option<Arc<Hold>>,
 }
 
 /// All routes the proxy carries.
@@ -67,7 +69,12 @@ impl Ledger {
         self.check_claims(&routes)?;
         self.epoch = epoch;
         let old = self.slices.remove(&routes.app);
+        let waiting = old.as_ref().and_then(|old| old.hold.clone());
         let (slice, left) = Slice::follow(old, routes);
+        let holds = |waiting: &Arc<Hold>| {
+            slice.hold.as_ref().is_some_and(|hold| Arc::ptr_eq(hold, waiting))
+        };
+        let waiting = waiting.filter(|waiting| !holds(waiting));
         for pool in slice.routes.pools.iter().filter(|pool| pool.state == PoolState::Serving) {
             for gate in pool.instances.iter().filter_map(|one| slice.gates.get(&one.id)) {
                 gate.open();
@@ -86,6 +93,9 @@ impl Ledger {
         swap(self.table());
         let drains = left.iter().chain(&retired).filter(|gate| gate.close()).count();
         lasting.drains.add(drains as u64);
+        if let Some(waiting) = waiting {
+            waiting.release();
+        }
         Ok(())
     }
 
@@ -102,6 +112,9 @@ impl Ledger {
             swap(self.table());
             for gate in slice.gates.values() {
                 gate.close();
+            }
+            if let Some(waiting) = slice.hold {
+                waiting.release();
             }
         }
         Ok(())
@@ -167,6 +180,7 @@ impl Slice {
     /// The next state of an app: gates of instances that stay are kept, with what is inside. Also
     /// gives the gates that left.
     fn follow(old: Option<Self>, routes: Routes) -> (Self, Vec<Arc<Gate>>) {
+        let waiting = old.as_ref().and_then(|old| old.hold.clone());
         let (mut gates, mut departed, mut counters, mut gone, lasting) = match old {
             Some(old) => (old.gates, old.departed, old.counters, old.gone, old.lasting),
             None => Default::default(),
@@ -192,8 +206,14 @@ impl Slice {
         let left: Vec<_> = gates.into_values().collect();
         departed.extend(left.iter().cloned());
         gone.follow(&routes, counters.keys().copied(), Instant::now());
-        let compiled = Arc::new(App::compile(&routes, Arc::clone(&lasting), |id| kept.get(id)));
-        (Self { routes, compiled, gates: kept, departed, counters, gone, lasting }, left)
+        let hold = routes.hold.map(|bounds| {
+            let same = waiting.filter(|hold| hold.bounds == bounds);
+            same.unwrap_or_else(|| Arc::new(Hold::new(bounds, Arc::clone(&lasting.held))))
+        });
+        let compiled = App::compile(&routes, Arc::clone(&lasting), |id| kept.get(id));
+        let compiled = Arc::new(compiled.held(hold.clone()));
+        let gates = kept;
+        (Self { routes, compiled, gates, departed, counters, gone, lasting, hold }, left)
     }
 
     fn census(&self) -> AppCensus {
@@ -230,6 +250,7 @@ impl Slice {
                 .iter()
                 .map(|(release, counters)| counters.seen(*release))
                 .collect(),
+            held: self.lasting.held.seen(),
         }
     }
 }
@@ -249,6 +270,12 @@ fn check(routes: &Routes) -> Result<(), Fault> {
             "`{}` is not a host in lower case without a port",
             host.escape_debug()
         ));
+    }
+    if let Some(hold) = &routes.hold {
+        let carried = routes.pools.iter().any(|pool| pool.state == PoolState::Serving);
+        if carried || hold.wait_ms == 0 || hold.requests == 0 {
+            return usage("a hold needs bounds, and no pool that serves beside it".to_owned());
+        }
     }
     let mut ids = BTreeSet::new();
     for id in routes.pools.iter().flat_map(|pool: &Pool| &pool.instances).map(|one| &one.id) {
@@ -294,6 +321,7 @@ mod tests {
             path_prefix: "/".into(),
             pools: pools.iter().map(pool).collect(),
             rules: Vec::new(),
+            hold: None,
             spread: Spread::default(),
         }
     }

@@ -26,6 +26,8 @@ mod framing;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod held;
+mod hold;
 mod http2;
 mod ledger;
 mod life;

@@ -99,6 +99,13 @@ pub(crate) const DISCARD: u64 = 256 * 1024;
 /// Time in which such a rest must arrive.
 pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// Held requests are let through in so many steps at most.
+pub(crate) const RELEASE_STEPS: u64 = 100;
+/// Pause between two such steps.
+pub(crate) const RELEASE_STEP: Duration = Duration::from_millis(5);
+/// Fewest held requests that are let through in a step.
+pub(crate) const RELEASE_BATCH: usize = 16;
+
 /// SIGTERM lets what is open finish for this long.
 pub(crate) const TERM_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause after `accept` failed for want of descriptors or memory; the kernel announces neither.

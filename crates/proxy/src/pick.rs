@@ -189,6 +189,7 @@ mod tests {
             path_prefix: "/".into(),
             pools: Vec::new(),
             rules: Vec::new(),
+            hold: None,
             spread: Spread::default(),
         };
         let mut app = App::compile(&routes, Arc::default(), |_| None);

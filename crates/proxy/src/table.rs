@@ -16,6 +16,7 @@ use model::{AppName, PoolState, Routes, Weight};
 use crate::cohort::Membership;
 use crate::counters::Lasting;
 use crate::gate::Gate;
+use crate::hold::Hold;
 use crate::ramp::Ramp;
 use crate::rules::Rules;
 
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) membership: Option<Membership>,
     /// What stays with it while its routes change.
     pub(crate) lasting: Arc<Lasting>,
+    /// New requests wait here; then no pool takes any.
+    pub(crate) hold: Option<Arc<Hold>>,
 }
 
 /// One pool that may be given requests.
@@ -81,7 +84,13 @@ impl App {
             rules: Rules::compile(routes, gate),
             membership: Membership::of(routes),
             lasting,
+            hold: None,
         }
+    }
+
+    /// The same, whose requests wait.
+    pub(crate) fn held(self, hold: Option<Arc<Hold>>) -> Self {
+        Self { hold, ..self }
     }
 
     fn covers(&self, path: &str) -> bool {
@@ -211,6 +220,7 @@ mod tests {
                 path_prefix: (*prefix).into(),
                 pools: Vec::new(),
                 rules: Vec::new(),
+                hold: None,
                 spread: Spread::default(),
             })
             .collect();

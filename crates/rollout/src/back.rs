@@ -5,6 +5,7 @@
 
 use model::Phase;
 
+use crate::course;
 use crate::deadline::overdue;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
@@ -40,7 +41,8 @@ pub(crate) fn draining_candidate(state: &State) -> Option<Step> {
     let open = state.seen.candidate.open;
     let Some(end) = state.facts.drained else {
         // Stable must still be able to serve before anything of the candidate is told to end.
-        let covered = state.start.stable.is_none() || state.stable_serves();
+        let alone = state.start.stable.is_none() || course::hold(&state.start).is_some();
+        let covered = alone || state.stable_serves();
         if let Some(end) = drained(state, open).filter(|_| covered) {
             return Some(Step::Drained(end));
         }

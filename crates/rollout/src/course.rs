@@ -2,7 +2,7 @@
 //!
 //! Arithmetic only. It does not say when a step is taken; `forward`, `rolling` and `unroll` do.
 
-use model::Weight;
+use model::{Hold, Weight};
 
 use crate::settings::Start;
 use crate::strategy::Strategy;
@@ -33,9 +33,18 @@ pub(crate) fn batch(start: &Start) -> Option<u16> {
     }
 }
 
+/// The bounds within which requests wait, if this rollout is a recreation.
+pub(crate) fn hold(start: &Start) -> Option<Hold> {
+    match (&start.settings.strategy, &start.stable) {
+        (Strategy::Recreate { hold }, Some(_)) => Some(*hold),
+        _ => None,
+    }
+}
+
 /// True when the candidate is to take the place of stable at the end.
 pub(crate) fn returns_home(start: &Start) -> bool {
-    start.settings.return_home && start.stable.is_some() && batch(start).is_none()
+    let beside = batch(start).is_none() && hold(start).is_none();
+    start.settings.return_home && start.stable.is_some() && beside
 }
 
 /// How long a share is judged before the next one, ms.

@@ -5,7 +5,7 @@
 
 use model::Phase;
 
-use crate::course::judged_ms;
+use crate::course::{self, judged_ms};
 use crate::state::State;
 
 /// Time for a new look after the controller came back, ms.
@@ -36,7 +36,19 @@ pub(crate) fn allowed_ms(state: &State) -> Option<u64> {
         Phase::Draining | Phase::DrainingCandidate => settings.drain_deadline_ms,
         Phase::Promoted | Phase::Aborted | Phase::Stuck => return None,
     };
-    Some(ms.max(1))
+    Some(ms.min(held_ms(state).unwrap_or(ms)).max(1))
+}
+
+/// What the longest wait of held requests leaves of the present phase, ms.
+fn held_ms(state: &State) -> Option<u64> {
+    let hold = course::hold(&state.start)?;
+    let begun = state.has_entered(Phase::Draining);
+    match state.phase {
+        Phase::Starting if begun => Some(hold.wait_ms / 2),
+        Phase::HandingOver => Some(hold.wait_ms / 8),
+        Phase::Previewing | Phase::Draining | Phase::DrainingCandidate => Some(hold.wait_ms / 4),
+        _ => None,
+    }
 }
 
 /// When the present phase is given up.

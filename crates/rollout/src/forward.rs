@@ -20,6 +20,8 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
     let version = &state.candidate().version;
     let limit = u32::from(state.candidate_wanted())
         .saturating_mul(state.start.settings.max_crashes_starting);
+    // Requests wait: there is no time for another try.
+    let limit = if course::hold(&state.start).is_some() { 0 } else { limit };
     let had_users = state.has_entered(Phase::Shifting);
     if let Some(why) = trouble(state).filter(|_| had_users) {
         return Some(undo(state, why));
@@ -51,7 +53,8 @@ fn after_starting(state: &State, why: String) -> Step {
 }
 
 fn after_preview(state: &State, why: String) -> Step {
-    if state.watched() { Step::Enter(Phase::Arming, why) } else { shift(state, &why) }
+    let arms = state.watched() && course::hold(&state.start).is_none();
+    if arms { Step::Enter(Phase::Arming, why) } else { shift(state, &why) }
 }
 
 /// Gives the candidate its next share.
@@ -201,7 +204,8 @@ fn after_baking(state: &State) -> Option<Step> {
     if state.share() < Weight::ALL {
         return Some(shift(state, &why));
     }
-    let next = if state.start.stable.is_some() { Phase::Draining } else { Phase::Promoted };
+    let leaves = state.start.stable.is_some() && course::hold(&state.start).is_none();
+    let next = if leaves { Phase::Draining } else { Phase::Promoted };
     Some(Step::Enter(next, why))
 }
 

@@ -4,6 +4,7 @@
 
 use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
 
+use crate::course;
 use crate::judge::Nameless;
 use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::state::State;
@@ -105,6 +106,7 @@ fn see_window(state: &mut State, window: &Window) {
 
 fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
     let asked = format!("asked to abort: {reason}");
+    let recreates = course::hold(&state.start).is_some();
     let late = match (state.phase, &state.facts.roll) {
         _ if state.facts.home.is_some() => "the promotion is final",
         (
@@ -112,6 +114,12 @@ fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
             _,
         )
         | (Phase::Draining, Some(_)) => return Some(undo(state, asked)),
+        (Phase::Draining, None) if recreates => return Some(undo(state, asked)),
+        (Phase::HandingOver | Phase::Stopping, None) if recreates => {
+            let step = state.facts.turning.is_none().then(|| Step::TurnBack(asked.clone()));
+            state.note(format!("{asked}: when the instances that are ending are gone"));
+            return step;
+        }
         (Phase::HandingOver | Phase::Stopping, Some(roll)) => {
             let step = roll.turning.is_none().then(|| Step::Books(roll.turn(asked.clone())));
             state.note(format!("{asked}: when the instances that are ending are gone"));

@@ -17,6 +17,8 @@
 //!    back. Who is told to end has been drained.
 //! 9. On the way home the promotion is final and stable gone; of the candidate as many as usual stay,
 //!    and nobody is told to end.
+//! 10. Some instance has the traffic, or requests wait within bounds: only in a recreation, where no two
+//!     releases are ever wanted running.
 
 use model::{Phase, PoolState, RunState, Weight};
 
@@ -34,6 +36,7 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     nothing_ends_in_use(state, &wants)?;
     promotion_stays(state, &wants)?;
     history_is_lawful(state)?;
+    only_one_copy_runs(state, &wants)?;
     lists_are_ordered(&wants)?;
     someone_wakes_us(state)?;
     stuck_keeps_serving(state, &wants)?;
@@ -49,6 +52,9 @@ fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
     if state.facts.roll.is_some() {
         return lawful_rolling(from, to);
     }
+    if course::hold(&state.start).is_some() {
+        return lawful_recreating(from, to);
+    }
     let next_share = from == Phase::Baking && to == Phase::Shifting;
     lawful(from, to) || next_share
 }
@@ -60,6 +66,9 @@ fn times(state: &State, phase: Phase) -> usize {
     }
     let again = matches!(phase, Phase::Starting | Phase::Shifting | Phase::Draining);
     let home = usize::from(again && course::returns_home(&state.start));
+    if phase == Phase::Starting && course::hold(&state.start).is_some() {
+        return 2;
+    }
     match phase {
         Phase::Shifting | Phase::Baking => course::shares(&state.start).len() + home,
         _ => 1 + home,
@@ -101,6 +110,28 @@ const fn lawful_rolling(from: Phase, to: Phase) -> bool {
         P::RollingBack => matches!(to, P::DrainingCandidate | P::StoppingCandidate | P::Stuck),
         P::DrainingCandidate => matches!(to, P::StoppingCandidate | P::Stuck),
         P::StoppingCandidate => matches!(to, P::RollingBack | P::Aborted),
+        P::Promoted | P::Aborted | P::Stuck => false,
+    }
+}
+
+/// True when `to` may follow `from` in a recreation.
+const fn lawful_recreating(from: Phase, to: Phase) -> bool {
+    use Phase as P;
+    match from {
+        P::Starting => matches!(
+            to,
+            P::Arming | P::Draining | P::Previewing | P::Shifting | P::StoppingCandidate
+        ),
+        P::Arming => matches!(to, P::Draining | P::StoppingCandidate),
+        P::Draining => matches!(to, P::HandingOver | P::Stopping | P::RollingBack),
+        P::HandingOver => matches!(to, P::Stopping),
+        P::Stopping => matches!(to, P::Starting | P::RollingBack | P::Stuck),
+        P::Previewing => matches!(to, P::Shifting | P::StoppingCandidate),
+        P::Shifting => matches!(to, P::Baking | P::DrainingCandidate),
+        P::Baking => matches!(to, P::Promoted | P::DrainingCandidate),
+        P::DrainingCandidate => matches!(to, P::StoppingCandidate | P::Stuck),
+        P::StoppingCandidate => matches!(to, P::RollingBack | P::Aborted | P::Stuck),
+        P::RollingBack => matches!(to, P::Aborted | P::Stuck),
         P::Promoted | P::Aborted | P::Stuck => false,
     }
 }
@@ -147,6 +178,9 @@ fn traffic_has_a_home(state: &State, wants: &Wants) -> Result<(), String> {
     if nothing_yet {
         return ensure(sum == 0, 1, "traffic for a candidate that is not there", state);
     }
+    if wants.hold.is_some() {
+        return requests_wait(state, wants);
+    }
     let trial =
         matches!(state.phase, Phase::Shifting | Phase::Baking | Phase::RollingBack | Phase::Stuck);
     let shared = state.facts.roll.is_some() || (trial && state.share() < Weight::ALL);
@@ -157,6 +191,22 @@ fn traffic_has_a_home(state: &State, wants: &Wants) -> Result<(), String> {
     ensure(home, 1, "traffic on a release that is not wanted running and serving", state)
 }
 
+/// Bounded, in a recreation alone, and with one release at most that is not to end.
+fn requests_wait(state: &State, wants: &Wants) -> Result<(), String> {
+    ensure(wants.hold == course::hold(&state.start), 10, "requests wait without bounds", state)?;
+    let weighty = wants.pools.iter().any(|pool| pool.state == PoolState::Serving);
+    ensure(!weighty, 10, "requests wait although somebody serves", state)
+}
+
+fn only_one_copy_runs(state: &State, wants: &Wants) -> Result<(), String> {
+    let recreates = course::hold(&state.start).is_some();
+    let running = wants.fleet.iter().filter(|want| want.state == RunState::Running).count();
+    let beside = wants.fleet.iter().all(|want| want.state == RunState::Gone);
+    let ends = wants.fleet.iter().any(|want| want.state == RunState::Terminating);
+    let alone = running == 0 || (running == 1 && !ends);
+    ensure(!recreates || alone || beside, 10, "two copies are to run", state)
+}
+
 fn nothing_ends_in_use(state: &State, wants: &Wants) -> Result<(), String> {
     for want in wants.fleet.iter().filter(|want| want.state != RunState::Running) {
         let pool = wants.pools.iter().find(|pool| pool.release == want.release);
@@ -164,7 +214,8 @@ fn nothing_ends_in_use(state: &State, wants: &Wants) -> Result<(), String> {
         ensure(!serving, 2, "instances of a serving pool are to end", state)?;
         let is_candidate = want.release == state.candidate().id;
         let had_users = !is_candidate || state.has_entered(Phase::Shifting);
-        let had_users = had_users && state.facts.roll.is_none();
+        let whole = state.facts.roll.is_none() && course::hold(&state.start).is_none();
+        let had_users = had_users && whole;
         ensure(!had_users || state.facts.drained.is_some(), 2, "ended without a drain", state)?;
     }
     Ok(())
@@ -216,7 +267,8 @@ fn stuck_keeps_serving(state: &State, wants: &Wants) -> Result<(), String> {
     }
     let kept = wants.pools.iter().filter(|pool| pool.weight > Weight::NONE);
     let running = kept.clone().all(|pool| runs(wants, pool.release));
-    let any = state.start.stable.is_none() || kept.count() >= 1;
+    let held = wants.hold.is_some();
+    let any = state.start.stable.is_none() || held || kept.count() >= 1;
     ensure(running && any, 7, "stuck took away what serves", state)
 }
 

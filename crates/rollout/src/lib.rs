@@ -46,6 +46,20 @@
 //! stable did not go its place is not free, and where the candidate was not ready twice it stays where
 //! it is: the surplus that started is nobody's to keep.
 //!
+//! *Recreate* is for an app that can run only one copy. Nothing is started beside it; from the drain on
+//! its requests wait ([`Wants::hold`]) until one release serves again:
+//!
+//! ```text
+//! Starting ─► (Arming) ─► Draining ─► (HandingOver) ─► Stopping ─► Starting ─► (Previewing) ─► Shifting
+//! requests wait:          └──────────────────────────────────────────────────────────────────┘
+//!                  ─► Baking ─► Promoted
+//! back: (DrainingCandidate) ─► StoppingCandidate ─► RollingBack ─► Aborted
+//! requests wait:  └──────────────────────────────┘  until stable is ready
+//! ```
+//!
+//! A drain that lasts too long ends nothing: the rollout is undone, and requests go on to stable. What
+//! was told to end is waited for before anything starts, also before stable starts again.
+//!
 //! # Leaving: what the machine asks of controller and platform
 //! While [`Wants::leave`] is there, `FleetWant::instances` of that release counts those that stay. Of
 //! the instances that live, were not told to end and are not named, the others are *picked* to leave:
@@ -72,6 +86,7 @@
 //! [`Event::Leaving`]: model::Event::Leaving
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
+mod alone;
 mod back;
 mod course;
 mod deadline;
@@ -85,6 +100,7 @@ mod invariant;
 mod judge;
 mod leave;
 mod machine;
+mod recreate;
 mod roll;
 mod rolling;
 mod seen;

@@ -1,7 +1,7 @@
 //! The machine itself: takes an observation, steps while the state allows it, checks itself.
 //!
 //! It holds no rule of any phase: `forward` and `back` (of a rolling replacement also `rolling` and
-//! `unroll`, on the way home `homeward`) decide when a phase is left, `target` says
+//! `unroll`, of a recreation `recreate`, on the way home `homeward`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
 use model::{Entered, Event, Fault, Outcome, Phase, Weight};
@@ -15,7 +15,7 @@ use crate::settings::Start;
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
-use crate::{back, forward, homeward, invariant, rolling, target, unroll};
+use crate::{back, course, forward, homeward, invariant, recreate, rolling, target, unroll};
 
 /// Version of the machine's rules. A journal written under another version must not be replayed
 /// through this one; the rollout goes on from its last snapshot instead.
@@ -176,6 +176,9 @@ impl Rollout {
         if let Some(roll) = &state.facts.roll {
             return next_rolling(state, roll);
         }
+        if course::hold(&state.start).is_some() {
+            return next_recreating(state);
+        }
         match state.phase {
             Phase::Starting => forward::starting(state),
             Phase::Previewing => forward::previewing(state),
@@ -204,6 +207,7 @@ impl Rollout {
                 }
             }
             Step::Drained(drained) => self.state.facts.drained = Some(drained),
+            Step::TurnBack(why) => self.state.facts.turning = Some(why),
             Step::Books(roll) => self.state.facts.roll = Some(roll),
             Step::Turn(roll, phase, why) => {
                 self.state.facts.roll = Some(roll);
@@ -218,7 +222,8 @@ impl Rollout {
         self.book_share(&after);
         let room =
             |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
-        if before.pools != after.pools || room(&before) != room(&after) {
+        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold);
+        if routes(&before) != routes(&after) || room(&before) != room(&after) {
             self.state.seen.routes = None;
             self.state.seen.forget_traffic();
         }
@@ -265,6 +270,27 @@ impl Rollout {
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;
         self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });
+    }
+}
+
+/// The step that the state of a recreation allows, if any.
+fn next_recreating(state: &State) -> Option<Step> {
+    let begun = state.has_entered(Phase::Draining);
+    match state.phase {
+        Phase::Starting if !begun => recreate::looking(state),
+        Phase::Starting => forward::starting(state),
+        Phase::Previewing => forward::previewing(state),
+        Phase::Arming => recreate::arming(state),
+        Phase::Draining => recreate::draining(state),
+        Phase::HandingOver => recreate::handing_over(state),
+        Phase::Stopping => recreate::stopping(state),
+        Phase::Shifting => forward::shifting(state),
+        Phase::Baking => forward::baking(state),
+        Phase::DrainingCandidate => back::draining_candidate(state),
+        Phase::StoppingCandidate if begun => recreate::stopping_candidate(state),
+        Phase::StoppingCandidate => back::stopping_candidate(state),
+        Phase::RollingBack => recreate::rolling_back(state),
+        Phase::Promoted | Phase::Aborted | Phase::Stuck => None,
     }
 }
 

@@ -58,6 +58,9 @@ pub(crate) struct Facts {
     /// How far the way home is; `None` before it begins.
     #[serde(default)]
     pub home: Option<Home>,
+    /// Recreate: why it turns back once stable, which was told to end, is gone.
+    #[serde(default)]
+    pub turning: Option<String>,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.
@@ -141,7 +144,8 @@ impl State {
     /// True when the candidate is or will be stable, whatever happens. A rolling replacement can
     /// turn back until its end.
     pub(crate) fn promotion_is_final(&self) -> bool {
-        let leaving = self.has_entered(Phase::Draining) && self.facts.roll.is_none();
+        let whole = self.facts.roll.is_none() && course::hold(&self.start).is_none();
+        let leaving = self.has_entered(Phase::Draining) && whole;
         leaving || self.has_entered(Phase::Promoted)
     }
 
@@ -239,6 +243,9 @@ fn unmet(start: &Start) -> impl Iterator<Item = &'static str> {
     let alone = alone.then_some("blue-green instead of rolling: there is only one instance");
     let homeless = start.settings.return_home && !course::returns_home(start);
     let home = homeless.then_some(match start.stable {
+        Some(_) if course::hold(start).is_some() => {
+            "no way home: there is only one place when only one copy can run"
+        }
         Some(_) => "no way home: a rolling replacement takes the place of stable at once",
         None => "no way home: the first release has no place to return to",
     });

@@ -2,6 +2,7 @@
 
 use model::Phase;
 
+use crate::course;
 use crate::deadline::allowed_ms;
 use crate::drained::Drained;
 use crate::home::Home;
@@ -18,6 +19,8 @@ pub(crate) enum Step {
     Return(String),
     /// The leaving release is drained, or its deadline has passed.
     Drained(Drained),
+    /// Recreate: stable starts again once it is gone, and why.
+    TurnBack(String),
     /// Rolling: the next page of the books.
     Books(Roll),
     /// Rolling: the next page, in a new phase, and why.
@@ -32,6 +35,14 @@ pub(crate) fn undo(state: &State, why: String) -> Step {
         let untouched = roll.running.of(Side::Stable) == state.instances();
         let phase = if untouched { Phase::StoppingCandidate } else { Phase::RollingBack };
         return Step::Turn(roll.fill(Side::Stable, state.instances()), phase, why);
+    }
+    if course::hold(&state.start).is_some() {
+        let phase = match state.phase {
+            Phase::Draining => Phase::RollingBack,
+            Phase::Shifting | Phase::Baking => Phase::DrainingCandidate,
+            _ => Phase::StoppingCandidate,
+        };
+        return Step::Enter(phase, why);
     }
     let phase = match (state.has_entered(Phase::Shifting), &state.start.stable) {
         (false, _) => Phase::StoppingCandidate,

@@ -2,7 +2,7 @@
 //!
 //! Types only. What a strategy comes to in one rollout is `course`'s.
 
-use model::Weight;
+use model::{Hold, Weight};
 use serde::{Deserialize, Serialize};
 
 /// How traffic moves. Names are those of the configuration.
@@ -26,5 +26,13 @@ pub enum Strategy {
     Rolling {
         /// Instances replaced at once: at least 1, and one instance always stays.
         batch: u16,
+    },
+    /// The old release ends before the new one starts, for an app that can run only one copy: its
+    /// requests wait meanwhile, within bounds. Needs a release to replace; the first deploy is
+    /// blue-green.
+    Recreate {
+        /// The bounds. A quarter of the wait is for open requests of the old release to finish, an
+        /// eighth for its tunnels, and half of it for the new one to become ready.
+        hold: Hold,
     },
 }

@@ -3,6 +3,8 @@
 use model::event::PoolSeen;
 use model::{Phase, PoolState, ReleaseId, RunState, Weight};
 
+use crate::alone;
+use crate::course;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::wants::{FleetWant, LeaveWant, ProbeWant, Wants};
@@ -30,7 +32,8 @@ pub(crate) fn wants(state: &State) -> Wants {
     fleet.sort_by_key(|want| want.release);
     let preview =
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
-    Wants { fleet, leave: leave(state), pools: pools(state), probe: probe(state), preview }
+    let (leave, pools, probe) = (leave(state), pools(state), probe(state));
+    Wants { fleet, leave, pools, hold: alone::hold(state), probe, preview }
 }
 
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
@@ -85,6 +88,10 @@ pub(crate) fn settled(state: &State) -> bool {
 pub(crate) fn stuck(state: &State) -> Wants {
     let mut wants = Wants { probe: ended(state), preview: None, ..wants(state) };
     let Some(stable) = &state.start.stable else { return wants };
+    if wants.hold.is_some() && state.phase == Phase::RollingBack {
+        // Whenever it comes back, users find it; until then they are told at once.
+        return Wants { hold: None, pools: pool(stable.id, ALL).into_iter().collect(), ..wants };
+    }
     let home = match (state.stable_serves(), state.candidate_serves()) {
         (true, false) => stable.id,
         (false, true) => state.candidate().id,
@@ -98,6 +105,7 @@ pub(crate) fn stuck(state: &State) -> Wants {
             pool.weight = if pool.release == home { Weight::ALL } else { Weight::NONE };
             pool.state = PoolState::Serving;
         }
+        wants.hold = None;
     }
     wants
 }
@@ -109,6 +117,9 @@ fn roles(state: &State) -> (Role, Role) {
     }
     if state.facts.home.is_some() {
         return (Role::Out, ALL);
+    }
+    if course::hold(&state.start).is_some() {
+        return recreated(state);
     }
     let share = state.share();
     let shared = (Role::Serving(share.rest()), Role::Serving(share));
@@ -124,6 +135,19 @@ fn roles(state: &State) -> (Role, Role) {
         | Phase::Arming
         | Phase::StoppingCandidate
         | Phase::Aborted => (ALL, Role::Out),
+    }
+}
+
+/// In a recreation one release has all of the traffic, or none while requests wait.
+fn recreated(state: &State) -> (Role, Role) {
+    match state.phase {
+        _ if alone::hold(state).is_none() => match alone::serves(state) {
+            Side::Stable => (ALL, Role::Out),
+            Side::Candidate => (Role::Out, ALL),
+        },
+        Phase::Draining | Phase::HandingOver => (Role::Retiring, Role::Out),
+        Phase::DrainingCandidate => (Role::Out, Role::Retiring),
+        _ => (Role::Out, Role::Out),
     }
 }
 
@@ -148,6 +172,9 @@ fn runs(state: &State) -> (RunState, RunState) {
     }
     if state.facts.home.is_some() {
         return (RunState::Gone, RunState::Running);
+    }
+    if course::hold(&state.start).is_some() {
+        return alone::runs(state);
     }
     match state.phase {
         Phase::HandingOver => (RunState::Terminating, RunState::Running),
@@ -185,6 +212,10 @@ fn probe(state: &State) -> ProbeWant {
         _ if !state.watched() => ProbeWant::Off,
         _ if state.facts.home.is_some() => ProbeWant::On,
         Phase::Arming | Phase::Shifting => ProbeWant::Armed,
+        // The switch is under way from the drain on.
+        _ if alone::hold(state).is_some() && !state.has_entered(Phase::Shifting) => {
+            ProbeWant::Armed
+        }
         _ => ProbeWant::On,
     }
 }

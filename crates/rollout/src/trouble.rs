@@ -2,6 +2,7 @@
 //!
 //! Words only: what follows from them is decided by the phases.
 
+use crate::course;
 use crate::state::State;
 use crate::words::{count, with_lines};
 
@@ -38,7 +39,8 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
 
 /// True when going back would not help: stable is not known to serve. The candidate then stays, for as
 /// long as its phase may last: never back to nothing. A rolling replacement goes back in batches, each
-/// of which looks at what serves.
+/// of which looks at what serves; a recreation starts stable again.
 pub(crate) fn nothing_to_return_to(state: &State) -> bool {
-    state.start.stable.is_some() && state.facts.roll.is_none() && !state.stable_serves()
+    let beside = state.facts.roll.is_none() && course::hold(&state.start).is_none();
+    state.start.stable.is_some() && beside && !state.stable_serves()
 }

@@ -1,7 +1,7 @@
 //! What should be true now, as the controller is told. Types only; `target` fills them in.
 
 use model::event::PoolSeen;
-use model::{InstanceId, ReleaseId, RunState};
+use model::{Hold, InstanceId, ReleaseId, RunState};
 use serde::{Deserialize, Serialize};
 
 /// What should be true of the instances of one release.
@@ -55,6 +55,9 @@ pub struct Wants {
     pub leave: Option<LeaveWant>,
     /// The pools the routes should carry, in the order of release numbers.
     pub pools: Vec<PoolSeen>,
+    /// New requests wait within these bounds; then no pool has a weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// The prober.
     pub probe: ProbeWant,
     /// How many direct requests the candidate should have been asked in all, when previewing.

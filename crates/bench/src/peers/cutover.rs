@@ -83,6 +83,7 @@ fn routes(address: SocketAddr) -> Outcome<Routes> {
         pools: vec![pool(1, Weight::ALL)?, pool(2, Weight::NONE)?],
         rules: vec![Rule { mark, release: ReleaseId(2) }],
         spread: model::Spread::default(),
+        hold: None,
     })
 }
 

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HealthConfig, RolloutConfig};
+use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
 use super::{address, cohort, command, environment, strategy, target, watch};
 use crate::duration;
 
@@ -69,12 +69,12 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
     let name = AppName::new(app.name.strip_prefix("app.")?).ok();
     let health = health(&Section::within(app, "health", reader), reader);
     let rollout = Section::within(app, "rollout", reader);
-    let probe = Section::within(app, "probe", reader);
+    let probed = Section::within(app, "probe", reader);
     let path_prefix = address::path(app.field("path_prefix"), "/", reader);
-    let probe = watch::read(&probe, &path_prefix, reader);
+    let probe = watch::read(&probed, &path_prefix, reader);
     let instances = reader.count(app.field("instances"), 1, 1..=100);
     let instances = u16::try_from(instances).unwrap_or(1);
-    let read = AppConfig {
+    let mut read = AppConfig {
         name: name.clone().or_else(|| AppName::new("unnamed").ok())?,
         command: command::read(app, reader),
         directory: folder.join(command::directory(app, reader)),
@@ -88,6 +88,10 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
         rollout: rollout_of(&rollout, (instances, &probe.path), reader),
         probe,
     };
+    strategy::can_be_held(&rollout, &read, reader);
+    if let Strategy::Recreate { hold, .. } = read.rollout.strategy {
+        watch::wait_along(&probed, hold, &mut read.probe);
+    }
     name.map(|_| read)
 }
 

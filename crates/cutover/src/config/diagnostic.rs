@@ -129,6 +129,9 @@ pub(crate) fn say(diagnostics: &[Diagnostic]) {
     say::print(&drawn.join("\n"));
 }
 
+/// Most mistakes in the TOML itself that are told: what comes after so many is a consequence.
+const SYNTAX: usize = 20;
+
 /// Mistakes in the TOML itself. Of several at one place the last one is the most exact.
 pub(crate) fn of_syntax(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
@@ -139,6 +142,7 @@ pub(crate) fn of_syntax(errors: &[toml::de::Error], text: &str) -> Vec<Diagnosti
         }
         found.push(diagnostic);
     }
+    found.truncate(SYNTAX);
     found
 }
 

@@ -54,6 +54,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "steps",
             "step_bake",
             "batch",
+            "hold",
+            "hold_requests",
             "slots",
             "target",
             "sticky",

@@ -10,7 +10,7 @@ use drivers::router::{ROUTERS, haproxy};
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
+use super::shape::{AppConfig, HaProxyConfig, RouterConfig, Strategy};
 use super::{address, names};
 
 /// Keys that only a HAProxy has, each with an example.
@@ -46,6 +46,11 @@ pub(crate) fn must_carry(
     reader: &mut Reader,
 ) {
     let RouterConfig::HaProxy(_) = router else { return };
+    if matches!(app.rollout.strategy, Strategy::Recreate { .. }) {
+        let what = "HAProxy cannot let requests wait while the only copy of an app is replaced";
+        let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
+        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
+    }
     for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
         let what = format!(
             "`{}` is answered by Cutover's own proxy, and here HAProxy carries the traffic",

@@ -198,11 +198,18 @@ pub(crate) enum Strategy {
         /// How many are replaced at once.
         batch: u16,
     },
+    /// The old version ends before the new one starts, and requests wait.
+    Recreate {
+        /// How long one request waits at most.
+        hold: Duration,
+        /// How many wait at most.
+        requests: u32,
+    },
 }
 
 impl Strategy {
     /// The names used in the file.
-    pub(crate) const NAMES: [&'static str; 3] = ["blue-green", "canary", "rolling"];
+    pub(crate) const NAMES: [&'static str; 4] = ["blue-green", "canary", "rolling", "recreate"];
 }
 
 /// How users' view is measured.

@@ -12,16 +12,19 @@ use super::field::Field;
 use super::names;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::Strategy;
+use super::shape::{AppConfig, Strategy};
+use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Keys of one strategy only, each with its strategy.
-const KEYS: [(&str, &str); 5] = [
+const KEYS: [(&str, &str); 7] = [
     ("steps", "canary"),
     ("step_bake", "canary"),
     ("sticky", "canary"),
     ("cohort", "canary"),
     ("batch", "rolling"),
+    ("hold", "recreate"),
+    ("hold_requests", "recreate"),
 ];
 /// The share of a canary that names none.
 const FIRST_SHARE: u16 = 2_500;
@@ -43,6 +46,7 @@ pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -
     match name {
         "canary" => canary(rollout, reader),
         "rolling" => rolling(rollout, (instances, &span), reader),
+        "recreate" => recreate(rollout, reader),
         _ => Strategy::BlueGreen,
     }
 }
@@ -66,6 +70,9 @@ pub(crate) fn returns_home(
         (true, Strategy::Rolling { .. }) if home => {
             "remove it: a rolling replacement puts each instance in the place of another anyway"
                 .to_owned()
+        }
+        (true, Strategy::Recreate { .. }) if home => {
+            "remove it: there is only one place when only one copy can run".to_owned()
         }
         (true, _) => return home,
     };
@@ -159,6 +166,34 @@ fn rolling(
         reader.push(Diagnostic::new(what).at(&place, "").help(help));
     }
     Strategy::Rolling { batch: u16::try_from(batch).unwrap_or(1) }
+}
+
+fn recreate(rollout: &Section<'_>, reader: &mut Reader) -> Strategy {
+    let least = Duration::from_millis(100);
+    let most = Duration::from_mins(10);
+    let hold = reader.duration(rollout.field("hold"), Duration::from_secs(10), least..=most);
+    let requests = reader.count(rollout.field("hold_requests"), 1_000, 1..=100_000);
+    Strategy::Recreate { hold, requests }
+}
+
+/// Refuses a hold in which no instance could become ready: half of it is the new version's.
+pub(crate) fn can_be_held(rollout: &Section<'_>, app: &AppConfig, reader: &mut Reader) {
+    let Strategy::Recreate { hold, .. } = app.rollout.strategy else { return };
+    let least = app.health.interval * (app.health.rise - 1);
+    if least < hold / 2 {
+        return;
+    }
+    let place = rollout.field("hold").or_else(|| rollout.field("strategy"));
+    let span = place.map_or(0..0, |field| field.span);
+    let (takes, half) = (duration::show(least), duration::show(hold / 2));
+    let what = format!(
+        "no request could wait for a new version: it has half of `hold`, which is {half}, and {} \
+         passes of its health check take at least {takes}",
+        app.health.rise
+    );
+    let roomy = duration::show(least * 4);
+    let help = format!("write `hold = \"{roomy}\"`, or lower `interval` or `rise`");
+    reader.push(Diagnostic::new(what).at(&span, "").help(help));
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ pub(crate) fn read(rollout: &Section<'_>, strategy: &Strategy, reader: &mut Read
         let help = "write `strategy = \"canary\"`, or remove `target`";
         reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
     }
+    if matches!(strategy, Strategy::Recreate { .. }) {
+        let what = "`target` does nothing here: one version ends before the other starts";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help("remove `target`"));
+    }
     let mut targets: Vec<(Target, Range<usize>)> = Vec::new();
     for item in items {
         let Some(target) = one(&item, reader) else { continue };

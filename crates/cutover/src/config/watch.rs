@@ -34,6 +34,15 @@ pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> Pr
     config
 }
 
+/// Where requests are to wait, waiting is not late unless the file says so.
+pub(crate) fn wait_along(probe: &Section<'_>, hold: Duration, config: &mut ProbeConfig) {
+    let given = |key| probe.field(key).is_some();
+    if !given("late_after") && !given("timeout") {
+        config.late_after += hold;
+        config.timeout += hold;
+    }
+}
+
 fn lanes(probe: &Section<'_>, reader: &mut Reader) -> Vec<Lane> {
     let default = vec![Lane::KeepAlive, Lane::Fresh];
     let field = probe.field("lanes");

@@ -4,13 +4,16 @@
 
 use std::time::Duration;
 
-use model::{AppName, Fault, Release, Version};
+use model::{AppName, Fault, Hold, Release, Version};
 use rollout::{Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
 use crate::config::{AppConfig, Strategy};
 use crate::store::{NewRun, Run};
+
+/// Most memory that requests take while they wait, bytes.
+const HELD_BYTES: u64 = 64 << 20;
 
 /// Freezes a release of `version` and journals the beginning of its rollout.
 pub(super) fn begin(
@@ -67,6 +70,11 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
         Strategy::BlueGreen => rollout::Strategy::BlueGreen,
         Strategy::Canary { steps, step_bake } => {
             rollout::Strategy::Canary { steps: steps.clone(), step_ms: ms(*step_bake) }
+        }
+        Strategy::Recreate { hold, requests } => {
+            let bytes = HELD_BYTES;
+            let hold = Hold { wait_ms: ms(*hold), requests: *requests, bytes };
+            rollout::Strategy::Recreate { hold }
         }
         Strategy::Rolling { batch } => rollout::Strategy::Rolling { batch: *batch },
     };

@@ -94,7 +94,13 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
         let what = format!("{carrier} knows no cohorts and no slow start, as {} has", app.name);
         return refused(what, "remove `sticky` and `slow_start`");
     }
-    if !platform.side_by_side && !matches!(app.rollout.strategy, Strategy::Rolling { .. }) {
+    let recreates = matches!(app.rollout.strategy, Strategy::Recreate { .. });
+    if recreates && !router.hold {
+        let what = format!("{carrier} cannot let the requests of {} wait", app.name);
+        return refused(what, "let Cutover's own proxy carry it, or use another strategy");
+    }
+    let alone = recreates || matches!(app.rollout.strategy, Strategy::Rolling { .. });
+    if !platform.side_by_side && !alone {
         let what = format!("two versions of {} cannot run side by side here", app.name);
         return refused(what, "use `strategy = \"rolling\"`");
     }
@@ -124,6 +130,7 @@ mod tests {
             drain: Drain::Counted,
             change: ChangeKind::Atomic,
             header_rules: true,
+            hold: true,
             other_rules: true,
             spread: true,
             evidence: Evidence::Counters,
@@ -162,6 +169,11 @@ mod tests {
         let mark = model::Mark::new(model::Selector::Header("x-canary".into()), "1").unwrap();
         app.rollout.targets = vec![Target { mark, to: Side::Candidate }];
         assert!(check(&app, blind).unwrap_err().what.contains("header x-canary"));
+        let mut hasty = able();
+        hasty.router.hold = false;
+        app.rollout.strategy =
+            Strategy::Recreate { hold: Duration::from_secs(10), requests: 1_000 };
+        assert!(check(&app, hasty).unwrap_err().what.contains("wait"));
         let mut plain = able();
         (plain.router.other_rules, plain.router.spread) = (false, false);
         assert!(check(&app, plain).is_ok());

@@ -92,6 +92,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         path_prefix: "/".to_owned(),
         pools: vec![pool],
         rules: vec![],
+        hold: None,
         spread: model::Spread::default(),
     };
     let open = open

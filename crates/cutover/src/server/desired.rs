@@ -5,8 +5,8 @@
 use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
-    AppName, Generation, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule, RunState,
-    Spread, Weight,
+    AppName, Generation, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule,
+    RunState, Spread, Weight,
 };
 use rollout::{LeaveWant, Wants};
 
@@ -19,13 +19,15 @@ pub(super) struct Desired {
     pub(super) leave: Option<LeaveWant>,
     /// Traffic.
     pub(super) pools: Vec<PoolSeen>,
+    /// New requests wait.
+    pub(super) hold: Option<Hold>,
 }
 
 impl Desired {
     /// What the machine of a rollout wants.
     pub(super) fn of(wants: &Wants) -> Self {
         let fleet = wants.fleet.iter().map(|w| (w.release, w.instances, w.state)).collect();
-        Self { fleet, leave: wants.leave.clone(), pools: wants.pools.clone() }
+        Self { fleet, leave: wants.leave.clone(), pools: wants.pools.clone(), hold: wants.hold }
     }
 
     /// No rollout: the stable release serves, if there is one. With `spare`, what there is beyond its
@@ -44,12 +46,12 @@ impl Desired {
             named: Vec::new(),
             state: RunState::Running,
         });
-        Self { fleet, leave, pools }
+        Self { fleet, leave, pools, hold: None }
     }
 
     /// Everything ends.
     pub(super) const fn nothing() -> Self {
-        Self { fleet: Vec::new(), leave: None, pools: Vec::new() }
+        Self { fleet: Vec::new(), leave: None, pools: Vec::new(), hold: None }
     }
 
     /// The release that carries traffic; of several, the one with the most.
@@ -144,6 +146,7 @@ pub(super) fn compose(
             cohorts: address.spread.cohorts.clone().filter(|_| divided),
             slow_start_ms: address.spread.slow_start_ms,
         },
+        hold: None,
     }
 }
 

@@ -17,6 +17,7 @@ use super::planned::{FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPl
 use super::standing::Standing;
 use super::tools::Tools;
 use crate::config::{AppConfig, Strategy};
+use crate::duration;
 
 /// What shipping `version` would do now. Refused where a deploy would be.
 pub(super) async fn plan(
@@ -90,6 +91,11 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
             let shares: Vec<String> = steps.iter().map(ToString::to_string).collect();
             format!("canary, {} then everything{home}", shares.join(", "))
         }
+        Strategy::Recreate { hold, requests } => format!(
+            "recreate: the old version ends first, {}; up to {requests} requests wait for up to {}",
+            if config.instances > 1 { "all instances of it" } else { "its only instance" },
+            duration::show(*hold)
+        ),
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
     }
 }

@@ -182,7 +182,8 @@ impl Standing {
             rules: self.rules(),
             spread: self.spread(),
         };
-        compose(&self.app, &address, &desired.pools(release), seen, before)
+        let routes = compose(&self.app, &address, &desired.pools(release), seen, before);
+        Routes { hold: desired.hold, ..routes }
     }
 
     /// Who sees which release of the rollout under way.

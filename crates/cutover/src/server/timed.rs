@@ -132,6 +132,7 @@ mod tests {
                 path_prefix: "/".into(),
                 pools: vec![pool],
                 rules: vec![],
+                hold: None,
                 spread: model::Spread::default(),
             });
             self.timed.read(&mut have, (self.drain, LONGEST), self.now);

@@ -33,6 +33,7 @@ mod mute;
 mod neighbours;
 mod parts;
 mod plan;
+mod recreate;
 mod reload;
 mod repeat;
 mod router_contract;

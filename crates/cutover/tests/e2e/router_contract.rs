@@ -163,6 +163,7 @@ fn own_proxy() {
         path_prefix: "/other".into(),
         pools: vec![],
         rules: vec![],
+        hold: None,
     };
     let bed = OwnProxy::start(foreign);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

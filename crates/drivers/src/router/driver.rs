@@ -108,6 +108,7 @@ pub enum Evidence {
 }
 
 /// What a router can do; asked before anything starts.
+#[expect(clippy::struct_excessive_bools, reason = "abilities that do not depend on each other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouterCapabilities {
     /// Finest step of a weight.
@@ -118,6 +119,8 @@ pub struct RouterCapabilities {
     pub change: ChangeKind,
     /// Requests can be routed by a header or cookie with exactly one value.
     pub header_rules: bool,
+    /// Requests can wait while nobody may serve an app.
+    pub hold: bool,
     /// They can be routed by their query or source too, and by parts or the presence of a value.
     pub other_rules: bool,
     /// Clients can be kept with a release by cohorts, and instances be started slowly.

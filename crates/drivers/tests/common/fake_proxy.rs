@@ -174,7 +174,7 @@ fn seen_of(routes: model::Routes) -> AppSeen {
         ..ReleaseSeen::default()
     };
     let releases = routes.pools.iter().map(total).collect();
-    AppSeen { routes, instances, releases }
+    AppSeen { routes, instances, releases, held: model::admin::HoldSeen::default() }
 }
 
 fn refused(why: &str) -> Reply {

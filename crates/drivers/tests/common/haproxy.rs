@@ -257,6 +257,7 @@ pub fn routes(pools: Vec<Pool>) -> Routes {
         path_prefix: "/".into(),
         pools,
         rules: vec![],
+        hold: None,
         spread: model::Spread::default(),
     }
 }

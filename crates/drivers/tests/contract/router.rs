@@ -331,6 +331,7 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
         path_prefix: "/".into(),
         pools,
         rules: vec![],
+        hold: None,
         spread: model::Spread::default(),
     };
     let rule = |on: &Selector, value, release| {

@@ -82,6 +82,18 @@ fn of_instances(text: &mut Text, apps: &[AppCensus]) {
     });
 }
 
+/// Requests that wait while an app is replaced.
+fn each_hold(text: &mut Text, apps: &[AppCensus]) {
+    text.family("cutover_held_requests", Kind::Gauge, "Requests that wait for an app now.");
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.lasting.held.seen().now);
+    }
+    text.family("cutover_holds_total", Kind::Counter, "Requests that ever waited for an app.");
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.lasting.held.seen().total);
+    }
+}
+
 fn of_apps(text: &mut Text, apps: &[AppCensus]) {
     text.family(
         "cutover_routes_generation",
@@ -99,6 +111,7 @@ fn of_apps(text: &mut Text, apps: &[AppCensus]) {
     for app in apps {
         text.sample(&[("app", app.app.as_str())], app.lasting.drains.get());
     }
+    each_hold(text, apps);
     text.family(
         "cutover_refusals_total",
         Kind::Counter,

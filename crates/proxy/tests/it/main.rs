@@ -19,6 +19,7 @@ mod failures;
 mod floods;
 mod framed;
 mod heads;
+mod hold;
 mod hosts;
 mod http2;
 mod http2_limits;

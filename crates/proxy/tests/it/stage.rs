@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use model::admin::{AppSeen, InstanceSeen, ProxySeen, ReleaseSeen, Reply, Request};
 use model::{
-    AppName, Fault, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Rule,
-    Spread, Version, Weight,
+    AppName, Fault, Generation, Hold, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes,
+    Rule, Spread, Version, Weight,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -172,6 +172,7 @@ pub(crate) fn routes(generation: u64, pools: Vec<Pool>) -> Routes {
         path_prefix: "/".into(),
         pools,
         rules: Vec::new(),
+        hold: None,
         spread: Spread::default(),
     }
 }
@@ -220,6 +221,14 @@ impl Stage {
 
     pub(crate) fn publish(&mut self, pools: Vec<Pool>) {
         self.publish_with(pools, Vec::new());
+    }
+
+    /// New requests wait within these bounds; what is open on `pools` finishes.
+    pub(crate) fn hold(&mut self, pools: Vec<Pool>, hold: Hold) {
+        let expected = Generation(self.generation);
+        self.generation += 1;
+        let routes = Routes { hold: Some(hold), ..routes(self.generation, pools) };
+        self.admin.done(&Request::Publish { epoch: 1, expected, routes });
     }
 
     pub(crate) fn publish_with(&mut self, pools: Vec<Pool>, rules: Vec<Rule>) {

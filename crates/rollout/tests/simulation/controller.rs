@@ -57,8 +57,21 @@ impl<'a> Controller<'a> {
             }
         }
         let wants = self.machine.wants();
+        self.check_waiting(&wants);
         self.world.settle(&wants);
         self.check_promoted();
+    }
+
+    /// Nobody has the traffic only while requests wait, and they wait only then.
+    fn check_waiting(&mut self, wants: &Wants) {
+        let nobody = wants.pools.iter().all(|pool| pool.weight == Weight::NONE);
+        let waiting = wants.hold.is_some();
+        let first = self.world.plan.start.stable.is_none();
+        if waiting != nobody && !(first && nobody) {
+            let what =
+                format!("waiting: {waiting}, nobody serves: {nobody}, at {}", self.world.now);
+            self.world.violations.push(what);
+        }
     }
 
     /// Once the promotion is final, nobody of the candidate is told to end, and who is ready serves:
@@ -115,7 +128,9 @@ impl<'a> Controller<'a> {
         for pool in &after.pools {
             let was = before.pools.iter().find(|was| was.release == pool.release);
             let more = pool.weight > was.map_or(Weight::NONE, |was| was.weight);
-            if more && ready(pool.release) == 0 {
+            // Where nobody serves any more, stable is to be found when it comes back.
+            let stuck = self.machine.phase() == Phase::Stuck && self.world.plan.recreates();
+            if more && ready(pool.release) == 0 && !stuck {
                 let what =
                     format!("traffic moved to {}, not known to be ready, at {now}", pool.release);
                 self.world.violations.push(what);
@@ -203,12 +218,14 @@ impl<'a> Controller<'a> {
         let gone = |release| self.world.fleet(release).instances.is_empty() || said;
         let first = self.world.plan.start.stable.is_none();
         let rolling = self.world.plan.batch().is_some();
+        let recreates = self.world.plan.recreates();
         let holds = match phase {
             Phase::Shifting => {
                 self.crashes.1 = self.crashes.0;
                 ready && self.share_is_next(&wants)
             }
             Phase::Baking => as_wanted,
+            Phase::Draining | Phase::DrainingCandidate if recreates => true,
             Phase::Draining if rolling => ready,
             Phase::Draining if wants.leave.is_some() => {
                 self.world.leaving(&wants).iter().all(|one| self.world.router.out(one.id))

@@ -1,6 +1,6 @@
 //! What will go wrong in one world, drawn from its seed before it begins.
 
-use model::{AppName, Phase, ReleaseId, Version, Weight};
+use model::{AppName, Hold, Phase, ReleaseId, Version, Weight};
 use rollout::{Named, Settings, Start, Strategy};
 
 use crate::rng::Rng;
@@ -147,10 +147,17 @@ impl Plan {
         }
     }
 
+    /// True when stable ends before the candidate starts.
+    pub(crate) fn recreates(&self) -> bool {
+        let recreates = matches!(self.start.settings.strategy, Strategy::Recreate { .. });
+        recreates && self.start.stable.is_some()
+    }
+
     /// True when the candidate is to take the place of stable at the end.
     pub(crate) fn returns_home(&self) -> bool {
         let settings = &self.start.settings;
-        settings.return_home && self.start.stable.is_some() && self.batch().is_none()
+        let beside = self.batch().is_none() && !self.recreates();
+        settings.return_home && self.start.stable.is_some() && beside
     }
 
     /// The strategy that this world comes to.
@@ -158,6 +165,7 @@ impl Plan {
         match (&self.start.settings.strategy, &self.start.stable, self.batch()) {
             (_, _, Some(_)) => "rolling",
             (Strategy::Canary { .. }, Some(_), None) => "canary",
+            (Strategy::Recreate { .. }, Some(_), None) => "recreate",
             _ => "blue-green",
         }
     }
@@ -168,6 +176,7 @@ impl Plan {
         match (&self.start.settings.strategy, self.batch()) {
             (_, Some(_)) => 70_000 * u64::from(self.start.instances),
             (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64 + home,
+            (Strategy::Recreate { .. }, None) => 100_000,
             _ => 70_000 + home,
         }
     }
@@ -182,7 +191,7 @@ impl Plan {
 }
 
 fn strategy(rng: &mut Rng) -> Strategy {
-    match rng.between(0, 9) {
+    match rng.between(0, 11) {
         0..=2 => Strategy::BlueGreen,
         3..=5 => {
             let mut points: Vec<_> =
@@ -191,6 +200,10 @@ fn strategy(rng: &mut Rng) -> Strategy {
             let weight = |points: u64| Weight::new(u16::try_from(points).unwrap()).unwrap();
             let steps = points.into_iter().map(weight).collect();
             Strategy::Canary { steps, step_ms: rng.between(0, 3_000) }
+        }
+        10..=11 => {
+            let hold = Hold { wait_ms: rng.between(20_000, 60_000), requests: 100, bytes: 1 << 20 };
+            Strategy::Recreate { hold }
         }
         _ => Strategy::Rolling { batch: u16::try_from(rng.between(1, 3)).unwrap() },
     }

@@ -195,8 +195,12 @@ impl<'a> World<'a> {
         self.count();
     }
 
-    /// Rolling: never more instances than usual, and never fewer that serve than a batch allows.
+    /// Recreate: never two copies. Rolling: never more instances than usual, and never fewer that serve than a batch allows.
     fn count(&mut self) {
+        let both = !self.stable.instances.is_empty() && !self.candidate.instances.is_empty();
+        if self.plan.recreates() && both {
+            self.violations.push(format!("two copies run at {}", self.now));
+        }
         let Some(batch) = self.plan.batch() else { return };
         let usual = usize::from(self.plan.start.instances);
         let there = self.stable.instances.len() + self.candidate.instances.len();

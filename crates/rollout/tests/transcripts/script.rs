@@ -209,6 +209,9 @@ fn wants_words(wants: &Wants) -> String {
         };
         write!(line, " | {} {what}", leave.release).unwrap();
     }
+    if let Some(hold) = &wants.hold {
+        write!(line, " | hold {} for {} ms", hold.requests, hold.wait_ms).unwrap();
+    }
     write!(line, " | probe {:?}", wants.probe).unwrap();
     if let Some(n) = wants.preview {
         write!(line, " | preview {n}").unwrap();

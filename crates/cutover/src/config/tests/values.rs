@@ -235,3 +235,18 @@ fn a_target_is_a_header_in_lower_case_or_a_cookie() {
     assert_eq!(of("{ header = \"X-Canary\", value = \"New\" }"), "header x-canary = New");
     assert_eq!(of("{ cookie = \"Canary\", value = \"1\" }"), "cookie Canary = 1");
 }
+
+#[test]
+fn a_recreation_has_bounds() {
+    let of =
+        |keys: &str| web(&format!("[app.web.rollout]\nstrategy = \"recreate\"\n{keys}")).rollout;
+    let hold =
+        |seconds, requests| Strategy::Recreate { hold: Duration::from_secs(seconds), requests };
+    let probe = web("[app.web.rollout]\nstrategy = \"recreate\"").probe;
+    assert_eq!(
+        (probe.late_after, probe.timeout),
+        (Duration::from_secs(11), Duration::from_secs(20))
+    );
+    assert_eq!(of("").strategy, hold(10, 1_000));
+    assert_eq!(of("hold = \"30s\"\nhold_requests = 50").strategy, hold(30, 50));
+}

@@ -118,6 +118,7 @@ mod tests {
             path_prefix,
             pools,
             rules: vec![],
+            hold: None,
             spread: model::Spread::default(),
         });
         let record = Record { routes, slots: vec![Slot::A], ..Record::default() };

@@ -197,6 +197,7 @@ impl Router for HaProxy {
             drain: if mixed { Drain::Timed } else { Drain::Counted },
             change: ChangeKind::Atomic,
             header_rules: true,
+            hold: false,
             other_rules: false,
             spread: false,
             evidence: Evidence::Counters,

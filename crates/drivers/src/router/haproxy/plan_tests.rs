@@ -44,6 +44,7 @@ fn routes(pools: Vec<Pool>) -> Routes {
         path_prefix: "/".into(),
         pools,
         rules: vec![],
+        hold: None,
         spread: model::Spread::default(),
     }
 }

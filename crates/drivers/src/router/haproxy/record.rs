@@ -224,6 +224,7 @@ impl Record {
                 path_prefix: (*prefix).to_owned(),
                 pools: Vec::new(),
                 rules: Vec::new(),
+                hold: None,
                 spread: model::Spread::default(),
             };
             while let Some(value) = map.get(format!("cutover:pool:{}", routes.pools.len()).as_str())

@@ -32,6 +32,7 @@ fn record(pools: Vec<Pool>, slots: &[Slot], hosts: &[&str], prefix: &str) -> Rec
         path_prefix: prefix.into(),
         pools,
         rules: vec![rule("new", 2), rule("a b;#", 1), rule("new", 1)],
+        hold: None,
         spread: model::Spread::default(),
     };
     let left = Left { id: InstanceId("demo-1-9".into()), slot: Slot::A, release: ReleaseId(1) };

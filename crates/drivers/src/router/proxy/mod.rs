@@ -210,6 +210,7 @@ impl Router for Proxy {
             drain: Drain::Counted,
             change: ChangeKind::Atomic,
             header_rules: true,
+            hold: true,
             other_rules: true,
             spread: true,
             evidence: Evidence::Counters,

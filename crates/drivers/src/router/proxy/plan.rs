@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use model::{AppName, Change, Fault, Generation, Kind, Plan, PoolState, Routes, Rule};
+use model::{AppName, Change, Fault, Generation, Hold, Kind, Plan, PoolState, Routes, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::router::driver::RoutesHave;
@@ -102,7 +102,11 @@ fn in_words(routes: &Routes) -> String {
         // Writing to a string cannot fail.
         let _written = write!(words, "; {mark} to release {}", release.0);
     }
-    if routes.pools.is_empty() {
+    if let Some(hold) = &routes.hold {
+        let Hold { wait_ms, requests, .. } = hold;
+        // Writing to a string cannot fail.
+        let _written = write!(words, " held: up to {requests} requests for {wait_ms} ms");
+    } else if routes.pools.is_empty() {
         words.push_str(" nowhere");
     }
     words

@@ -87,6 +87,7 @@ impl Own {
             pools,
             rules: Vec::new(),
             spread: model::Spread::default(),
+            hold: None,
         };
         let expected = Generation(self.generation - 1);
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });

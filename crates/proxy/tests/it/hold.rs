@@ -1,0 +1,234 @@
+//! Requests that wait while an app that can run only one copy is replaced.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use model::admin::{HoldSeen, Request};
+use model::{Generation, Hold};
+use tokio::task::JoinSet;
+
+use crate::backend::{Backend, Then};
+use crate::framed::{Framed, get, run, whole};
+use crate::stage::{Stage, pool, retiring, routes, wait_until};
+
+const LONG: Hold = Hold { wait_ms: 20_000, requests: 1_000, bytes: 64 << 20 };
+
+fn held(stage: &mut Stage) -> HoldSeen {
+    stage.admin.app().held
+}
+
+fn waits(stage: &mut Stage, how_many: u64) {
+    wait_until("requests wait", || held(stage).now == how_many);
+}
+
+/// Old and new never run at the same time, users go on all the while, and none of them fails.
+#[test]
+fn a_replacement_of_the_only_copy_costs_waiting_and_nothing_else() {
+    let backends = [Backend::named("old"), Backend::named("new")];
+    let mut stage = Stage::before(&[&backends[0]]);
+    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let mut clients = Vec::new();
+        for number in 0..6 {
+            let (address, over, sent) = (stage.address, &over, &sent);
+            clients.push(scope.spawn(move || {
+                let mut client = crate::client::Client::to(address);
+                while !over.load(Ordering::Relaxed) {
+                    if number % 3 == 0 {
+                        client = crate::client::Client::to(address);
+                    }
+                    let posts = number % 2 == 0;
+                    let answer = if posts { client.post("/p", "body") } else { client.get("/g") };
+                    let answer = answer.unwrap();
+                    assert_eq!(answer.status, 200, "{}", answer.body);
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+        }
+        for round in 0..20_usize {
+            let mark = sent.load(Ordering::Relaxed) + 20;
+            wait_until("requests go on", || sent.load(Ordering::Relaxed) > mark);
+            let (old, new) = (round % 2, (round + 1) % 2);
+            let number = |at: usize| u32::try_from(at + 1).unwrap();
+            stage.hold(vec![retiring(pool(number(old), 0, &[&backends[old]]))], LONG);
+            wait_until("the old one is empty", || {
+                stage.admin.instance(&backends[old].name).is_none_or(|one| one.requests == 0)
+            });
+            stage.hold(vec![], LONG);
+            waits(&mut stage, 6);
+            stage.publish(vec![pool(number(new), 10_000, &[&backends[new]])]);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let (one, two) = (stage.admin.release(1), stage.admin.release(2));
+    assert_eq!(one.answers[1] + two.answers[1], sent.load(Ordering::Relaxed));
+    let seen = held(&mut stage);
+    assert_eq!((seen.now, seen.bytes, seen.refused), (0, 0, 0));
+    assert!(seen.total >= 120, "{seen:?}");
+}
+
+/// What is open on the old instance finishes while others wait.
+#[test]
+fn what_is_open_finishes_first() {
+    let (tell, told) = channel::<()>();
+    let told = Mutex::new(told);
+    let old = Backend::scripted("old", move |peer, _| {
+        told.lock().unwrap().recv().unwrap();
+        peer.ok("old")
+    });
+    let new = Backend::named("new");
+    let mut stage = Stage::before(&[&old]);
+    let (mut first, mut second) = (stage.client(), stage.client());
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("it is open", || stage.admin.instance("old").is_some_and(|one| one.requests == 1));
+    stage.hold(vec![retiring(pool(1, 0, &[&old]))], LONG);
+    second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    waits(&mut stage, 1);
+    assert_eq!(stage.admin.instance("old").unwrap().requests, 1);
+    tell.send(()).unwrap();
+    assert_eq!(first.answer().unwrap().body, "old");
+    stage.publish(vec![pool(2, 10_000, &[&new])]);
+    assert_eq!(second.answer().unwrap().body, "new");
+}
+
+#[test]
+fn beyond_a_bound_there_is_a_full_answer_at_once() {
+    let old = Backend::named("old");
+    let mut stage = Stage::before(&[&old]);
+    stage.hold(vec![], Hold { wait_ms: 300, requests: 2, ..LONG });
+    let mut clients: Vec<_> = (0..2).map(|_| stage.client()).collect();
+    let began = Instant::now();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    waits(&mut stage, 2);
+    let third = stage.client().get("/").unwrap();
+    assert_eq!((third.status, third.field("retry-after")), (503, Some("1")));
+    assert!(began.elapsed() < Duration::from_millis(290), "it waited: {:?}", began.elapsed());
+    for client in &mut clients {
+        let late = client.answer().unwrap();
+        assert_eq!((late.status, late.field("retry-after")), (503, Some("1")), "{}", late.body);
+        assert_eq!(late.field("connection"), None, "the connection goes on");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let seen = held(&mut stage);
+    assert_eq!((seen.now, seen.bytes, seen.total, seen.refused), (0, 0, 2, 3));
+    assert!(seen.longest_ms >= 300, "{seen:?}");
+    // A body that is on its way takes a buffer, and there is no room for one.
+    stage.publish(vec![pool(1, 10_000, &[&old])]);
+    stage.hold(vec![], Hold { bytes: 8_000, ..LONG });
+    assert_eq!(stage.client().post("/", "body").unwrap().status, 503);
+    stage.publish(vec![pool(1, 10_000, &[&old])]);
+    assert_eq!(clients[0].get("/").unwrap().body, "old");
+}
+
+#[test]
+fn whoever_goes_away_frees_its_place() {
+    let old = Backend::named("old");
+    let mut stage = Stage::before(&[&old]);
+    stage.hold(vec![], Hold { requests: 2, ..LONG });
+    run(async {
+        let mut framed = Framed::plain(stage.address).await;
+        let (answer, stream) = framed.sender.send_request(get("/"), true).unwrap();
+        let reset = stage.client();
+        rustix::net::sockopt::set_socket_linger(&reset.stream, Some(Duration::ZERO)).unwrap();
+        let mut reset = reset;
+        reset.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        tokio::task::yield_now().await;
+        while held(&mut stage).now < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        drop((answer, reset));
+        let mut stream = stream;
+        stream.send_reset(h2::Reason::CANCEL);
+        let gone = Instant::now();
+        while held(&mut stage).now > 0 {
+            assert!(gone.elapsed() < Duration::from_secs(10), "their places are not free");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert_eq!(old.hits(), 0);
+    let mut client = stage.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    waits(&mut stage, 1);
+    stage.publish(vec![pool(1, 10_000, &[&old])]);
+    assert_eq!(client.answer().unwrap().body, "old");
+    assert_eq!(held(&mut stage).bytes, 0);
+}
+
+#[test]
+fn streams_of_one_connection_wait_beside_each_other() {
+    let (old, new) = (Backend::named("old"), Backend::named("new"));
+    let mut stage = Stage::before(&[&old]);
+    stage.hold(vec![retiring(pool(1, 0, &[&old]))], LONG);
+    run(async {
+        let framed = Framed::plain(stage.address).await;
+        let mut answers = JoinSet::new();
+        for _ in 0..20 {
+            let (answer, _) = framed.sender.clone().send_request(get("/"), true).unwrap();
+            answers.spawn(async move { whole(answer).await.unwrap() });
+        }
+        while held(&mut stage).now < 20 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        stage.publish(vec![pool(2, 10_000, &[&new])]);
+        while let Some(answer) = answers.join_next().await {
+            let answer = answer.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "new"));
+        }
+    });
+}
+
+/// First come, first served: each client waits before the next one asks.
+#[test]
+fn they_go_on_in_the_order_in_which_they_came_and_not_all_at_once() {
+    let (order, most) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let (came, at) = (Arc::clone(&order), Arc::clone(&most));
+    let new = Backend::scripted("new", move |peer, head| {
+        came.lock().unwrap().push(head.split(' ').nth(1).unwrap().to_owned());
+        at.lock().unwrap().push(Instant::now());
+        peer.ok("new");
+        Then::Close
+    });
+    let mut stage = Stage::bare();
+    stage.hold(vec![], LONG);
+    let mut clients = Vec::new();
+    for number in 0..64 {
+        let mut client = stage.client();
+        client.send(&format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        clients.push(client);
+        waits(&mut stage, number + 1);
+    }
+    stage.publish(vec![pool(2, 10_000, &[&new])]);
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().body, "new");
+    }
+    // Those of one step may overtake each other on their way.
+    let order = order.lock().unwrap();
+    let steps: Vec<BTreeSet<_>> =
+        order.chunks(16).map(|step| step.iter().cloned().collect()).collect();
+    let first: BTreeSet<_> = (0..16).map(|number| format!("/{number}")).collect();
+    assert_eq!(steps[0], first, "{order:?}");
+    let times = most.lock().unwrap();
+    let took = times[63].duration_since(times[0]);
+    assert!(took >= Duration::from_millis(10), "all at once: {took:?}");
+}
+
+/// A hold that gives traffic away, or has no bounds, is refused.
+#[test]
+fn a_hold_must_be_one() {
+    let old = Backend::named("old");
+    let mut stage = Stage::bare();
+    for (pools, hold) in [
+        (vec![pool(1, 10_000, &[&old])], LONG),
+        (vec![], Hold { requests: 0, ..LONG }),
+        (vec![], Hold { wait_ms: 0, ..LONG }),
+    ] {
+        let routes = model::Routes { hold: Some(hold), ..routes(1, pools) };
+        let order = Request::Publish { epoch: 1, expected: Generation(0), routes };
+        assert!(stage.admin.refused(&order).what.contains("a hold needs bounds"));
+    }
+}
