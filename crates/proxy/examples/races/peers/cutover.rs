@@ -86,6 +86,7 @@ impl Own {
             path_prefix: "/".into(),
             pools,
             rules: Vec::new(),
+            spread: model::Spread::default(),
         };
         let expected = Generation(self.generation - 1);
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });
