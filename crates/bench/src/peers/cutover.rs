@@ -82,6 +82,7 @@ fn routes(address: SocketAddr) -> Outcome<Routes> {
         path_prefix: "/".into(),
         pools: vec![pool(1, Weight::ALL)?, pool(2, Weight::NONE)?],
         rules: vec![Rule { mark, release: ReleaseId(2) }],
+        spread: model::Spread::default(),
     })
 }
 
