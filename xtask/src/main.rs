@@ -28,7 +28,8 @@ Commands:
          --keep-going  run the remaining steps after a failure
   tidy                          the laws of CONTRIBUTING.md that no compiler checks
   fmt                           format every crate
-  testbed                       fetch the real servers that tests and the bench use into target/testbed
+  testbed [--tests]             fetch the real servers that tests and the bench use into target/testbed
+         --tests       only those of the tests
   switches                      how long a switch takes behind each router, as a table in Markdown
   races [--million] [NAME...]   what the races of docs/races.md cost behind the proxy and behind others;
          --million     one million requests through fifty switches of the proxy alone
@@ -60,7 +61,8 @@ fn main() -> ExitCode {
 fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
-        "tidy" | "fmt" | "testbed" | "switches" => &[],
+        "testbed" => &["--tests"],
+        "tidy" | "fmt" | "switches" => &[],
         "bench" | "races" => flags,
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
@@ -73,7 +75,8 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     match command {
         "test" => Ok(steps::run_all(&shop, flags.contains(&"--keep-going"))),
         "testbed" => {
-            Ok(!matches!(testbed::run_all(&shop, |line| println!("{line}")), Outcome::Failed(_)))
+            let bring = if flags.is_empty() { testbed::run_all } else { testbed::run };
+            Ok(!matches!(bring(&shop, |line| println!("{line}")), Outcome::Failed(_)))
         }
         "switches" => Ok(switches::run(&shop) == Outcome::Passed),
         "bench" => bench::run(&shop, flags),

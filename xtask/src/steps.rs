@@ -17,7 +17,7 @@ const STEPS: [Step; 8] = [
     Step { name: "clippy", run: clippy },
     Step { name: "docs", run: docs },
     Step { name: "build", run: |shop| shop.cargo(&["test", "--workspace", "--no-run"]) },
-    Step { name: "testbed", run: testbed::run },
+    Step { name: "testbed", run: servers },
     Step { name: "tests", run: tests },
 ];
 
@@ -101,6 +101,11 @@ fn deny(shop: &Workshop) -> Outcome {
     let why = "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)";
     println!("!!! {why}");
     Outcome::Skipped(why.to_owned())
+}
+
+/// The real servers that tests ask for.
+fn servers(shop: &Workshop) -> Outcome {
+    testbed::run(shop, |line| println!("{line}"))
 }
 
 /// The tests were built before, so every process that carries the mark is one that a test started;

@@ -71,8 +71,8 @@ const MORE: [Server; 4] = [
 
 /// Brings what tests need. What cannot be had is said and left out; with `TESTBED=required` in the
 /// environment it is a failure, and with `TESTBED=none` nothing is fetched.
-pub(crate) fn run(shop: &Workshop) -> Outcome {
-    bring(shop, SERVERS.iter(), |line| println!("{line}"))
+pub(crate) fn run(shop: &Workshop, say: fn(&str)) -> Outcome {
+    bring(shop, SERVERS.iter(), say)
 }
 
 /// Brings everything, in the same way; `say` gets each line for people.
