@@ -169,7 +169,7 @@ fn certificates_that_cannot_be_used_are_refused_with_their_line_before_anything_
         ("gone.crt", "other.key", "gone.crt cannot be read"),
         ("other.crt", "gone.key", "gone.key cannot be read"),
         ("empty", "other.key", "empty holds no certificate"),
-        ("other.crt", "other.crt", "other.crt cannot be read: no items found"),
+        ("other.crt", "other.crt", "other.crt cannot be read: no private key is in it"),
         (".", "other.key", "cannot be read: not a file"),
         ("/dev/zero", "other.key", "/dev/zero cannot be read: not a file"),
         ("large", "other.key", "larger than 1 MiB"),

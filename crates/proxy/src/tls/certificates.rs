@@ -130,7 +130,7 @@ const fn in_words(error: &pem::Error) -> &'static str {
         pem::Error::MissingSectionEnd { .. } => "a section of it has no end",
         pem::Error::IllegalSectionStart { .. } => "a section of it begins with an odd line",
         pem::Error::Base64Decode(_) => "a section of it is not base64",
-        pem::Error::NoItemsFound => "nothing that is wanted is in it",
+        pem::Error::NoItemsFound => "no private key is in it",
         _ => "it is not PEM",
     }
 }
