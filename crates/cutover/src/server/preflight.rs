@@ -3,12 +3,13 @@
 //! Cutover's own proxy needs none. What makes it impossible is a fault; what would lose requests is
 //! written to the log, and `cutover haproxy check` shows it. Nothing is touched.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::haproxy::{Checker, Finding, HaProxy, review};
+use drivers::router::reachable;
 use model::{AppName, Fault, Kind, Selector};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -121,18 +122,6 @@ pub(super) fn untouched(mut fault: Fault) -> Fault {
         fault.help.get_or_insert("is `socket` that of HAProxy's runtime API?".to_owned());
     }
     fault
-}
-
-/// Where one connects to who listens on every address: to this machine.
-pub(super) fn reachable(mut entrance: SocketAddr) -> SocketAddr {
-    if entrance.ip().is_unspecified() {
-        let loopback: IpAddr = match entrance {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        entrance.set_ip(loopback);
-    }
-    entrance
 }
 
 /// The files that together are the configuration of a HAProxy, in the order in which it reads them.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use drivers::router::haproxy::HaProxy;
 use drivers::router::proxy::Proxy;
-use drivers::router::{Router, RoutesHave};
+use drivers::router::{Router, RoutesHave, reachable};
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, PoolState, Routes, Weight};
 use tokio::sync::{mpsc, watch};
@@ -142,7 +142,7 @@ impl Steering {
             (_, RouterConfig::HaProxy(theirs)) => theirs.listen.first().copied(),
             _ => None,
         }
-        .map(preflight::reachable)
+        .map(reachable)
     }
 
     /// Keeps it running, for ever; `carried` says when users may be let in, `open` what is open.

@@ -6,11 +6,13 @@
 mod driver;
 pub mod haproxy;
 pub mod proxy;
+mod reachable;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+pub use reachable::reachable;
 
 /// A driver by its name: help, completion and reference documents come from here.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,10 @@
 //! A raw client: one connection, nothing sent twice.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+use crate::inbox::Inbox;
 
 /// Longer than any proxy here waits before it answers for an instance that is not there.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -31,7 +33,7 @@ impl Answer {
 pub(crate) struct Client {
     stream: TcpStream,
     host: &'static str,
-    read: Vec<u8>,
+    inbox: Inbox,
 }
 
 impl Client {
@@ -40,7 +42,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, host, read: Vec::new() })
+        Ok(Self { stream, host, inbox: Inbox::default() })
     }
 
     /// True when the proxy has closed this connection, as far as can be known here and now: whoever
@@ -78,13 +80,16 @@ impl Client {
             self.host
         );
         self.send(head.as_bytes()).is_some()
-            && self.until(b"\r\n\r\n").is_some_and(|head| head.starts_with(b"HTTP/1.1 101"))
+            && self
+                .inbox
+                .until(&mut self.stream, b"\r\n\r\n")
+                .is_some_and(|head| head.starts_with(b"HTTP/1.1 101"))
     }
 
     /// Sends a line through a tunnel and waits for its echo.
     pub(crate) fn echoes(&mut self, line: &str) -> bool {
         self.send(line.as_bytes()).is_some()
-            && self.until(b"\n").is_some_and(|echo| echo == line.as_bytes())
+            && self.inbox.until(&mut self.stream, b"\n").is_some_and(|echo| echo == line.as_bytes())
     }
 
     fn send(&mut self, bytes: &[u8]) -> Option<()> {
@@ -92,43 +97,19 @@ impl Client {
     }
 
     fn answer(&mut self) -> Option<Answer> {
-        let head = String::from_utf8(self.until(b"\r\n\r\n")?).ok()?.to_lowercase();
+        let head = String::from_utf8(self.inbox.until(&mut self.stream, b"\r\n\r\n")?)
+            .ok()?
+            .to_lowercase();
         let status = head.get(9..12)?.parse().ok()?;
         let last = head.contains("\r\nconnection: close");
         let length = head.split("\r\ncontent-length: ").nth(1);
         let body = match length {
-            Some(rest) => self.take(rest.split("\r\n").next()?.parse().ok()?)?,
+            Some(rest) => {
+                self.inbox.take(&mut self.stream, rest.split("\r\n").next()?.parse().ok()?)?
+            }
             // Only proxies' own errors come without a length.
             None => Vec::new(),
         };
         Some(Answer { status, body, last })
-    }
-
-    fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
-        loop {
-            if let Some(at) = self.read.windows(mark.len()).position(|window| window == mark) {
-                return self.take(at + mark.len());
-            }
-            self.more()?;
-        }
-    }
-
-    fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        while self.read.len() < bytes {
-            self.more()?;
-        }
-        let rest = self.read.split_off(bytes);
-        Some(std::mem::replace(&mut self.read, rest))
-    }
-
-    fn more(&mut self) -> Option<()> {
-        let mut bytes = [0; 16 * 1024];
-        match self.stream.read(&mut bytes) {
-            Ok(0) | Err(_) => None,
-            Ok(count) => {
-                self.read.extend_from_slice(&bytes[..count]);
-                Some(())
-            }
-        }
     }
 }

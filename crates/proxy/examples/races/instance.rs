@@ -4,11 +4,13 @@
 //! come, `/dies` takes a request and ends the connection without a word, `/ws` echoes lines.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::inbox::Inbox;
 
 /// Pieces of a long download, their length and the pause between them.
 const LONG: (usize, usize, Duration) = (20, 1000, Duration::from_millis(50));
@@ -86,7 +88,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         shared.open.lock().unwrap().insert(number, twin);
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
-            let mut peer = Peer { stream, read: Vec::new() };
+            let mut peer = Peer { stream, inbox: Inbox::default() };
             // An error is the end of the connection, as is the idle limit.
             let _ = peer.serve(&shared);
             let _ = peer.stream.shutdown(Shutdown::Both);
@@ -98,13 +100,13 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 /// One connection from the proxy.
 struct Peer {
     stream: TcpStream,
-    read: Vec<u8>,
+    inbox: Inbox,
 }
 
 impl Peer {
     fn serve(&mut self, shared: &Shared) -> std::io::Result<()> {
         self.stream.set_read_timeout(Some(shared.idle))?;
-        while let Some(head) = self.until(b"\r\n\r\n") {
+        while let Some(head) = self.inbox.until(&mut self.stream, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&head).to_lowercase();
             let path = head.split(' ').nth(1).unwrap_or_default();
             if path == "/early" {
@@ -112,7 +114,7 @@ impl Peer {
             }
             let length = head.split("\r\ncontent-length: ").nth(1);
             let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-            self.take(length.unwrap_or(0));
+            self.inbox.take(&mut self.stream, length.unwrap_or(0));
             match path {
                 "/slow" => std::thread::sleep(Duration::from_millis(50)),
                 "/dies" => {
@@ -151,37 +153,9 @@ impl Peer {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
               Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
         )?;
-        while let Some(line) = self.until(b"\n") {
+        while let Some(line) = self.inbox.until(&mut self.stream, b"\n") {
             self.stream.write_all(&line)?;
         }
         Ok(())
-    }
-
-    fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
-        loop {
-            if let Some(at) = self.read.windows(mark.len()).position(|window| window == mark) {
-                return self.take(at + mark.len());
-            }
-            self.more()?;
-        }
-    }
-
-    fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        while self.read.len() < bytes {
-            self.more()?;
-        }
-        let rest = self.read.split_off(bytes);
-        Some(std::mem::replace(&mut self.read, rest))
-    }
-
-    fn more(&mut self) -> Option<()> {
-        let mut bytes = [0; 16 * 1024];
-        match self.stream.read(&mut bytes) {
-            Ok(0) | Err(_) => None,
-            Ok(count) => {
-                self.read.extend_from_slice(&bytes[..count]);
-                Some(())
-            }
-        }
     }
 }

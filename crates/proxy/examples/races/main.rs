@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot go on must end")]
 
 mod client;
+mod inbox;
 mod instance;
 mod peers;
 mod scenarios;

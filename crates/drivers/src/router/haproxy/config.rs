@@ -12,9 +12,10 @@ use model::{AppName, Fault, Kind, Selector};
 
 use super::app_file::{self, map_file};
 use super::line::Address;
-use super::passing::{asks, passing_on, reached};
+use super::passing::{asks, passing_on};
 use super::record::Slot;
 use super::rules;
+use crate::router::reachable;
 
 /// What the configuration is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
         entrance.push_str(&stand_in(&app.name));
     }
     entrance.push_str(SEND);
-    let onward = setup.entrances.first().copied().map(reached);
+    let onward = setup.entrances.first().copied().map(reachable);
     if let Some(address) = onward {
         entrance.push_str(&passing_on(address));
     }

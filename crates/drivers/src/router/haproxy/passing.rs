@@ -1,7 +1,7 @@
 //! The lines by which a worker that ends passes on what it is still asked, to the worker that listens
 //! now. Pure text; which backend does so is `app_file`'s.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::app_file::ONWARD;
 
@@ -21,18 +21,6 @@ pub(super) fn asks(entrances: &[SocketAddr]) -> String {
     http-request set-header x-cutover-onward 1 if {{ stopping }}
 "
     )
-}
-
-/// The entrance as this machine reaches it.
-pub(super) fn reached(mut entrance: SocketAddr) -> SocketAddr {
-    if entrance.ip().is_unspecified() {
-        let loopback: IpAddr = match entrance {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        entrance.set_ip(loopback);
-    }
-    entrance
 }
 
 pub(super) fn passing_on(entrance: SocketAddr) -> String {
