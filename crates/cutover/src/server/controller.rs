@@ -219,7 +219,7 @@ impl Controller {
         if let Some(leaving) = routes.and_then(|routes| leaving(&want, fleet, routes)) {
             active.saw_leaving(leaving)?;
         }
-        self.voice.phases(active);
+        self.announce();
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl Controller {
             return Ok(true);
         };
         let news = active.saw_routes(pools)?;
-        self.voice.phases(active);
+        self.announce();
         Ok(!news)
     }
 
@@ -264,7 +264,7 @@ impl Controller {
     async fn gather(&mut self, fleet: &FleetHave) -> Result<Option<Finished>, Fault> {
         let Some(active) = &mut self.standing.active else { return Ok(None) };
         let finished = self.evidence.gather(active, &self.standing.config, fleet).await?;
-        self.voice.phases(active);
+        self.announce();
         Ok(finished)
     }
 
@@ -272,7 +272,7 @@ impl Controller {
     fn hear(&mut self, news: News) {
         let Some(active) = &mut self.standing.active else { return };
         let heard = self.evidence.hear(active, news);
-        self.voice.phases(active);
+        self.announce();
         if let Err(fault) = heard {
             self.complain(&fault);
         }
@@ -320,6 +320,7 @@ impl Controller {
         self.standing.deploy(version, &run)?;
         self.evidence.reset();
         if let Some(active) = &self.standing.active {
+            self.status.send_modify(|status| show::rollout(status, active));
             self.voice.began(active);
         }
         Ok(Begun { run, degrades })
@@ -330,9 +331,7 @@ impl Controller {
             self.evidence.interrupt();
         }
         let told = self.standing.abort(reason);
-        if let Some(active) = &self.standing.active {
-            self.voice.phases(active);
-        }
+        self.announce();
         told
     }
 
@@ -362,6 +361,14 @@ impl Controller {
         Ok(())
     }
 
+    /// Tells everybody what phase the rollout is in: the status says so before the voice does, so
+    /// that whoever heard of a phase and asks is not told of the one before.
+    fn announce(&mut self) {
+        let Some(active) = &self.standing.active else { return };
+        self.status.send_modify(|status| show::rollout(status, active));
+        self.voice.phases(active);
+    }
+
     fn complain(&mut self, fault: &Fault) {
         let active = self.standing.active.as_ref();
         self.voice.complain(active.map_or(0, |active| active.clock().now_ms()), fault);
@@ -370,10 +377,9 @@ impl Controller {
     fn show(&mut self, fleet: &FleetHave, routes: &RoutesHave) {
         let standing = &self.standing;
         let mut status = show::status(&standing.app, standing.stable.as_ref(), fleet, routes);
-        status.rollout = standing.active.as_ref().map(|active| {
-            let run = active.run();
-            (run.name.clone(), run.start.candidate.version.to_string(), active.machine().phase())
-        });
+        if let Some(active) = &standing.active {
+            show::rollout(&mut status, active);
+        }
         status.trouble = self.voice.trouble().cloned();
         let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());

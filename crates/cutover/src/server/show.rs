@@ -1,9 +1,10 @@
-//! What `status` shows of an app, put together from looks. Pure.
+//! What `status` shows of an app, put together from looks.
 
 use drivers::platform::{Condition, FleetHave, InstanceHave};
 use drivers::router::RoutesHave;
 use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId};
 
+use super::active::Active;
 use super::orders::{AppStatus, InstanceStatus, PoolStatus};
 use crate::store::Run;
 
@@ -61,6 +62,14 @@ fn condition(instance: &InstanceHave, routes: &RoutesHave) -> String {
         Condition::Ready if !serves => "standby".to_owned(),
         other => format!("{other:?}").to_lowercase(),
     }
+}
+
+/// Adds the rollout under way.
+pub(super) fn rollout(status: &mut AppStatus, active: &Active) {
+    let run = active.run();
+    let phase = active.machine().phase();
+    status.rollout = Some((run.name.clone(), run.start.candidate.version.to_string(), phase));
+    status.coarse = phase.coarse();
 }
 
 /// Adds the coarse phase and how the last rollout ended.
