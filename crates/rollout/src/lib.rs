@@ -60,6 +60,15 @@
 //! A drain that lasts too long ends nothing: the rollout is undone, and requests go on to stable. What
 //! was told to end is waited for before anything starts, also before stable starts again.
 //!
+//! # Operators
+//! Wishes are events like any other: `wish` answers each of them in each place of a rollout. A *pause*
+//! ([`Rollout::paused`]) is orthogonal to the phases: users are taken no further (no first switch, no
+//! further share or batch, no promotion that is final) until somebody resumes, promotes or turns back,
+//! or its deadline undoes the rollout. What runs is looked after meanwhile, and what speaks against the
+//! candidate turns it back as always. Abort is sticky; what is to *follow* ([`Rollout::successor`]) is
+//! begun by the controller when this rollout is over. A rollback that users are on is not taken back by
+//! itself: it pauses, or is stuck where it serves nobody.
+//!
 //! # Leaving: what the machine asks of controller and platform
 //! While [`Wants::leave`] is there, `FleetWant::instances` of that release counts those that stay. Of
 //! the instances that live, were not told to end and are not named, the others are *picked* to leave:
@@ -93,6 +102,7 @@ mod deadline;
 mod drained;
 mod foresee;
 mod forward;
+mod gate;
 mod hear;
 mod home;
 mod homeward;
@@ -100,6 +110,7 @@ mod invariant;
 mod judge;
 mod leave;
 mod machine;
+mod pause;
 mod recreate;
 mod roll;
 mod rolling;
@@ -111,12 +122,15 @@ mod strategy;
 mod target;
 mod trouble;
 mod unroll;
+mod waiting;
 mod wants;
+mod wish;
 mod words;
 
 pub use foresee::{Foreseen, foresee};
-pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
-pub use settings::{Named, Settings, Start};
+pub use machine::{Rollout, Snapshot};
+pub use pause::{Cause, Pause};
+pub use settings::{Aim, MACHINE_VERSION, Named, Settings, Start};
 pub use state::{Note, Share};
 pub use strategy::Strategy;
 pub use wants::{FleetWant, LeaveWant, ProbeWant, Wants};

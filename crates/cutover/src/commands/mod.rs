@@ -7,11 +7,13 @@ mod down;
 mod findings;
 mod follow;
 mod haproxy;
+mod operate;
 mod plan;
 mod probe;
 mod reload;
 mod status;
 mod upgrade;
+mod watch;
 
 use std::future::Future;
 use std::io;
@@ -35,6 +37,12 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
         Command::Plan(arguments) => block_on(plan::plan(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
+        Command::Pause(arguments) => block_on(operate::pause(arguments))?,
+        Command::Resume(arguments) => block_on(operate::resume(arguments))?,
+        Command::Promote(arguments) => block_on(operate::promote(arguments))?,
+        Command::SetWeight(arguments) => block_on(operate::set_weight(arguments))?,
+        Command::Retry(arguments) => block_on(operate::retry(arguments))?,
+        Command::Rollback(arguments) => block_on(operate::rollback(arguments))?,
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,

@@ -42,6 +42,7 @@ pub(crate) use names::{list, nearest};
 pub(crate) use shape::{
     AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
 };
+pub(crate) use strategy::share;
 
 use diagnostic::Source;
 use reader::Reader;

@@ -53,6 +53,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "strategy",
             "steps",
             "step_bake",
+            "pause",
+            "pause_timeout",
             "batch",
             "hold",
             "hold_requests",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{AppName, Fault, ReleaseId, Routes, Version};
+use model::{AppName, Fault, Outcome, ReleaseId, Routes, Successor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
 use super::show;
 use super::sight::{leaving, unseen};
-use super::standing::Standing;
+use super::standing::{Ordered, Standing};
 use super::timed::Timed;
 use super::tools::Tools;
 use super::upgrade;
@@ -73,10 +73,11 @@ impl Controller {
             let report = tools.layout.report(&run.name, "json").exists();
             voice.recall(&run, standing.stable.as_ref(), report);
         }
+        let followed = standing.unfollowed()?;
         let change = 0;
         let (stopping, hurry) = (None, false);
         let (departing, timed) = (Departing::default(), Timed::default());
-        Ok(Self {
+        let mut controller = Self {
             standing,
             departing,
             tools,
@@ -89,7 +90,12 @@ impl Controller {
             change,
             stopping,
             hurry,
-        })
+        };
+        if let Some((by, outcome, ended)) = followed {
+            let outcome = if ended { outcome } else { Outcome::Stuck };
+            controller.follow(&by, outcome);
+        }
+        Ok(controller)
     }
 
     /// Works until it is told to stop and nothing runs any more.
@@ -282,10 +288,19 @@ impl Controller {
         // Whoever gave the order may have gone away; that changes nothing.
         match order {
             Order::Deploy { version, run, reply } => {
-                let _gone = reply.send(self.deploy(&version, run));
+                let _gone =
+                    reply.send(self.ship(run, |standing, run| standing.deploy(&version, run)));
             }
             Order::Plan { version, reply } => {
                 let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
+            }
+            Order::Again { which, run, reply } => {
+                let _gone = reply.send(self.ship(run, |standing, run| standing.again(&which, run)));
+            }
+            Order::Wish { wish, reply } => {
+                let told = self.standing.wish(&wish);
+                self.announce();
+                let _gone = reply.send(told);
             }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
@@ -311,27 +326,85 @@ impl Controller {
         }
     }
 
-    /// Begins a rollout; one of that id that has begun already is the answer to an earlier question.
-    fn deploy(&mut self, version: &Version, run: String) -> Result<Begun, Fault> {
-        let degrades = check(&self.standing.config, able(&self.tools))?;
-        if self.tools.store.last_run(&self.standing.app)?.is_some_and(|last| last.name == run) {
+    /// Ships a release; a run of that id that is known already is the answer to an earlier question.
+    fn ship(
+        &mut self,
+        run: String,
+        how: impl FnOnce(&mut Standing, &str) -> Result<Ordered, Fault>,
+    ) -> Result<Begun, Fault> {
+        let mut degrades = check(&self.standing.config, able(&self.tools))?;
+        let last = self.tools.store.last_run(&self.standing.app)?;
+        let next = self.successor();
+        let waits = next.as_ref().is_some_and(|next| next.run == run);
+        if waits || last.is_some_and(|last| last.name == run) {
             return Ok(Begun { run, degrades });
         }
-        self.standing.deploy(version, &run)?;
+        let Ordered { run, first } = how(&mut self.standing, &run)?;
+        match first {
+            Some(first) => {
+                degrades.insert(0, first);
+                self.announce();
+                self.dropped(next);
+            }
+            None => self.began(),
+        }
+        Ok(Begun { run, degrades })
+    }
+
+    /// A rollout has just been journaled as begun.
+    fn began(&mut self) {
         self.evidence.reset();
         if let Some(active) = &self.standing.active {
             self.status.send_modify(|status| show::rollout(status, active));
             self.voice.began(active);
         }
-        Ok(Begun { run, degrades })
+    }
+
+    /// What is to follow the rollout under way.
+    fn successor(&self) -> Option<Successor> {
+        self.standing.active.as_ref().and_then(|active| active.machine().successor().cloned())
+    }
+
+    /// Says so to whoever waits for a rollout that was to follow and does not any more.
+    fn dropped(&self, was: Option<Successor>) {
+        let is = self.successor();
+        let Some(was) = was.filter(|was| is.as_ref().is_none_or(|is| is.run != was.run)) else {
+            return;
+        };
+        let why = is.map_or_else(
+            || format!("{} was given up before it began", was.version),
+            |is| format!("{} follows instead of {} (run {})", is.version, was.version, is.run),
+        );
+        let stable = self.standing.stable.as_ref();
+        self.voice.never_began((&was.run, self.now_ms()), Outcome::Aborted, why, stable);
+    }
+
+    /// Begins what was to follow the rollout that ended like this, or says why not.
+    fn follow(&mut self, by: &Successor, outcome: Outcome) {
+        let followed = self.standing.follow(by, outcome);
+        let why = match followed {
+            Ok(true) => return self.began(),
+            Ok(false) => format!("the rollout before it did not end: {} is not begun", by.version),
+            Err(fault) => format!("{} could not be begun: {fault}", by.version),
+        };
+        tracing::warn!(app = %self.standing.app, "{why}");
+        let outcome = if outcome == Outcome::Stuck { outcome } else { Outcome::Aborted };
+        let stable = self.standing.stable.as_ref();
+        self.voice.never_began((&by.run, 0), outcome, why, stable);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.standing.active.as_ref().map_or(0, |active| active.clock().now_ms())
     }
 
     fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {
         if interrupted && self.standing.active.is_some() {
             self.evidence.interrupt();
         }
+        let next = self.successor();
         let told = self.standing.abort(reason);
         self.announce();
+        self.dropped(next);
         told
     }
 
@@ -340,6 +413,11 @@ impl Controller {
         self.evidence.stop(self.standing.active.as_ref()).await;
         match self.standing.halt() {
             Ok(Some((active, finished))) => {
+                if let Some(by) = active.machine().successor() {
+                    let why = "the server was stopped before it began".to_owned();
+                    let stable = self.standing.stable.as_ref();
+                    self.voice.never_began((&by.run, 0), Outcome::Aborted, why, stable);
+                }
                 self.voice.ended(&active, finished, "the server was stopped".to_owned());
             }
             Ok(None) => {}
@@ -357,6 +435,9 @@ impl Controller {
         if let Some(active) = self.standing.end(finished)? {
             self.show(fleet, routes);
             self.voice.ended(&active, finished, active.reason());
+            if let Some(by) = active.machine().successor() {
+                self.follow(by, finished.outcome);
+            }
         }
         Ok(())
     }
@@ -370,8 +451,7 @@ impl Controller {
     }
 
     fn complain(&mut self, fault: &Fault) {
-        let active = self.standing.active.as_ref();
-        self.voice.complain(active.map_or(0, |active| active.clock().now_ms()), fault);
+        self.voice.complain(self.now_ms(), fault);
     }
 
     fn show(&mut self, fleet: &FleetHave, routes: &RoutesHave) {

@@ -6,6 +6,7 @@
 
 mod apps;
 mod journal;
+mod past;
 mod schema;
 
 use std::fs::File;

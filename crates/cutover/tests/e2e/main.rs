@@ -31,6 +31,7 @@ mod load;
 mod looking;
 mod mute;
 mod neighbours;
+mod operate;
 mod parts;
 mod plan;
 mod recreate;

@@ -4,6 +4,7 @@
 
 mod canary;
 mod home;
+mod operators;
 mod recreate;
 mod rolling;
 mod script;
