@@ -111,3 +111,120 @@ fn kept(store: &Store, app: &AppName, named: &Named) -> Result<Release, Fault> {
     drivers::platform::process::find_program(&release)?;
     Ok(release)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::fleet::HealthCheck;
+    use model::{AppName, Outcome, Release, ReleaseId, Version};
+    use rollout::{Aim, Named, Settings, Start};
+
+    use super::{retry, rollback};
+    use crate::store::{NewRun, Store};
+
+    fn app() -> AppName {
+        AppName::new("shop").unwrap()
+    }
+
+    fn release(id: u32) -> Release {
+        Release {
+            app: app(),
+            id: ReleaseId(id),
+            version: Version::new(format!("v{id}")).unwrap(),
+            command: vec!["/bin/sh".to_owned()],
+            directory: "/".to_owned(),
+            environment: BTreeMap::new(),
+            health: HealthCheck { path: None, interval_ms: 1, timeout_ms: 1, rise: 1, fall: 1 },
+            stop_timeout_ms: 1,
+        }
+    }
+
+    /// From, to, and how it ended; 0 is no release.
+    type Past = (u32, u32, Outcome);
+
+    /// A store in which that happened; release 9 has no record.
+    fn store(past: &[Past]) -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let named = |id: u32| {
+            let Release { id, version, .. } = release(id);
+            Named { id, version }
+        };
+        for (place, (from, to, outcome)) in past.iter().enumerate() {
+            let known = past[..place].iter().any(|(_, before, _)| before == to);
+            if !known && *to != 9 {
+                store.add_release(&release(*to), 0).unwrap();
+            }
+            let stable = (*from > 0).then(|| named(*from));
+            let candidate = named(*to);
+            let settings = Settings::default();
+            let start = Start { app: app(), stable, candidate, instances: 1, settings };
+            let run = format!("run{place}");
+            let new = NewRun {
+                run: &run,
+                start: &start,
+                original_routes: None,
+                boot_id: "boot",
+                began_mono_ns: 0,
+                began_unix_ms: 0,
+                epoch: 1,
+            };
+            let run = store.begin(&new).unwrap();
+            store.end(&run, *outcome, None).unwrap();
+        }
+        (directory, store)
+    }
+
+    /// The version that is returned to, or why not.
+    fn back(past: &[Past], stable: u32, to: Option<&str>) -> String {
+        let (_directory, store) = store(past);
+        let to = to.map(|to| Version::new(to).unwrap());
+        match rollback(&store, &app(), Some(&release(stable)), to.as_ref()) {
+            Ok(release) => release.version.to_string(),
+            Err(fault) => format!("{}; {}", fault.what, fault.help.unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn the_release_before_or_the_named_one() {
+        use Outcome::{Aborted, Promoted};
+        let past = [(0, 1, Promoted), (1, 2, Promoted), (2, 3, Aborted), (2, 4, Promoted)];
+        assert_eq!(back(&past, 4, None), "v2");
+        assert_eq!(back(&past, 4, Some("v1")), "v1");
+        let never = back(&past, 4, Some("v3"));
+        assert!(never.starts_with("v3 of shop never served"), "{never}");
+        assert!(never.ends_with("served before: v2, v1"), "{never}");
+        assert_eq!(back(&past, 4, Some("v4")), "users of shop are on v4 already; ");
+        // Back and forth.
+        let again = [&past[..], &[(4, 2, Promoted)]].concat();
+        assert_eq!(back(&again, 2, None), "v4");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        use Outcome::Promoted;
+        let first = back(&[(0, 1, Promoted)], 1, None);
+        assert!(first.starts_with("nothing to roll back to"), "{first}");
+        let gone = back(&[(0, 9, Promoted), (9, 2, Promoted)], 2, None);
+        assert!(gone.starts_with("the record of v9 of shop is gone"), "{gone}");
+        let (_directory, store) = store(&[]);
+        assert!(rollback(&store, &app(), None, None).is_err());
+    }
+
+    #[test]
+    fn only_what_did_not_come_to_its_end_is_tried_again() {
+        use Outcome::{Aborted, Promoted, Stuck};
+        let tried = |past: &[Past], stable: u32| {
+            let (_directory, store) = store(past);
+            let found = retry(&store, &app(), Some(&release(stable)));
+            found.map(|(release, aim)| (release.id.0, aim)).map_err(|fault| fault.what)
+        };
+        let past = [(0, 1, Promoted), (1, 2, Aborted)];
+        assert_eq!(tried(&past, 1), Ok((2, Aim::Retry)));
+        assert!(tried(&past[..1], 1).unwrap_err().contains("ended well, users are on v1"));
+        // It got stuck with users on it.
+        assert!(tried(&[(1, 2, Stuck)], 2).unwrap_err().contains("users of shop are on v2"));
+        assert!(tried(&[], 1).unwrap_err().contains("was never deployed"));
+    }
+}

@@ -143,6 +143,28 @@ fn an_abort_waits_no_longer_than_half_of_its_time() {
     script.all(&[fleet(1, 1, 2), abort()]).wake().is("abort-capacity-late");
 }
 
+/// A journal of machine 1 is replayed as it was written: its aborts did not wait.
+#[test]
+fn an_older_journal_is_replayed_by_its_own_rules() {
+    let start = Script::new(|_| {}).into_machine().start().clone();
+    let mut value = serde_json::to_value(start).unwrap();
+    let settings = value["settings"].as_object_mut().unwrap();
+    for key in ["rules", "aim", "pause_after", "pause_deadline_ms"] {
+        settings.remove(key).unwrap();
+    }
+    let settings: rollout::Settings = serde_json::from_value(value["settings"].clone()).unwrap();
+    assert_eq!((settings.rules, settings.aim), (1, Aim::Deploy));
+    let story = Script::new(|start| start.settings = settings).all(&[
+        fleet(1, 2, 2),
+        fleet(2, 2, 2),
+        preview(40, 0),
+        Event::Armed,
+    ]);
+    let machine = carries(story, 100).all(&[fleet(1, 1, 2), abort()]).into_machine();
+    let pools = machine.wants().pools;
+    assert_eq!(pools[0].weight, Weight::ALL, "{pools:?}");
+}
+
 /// An abort is sticky: whatever is pressed after it.
 #[test]
 fn nothing_brings_an_aborted_rollout_back() {
