@@ -67,11 +67,12 @@ impl Controller {
         let mut voice = Voice::new(app.clone(), Arc::clone(&bus));
         let evidence = Evidence::new(tools.clone(), bus, sender);
         let standing = Standing::load(app, config, tools.clone())?;
-        if let Some(active) = &standing.active {
-            voice.began(active);
-        } else if let Some(run) = tools.store.last_run(&standing.app)? {
+        if let Some(run) = tools.store.last_ended(&standing.app)? {
             let report = tools.layout.report(&run.name, "json").exists();
             voice.recall(&run, standing.stable.as_ref(), report);
+        }
+        if let Some(active) = &standing.active {
+            voice.began(active);
         }
         let followed = standing.unfollowed()?;
         let change = 0;
@@ -92,8 +93,7 @@ impl Controller {
             hurry,
         };
         if let Some((by, outcome, ended)) = followed {
-            let outcome = if ended { outcome } else { Outcome::Stuck };
-            controller.follow(&by, outcome);
+            controller.follow(&by, ended.then_some(outcome));
         }
         Ok(controller)
     }
@@ -379,16 +379,17 @@ impl Controller {
         self.voice.never_began((&was.run, self.now_ms()), Outcome::Aborted, why, stable);
     }
 
-    /// Begins what was to follow the rollout that ended like this, or says why not.
-    fn follow(&mut self, by: &Successor, outcome: Outcome) {
-        let followed = self.standing.follow(by, outcome);
+    /// Begins what was to follow the rollout that ended like this, or says why not; `None` of one that a
+    /// stop of the server ended.
+    fn follow(&mut self, by: &Successor, outcome: Option<Outcome>) {
+        let followed = outcome.map_or(Ok(false), |outcome| self.standing.follow(by, outcome));
         let why = match followed {
             Ok(true) => return self.began(),
             Ok(false) => format!("the rollout before it did not end: {} is not begun", by.version),
             Err(fault) => format!("{} could not be begun: {fault}", by.version),
         };
         tracing::warn!(app = %self.standing.app, "{why}");
-        let outcome = if outcome == Outcome::Stuck { outcome } else { Outcome::Aborted };
+        let outcome = outcome.filter(|how| *how == Outcome::Stuck).unwrap_or(Outcome::Aborted);
         let stable = self.standing.stable.as_ref();
         self.voice.never_began((&by.run, 0), outcome, why, stable);
     }
@@ -436,7 +437,7 @@ impl Controller {
             self.show(fleet, routes);
             self.voice.ended(&active, finished, active.reason());
             if let Some(by) = active.machine().successor() {
-                self.follow(by, finished.outcome);
+                self.follow(by, Some(finished.outcome));
             }
         }
         Ok(())
