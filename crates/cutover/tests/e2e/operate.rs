@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::crowd::{Crowd, EVERYONE};
-use crate::traffic::Deploy;
+use crate::traffic::{Deploy, Shipped};
 use crate::world::{World, patient_config, said, signal, turn, wait_for};
 
 /// v1 is live, with this in place of the bake.
@@ -38,6 +38,13 @@ fn stands(world: &World, coarse: &str, points: u64) -> Value {
 fn refused(world: &World, arguments: &[&str], words: &str) {
     let text = said(&world.expect(2, arguments));
     assert!(text.contains(words), "`{words}` is missing: {text}");
+}
+
+/// Promoted, and the prober saw no failure; on a machine that is too busy it cannot vouch for all of it.
+fn ended_well(shipped: &Shipped) {
+    let report = &shipped.report;
+    let well = report["outcome"] == "promoted" && report["failed"] == 0;
+    assert!(well && matches!(shipped.code, Some(0 | 3)), "{}{}", shipped.why(), shipped.said);
 }
 
 #[test]
@@ -75,13 +82,7 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
     world.expect(0, &["promote", "demo", "--full", "--detach"]);
     let shipped = deploy.end();
     crowd.expect_nothing_lost();
-    let report = &shipped.report;
-    assert_eq!(
-        (&report["outcome"], &report["failed"]),
-        (&"promoted".into(), &0.into()),
-        "{}",
-        shipped.said
-    );
+    ended_well(&shipped);
     let shares = shipped.report["shares"].as_array().unwrap();
     let wanted: Vec<_> = shares.iter().map(|share| share["wanted_bp"].as_u64()).collect();
     assert_eq!(wanted, [Some(2_500), Some(1_000), Some(10_000)], "{}", shipped.said);
@@ -100,14 +101,14 @@ fn a_rollback_under_load_costs_nothing_and_runs_what_ran() {
     let world = live(2, "bake = \"500ms\"");
     refused(&world, &["rollback", "demo"], "nothing to roll back to");
     refused(&world, &["retry", "demo"], "nothing to retry: the last rollout of demo ended well");
-    world.expect(0, &["deploy", "demo", "v2"]);
+    ended_well(&Deploy::start(&world, "demo", "v2").end());
     let crowd = Crowd::of(&world, &EVERYONE);
     let mut rollback = Deploy::run(&world, &["rollback", "demo", "--json"]);
     rollback.reach("shifting");
     crowd.mark();
     let shipped = rollback.end();
     crowd.expect_nothing_lost();
-    shipped.expect(0, "PASS");
+    ended_well(&shipped);
     assert_eq!(app(&world)["stable"], "v1");
     // The very release, not a new one of its version.
     let running = world.running();
@@ -121,7 +122,7 @@ fn a_rollback_under_load_costs_nothing_and_runs_what_ran() {
     world.expect(0, &["abort", "demo"]);
     assert_eq!(deploy.end().code, Some(4));
     let shipped = Deploy::run(&world, &["retry", "demo", "--json"]).end();
-    shipped.expect(0, "PASS");
+    ended_well(&shipped);
     let running = world.running();
     assert!(running.iter().all(|(id, _)| id.starts_with("demo-3-")), "{running:?}");
 }
