@@ -64,6 +64,12 @@ fn of_releases(text: &mut Text, apps: &[AppCensus]) {
         "Requests that were sent again elsewhere after this release failed them.",
     );
     each_release(apps, |labels, counters| text.sample(labels, counters.replayed.get()));
+    text.family(
+        "cutover_ejections_total",
+        Kind::Counter,
+        "How often an instance was left out for a while because it failed request after request.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.ejections.get()));
 }
 
 fn of_instances(text: &mut Text, apps: &[AppCensus]) {
@@ -80,6 +86,12 @@ fn of_instances(text: &mut Text, apps: &[AppCensus]) {
         let draining = gate.is_closed() && open.requests + open.tunnels > 0;
         text.sample(labels, u64::from(draining));
     });
+    text.family(
+        "cutover_ejected",
+        Kind::Gauge,
+        "1 for an instance that gets nothing for a while because it failed request after request.",
+    );
+    each_gate(apps, |labels, gate, _| text.sample(labels, u64::from(gate.ejected_ms() > 0)));
 }
 
 /// Requests that wait while an app is replaced.
