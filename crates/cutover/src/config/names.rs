@@ -48,7 +48,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
             "probe",
         ],
     ),
-    ("app.health", &["path", "tcp", "interval", "timeout", "rise", "fall", "deadline"]),
+    (
+        "app.health",
+        &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],
+    ),
     (
         "app.rollout",
         &[

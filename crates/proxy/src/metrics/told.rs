@@ -106,6 +106,22 @@ fn each_hold(text: &mut Text, apps: &[AppCensus]) {
     }
 }
 
+/// What the checks of an app say, as far as its routes tell.
+fn each_health(text: &mut Text, apps: &[AppCensus]) {
+    text.family("cutover_failing_instances", Kind::Gauge, "Instances that fail their checks.");
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.failing as u64);
+    }
+    text.family(
+        "cutover_fail_open",
+        Kind::Gauge,
+        "1 while instances get requests although they fail their checks, because too few others pass.",
+    );
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], u64::from(app.fails_open));
+    }
+}
+
 fn of_apps(text: &mut Text, apps: &[AppCensus]) {
     text.family(
         "cutover_routes_generation",
@@ -124,6 +140,7 @@ fn of_apps(text: &mut Text, apps: &[AppCensus]) {
         text.sample(&[("app", app.app.as_str())], app.lasting.drains.get());
     }
     each_hold(text, apps);
+    each_health(text, apps);
     text.family(
         "cutover_refusals_total",
         Kind::Counter,
