@@ -91,7 +91,7 @@ fn when_too_few_pass_all_get_requests_again() {
         let failing = have.failing(ONE).count();
         assert_eq!(failing, conditions.iter().filter(|one| **one == Unready).count());
         let serving = have.serving_open(ONE, &without, percent).into_iter();
-        serving.map(|one| one.id.0[7..].to_owned()).collect::<Vec<_>>().join("")
+        serving.map(|one| one.id.0[7..].to_owned()).collect::<String>()
     };
     assert_eq!(open(&[Ready, Unready, Unready], &[], 50), "123", "a third passes");
     assert_eq!(open(&[Ready, Unready, Unready], &[], 33), "1");

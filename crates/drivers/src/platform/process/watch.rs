@@ -149,30 +149,41 @@ async fn keep_checking(subject: &Subject, health: &Mutex<Health>, store: &Store,
             // On record before anybody may route to it: a successor of ours must know.
             remember_ready(subject, store).await;
         }
-        if next != before {
-            tell(subject, (before, next), &result.words);
-        }
+        let words = (next != before).then(|| result.words.clone());
         own(health).note(result, &subject.how);
-        if next != before {
+        if let Some(words) = words {
             news.tell();
+            tell(subject, store, (before, next), &words).await;
         }
         sleep(Duration::from_millis(subject.how.interval_ms.max(1))).await;
     }
 }
 
-/// Once for each change: it serves, serves no more, serves again.
-fn tell(subject: &Subject, (before, next): (Condition, Condition), last: &str) {
-    let id = &subject.id;
-    match (before, next) {
+/// Once for each change: it serves no more, it serves again. What was told to end is expected to fail.
+async fn tell(
+    subject: &Subject,
+    store: &Store,
+    (before, next): (Condition, Condition),
+    last: &str,
+) {
+    let (id, how) = (&subject.id, &subject.how);
+    let words = match (before, next) {
         (_, Condition::Unready) => {
-            let fall = subject.how.fall;
-            tracing::warn!("{id} failed {fall} checks in a row and is not ready: {last}");
+            format!("{id} failed {} checks in a row and is not ready: {last}", how.fall)
         }
         (Condition::Unready, Condition::Ready) => {
-            let rise = subject.how.rise;
-            tracing::info!("{id} passed {rise} checks in a row and is ready again");
+            format!("{id} passed {} checks in a row and is ready again", how.rise)
         }
-        _ => {}
+        _ => return,
+    };
+    let (store, app) = (store.clone(), subject.app.clone());
+    let (release, number) = (subject.release, subject.number);
+    let told = tokio::task::spawn_blocking(move || {
+        let mut record = store.record(&app, release).ok()??;
+        record.entry(number)?.told_at_ms
+    });
+    if !matches!(told.await, Ok(Some(_))) {
+        tracing::warn!("{words}");
     }
 }
 
