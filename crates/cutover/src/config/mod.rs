@@ -17,6 +17,7 @@ mod environment;
 mod field;
 mod names;
 mod observed;
+mod outliers;
 mod proxy;
 mod reader;
 mod release;
