@@ -135,7 +135,14 @@ mod tests {
             command: vec!["/bin/sh".to_owned()],
             directory: "/".to_owned(),
             environment: BTreeMap::new(),
-            health: HealthCheck { path: None, interval_ms: 1, timeout_ms: 1, rise: 1, fall: 1 },
+            health: HealthCheck {
+                path: None,
+                command: Vec::new(),
+                interval_ms: 1,
+                timeout_ms: 1,
+                rise: 1,
+                fall: 1,
+            },
             stop_timeout_ms: 1,
         }
     }
