@@ -98,6 +98,7 @@ mod tests {
             pools: vec![pool],
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
         }
     }
 

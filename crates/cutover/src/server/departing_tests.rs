@@ -93,6 +93,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         pools: vec![pool],
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     };
     let open = open
@@ -106,8 +107,10 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         routes: Some(slice),
         open: BTreeMap::new(),
         instances: open,
+        sockets: BTreeMap::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
+        held: model::admin::HoldSeen::default(),
         epoch: 1,
         pid: None,
         detail: serde_json::Value::Null,

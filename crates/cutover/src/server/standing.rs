@@ -183,7 +183,7 @@ impl Standing {
             spread: self.spread(),
         };
         let routes = compose(&self.app, &address, &desired.pools(release), seen, before);
-        Routes { hold: desired.hold, ..routes }
+        Routes { hold: desired.hold, hand_over: desired.hand_over(seen.0), ..routes }
     }
 
     /// Who sees which release of the rollout under way.
