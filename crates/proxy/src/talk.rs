@@ -242,7 +242,7 @@ pub(crate) async fn see_off(talk: &RefCell<Talk>, asked: Asked) {
     if talk.borrow().out_of_reach() {
         talk.borrow_mut().leave = None;
         drop(asked);
-        return pending().await;
+        return pending::<()>().await;
     }
     if close {
         lull(talk).await;
@@ -261,7 +261,7 @@ pub(crate) async fn see_off(talk: &RefCell<Talk>, asked: Asked) {
     };
     let _ = tokio::time::timeout(limits::FAREWELL_PLACE, told).await;
     drop(asked);
-    pending().await
+    pending::<()>().await;
 }
 
 /// True for a closing.

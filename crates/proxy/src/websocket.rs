@@ -14,6 +14,10 @@ const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV23: u8 = 0x30;
 const MASKED: u8 = 0x80;
+/// Instead of a length: two bytes of it follow.
+const MEDIUM: u8 = 0x7e;
+/// Eight bytes follow.
+const LONG: u8 = 0x7f;
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 /// "Service restart", from a server to its client.
@@ -22,6 +26,7 @@ pub(crate) const RESTART: u16 = 1012;
 pub(crate) const AWAY: u16 = 1001;
 
 /// How far one direction of a WebSocket is.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one direction")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Track {
     head: [u8; HEAD],
@@ -121,8 +126,8 @@ impl Track {
             return 2;
         }
         match self.head[1] & !MASKED {
-            126 => 4,
-            127 => HEAD,
+            MEDIUM => 4,
+            LONG => HEAD,
             _ => 2,
         }
     }
@@ -131,8 +136,8 @@ impl Track {
     fn begin(&mut self) {
         let [first, second, wide @ ..] = self.head;
         let content = match second & !MASKED {
-            126 => u64::from(u16::from_be_bytes([wide[0], wide[1]])),
-            127 => u64::from_be_bytes(wide),
+            MEDIUM => u64::from(u16::from_be_bytes([wide[0], wide[1]])),
+            LONG => u64::from_be_bytes(wide),
             short => u64::from(short),
         };
         let masked = second & MASKED != 0;
@@ -188,11 +193,11 @@ fn head(opcode: u8, length: usize, masked: u8) -> Vec<u8> {
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ ..=125), _) => head.push(masked | short),
         (_, Ok(medium)) => {
-            head.push(masked | 126);
+            head.push(masked | MEDIUM);
             head.extend_from_slice(&medium.to_be_bytes());
         }
         _ => {
-            head.push(masked | 127);
+            head.push(masked | LONG);
             head.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }

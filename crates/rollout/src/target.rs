@@ -93,7 +93,7 @@ pub(crate) fn settled(state: &State) -> bool {
 /// that one is known to serve and the promotion is not final.
 pub(crate) fn stuck(state: &State) -> Wants {
     let (probe, preview, hand_over) = (ended(state), None, None);
-    let mut wants = Wants { probe, preview, hand_over, ..wants(state) };
+    let mut wants = Wants { hand_over, probe, preview, ..wants(state) };
     let Some(stable) = &state.start.stable else { return wants };
     if wants.hold.is_some() && state.phase == Phase::RollingBack {
         // Whenever it comes back, users find it; until then they are told at once.

@@ -198,7 +198,7 @@ impl Router for Proxy {
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         match Step::read(change)? {
             Step::Publish { expected, routes } => {
-                let publish = Request::Publish { epoch, expected, routes: routes.clone() };
+                let publish = Request::Publish { epoch, expected, routes: (*routes).clone() };
                 self.done(&publish, None).await?;
                 self.beside.publish(epoch, &routes).await;
                 Ok(())
