@@ -1,6 +1,6 @@
 //! What looks at platform and router mean together. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drivers::platform::{FleetHave, FleetWant};
 use drivers::router::{Open, RoutesHave};
@@ -42,6 +42,7 @@ pub(super) fn unseen(app: &AppName) -> RoutesHave {
         open: BTreeMap::new(),
         instances: BTreeMap::new(),
         sockets: BTreeMap::new(),
+        ejected: BTreeSet::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
         held: model::admin::HoldSeen::default(),

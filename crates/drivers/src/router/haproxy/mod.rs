@@ -147,6 +147,7 @@ impl Router for HaProxy {
             open: found.open.clone(),
             instances: found.instances.clone(),
             sockets: BTreeMap::new(),
+            ejected: BTreeSet::new(),
             totals: found.totals.clone(),
             counters: found.counters.clone(),
             held: model::admin::HoldSeen::default(),

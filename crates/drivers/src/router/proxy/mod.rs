@@ -9,7 +9,7 @@ mod client;
 mod plan;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -171,6 +171,7 @@ impl Router for Proxy {
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
             held: HoldSeen::default(),
@@ -255,6 +256,9 @@ fn sources(pid: u32, seen: &[ReleaseSeen]) -> impl Iterator<Item = (String, Rele
 /// Adds what is open on one instance.
 fn count(have: &mut RoutesHave, seen: InstanceSeen) {
     let here = Open { requests: seen.requests, tunnels: seen.tunnels };
+    if seen.ejected_ms > 0 {
+        have.ejected.insert(seen.id.clone());
+    }
     have.open.entry(seen.release).or_default().add(here);
     if seen.sockets > 0 {
         *have.sockets.entry(seen.id.clone()).or_default() += seen.sockets;
