@@ -50,6 +50,7 @@ fn a_frame_comes_between_two_messages_and_never_within_one() {
     within.has_it_say(&frame(0x01, b"one"));
     assert_eq!(within.frame(), Some((0x01, b"one".to_vec())));
     halves.has_it_say(&[TEXT]);
+    wait_until("half a head has passed", || halves.has_heard());
     begin(&mut stage, (&old, &new), frames((10_000, 100)));
     for socket in &mut idle {
         assert_eq!(socket.frame(), Some(told()));
