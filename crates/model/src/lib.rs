@@ -10,6 +10,7 @@ pub mod change;
 pub mod event;
 pub mod fault;
 pub mod fleet;
+pub mod limits;
 pub mod mark;
 pub mod name;
 pub mod network;

@@ -114,7 +114,10 @@ async fn request_comes(
     client: &mut Connection<'_>,
     (life, origin): (&mut watch::Receiver<Life>, Origin),
 ) -> bool {
-    let idle = if origin.full { limits::OVERFLOW_IDLE } else { limits::CLIENT_IDLE };
+    let idle = match origin.over {
+        Some(_) => limits::OVERFLOW_IDLE,
+        None => worker.shared.settings.load().patience().idle,
+    };
     if !worker.shared.ending() {
         tokio::select! {
             biased;
@@ -172,10 +175,14 @@ async fn read_head(
     client: &mut Connection<'_>,
     (origin, may_change): (Origin, bool),
 ) -> Result<Call, Unread> {
+    let (limit, most) = {
+        let settings = worker.shared.settings.load();
+        (settings.patience().head, settings.head)
+    };
     let Connection { read, buffer, .. } = client;
     let buffer = buffer.get_or_insert_with(Buffer::lend);
     let head = async {
-        let mut scan = HeadScan::default();
+        let mut scan = HeadScan::of_at_most(most);
         loop {
             match scan.advance(buffer.data()) {
                 Ok(None) => {}
@@ -186,7 +193,6 @@ async fn read_head(
             }
         }
     };
-    let limit = worker.shared.settings.load().patience.head;
     let length = match wire::within(limit, head).await {
         Ok(Ok(length)) => length.unwrap_or_default(),
         Ok(Err(refusal)) => return Err(Unread::Refused(refusal)),
