@@ -107,7 +107,7 @@ enum Unread {
     Http2,
 }
 
-/// Waits for the first byte of a request (or the end of the connection). When the process ends, an
+/// Reads the first bytes of a request (or the end of the connection). When the process ends, an
 /// idle connection stays for a moment, so that a request which crosses our close is answered.
 async fn request_comes(
     worker: &Worker,
@@ -118,17 +118,19 @@ async fn request_comes(
         Some(_) => limits::OVERFLOW_IDLE,
         None => worker.shared.settings.load().patience().idle,
     };
+    let Connection { read, buffer, .. } = client;
+    let came = |bytes: std::io::Result<usize>| bytes.is_ok_and(|bytes| bytes > 0);
     if !worker.shared.ending() {
         tokio::select! {
             biased;
-            ready = wire::ready(&mut client.read) => return ready.is_ok(),
+            bytes = wire::first(read, buffer) => return came(bytes),
             _ = life.changed() => {}
             () = sleep(idle) => return false,
         }
     }
     tokio::select! {
         biased;
-        ready = wire::ready(&mut client.read) => ready.is_ok(),
+        bytes = wire::first(read, buffer) => came(bytes),
         () = sleep(worker.shared.lingering()) => false,
     }
 }

@@ -112,12 +112,11 @@ impl Clients {
         client: IpAddr,
         (what, most): (What, u32),
     ) -> Result<Option<Client>, Full> {
-        let Some(found) = self.find(client) else { return Ok(None) };
+        let Some(mut found) = self.find(client) else { return Ok(None) };
         let more = |open: u32| (open < most).then_some(open + 1);
-        match found.place().count(what).fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Some(Client { table: Arc::clone(self), at: found.at, what: Some(what) })),
-            Err(_) => Err(Full),
-        }
+        let counted = found.place().count(what).fetch_update(Relaxed, Relaxed, more);
+        found.what = counted.is_ok().then_some(what);
+        counted.map(|_| Some(found)).map_err(|_| Full)
     }
 
     /// Whether a client may ask now that may ask `rate` times a second, and `burst` times at once.

@@ -28,11 +28,14 @@ impl Before {
     /// and then read the end of the stream and nothing before it: an error would have been the reset,
     /// and whoever is told of it once reads an end afterwards too.
     pub(crate) async fn was_unread(self, stream: &TcpStream) -> bool {
+        let untouched = |info: &TcpInfo| info.bytes_acked == self.0;
+        if !tcp_info(stream).is_ok_and(|info| untouched(&info)) {
+            return false;
+        }
         // The answer to what was written is on its way, if it is not there.
         let reset = async { stream.ready(Interest::ERROR).await };
-        let _ = wire::within(limits::RESET_COMES, reset).await;
-        let after = tcp_info(stream).ok();
-        after.is_some_and(|after| after.closed && after.bytes_acked == self.0)
+        wire::within(limits::RESET_COMES, reset).await.is_ok()
+            && tcp_info(stream).is_ok_and(|info| info.closed && untouched(&info))
     }
 }
 

@@ -15,9 +15,9 @@ use crate::framed::{Framed, get, run};
 use crate::stage::{Stage, wait_until};
 
 /// Everybody here comes from loopback, which is exempt by default.
-fn limited(stage: &mut Stage, limits: Limits, trusted: &[&str]) {
+fn limited(stage: &mut Stage, limits: &Limits, trusted: &[&str]) {
     let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
-    let limits = Limits { exempt: Vec::new(), ..limits };
+    let limits = Limits { exempt: Vec::new(), ..limits.clone() };
     stage.admin.done(&Request::Configure {
         settings: Settings { limits, trusted, ..Settings::default() },
     });
@@ -50,7 +50,7 @@ fn asks_for(client: &mut Client, address: &str) -> u16 {
 fn a_client_has_so_many_connections_and_no_more() {
     let backend = Backend::named("demo-1-1");
     let mut stage = Stage::before(&[&backend]);
-    limited(&mut stage, Limits { client_connections: 2, ..Limits::default() }, &[]);
+    limited(&mut stage, &Limits { client_connections: 2, ..Limits::default() }, &[]);
     let mut kept: Vec<_> = (0..2).map(|_| stage.client()).collect();
     for client in &mut kept {
         assert_eq!(client.get("/").unwrap().status, 200);
@@ -75,7 +75,7 @@ fn a_client_has_so_many_connections_and_no_more() {
 fn a_client_with_far_too_many_connections_holds_nobody_up() {
     let backend = Backend::named("demo-1-1");
     let mut stage = Stage::before(&[&backend]);
-    limited(&mut stage, Limits { client_connections: 1, ..Limits::default() }, &[]);
+    limited(&mut stage, &Limits { client_connections: 1, ..Limits::default() }, &[]);
     let mut first = stage.client();
     assert_eq!(first.get("/").unwrap().status, 200);
     let silent: Vec<_> = (0..200).map(|_| stage.client()).collect();
@@ -96,7 +96,7 @@ fn a_client_with_far_too_many_connections_holds_nobody_up() {
 fn a_client_has_so_many_requests_open_over_all_its_connections() {
     let (backend, go) = waiting();
     let mut stage = Stage::before(&[&backend]);
-    limited(&mut stage, Limits { client_requests: 3, ..Limits::default() }, &[]);
+    limited(&mut stage, &Limits { client_requests: 3, ..Limits::default() }, &[]);
     let mut open: Vec<_> = (0..2).map(|_| stage.client()).collect();
     for client in &mut open {
         client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -126,7 +126,7 @@ fn a_client_has_so_many_requests_open_over_all_its_connections() {
 fn a_client_that_asks_too_often_is_told_so() {
     let backend = Backend::named("demo-1-1");
     let mut stage = Stage::before(&[&backend]);
-    limited(&mut stage, Limits { client_rate: 1, client_burst: 5, ..Limits::default() }, &[]);
+    limited(&mut stage, &Limits { client_rate: 1, client_burst: 5, ..Limits::default() }, &[]);
     let mut client = stage.client();
     let answers: Vec<_> = (0..20).map(|_| client.get("/").unwrap()).collect();
     let good = answers.iter().filter(|answer| answer.status == 200).count();
@@ -136,7 +136,7 @@ fn a_client_that_asks_too_often_is_told_so() {
     assert_eq!((refusal.status, refusal.field("retry-after")), (429, Some("1")));
     refused(&stage, "client-rate", 20 - good as u64);
     // Taken back, it holds no more.
-    limited(&mut stage, Limits::default(), &[]);
+    limited(&mut stage, &Limits::default(), &[]);
     assert_eq!(client.get("/").unwrap().status, 200);
 }
 
@@ -146,7 +146,7 @@ fn behind_a_trusted_proxy_the_client_is_who_it_names() {
     let mut stage = Stage::before(&[&backend]);
     let limits =
         || Limits { client_rate: 1, client_burst: 1, client_connections: 1, ..Limits::default() };
-    limited(&mut stage, limits(), &["127.0.0.0/8"]);
+    limited(&mut stage, &limits(), &["127.0.0.0/8"]);
     let mut clients: Vec<_> = (0..3).map(|_| stage.client()).collect();
     for address in ["203.0.113.1", "203.0.113.2", "2001:db8:1:1::1", "2001:db8:1:2::1"] {
         assert_eq!(asks_for(&mut clients[0], address), 200, "{address}");
@@ -159,7 +159,7 @@ fn behind_a_trusted_proxy_the_client_is_who_it_names() {
     // Not trusted, its word counts nothing: all of this is one client.
     drop(clients);
     wait_until("its connections are gone", || stage.admin.look().connections == 0);
-    limited(&mut stage, Limits { client_connections: 0, ..limits() }, &[]);
+    limited(&mut stage, &Limits { client_connections: 0, ..limits() }, &[]);
     let mut client = stage.client();
     let told: Vec<_> = (9..13).map(|n| asks_for(&mut client, &format!("203.0.113.{n}"))).collect();
     assert!(told[0] == 200 && told.contains(&429), "{told:?}");
