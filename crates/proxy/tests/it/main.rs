@@ -40,3 +40,4 @@ mod stage;
 mod switching;
 mod tls;
 mod tunnels;
+mod unread;

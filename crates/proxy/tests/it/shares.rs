@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
-use model::admin::{Request, Settings};
+use model::admin::{AccessLog, LogFormat, Observation, Request, Settings};
 use model::limits::Limits;
 
 use crate::asking::comes;
@@ -177,5 +177,43 @@ fn this_machine_is_not_limited_by_default() {
         for client in &mut clients {
             assert_eq!(client.get("/").unwrap().status, 200);
         }
+    }
+}
+
+/// What is refused is a line of the access log like all else, by its class.
+#[test]
+fn every_refusal_is_a_line_of_the_access_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    let backend = Backend::named("demo-1-1");
+    let mut stage = Stage::before(&[&backend]);
+    let access_log = Some(AccessLog { path: path.clone(), format: LogFormat::Json, query: true });
+    let observation = Observation { access_log, metrics: None };
+    stage.admin.done(&Request::Observe { observation });
+    let mut client = stage.client();
+    let limits = Limits { client_connections: 1, body_bytes: 1, ..Limits::default() };
+    limited(&mut stage, &limits, &[]);
+    let mut counted = stage.client();
+    assert_eq!(counted.post("/large", "xx").unwrap().status, 413);
+    assert_eq!(stage.client().get("/one-too-many").unwrap().status, 429);
+    let limits = Limits { client_rate: 1, client_burst: 1, ..Limits::default() };
+    limited(&mut stage, &limits, &[]);
+    assert_eq!(client.get("/").unwrap().status, 200);
+    assert_eq!(client.get("/often").unwrap().status, 429);
+    let mut told = String::new();
+    wait_until("the lines are there", || {
+        told = std::fs::read_to_string(&path).unwrap_or_default();
+        told.lines().count() == 4
+    });
+    for (path, status, class) in [
+        ("/large", 413, "body-too-large"),
+        ("/one-too-many", 429, "client-connections"),
+        ("/often", 429, "client-rate"),
+    ] {
+        let is_it = |line: &&str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["path"] == path && line["status"] == status && line["error"] == class
+        };
+        assert!(told.lines().any(|line| is_it(&line)), "{path} in {told}");
     }
 }
