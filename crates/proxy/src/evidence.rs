@@ -51,7 +51,7 @@ mod tests {
 
     use super::Before;
 
-    /// Requests tried with each kind of peer.
+    /// Requests tried with each kind of peer but one.
     const EACH: usize = 500;
     const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -66,11 +66,19 @@ mod tests {
     /// Has `peer` end its connections, of which each has carried one exchange before. It tells when the
     /// next request may be written; `None` for at any time.
     fn judge(peer: impl Fn(&mut Peer, &Sender<()>) + Send + 'static, waits: bool) -> Told {
+        judge_some(EACH, peer, waits)
+    }
+
+    fn judge_some(
+        count: usize,
+        peer: impl Fn(&mut Peer, &Sender<()>) + Send + 'static,
+        waits: bool,
+    ) -> Told {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, told) = channel();
         let serving = std::thread::spawn(move || {
-            for stream in listener.incoming().take(EACH) {
+            for stream in listener.incoming().take(count) {
                 let mut stream = stream.unwrap();
                 stream.read_exact(&mut [0; REQUEST.len()]).unwrap();
                 stream.write_all(b"ok").unwrap();
@@ -79,7 +87,7 @@ mod tests {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut sum = Told::default();
-        for _ in 0..EACH {
+        for _ in 0..count {
             runtime.block_on(async {
                 let mut stream = TcpStream::connect(address).await.unwrap();
                 stream.write_all(REQUEST).await.unwrap();
@@ -137,6 +145,22 @@ mod tests {
             false,
         );
         assert_eq!((killed.unread, killed.ended + killed.reset), (0, EACH), "dies: {killed:?}");
+    }
+
+    /// It has said that it ends, and reads on: the end and the reset are there, and only what was
+    /// acknowledged tells.
+    #[test]
+    fn a_request_that_was_acknowledged_is_never_taken_for_unread() {
+        let lingers = |stream: &mut Peer, tell: &Sender<()>| {
+            stream.shutdown(Shutdown::Write).unwrap();
+            tell.send(()).unwrap();
+            stream.read_exact(&mut [0; REQUEST.len()]).unwrap();
+            // Acknowledgements are delayed by 40 ms at most.
+            std::thread::sleep(Duration::from_millis(80));
+            rustix::net::sockopt::set_socket_linger(&*stream, Some(Duration::ZERO)).unwrap();
+        };
+        let told = judge_some(10, lingers, true);
+        assert_eq!((told.unread, told.ended), (0, 10), "{told:?}");
     }
 
     /// Closed while the request is on its way: whether it was read is known to nobody, and none that

@@ -12,14 +12,17 @@ use crate::stage::Stage;
 /// Requests that are sent.
 const ALL: u64 = 500;
 
-/// An instance that ends each connection without a word, so many microseconds after its answer. Notes
-/// which requests it has read.
+/// An instance that ends each connection without a word, so many microseconds after its answer; every
+/// tenth request has its effect and no answer. Notes which requests it has read.
 fn closing(done: &Arc<Mutex<BTreeMap<String, usize>>>) -> Backend {
     let done = Arc::clone(done);
     Backend::scripted("closing", move |peer, head| {
         let id = peer.body(head).unwrap();
         let number: u64 = id.trim().parse().unwrap();
         *done.lock().unwrap().entry(id).or_default() += 1;
+        if number % 10 == 9 {
+            return Then::Close;
+        }
         peer.ok("done");
         // From at once to well behind the next request.
         let until = Instant::now() + Duration::from_micros(number % 50 * 8);
@@ -50,7 +53,7 @@ fn a_post_that_crosses_a_close_is_done_once_or_fails_honestly() {
     assert_eq!((release.answers[1], release.failed), (answered, ALL - answered), "all are counted");
     println!("{answered} of {ALL} were answered well");
     // Most crossings are seen before the first byte, most of the others are recognised.
-    assert!(answered * 100 >= ALL * 90, "{answered} of {ALL}");
+    assert!(answered * 100 >= ALL * 80, "{answered} of {ALL}");
 }
 
 /// What came with the head and is small travels on connections that are there already, and so does what
