@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::limits::AppLimits;
-use model::{AppName, Network, admin};
+use model::{AppName, Network, Outliers, admin};
 
 use crate::cohort::Signer;
 use crate::limits;
@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) share: Share,
     body: u64,
     apps: Vec<AppLimits>,
+    /// Which instances are left out.
+    pub(crate) outliers: Outliers,
 }
 
 impl Settings {
@@ -132,6 +134,7 @@ impl Settings {
             share: share.told(limits),
             body: unless_zero(limits.body_bytes),
             apps: told.apps.clone(),
+            outliers: told.outliers,
         }
     }
 }

@@ -95,6 +95,7 @@ impl Difference {
         for (key, before, after) in limits::differ(before, after) {
             self.changes.push(format!("{key}: {before} -> {after}"));
         }
+        self.note("[proxy] outliers", &before.outliers, &after.outliers);
         self.note("error_pages", &before.pages, &after.pages);
         self.note("maintenance", &before.maintenance, &after.maintenance);
         self.note("[proxy] access log, metrics", &runs.observation, &wanted.observation);

@@ -18,6 +18,7 @@ mod field;
 mod limits;
 mod names;
 mod observed;
+mod outliers;
 mod proxy;
 mod reader;
 mod release;

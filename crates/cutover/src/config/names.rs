@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 10] = [
+pub(crate) const KEYS: [(&str, &[&str]); 11] = [
     ("", &["state_dir", "proxy", "router", "app"]),
     (
         "proxy",
@@ -19,6 +19,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
             "metrics",
             "error_pages",
             "maintenance",
+            "outliers",
             "threads",
             "answer_begins",
             "answer_silence",
@@ -47,6 +48,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
+    ("proxy.outliers", &["failures", "errors", "eject", "eject_most", "share"]),
     ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
     (
         "app",
@@ -68,7 +70,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("app.limits", &["answer_begins", "answer_silence", "request_timeout", "max_body"]),
-    ("app.health", &["path", "tcp", "interval", "timeout", "rise", "fall", "deadline"]),
+    (
+        "app.health",
+        &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],
+    ),
     (
         "app.rollout",
         &[

@@ -8,7 +8,7 @@ use model::admin::Settings;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProxyConfig;
-use super::{Judge, address, answers, certificates, limits, observed};
+use super::{Judge, address, answers, certificates, limits, observed, outliers};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// More than a process can have open.
@@ -59,6 +59,7 @@ fn settings(proxy: &Section<'_>, reader: &mut Reader) -> Settings {
         max_connections: reader
             .count(proxy.field("max_connections"), 0, 0..=MOST_CONNECTIONS)
             .into(),
+        outliers: outliers::read(&Section::within(proxy, "outliers", reader), reader),
         ..default
     }
 }
