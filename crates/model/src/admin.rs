@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
+use crate::limits::{AppLimits, Limits};
 use crate::name::AppName;
 use crate::network::Network;
 use crate::outliers::Outliers;
@@ -130,6 +131,10 @@ pub struct Settings {
     pub client_body_ms: u64,
     /// A client may take nothing of its answer for this long, ms; 0 for no limit.
     pub client_reads_ms: u64,
+    /// What else clients and instances may take.
+    pub limits: Limits,
+    /// What is different for some apps.
+    pub apps: Vec<AppLimits>,
     /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
     /// are replaced.
     pub trusted: Vec<Network>,
@@ -157,6 +162,8 @@ impl Default for Settings {
             client_head_ms: 10_000,
             client_body_ms: 60_000,
             client_reads_ms: 60_000,
+            limits: Limits::default(),
+            apps: Vec::new(),
         }
     }
 }
@@ -325,7 +332,7 @@ pub struct HoldSeen {
     pub total: u64,
     /// Answered 503 because a bound was reached.
     pub refused: u64,
-    /// Longest wait so far, ms.
+    /// Longest wait of those that have gone on since the app was last held, ms.
     pub longest_ms: u64,
 }
 
@@ -340,6 +347,9 @@ pub struct InstanceSeen {
     pub requests: u64,
     /// Tunnels open now: upgraded connections and event streams.
     pub tunnels: u64,
+    /// Those of them that the proxy could hand over: WebSockets without a foreign extension.
+    #[serde(default)]
+    pub sockets: u64,
     /// For so long it is still left out because it failed, ms; 0 when it is not.
     #[serde(default)]
     pub ejected_ms: u64,

@@ -29,7 +29,7 @@ pub(crate) fn gathering_end_ms(state: &State) -> Option<u64> {
     let back = state.phase == Phase::RollingBack && !state.facts.returned;
     let waits = back && beside && state.stable_serves();
     let half = state.start.settings.rollback_deadline_ms / 2;
-    (waits && state.facts.at_leisure).then(|| state.since_ms.saturating_add(half))
+    (waits && state.facts.wished_back_ms.is_some()).then(|| state.since_ms.saturating_add(half))
 }
 
 /// How long the present phase may last, ms from `since_ms` (or from the end of the drain).

@@ -17,7 +17,9 @@ use crate::settings::{MACHINE_VERSION, Start};
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
-use crate::{back, course, forward, homeward, invariant, recreate, rolling, target, unroll, wish};
+use crate::{
+    back, course, forward, handover, homeward, invariant, recreate, rolling, target, unroll, wish,
+};
 
 /// One rollout of one app. See the crate's documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +195,9 @@ impl Rollout {
         if let (true, decided) = gate::next(state) {
             return decided;
         }
+        if handover::is_over(state) {
+            return Some(Step::Moved);
+        }
         if state.facts.home.is_some() {
             return homeward::next(state);
         }
@@ -242,6 +247,7 @@ impl Rollout {
                 }
             }
             Step::Drained(drained) => self.state.facts.drained = Some(drained),
+            Step::Moved => self.state.facts.moved = true,
             Step::TurnBack(why) => self.state.facts.turning = Some(why),
             Step::Books(roll) => self.state.facts.roll = Some(roll),
             Step::Turn(roll, phase, why) => {
@@ -314,6 +320,7 @@ impl Rollout {
             self.state.facts.pause = None;
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
+        (self.state.seen.movable, self.state.facts.moved) = (None, false);
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;
         self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });

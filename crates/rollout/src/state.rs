@@ -83,15 +83,18 @@ pub(crate) struct Facts {
     /// When an operator last ended a pause in the present phase.
     #[serde(default)]
     pub went_on_ms: Option<u64>,
-    /// It turns back for a wish, not for what the candidate does.
+    /// When it was turned back for a wish, not for what the candidate does.
     #[serde(default)]
-    pub at_leisure: bool,
+    pub wished_back_ms: Option<u64>,
     /// What is to follow when this is over.
     #[serde(default)]
     pub successor: Option<Successor>,
     /// Crashes of a candidate that ran before, when they were first seen.
     #[serde(default)]
     pub crashes_already: Option<u32>,
+    /// The router has moved what it can of the tunnels, in this phase.
+    #[serde(default)]
+    pub moved: bool,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.

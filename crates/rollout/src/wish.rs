@@ -68,6 +68,7 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::RoutesSettled { .. }
         | Event::Open { .. }
         | Event::Leaving { .. }
+        | Event::Movable { .. }
         | Event::Preview { .. }
         | Event::Armed
         | Event::ProberLost
@@ -235,7 +236,7 @@ fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
 fn give_up(state: &mut State, why: String) -> Option<Step> {
     match stand(state) {
         Stand::Trial => {
-            state.facts.at_leisure = true;
+            state.facts.wished_back_ms = Some(state.now_ms);
             Some(turn_back(state, why))
         }
         Stand::Ending => {

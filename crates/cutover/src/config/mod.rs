@@ -15,6 +15,8 @@ mod diagnostic;
 mod difference;
 mod environment;
 mod field;
+mod handover;
+mod limits;
 mod names;
 mod observed;
 mod outliers;
@@ -137,6 +139,7 @@ fn apps(
         claims.add(&app, &section, reader);
         router::must_carry(router, &app, &section, reader);
         answers::read(&section, Some(&app.name), (folder, judge), &mut proxy.settings, reader);
+        limits::of_app(&section, &app.name, &mut proxy.settings, reader);
         apps.insert(app.name.clone(), app);
     }
     apps

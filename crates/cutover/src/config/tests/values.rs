@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page, Settings};
-use model::{AppName, Lane, Outliers};
+use model::limits::{AppLimits, Limits};
+use model::{AppName, Farewell, Lane, Outliers, Pace};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
@@ -157,6 +158,47 @@ fn what_the_proxy_tells_and_answers_is_sent_to_it_as_it_is_written() {
 }
 
 #[test]
+fn limits_are_told_to_the_proxy_as_they_are_written() {
+    let text = "[proxy.limits]\nconnect_timeout = \"1s\"\nhead_timeout = \"2s\"\n\
+                body_timeout = \"3s\"\nread_timeout = \"4s\"\nidle_timeout = \"5s\"\n\
+                request_timeout = \"6s\"\nmax_head = \"8KiB\"\nmax_fields = 50\n\
+                max_body = \"10MiB\"\nclient_connections = 7\nclient_requests = 8\n\
+                client_rate = 9\nclient_burst = 10\nclient_exempt = [\"10.0.0.0/8\"]\n\
+                [app.web]\ncommand = [\"a\"]\n[app.web.limits]\nrequest_timeout = \"0s\"\n\
+                answer_begins = \"1s\"\nanswer_silence = \"2s\"\nmax_body = 0\n";
+    let limits = Limits {
+        connect_ms: 1_000,
+        instance_reads_ms: 3_000,
+        client_idle_ms: 5_000,
+        request_ms: 6_000,
+        head_bytes: 8 * 1024,
+        fields: 50,
+        body_bytes: 10 << 20,
+        client_connections: 7,
+        client_requests: 8,
+        client_rate: 9,
+        client_burst: 10,
+        exempt: vec!["10.0.0.0/8".parse().unwrap()],
+    };
+    let own = AppLimits {
+        app: AppName::new("web").unwrap(),
+        answer_begins_ms: Some(1_000),
+        answer_silence_ms: Some(2_000),
+        request_ms: Some(0),
+        body_bytes: Some(0),
+    };
+    let settings = Settings {
+        client_head_ms: 2_000,
+        client_body_ms: 3_000,
+        client_reads_ms: 4_000,
+        limits,
+        apps: vec![own],
+        ..Settings::default()
+    };
+    assert_eq!(good(text).proxy.settings, settings);
+}
+
+#[test]
 fn several_apps_share_a_listener_by_host_or_prefix() {
     let config = good(
         "[app.a]\ncommand = [\"a\"]\n[app.b]\ncommand = [\"b\"]\npath_prefix = \"/b\"\n\
@@ -257,6 +299,18 @@ fn a_target_is_a_header_in_lower_case_or_a_cookie() {
     };
     assert_eq!(of("{ header = \"X-Canary\", value = \"New\" }"), "header x-canary = New");
     assert_eq!(of("{ cookie = \"Canary\", value = \"1\" }"), "cookie Canary = 1");
+}
+
+#[test]
+fn a_hand_over_is_the_apps_or_has_a_pace() {
+    let of = |rollout: &str| web(&format!("[app.web.rollout]\n{rollout}")).rollout.handover;
+    assert_eq!((of(""), of("handover = \"app\"")), (None, None));
+    let pace = |farewell, per_second, at_once| Some(Pace { farewell, per_second, at_once });
+    assert_eq!(of("handover = \"close-1012\""), pace(Farewell::Close, 50, 100));
+    let text = r#"{"message":"reconnect"}"#;
+    let rollout =
+        format!("handover = {{ frame = '{text}' }}\nhandover_rate = 7\nhandover_at_once = 9");
+    assert_eq!(of(&rollout), pace(Farewell::Frame(text.to_owned()), 7, 9));
 }
 
 #[test]
