@@ -15,6 +15,7 @@ mod diagnostic;
 mod difference;
 mod environment;
 mod field;
+mod handover;
 mod limits;
 mod names;
 mod observed;
