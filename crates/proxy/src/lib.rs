@@ -18,6 +18,7 @@ mod class;
 mod client;
 mod clients;
 mod cohort;
+mod connection;
 mod counters;
 mod crossing;
 mod ejection;
