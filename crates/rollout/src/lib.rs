@@ -87,6 +87,7 @@
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
 mod alone;
+pub mod analysis;
 mod back;
 mod course;
 mod deadline;
