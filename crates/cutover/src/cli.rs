@@ -406,6 +406,9 @@ pub(crate) struct Probe {
     /// Write samples here; no report
     #[arg(long, hide = true, requires = "control")]
     pub(crate) samples: Option<PathBuf>,
+    /// The key by which our proxy knows us stands here
+    #[arg(long, hide = true, requires = "control")]
+    pub(crate) key_file: Option<PathBuf>,
     /// Listen here for the controller
     #[arg(long, hide = true, requires = "samples")]
     pub(crate) control: Option<PathBuf>,

@@ -21,6 +21,7 @@ pub(crate) fn ended(worker: &Worker, call: &Call, framed: bool) {
             count(&gate.counters, trail);
             if trail.tunnel.is_none() && trail.first.is_some() {
                 gate.counters.lasted.note(took);
+                gate.counters.finely.note(took);
             }
         }
         (None, Some(app), Some(class)) => app.lasting.refused.of(class).up(),

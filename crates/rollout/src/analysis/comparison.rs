@@ -25,6 +25,8 @@ const MARGIN: f64 = 2.0;
 /// Of latencies that at least so many in a hundred of stable's requests exceed, it must be shown that the
 /// candidate is not worse; rarer ones would take longer than anybody waits.
 const SHOWN_PERCENT: u64 = 5;
+/// Fewer errors than this, of each release, are no incident.
+const LEAST: u64 = 3;
 /// What share of the requests may be slower than the limit of the 99th percentile.
 const P99: f64 = 0.01;
 
@@ -55,6 +57,8 @@ impl Default for Rules {
 pub enum Finding {
     /// The candidate is worse, in words.
     Worse(String),
+    /// It is over a limit that was set for it alone, in words.
+    Over(String),
     /// It is not worse by more than a margin, in words.
     NotWorse(String),
     /// Neither is shown.
@@ -93,7 +97,6 @@ impl Comparison {
     /// Begins. The thresholds are those that every tick counts by, in this order; where the rules limit
     /// the 99th percentile, a count beyond that limit follows them.
     pub fn new(rules: Rules, thresholds: &[Threshold]) -> Self {
-        let share = f64::from(rules.max_error_share_bp) / 10_000.0;
         let slow = |threshold: &Threshold| Slow {
             threshold: *threshold,
             worse: Worse::expecting(rate(*threshold), LATENCY_WEIGHT),
@@ -105,7 +108,7 @@ impl Comparison {
             not_worse: NotWorse::than(MARGIN),
             slow: if rules.latency { thresholds.iter().map(slow).collect() } else { Vec::new() },
             peak: Nats::ZERO,
-            failing: (share > 0.0 && share < 1.0).then(|| Above::share(share)),
+            failing: failing(rules),
             late: rules.p99_us.map(|_| Above::share(P99)),
             candidate: Arm::default(),
             stable: Arm::default(),
@@ -133,6 +136,10 @@ impl Comparison {
         }
         self.whole.add(block.candidate);
         self.guard.add(block);
+        if self.both_suffer().is_some() {
+            // A limit of the candidate alone counts anew: what hits both says nothing of it.
+            self.failing = failing(self.rules);
+        }
         if block.compares() {
             self.candidate.add(block.candidate);
             self.stable.add(block.stable);
@@ -162,7 +169,7 @@ impl Comparison {
         if self.failing.as_ref().is_some_and(|above| above.log_e() >= enough) {
             let Arm { units, events } = self.whole;
             let limit = f64::from(self.rules.max_error_share_bp) / 100.0;
-            return Finding::Worse(format!(
+            return Finding::Over(format!(
                 "more than {limit} % of its users' requests fail ({events} of {units})"
             ));
         }
@@ -170,7 +177,7 @@ impl Comparison {
             && late.log_e() >= enough
         {
             let limit = milliseconds(self.rules.p99_us.unwrap_or_default());
-            return Finding::Worse(format!("more than 1 % of its answers take over {limit}"));
+            return Finding::Over(format!("more than 1 % of its answers take over {limit}"));
         }
         if self.is_shown_not_worse() {
             return Finding::NotWorse(format!(
@@ -182,8 +189,8 @@ impl Comparison {
     }
 
     /// Both releases lately, candidate first, if both fail more than the candidate may.
-    pub fn both_suffer(&self, least: u64) -> Option<(Arm, Arm)> {
-        self.guard.suffer(least, self.rules.max_error_share_bp)
+    pub fn both_suffer(&self) -> Option<(Arm, Arm)> {
+        self.guard.suffer(LEAST, self.rules.max_error_share_bp)
     }
 
     /// Units compared so far, of the candidate and of stable, and the errors among them.
@@ -220,6 +227,12 @@ impl Comparison {
         let of = |arm: Arm| format!("{} of {}", arm.events, arm.units);
         format!("{} failed, {} of stable", of(self.candidate), of(self.stable))
     }
+}
+
+/// The limit of errors, if there is one.
+fn failing(rules: Rules) -> Option<Above> {
+    let share = f64::from(rules.max_error_share_bp) / 10_000.0;
+    (share > 0.0 && share < 1.0).then(|| Above::share(share))
 }
 
 /// The share of stable's requests that were slower before.
@@ -311,23 +324,23 @@ mod tests {
     #[test]
     fn limits_of_the_candidate_alone() {
         let failing = after(Rules::default(), 4, &tick((50, 4), (0, 0)));
-        let Finding::Worse(why) = failing.finding() else { panic!("{failing:?}") };
+        let Finding::Over(why) = failing.finding() else { panic!("{failing:?}") };
         assert!(why.starts_with("more than 1 % of its users' requests fail"), "{why}");
         let rules = Rules { p99_us: Some(300_000), ..Rules::default() };
         let mut late = Comparison::new(rules, &[]);
         for _ in 0..4 {
             late.add(&Tick { candidate: counted(50, 0, &[4]), stable: Counted::default() });
         }
-        let Finding::Worse(why) = late.finding() else { panic!("{late:?}") };
+        let Finding::Over(why) = late.finding() else { panic!("{late:?}") };
         assert_eq!(why, "more than 1 % of its answers take over 300 ms");
     }
 
     #[test]
     fn both_suffer_when_both_are_over_the_limit() {
         let incident = after(Rules::default(), 5, &tick((20, 2), (200, 20)));
-        assert!(incident.both_suffer(3).is_some());
+        assert!(incident.both_suffer().is_some());
         let alone = after(Rules::default(), 5, &tick((20, 2), (200, 0)));
-        assert!(alone.both_suffer(3).is_none());
+        assert!(alone.both_suffer().is_none());
     }
 
     #[test]

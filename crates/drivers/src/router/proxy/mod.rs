@@ -19,7 +19,7 @@ use model::admin::{
     AppSeen, CohortKey, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request,
     Settings, TicketKey,
 };
-use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
+use model::{AppName, Change, Fault, Generation, Plan, Routes, Survey, Surveyed, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use beside::Beside;
@@ -204,6 +204,14 @@ impl Router for Proxy {
         }
     }
 
+    async fn survey(&self, survey: &Survey, after_s: u64) -> Result<Option<Surveyed>, Fault> {
+        let request = Request::Survey { survey: survey.clone(), after_s };
+        match self.client.ask(&request, None).await?.0 {
+            Reply::Surveyed(surveyed) => Ok(Some(surveyed)),
+            other => Err(self.client.odd(&request, &other)),
+        }
+    }
+
     fn can(&self) -> RouterCapabilities {
         RouterCapabilities {
             finest_weight: Weight::new(1).unwrap_or_default(),
@@ -213,7 +221,7 @@ impl Router for Proxy {
             hold: true,
             other_rules: true,
             spread: true,
-            evidence: Evidence::Counters,
+            evidence: Evidence::PerRequest,
         }
     }
 }
