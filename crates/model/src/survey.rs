@@ -43,7 +43,7 @@ pub struct Surveyed {
     pub now_s: u64,
     /// Ticks after the one that was named, oldest first, of each release that had units in it.
     pub ticks: Vec<TickSeen>,
-    /// How long all requests of each release ever took, also the prober's.
+    /// How long all requests of each release ever took, but for the prober's.
     pub history: Vec<(ReleaseId, Buckets)>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The tests themselves are `analysis`; when a step is taken, `forward` decides.
 
+use model::survey::CountBy;
 use model::{Threshold, Tick, Weight};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub struct Analysis {
     pub rules: Rules,
     /// What becomes of a step whose time is over before anything was shown.
     pub inconclusive: Inconclusive,
+    /// What the router is asked to count.
+    pub count_by: CountBy,
 }
 
 /// What becomes of a step in which neither was shown: that the candidate is worse, or that it is not.

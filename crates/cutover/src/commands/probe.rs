@@ -92,9 +92,8 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
         options.url = options.url.with_host(host)?;
     }
     if let Some(file) = &arguments.key_file {
-        let key = std::fs::read_to_string(file).map_err(|e| {
-            Fault::environment(format!("{} cannot be read: {e}", file.display()))
-        })?;
+        let key = std::fs::read_to_string(file)
+            .map_err(|e| Fault::environment(format!("{} cannot be read: {e}", file.display())))?;
         options.url = options.url.with_key(key.trim_end())?;
     }
     options.samples.clone_from(&arguments.samples);

@@ -7,17 +7,15 @@ use std::f64::consts::TAU;
 pub(crate) struct Draw(u64);
 
 impl Draw {
-    /// One of many independent sources.
+    /// One of many independent sources. The seed is scrambled: sources whose states are multiples of the
+    /// step apart would be one and the same, a few draws later.
     pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(scrambled(seed ^ 0x5851_f42d_4c95_7f2d))
     }
 
-    fn bits(&mut self) -> u64 {
+    const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
+        scrambled(self.0)
     }
 
     /// Between 0 and 1, never 0.
@@ -52,4 +50,10 @@ impl Draw {
         let (radius, angle) = ((-2.0 * self.part().ln()).sqrt(), TAU * self.part());
         radius * angle.cos()
     }
+}
+
+const fn scrambled(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }

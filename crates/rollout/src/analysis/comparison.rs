@@ -147,6 +147,11 @@ impl Comparison {
         }
     }
 
+    /// The latencies by which is compared, in the order in which ticks count them.
+    pub fn thresholds(&self) -> impl Iterator<Item = Threshold> {
+        self.slow.iter().map(|slow| slow.threshold)
+    }
+
     /// The logarithm of the e-value of "worse in errors or latencies" now, nats.
     pub fn log_e(&self) -> f64 {
         let errors = self.errors.log_e();
