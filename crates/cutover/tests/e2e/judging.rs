@@ -19,7 +19,8 @@ const CLIENTS: u8 = 40;
 fn config() -> String {
     let app = "command = [\"sh\", \"-c\", \"fault=; test $1 != v2 || fault='--error-share 0.3'; exec \
                CUTOVER app --port $0 --version $1 $fault\", \"{port}\", \"{version}\"]";
-    let rollout = "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"60s\"\npreview_requests = 0";
+    let rollout =
+        "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"60s\"\npreview_requests = 0";
     patient_config(1)
         .replace(
             "command = [\"CUTOVER\", \"app\", \"--port\", \"{port}\", \"--version\", \"{version}\"]",
