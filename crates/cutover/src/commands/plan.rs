@@ -63,7 +63,7 @@ fn compared(text: &mut String, planned: &Planned) -> fmt::Result {
     }
     writeln!(text, "\ncompared with {from} by what users meet, every second")?;
     for Compared { share, errors, requests } in &planned.compared {
-        let share = Weight::new(*share).unwrap_or_default();
+        let share = Weight::new(*share).unwrap_or_default().to_string();
         writeln!(
             text,
             "  {share:<7} ended by {errors} errors of {to} and none of {from}; 1 % against 0.1 % found \
