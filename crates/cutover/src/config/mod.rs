@@ -18,6 +18,7 @@ mod environment;
 mod field;
 mod names;
 mod observed;
+mod outliers;
 mod proxy;
 mod reader;
 mod release;

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 9] = [
+pub(crate) const KEYS: [(&str, &[&str]); 10] = [
     ("", &["state_dir", "proxy", "router", "app"]),
     (
         "proxy",
@@ -19,6 +19,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
             "metrics",
             "error_pages",
             "maintenance",
+            "outliers",
             "threads",
             "answer_begins",
             "answer_silence",
@@ -27,6 +28,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
+    ("proxy.outliers", &["failures", "errors", "eject", "eject_most", "share"]),
     ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
     (
         "app",
@@ -46,7 +48,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
             "probe",
         ],
     ),
-    ("app.health", &["path", "tcp", "interval", "timeout", "rise", "fall", "deadline"]),
+    (
+        "app.health",
+        &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],
+    ),
     (
         "app.rollout",
         &[
