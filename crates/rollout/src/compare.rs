@@ -2,11 +2,10 @@
 //!
 //! The tests themselves are `analysis`; when a step is taken, `forward` decides.
 
-use model::survey::CountBy;
 use model::{Threshold, Tick, Weight};
-use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Comparison, Finding, Rules};
+use crate::analysis::{Comparison, Finding};
+use crate::comparing::{Analysis, Incident, Inconclusive};
 use crate::judge::Judged;
 use crate::state::State;
 use crate::words::duration;
@@ -15,38 +14,6 @@ use crate::words::duration;
 const CALM_MS: u64 = 10_000;
 /// Longest time that a step is held, ms.
 const LONGEST_HOLD_MS: u64 = 30 * 60 * 1000;
-
-/// How candidate and stable are compared while both have a share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Analysis {
-    /// The tests.
-    pub rules: Rules,
-    /// What becomes of a step whose time is over before anything was shown.
-    pub inconclusive: Inconclusive,
-    /// What the router is asked to count.
-    pub count_by: CountBy,
-}
-
-/// What becomes of a step in which neither was shown: that the candidate is worse, or that it is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Inconclusive {
-    /// It goes on: nothing speaks against the candidate.
-    #[default]
-    Promote,
-    /// It is undone: nothing speaks for it.
-    Abort,
-}
-
-/// Both releases failed at the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Incident {
-    /// When the first of a row was seen, ms since the rollout began.
-    pub from_ms: u64,
-    /// When it was last seen.
-    pub to_ms: u64,
-}
 
 /// The comparison begins, by these latencies; once.
 pub(crate) fn begin(state: &mut State, thresholds: &[Threshold]) {

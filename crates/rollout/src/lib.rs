@@ -99,6 +99,7 @@ mod alone;
 pub mod analysis;
 mod back;
 mod compare;
+mod comparing;
 mod course;
 mod deadline;
 mod drained;
@@ -125,7 +126,7 @@ mod unroll;
 mod wants;
 mod words;
 
-pub use compare::{Analysis, Inconclusive};
+pub use comparing::{Analysis, Inconclusive};
 pub use foresee::{Foreseen, foresee};
 pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
 pub use settings::{Named, Settings, Start};

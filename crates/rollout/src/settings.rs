@@ -3,7 +3,7 @@
 use model::{AppName, ReleaseId, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::compare::Analysis;
+use crate::comparing::Analysis;
 use crate::strategy::Strategy;
 
 /// A release by number and by the name people use.

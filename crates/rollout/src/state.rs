@@ -5,7 +5,7 @@ use model::{Entered, Phase, ReleaseId, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
-use crate::compare::Incident;
+use crate::comparing::Incident;
 use crate::course;
 use crate::drained::Drained;
 use crate::home::Home;

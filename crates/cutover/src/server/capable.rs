@@ -138,8 +138,10 @@ mod tests {
     use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
     use model::Weight;
 
+    use rollout::Inconclusive;
+
     use super::{Able, check};
-    use crate::config::{AppConfig, Side, Strategy, Target, example_app};
+    use crate::config::{AnalysisConfig, AppConfig, Side, Strategy, Target, example_app};
 
     fn able() -> Able {
         let router = RouterCapabilities {
@@ -203,6 +205,29 @@ mod tests {
         let mut narrow = able();
         narrow.platform.side_by_side = false;
         assert!(check(&canary(1), narrow).unwrap_err().what.contains("side by side"));
+    }
+
+    #[test]
+    fn without_single_requests_nothing_is_compared() {
+        let mut app = canary(1);
+        let mut analysis = AnalysisConfig {
+            alpha_bp: 100,
+            latency: true,
+            p99: None,
+            early: false,
+            inconclusive: Inconclusive::Promote,
+            count_by: model::CountBy::Client,
+        };
+        app.rollout.analysis = Some(analysis);
+        let said = check(&app, able()).unwrap();
+        assert!(said.len() == 1 && said[0].contains("not compared"), "{said:?}");
+        let mut exact = able();
+        exact.router.evidence = Evidence::PerRequest;
+        assert_eq!(check(&app, exact).unwrap(), Vec::<String>::new());
+        analysis.inconclusive = Inconclusive::Abort;
+        app.rollout.analysis = Some(analysis);
+        assert!(check(&app, able()).unwrap_err().what.contains("nothing would ever be shown"));
+        assert!(check(&app, exact).is_ok());
     }
 
     #[test]
