@@ -12,6 +12,7 @@ use crate::answer::{Answer, Ended, Progress};
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call};
 use crate::class::Class;
+use crate::connection;
 use crate::evidence::Before;
 use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
@@ -29,7 +30,6 @@ use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::Tunnel;
 use crate::upload::{Broke, Giver, upload};
-use crate::upstream;
 use crate::wire;
 
 /// The client's side of an exchange.
@@ -162,10 +162,12 @@ async fn carry(
             call.trail.replays += 1;
         }
         let gate = Arc::clone(entry.gate());
+        call.trail.sent_to(gate.release);
         let Failed { failure, facts } =
             match attempt(worker, client, call, Try { entry, app, fresh }).await {
                 Ok(after) => {
                     call.trail.gate = Some(gate);
+                    call.trail.answered();
                     return after;
                 }
                 Err(failed) => failed,
@@ -175,7 +177,11 @@ async fn carry(
         if failure != Failure::Stale {
             tried.add(&gate);
         }
-        match replay::verdict(facts, failure, tried.count()) {
+        let verdict = replay::verdict(facts, failure, tried.count());
+        if verdict != Verdict::Fresh {
+            call.trail.failed();
+        }
+        match verdict {
             Verdict::Fresh => {
                 fresh = true;
                 call.trail.replays += 1;
@@ -330,26 +336,26 @@ async fn attempt(
     this: Try<'_>,
 ) -> Result<After, Failed> {
     let gate = Arc::clone(this.entry.gate());
-    let pooled = if this.fresh { None } else { pooled(worker, client, call, &gate) };
-    let reused = pooled.is_some();
-    let connected = match pooled {
-        Some(stream) => Ok(stream),
-        None => upstream::connect(&gate, call.patience.connect.min(call.left())).await,
+    let whole = match client {
+        Client::Bytes(client) => call.rest.lies_in(client.buffer.as_ref()),
+        Client::Frames(_) => call.rest.body.done(),
     };
-    let Ok(mut stream) = connected else {
-        let overdue = call.left().is_zero();
-        if !overdue {
-            gate.note_refused();
-        }
-        let failure = if overdue { Failure::Overdue } else { Failure::Connect };
-        return Err(fail(call, failure, (&Progress::default(), false)));
+    let pool = (!this.fresh && whole).then_some(&worker.upstreams);
+    let (mut stream, reused) = match connection::take(pool, call, &gate).await {
+        Ok(connection) => connection,
+        Err(failure) => return Err(fail(call, failure, (&Progress::default(), false))),
     };
     let progress = Progress::default();
     let before = if call.asks.idempotent { None } else { Before::of(&stream) };
     let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
     progress.tell(&mut call.trail);
     call.trail.class = None;
-    judge(worker, (this.app, &gate), &ended, &progress);
+    match (&ended, progress.first.get()) {
+        (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, this.app, &gate),
+        (_, Some((status, ..))) => outlier::answered(&worker.shared, this.app, &gate, status),
+        (Ok(Ended::Switched(..)), _) => gate.ejection.passed(),
+        _ => {}
+    }
     match ended {
         Ok(Ended::Whole { keep, reusable }) => {
             if reusable && progress.whole.get() {
@@ -396,35 +402,6 @@ async fn attempt(
             call.app = Some(Arc::clone(this.app));
             Ok(broken_off(worker, client, call, (broke, &progress)).await)
         }
-    }
-}
-
-/// What a try says of the instance.
-fn judge(
-    worker: &Worker,
-    (app, gate): (&Arc<App>, &Arc<Gate>),
-    ended: &Result<Ended, Broke>,
-    progress: &Progress,
-) {
-    match (ended, progress.first.get()) {
-        (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, app, gate),
-        (_, Some((status, ..))) => outlier::answered(&worker.shared, app, gate, status),
-        (Ok(Ended::Switched(..)), _) => gate.ejection.passed(),
-        _ => {}
-    }
-}
-
-/// A pooled connection, for a request that could be sent again should it be stale. What may have an
-/// effect each time goes only where the kernel has heard of no end a moment ago.
-fn pooled(worker: &Worker, client: &Client<'_, '_>, call: &Call, gate: &Gate) -> Option<TcpStream> {
-    let whole = match client {
-        Client::Bytes(client) => call.rest.lies_in(client.buffer.as_ref()),
-        Client::Frames(_) => call.rest.body.done(),
-    };
-    match (whole && !call.asks.upgrade, call.asks.idempotent) {
-        (false, _) => None,
-        (true, true) => worker.upstreams.take(gate),
-        (true, false) => worker.upstreams.take_sure(gate),
     }
 }
 

@@ -3,6 +3,7 @@
 use model::{AppName, Pace, ReleaseId, Version, Weight};
 use serde::{Deserialize, Serialize};
 
+use crate::comparing::Analysis;
 use crate::strategy::Strategy;
 
 /// Version of the machine's rules. A journal written under an earlier one is replayed by the rules it
@@ -104,6 +105,8 @@ pub struct Settings {
     /// The version of the machine's rules that the rollout was begun under; 1 where it does not say.
     #[serde(default = "first_rules")]
     pub rules: u32,
+    /// How candidate and stable are compared while both have a share; `None` where they are not.
+    pub analysis: Option<Analysis>,
     /// Whether a prober watches this rollout.
     pub probing: bool,
     /// Whether the candidate is started once more in the place of stable when that is gone, takes the
@@ -135,6 +138,7 @@ impl Default for Settings {
             pause_deadline_ms: 86_400_000,
             aim: Aim::Deploy,
             rules: MACHINE_VERSION,
+            analysis: None,
             probing: true,
             return_home: false,
         }

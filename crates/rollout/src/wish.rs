@@ -69,6 +69,8 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::Open { .. }
         | Event::Leaving { .. }
         | Event::Movable { .. }
+        | Event::Thresholds { .. }
+        | Event::Units { .. }
         | Event::Preview { .. }
         | Event::Armed
         | Event::ProberLost

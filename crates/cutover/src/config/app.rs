@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, cohort, command, environment, handover, strategy, target, watch};
+use super::{address, analysis, cohort, command, environment, handover, strategy, target, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -166,6 +166,7 @@ fn rollout_of(
         return_home: strategy::returns_home(rollout, &strategy, reader),
         targets: target::read(rollout, &strategy, reader),
         cohorts: cohort::read(rollout, reader),
+        analysis: analysis::read(rollout, &strategy, reader),
         strategy,
         pause_after,
         pause_timeout: reader.duration(pause_timeout, DAY, seconds(1)..=30 * DAY),

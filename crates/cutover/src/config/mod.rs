@@ -5,6 +5,7 @@
 //! directories), or know what runs.
 
 mod address;
+mod analysis;
 mod answers;
 mod app;
 mod certificates;
@@ -43,7 +44,8 @@ pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use shape::{
-    AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+    AnalysisConfig, AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy,
+    Target,
 };
 pub(crate) use strategy::share;
 
