@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Replace the running server and its proxy by another binary, without loss
     Upgrade(Upgrade),
+    /// Try on throw-away instances what loses requests in a deploy (needs no server)
+    Doctor(Doctor),
     /// Probe a URL at a fixed rate and judge what came back (needs no server)
     Probe(Box<Probe>),
     /// Run the sample app
@@ -208,6 +210,36 @@ Examples:
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) at: Where,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DOCTOR: &str = "\
+Examples:
+  cutover doctor shop                          with the version that is live, or where none is needed
+  cutover doctor shop v2 --slow-path /report   a request that takes a while is open at SIGTERM
+  cutover doctor shop --json | jq '.findings[].id'
+
+It starts instances of its own on free ports, asks them, leaves them idle, sends SIGTERM with requests
+in flight, and ends them. Each finding names its race in docs/races.md. Nothing that runs is touched,
+but what the app shares (a database, a lock) is shared with these instances, too.
+
+Exit codes: 0 nothing found, 1 something loses requests or may, 2 it could not be tried,
+            130 interrupted";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR)]
+pub(crate) struct Doctor {
+    /// Name of the app, as in the configuration
+    pub(crate) app: String,
+    /// Version to start; default: the one that is live
+    pub(crate) version: Option<String>,
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// A path whose answer takes a while
+    #[arg(long, value_name = "PATH")]
+    pub(crate) slow_path: Option<String>,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 mod demo;
 mod deploy;
 mod diff;
+mod doctor;
 mod down;
 mod findings;
 mod follow;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Abort(arguments) => block_on(abort(arguments))?,
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
+        Command::Doctor(arguments) => block_on(doctor::doctor(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
         Command::App(options) => crate::app::run(*options).map(|()| 0),
         Command::Config { what: ConfigWhat::Check(at) } => check(&at),

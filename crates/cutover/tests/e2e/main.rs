@@ -15,6 +15,7 @@ mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod doctor;
 mod echo;
 mod events;
 mod example_haproxy;
