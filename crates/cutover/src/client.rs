@@ -22,6 +22,7 @@ use crate::server::api::{
     AbortBody, Accepted, DeployBody, PlanBody, Said, ServerStatus, StopBody, UpgradeBody,
 };
 use crate::server::bus::Notice;
+use crate::server::history::PastRun;
 use crate::server::orders::Begun;
 use crate::server::planned::Planned;
 use crate::server::reload::{ReloadBody, Reloaded};
@@ -78,6 +79,16 @@ impl Client {
             tokio::time::sleep(AGAIN).await;
             asked = self.ask_once(Method::POST, &path, &body).await;
         }
+    }
+
+    /// The newest rollouts of an app, or of all.
+    pub(crate) async fn history(
+        &self,
+        app: Option<&AppName>,
+        limit: u32,
+    ) -> Result<Vec<PastRun>, Fault> {
+        let app = app.map_or(String::new(), |app| format!("&app={app}"));
+        self.ask(Method::GET, &format!("/v1/history?limit={limit}{app}"), &()).await
     }
 
     /// Undoes the rollout under way; answers what will happen.

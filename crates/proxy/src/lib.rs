@@ -72,7 +72,7 @@ use crate::life::Shared;
 pub use crate::limits::POOL_IDLE;
 pub use crate::pages::check_page;
 use crate::tls::Tls;
-pub use crate::tls::check_pair;
+pub use crate::tls::{check_pair, tls_of};
 use crate::worker::Control;
 
 /// How a proxy is started.

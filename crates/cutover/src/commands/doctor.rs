@@ -50,7 +50,11 @@ pub(super) async fn doctor(arguments: cli::Doctor) -> Result<u8, Fault> {
 }
 
 /// The version that was named; else the one users are on, where the command depends on it.
-async fn version(arguments: &cli::Doctor, app: &AppName, config: &Config) -> Result<Version, Fault> {
+async fn version(
+    arguments: &cli::Doctor,
+    app: &AppName,
+    config: &Config,
+) -> Result<Version, Fault> {
     if let Some(version) = &arguments.version {
         return Version::new(version.clone());
     }

@@ -78,10 +78,8 @@ pub(super) async fn end(ward: &Ward, chart: &mut Chart<'_>, started: Started) ->
     let told = Instant::now();
     signal(started.pid)?;
     over.store(true, Ordering::Relaxed);
-    let (ended, newcomers) = tokio::join!(
-        watched(ward, &started, told + limit),
-        newcomers(&asked, told, told + limit)
-    );
+    let (ended, newcomers) =
+        tokio::join!(watched(ward, &started, told + limit), newcomers(&asked, told, told + limit));
     let ended = ended?;
     let (sent, open) = gathered(asking).await;
     judge(chart, &Course { told, ended, sent, open, newcomers });
@@ -185,7 +183,11 @@ fn judge(chart: &mut Chart<'_>, course: &Course) {
         None if *open > 0 => chart.find(finding::stop_timeout_too_short(limit, *open)),
         None => chart.find(finding::ignores_sigterm(limit, &chart.config.command)),
         Some(at) if !lost.is_empty() => {
-            chart.find(finding::cuts_at_sigterm((lost.len(), in_flight), *at - *told, &lost[0].words));
+            chart.find(finding::cuts_at_sigterm(
+                (lost.len(), in_flight),
+                *at - *told,
+                &lost[0].words,
+            ));
         }
         Some(_) => {}
     }

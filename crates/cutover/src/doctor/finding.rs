@@ -141,7 +141,8 @@ pub(super) fn ready_too_early(ready: Duration, answers: Duration) -> Finding {
 
 /// Whatever is asked, it answers 2xx.
 pub(super) fn answers_anything() -> Finding {
-    let what = "it answers 2xx to a path that does not exist, so a wrong health path is not noticed";
+    let what =
+        "it answers 2xx to a path that does not exist, so a wrong health path is not noticed";
     Finding::new("answers-anything", "R7", what)
         .of(Severity::Note)
         .fix("see that the health path is one that the app itself answers")
@@ -185,11 +186,7 @@ pub(super) fn stop_timeout_too_short(limit: Duration, open: usize) -> Finding {
 }
 
 /// It ended with requests in flight.
-pub(super) fn cuts_at_sigterm(
-    (lost, of): (usize, usize),
-    after: Duration,
-    words: &str,
-) -> Finding {
+pub(super) fn cuts_at_sigterm((lost, of): (usize, usize), after: Duration, words: &str) -> Finding {
     Finding::new("cuts-at-sigterm", "R8", "told to end, it drops the requests it is working on")
         .seen(format!("{lost} of {of} in flight were lost, it ended after {}: {words}", short(after)))
         .fix(
@@ -211,7 +208,8 @@ pub(super) fn turns_away(status: u16) -> Finding {
 
 /// It closed its listener early.
 pub(super) fn refuses_early(after: Duration, ended: Option<Duration>) -> Finding {
-    let lived = ended.map_or("it lived on".to_owned(), |at| format!("it ended after {}", short(at)));
+    let lived =
+        ended.map_or("it lived on".to_owned(), |at| format!("it ended after {}", short(at)));
     Finding::new("refuses-early", "R9", "told to end, it stops accepting at once")
         .of(Severity::Note)
         .seen(format!("connections refused {} after SIGTERM; {lived}", short(after)))

@@ -70,7 +70,8 @@ pub(super) async fn start(
                 let answers = timeout(GRACE, asking).await.ok().and_then(Result::ok);
                 return Ok(Trial::Up(started(release.id, instance, (ready, answers))));
             }
-            elsewhere = listens_elsewhere(ward, instance).then(|| elsewhere.unwrap_or(Instant::now()));
+            elsewhere =
+                listens_elsewhere(ward, instance).then(|| elsewhere.unwrap_or(Instant::now()));
             if elsewhere.is_some_and(|since| since.elapsed() > ELSEWHERE) {
                 let ports = ward.listening(instance);
                 return Ok(Trial::Down(Box::new(finding::ignores_port(instance.address, &ports))));
@@ -166,7 +167,8 @@ async fn questions(asked: &Asked) -> Vec<(Class, String)> {
             Ok(answer) if answer.status < 400 => {}
             Ok(answer) => {
                 let words = format!("status {}: `{}`", answer.status, answer.body_head);
-                let class = if answer.status < 500 { Class::WrongContent } else { Class::BadStatus };
+                let class =
+                    if answer.status < 500 { Class::WrongContent } else { Class::BadStatus };
                 failures.push((class, words));
             }
             Err(NoAnswer { class, words, .. }) => failures.push((class, words)),

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use drivers::platform::process::{Process, Surroundings};
-use drivers::platform::{Condition, FleetHave, FleetWant, InstanceHave, Platform as _, ReleaseWant};
+use drivers::platform::{
+    Condition, FleetHave, FleetWant, InstanceHave, Platform as _, ReleaseWant,
+};
 use model::{AppName, Fault, Kind, Release, ReleaseId, RunState};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -80,7 +82,12 @@ impl Ward {
         };
         let alone = FleetHave {
             instances: have.of(release.id).cloned().collect(),
-            releases: have.releases.iter().filter(|r| r.release.id == release.id).cloned().collect(),
+            releases: have
+                .releases
+                .iter()
+                .filter(|r| r.release.id == release.id)
+                .cloned()
+                .collect(),
             ..have.clone()
         };
         self.take(&want(&self.app, [(release.clone(), 1, RunState::Running)]), &alone).await?;
@@ -141,7 +148,11 @@ impl Ward {
 
 fn want(app: &AppName, releases: impl IntoIterator<Item = (Release, u16, RunState)>) -> FleetWant {
     let releases = releases.into_iter();
-    let releases = releases
-        .map(|(release, instances, state)| ReleaseWant { release, instances, state, leave: None });
+    let releases = releases.map(|(release, instances, state)| ReleaseWant {
+        release,
+        instances,
+        state,
+        leave: None,
+    });
     FleetWant { app: app.clone(), releases: releases.collect() }
 }

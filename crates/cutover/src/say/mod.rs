@@ -20,6 +20,7 @@ mod story;
 mod terminal;
 
 pub(crate) use choice::choose;
+pub(crate) use clean::clean;
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};
 

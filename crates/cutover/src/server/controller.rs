@@ -22,6 +22,7 @@ use super::evidence::{Evidence, News};
 use super::hands::{self, Way};
 use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
+use super::retention::prune;
 use super::show;
 use super::sight::{leaving, unseen};
 use super::standing::Standing;
@@ -66,6 +67,7 @@ impl Controller {
         let (sender, news) = mpsc::channel(256);
         let mut voice = Voice::new(app.clone(), Arc::clone(&bus));
         let evidence = Evidence::new(tools.clone(), bus, sender);
+        prune(&tools.store, &tools.layout, (&app, tools.keep));
         let standing = Standing::load(app, config, tools.clone())?;
         if let Some(active) = &standing.active {
             voice.began(active);
@@ -357,6 +359,8 @@ impl Controller {
         if let Some(active) = self.standing.end(finished)? {
             self.show(fleet, routes);
             self.voice.ended(&active, finished, active.reason());
+            let Tools { store, layout, keep, .. } = &self.tools;
+            prune(store, layout, (&self.standing.app, *keep));
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ mod detect;
 mod ending;
 mod evidence;
 mod hands;
+mod happenings;
+pub(crate) mod history;
 mod keeper;
 pub(crate) mod layout;
 mod listener;
@@ -36,6 +38,8 @@ mod prober;
 mod probing;
 pub(crate) mod proxies;
 pub(crate) mod reload;
+mod remote;
+mod retention;
 pub(crate) mod run_id;
 mod show;
 mod sight;
@@ -44,6 +48,7 @@ mod steering;
 mod stopping;
 mod takeover;
 mod timed;
+mod token;
 mod tools;
 pub(crate) mod upgrade;
 mod voice;
@@ -74,6 +79,7 @@ use self::others::Other;
 use self::passed::Passed;
 use self::proxies::Proxies;
 use self::reload::{ReloadBody, Reloader};
+use self::remote::Remote;
 use self::steering::Steering;
 use self::tools::Tools;
 use self::upgrade::{Kit, Upgrades};
@@ -104,6 +110,8 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         }
         taken => taken?,
     };
+    // Before anything is started: it may be refused.
+    let remote = config.api.as_ref().map(Remote::open).transpose()?;
     let store = Arc::new(Store::open(layout.directory())?);
     let secrets = config.secrets();
     let for_us = notify::VARIABLES.map(str::to_owned);
@@ -132,9 +140,11 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
     let desks = open_desks(config.apps.clone(), &tools)?;
     let (stop, mut told) = mpsc::channel(2);
+    let keep = config.history;
     let reach = Arc::new(Reach {
         desks,
         layout: layout.clone(),
+        store: Arc::clone(&tools.store),
         stop,
         epoch,
         listen: steering.listening(),
@@ -144,8 +154,12 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
     });
     tokio::spawn(reload_at(hangup, Arc::clone(&reach)));
+    tokio::spawn(retention::watch_logs(layout.clone(), keep));
     let socket = open_socket(&layout.api_socket())?;
     let service = api::router(Arc::clone(&reach));
+    if let Some(remote) = remote {
+        tokio::spawn(remote.serve(service.clone()));
+    }
     tokio::spawn(async move { axum::serve(socket, service).await });
     say_up(&reach);
     let now = tokio::select! {
@@ -211,6 +225,7 @@ fn tools(
         carrier: steering.name(),
         exact: steering.counts_exactly(),
         layout: layout.clone(),
+        keep: config.history.runs,
         children,
         epoch,
         router_started: steering.started(),

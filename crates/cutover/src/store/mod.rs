@@ -5,6 +5,7 @@
 //! in, rows out.
 
 mod apps;
+mod history;
 mod journal;
 mod schema;
 
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::Fault;
 use rusqlite::Connection;
 
+pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
 
 /// The open database.

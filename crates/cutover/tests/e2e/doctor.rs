@@ -56,7 +56,12 @@ fn cases() -> Vec<Case> {
             more: &["--slow-path", "/slow?ms=2500"],
             ..fault("slow", "", &["stop-timeout-too-short R18"])
         },
-        Case { name: "connecting", edit: connects, found: &["health-only-connects R16"], ..HEALTHY },
+        Case {
+            name: "connecting",
+            edit: connects,
+            found: &["health-only-connects R16"],
+            ..HEALTHY
+        },
     ]
 }
 
@@ -160,7 +165,8 @@ fn what_it_finds_is_grouped_with_race_and_fix_and_ctrl_c_leaves_nothing() {
     let _turn = turn();
     let world = World::empty();
     let folder = world.path();
-    let case = Case { edit: ("\"/datetime\"", "\"/nothing\""), ..fault("x", "--exit-on-sigterm", &[]) };
+    let case =
+        Case { edit: ("\"/datetime\"", "\"/nothing\""), ..fault("x", "--exit-on-sigterm", &[]) };
     set(folder, &case);
     let output = doctor(folder, &[]).output().unwrap();
     let text = said(&output);

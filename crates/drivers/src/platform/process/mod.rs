@@ -19,6 +19,7 @@ mod port;
 mod procfs;
 mod program;
 mod record;
+mod rotate;
 mod signal;
 mod step;
 mod store;
@@ -36,7 +37,9 @@ use model::{AppName, Change, Fault, InstanceId, Plan};
 
 use super::driver::{Platform, PlatformCapabilities};
 use super::fleet::{FleetHave, FleetWant, InstanceHave};
+pub use log::{InstanceLog, logs_of};
 pub use program::find_program;
+pub use rotate::{begin, rotate, rotated};
 pub use surroundings::Surroundings;
 
 use inner::Inner;
