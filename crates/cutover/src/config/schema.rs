@@ -76,8 +76,10 @@ fn sort(section: &str, key: &str) -> Value {
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => one_of(&["proxy", "haproxy"]),
         ("router", "config") | ("proxy", "tls_listen" | "trusted") | ("app", "hosts") => texts(),
-        ("app", "command") => json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
-            "prefixItems": [{ "type": "string", "minLength": 1 }] }),
+        ("app", "command") => {
+            json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
+            "prefixItems": [{ "type": "string", "minLength": 1 }] })
+        }
         ("proxy", "max_connections") => count(0, 1 << 20),
         ("proxy", "threads") => count(1, 256),
         ("proxy", "log_format") => one_of(&["json", "combined"]),

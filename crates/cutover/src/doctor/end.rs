@@ -195,7 +195,7 @@ fn judge(chart: &mut Chart<'_>, course: &Course) {
         chart.not_tried("SIGTERM with a request in flight: answers come too fast; name a slow one with --slow-path");
     }
     let turned_away = newcomers.iter().filter_map(|one| one.answer.as_ref().ok());
-    if let Some(status) = turned_away.copied().find(|status| *status >= 500) {
+    if let Some(status) = turned_away.copied().find(|status| chart.well && *status >= 500) {
         return chart.find(finding::turns_away(status));
     }
     let refused = newcomers.iter().find(|one| {

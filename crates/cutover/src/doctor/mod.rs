@@ -78,6 +78,8 @@ struct Chart<'a> {
     /// How long the router keeps idle connections.
     reuse: Duration,
     slow_path: Option<&'a str>,
+    /// What users ask was answered well each time.
+    well: bool,
     examined: Examined,
     say: &'a (dyn Fn(&str) + Sync),
 }
@@ -120,6 +122,7 @@ pub(crate) async fn examine(
         host: app.a_host(),
         reuse,
         slow_path: wish.slow_path,
+        well: false,
         examined: Examined {
             app: wish.app.clone(),
             version: wish.version.clone(),
@@ -166,21 +169,20 @@ async fn trials(
         idled.enter(chart);
         return end::end(ward, chart, started).await;
     }
-    (chart.say)("starting a second one beside it");
-    let other = match start::start(ward, chart, &second).await? {
-        Trial::Up(other) => other,
-        Trial::Down(why) => {
-            chart.find(finding::one_copy_only(&why));
-            let idled = idle::idle(&Asked::of(chart, &started), chart.say).await;
-            idled.enter(chart);
-            return end::end(ward, chart, started).await;
-        }
-    };
     let asked = Asked::of(chart, &started);
     let say = chart.say;
-    let (idled, ended) = tokio::join!(idle::idle(&asked, say), end::end(ward, chart, other));
+    let beside = async {
+        say("starting a second one beside it");
+        match start::start(ward, chart, &second).await? {
+            Trial::Up(other) => end::end(ward, chart, other).await.map(|()| None),
+            Trial::Down(why) => Ok(Some(finding::one_copy_only(&why))),
+        }
+    };
+    let (idled, ended) = tokio::join!(idle::idle(&asked, say), beside);
     idled.enter(chart);
-    ended
+    let Some(alone) = ended? else { return Ok(()) };
+    chart.find(alone);
+    end::end(ward, chart, started).await
 }
 
 /// Where and what to ask.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use drivers::check::{NoAnswer, ask};
 use drivers::platform::{Condition, FleetHave, InstanceHave};
 use model::{Class, Fault, InstanceId, Release, ReleaseId};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::finding::{self, Finding};
@@ -55,7 +56,8 @@ pub(super) async fn start(
     ward.want(release).await;
     let begun = Instant::now();
     let deadline = begun + chart.config.health.deadline;
-    let mut first = None;
+    // Dropped, it asks no more.
+    let mut asking = JoinSet::new();
     let mut elsewhere: Option<Instant> = None;
     loop {
         let have = ward.turn(release.id).await?;
@@ -64,10 +66,13 @@ pub(super) async fn start(
             return Ok(Trial::Down(Box::new(finding::does_not_start(seen.trouble))));
         }
         if let Some(instance) = have.of(release.id).find(|i| i.condition != Condition::Ended) {
-            let asking = first.get_or_insert_with(|| answering(chart, instance.address, begun));
+            if asking.is_empty() {
+                asking.spawn(answering(chart, instance.address, begun));
+            }
             if instance.condition == Condition::Ready {
                 let ready = begun.elapsed();
-                let answers = timeout(GRACE, asking).await.ok().and_then(Result::ok);
+                let answered = timeout(GRACE, asking.join_next()).await;
+                let answers = answered.ok().flatten().and_then(Result::ok);
                 return Ok(Trial::Up(started(release.id, instance, (ready, answers))));
             }
             elsewhere =
@@ -98,18 +103,14 @@ fn answering(
     chart: &Chart<'_>,
     address: SocketAddr,
     begun: Instant,
-) -> tokio::task::JoinHandle<Duration> {
+) -> impl Future<Output = Duration> + use<> {
     let (host, path) = (chart.host(address), chart.config.rollout.preview_path.clone());
-    let give_up = chart.config.health.deadline + GRACE;
-    tokio::spawn(async move {
-        while begun.elapsed() < give_up {
-            if ask(address, &host, &path, GRACE).await.is_ok_and(|answer| answer.status < 400) {
-                break;
-            }
+    async move {
+        while !ask(address, &host, &path, GRACE).await.is_ok_and(|answer| answer.status < 400) {
             sleep(PACE).await;
         }
         begun.elapsed()
-    })
+    }
 }
 
 fn listens_elsewhere(ward: &Ward, instance: &InstanceHave) -> bool {
@@ -136,6 +137,7 @@ pub(super) async fn asked(chart: &mut Chart<'_>, started: &Started) {
     (chart.say)(&format!("asking GET {} {QUESTIONS} times", asked.path));
     let failures = questions(&asked).await;
     chart.examined.measured.answers_ms = started.answers.map(ms).filter(|_| failures.is_empty());
+    chart.well = failures.is_empty();
     match started.answers {
         _ if !failures.is_empty() => {
             chart.find(finding::answers_badly(&asked.path, (failures, QUESTIONS)));

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on must fail, also in what its tests share"
 )]
 
+mod api;
 mod bad_input;
 mod cli;
 mod crash;
@@ -33,6 +34,7 @@ mod looking;
 mod mute;
 mod neighbours;
 mod parts;
+mod past;
 mod plan;
 mod recreate;
 mod reload;
