@@ -90,10 +90,10 @@ fn sort(section: &str, key: &str) -> Value {
         (_, "error_pages") => json!({ "type": "object", "additionalProperties": text(),
             "propertyNames": { "pattern": "^[45][0-9][0-9]$" } }),
         ("app", "environment") => environment(),
-        ("app", "instances") => count(1, 100),
-        ("app", "path_prefix") | (_, "preview_path" | "websocket_path") => path(),
-        ("app.health" | "app.probe", "path") => path(),
-        ("app.health", "rise" | "fall") => count(1, 100),
+        ("app", "path_prefix")
+        | ("app.health" | "app.probe", "path")
+        | (_, "preview_path" | "websocket_path") => path(),
+        ("app", "instances") | ("app.health", "rise" | "fall") => count(1, 100),
         ("app.rollout", key) => rollout(key),
         ("app.probe", "rate") => count(1, 5_000),
         ("app.probe", "sockets") => count(1, 10_000),

@@ -38,17 +38,17 @@ fn documented() -> BTreeSet<(String, String)> {
 fn every_route_is_in_the_document_and_every_path_of_the_document_is_a_route() {
     let (routes, documented) = (routes(), documented());
     assert!(routes.len() >= 12, "the routes were not found: {routes:?}");
-    for (method, path) in routes.difference(&documented) {
-        panic!(
-            "the route `{method} {path}` of server/api.rs is not in docs/openapi.json: describe it there \
-             under `paths`, with its answers under `components/schemas`"
-        );
-    }
-    for (method, path) in documented.difference(&routes) {
-        panic!(
-            "`{method} {path}` of docs/openapi.json is no route of server/api.rs: remove it there"
-        );
-    }
+    let missing: Vec<_> = routes.difference(&documented).collect();
+    assert!(
+        missing.is_empty(),
+        "these routes of server/api.rs are not in docs/openapi.json: {missing:?}; describe each there under \
+         `paths`, with its answers under `components/schemas`, and ask for it in tests/e2e/api.rs"
+    );
+    let gone: Vec<_> = documented.difference(&routes).collect();
+    assert!(
+        gone.is_empty(),
+        "these paths of docs/openapi.json are no routes of server/api.rs: {gone:?}; remove them there"
+    );
 }
 
 #[test]

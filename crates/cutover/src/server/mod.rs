@@ -83,7 +83,7 @@ use self::remote::Remote;
 use self::steering::Steering;
 use self::tools::Tools;
 use self::upgrade::{Kit, Upgrades};
-use crate::config::Config;
+use crate::config::{Config, HistoryConfig};
 use crate::interrupt::Interrupt;
 use crate::store::Store;
 
@@ -153,14 +153,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         proxies,
         reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
     });
-    tokio::spawn(reload_at(hangup, Arc::clone(&reach)));
-    tokio::spawn(retention::watch_logs(layout.clone(), keep));
-    let socket = open_socket(&layout.api_socket())?;
-    let service = api::router(Arc::clone(&reach));
-    if let Some(remote) = remote {
-        tokio::spawn(remote.serve(service.clone()));
-    }
-    tokio::spawn(async move { axum::serve(socket, service).await });
+    attend(&reach, (hangup, remote), keep)?;
     say_up(&reach);
     let now = tokio::select! {
         () = steering.keep(|seen| carried(&tools.store, &reach, seen), || open(&reach)) => false,
@@ -176,6 +169,23 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     drop(std::fs::remove_file(layout.api_socket()));
     drop(lock);
     say("stopped");
+    Ok(())
+}
+
+/// From now on whoever asks is answered, and what grows is kept small.
+fn attend(
+    reach: &Arc<Reach>,
+    (hangup, remote): (Signal, Option<Remote>),
+    keep: HistoryConfig,
+) -> Result<(), Fault> {
+    tokio::spawn(reload_at(hangup, Arc::clone(reach)));
+    tokio::spawn(retention::watch_logs(reach.layout.clone(), keep));
+    let socket = open_socket(&reach.layout.api_socket())?;
+    let service = api::router(Arc::clone(reach));
+    if let Some(remote) = remote {
+        tokio::spawn(remote.serve(service.clone()));
+    }
+    tokio::spawn(async move { axum::serve(socket, service).await });
     Ok(())
 }
 

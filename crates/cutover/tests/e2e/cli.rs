@@ -10,7 +10,7 @@ use crate::world::{CUTOVER, World, free_port, said, turn, wait_for};
 #[test]
 fn every_command_explains_itself() {
     let world = World::new("");
-    let commands: [(&[&str], &str); 10] = [
+    let commands: [(&[&str], &str); 15] = [
         (&[], "Exit codes: 0 pass"),
         (&["demo"], "cutover demo --inject kill-before-drain"),
         (&["up"], "cutover config example > cutover.toml"),
@@ -18,6 +18,11 @@ fn every_command_explains_itself() {
         (&["deploy"], "cutover deploy shop v2"),
         (&["abort"], "Usage: cutover abort"),
         (&["status"], "cutover status --json"),
+        (&["history"], "cutover history shop --limit 50"),
+        (&["logs"], "cutover logs shop --follow"),
+        (&["report"], "Usage: cutover report"),
+        (&["doctor"], "cutover doctor shop v2 --slow-path"),
+        (&["completions"], "cutover completions bash"),
         (&["probe"], "cutover probe http://"),
         (&["app"], "--idle-close"),
         (&["config", "check"], "Usage: cutover config check"),

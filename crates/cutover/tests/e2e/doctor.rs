@@ -87,11 +87,11 @@ fn set(folder: &Path, case: &Case) {
     let own = if case.faults.contains("--port") { "" } else { "--port {port}" };
     let faults = case.faults.replace("FREE", &free_port().to_string());
     let words = [own, &faults].join(" ");
-    let words: String = words.split_whitespace().map(|word| format!(", \"{word}\"")).collect();
+    let words: Vec<String> = words.split_whitespace().map(|word| format!(", \"{word}\"")).collect();
     let (from, to) = case.edit;
     let text = FILE.replace(from, if from.is_empty() { "" } else { to });
     let text = if from.is_empty() { FILE.to_owned() } else { text };
-    let text = text.replace("FAULTS", &words).replace("CUTOVER", CUTOVER);
+    let text = text.replace("FAULTS", &words.concat()).replace("CUTOVER", CUTOVER);
     std::fs::create_dir_all(folder.join("tmp")).unwrap();
     std::fs::write(folder.join("cutover.toml"), text).unwrap();
     let script = folder.join("locked");
@@ -116,7 +116,7 @@ fn assert_clean(folder: &Path) {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         let text = String::from_utf8_lossy(&environment);
-        assert!(!text.contains(&mark), "{:?} still runs", entry.file_name());
+        assert!(!text.contains(&mark), "{} still runs", entry.path().display());
     }
 }
 

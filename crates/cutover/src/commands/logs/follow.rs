@@ -35,7 +35,7 @@ struct At {
 
 impl Followed {
     /// What is there already is not told.
-    pub(super) fn from_their_ends(&mut self, sources: &[Source]) {
+    pub(super) fn skip_what_is_there(&mut self, sources: &[Source]) {
         for source in sources {
             let path = source.log.path.clone();
             let at = At { position: length(&path), begun: Vec::new() };
@@ -111,7 +111,7 @@ mod tests {
         let log = InstanceLog { release, number: 1, id, path: path.clone() };
         let sources = [Source { log, version: None }];
         let mut followed = Followed::default();
-        followed.from_their_ends(&sources);
+        followed.skip_what_is_there(&sources);
         let mut told = Vec::new();
         let mut tell = |followed: &mut Followed| {
             let lines = followed.news(&sources).into_iter();

@@ -58,7 +58,7 @@ pub(super) async fn logs(arguments: cli::Logs) -> Result<u8, Fault> {
     }
     let mut interrupt = Interrupt::new()?;
     let mut followed = Followed::default();
-    followed.from_their_ends(&sources);
+    followed.skip_what_is_there(&sources);
     loop {
         followed.news(&sources).iter().for_each(|line| out.line(line));
         if !out.read {

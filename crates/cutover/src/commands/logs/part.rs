@@ -25,7 +25,7 @@ pub(super) struct Line {
 /// The last `most` lines of a log.
 pub(super) fn last_lines(log: &Path, most: usize, instance: &str) -> Vec<Line> {
     let mut bytes = end_of(log, READ_MOST);
-    let enough = bytes.iter().filter(|byte| **byte == b'\n').count() > most;
+    let enough = bytes.split(|byte| *byte == b'\n').count() > most.saturating_add(1);
     let left = READ_MOST.saturating_sub(bytes.len() as u64);
     if !enough && left > 0 {
         let mut before = end_of(&rotated(log), left);

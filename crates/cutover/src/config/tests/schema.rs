@@ -44,7 +44,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 48] = [
+const STRUCTURAL: [&str; 54] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -93,6 +93,12 @@ const STRUCTURAL: [&str; 48] = [
     "environment is a text",
     "a router nobody knows",
     "slots that nobody knows",
+    "the API over TCP without a token",
+    "the API over TCP without TLS",
+    "an API that says nothing",
+    "a token that is written down",
+    "a token in two places",
+    "a history of nothing",
 ];
 
 #[test]
