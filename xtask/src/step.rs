@@ -101,8 +101,17 @@ impl Workshop {
             .is_ok_and(|status| status.success())
     }
 
+    /// Without what the cargo that runs us says of `xtask`: build scripts that look at it (ring's)
+    /// would run again, and everything behind them be built anew, each time somebody goes from
+    /// `cargo xtask` to plain `cargo` and back.
     fn quiet_cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.cargo);
+        for (name, _) in std::env::vars_os() {
+            let said = name.to_string_lossy();
+            if said.starts_with("CARGO_PKG_") || said.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
         command
     }

@@ -8,13 +8,12 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use model::admin::{KeyPair, Reply, Request};
+use model::admin::{AccessLog, KeyPair, LogFormat, Observation, Reply, Request};
 use model::{
     AppName, Generation, Instance, InstanceId, Mark, Pool, PoolState, ReleaseId, Routes, Rule,
     Selector, Version, Weight,
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use serde_json::json;
 
 use super::{Draft, PATIENCE, Place, free, says};
 use crate::Outcome;
@@ -27,12 +26,8 @@ pub(super) fn draft(place: &Place) -> Outcome<Draft> {
     Ok(Draft { version, command, plain: free()?, secure: Some(free()?) })
 }
 
-/// Gives it a certificate, routes, listeners and what it is looked at by; says what it cannot do.
-pub(super) fn equip(
-    place: &Place,
-    plain: SocketAddr,
-    secure: Option<SocketAddr>,
-) -> Outcome<Option<&'static str>> {
+/// Gives it a certificate, routes, listeners and what it is looked at by.
+pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>) -> Outcome<()> {
     let deadline = Instant::now() + PATIENCE;
     let stream = loop {
         match UnixStream::connect(place.path("admin")) {
@@ -53,13 +48,16 @@ pub(super) fn equip(
         tell(&mut admin, &Request::ListenTls { address }, Some(&listener))?;
     }
     if place.bare {
-        return Ok(None);
+        return Ok(());
     }
-    let log = json!({ "path": place.path("cutover-access.log"), "format": "json", "query": false });
-    let observation = json!({ "access_log": log, "metrics": free()? });
-    let observe = json!({ "op": "observe", "observation": observation });
-    let observed = ask(&mut admin, serde_json::to_vec(&observe)?, None)?;
-    Ok((observed != Reply::Done).then_some("writes no access log and has no metrics"))
+    let access_log = Some(AccessLog {
+        path: place.path("cutover-access.log"),
+        format: LogFormat::Json,
+        query: false,
+    });
+    let observation = Observation { access_log, metrics: Some(free()?) };
+    tell(&mut admin, &Request::Observe { observation }, None)?;
+    Ok(())
 }
 
 /// One app with two releases, and a rule for the users of the new one.

@@ -119,6 +119,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let surroundings = Surroundings::of(notify::for_others()).reserving(secrets);
     let process = Process::open_within(layout.directory(), surroundings)?;
     refuse_orphans(&process, &config).await?;
+    living::bury();
     let platform: Arc<dyn Platform> = Arc::new(process);
     let started = (start.allow_faults, &mut start.passed);
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
