@@ -25,12 +25,25 @@ const CONNECTIONS: usize = 32;
 const SLOW: usize = 4;
 /// For so long they ask before the signal.
 const WARM_UP: Duration = Duration::from_millis(250);
+/// For so long connections that the app leaves open are used after the signal.
+const ASK_ON: Duration = Duration::from_secs(1);
+/// Fewer requests that were sent after the signal may have crossed the close of an idle connection.
+const CROSSED: usize = CONNECTIONS / 4;
 /// Pause between two newcomers after the signal.
 const NEWCOMERS: Duration = Duration::from_millis(20);
 /// How long a newcomer's answer is waited for.
 const NEWCOMER_LIMIT: Duration = Duration::from_secs(1);
 /// One that lives on for so long while it refuses connections refuses them early.
-const REFUSES_EARLY: Duration = Duration::from_millis(100);
+const REFUSES_EARLY: Duration = Duration::from_millis(500);
+
+/// What those who ask must know.
+#[derive(Debug, Default)]
+struct Signs {
+    /// The app was told to end: nobody opens a new connection.
+    told: AtomicBool,
+    /// Nobody asks any more.
+    over: AtomicBool,
+}
 
 /// One request.
 struct Sent {
@@ -67,37 +80,41 @@ pub(super) async fn end(ward: &Ward, chart: &mut Chart<'_>, started: Started) ->
     (chart.say)("sending it SIGTERM with requests in flight");
     // From here on it is told and watched by us alone: it ends once, and nobody starts it again.
     ward.let_be(started.release).await;
-    let over = Arc::new(AtomicBool::new(false));
+    let signs = Arc::new(Signs::default());
     let mut asking = JoinSet::new();
     for number in 0..CONNECTIONS {
         let path = slow.clone().filter(|_| number < SLOW).unwrap_or_else(|| asked.path.clone());
         let patience = if slow.is_some() { limit + asked.limit } else { asked.limit };
-        asking.spawn(stream(Arc::clone(&asked), path, patience, Arc::clone(&over)));
+        asking.spawn(stream(Arc::clone(&asked), path, patience, Arc::clone(&signs)));
     }
     sleep(WARM_UP).await;
     let told = Instant::now();
     signal(started.pid)?;
-    over.store(true, Ordering::Relaxed);
-    let (ended, newcomers) =
-        tokio::join!(watched(ward, &started, told + limit), newcomers(&asked, told, told + limit));
+    signs.told.store(true, Ordering::Relaxed);
+    let asked_on = async {
+        sleep(ASK_ON.min(limit / 2)).await;
+        signs.over.store(true, Ordering::Relaxed);
+    };
+    let ((), ended, newcomers) = tokio::join!(
+        asked_on,
+        watched(ward, &started, told + limit),
+        newcomers(&asked, told, told + limit)
+    );
     let ended = ended?;
     let (sent, open) = gathered(asking).await;
     judge(chart, &Course { told, ended, sent, open, newcomers });
     Ok(())
 }
 
-/// One request after the other on one connection, a new one when the app ends it, until it is over.
-async fn stream(
-    asked: Arc<Asked>,
-    path: String,
-    limit: Duration,
-    over: Arc<AtomicBool>,
-) -> Vec<Sent> {
+/// One request after the other on one connection, a new one when the app ends it. After the signal the
+/// connection is used as long as the app leaves it open, as a router would that has not heard of it.
+async fn stream(asked: Arc<Asked>, path: String, limit: Duration, signs: Arc<Signs>) -> Vec<Sent> {
     let mut sent = Vec::new();
     let mut kept = None;
-    while !over.load(Ordering::Relaxed) {
+    while !signs.over.load(Ordering::Relaxed) {
         let opened = match kept.take() {
             Some(kept) => Ok(kept),
+            None if signs.told.load(Ordering::Relaxed) => break,
             None => Kept::open(asked.address, &asked.host, limit).await,
         };
         let Ok(mut connection) = opened else { break };
@@ -171,23 +188,22 @@ async fn newcomers(asked: &Asked, told: Instant, deadline: Instant) -> Vec<Newco
 
 fn judge(chart: &mut Chart<'_>, course: &Course) {
     let Course { told, ended, sent, open, newcomers } = course;
-    let crossing: Vec<&Sent> =
-        sent.iter().filter(|one| one.at < *told && one.over > *told).collect();
-    let lost: Vec<&NoAnswer> = crossing.iter().filter_map(|one| one.failure.as_ref()).collect();
+    let ended_after: Vec<&Sent> = sent.iter().filter(|one| one.over > *told).collect();
+    let lost: Vec<&NoAnswer> = ended_after.iter().filter_map(|one| one.failure.as_ref()).collect();
+    let crossing: Vec<&&Sent> = ended_after.iter().filter(|one| one.at < *told).collect();
+    let cut = crossing.iter().filter(|one| one.failure.is_some()).count();
     let in_flight = crossing.len() + open;
     let measured = &mut chart.examined.measured;
-    (measured.in_flight, measured.answered) = (in_flight, crossing.len() - lost.len());
+    (measured.in_flight, measured.answered) = (in_flight, crossing.len() - cut);
     measured.ended_ms = ended.map(|at| ms(at - *told));
     let limit = chart.config.stop_timeout;
     match ended {
         None if *open > 0 => chart.find(finding::stop_timeout_too_short(limit, *open)),
         None => chart.find(finding::ignores_sigterm(limit, &chart.config.command)),
-        Some(at) if !lost.is_empty() => {
-            chart.find(finding::cuts_at_sigterm(
-                (lost.len(), in_flight),
-                *at - *told,
-                &lost[0].words,
-            ));
+        Some(at) if cut > 0 || lost.len() >= CROSSED => {
+            let of = ended_after.len();
+            let (after, words) = (*at - *told, &lost[0].words);
+            chart.find(finding::cuts_at_sigterm((lost.len(), of), after, words));
         }
         Some(_) => {}
     }

@@ -188,7 +188,7 @@ pub(super) fn stop_timeout_too_short(limit: Duration, open: usize) -> Finding {
 /// It ended with requests in flight.
 pub(super) fn cuts_at_sigterm((lost, of): (usize, usize), after: Duration, words: &str) -> Finding {
     Finding::new("cuts-at-sigterm", "R8", "told to end, it drops the requests it is working on")
-        .seen(format!("{lost} of {of} in flight were lost, it ended after {}: {words}", short(after)))
+        .seen(format!("{lost} of {of} were lost on open connections, it ended after {}: {words}", short(after)))
         .fix(
             "on SIGTERM finish what is open before the process exits. Cutover sees requests off \
              before it tells an instance to end, but not WebSockets, nor what outlasts `drain_timeout`",
