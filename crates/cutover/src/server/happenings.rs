@@ -100,17 +100,22 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use futures_util::StreamExt as _;
+    use futures_util::{FutureExt as _, Stream, StreamExt as _};
     use model::AppName;
+    use serde_json::Value;
     use tokio::sync::{mpsc, watch};
 
-    use super::all;
+    use super::{Happening, all};
     use crate::server::bus::{Bus, Notice};
     use crate::server::orders::{AppStatus, Desk, PoolStatus};
 
     fn pool(requests: u64, weight: u16) -> PoolStatus {
         let (version, state) = ("v1".to_owned(), "serving".to_owned());
         PoolStatus { version, weight, state, requests, tunnels: 0 }
+    }
+
+    async fn told(stream: &mut (impl Stream<Item = Happening> + Unpin)) -> Value {
+        serde_json::to_value(stream.next().await.unwrap()).unwrap()
     }
 
     #[tokio::test]
@@ -126,20 +131,20 @@ mod tests {
             apps.push((shown, bus));
         }
         let mut stream = Box::pin(all(&desks));
-        let mut told = async || serde_json::to_value(stream.next().await.unwrap()).unwrap();
-        let (first, second) = (told().await, told().await);
+        let (first, second) = (told(&mut stream).await, told(&mut stream).await);
         assert_ne!(first["app"], second["app"]);
         assert!([&first, &second].iter().all(|one| one["happened"]["notice"] == "status"));
         let [(a, _), (_, b)] = &apps[..] else { panic!() };
         a.send_modify(|status| status.pools = vec![pool(1, 9)]);
-        let third = told().await;
+        let third = told(&mut stream).await;
         assert_eq!(third["app"], "a");
         assert_eq!(third["happened"]["status"]["pools"][0]["weight"], 9);
         a.send_modify(|status| status.pools = vec![pool(7, 9)]);
+        assert!(stream.next().now_or_never().is_none(), "what is open is told");
         b.say(Notice::Note { at_ms: 1, text: "x".into() });
-        let fourth = told().await;
+        let fourth = told(&mut stream).await;
         assert_eq!((&fourth["app"], &fourth["happened"]["notice"]), (&"b".into(), &"note".into()));
         a.send_modify(|status| status.pools = vec![pool(7, 10)]);
-        assert_eq!(told().await["happened"]["status"]["pools"][0]["weight"], 10);
+        assert_eq!(told(&mut stream).await["happened"]["status"]["pools"][0]["weight"], 10);
     }
 }
