@@ -1,11 +1,13 @@
 //! Asking one instance one question: the only health check there is.
 //!
 //! The platform's gate, the controller's preview and doctor all ask through here, so that they mean
-//! the same by "it answers". One request on one new connection, never repeated; who judges the
-//! answer, how often to ask and what to conclude is the caller's affair. Who must know what becomes of
-//! a connection asks on one that is [`Kept`].
+//! the same by "it answers": over HTTP (`ask`), by connecting (`connect`), or by a program that judges
+//! (`command`). One request on one new connection, never repeated; who judges the answer, how often to
+//! ask and what to conclude is the caller's affair. Who must know
+//! what becomes of a connection asks on one that is [`Kept`].
 
 mod body;
+pub mod command;
 #[cfg(test)]
 mod fuzz;
 mod kept;

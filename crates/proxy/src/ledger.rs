@@ -225,10 +225,17 @@ impl Slice {
             gates.iter().any(|gate| open(&gate)) || self.gone.is_told(*release, now)
         };
         let releases = self.counters.iter().filter(|(release, _)| told(release));
+        let failing = &self.routes.spread.failing;
         AppCensus {
             app: self.routes.app.clone(),
             generation: self.routes.generation,
             lasting: Arc::clone(&self.lasting),
+            failing: failing.len(),
+            fails_open: failing.iter().any(|id| {
+                let serving = |pool: &&Pool| pool.state == PoolState::Serving;
+                let mut pools = self.routes.pools.iter().filter(serving);
+                pools.any(|pool| pool.instances.iter().any(|one| one.id == *id))
+            }),
             releases: releases
                 .map(|(id, counters)| ReleaseCensus { id: *id, counters: Arc::clone(counters) })
                 .collect(),

@@ -19,6 +19,7 @@ mod field;
 mod history;
 mod names;
 mod observed;
+mod outliers;
 mod proxy;
 mod reader;
 mod release;

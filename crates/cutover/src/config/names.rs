@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 10] = [
+pub(crate) const KEYS: [(&str, &[&str]); 11] = [
     ("", &["state_dir", "history", "api", "proxy", "router", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
@@ -21,6 +21,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
             "metrics",
             "error_pages",
             "maintenance",
+            "outliers",
             "threads",
             "answer_begins",
             "answer_silence",
@@ -29,6 +30,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
+    ("proxy.outliers", &["failures", "errors", "eject", "eject_most", "share"]),
     ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
     (
         "app",
@@ -48,7 +50,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
             "probe",
         ],
     ),
-    ("app.health", &["path", "tcp", "interval", "timeout", "rise", "fall", "deadline"]),
+    (
+        "app.health",
+        &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],
+    ),
     (
         "app.rollout",
         &[

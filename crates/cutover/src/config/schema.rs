@@ -76,14 +76,21 @@ fn sort(section: &str, key: &str) -> Value {
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => one_of(&["proxy", "haproxy"]),
         ("router", "config") | ("proxy", "tls_listen" | "trusted") | ("app", "hosts") => texts(),
-        ("app", "command") => {
+        ("proxy.outliers", "failures") => count(0, 1_000_000),
+        ("proxy.outliers", "share") | ("app.health", "fail_open") => {
+            json!({ "type": "string", "pattern": "^[0-9]+%$" })
+        }
+        ("app" | "app.health", "command") => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
             "prefixItems": [{ "type": "string", "minLength": 1 }] })
         }
         ("proxy", "max_connections") => count(0, 1 << 20),
         ("proxy", "threads") => count(1, 256),
         ("proxy", "log_format") => one_of(&["json", "combined"]),
-        ("proxy", "log_query") | ("app.health", "tcp") | ("app.probe", "enabled") => {
+        ("proxy", "log_query")
+        | ("proxy.outliers", "errors")
+        | ("app.health", "tcp")
+        | ("app.probe", "enabled") => {
             json!({ "type": "boolean" })
         }
         (_, "maintenance") => json!({ "type": ["boolean", "string"], "minLength": 1 }),
@@ -150,7 +157,7 @@ fn is_time(key: &str) -> bool {
         "longest_request",
         "handover_timeout",
     ];
-    TIMES.contains(&key) || key == "late_after"
+    TIMES.contains(&key) || matches!(key, "late_after" | "eject" | "eject_most")
 }
 
 fn time() -> Value {

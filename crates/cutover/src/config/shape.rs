@@ -146,6 +146,8 @@ pub(crate) enum EnvironmentValue {
 pub(crate) struct HealthConfig {
     /// Path asked with GET; `None` means that an accepted connection passes.
     pub(crate) path: Option<String>,
+    /// A program and its arguments, with placeholders, that is asked instead; empty for none.
+    pub(crate) command: Vec<String>,
     /// Pause between checks.
     pub(crate) interval: Duration,
     /// Longest a check may take.
@@ -156,6 +158,8 @@ pub(crate) struct HealthConfig {
     pub(crate) fall: u32,
     /// How long a new instance may take to become ready.
     pub(crate) deadline: Duration,
+    /// When fewer percent than these of a version's instances pass their checks, all get requests.
+    pub(crate) fail_open: u32,
 }
 
 /// How a new version is shipped.

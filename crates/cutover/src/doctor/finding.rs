@@ -62,7 +62,7 @@ impl Finding {
 
 /// What the configuration alone shows.
 pub(super) fn of_configuration(app: &AppConfig) -> Vec<Finding> {
-    if app.health.path.is_some() {
+    if app.health.path.is_some() || !app.health.command.is_empty() {
         return Vec::new();
     }
     let what = "its health check only connects: it passes as soon as the port is open";

@@ -19,6 +19,7 @@ use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
+use super::fail_open::FailOpen;
 use super::hands::{self, Way};
 use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
@@ -43,6 +44,7 @@ pub(super) struct Controller {
     departing: Departing,
     tools: Tools,
     voice: Voice,
+    fail_open: FailOpen,
     evidence: Evidence,
     timed: Timed,
     status: watch::Sender<AppStatus>,
@@ -83,6 +85,7 @@ impl Controller {
             departing,
             tools,
             voice,
+            fail_open: FailOpen::default(),
             evidence,
             timed,
             status,
@@ -384,7 +387,10 @@ impl Controller {
         if let Some(active) = &standing.active {
             show::rollout(&mut status, active);
         }
+        let share = |release| standing.fail_open(release);
+        let open = self.fail_open.told(&standing.app, (fleet, routes), share);
         status.trouble = self.voice.trouble().cloned();
+        show::fail_open(&mut status, open);
         let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());
         self.status.send_replace(status);

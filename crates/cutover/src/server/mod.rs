@@ -17,6 +17,7 @@ mod desired;
 mod detect;
 mod ending;
 mod evidence;
+mod fail_open;
 mod hands;
 mod happenings;
 pub(crate) mod history;

@@ -88,7 +88,9 @@ pub(crate) struct InstanceStatus {
     pub(crate) address: String,
     /// Process id.
     pub(crate) pid: u32,
-    /// In one word: starting, adopted, ready, standby (ready, and in no pool), unready, ended.
+    /// In one word: starting, adopted, ready, standby (ready, and in no pool), ejected (ready, but it failed
+    /// requests in a row and gets none for a while), unready, fail-open (unready, but too few others are
+    /// ready, so it gets requests), ended.
     pub(crate) condition: String,
 }
 
@@ -137,7 +139,7 @@ impl AppStatus {
         let mut instances = self.instances.iter();
         self.router_seen
             && self.pools.iter().any(|pool| pool.weight > 0)
-            && instances.any(|instance| instance.condition == "ready")
+            && instances.any(|instance| matches!(&*instance.condition, "ready" | "ejected"))
     }
 
     /// An app of which nothing is known yet.

@@ -1,6 +1,6 @@
 //! What looks at platform and router mean together. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drivers::platform::{FleetHave, FleetWant};
 use drivers::router::{Open, RoutesHave};
@@ -33,6 +33,7 @@ pub(super) fn unseen(app: &AppName) -> RoutesHave {
         routes: None,
         open: BTreeMap::new(),
         instances: BTreeMap::new(),
+        ejected: BTreeSet::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
         epoch: 0,

@@ -2,7 +2,7 @@
 //!
 //! The shape is that of a platform: look, plan (pure), act. Nothing here knows a driver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -56,6 +56,8 @@ pub struct RoutesHave {
     pub open: BTreeMap<ReleaseId, Open>,
     /// What is open, per instance that the router knows.
     pub instances: BTreeMap<InstanceId, Open>,
+    /// Instances that the router leaves out for a while because they failed requests in a row.
+    pub ejected: BTreeSet<InstanceId>,
     /// Counters since the router first knew a release; they only grow (until the router restarts).
     pub totals: BTreeMap<ReleaseId, ReleaseSeen>,
     /// The same counters, by who counts them, such as a process or one server of it. Each begins at 0

@@ -25,6 +25,7 @@ mod http2;
 mod http2_limits;
 mod metrics;
 mod million;
+mod outliers;
 mod own_answers;
 mod races;
 mod races_departing;

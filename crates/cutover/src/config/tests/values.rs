@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page, Settings};
-use model::{AppName, Lane};
+use model::{AppName, Lane, Outliers};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
@@ -178,6 +178,29 @@ fn probes_follow_the_prefix() {
     assert_eq!(app.probe.path, "/shop?deep=1");
     let app = web("[app.web.probe]\npath = \"/now\"");
     assert_eq!(app.rollout.preview_path, "/now");
+}
+
+#[test]
+fn a_program_replaces_the_health_path_and_is_frozen_with_its_release() {
+    let app = web("[app.web.health]\ncommand = [\"./check\", \"{version}\", \"{port}\"]\n\
+                   fail_open = \"20%\"");
+    assert_eq!((app.health.path.as_deref(), app.health.fail_open), (None, 20));
+    let version = model::Version::new("v2").unwrap();
+    let release = app.release(model::ReleaseId(1), &version).unwrap();
+    let [program, version, port] = &release.health.command[..] else { panic!("{release:?}") };
+    assert!(program.starts_with('/') && program.ends_with("/check"), "{program}");
+    assert_eq!((version.as_str(), port.as_str()), ("v2", "{port}"));
+}
+
+#[test]
+fn outliers_are_told_to_the_proxy_as_they_are_written() {
+    let text = "[proxy.outliers]\nfailures = 7\nerrors = true\neject = \"6m\"\nshare = \"20%\"\n\
+                [app.web]\ncommand = [\"a\"]\n";
+    let told = good(text).proxy.settings.outliers;
+    // What is not said follows what is.
+    let (eject_ms, eject_most_ms) = (360_000, 360_000);
+    let wanted = Outliers { failures: 7, errors: true, eject_ms, eject_most_ms, share: 20 };
+    assert_eq!(told, wanted);
 }
 
 #[test]

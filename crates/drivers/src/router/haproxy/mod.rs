@@ -146,6 +146,7 @@ impl Router for HaProxy {
             routes: look::routes(&found.seen),
             open: found.open.clone(),
             instances: found.instances.clone(),
+            ejected: BTreeSet::new(),
             totals: found.totals.clone(),
             counters: found.counters.clone(),
             epoch: found.seen.record.epoch,

@@ -9,7 +9,7 @@ mod client;
 mod plan;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -170,6 +170,7 @@ impl Router for Proxy {
             routes: None,
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
+            ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
             epoch: seen.epoch,
@@ -195,7 +196,7 @@ impl Router for Proxy {
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         match Step::read(change)? {
             Step::Publish { expected, routes } => {
-                let publish = Request::Publish { epoch, expected, routes: routes.clone() };
+                let publish = Request::Publish { epoch, expected, routes: (*routes).clone() };
                 self.done(&publish, None).await?;
                 self.beside.publish(epoch, &routes).await;
                 Ok(())
@@ -239,6 +240,9 @@ fn sources(pid: u32, seen: &[ReleaseSeen]) -> impl Iterator<Item = (String, Rele
 /// Adds what is open on one instance.
 fn count(have: &mut RoutesHave, seen: InstanceSeen) {
     let here = Open { requests: seen.requests, tunnels: seen.tunnels };
+    if seen.ejected_ms > 0 {
+        have.ejected.insert(seen.id.clone());
+    }
     have.open.entry(seen.release).or_default().add(here);
     have.instances.entry(seen.id).or_default().add(here);
 }
