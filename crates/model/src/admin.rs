@@ -325,7 +325,7 @@ pub struct HoldSeen {
     pub total: u64,
     /// Answered 503 because a bound was reached.
     pub refused: u64,
-    /// Longest wait so far, ms.
+    /// Longest wait of those that have gone on since the app was last held, ms.
     pub longest_ms: u64,
 }
 
@@ -340,6 +340,9 @@ pub struct InstanceSeen {
     pub requests: u64,
     /// Tunnels open now: upgraded connections and event streams.
     pub tunnels: u64,
+    /// Those of them that the proxy could hand over: WebSockets without a foreign extension.
+    #[serde(default)]
+    pub sockets: u64,
     /// For so long it is still left out because it failed, ms; 0 when it is not.
     #[serde(default)]
     pub ejected_ms: u64,

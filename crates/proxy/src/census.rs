@@ -102,6 +102,7 @@ mod tests {
             pools: vec![pool],
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
         }
     }
 

@@ -198,6 +198,7 @@ mod tests {
             rules: Vec::new(),
             spread: Spread { cohorts: Some(cohorts), slow_start_ms: 0, failing: Vec::new() },
             hold: None,
+            hand_over: None,
         };
         Membership::of(&routes).unwrap()
     }

@@ -40,6 +40,8 @@ pub(crate) struct Gate {
     pub(crate) counters: Arc<Counters>,
     /// Bit 63: closed; bits 32 to 62: tunnels; bits 0 to 31: requests.
     word: AtomicU64,
+    /// Tunnels that are WebSockets whose frames are followed.
+    sockets: AtomicU64,
     /// Whether it is left out because it fails.
     pub(crate) ejection: Ejection,
     /// Time of the last refused connection, ms since `born`, plus one; 0 for never.
@@ -77,6 +79,7 @@ impl Gate {
             stamp: stamp.into_bytes().into_boxed_slice(),
             counters,
             word: AtomicU64::new(CLOSED),
+            sockets: AtomicU64::new(0),
             ejection: Ejection::default(),
             refused: AtomicU64::new(0),
             shares: AtomicU64::new(0),
@@ -120,6 +123,7 @@ impl Gate {
             release: self.release,
             requests: open.requests,
             tunnels: open.tunnels,
+            sockets: self.sockets.load(Ordering::SeqCst).min(open.tunnels),
             ejected_ms: self.ejected_ms(),
             ejections: self.ejection.count(),
         }
@@ -154,6 +158,24 @@ impl Gate {
     pub(crate) fn avoided(&self) -> bool {
         let at = self.refused.load(Ordering::Relaxed);
         at != 0 && self.born.elapsed() < Duration::from_millis(at) + limits::AVOID
+    }
+}
+
+/// A WebSocket inside a gate that could be moved, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Movable(Arc<Gate>);
+
+impl Movable {
+    /// One more.
+    pub(crate) fn of(gate: &Arc<Gate>) -> Self {
+        gate.sockets.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(gate))
+    }
+}
+
+impl Drop for Movable {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -193,6 +193,7 @@ mod tests {
             pools: Vec::new(),
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
             spread: Spread::default(),
         };
         let mut app = App::compile(&routes, Arc::default(), |_| None);

@@ -227,6 +227,7 @@ mod tests {
                 pools: Vec::new(),
                 rules: Vec::new(),
                 hold: None,
+                hand_over: None,
                 spread: Spread::default(),
             })
             .collect();

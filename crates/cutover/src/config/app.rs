@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, cohort, command, environment, strategy, target, watch};
+use super::{address, cohort, command, environment, handover, strategy, target, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -158,7 +158,7 @@ fn rollout_of(
     reader: &mut Reader,
 ) -> RolloutConfig {
     let drain = rollout.field("drain_timeout");
-    let handover = rollout.field("handover_timeout");
+    let handover_timeout = rollout.field("handover_timeout");
     let strategy = strategy::read(rollout, instances, reader);
     let drain_timeout = reader.duration(drain, seconds(30), Duration::ZERO..=DAY);
     RolloutConfig {
@@ -171,7 +171,8 @@ fn rollout_of(
         bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),
         longest_request: longest_request(rollout, drain_timeout, reader),
         drain_timeout,
-        handover_timeout: reader.duration(handover, seconds(30), Duration::ZERO..=DAY),
+        handover_timeout: reader.duration(handover_timeout, seconds(30), Duration::ZERO..=DAY),
+        handover: handover::read(rollout, reader),
         max_errors: reader.count(rollout.field("max_errors"), 3, 0..=1_000_000),
         max_error_share: reader.share(rollout.field("max_error_share"), 0.01),
     }

@@ -16,6 +16,7 @@ mod diagnostic;
 mod difference;
 mod environment;
 mod field;
+mod handover;
 mod history;
 mod names;
 mod observed;

@@ -51,6 +51,11 @@ pub(crate) fn must_carry(
         let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
         reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
     }
+    if app.rollout.handover.is_some() {
+        let what = "HAProxy does not read WebSockets, so it cannot tell their clients to leave";
+        let help = "remove `handover`, or let Cutover's own proxy carry it (remove `[router]`)";
+        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
+    }
     for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
         let what = format!(
             "`{}` is answered by Cutover's own proxy, and here HAProxy carries the traffic",

@@ -129,6 +129,10 @@ fn rollout(key: &str) -> Value {
             json!({ "anyOf": [target(), { "type": "array", "minItems": 1, "items": target() }] })
         }
         "batch" => count(1, 100),
+        "handover" => json!({ "anyOf": [{ "enum": ["app", "close-1012"] }, { "type": "object",
+            "required": ["frame"], "additionalProperties": false,
+            "properties": { "frame": { "type": "string", "minLength": 1 } } }] }),
+        "handover_rate" | "handover_at_once" => count(1, 100_000),
         "hold_requests" => count(1, u32::MAX),
         "preview_requests" => count(0, 10_000),
         "max_errors" => count(0, 1_000_000),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use drivers::router::haproxy::Address;
 use model::admin::{KeyPair, Observation, Settings};
-use model::{AppName, Cohorts, Lane, Mark, Weight};
+use model::{AppName, Cohorts, Lane, Mark, Pace, Weight};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,6 +186,8 @@ pub(crate) struct RolloutConfig {
     pub(crate) longest_request: Duration,
     /// How long tunnels on the old release may take to move.
     pub(crate) handover_timeout: Duration,
+    /// How the router moves them; `None` leaves it to the app, which is told to end.
+    pub(crate) handover: Option<Pace>,
     /// More errors than this abort the rollout.
     pub(crate) max_errors: u32,
     /// A larger share of errors than this aborts the rollout, 0 to 1.

@@ -25,7 +25,7 @@ use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
 use super::retention::prune;
 use super::show;
-use super::sight::{leaving, unseen};
+use super::sight::{leaving, movable, unseen};
 use super::standing::Standing;
 use super::timed::Timed;
 use super::tools::Tools;
@@ -223,6 +223,10 @@ impl Controller {
         }
         if let Some(leaving) = routes.and_then(|routes| leaving(&want, fleet, routes)) {
             active.saw_leaving(leaving)?;
+        }
+        let moving = active.wants().hand_over;
+        if let Some(movable) = routes.and_then(|routes| movable(moving.as_ref()?, routes)) {
+            active.saw_movable(movable)?;
         }
         self.announce();
         Ok(())

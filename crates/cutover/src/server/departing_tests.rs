@@ -100,6 +100,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         pools: vec![pool],
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     };
     let open = open
@@ -113,9 +114,11 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         routes: Some(slice),
         open: BTreeMap::new(),
         instances: open,
+        sockets: BTreeMap::new(),
         ejected: BTreeSet::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
+        held: model::admin::HoldSeen::default(),
         epoch: 1,
         pid: None,
         detail: serde_json::Value::Null,

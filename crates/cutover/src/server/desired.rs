@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
-    AppName, Generation, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule,
-    RunState, Spread, Weight,
+    AppName, Generation, HandOver, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes,
+    Rule, RunState, Spread, Weight,
 };
-use rollout::{LeaveWant, Wants};
+use rollout::{HandOverWant, LeaveWant, Wants};
 
 /// What should be true of an app now.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,13 +23,16 @@ pub(super) struct Desired {
     pub(super) pools: Vec<PoolSeen>,
     /// New requests wait.
     pub(super) hold: Option<Hold>,
+    /// Tunnels that the router moves.
+    pub(super) hand_over: Option<HandOverWant>,
 }
 
 impl Desired {
     /// What the machine of a rollout wants.
     pub(super) fn of(wants: &Wants) -> Self {
         let fleet = wants.fleet.iter().map(|w| (w.release, w.instances, w.state)).collect();
-        Self { fleet, leave: wants.leave.clone(), pools: wants.pools.clone(), hold: wants.hold }
+        let (leave, pools) = (wants.leave.clone(), wants.pools.clone());
+        Self { fleet, leave, pools, hold: wants.hold, hand_over: wants.hand_over.clone() }
     }
 
     /// No rollout: the stable release serves, if there is one. With `spare`, what there is beyond its
@@ -48,12 +51,25 @@ impl Desired {
             named: Vec::new(),
             state: RunState::Running,
         });
-        Self { fleet, leave, pools, hold: None }
+        Self { fleet, leave, pools, hold: None, hand_over: None }
     }
 
     /// Everything ends.
-    pub(super) const fn nothing() -> Self {
-        Self { fleet: Vec::new(), leave: None, pools: Vec::new(), hold: None }
+    pub(super) fn nothing() -> Self {
+        let (fleet, pools) = (Vec::new(), Vec::new());
+        Self { fleet, leave: None, pools, hold: None, hand_over: None }
+    }
+
+    /// The tunnels that the router moves, by the instances that are there. Nobody is among them who
+    /// gets something new.
+    pub(super) fn hand_over(&self, have: &FleetHave) -> Option<HandOver> {
+        let HandOverWant { release, pace, within_ms } = self.hand_over.as_ref()?;
+        let leave = self.leave.as_ref().filter(|leave| leave.release == *release);
+        let named = leave.map_or(&[][..], |leave| &leave.named);
+        let leaves = |id: &InstanceId| named.is_empty() || named.contains(id);
+        let there = have.of(*release).filter(|one| one.exists() && leaves(&one.id));
+        let instances = there.map(|one| one.id.clone()).collect();
+        Some(HandOver { instances, pace: pace.clone(), within_ms: *within_ms })
     }
 
     /// The release that carries traffic; of several, the one with the most.
@@ -158,6 +174,7 @@ pub(super) fn compose(
             failing,
         },
         hold: None,
+        hand_over: None,
     }
 }
 

@@ -99,6 +99,7 @@ mod tests {
             pools: vec![pool],
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
             spread: Spread::default(),
         });
         let mut told = FailOpen::default();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use model::AppName;
+use model::admin::HoldSeen;
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -88,7 +89,7 @@ impl Listener {
 }
 
 fn without_counts(status: &AppStatus) -> AppStatus {
-    let mut status = status.clone();
+    let mut status = AppStatus { held: HoldSeen::default(), ..status.clone() };
     for pool in &mut status.pools {
         (pool.requests, pool.tunnels) = (0, 0);
     }

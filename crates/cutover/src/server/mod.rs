@@ -112,7 +112,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         taken => taken?,
     };
     // Before anything is started: it may be refused.
-    let remote = config.api.as_ref().map(Remote::open).transpose()?;
+    let (keep, remote) = (config.history, config.api.as_ref().map(Remote::open).transpose()?);
     let store = Arc::new(Store::open(layout.directory())?);
     let secrets = config.secrets();
     let for_us = notify::VARIABLES.map(str::to_owned);
@@ -142,7 +142,6 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
     let desks = open_desks(config.apps.clone(), &tools)?;
     let (stop, mut told) = mpsc::channel(2);
-    let keep = config.history;
     let reach = Arc::new(Reach {
         desks,
         layout: layout.clone(),

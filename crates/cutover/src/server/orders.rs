@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use model::admin::HoldSeen;
 use model::{AppName, Coarse, Fault, Phase, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -129,6 +130,9 @@ pub(crate) struct AppStatus {
     pub(crate) router_seen: bool,
     /// Pools.
     pub(crate) pools: Vec<PoolStatus>,
+    /// Requests that wait because nobody may serve them, or waited.
+    #[serde(default)]
+    pub(crate) held: HoldSeen,
     /// What is wrong now, if something is.
     pub(crate) trouble: Option<String>,
 }
@@ -153,6 +157,7 @@ impl AppStatus {
             instances: Vec::new(),
             router_seen: false,
             pools: Vec::new(),
+            held: HoldSeen { now: 0, bytes: 0, total: 0, refused: 0, longest_ms: 0 },
             trouble: None,
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn status(
         .collect();
     // Every router that answers has a process.
     status.router_seen = routes.pid.is_some();
+    status.held = routes.held;
     let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
     status.pools = pools
         .map(|pool| {

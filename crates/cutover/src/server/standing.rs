@@ -188,7 +188,7 @@ impl Standing {
             tells: self.tools.router.can().spread,
         };
         let routes = compose(&self.app, &address, &desired.pools(release), seen, before);
-        Routes { hold: desired.hold, ..routes }
+        Routes { hold: desired.hold, hand_over: desired.hand_over(seen.0), ..routes }
     }
 
     /// When fewer percent of a release's instances pass their checks, all get requests. One that is being

@@ -98,8 +98,11 @@ impl Desk {
                 return Ok(Reply::Listeners { addresses });
             }
             Request::Publish { epoch, expected, routes } => {
-                self.ledger.borrow_mut().publish(epoch, expected, routes, swap)?;
+                let moves = self.ledger.borrow_mut().publish(epoch, expected, routes, swap)?;
                 self.tell(|| Control::Sweep);
+                if let Some(handing) = moves {
+                    self.tell(|| Control::HandOver(Arc::clone(&handing)));
+                }
             }
             Request::Withdraw { epoch, app } => {
                 self.ledger.borrow_mut().withdraw(epoch, &app, swap)?;

@@ -44,7 +44,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 55] = [
+const STRUCTURAL: [&str; 57] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -99,6 +99,8 @@ const STRUCTURAL: [&str; 55] = [
     "a token that is written down",
     "a token in two places",
     "a history of nothing",
+    "a hand-over that nobody knows",
+    "hand-overs of the wrong sort",
     "ejections that cannot grow, and a share that is no percentage",
 ];
 

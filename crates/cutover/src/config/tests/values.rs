@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page, Settings};
-use model::{AppName, Lane, Outliers};
+use model::{AppName, Farewell, Lane, Outliers, Pace};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
@@ -257,6 +257,18 @@ fn a_target_is_a_header_in_lower_case_or_a_cookie() {
     };
     assert_eq!(of("{ header = \"X-Canary\", value = \"New\" }"), "header x-canary = New");
     assert_eq!(of("{ cookie = \"Canary\", value = \"1\" }"), "cookie Canary = 1");
+}
+
+#[test]
+fn a_hand_over_is_the_apps_or_has_a_pace() {
+    let of = |rollout: &str| web(&format!("[app.web.rollout]\n{rollout}")).rollout.handover;
+    assert_eq!((of(""), of("handover = \"app\"")), (None, None));
+    let pace = |farewell, per_second, at_once| Some(Pace { farewell, per_second, at_once });
+    assert_eq!(of("handover = \"close-1012\""), pace(Farewell::Close, 50, 100));
+    let text = r#"{"message":"reconnect"}"#;
+    let rollout =
+        format!("handover = {{ frame = '{text}' }}\nhandover_rate = 7\nhandover_at_once = 9");
+    assert_eq!(of(&rollout), pace(Farewell::Frame(text.to_owned()), 7, 9));
 }
 
 #[test]

@@ -16,8 +16,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use model::admin::{
-    AppSeen, CohortKey, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request,
-    Settings, TicketKey,
+    AppSeen, CohortKey, HoldSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen,
+    Reply, Request, Settings, TicketKey,
 };
 use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
@@ -170,9 +170,11 @@ impl Router for Proxy {
             routes: None,
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
+            sockets: BTreeMap::new(),
             ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
+            held: HoldSeen::default(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
             detail: serde_json::Value::Null,
@@ -182,6 +184,7 @@ impl Router for Proxy {
         }
         for (pid, carried) in self.beside.carry(app).await? {
             have.counters.extend(sources(pid, &carried.releases));
+            have.held = both(have.held, carried.held);
             for seen in carried.instances {
                 count(&mut have, seen);
             }
@@ -212,6 +215,7 @@ impl Router for Proxy {
             change: ChangeKind::Atomic,
             header_rules: true,
             hold: true,
+            hand_over: true,
             other_rules: true,
             spread: true,
             evidence: Evidence::Counters,
@@ -229,7 +233,19 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
     let by = have.pid.unwrap_or_default();
     have.counters = sources(by, &carried.releases).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
+    have.held = carried.held;
     have.routes = Some(carried.routes);
+}
+
+/// What waits in two processes.
+fn both(one: HoldSeen, other: HoldSeen) -> HoldSeen {
+    HoldSeen {
+        now: one.now + other.now,
+        bytes: one.bytes + other.bytes,
+        total: one.total + other.total,
+        refused: one.refused + other.refused,
+        longest_ms: one.longest_ms.max(other.longest_ms),
+    }
 }
 
 /// What one process counts.
@@ -244,5 +260,8 @@ fn count(have: &mut RoutesHave, seen: InstanceSeen) {
         have.ejected.insert(seen.id.clone());
     }
     have.open.entry(seen.release).or_default().add(here);
+    if seen.sockets > 0 {
+        *have.sockets.entry(seen.id.clone()).or_default() += seen.sockets;
+    }
     have.instances.entry(seen.id).or_default().add(here);
 }
