@@ -3,6 +3,7 @@
 //! Exit codes are decided here and nowhere else.
 
 mod app;
+mod calibrate;
 mod cli;
 mod client;
 mod clock;
@@ -16,6 +17,7 @@ mod guard;
 mod interrupt;
 mod say;
 mod server;
+mod size;
 mod store;
 
 use std::process::ExitCode;

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
+use crate::limits::{AppLimits, Limits};
 use crate::name::AppName;
 use crate::network::Network;
 use crate::outliers::Outliers;
 use crate::routes::{Generation, Routes};
+use crate::survey::{Survey, Surveyed};
 
 /// What the proxy is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +85,14 @@ pub enum Request {
     },
     /// Asks what the proxy carries and what is open.
     Look,
+    /// Has units of an app counted, from the first time on for as long as it is asked at least every
+    /// half minute, and asks what was. Another survey than the last one begins anew.
+    Survey {
+        /// What is to be counted.
+        survey: Survey,
+        /// Ticks up to this one are known already.
+        after_s: u64,
+    },
     /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
     /// `bodies` answers of an app short in mid-body.
     Truncate {
@@ -130,6 +140,10 @@ pub struct Settings {
     pub client_body_ms: u64,
     /// A client may take nothing of its answer for this long, ms; 0 for no limit.
     pub client_reads_ms: u64,
+    /// What else clients and instances may take.
+    pub limits: Limits,
+    /// What is different for some apps.
+    pub apps: Vec<AppLimits>,
     /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
     /// are replaced.
     pub trusted: Vec<Network>,
@@ -157,6 +171,8 @@ impl Default for Settings {
             client_head_ms: 10_000,
             client_body_ms: 60_000,
             client_reads_ms: 60_000,
+            limits: Limits::default(),
+            apps: Vec::new(),
         }
     }
 }
@@ -269,6 +285,8 @@ pub enum Reply {
     },
     /// What the proxy carries.
     Seen(ProxySeen),
+    /// What was counted.
+    Surveyed(Surveyed),
 }
 
 /// Everything the proxy knows, at one instant.

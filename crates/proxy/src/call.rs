@@ -3,12 +3,17 @@
 //! Everything is done here in one go while the head lies in the buffer, so that the head can be
 //! forgotten before anything is awaited. Nothing is sent here.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::ReleaseId;
+use model::survey::PROBE_FIELD;
+use model::{AppName, ReleaseId};
 
+use crate::buffer::Buffer;
 use crate::class::Class;
+use crate::clients::Client;
 use crate::cohort::Member;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
@@ -17,6 +22,7 @@ use crate::lines::line;
 use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
+use crate::survey::Standing;
 use crate::table::{App, Table, Unrouted};
 use crate::trail::Trail;
 
@@ -43,6 +49,8 @@ pub(crate) struct Call {
     pub(crate) patience: Patience,
     /// Why no instance is to be asked, though it is in order.
     pub(crate) refused: Option<Class>,
+    /// Its place among what its client has open, where that is counted.
+    pub(crate) _place: Option<Client>,
     /// What is remembered of it.
     pub(crate) trail: Trail,
 }
@@ -51,6 +59,14 @@ impl Call {
     /// The request's id.
     pub(crate) fn id(&self) -> &[u8] {
         &self.head[self.id.clone()]
+    }
+
+    /// How much is left of the time that it may take; `Duration::MAX` is no limit.
+    pub(crate) fn left(&self) -> Duration {
+        match self.patience.whole {
+            Duration::MAX => Duration::MAX,
+            whole => whole.saturating_sub(self.trail.began.elapsed()),
+        }
     }
 }
 
@@ -61,6 +77,24 @@ pub(crate) struct Rest {
     pub(crate) body: Body,
     /// Bytes at the front of the client's buffer that the body has counted already.
     pub(crate) claimed: usize,
+    /// Bytes of content that it may still have.
+    pub(crate) room: u64,
+    /// All of it, where it came with the head and is small: then it can be sent again.
+    pub(crate) kept: Box<[u8]>,
+}
+
+impl Rest {
+    /// True when all of it lies at the front of what has come, and is small.
+    pub(crate) fn lies_in(&self, buffer: Option<&Buffer>) -> bool {
+        let come = buffer.map_or(0, |buffer| buffer.data().len());
+        matches!(self.body, Body::Length(bytes) if bytes <= come.min(limits::KEPT) as u64)
+    }
+
+    /// Takes so much content into account.
+    pub(crate) fn has_room(&mut self, content: u64) -> Result<(), Refusal> {
+        self.room = self.room.checked_sub(content).ok_or(Refusal::BODY_TOO_LARGE)?;
+        Ok(())
+    }
 }
 
 /// What the answer to a request must heed.
@@ -89,18 +123,29 @@ pub(crate) fn prepare(
 ) -> Result<Call, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
     let request = read_request(head, &mut room)?;
+    if request.fields.len() > settings.fields {
+        return Err(Refusal::with(431, "too many header fields"));
+    }
     let Connection { close, keep_alive, .. } = request.connection;
     let mut sent = Vec::with_capacity(head.len() + 256);
-    let trusted = settings.trusts(origin.peer);
-    let id = rewrite(&request, origin, trusted, &mut sent);
     let found = table.find(request.host, request.target);
     let app = found.ok().cloned();
+    let mut trail = Trail::new(origin);
+    if let Some(survey) = app.as_ref().and_then(|app| app.lasting.survey.load_full()) {
+        let fields = request.fields.iter().map(|field| (field.name, field.value));
+        let client = || forwarded::client(&request, origin, |sender| settings.trusts(sender));
+        trail.unit = survey.asked(fields, client);
+    }
+    let trusted = settings.trusts(origin.peer);
+    let probe = matches!(trail.unit, Standing::Probe);
+    let id = rewrite(&request, origin, (trusted, probe), &mut sent);
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
-    let refused = if origin.full {
-        Some(Class::Full)
-    } else {
-        settings.pages.closes(name).then_some(Class::Maintenance)
+    let (patience, room) = settings.terms(name);
+    let rest = Rest { body: request.body, claimed: 0, room, kept: Box::default() };
+    let (refused, place) = match admit(&request, origin, (settings, name), &rest) {
+        Ok(place) => (None, place),
+        Err(class) => (Some(class), None),
     };
     let (meant, member) = match &app {
         Some(app) => {
@@ -115,10 +160,11 @@ pub(crate) fn prepare(
         member,
         head: sent,
         id,
-        rest: Rest { body: request.body, claimed: 0 },
-        patience: settings.patience,
+        rest,
+        patience,
         refused,
-        trail: Trail::new(origin),
+        _place: place,
+        trail,
         asks: Asks {
             head_only: request.method == "HEAD",
             idempotent: replay::idempotent(request.method) || request.keyed,
@@ -128,6 +174,33 @@ pub(crate) fn prepare(
             upgrade: request.upgrade,
         },
     })
+}
+
+/// Whether an instance may be asked at all; if so, its place among what its client has open.
+fn admit(
+    request: &RequestHead<'_, '_>,
+    origin: Origin,
+    (settings, app): (&Settings, Option<&AppName>),
+    rest: &Rest,
+) -> Result<Option<Client>, Class> {
+    if let Some(class) = origin.over {
+        return Err(class);
+    }
+    let place = if settings.share.of_requests() {
+        let trusts = |sender: IpAddr| settings.trusts(sender);
+        let client = forwarded::client(request, origin, trusts);
+        // One that is trusted speaks for many.
+        if trusts(client) { None } else { settings.share.request(client)? }
+    } else {
+        None
+    };
+    if settings.pages.closes(app) {
+        return Err(Class::Maintenance);
+    }
+    match rest.body {
+        Body::Length(length) if length > rest.room => Err(Class::BodyTooLarge),
+        _ => Ok(place),
+    }
 }
 
 /// The release that a rule of the app names.
@@ -165,12 +238,12 @@ const fn nowhere(missing: Unrouted, origin: Origin) -> Refusal {
     }
 }
 
-/// Writes the head as the instance shall see it: hop-by-hop fields removed, framing said anew, and
-/// who asked. Gives the place of the request's id.
+/// Writes the head as the instance shall see it: hop-by-hop fields removed (and of the prober its key),
+/// framing said anew, and who asked. Gives the place of the request's id.
 fn rewrite(
     request: &RequestHead<'_, '_>,
     origin: Origin,
-    trusted: bool,
+    (trusted, probe): (bool, bool),
     out: &mut Vec<u8>,
 ) -> Range<usize> {
     for part in [request.method, " ", request.target, " HTTP/1.1\r\n"] {
@@ -182,6 +255,7 @@ fn rewrite(
             Field::Upgrade if request.upgrade => line(out, field.name, &[field.value]),
             Field::Expect if request.expects => line(out, field.name, &[field.value]),
             Field::IdempotencyKey => line(out, field.name, &[field.value]),
+            Field::Other if probe && field.name.eq_ignore_ascii_case(PROBE_FIELD) => {}
             Field::Other | Field::Stamp if !request.connection.drops(field.name) => {
                 line(out, field.name, &[field.value]);
             }
@@ -218,7 +292,7 @@ mod tests {
     fn sent(head: &str) -> String {
         let table = Table::default();
         let told = (&table, &Settings::default());
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, full: false };
+        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, over: None };
         let call = prepare(head.as_bytes(), origin, told).unwrap();
         String::from_utf8(call.head).unwrap()
     }

@@ -1,5 +1,6 @@
 //! What each command does. One file per command; the rooms do the work.
 
+mod aa;
 mod demo;
 mod deploy;
 mod diff;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Report(arguments) => report::report(&arguments),
         Command::Doctor(arguments) => block_on(doctor::doctor(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
+        Command::Aa(arguments) => aa::aa(&arguments),
         Command::App(options) => crate::app::run(*options).map(|()| 0),
         Command::Config { what: ConfigWhat::Check(at) } => check(&at),
         Command::Config { what: ConfigWhat::Example } => {

@@ -5,6 +5,7 @@
 //! directories), or know what runs.
 
 mod address;
+mod analysis;
 mod answers;
 mod api;
 mod app;
@@ -18,6 +19,7 @@ mod environment;
 mod field;
 mod handover;
 mod history;
+mod limits;
 mod names;
 mod observed;
 mod outliers;
@@ -46,8 +48,8 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, ProxyConfig, RouterConfig, Side,
-    Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, ProxyConfig,
+    RouterConfig, Side, Strategy, Target, TokenPlace,
 };
 
 use diagnostic::Source;
@@ -144,6 +146,7 @@ fn apps(
         claims.add(&app, &section, reader);
         router::must_carry(router, &app, &section, reader);
         answers::read(&section, Some(&app.name), (folder, judge), &mut proxy.settings, reader);
+        limits::of_app(&section, &app.name, &mut proxy.settings, reader);
         apps.insert(app.name.clone(), app);
     }
     apps

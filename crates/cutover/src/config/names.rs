@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 11] = [
+pub(crate) const KEYS: [(&str, &[&str]); 14] = [
     ("", &["state_dir", "history", "api", "proxy", "router", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
@@ -27,6 +27,26 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
             "answer_silence",
             "drain_timeout",
             "upgrade_timeout",
+            "limits",
+        ],
+    ),
+    (
+        "proxy.limits",
+        &[
+            "connect_timeout",
+            "head_timeout",
+            "body_timeout",
+            "read_timeout",
+            "idle_timeout",
+            "request_timeout",
+            "max_head",
+            "max_fields",
+            "max_body",
+            "client_connections",
+            "client_requests",
+            "client_rate",
+            "client_burst",
+            "client_exempt",
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
@@ -45,11 +65,13 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
             "stop_timeout",
             "error_pages",
             "maintenance",
+            "limits",
             "health",
             "rollout",
             "probe",
         ],
     ),
+    ("app.limits", &["answer_begins", "answer_silence", "request_timeout", "max_body"]),
     (
         "app.health",
         &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],
@@ -78,7 +100,12 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
             "handover_timeout",
             "max_errors",
             "max_error_share",
+            "analysis",
         ],
+    ),
+    (
+        "app.rollout.analysis",
+        &["enabled", "alpha", "latency", "p99", "early", "inconclusive", "count_by"],
     ),
     (
         "app.probe",

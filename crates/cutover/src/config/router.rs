@@ -51,6 +51,12 @@ pub(crate) fn must_carry(
         let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
         reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
     }
+    if let Some(field) = section.field("limits") {
+        let what = "limits are kept by Cutover's own proxy, and here HAProxy carries the traffic";
+        let help =
+            "remove the section, and write `timeout`s and rules in HAProxy's own configuration";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+    }
     if app.rollout.handover.is_some() {
         let what = "HAProxy does not read WebSockets, so it cannot tell their clients to leave";
         let help = "remove `handover`, or let Cutover's own proxy carry it (remove `[router]`)";

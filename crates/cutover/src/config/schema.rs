@@ -75,11 +75,18 @@ fn sort(section: &str, key: &str) -> Value {
         ("api", "token") => token(),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => one_of(&["proxy", "haproxy"]),
-        ("router", "config") | ("proxy", "tls_listen" | "trusted") | ("app", "hosts") => texts(),
+        ("router", "config")
+        | ("proxy", "tls_listen" | "trusted")
+        | ("proxy.limits", "client_exempt")
+        | ("app", "hosts") => texts(),
         ("proxy.outliers", "failures") => count(0, 1_000_000),
         ("proxy.outliers", "share") | ("app.health", "fail_open") => {
             json!({ "type": "string", "pattern": "^[0-9]+%$" })
         }
+        ("app.rollout.analysis", "enabled" | "latency" | "early") => json!({ "type": "boolean" }),
+        ("app.rollout.analysis", "p99") => time(),
+        ("app.rollout.analysis", "inconclusive") => one_of(&["promote", "abort"]),
+        ("app.rollout.analysis", "count_by") => one_of(&["client", "request"]),
         ("app" | "app.health", "command") => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
             "prefixItems": [{ "type": "string", "minLength": 1 }] })
@@ -100,7 +107,9 @@ fn sort(section: &str, key: &str) -> Value {
         ("app", "path_prefix")
         | ("app.health" | "app.probe", "path")
         | (_, "preview_path" | "websocket_path") => path(),
-        ("app", "instances") | ("app.health", "rise" | "fall") => count(1, 100),
+        ("app", "instances") | ("app.health", "rise" | "fall") | ("proxy.limits", "max_fields") => {
+            count(1, 100)
+        }
         ("app.rollout", key) => rollout(key),
         ("app.probe", "rate") => count(1, 5_000),
         ("app.probe", "sockets") => count(1, 10_000),
@@ -161,7 +170,9 @@ fn is_time(key: &str) -> bool {
         "longest_request",
         "handover_timeout",
     ];
-    TIMES.contains(&key) || matches!(key, "late_after" | "eject" | "eject_most")
+    TIMES.contains(&key)
+        || matches!(key, "late_after" | "eject" | "eject_most")
+        || key.ends_with("_timeout")
 }
 
 fn time() -> Value {
