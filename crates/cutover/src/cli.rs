@@ -1,5 +1,6 @@
 //! The command line as it is typed. What it means is in `commands`.
 
+mod alone;
 mod operate;
 
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::duration;
+use alone::COMPLETIONS;
+pub(crate) use alone::{Completions, Doctor, History, Logs, Man, Report};
 
 pub(crate) use operate::{Following, Pause, Promote, Resume, Retry, Rollback, SetWeight, Target};
 
@@ -59,8 +62,16 @@ pub(crate) enum Command {
     Rollback(Rollback),
     /// Show apps, instances and traffic
     Status(Status),
+    /// List the rollouts that were, newest first (needs no server)
+    History(History),
+    /// Show what the instances of an app wrote (needs no server)
+    Logs(Logs),
+    /// Show the report of a run again (needs no server)
+    Report(Report),
     /// Replace the running server and its proxy by another binary, without loss
     Upgrade(Upgrade),
+    /// Try on throw-away instances what loses requests in a deploy (needs no server)
+    Doctor(Doctor),
     /// Probe a URL at a fixed rate and judge what came back (needs no server)
     Probe(Box<Probe>),
     /// How often a canary's judge would abort the same version, on recorded traffic (needs no server)
@@ -79,6 +90,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: HaproxyWhat,
     },
+    /// Print completions for a shell
+    #[command(after_help = COMPLETIONS)]
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Man),
     /// The reverse proxy; started by `up`
     #[command(hide = true)]
     Proxy(Proxy),
@@ -317,6 +333,8 @@ pub(crate) enum ConfigWhat {
     Check(Where),
     /// Print a commented example
     Example,
+    /// Print a JSON schema of the file, for editors
+    Schema,
 }
 
 const HAPROXY: &str = "\

@@ -23,6 +23,7 @@ use crate::server::api::{
     Said, ServerStatus, StopBody, UpgradeBody, WeightBody,
 };
 use crate::server::bus::Notice;
+use crate::server::history::PastRun;
 use crate::server::orders::{Begun, Told};
 use crate::server::planned::Planned;
 use crate::server::reload::{ReloadBody, Reloaded};
@@ -120,6 +121,16 @@ impl Client {
     /// Gives the candidate of a canary this share.
     pub(crate) async fn set_weight(&self, app: &AppName, weight: Weight) -> Result<Told, Fault> {
         self.ask(Method::POST, &format!("/v1/apps/{app}/weight"), &WeightBody { weight }).await
+    }
+
+    /// The newest rollouts of an app, or of all.
+    pub(crate) async fn history(
+        &self,
+        app: Option<&AppName>,
+        limit: u32,
+    ) -> Result<Vec<PastRun>, Fault> {
+        let app = app.map_or(String::new(), |app| format!("&app={app}"));
+        self.ask(Method::GET, &format!("/v1/history?limit={limit}{app}"), &()).await
     }
 
     /// Undoes the rollout under way; answers what will happen.

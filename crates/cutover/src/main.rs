@@ -9,6 +9,7 @@ mod client;
 mod clock;
 mod commands;
 mod config;
+mod doctor;
 mod duration;
 #[cfg(test)]
 mod fuzz;

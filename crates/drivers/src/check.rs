@@ -3,12 +3,14 @@
 //! The platform's gate, the controller's preview and doctor all ask through here, so that they mean
 //! the same by "it answers": over HTTP (`ask`), by connecting (`connect`), or by a program that judges
 //! (`command`). One request on one new connection, never repeated; who judges the answer, how often to
-//! ask and what to conclude is the caller's affair.
+//! ask and what to conclude is the caller's affair. Who must know
+//! what becomes of a connection asks on one that is [`Kept`].
 
 mod body;
 pub mod command;
 #[cfg(test)]
 mod fuzz;
+mod kept;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::words::{clean, span};
 use body::{Body, Framing};
+pub use kept::Kept;
 
 /// Longest head of an answer that is read, bytes.
 const HEAD_MAX: usize = 32 * 1024;
@@ -129,17 +132,25 @@ async fn exchange(
     (host, path): (&str, &str),
     reached: &mut Reached,
 ) -> Result<Answer, Failure> {
-    let request = request(host, path)?;
+    let request = request(host, path, "Connection: close\r\n")?;
     let mut stream = TcpStream::connect(address).await.map_err(|e| refused(&e))?;
     *reached = Reached::Connected;
     stream.write_all(request.as_bytes()).await.map_err(|e| reached.broken(&e))?;
+    Ok(take_answer(&mut stream, reached).await?.0)
+}
+
+/// Takes the whole answer to a request that was written; true when another may follow.
+async fn take_answer(
+    stream: &mut TcpStream,
+    reached: &mut Reached,
+) -> Result<(Answer, bool), Failure> {
     let mut buffer = Vec::with_capacity(2048);
-    let (mut answer, framing, used) = loop {
+    let head = loop {
         if let Some(head) = parse_head(&buffer)? {
-            if !(100..200).contains(&head.0.status) {
+            if !(100..200).contains(&head.answer.status) {
                 break head;
             }
-            buffer.drain(..head.2);
+            buffer.drain(..head.used);
             continue;
         }
         let n = stream.read_buf(&mut buffer).await.map_err(|e| reached.broken(&e))?;
@@ -148,13 +159,14 @@ async fn exchange(
         }
         *reached = Reached::FirstByte;
     };
-    let body = read_body(&mut stream, &framing, buffer.split_off(used)).await?;
+    let body = read_body(stream, &head.framing, buffer.split_off(head.used)).await?;
+    let mut answer = head.answer;
     answer.body_head = clean(&body.head, 80);
     answer.body_bytes = body.bytes;
-    Ok(answer)
+    Ok((answer, head.kept && head.framing != Framing::UntilClose))
 }
 
-fn request(host: &str, path: &str) -> Result<String, Failure> {
+fn request(host: &str, path: &str, more: &str) -> Result<String, Failure> {
     let odd = |b: u8| b <= b' ' || b == 0x7f;
     if !path.starts_with('/') || path.bytes().any(odd) || host.bytes().any(odd) {
         let words = format!("`{}` cannot be asked for", path.escape_debug());
@@ -162,7 +174,7 @@ fn request(host: &str, path: &str) -> Result<String, Failure> {
     }
     Ok(format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: cutover-check\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n"
+         {more}\r\n"
     ))
 }
 
@@ -194,8 +206,19 @@ async fn read_body(
     }
 }
 
-/// The head, what frames the body, and where the body begins; `None` when more must be read.
-fn parse_head(buffer: &[u8]) -> Result<Option<(Answer, Framing, usize)>, Failure> {
+/// What the head of an answer says.
+struct Head {
+    answer: Answer,
+    /// What frames the body.
+    framing: Framing,
+    /// Nothing in it says that the connection ends.
+    kept: bool,
+    /// Where the body begins.
+    used: usize,
+}
+
+/// The head; `None` when more must be read.
+fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Failure> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut fields);
     match head.parse(buffer) {
@@ -209,7 +232,8 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Answer, Framing, usize)>, Failure
                 body_bytes: 0,
                 latency: Duration::ZERO,
             };
-            Ok(Some((answer, framing(&head, status)?, used)))
+            let (framing, kept) = (framing(&head, status)?, keeps(&head));
+            Ok(Some(Head { answer, framing, kept, used }))
         }
         Ok(httparse::Status::Partial) if buffer.len() < HEAD_MAX => Ok(None),
         Ok(httparse::Status::Partial) => {
@@ -224,6 +248,12 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Answer, Framing, usize)>, Failure
 
 fn fields<'a>(head: &'a httparse::Response<'_, '_>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     head.headers.iter().filter(move |f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value)
+}
+
+/// True when nothing in the head says that the connection ends.
+fn keeps(head: &httparse::Response<'_, '_>) -> bool {
+    let closing = |value: &[u8]| value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
+    head.version == Some(1) && !fields(head, "connection").any(closing)
 }
 
 fn field(head: &httparse::Response<'_, '_>, name: &str) -> Option<String> {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use drivers::check::{NoAnswer, ask, connect};
+use drivers::check::{Kept, NoAnswer, ask, connect};
 use model::Class;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -116,4 +116,49 @@ async fn nobody_there_is_refused_and_an_odd_path_is_never_sent() {
     drop(listener);
     assert_eq!(ask(address, "x", "/", LIMIT).await.unwrap_err().class, Class::Refused);
     assert_eq!(connect(address, LIMIT).await.unwrap_err().words, "connection refused");
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_asked_again_and_its_end_is_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        for body in ["ab", "cd"] {
+            let n = stream.read(&mut request).await.unwrap();
+            assert!(!String::from_utf8_lossy(&request[..n]).contains("close"));
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let mut kept = Some(Kept::open(address, "x", LIMIT).await.unwrap());
+    for body in ["ab", "cd"] {
+        let mut one = kept.take().unwrap();
+        one.send("/").await.unwrap();
+        let (answer, next) = one.receive(LIMIT).await.unwrap();
+        assert_eq!(answer.body_head, body);
+        kept = next;
+    }
+    served.await.unwrap();
+    tokio::time::timeout(LIMIT, kept.unwrap().ended()).await.expect("it was closed");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_its_connection_leaves_none() {
+    let closing: [&[&'static [u8]]; 3] = [
+        &[b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nab"],
+        &[b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab"],
+        &[b"HTTP/1.1 200 OK\r\n\r\nab"],
+    ];
+    for pieces in closing {
+        let mut kept = Kept::open(script(pieces, true).await, "x", LIMIT).await.unwrap();
+        kept.send("/").await.unwrap();
+        let (answer, next) = kept.receive(LIMIT).await.unwrap();
+        assert!(answer.body_bytes == 2 && next.is_none(), "{answer:?}");
+    }
+    let mut kept = Kept::open(script(&[], true).await, "x", LIMIT).await.unwrap();
+    kept.send("/").await.unwrap();
+    let failure = kept.receive(LIMIT).await.expect_err("it was cut");
+    assert_eq!(failure.class, Class::LostInFlight);
 }

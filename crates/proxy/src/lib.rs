@@ -82,9 +82,10 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::admin::Desk;
 pub use crate::cohort::new_cohort_key;
 use crate::life::Shared;
+pub use crate::limits::POOL_IDLE;
 pub use crate::pages::check_page;
 use crate::tls::Tls;
-pub use crate::tls::check_pair;
+pub use crate::tls::{check_pair, tls_of};
 use crate::worker::Control;
 
 /// How a proxy is started.

@@ -66,7 +66,7 @@ pub(crate) const WRITE_STALL: Duration = Duration::from_mins(1);
 
 /// Idle connections to instances are closed after this. Shorter than the 5 s after which common
 /// servers close theirs, so that we are the ones who close.
-pub(crate) const POOL_IDLE: Duration = Duration::from_secs(4);
+pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Most idle connections a thread keeps to one instance: as many as a few HTTP/2 connections keep
 /// busy, or each burst of streams would connect anew.
 pub(crate) const POOL_PER_INSTANCE: usize = 256;

@@ -4,14 +4,19 @@ mod aa;
 mod demo;
 mod deploy;
 mod diff;
+mod doctor;
 mod down;
 mod findings;
 mod follow;
 mod haproxy;
+mod history;
+mod logs;
 mod operate;
 mod plan;
 mod probe;
 mod reload;
+mod report;
+mod shell;
 mod status;
 mod upgrade;
 mod watch;
@@ -46,6 +51,10 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Rollback(arguments) => block_on(operate::rollback(arguments))?,
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
+        Command::History(arguments) => block_on(history::history(arguments))?,
+        Command::Logs(arguments) => block_on(logs::logs(arguments))?,
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Doctor(arguments) => block_on(doctor::doctor(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
         Command::Aa(arguments) => aa::aa(&arguments),
         Command::App(options) => crate::app::run(*options).map(|()| 0),
@@ -54,6 +63,12 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
             anstream::print!("{}", config::template());
             Ok(0)
         }
+        Command::Config { what: ConfigWhat::Schema } => {
+            anstream::println!("{:#}", config::schema());
+            Ok(0)
+        }
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
         Command::Haproxy { what } => block_on(haproxy::haproxy(what))?,
         Command::Proxy(arguments) => carry(arguments),
         Command::Upgrade(arguments) => block_on(upgrade::upgrade(arguments))?,

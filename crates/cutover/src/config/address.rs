@@ -69,6 +69,16 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, reader: &mut Reader) -> Places {
     Places { plain: bare(taken), secure: bare(secure), metrics }
 }
 
+/// The one address of a field.
+pub(crate) fn one(field: &Field<'_>, reader: &mut Reader) -> Option<SocketAddr> {
+    let text = reader.text(Some(field.clone()))?;
+    let found = text.parse::<SocketAddr>();
+    if found.is_err() {
+        reader.push(not_an_address(text, &field.span));
+    }
+    found.ok()
+}
+
 fn must_be_known(taken: &Taken, key: &str, which: &str, reader: &mut Reader) {
     for (_, span) in taken.iter().filter(|(address, _)| address.port() == 0) {
         reader.push(

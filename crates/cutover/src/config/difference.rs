@@ -55,6 +55,12 @@ impl Difference {
         if runs.state_dir != wanted.state_dir {
             self.refuse(&shown("state_dir", &runs.state_dir, &wanted.state_dir), anew);
         }
+        if runs.history != wanted.history {
+            self.refuse("[history] differs", anew);
+        }
+        if runs.api != wanted.api {
+            self.refuse("[api] differs", anew);
+        }
         if runs.router != wanted.router {
             self.refuse("[router] differs", anew);
         }

@@ -7,6 +7,7 @@
 mod address;
 mod analysis;
 mod answers;
+mod api;
 mod app;
 mod certificates;
 mod claim;
@@ -17,6 +18,7 @@ mod difference;
 mod environment;
 mod field;
 mod handover;
+mod history;
 mod limits;
 mod names;
 mod observed;
@@ -25,6 +27,7 @@ mod proxy;
 mod reader;
 mod release;
 mod router;
+mod schema;
 mod secret;
 mod section;
 mod shape;
@@ -43,9 +46,10 @@ use model::{AppName, Fault, Kind};
 pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
+pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy,
-    Target,
+    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, ProxyConfig,
+    RouterConfig, Side, Strategy, Target, TokenPlace,
 };
 pub(crate) use strategy::share;
 
@@ -117,11 +121,13 @@ fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, 
     }
     let top = Section::top(document.get_ref(), &mut reader);
     let state_dir = reader.text(top.field("state_dir")).unwrap_or(".cutover");
+    let history = history::read(&Section::within(&top, "history", &mut reader), &mut reader);
+    let api = api::read(&Section::within(&top, "api", &mut reader), folder, judge, &mut reader);
     let proxy = Section::within(&top, "proxy", &mut reader);
     let mut proxy = proxy::read(&proxy, folder, judge, &mut reader);
     let router = router::read(&top, folder, &mut reader);
     let apps = apps(&top, (folder, judge), (&router, &mut proxy), &mut reader);
-    let config = Config { state_dir: folder.join(state_dir), proxy, router, apps };
+    let config = Config { state_dir: folder.join(state_dir), history, api, proxy, router, apps };
     let found = reader.finish();
     if found.is_empty() { Ok(config) } else { Err(found) }
 }

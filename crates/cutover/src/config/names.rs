@@ -3,8 +3,10 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 12] = [
-    ("", &["state_dir", "proxy", "router", "app"]),
+pub(crate) const KEYS: [(&str, &[&str]); 14] = [
+    ("", &["state_dir", "history", "api", "proxy", "router", "app"]),
+    ("history", &["runs", "log_mib"]),
+    ("api", &["listen", "chain", "key", "token"]),
     (
         "proxy",
         &[

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::AppName;
 
-use super::shape::{Config, EnvironmentValue};
+use super::shape::{Config, EnvironmentValue, TokenPlace};
 
 /// Every process needs these, whatever an app calls them: they are no secrets.
 const COMMON: [&str; 10] =
@@ -16,6 +16,10 @@ impl Config {
     /// The variables that apps name with `from`, with those apps: nobody else gets them.
     pub(crate) fn secrets(&self) -> BTreeMap<String, BTreeSet<AppName>> {
         let mut secrets: BTreeMap<String, BTreeSet<AppName>> = BTreeMap::new();
+        if let Some(TokenPlace::Variable(name)) = self.api.as_ref().map(|api| &api.token) {
+            // Ours alone.
+            secrets.entry(name.clone()).or_default();
+        }
         for (name, app) in &self.apps {
             for value in app.environment.values() {
                 let EnvironmentValue::From(from) = value else { continue };

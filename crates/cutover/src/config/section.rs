@@ -95,6 +95,11 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// True when the file has this section.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// A key of this section, if it is there.
     pub(crate) fn field(&self, key: &'static str) -> Option<Field<'a>> {
         debug_assert!(names::keys(self.form).contains(&key), "{key} is not in names::KEYS");

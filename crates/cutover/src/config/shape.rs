@@ -18,12 +18,45 @@ use rollout::Inconclusive;
 pub(crate) struct Config {
     /// Where journal, sockets and logs live.
     pub(crate) state_dir: PathBuf,
+    /// What is kept of what is over.
+    pub(crate) history: HistoryConfig,
+    /// Where the API is served beside its socket.
+    pub(crate) api: Option<ApiConfig>,
     /// Cutover's own proxy.
     pub(crate) proxy: ProxyConfig,
     /// Who carries the traffic.
     pub(crate) router: RouterConfig,
     /// The apps, at least one.
     pub(crate) apps: BTreeMap<AppName, AppConfig>,
+}
+
+/// What is kept of what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistoryConfig {
+    /// Runs of each app whose samples, report and log are kept.
+    pub(crate) runs: u32,
+    /// A log that is longer goes on as an empty one, and what it held is kept once, bytes.
+    pub(crate) log_bytes: u64,
+}
+
+/// Where the API is served beside its socket: over TLS, to who has the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiConfig {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Its certificate.
+    pub(crate) pair: KeyPair,
+    /// Where the token is.
+    pub(crate) token: TokenPlace,
+}
+
+/// Where a token is. It stands in no file of ours, and is never shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TokenPlace {
+    /// In a variable of the environment of `cutover up`.
+    Variable(String),
+    /// In a file.
+    File(PathBuf),
 }
 
 /// Cutover's own proxy.

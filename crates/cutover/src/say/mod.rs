@@ -20,7 +20,7 @@ mod story;
 mod terminal;
 
 pub(crate) use choice::choose;
-pub(crate) use clean::word;
+pub(crate) use clean::{clean, word};
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};
 pub(crate) use line::Line;

@@ -1,8 +1,9 @@
 //! The controller's HTTP API on a unix socket (mode 0600).
 //!
-//! `GET /v1/status` · `POST /v1/apps/APP/plan` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
+//! `GET /openapi.json` · `GET /v1/status` · `GET /v1/events` · `POST /v1/apps/APP/plan` ·
+//! `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
 //! `POST /v1/apps/APP/pause|resume|promote|weight|retry|rollback` ·
-//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
+//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/history` · `GET /v1/runs/RUN/report.json|.html` ·
 //! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is
 //! taken here.
 
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
 use super::bus::Notice;
+use super::happenings;
+use super::history::{self, PastRun};
 use super::layout::Layout;
 use super::orders::{Again, AppStatus, Begun, Desk, Order, Told};
 use super::planned::Planned;
@@ -34,6 +37,14 @@ use super::reload::{ReloadBody, Reloaded, Reloader};
 use super::run_id::{check_run_id, new_run_id};
 use super::upgrade::{Upgrades, VERSION, Wish};
 use crate::config;
+use crate::store::Store;
+
+/// This API, for programs; a test holds the two together.
+const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
+
+/// How many runs a history tells of, if nobody says how many, and at most.
+const HISTORY: u32 = 20;
+const HISTORY_MOST: u32 = 10_000;
 
 /// What the API can reach.
 #[derive(Debug)]
@@ -42,6 +53,8 @@ pub(super) struct Reach {
     pub(super) desks: BTreeMap<AppName, Desk>,
     /// Where reports lie.
     pub(super) layout: Layout,
+    /// The journal.
+    pub(super) store: Arc<Store>,
     /// Tells the server to stop everything; true: without waiting for anything that is open.
     pub(super) stop: mpsc::Sender<bool>,
     /// Fencing epoch of this server.
@@ -167,6 +180,15 @@ pub(crate) struct PlanBody {
     pub(crate) version: String,
 }
 
+/// What is asked of the history.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct HistoryQuery {
+    /// Of this app alone.
+    app: Option<String>,
+    /// At most so many.
+    limit: Option<u32>,
+}
+
 /// Body of a stop.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct StopBody {
@@ -205,7 +227,9 @@ impl IntoResponse for Refusal {
 /// The routes of the API.
 pub(super) fn router(reach: Arc<Reach>) -> Router {
     Router::new()
+        .route("/openapi.json", get(document))
         .route("/v1/status", get(status))
+        .route("/v1/events", get(happenings))
         .route("/v1/apps/{app}/plan", post(plan))
         .route("/v1/apps/{app}/deploy", post(deploy))
         .route("/v1/apps/{app}/abort", post(abort))
@@ -216,6 +240,7 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/apps/{app}/retry", post(retry))
         .route("/v1/apps/{app}/rollback", post(rollback))
         .route("/v1/apps/{app}/events", get(events))
+        .route("/v1/history", get(history))
         .route("/v1/runs/{run}/{file}", get(report))
         .route("/v1/reload", post(reload))
         .route("/v1/stop", post(stop))
@@ -381,6 +406,20 @@ async fn events(
     Ok(axum::response::Sse::new(lines).keep_alive(KeepAlive::default()))
 }
 
+/// All that happens, to all apps.
+async fn happenings(
+    State(reach): State<Arc<Reach>>,
+) -> axum::response::Sse<impl Stream<Item = Result<Sse, Infallible>>> {
+    let all = happenings::all(&reach.desks);
+    let lines = all.map(|one| Ok(Sse::default().json_data(&one).unwrap_or_default()));
+    axum::response::Sse::new(lines).keep_alive(KeepAlive::default())
+}
+
+/// What this API is, in OpenAPI 3.1.
+async fn document() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT)
+}
+
 /// The next notice of a bus. One that was overrun ends the stream: whoever listens asks again and
 /// gets what was said so far.
 async fn following(
@@ -412,6 +451,18 @@ async fn report(
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
 }
 
+async fn history(
+    State(reach): State<Arc<Reach>>,
+    Query(asked): Query<HistoryQuery>,
+) -> Result<Json<Vec<PastRun>>, Refusal> {
+    let app = asked.app.map(AppName::new).transpose()?;
+    let limit = asked.limit.unwrap_or(HISTORY).min(HISTORY_MOST);
+    let read = move || history::history(&reach.store, &reach.layout, (app.as_ref(), limit));
+    let read = tokio::task::spawn_blocking(read).await;
+    let broke = |e| Fault::internal(format!("the history cannot be read: {e}"));
+    Ok(Json(read.map_err(broke)??))
+}
+
 async fn upgrade(
     State(reach): State<Arc<Reach>>,
     Json(body): Json<UpgradeBody>,
@@ -432,3 +483,7 @@ async fn stop(State(reach): State<Arc<Reach>>, Json(body): Json<StopBody>) -> Js
     };
     Json(Said { text: text.to_owned() })
 }
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

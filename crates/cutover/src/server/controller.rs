@@ -23,6 +23,7 @@ use super::fail_open::FailOpen;
 use super::hands::{self, Way};
 use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
+use super::retention::prune;
 use super::show;
 use super::sight::{leaving, movable, unseen};
 use super::standing::{Ordered, Standing};
@@ -68,6 +69,7 @@ impl Controller {
         let (sender, news) = mpsc::channel(256);
         let mut voice = Voice::new(app.clone(), Arc::clone(&bus));
         let evidence = Evidence::new(tools.clone(), bus, sender);
+        prune(&tools.store, &tools.layout, (&app, tools.keep));
         let standing = Standing::load(app, config, tools.clone())?;
         if let Some(run) = tools.store.last_ended(&standing.app)? {
             let report = tools.layout.report(&run.name, "json").exists();
@@ -443,6 +445,8 @@ impl Controller {
         if let Some(active) = self.standing.end(finished)? {
             self.show(fleet, routes);
             self.voice.ended(&active, finished, active.reason());
+            let Tools { store, layout, keep, .. } = &self.tools;
+            prune(store, layout, (&self.standing.app, *keep));
             if let Some(by) = active.machine().successor() {
                 self.follow(by, Some(finished.outcome));
             }

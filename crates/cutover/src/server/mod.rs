@@ -20,6 +20,8 @@ mod ending;
 mod evidence;
 mod fail_open;
 mod hands;
+mod happenings;
+pub(crate) mod history;
 mod keeper;
 pub(crate) mod layout;
 mod listener;
@@ -39,6 +41,8 @@ mod prober;
 mod probing;
 pub(crate) mod proxies;
 pub(crate) mod reload;
+mod remote;
+mod retention;
 pub(crate) mod run_id;
 mod show;
 mod sight;
@@ -47,6 +51,7 @@ mod steering;
 mod stopping;
 mod takeover;
 mod timed;
+mod token;
 mod tools;
 mod units;
 pub(crate) mod upgrade;
@@ -78,10 +83,11 @@ use self::others::Other;
 use self::passed::Passed;
 use self::proxies::Proxies;
 use self::reload::{ReloadBody, Reloader};
+use self::remote::Remote;
 use self::steering::Steering;
 use self::tools::Tools;
 use self::upgrade::{Kit, Upgrades};
-use crate::config::Config;
+use crate::config::{Config, HistoryConfig};
 use crate::interrupt::Interrupt;
 use crate::store::Store;
 
@@ -108,6 +114,8 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         }
         taken => taken?,
     };
+    // Before anything is started: it may be refused.
+    let (keep, remote) = (config.history, config.api.as_ref().map(Remote::open).transpose()?);
     let store = Arc::new(Store::open(layout.directory())?);
     let secrets = config.secrets();
     let for_us = notify::VARIABLES.map(str::to_owned);
@@ -140,6 +148,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let reach = Arc::new(Reach {
         desks,
         layout: layout.clone(),
+        store: Arc::clone(&tools.store),
         stop,
         epoch,
         listen: steering.listening(),
@@ -148,8 +157,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         proxies,
         reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
     });
-    tokio::spawn(reload_at(hangup, Arc::clone(&reach)));
-    serve_api(&layout, &reach)?;
+    attend(&reach, (hangup, remote), keep)?;
     say_up(&reach);
     let now = tokio::select! {
         () = steering.keep(|seen| carried(&tools.store, &reach, seen), || open(&reach)) => false,
@@ -168,10 +176,19 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Answers at the API's socket from now on.
-fn serve_api(layout: &Layout, reach: &Arc<Reach>) -> Result<(), Fault> {
-    let socket = open_socket(&layout.api_socket())?;
+/// From now on whoever asks is answered, and what grows is kept small.
+fn attend(
+    reach: &Arc<Reach>,
+    (hangup, remote): (Signal, Option<Remote>),
+    keep: HistoryConfig,
+) -> Result<(), Fault> {
+    tokio::spawn(reload_at(hangup, Arc::clone(reach)));
+    tokio::spawn(retention::watch_logs(reach.layout.clone(), keep));
+    let socket = open_socket(&reach.layout.api_socket())?;
     let service = api::router(Arc::clone(reach));
+    if let Some(remote) = remote {
+        tokio::spawn(remote.serve(service.clone()));
+    }
     tokio::spawn(async move { axum::serve(socket, service).await });
     Ok(())
 }
@@ -222,6 +239,7 @@ fn tools(
         carrier: steering.name(),
         exact: steering.counts_exactly(),
         layout: layout.clone(),
+        keep: config.history.runs,
         children,
         epoch,
         router_started: steering.started(),

@@ -22,6 +22,8 @@ pub(super) struct Tools {
     /// A failure that it counts is one that a user met.
     pub(super) exact: bool,
     pub(super) layout: Layout,
+    /// Runs of each app whose files are kept.
+    pub(super) keep: u32,
     /// How the prober is started.
     pub(super) children: Children,
     /// Fencing epoch of this server.

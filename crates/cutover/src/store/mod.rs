@@ -5,6 +5,7 @@
 //! in, rows out.
 
 mod apps;
+mod history;
 mod journal;
 mod past;
 mod schema;
@@ -17,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::Fault;
 use rusqlite::Connection;
 
+pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
 
 /// The open database.

@@ -10,7 +10,7 @@ use crate::world::{CUTOVER, World, free_port, said, turn, wait_for};
 #[test]
 fn every_command_explains_itself() {
     let world = World::new("");
-    let commands: [(&[&str], &str); 16] = [
+    let commands: [(&[&str], &str); 21] = [
         (&[], "Exit codes: 0 pass"),
         (&["demo"], "cutover demo --inject kill-before-drain"),
         (&["up"], "cutover config example > cutover.toml"),
@@ -24,6 +24,11 @@ fn every_command_explains_itself() {
         (&["retry"], "cutover retry shop"),
         (&["rollback"], "cutover rollback shop --to v3"),
         (&["status"], "cutover status --json"),
+        (&["history"], "cutover history shop --limit 50"),
+        (&["logs"], "cutover logs shop --follow"),
+        (&["report"], "Usage: cutover report"),
+        (&["doctor"], "cutover doctor shop v2 --slow-path"),
+        (&["completions"], "cutover completions bash"),
         (&["probe"], "cutover probe http://"),
         (&["app"], "--idle-close"),
         (&["config", "check"], "Usage: cutover config check"),

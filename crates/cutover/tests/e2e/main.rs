@@ -9,12 +9,14 @@
     reason = "a test that cannot go on must fail, also in what its tests share"
 )]
 
+mod api;
 mod bad_input;
 mod cli;
 mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod doctor;
 mod echo;
 mod events;
 mod example_haproxy;
@@ -35,6 +37,7 @@ mod mute;
 mod neighbours;
 mod operate;
 mod parts;
+mod past;
 mod plan;
 mod recreate;
 mod reload;

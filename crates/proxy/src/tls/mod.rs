@@ -25,6 +25,15 @@ pub(crate) const H2: &[u8] = b"h2";
 /// Name of HTTP/1.1 in ALPN.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
+/// TLS for another listener than those of users: one certificate, HTTP/1.1 alone.
+pub fn tls_of(pair: &KeyPair) -> Result<Arc<ServerConfig>, Fault> {
+    let tls = Tls::new()?;
+    tls.certify(std::slice::from_ref(pair))?;
+    let mut config = ServerConfig::clone(&tls.config);
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// What every TLS connection of the process shares.
 #[derive(Debug)]
 pub(crate) struct Tls {

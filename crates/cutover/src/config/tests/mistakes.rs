@@ -10,7 +10,7 @@ use super::parse;
 const GOLDEN: &str = include_str!("mistakes.md");
 
 /// Heading, TOML and expected text of each case.
-fn cases() -> Vec<(&'static str, &'static str, &'static str)> {
+pub(super) fn cases() -> Vec<(&'static str, &'static str, &'static str)> {
     let case = |section: &'static str| {
         let (heading, rest) = section.split_once('\n').unwrap();
         let (_, rest) = rest.split_once("```toml\n").unwrap();

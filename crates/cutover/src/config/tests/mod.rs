@@ -4,6 +4,7 @@ mod files;
 mod fuzz;
 mod mistakes;
 mod releases;
+mod schema;
 mod values;
 
 use std::path::Path;

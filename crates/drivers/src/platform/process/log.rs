@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use model::AppName;
+use model::{AppName, InstanceId, ReleaseId};
 
+use super::rotate::rotated;
 use crate::words::clean;
 
 /// Lines of a log that are shown.
@@ -54,18 +55,51 @@ pub(super) fn prune(folder: &Path, app: &AppName, known: &[PathBuf]) {
         .collect();
     logs.sort();
     for (_, path) in &logs[..logs.len().saturating_sub(KEPT)] {
+        // Mostly there is none.
+        drop(fs::remove_file(rotated(path)));
         if let Err(error) = fs::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "an old log could not be removed");
         }
     }
 }
 
-/// `APP-RELEASE-N.log`
+/// The log of an instance that runs or ran.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InstanceLog {
+    /// The release.
+    pub release: ReleaseId,
+    /// The instance's number within it.
+    pub number: u32,
+    /// The instance.
+    pub id: InstanceId,
+    /// Where its output is.
+    pub path: PathBuf,
+}
+
+/// The logs of an app in a folder of logs, by release and number.
+pub fn logs_of(folder: &Path, app: &AppName) -> Vec<InstanceLog> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let log = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let (release, number) = numbers(app, &name)?;
+        let id = InstanceId(name.strip_suffix(".log")?.to_owned());
+        Some(InstanceLog { release: ReleaseId(release), number, id, path: entry.path() })
+    };
+    let mut logs: Vec<_> = entries.filter_map(log).collect();
+    logs.sort();
+    logs
+}
+
 fn belongs(app: &AppName, name: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let rest = name.strip_suffix(".log").and_then(|n| n.strip_prefix(app.as_str()));
-    let numbers = rest.and_then(|rest| rest.strip_prefix('-')).and_then(|n| n.split_once('-'));
-    numbers.is_some_and(|(release, number)| digits(release) && digits(number))
+    numbers(app, name).is_some()
+}
+
+/// Release and number of `APP-RELEASE-N.log`.
+fn numbers(app: &AppName, name: &str) -> Option<(u32, u32)> {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let rest = name.strip_suffix(".log")?.strip_prefix(app.as_str())?.strip_prefix('-')?;
+    let (release, number) = rest.split_once('-').filter(|(r, n)| digits(r) && digits(n))?;
+    Some((release.parse().ok()?, number.parse().ok()?))
 }
 
 #[cfg(test)]

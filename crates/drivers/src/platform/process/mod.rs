@@ -19,6 +19,7 @@ mod port;
 mod procfs;
 mod program;
 mod record;
+mod rotate;
 mod signal;
 mod step;
 mod store;
@@ -26,6 +27,7 @@ mod surroundings;
 mod told;
 mod watch;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +36,10 @@ use async_trait::async_trait;
 use model::{AppName, Change, Fault, InstanceId, Plan};
 
 use super::driver::{Platform, PlatformCapabilities};
-use super::fleet::{FleetHave, FleetWant};
+use super::fleet::{FleetHave, FleetWant, InstanceHave};
+pub use log::{InstanceLog, logs_of};
 pub use program::find_program;
+pub use rotate::{begin, rotate, rotated};
 pub use surroundings::Surroundings;
 
 use inner::Inner;
@@ -69,6 +73,15 @@ impl Process {
     /// The log of an instance, whether it exists or not.
     pub fn log(&self, id: &InstanceId) -> std::path::PathBuf {
         self.inner.store.log(id)
+    }
+
+    /// Where an instance listens, as the kernel has it, whatever it was told; empty when that cannot be
+    /// seen.
+    pub fn listening(&self, instance: &InstanceHave) -> Vec<SocketAddr> {
+        let Some(pid) = instance.pid else { return Vec::new() };
+        let mut pids = procfs::marked_in_group(pid, &self.inner.mark(&instance.id));
+        pids.push(pid);
+        procfs::listening(&pids)
     }
 
     async fn blocking<T: Send + 'static>(

@@ -1,0 +1,245 @@
+//! A JSON schema of `cutover.toml`, for editors: what may stand where, and of what sort it is.
+//!
+//! Keys come from `names`, so none is missing; what two keys say to each other only the reader knows, so
+//! a file that fits the schema may still hold mistakes. Descriptions are the comments of the template.
+
+use serde_json::{Map, Value, json};
+
+use super::names::KEYS;
+use super::template;
+
+/// The whole schema.
+pub(crate) fn schema() -> Value {
+    let mut whole = section("");
+    whole["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    whole["title"] = json!("cutover.toml");
+    whole["required"] = json!(["app"]);
+    whole
+}
+
+/// The schema of a section and of all that is within it.
+fn section(name: &str) -> Value {
+    let keys = KEYS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, keys)| *keys);
+    let mut properties = Map::new();
+    for key in keys {
+        let dotted = if name.is_empty() { (*key).to_owned() } else { format!("{name}.{key}") };
+        let inner = KEYS.iter().any(|(known, _)| *known == dotted);
+        let mut value = match dotted.as_str() {
+            "app" => apps(),
+            "proxy.certificates" => json!({ "type": "array", "items": section(&dotted) }),
+            _ if inner => section(&dotted),
+            _ => sort(name, key),
+        };
+        if let (Some(text), Some(value)) = (comment(name, key), value.as_object_mut()) {
+            value.insert("description".to_owned(), json!(text));
+        }
+        properties.insert((*key).to_owned(), value);
+    }
+    let required: &[&str] = match name {
+        "app" => &["command"],
+        "api" => &["listen", "chain", "key", "token"],
+        "proxy.certificates" => &["chain", "key"],
+        _ => &[],
+    };
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn apps() -> Value {
+    json!({
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": { "pattern": "^[a-z][a-z0-9-]*$", "maxLength": 40 },
+        "additionalProperties": section("app"),
+    })
+}
+
+/// What a value must be. One that is not known here may be anything.
+fn sort(section: &str, key: &str) -> Value {
+    let text = || json!({ "type": "string", "minLength": 1 });
+    let texts = || json!({ "type": "array", "items": { "type": "string" } });
+    let some =
+        || json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } });
+    let count =
+        |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
+    let one_of = |words: &[&str]| json!({ "enum": words });
+    let path = || json!({ "type": "string", "pattern": "^/" });
+    match (section, key) {
+        ("history", "runs") => count(1, 100_000),
+        ("history", "log_mib") => count(1, 65_536),
+        ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
+        ("api", "token") => token(),
+        ("proxy" | "router", "listen") => some(),
+        ("router", "kind") => one_of(&["proxy", "haproxy"]),
+        ("router", "config")
+        | ("proxy", "tls_listen" | "trusted")
+        | ("proxy.limits", "client_exempt")
+        | ("app", "hosts") => texts(),
+        ("proxy.outliers", "failures") => count(0, 1_000_000),
+        ("proxy.outliers", "share") | ("app.health", "fail_open") => {
+            json!({ "type": "string", "pattern": "^[0-9]+%$" })
+        }
+        ("app.rollout.analysis", "enabled" | "latency" | "early") => json!({ "type": "boolean" }),
+        ("app.rollout.analysis", "p99") => time(),
+        ("app.rollout.analysis", "inconclusive") => one_of(&["promote", "abort"]),
+        ("app.rollout.analysis", "count_by") => one_of(&["client", "request"]),
+        ("app" | "app.health", "command") => {
+            json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
+            "prefixItems": [{ "type": "string", "minLength": 1 }] })
+        }
+        ("proxy", "max_connections") => count(0, 1 << 20),
+        ("proxy", "threads") => count(1, 256),
+        ("proxy", "log_format") => one_of(&["json", "combined"]),
+        ("proxy", "log_query")
+        | ("proxy.outliers", "errors")
+        | ("app.health", "tcp")
+        | ("app.probe", "enabled") => {
+            json!({ "type": "boolean" })
+        }
+        (_, "maintenance") => json!({ "type": ["boolean", "string"], "minLength": 1 }),
+        (_, "error_pages") => json!({ "type": "object", "additionalProperties": text(),
+            "propertyNames": { "pattern": "^[45][0-9][0-9]$" } }),
+        ("app", "environment") => environment(),
+        ("app", "path_prefix")
+        | ("app.health" | "app.probe", "path")
+        | (_, "preview_path" | "websocket_path") => path(),
+        ("app", "instances") | ("app.health", "rise" | "fall") | ("proxy.limits", "max_fields") => {
+            count(1, 100)
+        }
+        ("app.rollout", key) => rollout(key),
+        ("app.probe", "rate") => count(1, 5_000),
+        ("app.probe", "sockets") => count(1, 10_000),
+        ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
+            "items": one_of(&["keep-alive", "fresh", "websocket"]) }),
+        (
+            _,
+            "state_dir" | "access_log" | "chain" | "key" | "socket" | "directory" | "program"
+            | "version_header",
+        ) => text(),
+        (_, key) if is_time(key) => time(),
+        _ => json!({}),
+    }
+}
+
+fn rollout(key: &str) -> Value {
+    let count =
+        |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
+    match key {
+        "strategy" => json!({ "enum": super::Strategy::NAMES }),
+        "steps" => json!({ "type": "array", "minItems": 1 }),
+        "slots" => json!({ "enum": ["ping-pong", "home"] }),
+        "sticky" => json!({ "const": "cohort" }),
+        "cohort" => json!({ "type": "object" }),
+        "target" => {
+            json!({ "anyOf": [target(), { "type": "array", "minItems": 1, "items": target() }] })
+        }
+        "batch" => count(1, 100),
+        "handover" => json!({ "anyOf": [{ "enum": ["app", "close-1012"] }, { "type": "object",
+            "required": ["frame"], "additionalProperties": false,
+            "properties": { "frame": { "type": "string", "minLength": 1 } } }] }),
+        "handover_rate" | "handover_at_once" => count(1, 100_000),
+        "hold_requests" => count(1, u32::MAX),
+        "preview_requests" => count(0, 10_000),
+        "max_errors" => count(0, 1_000_000),
+        "max_error_share" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        "preview_path" => json!({ "type": "string", "pattern": "^/" }),
+        key if is_time(key) => time(),
+        _ => json!({}),
+    }
+}
+
+/// Keys whose value is a duration.
+fn is_time(key: &str) -> bool {
+    const TIMES: [&str; 14] = [
+        "answer_begins",
+        "answer_silence",
+        "drain_timeout",
+        "upgrade_timeout",
+        "slow_start",
+        "stop_timeout",
+        "interval",
+        "timeout",
+        "deadline",
+        "step_bake",
+        "hold",
+        "bake",
+        "longest_request",
+        "handover_timeout",
+    ];
+    TIMES.contains(&key)
+        || matches!(key, "late_after" | "eject" | "eject_most")
+        || key.ends_with("_timeout")
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "minLength": 2, "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$" })
+}
+
+fn target() -> Value {
+    let on = ["header", "cookie", "query", "source"];
+    let mut properties = Map::new();
+    for key in on.into_iter().chain(["value", "prefix"]) {
+        properties.insert(key.to_owned(), json!({ "type": "string", "minLength": 1 }));
+    }
+    properties.insert("present".to_owned(), json!({ "const": true }));
+    properties.insert("to".to_owned(), json!({ "enum": ["candidate", "stable"] }));
+    let one = on.map(|key| json!({ "required": [key] }));
+    json!({ "type": "object", "properties": properties, "additionalProperties": false, "oneOf": one })
+}
+
+fn environment() -> Value {
+    let from = json!({ "type": "object", "required": ["from"], "additionalProperties": false,
+        "properties": { "from": { "type": "string", "minLength": 1, "pattern": "^[^=]+$" } } });
+    json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "string" }, from] },
+        "propertyNames": { "pattern": "^[^=]+$", "not": { "enum": ["PORT", "VERSION"] } } })
+}
+
+fn token() -> Value {
+    let place = |key: &str| {
+        json!({ "type": "object", "required": [key], "additionalProperties": false,
+        "properties": { key: { "type": "string", "minLength": 1 } } })
+    };
+    json!({ "anyOf": [place("from"), place("file")] })
+}
+
+/// What the template says of a key: the comment above it, or above the first key of its group.
+fn comment(section: &str, key: &str) -> Option<String> {
+    let head = match section {
+        "" => String::new(),
+        "proxy.certificates" => return None,
+        other => format!("[{}]", other.replacen("app", "app.web", 1)),
+    };
+    let mut lines = template().lines().map(str::trim_end);
+    if !head.is_empty() {
+        lines.find(|line| *line == head || line.strip_prefix("# ") == Some(head.as_str()))?;
+    }
+    let mut said: Vec<&str> = Vec::new();
+    let mut keys = false;
+    for line in lines {
+        let plain = line.strip_prefix("# ").unwrap_or(line);
+        let is_key = plain.split_once(" = ").is_some_and(|(name, _)| {
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        });
+        if line.starts_with('[') || plain.starts_with('[') && plain.ends_with(']') {
+            return None;
+        }
+        if is_key && plain.starts_with(&format!("{key} = ")) {
+            return (!said.is_empty()).then(|| said.join(" "));
+        }
+        match (is_key, line.strip_prefix("# ")) {
+            (false, Some(text)) => {
+                if std::mem::take(&mut keys) {
+                    said.clear();
+                }
+                said.push(text);
+            }
+            (true, _) => keys = true,
+            _ => said.clear(),
+        }
+    }
+    None
+}

@@ -1,0 +1,134 @@
+//! The JSON schema of the file beside the reader: what is right fits it, what is wrong by itself does not.
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use super::super::schema::schema;
+use super::super::{names, template};
+use super::mistakes::cases;
+
+fn validator() -> Validator {
+    jsonschema::validator_for(&schema()).unwrap()
+}
+
+fn json(toml: &str) -> Option<Value> {
+    let table: toml::Table = toml.parse().ok()?;
+    serde_json::to_value(table).ok()
+}
+
+#[test]
+fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
+    let example = json(template()).unwrap();
+    let validator = validator();
+    let found: Vec<_> = validator.iter_errors(&example).map(|e| e.to_string()).collect();
+    assert!(found.is_empty(), "{found:?}");
+    let schema = schema();
+    for (section, keys) in names::KEYS {
+        let pointer = match section {
+            "" => String::new(),
+            "proxy.certificates" => "/properties/proxy/properties/certificates/items".to_owned(),
+            other => {
+                let path = other.replacen('.', "/properties/", 9).replacen(
+                    "app",
+                    "app/additionalProperties",
+                    1,
+                );
+                format!("/properties/{path}")
+            }
+        };
+        for key in keys {
+            let at = format!("{pointer}/properties/{key}");
+            assert!(schema.pointer(&at).is_some(), "{at} is not in the schema");
+        }
+    }
+}
+
+/// Mistakes that stand in one value, so that a schema can find them.
+const STRUCTURAL: [&str; 57] = [
+    "unknown key, nearest name",
+    "several mistakes are told together",
+    "a key in the wrong section",
+    "what others call it",
+    "a key nobody knows",
+    "an unknown section",
+    "app misspelled",
+    "app forgotten",
+    "app without a name",
+    "no app",
+    "an empty file",
+    "a bad app name",
+    "command is missing",
+    "command is a text",
+    "command needs a shell",
+    "command is empty",
+    "command is a number",
+    "command holds a number",
+    "the program is empty",
+    "a duration without a unit",
+    "a duration without a unit, as text",
+    "a duration with a fraction",
+    "a duration with long units",
+    "no duration at all",
+    "zero instances",
+    "too many instances",
+    "instances below zero",
+    "a number in quotes",
+    "a number with a fraction",
+    "rise and fall of zero",
+    "a switch in quotes",
+    "a section that is a value",
+    "hosts is a text",
+    "listen is a text",
+    "listen is empty",
+    "threads",
+    "an unknown strategy",
+    "a share that is a percentage",
+    "a share above one",
+    "a share that is no number",
+    "unknown and doubled lanes",
+    "no lanes",
+    "a rate out of range",
+    "environment values that are not text",
+    "environment names",
+    "environment is a text",
+    "a router nobody knows",
+    "slots that nobody knows",
+    "the API over TCP without a token",
+    "the API over TCP without TLS",
+    "an API that says nothing",
+    "a token that is written down",
+    "a token in two places",
+    "a history of nothing",
+    "a hand-over that nobody knows",
+    "hand-overs of the wrong sort",
+    "ejections that cannot grow, and a share that is no percentage",
+];
+
+#[test]
+fn what_is_wrong_by_itself_does_not_fit() {
+    let validator = validator();
+    let cases = cases();
+    for heading in STRUCTURAL {
+        let (_, toml, _) = cases.iter().find(|(known, _, _)| *known == heading).expect(heading);
+        let value = json(toml).expect(heading);
+        assert!(!validator.is_valid(&value), "`{heading}` fits the schema:\n{toml}");
+    }
+}
+
+#[test]
+fn what_fits_nowhere_else_is_refused_by_the_reader() {
+    // The schema asks for less than the reader: no file that the reader takes is refused by it.
+    let validator = validator();
+    for text in [
+        "[app.web]\ncommand = [\"./server\"]\n",
+        "[history]\nruns = 1\nlog_mib = 1\n[app.web]\ncommand = [\"a\", \"\"]\n[app.web.rollout]\n\
+         strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
+        "[api]\nlisten = \"[::1]:1\"\nchain = \"c\"\nkey = \"k\"\ntoken = { file = \"t\" }\n\
+         [app.web]\ncommand = [\"a\"]\nenvironment = { A = { from = \"B\" } }\nmaintenance = \"m.html\"\n",
+    ] {
+        assert!(super::parse(text, "cutover.toml").is_ok(), "{text}");
+        let found: Vec<_> =
+            validator.iter_errors(&json(text).unwrap()).map(|e| e.to_string()).collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+}

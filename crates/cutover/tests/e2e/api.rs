@@ -1,0 +1,305 @@
+//! The API as its document describes it: real answers of a running server fit the schemas, each operation
+//! is asked, and over TCP nobody is served without TLS and the token.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::tls_client::Identity;
+use crate::world::{World, free_port, patient_config, said, turn, wait_for};
+
+const TOKEN: &str = "a-token-of-the-tests-0123456789-abcdef";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What no test can ask for without ending the server that it asks, with the reason.
+const UNASKED: [&str; 1] = ["post /v1/upgrade 202"];
+
+/// The document, and what was asked of it.
+struct Document {
+    whole: Value,
+    asked: BTreeSet<String>,
+}
+
+impl Document {
+    fn read() -> Self {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let mut whole: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        close(&mut whole["components"]["schemas"]);
+        Self { whole, asked: BTreeSet::new() }
+    }
+
+    /// The answer must be one that the document has, and fit its schema.
+    fn check(&mut self, (method, path): (&str, &str), answer: &Answer) {
+        let operation = &self.whole["paths"][path][method];
+        let said = &answer.body;
+        assert!(operation.is_object(), "{method} {path} is not in the document");
+        let status = answer.status.to_string();
+        let response = self.resolved(&operation["responses"][&status]);
+        assert!(response.is_object(), "{method} {path} answers {status}, undocumented: {said}");
+        let kind = answer.kind.split(';').next().unwrap();
+        let schema = response["content"][kind]["schema"].clone();
+        assert!(schema.is_object(), "{method} {path} answers {kind}, undocumented");
+        if kind == "application/json" {
+            self.fits(&schema, &serde_json::from_str(said).unwrap(), path);
+        }
+        self.asked.insert(format!("{method} {path} {status}"));
+    }
+
+    /// Each piece of data of an event stream must fit.
+    fn check_event(&mut self, path: &str, data: &str) -> Value {
+        let response = &self.whole["paths"][path]["get"]["responses"]["200"];
+        let schema = response["content"]["text/event-stream"]["schema"].clone();
+        let value = serde_json::from_str(data).unwrap();
+        self.fits(&schema, &value, path);
+        self.asked.insert(format!("get {path} 200"));
+        value
+    }
+
+    fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
+        let reference = value["$ref"].as_str();
+        reference.map_or(value, |reference| self.whole.pointer(&reference[1..]).unwrap())
+    }
+
+    fn fits(&self, schema: &Value, value: &Value, path: &str) {
+        let mut root = schema.clone();
+        root["components"] = self.whole["components"].clone();
+        let validator = jsonschema::validator_for(&root).unwrap();
+        let found: Vec<_> = validator
+            .iter_errors(value)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(found.is_empty(), "{path}: {found:?}\n{value:#}");
+    }
+
+    /// Every operation was answered as it should be.
+    fn all_asked(&self) {
+        for (path, item) in self.whole["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let responses = operation["responses"].as_object().unwrap();
+                let good = responses.keys().find(|status| status.starts_with('2')).unwrap();
+                let one = format!("{method} {path} {good}");
+                let asked = self.asked.contains(&one) || UNASKED.contains(&one.as_str());
+                assert!(asked, "no test has seen `{one}`: ask for it in tests/e2e/api.rs");
+            }
+        }
+    }
+}
+
+/// Fields that the document does not name are none that the server may answer.
+fn close(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.values_mut().for_each(close);
+            if object.contains_key("properties") {
+                object.insert("additionalProperties".into(), false.into());
+            }
+        }
+        Value::Array(array) => array.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+struct Answer {
+    status: u16,
+    kind: String,
+    body: String,
+}
+
+/// Writes a request for one answer.
+fn ask(stream: &mut impl Write, what: (&str, &str), body: Option<&Value>, more: &str) {
+    let (method, path) = (what.0.to_uppercase(), what.1);
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}");
+    let rest = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(format!("{head}{rest}").as_bytes()).unwrap();
+}
+
+/// Reads the head: status and type.
+fn head(reader: &mut impl std::io::BufRead) -> (u16, String) {
+    let (mut status, mut kind) = (0, String::new());
+    for line in reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+            status = rest[..3].parse().unwrap();
+        }
+        if let Some(rest) = line.to_ascii_lowercase().strip_prefix("content-type: ") {
+            rest.clone_into(&mut kind);
+        }
+    }
+    (status, kind)
+}
+
+/// Asks at the socket of a world.
+fn at_socket(world: &World, what: (&str, &str), body: Option<&Value>) -> Answer {
+    let mut stream = UnixStream::connect(world.state().join("api.sock")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    ask(&mut stream, what, body, "");
+    let mut reader = BufReader::new(stream);
+    let (status, kind) = head(&mut reader);
+    let mut body = String::new();
+    reader.read_to_string(&mut body).unwrap();
+    Answer { status, kind, body }
+}
+
+/// The data of an event stream, one after the other.
+fn events(world: &World, path: &str) -> impl Iterator<Item = String> + use<> {
+    let mut stream = UnixStream::connect(world.state().join("api.sock")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    ask(&mut stream, ("get", path), None, "");
+    let mut reader = BufReader::new(stream);
+    assert_eq!(head(&mut reader), (200, "text/event-stream".to_owned()));
+    let lines = reader.lines().map_while(Result::ok);
+    lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned))
+}
+
+#[test]
+fn real_answers_fit_the_document_and_every_operation_is_asked() {
+    let _turn = turn();
+    let config = patient_config(1).replace("bake = \"1500ms\"", "bake = \"300ms\"");
+    let mut world = World::new(&config);
+    world.up();
+    let mut document = Document::read();
+    let call = |document: &mut Document, what: (&str, &str), path: &str, body: Value| {
+        let body = (what.0 == "post").then_some(body);
+        let answer = at_socket(&world, (what.0, path), body.as_ref());
+        document.check(what, &answer);
+        answer
+    };
+    let (status, plan) = (("get", "/v1/status"), ("post", "/v1/apps/{app}/plan"));
+    let (deploy, abort) = (("post", "/v1/apps/{app}/deploy"), ("post", "/v1/apps/{app}/abort"));
+    let answer = call(&mut document, ("get", "/openapi.json"), "/openapi.json", json!({}));
+    let served: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(served["paths"], document.whole["paths"], "what is served is what is committed");
+    call(&mut document, status, "/v1/status", json!({}));
+    call(&mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v1" }));
+    let all = events(&world, "/v1/events");
+    for version in ["v1", "v2"] {
+        let begun = json!({ "version": version, "run": format!("runofthe{version}") });
+        call(&mut document, deploy, "/v1/apps/demo/deploy", begun);
+        call(&mut document, status, "/v1/status", json!({}));
+        for data in events(&world, "/v1/apps/demo/events") {
+            let notice = document.check_event("/v1/apps/{app}/events", &data);
+            if notice["notice"] == "baking" || notice["notice"] == "ended" {
+                break;
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for data in all {
+        let happening = document.check_event("/v1/events", &data);
+        let happened = &happening["happened"];
+        seen.insert(happened["notice"].as_str().unwrap().to_owned());
+        if happened["notice"] == "ended" && happened["run"] == "runofthev2" {
+            break;
+        }
+    }
+    for notice in ["began", "phase", "live", "status", "ended"] {
+        assert!(seen.contains(notice), "{notice} did not happen: {seen:?}");
+    }
+    call(&mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v3" }));
+    call(&mut document, ("get", "/v1/history"), "/v1/history?app=demo&limit=9", json!({}));
+    for file in ["report.json", "report.html"] {
+        let path = format!("/v1/runs/runofthev2/{file}");
+        call(&mut document, ("get", "/v1/runs/{run}/{file}"), &path, json!({}));
+    }
+    let reload = ("post", "/v1/reload");
+    call(&mut document, reload, "/v1/reload", json!({ "apply": false }));
+    // Refusals are faults.
+    call(&mut document, plan, "/v1/apps/nobody/plan", json!({ "version": "v1" }));
+    call(&mut document, deploy, "/v1/apps/demo/deploy", json!({ "version": "../x" }));
+    call(&mut document, ("get", "/v1/runs/{run}/{file}"), "/v1/runs/none/report.json", json!({}));
+    let nothing = json!({ "program": "/nowhere/cutover", "within_ms": 1000 });
+    call(&mut document, ("post", "/v1/upgrade"), "/v1/upgrade", nothing);
+    call(&mut document, deploy, "/v1/apps/demo/deploy", json!({ "version": "v3" }));
+    let reason = json!({ "reason": "a test" });
+    call(&mut document, abort, "/v1/apps/demo/abort", reason);
+    call(&mut document, ("post", "/v1/stop"), "/v1/stop", json!({ "now": true }));
+    document.all_asked();
+    assert_eq!(world.ended_up(), Some(0));
+    world.assert_nothing_runs();
+}
+
+/// The configuration of a world whose API listens on TCP.
+fn remote(world: &World, port: u16, token: &str) {
+    let path = world.path().join("cutover.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let api = format!(
+        "[api]\nlisten = \"127.0.0.1:{port}\"\nchain = \"api.crt\"\nkey = \"api.key\"\ntoken = {token}\n"
+    );
+    std::fs::write(path, api + &text).unwrap();
+}
+
+/// Asks over TLS.
+fn over_tls(port: u16, identity: &Identity, what: (&str, &str), more: &str) -> Answer {
+    let name = ServerName::try_from("localhost").unwrap();
+    let session = ClientConnection::new(identity.remembers(), name).unwrap();
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = StreamOwned::new(session, socket);
+    let body = (what.0 == "post").then(|| json!({ "program": "/bin/true", "within_ms": 1000 }));
+    ask(&mut stream, what, body.as_ref(), more);
+    let mut reader = BufReader::new(stream);
+    let (status, kind) = head(&mut reader);
+    let mut body = String::new();
+    // How the session ends does not matter: the answer has a length.
+    let _ended = reader.read_to_string(&mut body);
+    Answer { status, kind, body }
+}
+
+#[test]
+fn over_tcp_nobody_is_served_without_tls_and_the_token() {
+    let _turn = turn();
+    let (port, mut world) = (free_port(), World::patient(1));
+    let identity = Identity::write(world.path(), "api", "localhost");
+    remote(&world, port, "{ from = \"API_TOKEN\" }");
+    let output = world.expect(2, &["up"]);
+    assert!(said(&output).contains("the variable API_TOKEN"), "{}", said(&output));
+    let file = world.path().join("api.token");
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let path = world.path().join("cutover.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("{ from = \"API_TOKEN\" }", "{ file = \"api.token\" }"))
+        .unwrap();
+    let pid = world.up();
+    let mut document = Document::read();
+    let status = ("get", "/v1/status");
+    let right = format!("Authorization: Bearer {TOKEN}\r\n");
+    let answer = wait_for("the API listens", 10, || {
+        TcpStream::connect(("127.0.0.1", port)).ok()?;
+        Some(over_tls(port, &identity, status, &right))
+    });
+    document.check(status, &answer);
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, &told["pid"]), (200, &pid.into()));
+    let shorter = &TOKEN[1..];
+    for wrong in
+        [String::new(), format!("Bearer {shorter}"), format!("Basic {TOKEN}"), TOKEN.into()]
+    {
+        let wrong = if wrong.is_empty() { wrong } else { format!("Authorization: {wrong}\r\n") };
+        let answer = over_tls(port, &identity, status, &wrong);
+        document.check(status, &answer);
+        assert_eq!(answer.status, 401, "{wrong}: {}", answer.body);
+    }
+    let upgrade = ("post", "/v1/upgrade");
+    let answer = over_tls(port, &identity, upgrade, &right);
+    document.check(upgrade, &answer);
+    assert_eq!(answer.status, 403);
+    // In the clear there is no answer at all.
+    let mut plain = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    ask(&mut plain, status, None, &right);
+    let mut got = Vec::new();
+    let _reset = plain.read_to_end(&mut got);
+    assert!(!String::from_utf8_lossy(&got).contains("HTTP/"), "{got:?}");
+    assert!(!world.said().contains(TOKEN), "the token was logged");
+    world.expect(0, &["down", "--now"]);
+    assert_eq!(world.ended_up(), Some(0));
+}
