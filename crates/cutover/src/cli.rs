@@ -61,6 +61,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: HaproxyWhat,
     },
+    /// Write or check what an nginx needs that carries the traffic
+    #[command(after_help = NGINX)]
+    Nginx {
+        #[command(subcommand)]
+        what: NginxWhat,
+    },
     /// The reverse proxy; started by `up`
     #[command(hide = true)]
     Proxy(Proxy),
@@ -287,6 +293,30 @@ pub(crate) enum HaproxyWhat {
         /// Files of HAProxy to read together, instead of asking the running one
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        at: Where,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const NGINX: &str = "\
+Examples:
+  cutover nginx config   a whole configuration on stdout, each line that matters with its reason
+  cutover nginx install  write the files of the apps, and that configuration where there is none yet
+  cutover nginx check    have nginx test its configuration, and say what would lose requests
+
+Exit codes: 0 right, 2 something is lacking or in the way";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NginxWhat {
+    /// Print a whole configuration for the apps of the file
+    Config(Where),
+    /// Write what is not there yet; what is there is left alone
+    Install(Where),
+    /// Say what would lose requests: setting, value, needed, why
+    Check {
         #[command(flatten)]
         at: Where,
         /// As JSON

@@ -37,6 +37,10 @@ async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
     };
     more(100);
     settle(&router, &routes(vec![stable(0, Serving), candidate.clone()])).await;
+    // For a moment both answered; it is over when that is called settled.
+    for _ in 0..50 {
+        assert_eq!(load::get(bed.entrance(), "/").unwrap().body, "v2");
+    }
     let want = routes(vec![stable(0, Retiring), candidate]);
     settle(&router, &want).await;
     // Of what is open there only the tunnels are left when workers that end have seen off the rest.
@@ -56,7 +60,6 @@ async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
     }
     let odd = lost.iter().find(|one| !one.starts_with("keep-alive: "));
     assert!(odd.is_none(), "nobody predicted {odd:?}");
-    assert_eq!(*met.versions.lock().unwrap(), ["v1", "v2"]);
     while open().await != 0 {
         assert!(std::time::Instant::now() < deadline, "{} open", open().await);
     }

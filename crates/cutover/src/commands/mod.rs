@@ -7,6 +7,7 @@ mod down;
 mod findings;
 mod follow;
 mod haproxy;
+mod nginx;
 mod plan;
 mod probe;
 mod reload;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
             Ok(0)
         }
         Command::Haproxy { what } => block_on(haproxy::haproxy(what))?,
+        Command::Nginx { what } => block_on(nginx::nginx(what))?,
         Command::Proxy(arguments) => carry(arguments),
         Command::Upgrade(arguments) => block_on(upgrade::upgrade(arguments))?,
         Command::UpgradeCheck(arguments) => upgrade::check(&arguments),

@@ -16,6 +16,7 @@ mod difference;
 mod environment;
 mod field;
 mod names;
+mod nginx;
 mod observed;
 mod proxy;
 mod reader;
@@ -40,7 +41,8 @@ pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use shape::{
-    AppConfig, Config, HaProxyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+    AppConfig, Config, HaProxyConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy,
+    Target,
 };
 
 use diagnostic::Source;

@@ -27,7 +27,21 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
-    ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
+    (
+        "router",
+        &[
+            "kind",
+            "socket",
+            "directory",
+            "listen",
+            "program",
+            "config",
+            "pid",
+            "control",
+            "prefix",
+            "accept_reload_cuts",
+        ],
+    ),
     (
         "app",
         &[

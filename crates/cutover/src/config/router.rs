@@ -11,9 +11,9 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HaProxyConfig, RouterConfig, Strategy};
-use super::{address, names};
+use super::{address, names, nginx};
 
-/// Keys that only a HAProxy has, each with an example.
+/// Keys of a HAProxy, each with an example; those that it may leave out have none.
 const KEYS: [(&str, &str); 5] = [
     ("socket", "\"haproxy/master.sock\""),
     ("directory", "\"haproxy\""),
@@ -27,11 +27,19 @@ pub(crate) fn read(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> Rou
     let router = Section::within(top, "router", reader);
     match kind(&router, reader) {
         Some("haproxy") => {
-            no_proxy_beside(top, &router, reader);
+            no_proxy_beside(top, &router, "HAProxy", reader);
+            others_have(&nginx::ONLY, &router, ("an nginx", "HAProxy"), reader);
             RouterConfig::HaProxy(haproxy_of(&router, folder, reader))
+        }
+        Some("nginx") => {
+            no_proxy_beside(top, &router, "nginx", reader);
+            others_have(&["socket"], &router, ("a HAProxy", "nginx"), reader);
+            RouterConfig::Nginx(nginx::read(&router, folder, reader))
         }
         Some(_) => {
             only_haproxy_has(&router, reader);
+            let ours = "Cutover's own proxy";
+            others_have(&nginx::ONLY, &router, ("an nginx", ours), reader);
             RouterConfig::Proxy
         }
         None => RouterConfig::Proxy,
@@ -45,6 +53,9 @@ pub(crate) fn must_carry(
     section: &Section<'_>,
     reader: &mut Reader,
 ) {
+    if let RouterConfig::Nginx(_) = router {
+        return nginx::must_carry(app, section, reader);
+    }
     let RouterConfig::HaProxy(_) = router else { return };
     if matches!(app.rollout.strategy, Strategy::Recreate { .. }) {
         let what = "HAProxy cannot let requests wait while the only copy of an app is replaced";
@@ -91,14 +102,33 @@ fn kind(router: &Section<'_>, reader: &mut Reader) -> Option<&'static str> {
 }
 
 /// Two would carry the same traffic.
-fn no_proxy_beside(top: &Section<'_>, router: &Section<'_>, reader: &mut Reader) {
+fn no_proxy_beside(top: &Section<'_>, router: &Section<'_>, carrier: &str, reader: &mut Reader) {
     let (Some(proxy), Some(kind)) = (top.field("proxy"), router.field("kind")) else { return };
     reader.push(
-        Diagnostic::new("`[proxy]` is Cutover's own proxy, and here HAProxy carries the traffic")
-            .at(&proxy.span, "nobody would listen there")
-            .also(&kind.span, "so this one is not started")
-            .help("remove `[proxy]`, and write under `[router]` where HAProxy listens: `listen = [\"…\"]`"),
+        Diagnostic::new(format!(
+            "`[proxy]` is Cutover's own proxy, and here {carrier} carries the traffic"
+        ))
+        .at(&proxy.span, "nobody would listen there")
+        .also(&kind.span, "so this one is not started")
+        .help(format!(
+            "remove `[proxy]`, and write under `[router]` where {carrier} listens: `listen = \
+             [\"…\"]`"
+        )),
     );
+}
+
+/// Refuses keys of another kind; `whose` are they, and who carries the traffic.
+fn others_have(
+    keys: &[&'static str],
+    router: &Section<'_>,
+    (whose, carrier): (&str, &str),
+    reader: &mut Reader,
+) {
+    for field in keys.iter().filter_map(|key| router.field(key)) {
+        let what =
+            format!("`{}` is for {whose}, and here {carrier} carries the traffic", field.key);
+        reader.push(Diagnostic::new(what).at(&field.span, "").help("remove the line"));
+    }
 }
 
 fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
@@ -115,24 +145,34 @@ fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
     }
 }
 
-fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {
+/// Refuses when a key is missing that has an example.
+pub(super) fn must_have(
+    keys: &[(&'static str, &str)],
+    router: &Section<'_>,
+    whose: &str,
+    reader: &mut Reader,
+) {
     let kind = router.field("kind").map_or(0..0, |field| field.span);
     // The others may be left out.
-    for (key, example) in KEYS.iter().filter(|(_, example)| !example.is_empty()) {
+    for (key, example) in keys.iter().filter(|(_, example)| !example.is_empty()) {
         if router.field(key).is_none() && !router.probably_has(key) {
             reader.push(
                 Diagnostic::new(format!("`[router]` lacks `{key}`"))
-                    .at(&kind, "a HAProxy needs it")
+                    .at(&kind, format!("{whose} needs it"))
                     .help(format!("add a line such as `{key} = {example}`")),
             );
         }
     }
+}
+
+fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {
+    must_have(&KEYS, router, "a HAProxy", reader);
     let path = |text: &str| folder.join(text);
     let config = reader.texts(router.field("config").as_ref()).unwrap_or_default();
     HaProxyConfig {
         socket: socket(router, folder, reader),
         directory: reader.text(router.field("directory")).map_or(folder.to_owned(), path),
-        listen: entrances(router, reader),
+        listen: entrances(router, "HAProxy", reader),
         program: reader.text(router.field("program")).map(|text| program(text, folder)),
         config: config.into_iter().map(|(text, _)| folder.join(text)).collect(),
     }
@@ -155,19 +195,26 @@ fn socket(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> haproxy::
     haproxy::Address::Unix(folder.join(text))
 }
 
-fn entrances(router: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
+/// Where users come in, each with a port.
+pub(super) fn entrances(
+    router: &Section<'_>,
+    carrier: &str,
+    reader: &mut Reader,
+) -> Vec<SocketAddr> {
     let listen = address::listen(router, reader);
     if let Some(field) = router.field("listen").filter(|_| listen.iter().any(|at| at.port() == 0)) {
         reader.push(
-            Diagnostic::new("`listen` names port 0, and nobody would know where HAProxy listens")
-                .at(&field.span, "")
-                .help("write the port that users come to, such as \"127.0.0.1:8080\""),
+            Diagnostic::new(format!(
+                "`listen` names port 0, and nobody would know where {carrier} listens"
+            ))
+            .at(&field.span, "")
+            .help("write the port that users come to, such as \"127.0.0.1:8080\""),
         );
     }
     listen
 }
 
 /// A name alone is looked up in PATH, everything else is relative to the file.
-fn program(text: &str, folder: &Path) -> PathBuf {
+pub(super) fn program(text: &str, folder: &Path) -> PathBuf {
     if text.contains('/') { folder.join(text) } else { PathBuf::from(text) }
 }

@@ -31,6 +31,8 @@ mod load;
 mod looking;
 mod mute;
 mod neighbours;
+mod nginx;
+mod nginx_bed;
 mod parts;
 mod plan;
 mod recreate;

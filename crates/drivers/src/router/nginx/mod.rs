@@ -33,7 +33,7 @@ use tokio::time::timeout;
 pub use install::install;
 pub use review::cuts;
 pub use rule::unfit;
-pub use sample::sample;
+pub use sample::{objection, sample};
 pub use setup::{AppSetup, Program, Setup};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
@@ -90,6 +90,11 @@ impl Nginx {
             version = self.observe(app).await?.0.version;
         }
         review::review(&text, &version, apps)
+    }
+
+    /// Has nginx test its configuration as it is now.
+    pub async fn tested(&self) -> Result<(), Fault> {
+        test_run::test(&self.setup.program).await.map(drop)
     }
 
     /// What a worker says, and all workers.

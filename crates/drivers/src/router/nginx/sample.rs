@@ -5,6 +5,22 @@ use std::fmt::Write as _;
 use super::conf::{stamp, variable};
 use super::setup::{AppSetup, Setup};
 
+/// Why the offered configuration cannot hold these hosts and this path prefix, and what to do; `None`
+/// when it can.
+pub fn objection(hosts: &[String], path_prefix: &str) -> Option<(String, &'static str)> {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !";{}\'\"$#".contains(c));
+    if !plain(path_prefix) {
+        let why = format!("the path prefix `{}`", path_prefix.escape_debug());
+        return Some((
+            why,
+            "use printable ASCII without blanks, quotes, `;`, `$`, `#`, `{` or `}`",
+        ));
+    }
+    let host = hosts.iter().find(|host| !plain(host) || host.starts_with('~'))?;
+    let why = format!("the host name `{}`", host.escape_debug());
+    Some((why, "write it as in a `Host` header, without a port"))
+}
+
 /// The main configuration file.
 pub fn sample(setup: &Setup) -> String {
     let (directory, pid) = (setup.directory.display(), setup.pid.display());
