@@ -65,6 +65,26 @@ async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
     }
 }
 
+/// While a worker that ends may still bring it a request, a release is not called idle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_open_by_a_worker_that_ends_counts() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let bed = Bed::start(program, true);
+    let (v1, v2) = (App::start("v1"), App::start("v2"));
+    let router = bed.driver();
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    let mut kept = load::Connection::open(bed.entrance()).unwrap();
+    assert_eq!(kept.ask("GET", "/", "").unwrap().body, "v1");
+    let have = settle(&router, &routes(vec![pool(2, 10_000, Serving, &[v2.address])])).await;
+    assert!(have.open_on(ReleaseId(1)).requests > 0, "{have:?}");
+    let answer = kept.ask("GET", "/", "").unwrap();
+    assert_eq!((answer.body.as_str(), answer.header("connection")), ("v1", Some("close")));
+    let deadline = std::time::Instant::now() + nginx::PATIENCE;
+    while router.look(&app()).await.unwrap().open_on(ReleaseId(1)).requests > 0 {
+        assert!(std::time::Instant::now() < deadline, "it is never idle");
+    }
+}
+
 /// What cannot work is refused before anything is touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_work_is_refused_and_nothing_is_touched() {

@@ -27,6 +27,7 @@ mod section;
 mod shape;
 mod strategy;
 mod target;
+mod theirs;
 mod watch;
 
 use std::collections::BTreeMap;

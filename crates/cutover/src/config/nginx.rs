@@ -9,9 +9,9 @@ use drivers::router::nginx;
 
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
-use super::router::{entrances, must_have, program};
 use super::section::Section;
 use super::shape::{AppConfig, NginxConfig, Strategy};
+use super::theirs::{entrances, must_have, program};
 
 /// Keys that only an nginx has.
 pub(super) const ONLY: [&str; 4] = ["pid", "control", "prefix", "accept_reload_cuts"];

@@ -1,9 +1,9 @@
 //! Reads `[router]`: who carries the traffic.
 //!
-//! Checks what is written; whether a HAProxy answers there is found by its preflight.
+//! Checks what is written; whether a router of the user's answers there is found by its preflight.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use drivers::router::{ROUTERS, haproxy};
 
@@ -11,7 +11,8 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HaProxyConfig, RouterConfig, Strategy};
-use super::{address, names, nginx};
+use super::theirs::{entrances, must_have, program};
+use super::{names, nginx};
 
 /// Keys of a HAProxy, each with an example; those that it may leave out have none.
 const KEYS: [(&str, &str); 5] = [
@@ -145,26 +146,6 @@ fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
     }
 }
 
-/// Refuses when a key is missing that has an example.
-pub(super) fn must_have(
-    keys: &[(&'static str, &str)],
-    router: &Section<'_>,
-    whose: &str,
-    reader: &mut Reader,
-) {
-    let kind = router.field("kind").map_or(0..0, |field| field.span);
-    // The others may be left out.
-    for (key, example) in keys.iter().filter(|(_, example)| !example.is_empty()) {
-        if router.field(key).is_none() && !router.probably_has(key) {
-            reader.push(
-                Diagnostic::new(format!("`[router]` lacks `{key}`"))
-                    .at(&kind, format!("{whose} needs it"))
-                    .help(format!("add a line such as `{key} = {example}`")),
-            );
-        }
-    }
-}
-
 fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {
     must_have(&KEYS, router, "a HAProxy", reader);
     let path = |text: &str| folder.join(text);
@@ -193,28 +174,4 @@ fn socket(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> haproxy::
         reader.push(Diagnostic::new(what).at(&span, "needs an IP address").help(help));
     }
     haproxy::Address::Unix(folder.join(text))
-}
-
-/// Where users come in, each with a port.
-pub(super) fn entrances(
-    router: &Section<'_>,
-    carrier: &str,
-    reader: &mut Reader,
-) -> Vec<SocketAddr> {
-    let listen = address::listen(router, reader);
-    if let Some(field) = router.field("listen").filter(|_| listen.iter().any(|at| at.port() == 0)) {
-        reader.push(
-            Diagnostic::new(format!(
-                "`listen` names port 0, and nobody would know where {carrier} listens"
-            ))
-            .at(&field.span, "")
-            .help("write the port that users come to, such as \"127.0.0.1:8080\""),
-        );
-    }
-    listen
-}
-
-/// A name alone is looked up in PATH, everything else is relative to the file.
-pub(super) fn program(text: &str, folder: &Path) -> PathBuf {
-    if text.contains('/') { folder.join(text) } else { PathBuf::from(text) }
 }
