@@ -1,10 +1,12 @@
 //! Asking one instance one question: the only health check there is.
 //!
 //! The platform's gate, the controller's preview and doctor all ask through here, so that they mean
-//! the same by "it answers". One request on one new connection, never repeated; who judges the
-//! answer, how often to ask and what to conclude is the caller's affair.
+//! the same by "it answers": over HTTP (`ask`), by connecting (`connect`), or by a program that judges
+//! (`command`). One request on one new connection, never repeated; who judges the answer, how often to
+//! ask and what to conclude is the caller's affair.
 
 mod body;
+pub mod command;
 #[cfg(test)]
 mod fuzz;
 

@@ -6,6 +6,7 @@
 //! crate knows no rollout, no phase and no verdict.
 
 pub mod check;
+mod exit;
 pub mod platform;
 pub mod router;
 mod words;

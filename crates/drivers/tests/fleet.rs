@@ -76,6 +76,34 @@ fn routers_get_the_ready_then_those_that_were_then_those_that_were_told() {
     assert!(serving(&fleet(vec![young, instance(3, Ended)])).is_empty());
 }
 
+/// The fail-open threshold: of those that could serve, not of those that are gone or never were ready.
+#[test]
+fn when_too_few_pass_all_get_requests_again() {
+    use Condition::{Ended, Ready, Starting, Unready};
+    let mut young = instance(9, Starting);
+    young.ready_before = false;
+    let mut told = instance(8, Unready);
+    told.told_at_ms = Some(1);
+    let open = |conditions: &[Condition], without: &[u16], percent| {
+        let numbered = (1..).zip(conditions).map(|(n, condition)| instance(n, *condition));
+        let have = fleet(numbered.chain([young.clone(), told.clone()]).collect());
+        let without: Vec<_> = without.iter().map(|n| InstanceId(format!("demo-1-{n}"))).collect();
+        let failing = have.failing(ONE).count();
+        assert_eq!(failing, conditions.iter().filter(|one| **one == Unready).count());
+        let serving = have.serving_open(ONE, &without, percent).into_iter();
+        serving.map(|one| one.id.0[7..].to_owned()).collect::<String>()
+    };
+    assert_eq!(open(&[Ready, Unready, Unready], &[], 50), "123", "a third passes");
+    assert_eq!(open(&[Ready, Unready, Unready], &[], 33), "1");
+    assert_eq!(open(&[Ready, Unready, Unready], &[], 0), "1");
+    assert_eq!(open(&[Ready, Ready, Unready], &[], 50), "12");
+    assert_eq!(open(&[Ready, Unready], &[], 50), "1", "not fewer than a half");
+    assert_eq!(open(&[Ready, Unready, Ended], &[], 50), "1", "who ended does not count");
+    assert_eq!(open(&[Ready, Unready, Unready], &[3], 50), "1", "nor who leaves");
+    assert_eq!(open(&[Unready, Unready], &[], 0), "12", "none passes");
+    assert_eq!(open(&[Ready, Unready], &[], 100), "12");
+}
+
 fn leave(stay: u16, most: u16, named: &[&str], state: RunState) -> FleetWant {
     let named = named.iter().map(|id| InstanceId((*id).to_owned())).collect();
     leaving(&release(1, &[]), stay, Leave { instances: most, named, state })

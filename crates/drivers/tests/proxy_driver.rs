@@ -36,6 +36,7 @@ fn routes(instances: u16) -> Routes {
         }],
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     }
 }

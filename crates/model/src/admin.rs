@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
 use crate::name::AppName;
 use crate::network::Network;
+use crate::outliers::Outliers;
 use crate::routes::{Generation, Routes};
 
 /// What the proxy is asked.
@@ -139,6 +140,8 @@ pub struct Settings {
     pub pages: Vec<Page>,
     /// What is out of service by intent.
     pub maintenance: Vec<Maintenance>,
+    /// Which instances are left out for a while because they fail.
+    pub outliers: Outliers,
 }
 
 impl Default for Settings {
@@ -150,6 +153,7 @@ impl Default for Settings {
             max_connections: 0,
             pages: Vec::new(),
             maintenance: Vec::new(),
+            outliers: Outliers::default(),
             client_head_ms: 10_000,
             client_body_ms: 60_000,
             client_reads_ms: 60_000,
@@ -321,7 +325,7 @@ pub struct HoldSeen {
     pub total: u64,
     /// Answered 503 because a bound was reached.
     pub refused: u64,
-    /// Longest wait so far, ms.
+    /// Longest wait of those that have gone on since the app was last held, ms.
     pub longest_ms: u64,
 }
 
@@ -336,6 +340,15 @@ pub struct InstanceSeen {
     pub requests: u64,
     /// Tunnels open now: upgraded connections and event streams.
     pub tunnels: u64,
+    /// Those of them that the proxy could hand over: WebSockets without a foreign extension.
+    #[serde(default)]
+    pub sockets: u64,
+    /// For so long it is still left out because it failed, ms; 0 when it is not.
+    #[serde(default)]
+    pub ejected_ms: u64,
+    /// How often it was left out so far.
+    #[serde(default)]
+    pub ejections: u64,
 }
 
 /// Counters of a release; they only grow.

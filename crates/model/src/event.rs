@@ -61,6 +61,14 @@ pub enum Event {
         /// Tunnels open on them now.
         tunnels: u64,
     },
+    /// While the router is to move tunnels, and was seen to know of it: how many WebSockets are left
+    /// that it could move. What is open besides is for the app to end.
+    Movable {
+        /// The release whose instances leave.
+        release: ReleaseId,
+        /// WebSockets left on them.
+        sockets: u64,
+    },
     /// The candidate was asked directly, past the router. Totals since previewing began.
     Preview {
         /// What came back.

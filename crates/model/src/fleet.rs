@@ -57,6 +57,10 @@ impl Release {
 pub struct HealthCheck {
     /// Path asked with GET; 2xx passes. `None` means that an accepted connection passes.
     pub path: Option<String>,
+    /// A program and its arguments, as those of a release: status 0 within the time passes, and nothing
+    /// else is asked. Empty for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// Pause between checks, ms.
     pub interval_ms: u64,
     /// Longest a check may take, ms.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{Instance, ReleaseId};
+use crate::handover::HandOver;
 use crate::name::{AppName, Version};
 use crate::rule::Rule;
 use crate::spread::Spread;
@@ -72,6 +73,9 @@ pub struct Routes {
     /// New requests wait, and no pool has a weight; they go where the next routes without it say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Tunnels that the router is to move off instances that get nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
     /// How the others are spread.
     #[serde(default, skip_serializing_if = "Spread::is_default")]
     pub spread: Spread,
@@ -86,6 +90,7 @@ impl Routes {
             && self.pools == other.pools
             && self.rules == other.rules
             && self.hold == other.hold
+            && self.hand_over == other.hand_over
             && self.spread == other.spread
     }
 

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::InstanceId;
+
 /// How requests are spread; the default draws a pool for each request by the weights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -14,6 +16,10 @@ pub struct Spread {
     /// For how long the share of an instance grows that joins others which have served for longer,
     /// ms; 0 gives it its whole share at once.
     pub slow_start_ms: u64,
+    /// Instances that fail their checks, in order. One that is in a pool all the same gets requests:
+    /// too few of the others pass. To be told, not to be judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<InstanceId>,
 }
 
 impl Spread {

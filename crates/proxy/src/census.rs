@@ -25,6 +25,10 @@ pub(crate) struct AppCensus {
     pub(crate) lasting: Arc<Lasting>,
     /// Its releases.
     pub(crate) releases: Vec<ReleaseCensus>,
+    /// How many of its instances fail their checks, as the routes tell.
+    pub(crate) failing: usize,
+    /// Some of those get requests all the same.
+    pub(crate) fails_open: bool,
     /// Gates of instances in the routes, and of those that left them.
     pub(crate) gates: Vec<Arc<Gate>>,
 }
@@ -98,6 +102,7 @@ mod tests {
             pools: vec![pool],
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
         }
     }
 

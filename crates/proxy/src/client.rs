@@ -78,7 +78,8 @@ async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -
                 let _alone = worker.shared.tunnels();
                 let carried = <[Cell<u64>; 2]>::default();
                 // Boxed by itself, so that a tunnel does not hold the room of a request.
-                Box::pin(tunnel.carry((read, write), buffer, &carried)).await;
+                let counted = (&worker.roster, &carried);
+                Box::pin(tunnel.carry((read, write), buffer, counted)).await;
                 [call.trail.received, call.trail.sent] = carried.map(Cell::into_inner);
                 account::ended(worker, &call, false);
                 return None;

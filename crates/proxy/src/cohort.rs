@@ -196,8 +196,9 @@ mod tests {
             path_prefix: "/shop".into(),
             pools: Vec::new(),
             rules: Vec::new(),
-            spread: Spread { cohorts: Some(cohorts), slow_start_ms: 0 },
+            spread: Spread { cohorts: Some(cohorts), slow_start_ms: 0, failing: Vec::new() },
             hold: None,
+            hand_over: None,
         };
         Membership::of(&routes).unwrap()
     }

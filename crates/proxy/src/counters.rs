@@ -86,6 +86,8 @@ pub(crate) struct Counters {
     pub(crate) tunnels: Count,
     /// Requests sent again elsewhere.
     pub(crate) replayed: Count,
+    /// How often one of its instances was left out.
+    pub(crate) ejections: Count,
     /// Requests that failed here for good.
     pub(crate) failed: Count,
     /// Requests whose client went before the end.

@@ -18,6 +18,7 @@ use crate::gate::{Entry, Gate};
 use crate::held::{self, Waited};
 use crate::hold;
 use crate::limits;
+use crate::outlier;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
 use crate::said::{self, Own, Stamp};
@@ -164,6 +165,7 @@ async fn carry(
                 }
                 Err(failed) => failed,
             };
+        outlier::unanswered(&worker.shared, app, &gate, failure);
         call.trail.class = Some(failure.class());
         if failure != Failure::Stale {
             tried.add(&gate);
@@ -334,6 +336,12 @@ async fn attempt(
     let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
     progress.tell(&mut call.trail);
     call.trail.class = None;
+    match (&ended, progress.first.get()) {
+        (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, this.app, &gate),
+        (_, Some((status, ..))) => outlier::answered(&worker.shared, this.app, &gate, status),
+        (Ok(Ended::Switched(..)), _) => gate.ejection.passed(),
+        _ => {}
+    }
     match ended {
         Ok(Ended::Whole { keep, reusable }) => {
             if reusable && progress.whole.get() {

@@ -15,6 +15,7 @@ use model::admin::InstanceSeen;
 use model::{Instance, InstanceId, ReleaseId, Version};
 
 use crate::counters::Counters;
+use crate::ejection::Ejection;
 use crate::limits;
 
 const CLOSED: u64 = 1 << 63;
@@ -39,6 +40,10 @@ pub(crate) struct Gate {
     pub(crate) counters: Arc<Counters>,
     /// Bit 63: closed; bits 32 to 62: tunnels; bits 0 to 31: requests.
     word: AtomicU64,
+    /// Tunnels that are WebSockets whose frames are followed.
+    sockets: AtomicU64,
+    /// Whether it is left out because it fails.
+    pub(crate) ejection: Ejection,
     /// Time of the last refused connection, ms since `born`, plus one; 0 for never.
     refused: AtomicU64,
     /// When it was first given a share since it last was closed, ms since `born`, plus one; 0 for never.
@@ -74,6 +79,8 @@ impl Gate {
             stamp: stamp.into_bytes().into_boxed_slice(),
             counters,
             word: AtomicU64::new(CLOSED),
+            sockets: AtomicU64::new(0),
+            ejection: Ejection::default(),
             refused: AtomicU64::new(0),
             shares: AtomicU64::new(0),
             born: Instant::now(),
@@ -116,6 +123,9 @@ impl Gate {
             release: self.release,
             requests: open.requests,
             tunnels: open.tunnels,
+            sockets: self.sockets.load(Ordering::SeqCst).min(open.tunnels),
+            ejected_ms: self.ejected_ms(),
+            ejections: self.ejection.count(),
         }
     }
 
@@ -134,7 +144,13 @@ impl Gate {
         self.born.checked_add(Duration::from_millis(since)).unwrap_or(self.born)
     }
 
-    fn age_ms(&self) -> u64 {
+    /// For how long it is still left out because it failed, ms.
+    pub(crate) fn ejected_ms(&self) -> u64 {
+        if self.ejection.is_none() { 0 } else { self.ejection.left(self.age_ms()) }
+    }
+
+    /// How old it is, ms: the clock of its ejections.
+    pub(crate) fn age_ms(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 
@@ -142,6 +158,24 @@ impl Gate {
     pub(crate) fn avoided(&self) -> bool {
         let at = self.refused.load(Ordering::Relaxed);
         at != 0 && self.born.elapsed() < Duration::from_millis(at) + limits::AVOID
+    }
+}
+
+/// A WebSocket inside a gate that could be moved, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Movable(Arc<Gate>);
+
+impl Movable {
+    /// One more.
+    pub(crate) fn of(gate: &Arc<Gate>) -> Self {
+        gate.sockets.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(gate))
+    }
+}
+
+impl Drop for Movable {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

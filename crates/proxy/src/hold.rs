@@ -66,6 +66,7 @@ impl Hold {
     /// Nobody waits yet.
     pub(crate) fn new(bounds: Bounds, tally: Arc<Tally>) -> Self {
         let (waiting, released) = (AtomicU64::new(0), AtomicBool::new(false));
+        tally.longest_ms.store(0, Ordering::Relaxed);
         Self { bounds, tally, waiting, released, turns: Semaphore::new(0) }
     }
 

@@ -10,11 +10,15 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use model::admin::AppSeen;
-use model::{AppName, Fault, Generation, InstanceId, Kind, Pool, PoolState, ReleaseId, Routes};
+use model::{
+    AppName, Farewell, Fault, Generation, HandOver, InstanceId, Kind, Pool, PoolState, ReleaseId,
+    Routes,
+};
 
 use crate::census::{AppCensus, Departed, ReleaseCensus};
 use crate::counters::{Counters, Lasting};
 use crate::gate::Gate;
+use crate::handover::Handing;
 use crate::hold::Hold;
 use crate::table::{App, Table};
 
@@ -30,6 +34,8 @@ struct Slice {
     gone: Departed,
     lasting: Arc<Lasting>,
     hold: Option<Arc<Hold>>,
+    /// Tunnels that move.
+    handing: Option<Arc<Handing>>,
 }
 
 /// All routes the proxy carries.
@@ -45,14 +51,15 @@ impl Ledger {
         self.epoch
     }
 
-    /// Replaces the routes of one app; `swap` shows the table to the workers.
+    /// Replaces the routes of one app; `swap` shows the table to the workers. Answers which tunnels move
+    /// from now on, if some are to that did not before.
     pub(crate) fn publish(
         &mut self,
         epoch: u64,
         expected: Generation,
         routes: Routes,
         swap: impl FnOnce(Table),
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Arc<Handing>>, Fault> {
         self.fence(epoch)?;
         let present = self.slices.get(&routes.app).map_or(Generation(0), |s| s.routes.generation);
         if present != expected || routes.generation <= expected {
@@ -70,6 +77,7 @@ impl Ledger {
         self.epoch = epoch;
         let old = self.slices.remove(&routes.app);
         let waiting = old.as_ref().and_then(|old| old.hold.clone());
+        let moving = old.as_ref().and_then(|old| old.handing.clone());
         let (slice, left) = Slice::follow(old, routes);
         let holds = |waiting: &Arc<Hold>| {
             slice.hold.as_ref().is_some_and(|hold| Arc::ptr_eq(hold, waiting))
@@ -88,6 +96,8 @@ impl Ledger {
             .flat_map(|pool| &pool.instances)
             .filter_map(|one| slice.gates.get(&one.id).cloned())
             .collect();
+        let moves = slice.handing.clone();
+        let moves = moves.filter(|new| !moving.is_some_and(|old| Arc::ptr_eq(&old, new)));
         let lasting = Arc::clone(&slice.lasting);
         self.slices.insert(slice.routes.app.clone(), slice);
         swap(self.table());
@@ -96,7 +106,7 @@ impl Ledger {
         if let Some(waiting) = waiting {
             waiting.release();
         }
-        Ok(())
+        Ok(moves)
     }
 
     /// Forgets an app.
@@ -115,6 +125,9 @@ impl Ledger {
             }
             if let Some(waiting) = slice.hold {
                 waiting.release();
+            }
+            if let Some(handing) = slice.handing {
+                handing.end();
             }
         }
         Ok(())
@@ -181,6 +194,7 @@ impl Slice {
     /// gives the gates that left.
     fn follow(old: Option<Self>, routes: Routes) -> (Self, Vec<Arc<Gate>>) {
         let waiting = old.as_ref().and_then(|old| old.hold.clone());
+        let moving = old.as_ref().and_then(|old| old.handing.clone());
         let (mut gates, mut departed, mut counters, mut gone, lasting) = match old {
             Some(old) => (old.gates, old.departed, old.counters, old.gone, old.lasting),
             None => Default::default(),
@@ -213,7 +227,15 @@ impl Slice {
         let compiled = App::compile(&routes, Arc::clone(&lasting), |id| kept.get(id));
         let compiled = Arc::new(compiled.held(hold.clone()));
         let gates = kept;
-        (Self { routes, compiled, gates, departed, counters, gone, lasting, hold }, left)
+        let moves = |gate: &&Arc<Gate>| {
+            routes
+                .hand_over
+                .as_ref()
+                .is_some_and(|hand_over| hand_over.instances.contains(&gate.id))
+        };
+        let leaving = gates.values().chain(&departed).filter(moves).cloned().collect();
+        let handing = Handing::follow(moving, routes.hand_over.as_ref(), leaving);
+        (Self { routes, compiled, gates, departed, counters, gone, lasting, hold, handing }, left)
     }
 
     fn census(&self) -> AppCensus {
@@ -225,10 +247,17 @@ impl Slice {
             gates.iter().any(|gate| open(&gate)) || self.gone.is_told(*release, now)
         };
         let releases = self.counters.iter().filter(|(release, _)| told(release));
+        let failing = &self.routes.spread.failing;
         AppCensus {
             app: self.routes.app.clone(),
             generation: self.routes.generation,
             lasting: Arc::clone(&self.lasting),
+            failing: failing.len(),
+            fails_open: failing.iter().any(|id| {
+                let serving = |pool: &&Pool| pool.state == PoolState::Serving;
+                let mut pools = self.routes.pools.iter().filter(serving);
+                pools.any(|pool| pool.instances.iter().any(|one| one.id == *id))
+            }),
             releases: releases
                 .map(|(id, counters)| ReleaseCensus { id: *id, counters: Arc::clone(counters) })
                 .collect(),
@@ -277,6 +306,17 @@ fn check(routes: &Routes) -> Result<(), Fault> {
             return usage("a hold needs bounds, and no pool that serves beside it".to_owned());
         }
     }
+    if let Some(HandOver { instances, pace, .. }) = &routes.hand_over {
+        let serving = routes.pools.iter().filter(|pool| pool.state == PoolState::Serving);
+        let served =
+            serving.flat_map(|pool| &pool.instances).any(|one| instances.contains(&one.id));
+        let nothing = matches!(&pace.farewell, Farewell::Frame(text) if text.is_empty());
+        if served || nothing || pace.per_second == 0 || pace.at_once == 0 {
+            return usage(
+                "a hand-over needs a pace, and none of its instances may serve".to_owned(),
+            );
+        }
+    }
     let mut ids = BTreeSet::new();
     for id in routes.pools.iter().flat_map(|pool: &Pool| &pool.instances).map(|one| &one.id) {
         if id.0.is_empty() || !id.0.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -322,6 +362,7 @@ mod tests {
             pools: pools.iter().map(pool).collect(),
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
             spread: Spread::default(),
         }
     }

@@ -106,6 +106,22 @@ pub(crate) const RELEASE_STEP: Duration = Duration::from_millis(5);
 /// Fewest held requests that are let through in a step.
 pub(crate) const RELEASE_BATCH: usize = 16;
 
+/// A WebSocket that is to be closed is quiet when nothing has moved for this long ...
+pub(crate) const FAREWELL_LULL: Duration = Duration::from_millis(20);
+/// ... and is closed after this all the same.
+pub(crate) const FAREWELL_WAITS: Duration = Duration::from_millis(500);
+/// WebSockets are told to leave this much sooner after each other, if they were kept from it.
+pub(crate) const FAREWELL_BURST: Duration = Duration::from_millis(20);
+/// How long messages under way may take to end, and the instance to say its last, before a WebSocket is
+/// closed in the midst of them.
+pub(crate) const FAREWELL_MESSAGE: Duration = Duration::from_secs(1);
+/// How long both sides may then take to finish the closing handshake.
+pub(crate) const FAREWELL_CLOSE: Duration = Duration::from_secs(4);
+/// A client that was sent a message is taken to be on its way for this long ...
+pub(crate) const FAREWELL_LEAVES: Duration = Duration::from_secs(2);
+/// ... and one that it could not be sent to for this long; then others have their turn.
+pub(crate) const FAREWELL_PLACE: Duration = Duration::from_secs(5);
+
 /// SIGTERM lets what is open finish for this long.
 pub(crate) const TERM_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause after `accept` failed for want of descriptors or memory; the kernel announces neither.

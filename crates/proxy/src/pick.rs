@@ -112,10 +112,13 @@ fn from_gates<'a>(
         return (!tried.has(only)).then_some(only);
     }
     let fresh = |gate: &&Arc<Gate>| !tried.has(gate);
-    let good = |at: usize| fresh(&&gates[at]) && !gates[at].avoided();
+    let kept = |at: usize| fresh(&&gates[at]) && gates[at].ejected_ms() == 0;
+    let good = |at: usize| kept(at) && !gates[at].avoided();
     let Some(one) = draw(gates.len(), good) else {
-        // Those that refused a connection a moment ago are better than none.
-        return draw(gates.len(), |at| fresh(&&gates[at])).map(|at| &gates[at]);
+        // Those that refused a connection a moment ago are better than those that keep failing, and
+        // those better than none.
+        let rest = draw(gates.len(), kept).or_else(|| draw(gates.len(), |at| fresh(&&gates[at])));
+        return rest.map(|at| &gates[at]);
     };
     let Some(other) = draw(gates.len(), |at| at != one && good(at)) else {
         return Some(&gates[one]);
@@ -190,6 +193,7 @@ mod tests {
             pools: Vec::new(),
             rules: Vec::new(),
             hold: None,
+            hand_over: None,
             spread: Spread::default(),
         };
         let mut app = App::compile(&routes, Arc::default(), |_| None);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Network, admin};
+use model::{Network, Outliers, admin};
 
 use crate::cohort::Signer;
 use crate::pages::Pages;
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) connections: u64,
     /// What is answered in the proxy's own name.
     pub(crate) pages: Pages,
+    /// Which instances are left out.
+    pub(crate) outliers: Outliers,
 }
 
 impl Settings {
@@ -69,7 +71,8 @@ impl From<&admin::Settings> for Settings {
         };
         let connections = if told.max_connections == 0 { u64::MAX } else { told.max_connections };
         let (trusted, pages) = (told.trusted.clone(), Pages::read(told));
-        Self { patience, signer: None, trusted, connections, pages }
+        let outliers = told.outliers;
+        Self { patience, signer: None, trusted, connections, pages, outliers }
     }
 }
 

@@ -93,6 +93,12 @@ impl App {
         Self { hold, ..self }
     }
 
+    /// The instances among which that one is.
+    pub(crate) fn peers(&self, gate: &Gate) -> &[Arc<Gate>] {
+        let has = |pool: &&Pool| pool.gates.iter().any(|one| one.serial == gate.serial);
+        self.weighted.iter().chain(&self.standby).find(has).map_or(&[], |pool| &pool.gates)
+    }
+
     fn covers(&self, path: &str) -> bool {
         path.strip_prefix(self.prefix.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
@@ -221,6 +227,7 @@ mod tests {
                 pools: Vec::new(),
                 rules: Vec::new(),
                 hold: None,
+                hand_over: None,
                 spread: Spread::default(),
             })
             .collect();

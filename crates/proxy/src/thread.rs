@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::life::Shared;
 use crate::log::Pen;
+use crate::roster::Roster;
 use crate::upstream::Upstreams;
 
 /// What belongs to one thread.
@@ -19,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Idle connections to instances.
     pub(crate) upstreams: Upstreams,
+    /// WebSockets that are open.
+    pub(crate) roster: Roster,
     /// Writes the access log.
     pub(crate) pen: RefCell<Pen>,
     open: Cell<usize>,
@@ -32,6 +35,7 @@ impl Worker {
         Self {
             shared,
             upstreams: Upstreams::default(),
+            roster: Roster::default(),
             pen: RefCell::default(),
             open: Cell::new(0),
             closed: Notify::new(),

@@ -18,6 +18,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::client;
 use crate::forwarded::Origin;
+use crate::handover::{Handing, hand_over};
 use crate::life::{Life, Shared};
 use crate::limits;
 use crate::thread::{Open, Worker};
@@ -31,6 +32,8 @@ pub(crate) enum Control {
     Serve(std::net::TcpStream),
     /// The routes changed: close idle connections to instances that left them.
     Sweep,
+    /// WebSockets on these instances are to leave.
+    HandOver(Arc<Handing>),
 }
 
 /// Runs a worker until the process ends.
@@ -67,6 +70,9 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
                     spawn_local(admitted);
                 }
                 Some(Control::Sweep) => worker.upstreams.sweep(),
+                Some(Control::HandOver(handing)) => {
+                    spawn_local(hand_over(Rc::clone(worker), handing));
+                }
                 None => return,
             },
             _ = beat.tick() => {

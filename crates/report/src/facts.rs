@@ -130,6 +130,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(share_words::facts(report));
     out.extend(outages::facts(report));
     out.extend(report.router.as_ref().and_then(RouterCount::fact));
+    out.extend(report.router.as_ref().and_then(RouterCount::waited));
     out.extend(evidence(report));
     out.extend(sockets(report));
     out.extend(lanes(report));

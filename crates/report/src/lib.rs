@@ -44,7 +44,7 @@ pub use html::html;
 pub use input::{Input, PhaseSpan, Settings, ShareCount, ShareSpan};
 pub use judge::judge;
 pub use outage::{OutageFact, OutageKind, OutageSpan};
-pub use router_count::{RouterCount, SideCount};
+pub use router_count::{HeldCount, RouterCount, SideCount};
 pub use share_fact::{ShareFact, ShareFinding};
 pub use terminal::{Style, terminal};
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{count, several};
+use crate::figures::{count, several, span};
 
 /// One release, as the router counted it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,28 @@ pub struct SideCount {
     /// Of these, requests that failed there and could not be sent elsewhere: users got a 502 or 504,
     /// or an answer that was cut.
     pub failed: u64,
+}
+
+/// Requests that waited because nobody might serve them, as the router counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldCount {
+    /// That ever waited.
+    pub total: u64,
+    /// Answered 503 because a bound was reached: at once, or after they had waited.
+    pub refused: u64,
+    /// Longest wait, us.
+    pub longest_us: u64,
+}
+
+impl HeldCount {
+    /// "1,234 requests waited, the longest for 1.2 s".
+    fn words(self) -> String {
+        let waited = several(self.total, "request");
+        if self.total == 0 {
+            return format!("{waited} waited");
+        }
+        format!("{waited} waited, the longest for {}", span(self.longest_us))
+    }
 }
 
 /// Both releases.
@@ -28,6 +50,9 @@ pub struct RouterCount {
     pub old: SideCount,
     /// The release being shipped.
     pub new: SideCount,
+    /// Requests that waited, where some did or were to.
+    #[serde(default)]
+    pub held: Option<HeldCount>,
 }
 
 impl RouterCount {
@@ -47,6 +72,23 @@ impl RouterCount {
                 self.what
             )
         })
+    }
+
+    /// Why a hold is no PASS; nothing when everybody who waited was served.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let held = self.held.filter(|held| held.refused > 0)?;
+        let refused = several(held.refused, "request");
+        let words = held.words();
+        Some(format!(
+            "{} refused {refused} because a bound of the hold was met: {words}",
+            self.what
+        ))
+    }
+
+    /// What is to be said of a hold beside the verdict.
+    pub(crate) fn waited(&self) -> Option<String> {
+        let held = self.held.filter(|held| held.refused == 0)?;
+        Some(format!("while nobody served, {}; none was refused", held.words()))
     }
 
     /// What is to be said of it beside the verdict.

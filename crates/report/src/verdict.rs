@@ -7,6 +7,7 @@ use model::{Outcome, Verdict};
 use crate::axis::axis;
 use crate::document::{Trust, VersionProof};
 use crate::figures::{count, list, several, span};
+use crate::router_count::RouterCount;
 use crate::run::Run;
 use crate::shares;
 
@@ -52,6 +53,7 @@ fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<S
     let (old, new) = (run.from.as_deref(), run.to.as_deref());
     let (old, new) = (old.unwrap_or("the old version"), new.unwrap_or("the new version"));
     out.extend(run.input.router.as_ref().and_then(|router| router.reason(old, new)));
+    out.extend(run.input.router.as_ref().and_then(RouterCount::refusal));
     if trust.ws_lost > 0 {
         out.push(format!("{} lost", several(trust.ws_lost, "WebSocket message")));
     }

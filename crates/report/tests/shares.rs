@@ -308,7 +308,7 @@ fn what_the_router_counted_is_told_beside_what_the_prober_saw() {
     let mut input = canary();
     let what = "HAProxy".to_owned();
     let side = SideCount::default();
-    input.router = Some(RouterCount { what, exact: false, old: side, new: side });
+    input.router = Some(RouterCount { what, exact: false, old: side, new: side, held: None });
     for (span, new) in input.shares.iter_mut().zip([511, 3_200, 12, 0]) {
         let requests = if new == 12 { 29 } else { 10_000 };
         span.counted = Some(ShareCount { requests, new });

@@ -5,6 +5,7 @@
 use model::{Hold, Phase, RunState};
 
 use crate::course;
+use crate::handover::meanwhile;
 use crate::roll::Side;
 use crate::state::State;
 
@@ -36,13 +37,13 @@ pub(crate) const fn serves(state: &State) -> Side {
 
 /// What the instances of stable and candidate should do: never both run.
 pub(crate) fn runs(state: &State) -> (RunState, RunState) {
-    use RunState::{Gone, Running, Terminating};
+    use RunState::{Gone, Running};
     let begun = state.has_entered(Phase::Draining);
     match state.phase {
-        Phase::HandingOver => (Terminating, Gone),
+        Phase::HandingOver => (meanwhile(state), Gone),
         Phase::Stopping => (Gone, Gone),
         Phase::Starting | Phase::Previewing if begun => (Gone, Running),
-        Phase::DrainingCandidate if state.facts.drained.is_some() => (Gone, Terminating),
+        Phase::DrainingCandidate if state.facts.drained.is_some() => (Gone, meanwhile(state)),
         Phase::Shifting | Phase::Baking | Phase::Promoted | Phase::DrainingCandidate => {
             (Gone, Running)
         }

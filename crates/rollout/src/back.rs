@@ -7,6 +7,7 @@ use model::Phase;
 
 use crate::course;
 use crate::deadline::overdue;
+use crate::handover;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
 use crate::step::{Step, allowed};
@@ -56,6 +57,13 @@ pub(crate) fn draining_candidate(state: &State) -> Option<Step> {
         });
     };
     let handed = handed_over(state, open, state.seen.candidate.existing(), version)?;
+    if !handover::covered(state) {
+        return overdue(state).then(|| {
+            let stable = stable_version(state).unwrap_or_default();
+            let missing = format!("{stable} had no ready instance within {}", allowed(state));
+            Step::Enter(Phase::Stuck, format!("{missing}; {version} is left running"))
+        });
+    }
     let words = drain_words(state, version, end);
     let why = if end.left == Some(0) { handed } else { format!("{words}; {handed}") };
     Some(Step::Enter(Phase::StoppingCandidate, why))

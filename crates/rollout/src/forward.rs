@@ -6,6 +6,7 @@ use model::{Phase, Weight};
 
 use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
+use crate::handover::covered;
 use crate::homeward;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::roll::Roll;
@@ -247,8 +248,17 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
 
 pub(crate) fn handing_over(state: &State) -> Option<Step> {
     let version = stable_version(state);
-    handed_over(state, state.seen.stable.open, state.seen.stable.existing(), version)
-        .map(|why| Step::Enter(Phase::Stopping, why))
+    let why = handed_over(state, state.seen.stable.open, state.seen.stable.existing(), version)?;
+    if covered(state) {
+        return Some(Step::Enter(Phase::Stopping, why));
+    }
+    overdue(state).then(|| {
+        let missing = format!("no instance of {} is ready", state.candidate().version);
+        Step::Enter(
+            Phase::Stuck,
+            format!("{missing} within {}; {version} is left running", allowed(state)),
+        )
+    })
 }
 
 pub(crate) fn stopping(state: &State) -> Option<Step> {

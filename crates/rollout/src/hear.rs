@@ -5,6 +5,7 @@
 use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::course;
+use crate::handover;
 use crate::judge::Nameless;
 use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::state::State;
@@ -32,6 +33,12 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         Event::Leaving { release, instances, requests, tunnels } => {
             let open = Open { requests: *requests, tunnels: *tunnels };
             see_leaving(state, *release, instances, open);
+        }
+        Event::Movable { release, sockets } => {
+            let right = handover::wanted(state).is_some_and(|wanted| wanted.release == *release);
+            if right && target::settled(state) {
+                state.seen.movable = Some(*sockets);
+            }
         }
         Event::Preview { tally, failures } => {
             if state.phase == Phase::Previewing {
@@ -66,14 +73,14 @@ fn see_fleet(state: &mut State, release: ReleaseId, seen: &FleetSeen) {
 }
 
 /// Before they are named, what is picked counts only under the wanted routes; then, only what was
-/// named.
+/// named, if anybody was.
 fn see_leaving(state: &mut State, release: ReleaseId, instances: &[InstanceId], open: Open) {
     let Some(leave) = target::leave(state) else { return };
     let right = match leave.state {
-        RunState::Running => {
+        RunState::Running if leave.named.is_empty() => {
             target::settled(state) && instances.len() <= usize::from(leave.instances)
         }
-        RunState::Terminating | RunState::Gone => {
+        RunState::Running | RunState::Terminating | RunState::Gone => {
             instances.iter().all(|one| leave.named.contains(one))
         }
     };

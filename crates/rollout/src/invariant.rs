@@ -150,7 +150,7 @@ const fn lawful(from: Phase, to: Phase) -> bool {
             matches!(to, P::Draining | P::Promoted | P::RollingBack | P::DrainingCandidate)
         }
         P::Draining => matches!(to, P::HandingOver | P::Stopping | P::Stuck),
-        P::HandingOver => matches!(to, P::Stopping),
+        P::HandingOver => matches!(to, P::Stopping | P::Stuck),
         P::Stopping => matches!(to, P::Promoted),
         P::RollingBack => matches!(to, P::DrainingCandidate | P::Stuck),
         P::DrainingCandidate => matches!(to, P::StoppingCandidate | P::Stuck),

@@ -15,7 +15,9 @@ use crate::settings::Start;
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
-use crate::{back, course, forward, homeward, invariant, recreate, rolling, target, unroll};
+use crate::{
+    back, course, forward, handover, homeward, invariant, recreate, rolling, target, unroll,
+};
 
 /// Version of the machine's rules. A journal written under another version must not be replayed
 /// through this one; the rollout goes on from its last snapshot instead.
@@ -170,6 +172,9 @@ impl Rollout {
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
         let state = &self.state;
+        if handover::is_over(state) {
+            return Some(Step::Moved);
+        }
         if state.facts.home.is_some() {
             return homeward::next(state);
         }
@@ -207,6 +212,7 @@ impl Rollout {
                 }
             }
             Step::Drained(drained) => self.state.facts.drained = Some(drained),
+            Step::Moved => self.state.facts.moved = true,
             Step::TurnBack(why) => self.state.facts.turning = Some(why),
             Step::Books(roll) => self.state.facts.roll = Some(roll),
             Step::Turn(roll, phase, why) => {
@@ -267,6 +273,7 @@ impl Rollout {
             self.state.facts.roll = self.state.facts.roll.as_ref().map(|roll| roll.stay(serves));
             self.state.facts.stuck = Some(target::stuck(&self.state));
         }
+        (self.state.seen.movable, self.state.facts.moved) = (None, false);
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;
         self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });

@@ -69,6 +69,9 @@ pub(crate) struct Seen {
     /// Those that leave now.
     #[serde(default)]
     pub leaving: Option<Leaving>,
+    /// WebSockets that the router could still move off what leaves now.
+    #[serde(default)]
+    pub movable: Option<u64>,
     /// The pools of the last settled look at the router.
     pub routes: Option<Vec<PoolSeen>>,
     /// The prober had a good answer from the candidate after the routes were seen as wanted.
@@ -83,6 +86,7 @@ impl Seen {
     /// Forgets what depended on the routes being as wanted.
     pub(crate) fn forget_traffic(&mut self) {
         self.leaving = None;
+        self.movable = None;
         self.stable.open = None;
         self.candidate.open = None;
         self.candidate_answered = false;

@@ -1,6 +1,6 @@
 //! What a rollout is given when it begins, and its limits. Nothing here changes while it runs.
 
-use model::{AppName, ReleaseId, Version};
+use model::{AppName, Pace, ReleaseId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::strategy::Strategy;
@@ -53,6 +53,11 @@ pub struct Settings {
     pub drain_deadline_ms: u64,
     /// Handing over: until no tunnel is open on it, ms.
     pub handover_deadline_ms: u64,
+    /// Handing over: the router moves the tunnels like this, and instances are told to end only when
+    /// that is over. `None`: they are told at once, and tell their clients. Older journals know nothing
+    /// else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<Pace>,
     /// Stopping: until its instances are gone, ms.
     pub stop_deadline_ms: u64,
     /// Rolling back: until stable is ready and seen to carry all traffic again, ms.
@@ -84,6 +89,7 @@ impl Default for Settings {
             bake_ms: 10_000,
             drain_deadline_ms: 30_000,
             handover_deadline_ms: 30_000,
+            handover: None,
             stop_deadline_ms: 30_000,
             rollback_deadline_ms: 60_000,
             max_errors: 3,

@@ -61,6 +61,9 @@ pub(crate) struct Facts {
     /// Recreate: why it turns back once stable, which was told to end, is gone.
     #[serde(default)]
     pub turning: Option<String>,
+    /// The router has moved what it can of the tunnels, in this phase.
+    #[serde(default)]
+    pub moved: bool,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.

@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Return(String),
     /// The leaving release is drained, or its deadline has passed.
     Drained(Drained),
+    /// The router has moved what it can of the tunnels: the rest is for those to end that are left.
+    Moved,
     /// Recreate: stable starts again once it is gone, and why.
     TurnBack(String),
     /// Rolling: the next page of the books.

@@ -5,6 +5,7 @@ use model::{Phase, PoolState, ReleaseId, RunState, Weight};
 
 use crate::alone;
 use crate::course;
+use crate::handover;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::wants::{FleetWant, LeaveWant, ProbeWant, Wants};
@@ -33,7 +34,8 @@ pub(crate) fn wants(state: &State) -> Wants {
     let preview =
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
     let (leave, pools, probe) = (leave(state), pools(state), probe(state));
-    Wants { fleet, leave, pools, hold: alone::hold(state), probe, preview }
+    let (hold, hand_over) = (alone::hold(state), handover::wanted(state));
+    Wants { fleet, leave, pools, hold, hand_over, probe, preview }
 }
 
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
@@ -55,7 +57,11 @@ pub(crate) fn leave(state: &State) -> Option<LeaveWant> {
     let leave = roll.leave.as_ref()?;
     let release = state.named(leave.side)?.id;
     let (instances, named) = (leave.instances, leave.named.clone());
-    Some(LeaveWant { release, instances, named, state: leave.state })
+    let state = match leave.state {
+        RunState::Terminating => handover::meanwhile(state),
+        other => other,
+    };
+    Some(LeaveWant { release, instances, named, state })
 }
 
 /// On the way home: those that were started first, out of the routes and never told to end.
@@ -86,7 +92,8 @@ pub(crate) fn settled(state: &State) -> bool {
 /// What is wanted once stuck: whatever is wanted now, with the traffic on one release alone if only
 /// that one is known to serve and the promotion is not final.
 pub(crate) fn stuck(state: &State) -> Wants {
-    let mut wants = Wants { probe: ended(state), preview: None, ..wants(state) };
+    let (probe, preview, hand_over) = (ended(state), None, None);
+    let mut wants = Wants { hand_over, probe, preview, ..wants(state) };
     let Some(stable) = &state.start.stable else { return wants };
     if wants.hold.is_some() && state.phase == Phase::RollingBack {
         // Whenever it comes back, users find it; until then they are told at once.
@@ -177,10 +184,10 @@ fn runs(state: &State) -> (RunState, RunState) {
         return alone::runs(state);
     }
     match state.phase {
-        Phase::HandingOver => (RunState::Terminating, RunState::Running),
+        Phase::HandingOver => (handover::meanwhile(state), RunState::Running),
         Phase::Stopping | Phase::Promoted => (RunState::Gone, RunState::Running),
         Phase::DrainingCandidate if state.facts.drained.is_some() => {
-            (RunState::Running, RunState::Terminating)
+            (RunState::Running, handover::meanwhile(state))
         }
         Phase::StoppingCandidate | Phase::Aborted => (RunState::Running, RunState::Gone),
         Phase::Starting

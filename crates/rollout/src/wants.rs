@@ -1,7 +1,7 @@
 //! What should be true now, as the controller is told. Types only; `target` fills them in.
 
 use model::event::PoolSeen;
-use model::{Hold, InstanceId, ReleaseId, RunState};
+use model::{Hold, InstanceId, Pace, ReleaseId, RunState};
 use serde::{Deserialize, Serialize};
 
 /// What should be true of the instances of one release.
@@ -24,11 +24,23 @@ pub struct LeaveWant {
     pub release: ReleaseId,
     /// How many should leave, at most: those that exist beyond the ones that stay.
     pub instances: u16,
-    /// Which; empty while `state` is `Running`: then the controller picks.
+    /// Which; while it is empty and `state` is `Running` the controller picks. Those that are named are
+    /// never routed again.
     pub named: Vec<InstanceId>,
     /// `Running`: out of the routes and otherwise left alone. `Terminating`, `Gone`: the named ones
-    /// are told to end, or ended, and never routed again.
+    /// are told to end, or ended.
     pub state: RunState,
+}
+
+/// The router should move tunnels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOverWant {
+    /// Off instances of this release: those that [`Wants::leave`] names, or all where nobody is named.
+    pub release: ReleaseId,
+    /// What their clients are told, and how fast.
+    pub pace: Pace,
+    /// How long it may take in all, ms.
+    pub within_ms: u64,
 }
 
 /// What the prober should do.
@@ -58,6 +70,9 @@ pub struct Wants {
     /// New requests wait within these bounds; then no pool has a weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Tunnels that the router should move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOverWant>,
     /// The prober.
     pub probe: ProbeWant,
     /// How many direct requests the candidate should have been asked in all, when previewing.

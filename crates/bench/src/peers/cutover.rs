@@ -82,6 +82,7 @@ fn routes(address: SocketAddr) -> Outcome<Routes> {
         rules: vec![Rule { mark, release: ReleaseId(2) }],
         spread: model::Spread::default(),
         hold: None,
+        hand_over: None,
     })
 }
 

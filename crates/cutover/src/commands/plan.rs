@@ -148,7 +148,7 @@ fn words(one: &PhasePlanned, planned: &Planned) -> String {
             _ => "all of that time: nobody says what is open",
         }
         .to_owned(),
-        Phase::HandingOver => "if tunnels are open: their clients are told to reconnect".to_owned(),
+        Phase::HandingOver => format!("if tunnels are open: {}", planned.handover),
         Phase::Stopping => "what is left is ended".to_owned(),
         _ => String::new(),
     }

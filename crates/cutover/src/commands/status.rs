@@ -1,13 +1,15 @@
 //! `cutover status`: what runs and what carries it, now.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use model::Fault;
+use model::admin::HoldSeen;
 
-use crate::cli;
 use crate::server::api::ServerStatus;
 use crate::server::orders::AppStatus;
 use crate::server::proxies::ProxyStatus;
+use crate::{cli, duration};
 
 /// Runs the command.
 pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
@@ -60,6 +62,15 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
             pool.state,
             pool.requests,
             pool.tunnels
+        )?;
+    }
+    if app.held.total > 0 || app.held.refused > 0 {
+        let HoldSeen { now, total, refused, longest_ms, .. } = app.held;
+        let longest = duration::show(Duration::from_millis(longest_ms));
+        writeln!(
+            text,
+            "  held     {now} requests wait now; {total} waited so far, {longest} at the longest, \
+             {refused} refused"
         )?;
     }
     for instance in &app.instances {

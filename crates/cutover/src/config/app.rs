@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, cohort, command, environment, strategy, target, watch};
+use super::{address, cohort, command, environment, handover, strategy, target, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -98,24 +98,39 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
 fn health(health: &Section<'_>, reader: &mut Reader) -> HealthConfig {
     let tcp = reader.switch(health.field("tcp"), false);
     let path = address::path(health.field("path"), "/", reader);
-    if let (true, Some(path), Some(tcp)) = (tcp, health.field("path"), health.field("tcp")) {
-        reader.push(
-            Diagnostic::new(format!("`[{}]` asks for both `path` and `tcp`", health.name))
-                .at(&path.span, "asks with GET")
-                .also(&tcp.span, "only connects")
-                .help("remove one of the two; `path` sees more"),
-        );
-    }
+    let command = health.field("command");
+    one_kind(health, tcp, reader);
+    let asks = command.is_some() || health.probably_has("command");
+    let example = "[\"./check\", \"{port}\"]";
     let config = HealthConfig {
-        path: (!tcp).then_some(path),
+        path: (!tcp && !asks).then_some(path),
+        command: command.map_or_else(Vec::new, |field| command::list(&field, example, reader)),
         interval: reader.duration(health.field("interval"), ms(500), ms(10)..=HOUR),
         timeout: reader.duration(health.field("timeout"), seconds(2), ms(10)..=seconds(300)),
         rise: reader.count(health.field("rise"), 3, 1..=100),
         fall: reader.count(health.field("fall"), 3, 1..=100),
         deadline: reader.duration(health.field("deadline"), seconds(60), ms(100)..=DAY),
+        fail_open: reader.percent(health.field("fail_open"), 50, 0..=100),
     };
     can_be_ready(health, &config, reader);
     config
+}
+
+/// Refuses checks that ask in two ways.
+fn one_kind(health: &Section<'_>, tcp: bool, reader: &mut Reader) {
+    const WAYS: [(&str, &str); 3] =
+        [("path", "asks with GET"), ("tcp", "only connects"), ("command", "asks a program")];
+    let used = |key: &str| key != "tcp" || tcp;
+    let found = WAYS.iter().filter(|(key, _)| used(key));
+    let found: Vec<_> = found.filter_map(|(key, how)| Some((health.field(key)?, how))).collect();
+    let [(one, asks), (other, asks_too), ..] = &found[..] else { return };
+    let help = match (one.key, other.key) {
+        ("path", "tcp") => "remove one of the two; `path` sees more",
+        _ => "remove one of the two: a program can ask whatever it likes itself",
+    };
+    let what = format!("`[{}]` asks for both `{}` and `{}`", health.name, one.key, other.key);
+    reader
+        .push(Diagnostic::new(what).at(&one.span, **asks).also(&other.span, **asks_too).help(help));
 }
 
 /// Refuses checks that take longer than the deadline even when all of them pass.
@@ -143,7 +158,7 @@ fn rollout_of(
     reader: &mut Reader,
 ) -> RolloutConfig {
     let drain = rollout.field("drain_timeout");
-    let handover = rollout.field("handover_timeout");
+    let handover_timeout = rollout.field("handover_timeout");
     let strategy = strategy::read(rollout, instances, reader);
     let drain_timeout = reader.duration(drain, seconds(30), Duration::ZERO..=DAY);
     RolloutConfig {
@@ -156,7 +171,8 @@ fn rollout_of(
         bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),
         longest_request: longest_request(rollout, drain_timeout, reader),
         drain_timeout,
-        handover_timeout: reader.duration(handover, seconds(30), Duration::ZERO..=DAY),
+        handover_timeout: reader.duration(handover_timeout, seconds(30), Duration::ZERO..=DAY),
+        handover: handover::read(rollout, reader),
         max_errors: reader.count(rollout.field("max_errors"), 3, 0..=1_000_000),
         max_error_share: reader.share(rollout.field("max_error_share"), 0.01),
     }

@@ -26,18 +26,23 @@ pub(crate) fn read(app: &Section<'_>, reader: &mut Reader) -> Vec<String> {
         );
         return Vec::new();
     };
+    list(&field, "[\"./server\", \"--port\", \"{port}\"]", reader)
+}
+
+/// A program and its arguments, with placeholders; `example` is one.
+pub(crate) fn list(field: &Field<'_>, example: &str, reader: &mut Reader) -> Vec<String> {
     if let Some(text) = field.value.as_str() {
-        reader.push(as_text(&field, text));
+        reader.push(as_text(field, text));
         return Vec::new();
     }
-    let Some(items) = reader.texts(Some(&field)) else {
+    let Some(items) = reader.texts(Some(field)) else {
         return Vec::new();
     };
     if items.first().is_none_or(|(program, _)| program.is_empty()) {
         reader.push(
             Diagnostic::new("`command` names no program")
                 .at(items.first().map_or(&field.span, |(_, span)| span), "")
-                .help("write `command = [\"./server\", \"--port\", \"{port}\"]`"),
+                .help(format!("write `command = {example}`")),
         );
     }
     for (text, span) in &items {

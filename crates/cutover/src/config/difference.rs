@@ -91,6 +91,7 @@ impl Difference {
         let silence = (&before.answer_silence_ms, &after.answer_silence_ms);
         self.note("[proxy] answer_silence (ms)", silence.0, silence.1);
         self.note("[proxy] max_connections", &before.max_connections, &after.max_connections);
+        self.note("[proxy] outliers", &before.outliers, &after.outliers);
         self.note("error_pages", &before.pages, &after.pages);
         self.note("maintenance", &before.maintenance, &after.maintenance);
         self.note("[proxy] access log, metrics", &runs.observation, &wanted.observation);

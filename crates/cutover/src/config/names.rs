@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 8] = [
+pub(crate) const KEYS: [(&str, &[&str]); 9] = [
     ("", &["state_dir", "proxy", "router", "app"]),
     (
         "proxy",
@@ -19,6 +19,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "metrics",
             "error_pages",
             "maintenance",
+            "outliers",
             "threads",
             "answer_begins",
             "answer_silence",
@@ -27,6 +28,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
+    ("proxy.outliers", &["failures", "errors", "eject", "eject_most", "share"]),
     (
         "router",
         &[
@@ -60,7 +62,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "probe",
         ],
     ),
-    ("app.health", &["path", "tcp", "interval", "timeout", "rise", "fall", "deadline"]),
+    (
+        "app.health",
+        &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],
+    ),
     (
         "app.rollout",
         &[
@@ -79,6 +84,9 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "bake",
             "drain_timeout",
             "longest_request",
+            "handover",
+            "handover_rate",
+            "handover_at_once",
             "handover_timeout",
             "max_errors",
             "max_error_share",

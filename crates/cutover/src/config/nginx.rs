@@ -1,16 +1,14 @@
-//! Reads `[router]` of an nginx, and what it can carry.
+//! Reads `[router]` of an nginx.
 //!
 //! Checks what is written; whether an nginx runs there is found by its preflight.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
-use drivers::router::nginx;
-
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, NginxConfig, Strategy};
+use super::shape::NginxConfig;
 use super::theirs::{entrances, must_have, program};
 
 /// Keys that only an nginx has.
@@ -56,33 +54,5 @@ fn control(router: &Section<'_>, reader: &mut Reader) -> SocketAddr {
             reader.push(Diagnostic::new(what).at(&span, "nobody else may reach it").help(help));
             default
         }
-    }
-}
-
-/// Refuses an app that nginx cannot carry as it is written.
-pub(super) fn must_carry(app: &AppConfig, section: &Section<'_>, reader: &mut Reader) {
-    if matches!(app.rollout.strategy, Strategy::Recreate { .. }) {
-        let what = "nginx cannot let requests wait while the only copy of an app is replaced";
-        let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
-    }
-    for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
-        let what = format!(
-            "`{}` is answered by Cutover's own proxy, and here nginx carries the traffic",
-            field.key
-        );
-        let help = "remove it, and write `error_page` in nginx's own configuration";
-        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
-    }
-    let spread = |unfit: bool, what: &str| {
-        unfit.then(|| (what.to_owned(), "remove it, or have Cutover's own proxy carry the traffic"))
-    };
-    let sticky = spread(app.rollout.cohorts.is_some(), "cohorts (`sticky`)");
-    let slow = spread(!app.slow_start.is_zero(), "a slow start (`slow_start`)");
-    let marks = app.rollout.targets.iter().filter_map(|target| nginx::unfit(&target.mark));
-    let objection = nginx::objection(&app.hosts, &app.path_prefix);
-    for (why, help) in objection.into_iter().chain(marks).chain(sticky).chain(slow) {
-        let what = format!("nginx cannot carry {why}");
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
     }
 }

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProxyConfig;
-use super::{Judge, address, answers, certificates, observed};
+use super::{Judge, address, answers, certificates, observed, outliers};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// More than a process can have open.
@@ -60,6 +60,7 @@ fn settings(proxy: &Section<'_>, reader: &mut Reader) -> Settings {
         max_connections: reader
             .count(proxy.field("max_connections"), 0, 0..=MOST_CONNECTIONS)
             .into(),
+        outliers: outliers::read(&Section::within(proxy, "outliers", reader), reader),
         ..default
     }
 }

@@ -122,6 +122,34 @@ impl Reader {
         default
     }
 
+    /// A whole percentage, as text: `"50%"`.
+    pub(crate) fn percent(
+        &mut self,
+        field: Option<Field<'_>>,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> u32 {
+        let Some(field) = field else { return default };
+        let text = bare(field.value).unwrap_or_default();
+        let number = text.strip_suffix('%').and_then(|text| text.parse().ok());
+        if let Some(number) = number.filter(|n| range.contains(n) && field.value.is_str()) {
+            return number;
+        }
+        let meant = match text.split_once('.') {
+            // Two decimals of a share of one are percents.
+            Some(("0", part)) => format!("{part:0<2}").parse().ok(),
+            _ => text.trim_end_matches(['%', ' ']).parse().ok(),
+        };
+        let fix = meant.filter(|n| range.contains(n)).unwrap_or(default);
+        let (low, high) = (range.start(), range.end());
+        self.push(
+            Diagnostic::new(format!("`{}` must be a percentage as text", field.key))
+                .at(&field.span, format!("whole, from {low}% to {high}%"))
+                .help(format!("write `{} = \"{fix}%\"`", field.key)),
+        );
+        default
+    }
+
     /// `true` or `false`.
     pub(crate) fn switch(&mut self, field: Option<Field<'_>>, default: bool) -> bool {
         let Some(field) = field else { return default };

@@ -30,10 +30,14 @@ impl AppConfig {
     ) -> Result<Release, Fault> {
         let fill = |text: &str| fill_version(text, version.as_str());
         let directory = absolute(&fill(&text_of(&self.directory)?))?;
-        let mut command: Vec<String> = self.command.iter().map(|text| fill(text)).collect();
-        if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
-            *program = absolute(&text_of(&Path::new(&directory).join(&*program))?)?;
-        }
+        let frozen = |command: &[String]| {
+            let mut command: Vec<String> = command.iter().map(|text| fill(text)).collect();
+            if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+                *program = absolute(&text_of(&Path::new(&directory).join(&*program))?)?;
+            }
+            Ok::<_, Fault>(command)
+        };
+        let (command, checker) = (frozen(&self.command)?, frozen(&self.health.command)?);
         let mut environment = BTreeMap::new();
         for (name, value) in &self.environment {
             let value = match value {
@@ -53,15 +57,16 @@ impl AppConfig {
             command,
             directory,
             environment,
-            health: check(&self.health),
+            health: check(&self.health, checker),
             stop_timeout_ms: ms(self.stop_timeout),
         })
     }
 }
 
-fn check(health: &HealthConfig) -> HealthCheck {
+fn check(health: &HealthConfig, command: Vec<String>) -> HealthCheck {
     HealthCheck {
         path: health.path.clone(),
+        command,
         interval_ms: ms(health.interval),
         timeout_ms: ms(health.timeout),
         rise: health.rise,

@@ -10,9 +10,9 @@ use drivers::router::{ROUTERS, haproxy};
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HaProxyConfig, RouterConfig, Strategy};
+use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
 use super::theirs::{entrances, must_have, program};
-use super::{names, nginx};
+use super::{names, nginx, theirs};
 
 /// Keys of a HAProxy, each with an example; those that it may leave out have none.
 const KEYS: [(&str, &str); 5] = [
@@ -54,35 +54,22 @@ pub(crate) fn must_carry(
     section: &Section<'_>,
     reader: &mut Reader,
 ) {
-    if let RouterConfig::Nginx(_) = router {
-        return nginx::must_carry(app, section, reader);
-    }
-    let RouterConfig::HaProxy(_) = router else { return };
-    if matches!(app.rollout.strategy, Strategy::Recreate { .. }) {
-        let what = "HAProxy cannot let requests wait while the only copy of an app is replaced";
-        let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
-    }
-    for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
-        let what = format!(
-            "`{}` is answered by Cutover's own proxy, and here HAProxy carries the traffic",
-            field.key
-        );
-        let help = "remove it, and write `errorfile` in HAProxy's own configuration";
-        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
-    }
     let marks = app.rollout.targets.iter().map(|target| &target.mark);
-    let spread = |unfit: bool, what: &str| {
-        unfit.then(|| (what.to_owned(), "remove it, or have Cutover's own proxy carry the traffic"))
+    let (carrier, found) = match router {
+        RouterConfig::Proxy => return,
+        RouterConfig::HaProxy(_) => {
+            let path = app.health.path.as_deref();
+            let objection = haproxy::objection(&app.hosts, &app.path_prefix, path);
+            let found = objection.into_iter().chain(marks.filter_map(haproxy::unfit)).collect();
+            (("HAProxy", "errorfile"), found)
+        }
+        RouterConfig::Nginx(_) => {
+            let objection = drivers::router::nginx::objection(&app.hosts, &app.path_prefix);
+            let unfit = marks.filter_map(drivers::router::nginx::unfit);
+            (("nginx", "error_page"), objection.into_iter().chain(unfit).collect())
+        }
     };
-    let objection = haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref());
-    let sticky = spread(app.rollout.cohorts.is_some(), "cohorts (`sticky`)");
-    let slow = spread(!app.slow_start.is_zero(), "a slow start (`slow_start`)");
-    let found = objection.into_iter().chain(marks.filter_map(haproxy::unfit));
-    for (why, help) in found.chain(sticky).chain(slow) {
-        let what = format!("HAProxy cannot carry {why}");
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
-    }
+    theirs::refuse(carrier, (app, section), found, reader);
 }
 
 /// The name of the router; `None` when it was refused.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use drivers::router::haproxy::Address;
 use model::admin::{KeyPair, Observation, Settings};
-use model::{AppName, Cohorts, Lane, Mark, Weight};
+use model::{AppName, Cohorts, Lane, Mark, Pace, Weight};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +136,8 @@ pub(crate) enum EnvironmentValue {
 pub(crate) struct HealthConfig {
     /// Path asked with GET; `None` means that an accepted connection passes.
     pub(crate) path: Option<String>,
+    /// A program and its arguments, with placeholders, that is asked instead; empty for none.
+    pub(crate) command: Vec<String>,
     /// Pause between checks.
     pub(crate) interval: Duration,
     /// Longest a check may take.
@@ -146,6 +148,8 @@ pub(crate) struct HealthConfig {
     pub(crate) fall: u32,
     /// How long a new instance may take to become ready.
     pub(crate) deadline: Duration,
+    /// When fewer percent than these of a version's instances pass their checks, all get requests.
+    pub(crate) fail_open: u32,
 }
 
 /// How a new version is shipped.
@@ -172,6 +176,8 @@ pub(crate) struct RolloutConfig {
     pub(crate) longest_request: Duration,
     /// How long tunnels on the old release may take to move.
     pub(crate) handover_timeout: Duration,
+    /// How the router moves them; `None` leaves it to the app, which is told to end.
+    pub(crate) handover: Option<Pace>,
     /// More errors than this abort the rollout.
     pub(crate) max_errors: u32,
     /// A larger share of errors than this aborts the rollout, 0 to 1.

@@ -31,6 +31,7 @@ struct Told {
     open: BTreeMap<ReleaseId, (u64, u64)>,
     pools: Option<Vec<PoolSeen>>,
     leaving: Option<Leaving>,
+    movable: Option<(ReleaseId, u64)>,
 }
 
 /// Instances that make room, and what is open on them.
@@ -119,6 +120,18 @@ impl Active {
         self.tell(&Event::Leaving { release, instances, requests, tunnels })
     }
 
+    /// WebSockets that the router could still move off what leaves.
+    pub(super) fn saw_movable(
+        &mut self,
+        (release, sockets): (ReleaseId, u64),
+    ) -> Result<bool, Fault> {
+        if self.told.movable == Some((release, sockets)) {
+            return Ok(false);
+        }
+        self.told.movable = Some((release, sockets));
+        self.tell(&Event::Movable { release, sockets })
+    }
+
     /// The router carries exactly these pools. What is open is told again after that, because only
     /// counts taken after a change of routes speak for it.
     pub(super) fn saw_routes(&mut self, pools: Vec<PoolSeen>) -> Result<bool, Fault> {
@@ -130,6 +143,7 @@ impl Active {
             self.told.pools = Some(pools);
             self.told.open.clear();
             self.told.leaving = None;
+            self.told.movable = None;
         }
         Ok(true)
     }

@@ -86,6 +86,7 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
         bake_ms: ms(rollout.bake),
         drain_deadline_ms: ms(rollout.drain_timeout),
         handover_deadline_ms: ms(rollout.handover_timeout),
+        handover: rollout.handover.clone(),
         stop_deadline_ms: ms(config.stop_timeout) + 5_000,
         max_errors: u64::from(rollout.max_errors),
         max_error_share_bp: basis_points(rollout.max_error_share),

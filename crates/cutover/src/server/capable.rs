@@ -99,6 +99,11 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
         let what = format!("{carrier} cannot let the requests of {} wait", app.name);
         return refused(what, "let Cutover's own proxy carry it, or use another strategy");
     }
+    if app.rollout.handover.is_some() && !router.hand_over {
+        let what = format!("{carrier} cannot tell the WebSockets of {} to leave", app.name);
+        let help = "write `handover = \"app\"`, or let Cutover's own proxy carry it";
+        return refused(what, help);
+    }
     let alone = recreates || matches!(app.rollout.strategy, Strategy::Rolling { .. });
     if !platform.side_by_side && !alone {
         let what = format!("two versions of {} cannot run side by side here", app.name);
@@ -131,6 +136,7 @@ mod tests {
             change: ChangeKind::Atomic,
             header_rules: true,
             hold: true,
+            hand_over: true,
             other_rules: true,
             spread: true,
             evidence: Evidence::Counters,
@@ -174,6 +180,14 @@ mod tests {
         app.rollout.strategy =
             Strategy::Recreate { hold: Duration::from_secs(10), requests: 1_000 };
         assert!(check(&app, hasty).unwrap_err().what.contains("wait"));
+        let mut mute = able();
+        mute.router.hand_over = false;
+        let mut told = example_app();
+        assert!(check(&told, mute).is_ok());
+        told.rollout.handover =
+            Some(model::Pace { farewell: model::Farewell::Close, per_second: 1, at_once: 1 });
+        assert!(check(&told, able()).is_ok());
+        assert!(check(&told, mute).unwrap_err().what.contains("WebSockets"));
         let mut plain = able();
         (plain.router.other_rules, plain.router.spread) = (false, false);
         assert!(check(&app, plain).is_ok());

@@ -19,11 +19,12 @@ use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
+use super::fail_open::FailOpen;
 use super::hands::{self, Way};
 use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
 use super::show;
-use super::sight::{leaving, unseen};
+use super::sight::{leaving, movable, unseen};
 use super::standing::Standing;
 use super::timed::Timed;
 use super::tools::Tools;
@@ -42,6 +43,7 @@ pub(super) struct Controller {
     departing: Departing,
     tools: Tools,
     voice: Voice,
+    fail_open: FailOpen,
     evidence: Evidence,
     timed: Timed,
     status: watch::Sender<AppStatus>,
@@ -81,6 +83,7 @@ impl Controller {
             departing,
             tools,
             voice,
+            fail_open: FailOpen::default(),
             evidence,
             timed,
             status,
@@ -218,6 +221,10 @@ impl Controller {
         }
         if let Some(leaving) = routes.and_then(|routes| leaving(&want, fleet, routes)) {
             active.saw_leaving(leaving)?;
+        }
+        let moving = active.wants().hand_over;
+        if let Some(movable) = routes.and_then(|routes| movable(moving.as_ref()?, routes)) {
+            active.saw_movable(movable)?;
         }
         self.announce();
         Ok(())
@@ -380,7 +387,10 @@ impl Controller {
         if let Some(active) = &standing.active {
             show::rollout(&mut status, active);
         }
+        let share = |release| standing.fail_open(release);
+        let open = self.fail_open.told(&standing.app, (fleet, routes), share);
         status.trouble = self.voice.trouble().cloned();
+        show::fail_open(&mut status, open);
         let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());
         self.status.send_replace(status);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use drivers::router::RoutesHave;
 use model::ReleaseId;
+use model::admin::HoldSeen;
 
 /// Requests and how many of them failed.
 type Pair = (u64, u64);
@@ -20,8 +21,40 @@ pub(super) struct Counted {
     sums: BTreeMap<ReleaseId, Pair>,
     /// The share that was in effect at the last look.
     share: Option<usize>,
+    /// Requests that waited.
+    held: Held,
     /// Requests per share and release, of times in which that share was in effect throughout.
     by_share: BTreeMap<(usize, ReleaseId), u64>,
+}
+
+/// Requests that waited since the first look, and what was said last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    last: Option<HoldSeen>,
+    sum: HeldSum,
+}
+
+/// Requests that waited because nobody might serve them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HeldSum {
+    /// That ever waited.
+    pub(super) total: u64,
+    /// Answered 503 because a bound was reached.
+    pub(super) refused: u64,
+    /// Longest wait, ms.
+    pub(super) longest_ms: u64,
+}
+
+impl Held {
+    fn add(&mut self, now: HoldSeen) {
+        let Some(before) = self.last.replace(now) else { return };
+        self.sum.total += since(before.total, now.total);
+        self.sum.refused += since(before.refused, now.refused);
+        // Without one that waited meanwhile it is that of an earlier time.
+        if self.sum.total > 0 {
+            self.sum.longest_ms = self.sum.longest_ms.max(now.longest_ms);
+        }
+    }
 }
 
 impl Counted {
@@ -30,6 +63,7 @@ impl Counted {
     pub(super) fn add(&mut self, have: &RoutesHave, share: Option<usize>) {
         let throughout = share.filter(|share| self.share == Some(*share));
         self.share = share;
+        self.held.add(have.held);
         let begins = self.last.is_none();
         let last = self.last.get_or_insert_default();
         for (source, seen) in &have.counters {
@@ -53,6 +87,11 @@ impl Counted {
         self.sums.get(&release).copied().unwrap_or_default()
     }
 
+    /// Requests that waited.
+    pub(super) const fn held(&self) -> HeldSum {
+        self.held.sum
+    }
+
     /// Requests to a release while that share was in effect.
     pub(super) fn under(&self, share: usize, release: ReleaseId) -> u64 {
         self.by_share.get(&(share, release)).copied().unwrap_or_default()
@@ -67,10 +106,10 @@ const fn since(before: u64, now: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use drivers::router::RoutesHave;
-    use model::admin::ReleaseSeen;
+    use model::admin::{HoldSeen, ReleaseSeen};
     use model::{AppName, ReleaseId};
 
-    use super::Counted;
+    use super::{Counted, HeldSum};
     use crate::server::sight::unseen;
 
     /// A look that found these counters: who counts, release, requests, failed.
@@ -96,6 +135,23 @@ mod tests {
         // One of the same name that began anew.
         counted.add(&look(&[("8/a", 1, 3, 0)]), None);
         assert_eq!(counted.of(ReleaseId(1)), (22, 3));
+    }
+
+    #[test]
+    fn what_waited_is_counted_from_the_first_look_and_an_earlier_wait_is_not() {
+        let mut counted = Counted::default();
+        let mut at = |total, refused, longest_ms| {
+            let mut have = look(&[]);
+            have.held = HoldSeen { total, refused, longest_ms, ..HoldSeen::default() };
+            counted.add(&have, None);
+            counted.held()
+        };
+        assert_eq!(at(10, 3, 9_000), HeldSum::default());
+        assert_eq!(at(10, 3, 9_000), HeldSum::default());
+        assert_eq!(at(14, 4, 0), HeldSum { total: 4, refused: 1, longest_ms: 0 });
+        assert_eq!(at(15, 4, 70), HeldSum { total: 5, refused: 1, longest_ms: 70 });
+        // Another process, which began anew.
+        assert_eq!(at(1, 1, 20), HeldSum { total: 6, refused: 2, longest_ms: 70 });
     }
 
     #[test]

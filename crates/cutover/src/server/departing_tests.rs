@@ -1,6 +1,6 @@
 //! A surplus instance and a release that nobody names go out of the routes, finish, and end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drivers::platform::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseHave, ReleaseWant};
 use drivers::router::{Open, RoutesHave};
@@ -27,7 +27,14 @@ fn release(id: u32) -> Release {
         command: vec!["server".to_owned()],
         directory: "/".to_owned(),
         environment: BTreeMap::new(),
-        health: HealthCheck { path: None, interval_ms: 1, timeout_ms: 1, rise: 1, fall: 1 },
+        health: HealthCheck {
+            path: None,
+            command: Vec::new(),
+            interval_ms: 1,
+            timeout_ms: 1,
+            rise: 1,
+            fall: 1,
+        },
         stop_timeout_ms: 1_000,
     }
 }
@@ -93,6 +100,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         pools: vec![pool],
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     };
     let open = open
@@ -106,8 +114,11 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         routes: Some(slice),
         open: BTreeMap::new(),
         instances: open,
+        sockets: BTreeMap::new(),
+        ejected: BTreeSet::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
+        held: model::admin::HoldSeen::default(),
         epoch: 1,
         pid: None,
         detail: serde_json::Value::Null,

@@ -2,13 +2,15 @@
 //!
 //! Pure: looks are passed in, nothing is done.
 
+use std::collections::BTreeMap;
+
 use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
-    AppName, Generation, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes, Rule,
-    RunState, Spread, Weight,
+    AppName, Generation, HandOver, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes,
+    Rule, RunState, Spread, Weight,
 };
-use rollout::{LeaveWant, Wants};
+use rollout::{HandOverWant, LeaveWant, Wants};
 
 /// What should be true of an app now.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,13 +23,16 @@ pub(super) struct Desired {
     pub(super) pools: Vec<PoolSeen>,
     /// New requests wait.
     pub(super) hold: Option<Hold>,
+    /// Tunnels that the router moves.
+    pub(super) hand_over: Option<HandOverWant>,
 }
 
 impl Desired {
     /// What the machine of a rollout wants.
     pub(super) fn of(wants: &Wants) -> Self {
         let fleet = wants.fleet.iter().map(|w| (w.release, w.instances, w.state)).collect();
-        Self { fleet, leave: wants.leave.clone(), pools: wants.pools.clone(), hold: wants.hold }
+        let (leave, pools) = (wants.leave.clone(), wants.pools.clone());
+        Self { fleet, leave, pools, hold: wants.hold, hand_over: wants.hand_over.clone() }
     }
 
     /// No rollout: the stable release serves, if there is one. With `spare`, what there is beyond its
@@ -46,12 +51,25 @@ impl Desired {
             named: Vec::new(),
             state: RunState::Running,
         });
-        Self { fleet, leave, pools, hold: None }
+        Self { fleet, leave, pools, hold: None, hand_over: None }
     }
 
     /// Everything ends.
-    pub(super) const fn nothing() -> Self {
-        Self { fleet: Vec::new(), leave: None, pools: Vec::new(), hold: None }
+    pub(super) fn nothing() -> Self {
+        let (fleet, pools) = (Vec::new(), Vec::new());
+        Self { fleet, leave: None, pools, hold: None, hand_over: None }
+    }
+
+    /// The tunnels that the router moves, by the instances that are there. Nobody is among them who
+    /// gets something new.
+    pub(super) fn hand_over(&self, have: &FleetHave) -> Option<HandOver> {
+        let HandOverWant { release, pace, within_ms } = self.hand_over.as_ref()?;
+        let leave = self.leave.as_ref().filter(|leave| leave.release == *release);
+        let named = leave.map_or(&[][..], |leave| &leave.named);
+        let leaves = |id: &InstanceId| named.is_empty() || named.contains(id);
+        let there = have.of(*release).filter(|one| one.exists() && leaves(&one.id));
+        let instances = there.map(|one| one.id.clone()).collect();
+        Some(HandOver { instances, pace: pace.clone(), within_ms: *within_ms })
     }
 
     /// The release that carries traffic; of several, the one with the most.
@@ -95,6 +113,10 @@ pub(super) struct Address {
     pub(super) rules: Vec<Rule>,
     /// How the others are spread.
     pub(super) spread: Spread,
+    /// When fewer percent of a pool's instances pass their checks, all get requests.
+    pub(super) fail_open: BTreeMap<ReleaseId, u32>,
+    /// The router is told who fails.
+    pub(super) tells: bool,
 }
 
 fn as_leave(want: &LeaveWant) -> Leave {
@@ -114,7 +136,8 @@ pub(super) fn compose(
     before: &[&Routes],
 ) -> Routes {
     let pool = |(seen, release): &(PoolSeen, &Release)| {
-        let mut instances = have.serving_without(seen.release, without);
+        let fail_open = address.fail_open.get(&seen.release).copied().unwrap_or_default();
+        let mut instances = have.serving_open(seen.release, without, fail_open);
         if instances.is_empty() {
             let pools = before.iter().flat_map(|routes| &routes.pools);
             let kept = pools.filter(|pool| pool.release == seen.release);
@@ -133,6 +156,9 @@ pub(super) fn compose(
         }
     };
     let in_force = |release| shares(release, pools.iter().map(|(pool, _)| pool));
+    let fails = |(pool, _): &(PoolSeen, &Release)| have.failing(pool.release).cloned();
+    let mut failing: Vec<_> = pools.iter().filter(|_| address.tells).flat_map(fails).collect();
+    failing.sort();
     // With all traffic in one place there is nothing to stay with.
     let divided = pools.iter().any(|(pool, _)| in_force(pool.release));
     Routes {
@@ -145,8 +171,10 @@ pub(super) fn compose(
         spread: Spread {
             cohorts: address.spread.cohorts.clone().filter(|_| divided),
             slow_start_ms: address.spread.slow_start_ms,
+            failing,
         },
         hold: None,
+        hand_over: None,
     }
 }
 
@@ -182,11 +210,14 @@ fn alive(have: &FleetHave, id: &InstanceId) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use drivers::platform::{Condition, FleetHave, InstanceHave};
     use model::event::PoolSeen;
     use model::{
-        AppName, Cohorts, Mark, PoolState, Release, ReleaseId, Rule, Selector, Spread, Version,
-        Weight,
+        AppName, Cohorts, InstanceId, Mark, PoolState, Release, ReleaseId, Rule, Selector, Spread,
+        Version, Weight,
     };
 
     use super::{Address, compose, shares};
@@ -198,15 +229,29 @@ mod tests {
             version: Version::new(format!("v{number}")).unwrap(),
             command: Vec::new(),
             directory: "/".into(),
-            environment: std::collections::BTreeMap::new(),
+            environment: BTreeMap::new(),
             health: model::fleet::HealthCheck {
                 path: None,
+                command: Vec::new(),
                 interval_ms: 1,
                 timeout_ms: 1,
                 rise: 1,
                 fall: 1,
             },
             stop_timeout_ms: 1,
+        }
+    }
+
+    /// No instance of anybody.
+    fn nothing(release: &Release) -> FleetHave {
+        FleetHave {
+            app: release.app.clone(),
+            change: 0,
+            now_ms: 0,
+            instances: Vec::new(),
+            releases: Vec::new(),
+            last_numbers: BTreeMap::new(),
+            free_ports: Vec::new(),
         }
     }
 
@@ -221,7 +266,10 @@ mod tests {
             spread: Spread {
                 cohorts: Some(Cohorts { header: None, cookie: true }),
                 slow_start_ms: 7,
+                ..Spread::default()
             },
+            fail_open: BTreeMap::new(),
+            tells: true,
         };
         let (stable, candidate) = (release(1), release(2));
         for (points, divided) in [(0, false), (1_000, true), (9_999, true), (10_000, false)] {
@@ -233,20 +281,56 @@ mod tests {
             };
             let pools =
                 [(pool(&stable, weight.rest()), &stable), (pool(&candidate, weight), &candidate)];
-            let have = drivers::platform::FleetHave {
-                app: stable.app.clone(),
-                change: 0,
-                now_ms: 0,
-                instances: Vec::new(),
-                releases: Vec::new(),
-                last_numbers: std::collections::BTreeMap::new(),
-                free_ports: Vec::new(),
-            };
+            let have = nothing(&stable);
             let routes = compose(&stable.app, &address, &pools, (&have, &[]), &[]);
             assert_eq!(routes.rules.len(), if divided { 2 } else { 0 }, "{points}");
             assert_eq!(routes.spread.cohorts.is_some(), divided, "{points}");
             assert_eq!(routes.spread.slow_start_ms, 7);
         }
+    }
+
+    /// Instances of release 1, all ready at some time.
+    pub(crate) fn fleet(conditions: &[Condition]) -> FleetHave {
+        let instance = |(number, condition): (u16, &Condition)| InstanceHave {
+            id: InstanceId(format!("demo-1-{number}")),
+            release: ReleaseId(1),
+            address: ([127, 0, 0, 1], number).into(),
+            pid: None,
+            identity: String::new(),
+            condition: *condition,
+            ready_before: true,
+            told_at_ms: None,
+            telling_ms: None,
+            killed: false,
+            left_behind: false,
+            trouble: Vec::new(),
+        };
+        let instances = (1..).zip(conditions).map(instance).collect();
+        FleetHave { instances, ..nothing(&release(1)) }
+    }
+
+    #[test]
+    fn requests_go_to_failing_instances_when_too_few_pass_and_the_routes_say_who_fails() {
+        let stable = release(1);
+        let have = fleet(&[Condition::Ready, Condition::Unready, Condition::Unready]);
+        let pool = PoolSeen { release: stable.id, weight: Weight::ALL, state: PoolState::Serving };
+        let routed = |percent: Option<u32>, tells| {
+            let address = Address {
+                hosts: Vec::new(),
+                path_prefix: "/".into(),
+                rules: Vec::new(),
+                spread: Spread::default(),
+                fail_open: percent.map(|percent| (stable.id, percent)).into_iter().collect(),
+                tells,
+            };
+            let pools = [(pool.clone(), &stable)];
+            let routes = compose(&stable.app, &address, &pools, (&have, &[]), &[]);
+            (routes.pools[0].instances.len(), routes.spread.failing.len())
+        };
+        assert_eq!(routed(Some(50), true), (3, 2));
+        assert_eq!(routed(Some(30), true), (1, 2));
+        assert_eq!(routed(None, true), (1, 2), "a candidate is not trusted so far");
+        assert_eq!(routed(Some(50), false), (3, 0), "a router that takes no such word");
     }
 
     #[test]

@@ -7,10 +7,12 @@ use std::path::Path;
 
 use model::attempt::RunHeader;
 use model::{Entered, Fault, Outcome, ReleaseId, Verdict, Weight};
-use report::{Input, OutageSpan, PhaseSpan, RouterCount, ShareCount, ShareSpan, SideCount};
+use report::{
+    HeldCount, Input, OutageSpan, PhaseSpan, RouterCount, ShareCount, ShareSpan, SideCount,
+};
 use rollout::Share;
 
-use super::counted::Counted;
+use super::counted::{Counted, HeldSum};
 use super::layout::Layout;
 use super::outages::Outage;
 use crate::clock::RolloutClock;
@@ -171,7 +173,10 @@ fn counted(facts: &Facts) -> RouterCount {
         let (requests, failed) = release.map_or((0, 0), |release| facts.counted.of(release));
         SideCount { requests, failed }
     };
+    let HeldSum { total, refused, longest_ms } = facts.counted.held();
+    let held = HeldCount { total, refused, longest_us: longest_ms.saturating_mul(1_000) };
     RouterCount {
+        held: Some(held).filter(|held| *held != HeldCount::default()),
         what: facts.router.clone(),
         exact: facts.exact,
         old: side(start.stable.as_ref().map(|named| named.id)),

@@ -36,6 +36,14 @@ pub(crate) enum Server {
     Unknown,
 }
 
+/// Forgets every child of ours that has ended. Whoever becomes this program leaves children behind, and
+/// one of them may end in the moment in which nobody looks. Only for a program that has started nobody
+/// yet and knows how its instances ended: that can be asked for once.
+pub(super) fn bury() {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    while let Ok(Some(_)) = waitid(WaitId::All, options) {}
+}
+
 impl Living {
     /// The process of that number; `None` when there is none, or it has ended.
     pub(crate) fn find(pid: u32) -> io::Result<Option<Self>> {

@@ -17,6 +17,7 @@ mod desired;
 mod detect;
 mod ending;
 mod evidence;
+mod fail_open;
 mod hands;
 mod keeper;
 pub(crate) mod layout;
@@ -111,6 +112,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let surroundings = Surroundings::of(notify::for_others()).reserving(secrets);
     let process = Process::open_within(layout.directory(), surroundings)?;
     refuse_orphans(&process, &config).await?;
+    living::bury();
     let platform: Arc<dyn Platform> = Arc::new(process);
     let started = (start.allow_faults, &mut start.passed);
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
@@ -144,9 +146,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
     });
     tokio::spawn(reload_at(hangup, Arc::clone(&reach)));
-    let socket = open_socket(&layout.api_socket())?;
-    let service = api::router(Arc::clone(&reach));
-    tokio::spawn(async move { axum::serve(socket, service).await });
+    serve_api(&layout, &reach)?;
     say_up(&reach);
     let now = tokio::select! {
         () = steering.keep(|seen| carried(&tools.store, &reach, seen), || open(&reach)) => false,
@@ -162,6 +162,14 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     drop(std::fs::remove_file(layout.api_socket()));
     drop(lock);
     say("stopped");
+    Ok(())
+}
+
+/// Answers at the API's socket from now on.
+fn serve_api(layout: &Layout, reach: &Arc<Reach>) -> Result<(), Fault> {
+    let socket = open_socket(&layout.api_socket())?;
+    let service = api::router(Arc::clone(reach));
+    tokio::spawn(async move { axum::serve(socket, service).await });
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use model::admin::HoldSeen;
 use model::{AppName, Coarse, Fault, Phase, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -88,7 +89,9 @@ pub(crate) struct InstanceStatus {
     pub(crate) address: String,
     /// Process id.
     pub(crate) pid: u32,
-    /// In one word: starting, adopted, ready, standby (ready, and in no pool), unready, ended.
+    /// In one word: starting, adopted, ready, standby (ready, and in no pool), ejected (ready, but it failed
+    /// requests in a row and gets none for a while), unready, fail-open (unready, but too few others are
+    /// ready, so it gets requests), ended.
     pub(crate) condition: String,
 }
 
@@ -127,6 +130,9 @@ pub(crate) struct AppStatus {
     pub(crate) router_seen: bool,
     /// Pools.
     pub(crate) pools: Vec<PoolStatus>,
+    /// Requests that wait because nobody may serve them, or waited.
+    #[serde(default)]
+    pub(crate) held: HoldSeen,
     /// What is wrong now, if something is.
     pub(crate) trouble: Option<String>,
 }
@@ -137,7 +143,7 @@ impl AppStatus {
         let mut instances = self.instances.iter();
         self.router_seen
             && self.pools.iter().any(|pool| pool.weight > 0)
-            && instances.any(|instance| instance.condition == "ready")
+            && instances.any(|instance| matches!(&*instance.condition, "ready" | "ejected"))
     }
 
     /// An app of which nothing is known yet.
@@ -151,6 +157,7 @@ impl AppStatus {
             instances: Vec::new(),
             router_seen: false,
             pools: Vec::new(),
+            held: HoldSeen { now: 0, bytes: 0, total: 0, refused: 0, longest_ms: 0 },
             trouble: None,
         }
     }

@@ -24,6 +24,9 @@ pub(crate) struct Planned {
     pub(crate) first: FirstPlanned,
     /// Who would watch; `None` when nobody does.
     pub(crate) probe: Option<ProbePlanned>,
+    /// Who moves the tunnels that are open on what leaves, how and how fast, in words.
+    #[serde(default)]
+    pub(crate) handover: String,
     /// The phases to come, if all goes well.
     pub(crate) phases: Vec<PhasePlanned>,
 }

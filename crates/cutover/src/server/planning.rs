@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
-use model::{Change, Fault, Lane, Phase, PoolState, Release, ReleaseId, Version};
+use model::{Change, Farewell, Fault, Lane, Pace, Phase, PoolState, Release, ReleaseId, Version};
 use rollout::{Foreseen, Start, foresee};
 
 use super::begin::{freeze, start};
@@ -47,6 +47,7 @@ pub(super) async fn plan(
         degrades,
         first,
         probe: start.settings.probing.then(|| probe(config, &start)),
+        handover: handover(config, able.carrier),
         phases: phases(config, &start, &foreseen),
     })
 }
@@ -98,6 +99,18 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
         ),
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
     }
+}
+
+/// What becomes of the tunnels that are open on what leaves.
+fn handover(config: &AppConfig, carrier: &str) -> String {
+    let Some(Pace { farewell, per_second, at_once }) = &config.rollout.handover else {
+        return "the app is told to end, and tells their clients to reconnect".to_owned();
+    };
+    let told = match farewell {
+        Farewell::Close => "closes WebSockets (1012)".to_owned(),
+        Farewell::Frame(text) => format!("sends WebSockets {text:?}"),
+    };
+    format!("{carrier} {told}, {per_second} a second, {at_once} at once; then the app is told")
 }
 
 fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {

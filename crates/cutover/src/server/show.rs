@@ -5,6 +5,7 @@ use drivers::router::RoutesHave;
 use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId};
 
 use super::active::Active;
+use super::fail_open::Opened;
 use super::orders::{AppStatus, InstanceStatus, PoolStatus};
 use crate::store::Run;
 
@@ -34,6 +35,7 @@ pub(super) fn status(
         .collect();
     // Every router that answers has a process.
     status.router_seen = routes.pid.is_some();
+    status.held = routes.held;
     let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
     status.pools = pools
         .map(|pool| {
@@ -60,8 +62,20 @@ fn condition(instance: &InstanceHave, routes: &RoutesHave) -> String {
     let serves = pools.any(|pool| pool.instances.iter().any(|one| one.id == instance.id));
     match instance.condition {
         Condition::Ready if !serves => "standby".to_owned(),
+        Condition::Ready if routes.ejected.contains(&instance.id) => "ejected".to_owned(),
         other => format!("{other:?}").to_lowercase(),
     }
+}
+
+/// Adds which instances get requests although they fail their checks, and why.
+pub(super) fn fail_open(status: &mut AppStatus, open: Option<Opened>) {
+    let Some(Opened { instances, words }) = open else { return };
+    for one in &mut status.instances {
+        if instances.iter().any(|id| id.0 == one.id) {
+            "fail-open".clone_into(&mut one.condition);
+        }
+    }
+    status.trouble.get_or_insert(words);
 }
 
 /// Adds the rollout under way.

@@ -1,10 +1,11 @@
 //! What looks at platform and router mean together. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drivers::platform::{FleetHave, FleetWant};
 use drivers::router::{Open, RoutesHave};
-use model::AppName;
+use model::{AppName, ReleaseId};
+use rollout::HandOverWant;
 
 use super::active::Leaving;
 
@@ -26,6 +27,13 @@ pub(super) fn leaving(want: &FleetWant, fleet: &FleetHave, routes: &RoutesHave) 
     Some(Leaving { release: release.release.id, instances, open })
 }
 
+/// How many WebSockets a router could still move that was seen to know of it.
+pub(super) fn movable(wanted: &HandOverWant, routes: &RoutesHave) -> Option<(ReleaseId, u64)> {
+    let hand_over = routes.routes.as_ref()?.hand_over.as_ref()?;
+    let left = hand_over.instances.iter().filter_map(|id| routes.sockets.get(id)).sum();
+    Some((wanted.release, left))
+}
+
 /// A router that could not be looked at.
 pub(super) fn unseen(app: &AppName) -> RoutesHave {
     RoutesHave {
@@ -33,8 +41,11 @@ pub(super) fn unseen(app: &AppName) -> RoutesHave {
         routes: None,
         open: BTreeMap::new(),
         instances: BTreeMap::new(),
+        sockets: BTreeMap::new(),
+        ejected: BTreeSet::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
+        held: model::admin::HoldSeen::default(),
         epoch: 0,
         pid: None,
         detail: serde_json::Value::Null,

@@ -181,9 +181,21 @@ impl Standing {
             path_prefix: self.config.path_prefix.clone(),
             rules: self.rules(),
             spread: self.spread(),
+            fail_open: {
+                let pools = desired.pools.iter().map(|pool| pool.release);
+                pools.map(|release| (release, self.fail_open(release))).collect()
+            },
+            tells: self.tools.router.can().spread,
         };
         let routes = compose(&self.app, &address, &desired.pools(release), seen, before);
-        Routes { hold: desired.hold, ..routes }
+        Routes { hold: desired.hold, hand_over: desired.hand_over(seen.0), ..routes }
+    }
+
+    /// When fewer percent of a release's instances pass their checks, all get requests. One that is being
+    /// shipped is not trusted so far.
+    pub(super) fn fail_open(&self, release: ReleaseId) -> u32 {
+        let shipped = self.candidate.as_ref().is_some_and(|candidate| candidate.id == release);
+        if shipped { 0 } else { self.config.health.fail_open }
     }
 
     /// Who sees which release of the rollout under way.
@@ -207,6 +219,7 @@ impl Standing {
         Spread {
             cohorts: self.config.rollout.cohorts.clone(),
             slow_start_ms: u64::try_from(slow_start).unwrap_or(u64::MAX),
+            failing: Vec::new(),
         }
     }
 

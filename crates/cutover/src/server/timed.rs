@@ -149,6 +149,7 @@ mod tests {
                 pools: vec![pool],
                 rules: vec![],
                 hold: None,
+                hand_over: None,
                 spread: model::Spread::default(),
             });
             self.timed.read(&mut have, (self.drain, LONGEST), self.now);

@@ -19,6 +19,7 @@ mod echo;
 mod events;
 mod example_haproxy;
 mod foreign;
+mod handover;
 mod haproxy;
 mod haproxy_bed;
 mod haproxy_dying;

@@ -8,7 +8,7 @@ use model::admin::HoldSeen;
 
 use crate::crowd::{Crowd, REQUESTS};
 use crate::traffic::{Deploy, Shipped, Users};
-use crate::world::{World, patient_config, turn};
+use crate::world::{World, patient_config, said, turn};
 
 /// Versions called `crashes…` end at once, those called `lies…` err on every route but that of health
 /// checks; all others are good.
@@ -56,6 +56,10 @@ fn ship(world: &World, version: &str, phases: &[&str]) -> Shipped {
     assert_eq!((after.now, after.refused), (0, 0), "{after:?}");
     let longest = Duration::from_millis(after.longest_ms);
     assert!(longest > Duration::from_millis(50) && longest < Duration::from_secs(20), "{after:?}");
+    let told = &shipped.report["router"]["held"];
+    assert!(told["total"].as_u64().unwrap() > 10 && told["refused"] == 0, "{told}");
+    let status = said(&world.expect(0, &["status"]));
+    assert!(status.contains("0 requests wait now") && status.contains("0 refused"), "{status}");
     println!(
         "| recreate {version} | {} waited, the longest {longest:?} |",
         after.total - before.total

@@ -164,6 +164,7 @@ fn own_proxy() {
         pools: vec![],
         rules: vec![],
         hold: None,
+        hand_over: None,
     };
     let bed = OwnProxy::start(foreign);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

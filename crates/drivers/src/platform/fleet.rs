@@ -236,6 +236,32 @@ impl FleetHave {
         }
         Vec::new()
     }
+
+    /// The same, but when fewer percent than `fail_open` of those that were ready at some time are now,
+    /// all of them: checks that fail nearly everywhere say little of each, and the few that pass could
+    /// not carry what all did. Those that ended, or never were ready, do not count.
+    pub fn serving_open(
+        &self,
+        release: ReleaseId,
+        without: &[InstanceId],
+        fail_open: u32,
+    ) -> Vec<Instance> {
+        let could = |i: &&InstanceHave| i.stays() && i.ready_before && !without.contains(&i.id);
+        let all: Vec<_> = self.of(release).filter(could).collect();
+        let pass = all.iter().filter(|i| i.serves()).count();
+        let share = usize::try_from(fail_open).unwrap_or(100);
+        if pass > 0 && pass * 100 < all.len() * share {
+            return all.into_iter().map(as_instance).collect();
+        }
+        self.serving_without(release, without)
+    }
+
+    /// The instances of a release that were ready and fail their checks now.
+    pub fn failing(&self, release: ReleaseId) -> impl Iterator<Item = &InstanceId> {
+        let fails =
+            |i: &&InstanceHave| i.stays() && i.ready_before && i.condition == Condition::Unready;
+        self.of(release).filter(fails).map(|i| &i.id)
+    }
 }
 
 fn as_instance(have: &InstanceHave) -> Instance {

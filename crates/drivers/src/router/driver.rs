@@ -2,11 +2,11 @@
 //!
 //! The shape is that of a platform: look, plan (pure), act. Nothing here knows a driver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
-use model::admin::ReleaseSeen;
+use model::admin::{HoldSeen, ReleaseSeen};
 use model::{AppName, Change, Fault, InstanceId, Plan, ReleaseId, Routes, Weight};
 
 /// A driver of something that carries users' requests to instances.
@@ -56,11 +56,17 @@ pub struct RoutesHave {
     pub open: BTreeMap<ReleaseId, Open>,
     /// What is open, per instance that the router knows.
     pub instances: BTreeMap<InstanceId, Open>,
+    /// Open tunnels that the router could move by itself, per instance that has any.
+    pub sockets: BTreeMap<InstanceId, u64>,
+    /// Instances that the router leaves out for a while because they failed requests in a row.
+    pub ejected: BTreeSet<InstanceId>,
     /// Counters since the router first knew a release; they only grow (until the router restarts).
     pub totals: BTreeMap<ReleaseId, ReleaseSeen>,
     /// The same counters, by who counts them, such as a process or one server of it. Each begins at 0
     /// when it comes into being: what goes on counting after a reload, and what began anew, are two.
     pub counters: BTreeMap<String, ReleaseSeen>,
+    /// Requests that wait, or waited, since the router first knew the app.
+    pub held: HoldSeen,
     /// Newest fencing epoch seen.
     pub epoch: u64,
     /// Process of the router where it has one: another one means that counters began anew.
@@ -121,6 +127,8 @@ pub struct RouterCapabilities {
     pub header_rules: bool,
     /// Requests can wait while nobody may serve an app.
     pub hold: bool,
+    /// It can tell the clients of WebSockets to leave.
+    pub hand_over: bool,
     /// They can be routed by their query or source too, and by parts or the presence of a value.
     pub other_rules: bool,
     /// Clients can be kept with a release by cohorts, and instances be started slowly.

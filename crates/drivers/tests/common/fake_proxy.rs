@@ -164,6 +164,9 @@ fn seen_of(routes: model::Routes) -> AppSeen {
             release,
             requests: 1,
             tunnels: 2,
+            sockets: 0,
+            ejected_ms: 0,
+            ejections: 0,
         };
         pool.instances.iter().map(seen).collect::<Vec<_>>()
     };

@@ -258,6 +258,7 @@ pub fn routes(pools: Vec<Pool>) -> Routes {
         pools,
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     }
 }

@@ -96,6 +96,7 @@ pub fn release(id: u32, arguments: &[&str]) -> Release {
         environment: BTreeMap::new(),
         health: HealthCheck {
             path: Some("/healthz".to_owned()),
+            command: Vec::new(),
             interval_ms: 20,
             timeout_ms: 200,
             rise: 2,

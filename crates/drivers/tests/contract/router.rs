@@ -341,6 +341,7 @@ fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
         pools,
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     };
     let rule = |on: &Selector, value, release| {

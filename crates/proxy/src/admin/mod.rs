@@ -47,6 +47,8 @@ pub(crate) struct Desk {
     ledger: RefCell<Ledger>,
     listeners: RefCell<Vec<Listener>>,
     telling: RefCell<Option<Telling>>,
+    /// Those that were replaced, until they have ended.
+    left: RefCell<Vec<Telling>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
 }
@@ -58,9 +60,9 @@ impl Desk {
         workers: Vec<UnboundedSender<Control>>,
         allow_faults: bool,
     ) -> Self {
-        let (ledger, listeners, telling) =
-            (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { shared, ledger, listeners, telling, workers, allow_faults }
+        let (ledger, listeners) = (RefCell::default(), RefCell::default());
+        let (telling, left) = (RefCell::default(), RefCell::default());
+        Self { shared, ledger, listeners, telling, left, workers, allow_faults }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -96,8 +98,11 @@ impl Desk {
                 return Ok(Reply::Listeners { addresses });
             }
             Request::Publish { epoch, expected, routes } => {
-                self.ledger.borrow_mut().publish(epoch, expected, routes, swap)?;
+                let moves = self.ledger.borrow_mut().publish(epoch, expected, routes, swap)?;
                 self.tell(|| Control::Sweep);
+                if let Some(handing) = moves {
+                    self.tell(|| Control::HandOver(Arc::clone(&handing)));
+                }
             }
             Request::Withdraw { epoch, app } => {
                 self.ledger.borrow_mut().withdraw(epoch, &app, swap)?;
@@ -117,7 +122,8 @@ impl Desk {
             Request::Serve => self.serve(descriptors.pop_front())?,
             Request::Stop { within_ms, linger_ms } => {
                 // A successor may want the place.
-                self.telling.take();
+                let telling = self.telling.take();
+                self.left.borrow_mut().extend(telling);
                 self.shared.linger(Duration::from_millis(linger_ms));
                 self.shared.end(Instant::now() + Duration::from_millis(within_ms));
             }
@@ -257,6 +263,7 @@ async fn converse(desk: Rc<Desk>, stream: UnixStream) {
                 Reply::Refused(Fault::new(Kind::Usage, what))
             }
         };
+        desk.left().await;
         if let Err(error) = desk.reply(&stream, &reply).await {
             tracing::debug!(%error, "an admin client went before its reply");
             return;

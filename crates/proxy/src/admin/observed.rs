@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::Fault;
 use model::admin::Observation;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 
 use super::Desk;
 use crate::log::Log;
@@ -19,7 +19,7 @@ use crate::metrics;
 pub(super) struct Telling {
     configured: SocketAddr,
     bound: SocketAddr,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Telling {
@@ -44,10 +44,22 @@ impl Desk {
         if same != wanted.metrics {
             // The old one stays until the new one is there.
             let telling = wanted.metrics.map(|address| self.tell_on(address)).transpose()?;
-            *self.telling.borrow_mut() = telling;
+            let before = std::mem::replace(&mut *self.telling.borrow_mut(), telling);
+            self.left.borrow_mut().extend(before);
         }
         shared.log.store(log);
         Ok(())
+    }
+
+    /// Resolves when nobody listens any more where metrics were told before: whoever is answered after it
+    /// may listen there at once.
+    pub(super) async fn left(&self) {
+        let left = std::mem::take(&mut *self.left.borrow_mut());
+        for mut telling in left {
+            telling.task.abort();
+            // An error is its end, as wanted.
+            drop((&mut telling.task).await);
+        }
     }
 
     /// Where metrics are told over TCP.
@@ -61,7 +73,7 @@ impl Desk {
         let desk = Rc::downgrade(self);
         let tell =
             move |dialect| desk.upgrade().map(|desk| desk.metrics(dialect)).unwrap_or_default();
-        let task = spawn_local(metrics::serve(listener, Rc::new(tell))).abort_handle();
+        let task = spawn_local(metrics::serve(listener, Rc::new(tell)));
         Ok(Telling { configured, bound, task })
     }
 }

@@ -64,6 +64,12 @@ fn of_releases(text: &mut Text, apps: &[AppCensus]) {
         "Requests that were sent again elsewhere after this release failed them.",
     );
     each_release(apps, |labels, counters| text.sample(labels, counters.replayed.get()));
+    text.family(
+        "cutover_ejections_total",
+        Kind::Counter,
+        "How often an instance was left out for a while because it failed request after request.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.ejections.get()));
 }
 
 fn of_instances(text: &mut Text, apps: &[AppCensus]) {
@@ -80,6 +86,12 @@ fn of_instances(text: &mut Text, apps: &[AppCensus]) {
         let draining = gate.is_closed() && open.requests + open.tunnels > 0;
         text.sample(labels, u64::from(draining));
     });
+    text.family(
+        "cutover_ejected",
+        Kind::Gauge,
+        "1 for an instance that gets nothing for a while because it failed request after request.",
+    );
+    each_gate(apps, |labels, gate, _| text.sample(labels, u64::from(gate.ejected_ms() > 0)));
 }
 
 /// Requests that wait while an app is replaced.
@@ -91,6 +103,22 @@ fn each_hold(text: &mut Text, apps: &[AppCensus]) {
     text.family("cutover_holds_total", Kind::Counter, "Requests that ever waited for an app.");
     for app in apps {
         text.sample(&[("app", app.app.as_str())], app.lasting.held.seen().total);
+    }
+}
+
+/// What the checks of an app say, as far as its routes tell.
+fn each_health(text: &mut Text, apps: &[AppCensus]) {
+    text.family("cutover_failing_instances", Kind::Gauge, "Instances that fail their checks.");
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], app.failing as u64);
+    }
+    text.family(
+        "cutover_fail_open",
+        Kind::Gauge,
+        "1 while instances get requests although they fail their checks, because too few others pass.",
+    );
+    for app in apps {
+        text.sample(&[("app", app.app.as_str())], u64::from(app.fails_open));
     }
 }
 
@@ -112,6 +140,7 @@ fn of_apps(text: &mut Text, apps: &[AppCensus]) {
         text.sample(&[("app", app.app.as_str())], app.lasting.drains.get());
     }
     each_hold(text, apps);
+    each_health(text, apps);
     text.family(
         "cutover_refusals_total",
         Kind::Counter,

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use model::admin::{Observation, Request};
+use model::{InstanceId, Spread};
 
 use crate::asking::{Metrics, ask, ask_over, comes};
 use crate::authority::{Identity, listen};
@@ -200,7 +201,7 @@ fn who_asks_for_something_else_is_told_so() {
     assert!(fault.what.contains(&stage.address.to_string()), "{}", fault.what);
     assert!(said("GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
     stage.admin.done(&Request::Observe { observation: Observation::default() });
-    wait_until("nobody listens any more", || TcpStream::connect(address).is_err());
+    assert!(TcpStream::connect(address).is_err(), "whoever is answered may listen there");
 }
 
 #[test]
@@ -227,6 +228,24 @@ fn promtool_finds_nothing_to_say() {
     let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn who_fails_its_checks_is_told_and_whether_it_gets_requests() {
+    let [one, two] = ["demo-1-1", "demo-1-2"].map(Backend::named);
+    let mut stage = Stage::bare();
+    let failing = ["demo-1-2", "demo-1-3"].map(|id| InstanceId(id.into()));
+    let spread = |failing: &[InstanceId]| Spread { failing: failing.into(), ..Spread::default() };
+    for (backends, failing, count, open) in [
+        (&[&one, &two][..], &[][..], 0, 0),
+        (&[&one], &failing, 2, 0),
+        (&[&one, &two], &failing, 2, 1),
+    ] {
+        stage.publish_spread(vec![pool(1, 10_000, backends)], Vec::new(), spread(failing));
+        let metrics = now(&stage);
+        assert_eq!(metrics.value("cutover_failing_instances", &[("app", "demo")]), count);
+        assert_eq!(metrics.value("cutover_fail_open", &[("app", "demo")]), open);
+    }
 }
 
 /// Every query of the dashboard names metrics and labels that exist, and every family is on it.

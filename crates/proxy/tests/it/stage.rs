@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use model::admin::{AppSeen, InstanceSeen, ProxySeen, ReleaseSeen, Reply, Request};
 use model::{
-    AppName, Fault, Generation, Hold, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes,
-    Rule, Spread, Version, Weight,
+    AppName, Fault, Generation, HandOver, Hold, Instance, InstanceId, Pool, PoolState, ReleaseId,
+    Routes, Rule, Spread, Version, Weight,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -173,6 +173,7 @@ pub(crate) fn routes(generation: u64, pools: Vec<Pool>) -> Routes {
         pools,
         rules: Vec::new(),
         hold: None,
+        hand_over: None,
         spread: Spread::default(),
     }
 }
@@ -228,6 +229,14 @@ impl Stage {
         let expected = Generation(self.generation);
         self.generation += 1;
         let routes = Routes { hold: Some(hold), ..routes(self.generation, pools) };
+        self.admin.done(&Request::Publish { epoch: 1, expected, routes });
+    }
+
+    /// The tunnels on some instances are to move.
+    pub(crate) fn hand_over(&mut self, pools: Vec<Pool>, hand_over: HandOver) {
+        let expected = Generation(self.generation);
+        self.generation += 1;
+        let routes = Routes { hand_over: Some(hand_over), ..routes(self.generation, pools) };
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });
     }
 

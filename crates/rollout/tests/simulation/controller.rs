@@ -108,6 +108,7 @@ impl<'a> Controller<'a> {
             let what = "wants changed after the end".to_owned();
             self.world.violations.push(what);
         }
+        self.check_told(&after);
         self.check_homes(&before, &after);
         self.check_room(&before, &after);
         for n in entered..self.machine.entered().len() {
@@ -116,6 +117,20 @@ impl<'a> Controller<'a> {
             self.world.enter(phase);
         }
         self.journal.push((self.world.now, event));
+    }
+
+    /// Where the router moves tunnels, nobody is told to end who may go on until they have.
+    fn check_told(&mut self, after: &Wants) {
+        let movable = [STABLE, CANDIDATE].map(|release| self.world.movable(release));
+        let none = movable.into_iter().flatten().all(|left| left == 0);
+        if self.world.plan.start.settings.handover.is_none() || none {
+            return;
+        }
+        let told = after.fleet.iter().any(|want| want.state == RunState::Terminating);
+        let leave = after.leave.as_ref().filter(|leave| !leave.named.is_empty());
+        if told || leave.is_some_and(|leave| leave.state == RunState::Terminating) {
+            self.world.violations.push(format!("told before its tunnels at {}", self.world.now));
+        }
     }
 
     /// Traffic may move only to a release reported ready in this life, and a release that users were
@@ -164,13 +179,14 @@ impl<'a> Controller<'a> {
         let Some(batch) = plan.batch() else {
             return self.check_spare(before, after);
         };
-        if before.leave.as_ref().is_some_and(|was| was.state == RunState::Running) {
+        if before.leave.as_ref().is_some_and(|was| was.named.is_empty()) {
             let began = self.machine.entered().iter().rev().find(|entered| {
                 matches!(entered.phase, Phase::Draining | Phase::DrainingCandidate)
             });
             let over = began.unwrap().at_ms + plan.start.settings.drain_deadline_ms;
             let open: u64 = self.world.leaving(after).iter().map(|one| one.open().0).sum();
-            if leave.state != RunState::Running && open > 0 && self.world.now < over {
+            let named = leave.state != RunState::Running || !leave.named.is_empty();
+            if named && open > 0 && self.world.now < over {
                 let what = format!("{leave:?} with {open} requests at {}", self.world.now);
                 self.world.violations.push(what);
             }
@@ -327,6 +343,7 @@ impl<'a> Controller<'a> {
                     let (requests, tunnels) = self.world.open(release);
                     Event::Open { release, requests, tunnels }
                 }));
+                events.extend(self.movable());
             }
             events.extend(self.ask_directly());
         }
@@ -358,6 +375,13 @@ impl<'a> Controller<'a> {
         let (requests, tunnels) = (sum(|one| one.open().0), sum(|one| one.open().1));
         let instances = leaving.iter().map(|one| one.name()).collect();
         Some(Event::Leaving { release, instances, requests, tunnels })
+    }
+
+    /// What the router could still move, once it knows that it should.
+    fn movable(&self) -> Option<Event> {
+        let release = self.machine.wants().hand_over?.release;
+        let sockets = self.world.movable(release)?;
+        Some(Event::Movable { release, sockets })
     }
 
     fn ask_directly(&mut self) -> Option<Event> {

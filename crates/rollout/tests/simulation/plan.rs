@@ -1,6 +1,6 @@
 //! What will go wrong in one world, drawn from its seed before it begins.
 
-use model::{AppName, Hold, Phase, ReleaseId, Version, Weight};
+use model::{AppName, Farewell, Hold, Pace, Phase, ReleaseId, Version, Weight};
 use rollout::{Named, Settings, Start, Strategy};
 
 use crate::rng::Rng;
@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub endless_requests: bool,
     /// Some tunnels never end, even when told.
     pub endless_tunnels: bool,
+    /// These are such as no router can move.
+    pub event_streams: bool,
     /// Instances exit at SIGTERM whatever is open.
     pub exits_at_once: bool,
     /// Share of the candidate's answers that are errors, percent; direct ones and users'.
@@ -89,7 +91,7 @@ impl Plan {
         // A rolling replacement sees more events, and dies as often for that.
         let most_deaths =
             if matches!(settings.strategy, Strategy::Rolling { .. }) { 50 } else { 200 };
-        let start = Start {
+        let mut start = Start {
             app: AppName::new("shop").unwrap(),
             stable: (!first).then(|| named(STABLE, "v1")),
             candidate: named(CANDIDATE, "v2"),
@@ -100,9 +102,12 @@ impl Plan {
             let pick = rng.between(0, PHASES.len() as u64 - 1);
             PHASES[usize::try_from(pick).unwrap()]
         });
+        let pace = Pace { farewell: Farewell::Close, per_second: 10, at_once: 10 };
+        start.settings.handover = rng.chance(40).then_some(pace);
         Self {
             trigger,
             start,
+            event_streams: rng.chance(50),
             start_delay: rng.between(100, 3_000),
             never_ready: rng.chance(8),
             never_home: rng.chance(10),

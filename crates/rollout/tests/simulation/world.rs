@@ -18,6 +18,8 @@ pub(crate) struct Instance {
     ready_at: u64,
     /// When it was told to end.
     term_at: Option<u64>,
+    /// The router has told the clients of its tunnels to leave.
+    moved: bool,
     /// When what is open on it ends.
     requests: Vec<u64>,
     tunnels: Vec<u64>,
@@ -72,6 +74,8 @@ pub(crate) struct World<'a> {
     pub stable: Fleet,
     pub candidate: Fleet,
     pub router: Router,
+    /// The release whose tunnels the router moves, and which of its instances.
+    moving: Option<(ReleaseId, Vec<InstanceId>)>,
     last_id: u64,
     /// When the faults of the plan strike, once that is known.
     stable_crash: Option<u64>,
@@ -101,6 +105,7 @@ impl<'a> World<'a> {
             stable,
             candidate: Fleet::default(),
             router: Router::new(plan),
+            moving: None,
             last_id,
             stable_crash: timed(plan.stable_crash),
             candidate_crash: timed(plan.candidate_crash),
@@ -137,7 +142,7 @@ impl<'a> World<'a> {
     pub(crate) fn leaving(&self, wants: &Wants) -> Vec<&Instance> {
         let Some(leave) = &wants.leave else { return Vec::new() };
         let all = &self.fleet(leave.release).instances;
-        if leave.state != RunState::Running {
+        if leave.state != RunState::Running || !leave.named.is_empty() {
             return all.iter().filter(|one| leave.named.contains(&one.name())).collect();
         }
         let stays = wants.fleet.iter().find(|want| want.release == leave.release).unwrap();
@@ -146,6 +151,35 @@ impl<'a> World<'a> {
         let surplus = alive.len().saturating_sub(stays.instances.into());
         alive.truncate(surplus.min(leave.instances.into()));
         alive
+    }
+
+    /// What the router could still move, if it moves anything of this release.
+    pub(crate) fn movable(&self, release: ReleaseId) -> Option<u64> {
+        let (_, named) = self.moving.as_ref().filter(|(moving, _)| *moving == release)?;
+        let streams = self.plan.endless_tunnels && self.plan.event_streams;
+        let all = self.fleet(release).instances.iter();
+        let leaving = all.filter(|one| named.is_empty() || named.contains(&one.name()));
+        let left = |one: &Instance| {
+            let stays = usize::from(streams && one.moved);
+            one.tunnels.len().saturating_sub(stays) as u64
+        };
+        Some(leaving.map(left).sum())
+    }
+
+    /// Clients of tunnels leave, but for those that never do.
+    fn move_tunnels(&mut self) {
+        let Some((release, named)) = self.moving.clone() else { return };
+        let (now, endless) = (self.now, self.plan.endless_tunnels);
+        let leave_in = self.rng.between(100, 3_000);
+        for one in &mut self.fleet_mut(release).instances {
+            if one.moved || !(named.is_empty() || named.contains(&one.name())) {
+                continue;
+            }
+            one.moved = true;
+            for (n, tunnel) in one.tunnels.iter_mut().enumerate() {
+                *tunnel = if endless && n == 0 { ENDLESS } else { now + leave_in };
+            }
+        }
     }
 
     /// True when the router carries what it was told and a look at it shows that.
@@ -162,6 +196,8 @@ impl<'a> World<'a> {
         if self.router.alive(self.now) {
             let delay = self.rng.between(0, self.plan.router_delay);
             self.router.order((wants.pools.clone(), out), self.now + delay);
+            let named = || wants.leave.iter().flat_map(|leave| leave.named.clone()).collect();
+            self.moving = wants.hand_over.as_ref().map(|want| (want.release, named()));
         }
         for want in &wants.fleet {
             let now = self.now;
@@ -185,6 +221,7 @@ impl<'a> World<'a> {
         self.router.step(self.now);
         self.crash();
         self.flap();
+        self.move_tunnels();
         for release in [STABLE, CANDIDATE] {
             self.run_platform(release);
             self.end_work(release);

@@ -234,6 +234,7 @@ fn event_words(event: &Event) -> String {
             let who = names(instances);
             format!("leaving {release}: {who} there, {requests} requests, {tunnels} tunnels")
         }
+        Event::Movable { release, sockets } => format!("movable {release}: {sockets} sockets"),
         Event::Preview { tally, .. } => {
             format!("preview {} ok, {} errors", tally.ok, tally.errors())
         }

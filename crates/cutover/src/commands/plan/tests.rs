@@ -44,6 +44,7 @@ fn canary() -> Planned {
             max_errors: 3,
             max_error_share: 100,
         }),
+        handover: "the app is told to end".into(),
         phases: vec![
             phase(Phase::Starting, 60_000, 0, None),
             phase(Phase::Previewing, 15_000, 0, None),
@@ -92,8 +93,7 @@ failing after 1s200ms
   baking        for 10s                           500 answers of v2: errors of 2.11% are found, all \
 failing after 60ms
   draining      within 30s                        until no new request came for the longest one's time
-  handing-over  within 30s                        if tunnels are open: their clients are told to \
-reconnect
+  handing-over  within 30s                        if tunnels are open: the app is told to end
   stopping      within 15s                        what is left is ended
   promoted
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page, Settings};
-use model::{AppName, Lane};
+use model::{AppName, Farewell, Lane, Outliers, Pace};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
 use super::super::{names, template};
@@ -181,6 +181,29 @@ fn probes_follow_the_prefix() {
 }
 
 #[test]
+fn a_program_replaces_the_health_path_and_is_frozen_with_its_release() {
+    let app = web("[app.web.health]\ncommand = [\"./check\", \"{version}\", \"{port}\"]\n\
+                   fail_open = \"20%\"");
+    assert_eq!((app.health.path.as_deref(), app.health.fail_open), (None, 20));
+    let version = model::Version::new("v2").unwrap();
+    let release = app.release(model::ReleaseId(1), &version).unwrap();
+    let [program, version, port] = &release.health.command[..] else { panic!("{release:?}") };
+    assert!(program.starts_with('/') && program.ends_with("/check"), "{program}");
+    assert_eq!((version.as_str(), port.as_str()), ("v2", "{port}"));
+}
+
+#[test]
+fn outliers_are_told_to_the_proxy_as_they_are_written() {
+    let text = "[proxy.outliers]\nfailures = 7\nerrors = true\neject = \"6m\"\nshare = \"20%\"\n\
+                [app.web]\ncommand = [\"a\"]\n";
+    let told = good(text).proxy.settings.outliers;
+    // What is not said follows what is.
+    let (eject_ms, eject_most_ms) = (360_000, 360_000);
+    let wanted = Outliers { failures: 7, errors: true, eject_ms, eject_most_ms, share: 20 };
+    assert_eq!(told, wanted);
+}
+
+#[test]
 fn tcp_replaces_the_health_path() {
     assert_eq!(web("[app.web.health]\ntcp = true").health.path, None);
     let app = web("[app.web.health]\ntcp = false\npath = \"/up\"");
@@ -254,6 +277,18 @@ fn a_target_is_a_header_in_lower_case_or_a_cookie() {
     };
     assert_eq!(of("{ header = \"X-Canary\", value = \"New\" }"), "header x-canary = New");
     assert_eq!(of("{ cookie = \"Canary\", value = \"1\" }"), "cookie Canary = 1");
+}
+
+#[test]
+fn a_hand_over_is_the_apps_or_has_a_pace() {
+    let of = |rollout: &str| web(&format!("[app.web.rollout]\n{rollout}")).rollout.handover;
+    assert_eq!((of(""), of("handover = \"app\"")), (None, None));
+    let pace = |farewell, per_second, at_once| Some(Pace { farewell, per_second, at_once });
+    assert_eq!(of("handover = \"close-1012\""), pace(Farewell::Close, 50, 100));
+    let text = r#"{"message":"reconnect"}"#;
+    let rollout =
+        format!("handover = {{ frame = '{text}' }}\nhandover_rate = 7\nhandover_at_once = 9");
+    assert_eq!(of(&rollout), pace(Farewell::Frame(text.to_owned()), 7, 9));
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub(super) struct Wish {
 pub(super) struct Upgrades {
     kit: Kit,
     files: Files,
+    /// Who watches over the upgrade that brought this binary: held from the start, since he goes when
+    /// we are healthy.
+    guard: Option<Living>,
     /// One has begun here. Whoever begins a rollout holds it for reading.
     begun: RwLock<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -101,7 +104,10 @@ impl From<Fault> for Halted {
 impl Upgrades {
     pub(super) fn new(kit: Kit) -> Self {
         let files = Files::of(kit.layout.directory());
-        Self { kit, files, begun: RwLock::new(false), task: Mutex::new(None) }
+        let guard = guarded(&files).and_then(|record| record.guard);
+        // One that cannot be found has ended.
+        let guard = guard.and_then(|who| Living::find(who.pid).ok().flatten());
+        Self { kit, files, guard, begun: RwLock::new(false), task: Mutex::new(None) }
     }
 
     /// Lets a rollout begin; none can while the answer is held and an upgrade is asked for.
@@ -163,11 +169,9 @@ impl Upgrades {
 
     /// Resolves when it is settled which binary stays.
     pub(super) async fn settled(&self) {
-        let Some(guard) = guarded(&self.files).and_then(|record| record.guard) else { return };
-        if let Ok(Some(guard)) = Living::find(guard.pid) {
-            guard.ended().await;
-            let _how = guard.reap();
-        }
+        let Some(guard) = &self.guard else { return };
+        guard.ended().await;
+        let _how = guard.reap();
     }
 
     /// The whole way; it returns only when it goes no further.

@@ -31,6 +31,7 @@ impl Unwell<'_> {
     /// The lines.
     pub(super) fn lines(&self) -> Vec<String> {
         let asked = match &self.how.path {
+            _ if !self.how.command.is_empty() => format!("`{}`", self.how.command.join(" ")),
             Some(path) => format!("GET http://{}{path}", self.address),
             None => format!("connecting to {}", self.address),
         };
@@ -41,6 +42,8 @@ impl Unwell<'_> {
         for result in &self.health.last {
             lines.push(format!("  {asked}: {}", result.words));
         }
+        let said = self.health.last.back().map_or(&[][..], |last| &last.tail);
+        lines.extend(said.iter().map(|line| format!("  it said: {line}")));
         lines.extend(tail(self.log).into_iter().map(|line| format!("  log: {line}")));
         if let Some(cause) = self.health.last.back().and_then(|last| self.likely(&last.clue)) {
             lines.push(format!("  likely cause: {cause}"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use model::Class;
 use model::fleet::HealthCheck;
 
+use crate::check::command::{self, Program};
 use crate::check::{Answer, NoAnswer, ask, connect};
 use crate::platform::fleet::Condition;
 use crate::words::span;
@@ -39,23 +40,47 @@ pub(super) struct CheckResult {
     pub(super) passed: bool,
     pub(super) words: String,
     pub(super) clue: Clue,
+    /// The last lines of what a program said.
+    pub(super) tail: Vec<String>,
+}
+
+impl CheckResult {
+    fn new(passed: bool, words: String, clue: Clue) -> Self {
+        Self { passed, words, clue, tail: Vec::new() }
+    }
+}
+
+/// What a check asks.
+#[derive(Clone, Debug)]
+pub(super) enum Asks {
+    /// This path, over HTTP.
+    Path(String),
+    /// For a connection.
+    Connection,
+    /// A program; in words why there is none.
+    Program(Result<Box<Program>, String>),
 }
 
 /// Makes one check of an instance.
-pub(super) async fn check(address: SocketAddr, how: &HealthCheck) -> CheckResult {
+pub(super) async fn check(address: SocketAddr, asks: &Asks, how: &HealthCheck) -> CheckResult {
     let limit = Duration::from_millis(how.timeout_ms);
-    let Some(path) = &how.path else {
-        return match connect(address, limit).await {
+    match asks {
+        Asks::Path(path) => match ask(address, &address.to_string(), path, limit).await {
+            Ok(answer) => from_answer(&answer),
+            Err(failure) => from_failure(failure),
+        },
+        Asks::Connection => match connect(address, limit).await {
             Ok(latency) => {
-                let words = format!("connected in {}", span(latency));
-                CheckResult { passed: true, words, clue: Clue::None }
+                CheckResult::new(true, format!("connected in {}", span(latency)), Clue::None)
             }
             Err(failure) => from_failure(failure),
-        };
-    };
-    match ask(address, &address.to_string(), path, limit).await {
-        Ok(answer) => from_answer(&answer),
-        Err(failure) => from_failure(failure),
+        },
+        Asks::Program(Ok(program)) => {
+            let judged = command::run(program, limit).await;
+            let result = CheckResult::new(judged.passed, judged.words, Clue::None);
+            CheckResult { tail: judged.tail, ..result }
+        }
+        Asks::Program(Err(why)) => CheckResult::new(false, why.clone(), Clue::None),
     }
 }
 
@@ -70,7 +95,7 @@ fn from_answer(answer: &Answer) -> CheckResult {
     if !answer.body_head.is_empty() {
         words = format!("{words}: `{}`", answer.body_head);
     }
-    CheckResult { passed, words, clue }
+    CheckResult::new(passed, words, clue)
 }
 
 fn from_failure(failure: NoAnswer) -> CheckResult {
@@ -84,7 +109,7 @@ fn from_failure(failure: NoAnswer) -> CheckResult {
         Class::Timeout => failure.words,
         _ => format!("{} ({})", failure.words, span(failure.latency)),
     };
-    CheckResult { passed: false, words, clue }
+    CheckResult::new(false, words, clue)
 }
 
 /// What the checks of one instance add up to.
@@ -138,11 +163,18 @@ mod tests {
     use model::fleet::HealthCheck;
 
     fn walk(ready_before: bool, results: &str) -> Vec<Condition> {
-        let how = HealthCheck { path: None, interval_ms: 1, timeout_ms: 1, rise: 2, fall: 3 };
+        let how = HealthCheck {
+            path: None,
+            command: Vec::new(),
+            interval_ms: 1,
+            timeout_ms: 1,
+            rise: 2,
+            fall: 3,
+        };
         let mut health = Health::new(ready_before);
         let step = |c: char| {
             let passed = c == '+';
-            health.note(CheckResult { passed, words: String::new(), clue: Clue::None }, &how);
+            health.note(CheckResult::new(passed, String::new(), Clue::None), &how);
             health.condition
         };
         let walked = results.chars().map(step).collect();

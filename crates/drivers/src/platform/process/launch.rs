@@ -3,15 +3,17 @@
 //! No shell, no pipes of ours: the process owns its log and lives on when we die. It does not
 //! record anything and does not watch what it started.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use model::{Fault, InstanceId, Release};
 
-use super::program::find_within;
+use super::program::{find_checker, find_within};
 use super::surroundings::Surroundings;
+use crate::check::command::Program;
 
 /// Who is started, where it is to listen and where its output goes.
 #[derive(Debug)]
@@ -50,6 +52,30 @@ impl Launch<'_> {
         })
     }
 
+    /// The program that checks it, if its release names one: with the instance's own environment and
+    /// where it listens.
+    pub(super) fn checker(&self) -> Result<Program, Fault> {
+        let file = find_checker(self.release, self.surroundings)?;
+        let mut environment = self.surroundings.environment(self.release)?;
+        for (name, value) in [
+            ("PORT", self.port.to_string()),
+            ("VERSION", self.release.version.to_string()),
+            ("CUTOVER_INSTANCE", self.id.to_string()),
+            ("CUTOVER_ADDRESS", format!("127.0.0.1:{}", self.port)),
+        ] {
+            environment.insert(name.into(), value.into());
+        }
+        // Both together mark processes of the instance, and this is none.
+        environment.remove(OsStr::new("CUTOVER_STATE"));
+        let arguments = self.release.health.command.iter().skip(1);
+        Ok(Program {
+            file,
+            arguments: arguments.map(|argument| self.fill(argument)).collect(),
+            directory: PathBuf::from(&self.release.directory),
+            environment,
+        })
+    }
+
     /// Fills in the placeholders that are known; everything else stays as it is.
     fn fill(&self, argument: &str) -> String {
         let mut rest = argument;
@@ -82,7 +108,14 @@ mod tests {
 
     #[test]
     fn only_whole_known_placeholders_are_filled() {
-        let health = HealthCheck { path: None, interval_ms: 1, timeout_ms: 1, rise: 1, fall: 1 };
+        let health = HealthCheck {
+            path: None,
+            command: Vec::new(),
+            interval_ms: 1,
+            timeout_ms: 1,
+            rise: 1,
+            fall: 1,
+        };
         let release = Release {
             app: AppName::new("demo").unwrap(),
             id: ReleaseId(1),

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use model::{AppName, Fault, InstanceId};
 
 use super::diagnose::{Unwell, crash};
-use super::health::Health;
+use super::health::{Asks, Health};
 use super::inner::Inner;
+use super::launch::Launch;
 use super::procfs::{Identity, boot_id, find_leader, marked_in_group};
 use super::record::{Entry, Record, now_ms};
 use super::step::identity_words;
@@ -112,8 +113,10 @@ impl Inner {
             identity: process.clone(),
             address: have.address,
             how: record.release.health.clone(),
+            asks: Asks::Connection,
         };
-        let health = self.watched_health(subject, entry.ready_before);
+        let asks = |subject: &Subject| self.asks(record, entry, &subject.id);
+        let health = self.watched_health(subject, entry.ready_before, asks);
         have.condition = match health.condition {
             // It ended between our look at it and this line: the next look will see that.
             Condition::Ended => Condition::Unready,
@@ -134,10 +137,33 @@ impl Inner {
         }
     }
 
-    fn watched_health(&self, subject: Subject, ready_before: bool) -> Health {
+    /// What a check asks an instance. A program is looked up once, when its checks begin.
+    fn asks(&self, record: &Record, entry: &Entry, id: &InstanceId) -> Asks {
+        let release = &record.release;
+        match &release.health.path {
+            _ if !release.health.command.is_empty() => {
+                let (state, surroundings) = (&*self.store.state, &self.surroundings);
+                let launch = Launch { release, id, port: entry.port, state, surroundings };
+                let found = launch.checker().map(Box::new);
+                Asks::Program(found.map_err(|fault| fault.what))
+            }
+            Some(path) => Asks::Path(path.clone()),
+            None => Asks::Connection,
+        }
+    }
+
+    fn watched_health(
+        &self,
+        subject: Subject,
+        ready_before: bool,
+        asks: impl FnOnce(&Subject) -> Asks,
+    ) -> Health {
         let mut watched = own(&self.watched);
         let (store, news) = (self.store.clone(), Arc::clone(&self.news));
-        let begin = |subject| Watched::begin(subject, ready_before, store, news);
+        let begin = |subject: Subject| {
+            let subject = Subject { asks: asks(&subject), ..subject };
+            Watched::begin(subject, ready_before, store, news)
+        };
         watched.entry(subject.id.clone()).or_insert_with(|| begin(subject)).health()
     }
 

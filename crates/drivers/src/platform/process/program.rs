@@ -12,13 +12,38 @@ use model::{Fault, Kind, Release, Variable};
 use super::surroundings::Surroundings;
 
 /// The program of a release that starts from our own environment, as `find_within` finds it: for
-/// asking before a deploy begins.
+/// asking before a deploy begins. That of its health check, where it has one, must be there as well.
 pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
-    find_within(release, &Surroundings::own())
+    let surroundings = Surroundings::own();
+    let found = find_within(release, &surroundings)?;
+    if !release.health.command.is_empty() {
+        find_checker(release, &surroundings)?;
+    }
+    Ok(found)
+}
+
+/// The program that checks instances of a release, found in the same way.
+pub(super) fn find_checker(
+    release: &Release,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, Fault> {
+    find(&release.health.command, release, surroundings).map_err(|fault| {
+        let help =
+            fault.help.map_or_else(String::new, |help| format!("{help} (of the health check)"));
+        Fault { what: format!("the health check: {}", fault.what), help: Some(help), ..fault }
+    })
 }
 
 /// The program of a release, as an absolute path; a fault in words when it cannot be run.
 pub(super) fn find_within(
+    release: &Release,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, Fault> {
+    find(&release.command, release, surroundings)
+}
+
+fn find(
+    command: &[String],
     release: &Release,
     surroundings: &Surroundings,
 ) -> Result<PathBuf, Fault> {
@@ -27,7 +52,7 @@ pub(super) fn find_within(
         let what = format!("the working directory `{}` does not exist", release.directory);
         return Err(Fault::environment(what).help("create it, or correct `directory`"));
     }
-    let Some(name) = release.command.first().filter(|name| !name.is_empty()) else {
+    let Some(name) = command.first().filter(|name| !name.is_empty()) else {
         return Err(Fault::new(Kind::Config, "the command is empty")
             .help("write `command` as a list: the program and its arguments"));
     };

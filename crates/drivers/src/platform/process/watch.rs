@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use model::fleet::HealthCheck;
 use model::{AppName, InstanceId, ReleaseId};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::health::{Health, check};
+use super::health::{Asks, Health, check};
 use super::procfs::Identity;
 use super::record::now_ms;
 use super::signal::{exit_descriptor, reap};
 use super::store::Store;
+use crate::exit;
 use crate::platform::fleet::Condition;
 
 /// How an instance ended.
@@ -82,6 +81,8 @@ pub(super) struct Subject {
     pub(super) identity: Identity,
     pub(super) address: SocketAddr,
     pub(super) how: HealthCheck,
+    /// What a check asks it.
+    pub(super) asks: Asks,
 }
 
 /// A running task, ended on drop.
@@ -131,39 +132,58 @@ async fn ended(identity: &Identity) {
     let Some(descriptor) = exit_descriptor(identity) else {
         return;
     };
-    #[expect(
-        deprecated,
-        reason = "its successor is an unsafe function; what that demands (the descriptor is owned \
-                  and stays the same) holds for an OwnedFd that is moved in"
-    )]
-    let registered = AsyncFd::with_interest(descriptor, Interest::READABLE);
-    match registered {
-        Ok(descriptor) => {
-            let _readable = descriptor.readable().await;
-        }
-        Err(error) => {
-            tracing::warn!(pid = identity.pid, %error, "exit is polled for");
-            while identity.alive() {
-                sleep(Duration::from_millis(200)).await;
-            }
+    if let Err(error) = exit::ended(descriptor).await {
+        tracing::warn!(pid = identity.pid, %error, "exit is polled for");
+        while identity.alive() {
+            sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
 async fn keep_checking(subject: &Subject, health: &Mutex<Health>, store: &Store, news: &News) {
     loop {
-        let result = check(subject.address, &subject.how).await;
+        let result = check(subject.address, &subject.asks, &subject.how).await;
         let before = own(health).condition;
         let next = own(health).after(result.passed, &subject.how);
         if next == Condition::Ready && before != Condition::Ready {
             // On record before anybody may route to it: a successor of ours must know.
             remember_ready(subject, store).await;
         }
+        let words = (next != before).then(|| result.words.clone());
         own(health).note(result, &subject.how);
-        if next != before {
+        if let Some(words) = words {
             news.tell();
+            tell(subject, store, (before, next), &words).await;
         }
         sleep(Duration::from_millis(subject.how.interval_ms.max(1))).await;
+    }
+}
+
+/// Once for each change: it serves no more, it serves again. What was told to end is expected to fail.
+async fn tell(
+    subject: &Subject,
+    store: &Store,
+    (before, next): (Condition, Condition),
+    last: &str,
+) {
+    let (id, how) = (&subject.id, &subject.how);
+    let words = match (before, next) {
+        (_, Condition::Unready) => {
+            format!("{id} failed {} checks in a row and is not ready: {last}", how.fall)
+        }
+        (Condition::Unready, Condition::Ready) => {
+            format!("{id} passed {} checks in a row and is ready again", how.rise)
+        }
+        _ => return,
+    };
+    let (store, app) = (store.clone(), subject.app.clone());
+    let (release, number) = (subject.release, subject.number);
+    let told = tokio::task::spawn_blocking(move || {
+        let mut record = store.record(&app, release).ok()??;
+        record.entry(number)?.told_at_ms
+    });
+    if !matches!(told.await, Ok(Some(_))) {
+        tracing::warn!("{words}");
     }
 }
 

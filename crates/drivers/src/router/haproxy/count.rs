@@ -119,6 +119,7 @@ mod tests {
             pools,
             rules: vec![],
             hold: None,
+            hand_over: None,
             spread: model::Spread::default(),
         });
         let record = Record { routes, slots: vec![Slot::A], ..Record::default() };

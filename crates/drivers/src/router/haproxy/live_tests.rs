@@ -34,6 +34,7 @@ fn record(hosts: &[&str], prefix: &str) -> Record {
         pools: vec![pool(1, 7_500, PoolState::Serving), pool(2, 2_500, PoolState::Serving)],
         rules: vec![Rule { mark, release: ReleaseId(2) }],
         hold: None,
+        hand_over: None,
     };
     let (routes, slots) = (Some(routes), vec![Slot::B, Slot::A]);
     Record { epoch: 3, generation: 7, worker: 9, routes, slots, left: vec![] }

@@ -45,6 +45,7 @@ fn routes(pools: Vec<Pool>) -> Routes {
         pools,
         rules: vec![],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     }
 }

@@ -225,6 +225,7 @@ impl Record {
                 pools: Vec::new(),
                 rules: Vec::new(),
                 hold: None,
+                hand_over: None,
                 spread: model::Spread::default(),
             };
             while let Some(value) = map.get(format!("cutover:pool:{}", routes.pools.len()).as_str())

@@ -33,6 +33,7 @@ fn record(pools: Vec<Pool>, slots: &[Slot], hosts: &[&str], prefix: &str) -> Rec
         pools,
         rules: vec![rule("new", 2), rule("a b;#", 1), rule("new", 1)],
         hold: None,
+        hand_over: None,
         spread: model::Spread::default(),
     };
     let left = Left { id: InstanceId("demo-1-9".into()), slot: Slot::A, release: ReleaseId(1) };

@@ -23,7 +23,7 @@ mod step;
 mod test_run;
 mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -194,8 +194,11 @@ impl Router for Nginx {
             routes: seen.carried().cloned(),
             open,
             instances,
+            sockets: BTreeMap::new(),
+            ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
+            held: model::admin::HoldSeen::default(),
             epoch: seen.record.epoch,
             pid: Some(pid),
             detail: serde_json::to_value(&seen).unwrap_or_default(),
@@ -229,6 +232,7 @@ impl Router for Nginx {
             change: ChangeKind::Eventual,
             header_rules: true,
             hold: false,
+            hand_over: false,
             other_rules: false,
             spread: false,
             evidence: Evidence::ProberOnly,

@@ -29,6 +29,9 @@ pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
 
 /// Why nginx cannot carry these routes, and what to do.
 fn unfit(want: &Routes) -> Option<(String, &'static str)> {
+    if want.hand_over.is_some() {
+        return Some(("a hand-over of tunnels".to_owned(), "remove `handover` from cutover.toml"));
+    }
     if want.hold.is_some() {
         return Some(("a hold".to_owned(), "let Cutover's own proxy carry it"));
     }

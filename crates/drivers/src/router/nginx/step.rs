@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::record::Record;
 
 /// One step. Each relies on the generation it was planned on.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and soon text")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub(super) enum Step {

@@ -9,15 +9,15 @@ mod client;
 mod plan;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use async_trait::async_trait;
 use model::admin::{
-    AppSeen, CohortKey, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen, Reply, Request,
-    Settings, TicketKey,
+    AppSeen, CohortKey, HoldSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen,
+    Reply, Request, Settings, TicketKey,
 };
 use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
 
@@ -170,8 +170,11 @@ impl Router for Proxy {
             routes: None,
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
+            held: HoldSeen::default(),
             epoch: seen.epoch,
             pid: Some(seen.pid),
             detail: serde_json::Value::Null,
@@ -181,6 +184,7 @@ impl Router for Proxy {
         }
         for (pid, carried) in self.beside.carry(app).await? {
             have.counters.extend(sources(pid, &carried.releases));
+            have.held = both(have.held, carried.held);
             for seen in carried.instances {
                 count(&mut have, seen);
             }
@@ -195,7 +199,7 @@ impl Router for Proxy {
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         match Step::read(change)? {
             Step::Publish { expected, routes } => {
-                let publish = Request::Publish { epoch, expected, routes: routes.clone() };
+                let publish = Request::Publish { epoch, expected, routes: (*routes).clone() };
                 self.done(&publish, None).await?;
                 self.beside.publish(epoch, &routes).await;
                 Ok(())
@@ -211,6 +215,7 @@ impl Router for Proxy {
             change: ChangeKind::Atomic,
             header_rules: true,
             hold: true,
+            hand_over: true,
             other_rules: true,
             spread: true,
             evidence: Evidence::Counters,
@@ -228,7 +233,19 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
     let by = have.pid.unwrap_or_default();
     have.counters = sources(by, &carried.releases).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
+    have.held = carried.held;
     have.routes = Some(carried.routes);
+}
+
+/// What waits in two processes.
+fn both(one: HoldSeen, other: HoldSeen) -> HoldSeen {
+    HoldSeen {
+        now: one.now + other.now,
+        bytes: one.bytes + other.bytes,
+        total: one.total + other.total,
+        refused: one.refused + other.refused,
+        longest_ms: one.longest_ms.max(other.longest_ms),
+    }
 }
 
 /// What one process counts.
@@ -239,6 +256,12 @@ fn sources(pid: u32, seen: &[ReleaseSeen]) -> impl Iterator<Item = (String, Rele
 /// Adds what is open on one instance.
 fn count(have: &mut RoutesHave, seen: InstanceSeen) {
     let here = Open { requests: seen.requests, tunnels: seen.tunnels };
+    if seen.ejected_ms > 0 {
+        have.ejected.insert(seen.id.clone());
+    }
     have.open.entry(seen.release).or_default().add(here);
+    if seen.sockets > 0 {
+        *have.sockets.entry(seen.id.clone()).or_default() += seen.sockets;
+    }
     have.instances.entry(seen.id).or_default().add(here);
 }

@@ -19,7 +19,7 @@ pub(super) enum Step {
         /// The generation that is replaced; 0 when the app is not carried.
         expected: Generation,
         /// The new routes.
-        routes: Routes,
+        routes: Box<Routes>,
     },
     /// Forgets the app.
     Withdraw {
@@ -57,7 +57,7 @@ pub(super) fn plan(want: Option<&Routes>, have: &RoutesHave) -> Plan {
         (Some(want), _) => {
             let next = Generation(expected.0.saturating_add(1));
             let routes = Routes { generation: next, ..want.clone() };
-            (in_words(&routes), Step::Publish { expected, routes })
+            (in_words(&routes), Step::Publish { expected, routes: Box::new(routes) })
         }
     };
     let payload = serde_json::to_value(&step).unwrap_or_default();

@@ -88,6 +88,7 @@ impl Own {
             rules: Vec::new(),
             spread: model::Spread::default(),
             hold: None,
+            hand_over: None,
         };
         let expected = Generation(self.generation - 1);
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });

@@ -1,0 +1,131 @@
+//! Moving WebSockets off instances that leave: one after the other, at a pace, over all threads.
+//!
+//! One [`Handing`] is one such time of an app; the ledger begins and ends it, and every thread works at
+//! it on the WebSockets that are its own. What a WebSocket does when it is asked stands in `talk`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{HandOver, Pace};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::gate::Gate;
+use crate::limits;
+use crate::roster::Asked;
+use crate::thread::Worker;
+
+/// What stays the same while instances come and go.
+#[derive(Debug)]
+struct Turns {
+    began: Instant,
+    /// When the next one is due.
+    due: Mutex<Instant>,
+    places: Arc<Semaphore>,
+}
+
+/// One time in which WebSockets move.
+#[derive(Debug)]
+pub(crate) struct Handing {
+    wanted: HandOver,
+    gates: Vec<Arc<Gate>>,
+    turns: Arc<Turns>,
+    over: watch::Sender<bool>,
+}
+
+impl Handing {
+    /// Goes on with what is wanted now: at the pace of `before`, if it is the same. `None` when nothing is
+    /// wanted; the one before is over in any case, unless it is the very same.
+    pub(crate) fn follow(
+        before: Option<Arc<Self>>,
+        wanted: Option<&HandOver>,
+        gates: Vec<Arc<Gate>>,
+    ) -> Option<Arc<Self>> {
+        let same = |old: &Arc<Self>, wanted: &HandOver| {
+            let gates = old.gates.iter().map(|gate| gate.serial).eq(gates.iter().map(|g| g.serial));
+            old.wanted == *wanted && gates
+        };
+        match (before, wanted) {
+            (Some(old), Some(wanted)) if same(&old, wanted) => Some(old),
+            (before, wanted) => {
+                let turns = before
+                    .as_ref()
+                    .filter(|old| wanted.is_some_and(|wanted| old.wanted.pace == wanted.pace));
+                let turns = turns.map(|old| Arc::clone(&old.turns));
+                if let Some(old) = &before {
+                    old.end();
+                }
+                let wanted = wanted?.clone();
+                let turns = turns.unwrap_or_else(|| Arc::new(Turns::new(&wanted.pace)));
+                let over = watch::Sender::new(false);
+                Some(Arc::new(Self { wanted, gates, turns, over }))
+            }
+        }
+    }
+
+    /// Nobody else is asked.
+    pub(crate) fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    fn is_of(&self, gate: u64) -> bool {
+        self.gates.iter().any(|known| known.serial == gate)
+    }
+
+    /// Time between two, on average: less than was asked for, where they would not all be told in three
+    /// quarters of the time.
+    fn gap(&self) -> Duration {
+        let left = self.gates.iter().map(|gate| gate.inside().tunnels).sum::<u64>();
+        let time = Duration::from_millis(self.wanted.within_ms) * 3 / 4;
+        let time = time.saturating_sub(self.turns.began.elapsed());
+        let least = time / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+        (Duration::from_secs(1) / self.wanted.pace.per_second.max(1)).min(least)
+    }
+
+    /// Waits for a place, then for a turn.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.turns.places).acquire_owned().await.ok()?;
+        // First come, first served; the next one waits for its own.
+        let mut due = self.turns.due.lock().await;
+        sleep_until(*due).await;
+        // From half of the gap to one and a half; what is late by more than a moment is not made up for.
+        let gap = self.gap().mul_f64(0.5 + fastrand::f64());
+        let earliest = Instant::now().checked_sub(limits::FAREWELL_BURST);
+        *due = earliest.map_or(*due, |earliest| earliest.max(*due)) + gap;
+        Some(place)
+    }
+}
+
+impl Turns {
+    fn new(pace: &Pace) -> Self {
+        let now = Instant::now();
+        let places = usize::try_from(pace.at_once).unwrap_or(usize::MAX);
+        let places = Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { began: now, due: Mutex::new(now), places }
+    }
+}
+
+/// Asks the WebSockets of this thread, until it is over.
+pub(crate) async fn hand_over(worker: Rc<Worker>, handing: Arc<Handing>) {
+    let mut over = handing.over.subscribe();
+    let all = async {
+        loop {
+            let came = worker.roster.came.notified();
+            if worker.roster.next(|gate| handing.is_of(gate)).is_none() {
+                // A request may still become one.
+                came.await;
+                continue;
+            }
+            let Some(place) = handing.turn().await else { return };
+            if let Some(ticket) = worker.roster.next(|gate| handing.is_of(gate)) {
+                let farewell = handing.wanted.pace.farewell.clone();
+                ticket.ask(Asked { farewell, _place: place });
+            }
+        }
+    };
+    tokio::select! {
+        _ = over.wait_for(|over| *over) => {}
+        () = all => {}
+    }
+}
