@@ -15,6 +15,7 @@ mod guard;
 mod interrupt;
 mod say;
 mod server;
+mod size;
 mod store;
 
 use std::process::ExitCode;

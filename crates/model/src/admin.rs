@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
+use crate::limits::{AppLimits, Limits};
 use crate::name::AppName;
 use crate::network::Network;
 use crate::outliers::Outliers;
@@ -130,6 +131,10 @@ pub struct Settings {
     pub client_body_ms: u64,
     /// A client may take nothing of its answer for this long, ms; 0 for no limit.
     pub client_reads_ms: u64,
+    /// What else clients and instances may take.
+    pub limits: Limits,
+    /// What is different for some apps.
+    pub apps: Vec<AppLimits>,
     /// Whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to; everybody else's
     /// are replaced.
     pub trusted: Vec<Network>,
@@ -157,6 +162,8 @@ impl Default for Settings {
             client_head_ms: 10_000,
             client_body_ms: 60_000,
             client_reads_ms: 60_000,
+            limits: Limits::default(),
+            apps: Vec::new(),
         }
     }
 }

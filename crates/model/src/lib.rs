@@ -11,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod fleet;
 pub mod handover;
+pub mod limits;
 pub mod mark;
 pub mod name;
 pub mod network;

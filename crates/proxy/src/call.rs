@@ -3,12 +3,16 @@
 //! Everything is done here in one go while the head lies in the buffer, so that the head can be
 //! forgotten before anything is awaited. Nothing is sent here.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::ReleaseId;
+use model::{AppName, ReleaseId};
 
+use crate::buffer::Buffer;
 use crate::class::Class;
+use crate::clients::Client;
 use crate::cohort::Member;
 use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
@@ -43,6 +47,8 @@ pub(crate) struct Call {
     pub(crate) patience: Patience,
     /// Why no instance is to be asked, though it is in order.
     pub(crate) refused: Option<Class>,
+    /// Its place among what its client has open, where that is counted.
+    pub(crate) _place: Option<Client>,
     /// What is remembered of it.
     pub(crate) trail: Trail,
 }
@@ -51,6 +57,14 @@ impl Call {
     /// The request's id.
     pub(crate) fn id(&self) -> &[u8] {
         &self.head[self.id.clone()]
+    }
+
+    /// How much is left of the time that it may take; `Duration::MAX` is no limit.
+    pub(crate) fn left(&self) -> Duration {
+        match self.patience.whole {
+            Duration::MAX => Duration::MAX,
+            whole => whole.saturating_sub(self.trail.began.elapsed()),
+        }
     }
 }
 
@@ -61,6 +75,24 @@ pub(crate) struct Rest {
     pub(crate) body: Body,
     /// Bytes at the front of the client's buffer that the body has counted already.
     pub(crate) claimed: usize,
+    /// Bytes of content that it may still have.
+    pub(crate) room: u64,
+    /// All of it, where it came with the head and is small: then it can be sent again.
+    pub(crate) kept: Box<[u8]>,
+}
+
+impl Rest {
+    /// True when all of it lies at the front of what has come, and is small.
+    pub(crate) fn lies_in(&self, buffer: Option<&Buffer>) -> bool {
+        let come = buffer.map_or(0, |buffer| buffer.data().len());
+        matches!(self.body, Body::Length(bytes) if bytes <= come.min(limits::KEPT) as u64)
+    }
+
+    /// Takes so much content into account.
+    pub(crate) fn has_room(&mut self, content: u64) -> Result<(), Refusal> {
+        self.room = self.room.checked_sub(content).ok_or(Refusal::BODY_TOO_LARGE)?;
+        Ok(())
+    }
 }
 
 /// What the answer to a request must heed.
@@ -89,6 +121,9 @@ pub(crate) fn prepare(
 ) -> Result<Call, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
     let request = read_request(head, &mut room)?;
+    if request.fields.len() > settings.fields {
+        return Err(Refusal::with(431, "too many header fields"));
+    }
     let Connection { close, keep_alive, .. } = request.connection;
     let mut sent = Vec::with_capacity(head.len() + 256);
     let trusted = settings.trusts(origin.peer);
@@ -97,10 +132,11 @@ pub(crate) fn prepare(
     let app = found.ok().cloned();
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
-    let refused = if origin.full {
-        Some(Class::Full)
-    } else {
-        settings.pages.closes(name).then_some(Class::Maintenance)
+    let (patience, room) = settings.terms(name);
+    let rest = Rest { body: request.body, claimed: 0, room, kept: Box::default() };
+    let (refused, place) = match admit(&request, origin, (settings, name), &rest) {
+        Ok(place) => (None, place),
+        Err(class) => (Some(class), None),
     };
     let (meant, member) = match &app {
         Some(app) => {
@@ -115,9 +151,10 @@ pub(crate) fn prepare(
         member,
         head: sent,
         id,
-        rest: Rest { body: request.body, claimed: 0 },
-        patience: settings.patience,
+        rest,
+        patience,
         refused,
+        _place: place,
         trail: Trail::new(origin),
         asks: Asks {
             head_only: request.method == "HEAD",
@@ -128,6 +165,33 @@ pub(crate) fn prepare(
             upgrade: request.upgrade,
         },
     })
+}
+
+/// Whether an instance may be asked at all; if so, its place among what its client has open.
+fn admit(
+    request: &RequestHead<'_, '_>,
+    origin: Origin,
+    (settings, app): (&Settings, Option<&AppName>),
+    rest: &Rest,
+) -> Result<Option<Client>, Class> {
+    if let Some(class) = origin.over {
+        return Err(class);
+    }
+    let place = if settings.share.of_requests() {
+        let trusts = |sender: IpAddr| settings.trusts(sender);
+        let client = forwarded::client(request, origin, trusts);
+        // One that is trusted speaks for many.
+        if trusts(client) { None } else { settings.share.request(client)? }
+    } else {
+        None
+    };
+    if settings.pages.closes(app) {
+        return Err(Class::Maintenance);
+    }
+    match rest.body {
+        Body::Length(length) if length > rest.room => Err(Class::BodyTooLarge),
+        _ => Ok(place),
+    }
 }
 
 /// The release that a rule of the app names.
@@ -218,7 +282,7 @@ mod tests {
     fn sent(head: &str) -> String {
         let table = Table::default();
         let told = (&table, &Settings::default());
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, full: false };
+        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, over: None };
         let call = prepare(head.as_bytes(), origin, told).unwrap();
         String::from_utf8(call.head).unwrap()
     }

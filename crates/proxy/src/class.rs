@@ -11,6 +11,8 @@ pub(crate) enum Class {
     Closed,
     /// The instance did not answer in time.
     Late,
+    /// The request was not over in the time that it may take, and the instance was waited for.
+    Overdue,
     /// The instance's answer was malformed.
     Malformed,
     /// The instance broke its answer off.
@@ -21,8 +23,16 @@ pub(crate) enum Class {
     BadRequest,
     /// The client's head was too large.
     TooLarge,
+    /// The client's body was too large.
+    BodyTooLarge,
     /// The client sent too slowly.
     SlowClient,
+    /// The client has too many connections.
+    ClientConnections,
+    /// The client has too many requests open.
+    ClientRequests,
+    /// The client asks too often.
+    ClientRate,
     /// No app is routed there.
     NoApp,
     /// No instance serves the app.
@@ -39,16 +49,21 @@ pub(crate) enum Class {
 
 impl Class {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Connect,
         Self::Closed,
         Self::Late,
+        Self::Overdue,
         Self::Malformed,
         Self::Cut,
         Self::ClientGone,
         Self::BadRequest,
         Self::TooLarge,
+        Self::BodyTooLarge,
         Self::SlowClient,
+        Self::ClientConnections,
+        Self::ClientRequests,
+        Self::ClientRate,
         Self::NoApp,
         Self::NoInstance,
         Self::Held,
@@ -63,12 +78,17 @@ impl Class {
             Self::Connect => "connect",
             Self::Closed => "closed",
             Self::Late => "late",
+            Self::Overdue => "overdue",
             Self::Malformed => "malformed",
             Self::Cut => "cut",
             Self::ClientGone => "client-gone",
             Self::BadRequest => "bad-request",
             Self::TooLarge => "too-large",
+            Self::BodyTooLarge => "body-too-large",
             Self::SlowClient => "slow-client",
+            Self::ClientConnections => "client-connections",
+            Self::ClientRequests => "client-requests",
+            Self::ClientRate => "client-rate",
             Self::NoApp => "no-app",
             Self::NoInstance => "no-instance",
             Self::Held => "held",
@@ -82,6 +102,7 @@ impl Class {
     pub(crate) const fn of_refusal(status: u16) -> Self {
         match status {
             408 => Self::SlowClient,
+            413 => Self::BodyTooLarge,
             431 => Self::TooLarge,
             _ => Self::BadRequest,
         }
@@ -94,14 +115,25 @@ impl Class {
             Self::Connect
                 | Self::Closed
                 | Self::Late
+                | Self::Overdue
                 | Self::Malformed
                 | Self::Cut
                 | Self::ClientGone
         )
     }
 
-    /// True for what only somebody without an instance can meet, though the app is known.
+    /// True for what a request can meet without an instance, though its app is known.
     pub(crate) const fn of_app(self) -> bool {
-        matches!(self, Self::NoInstance | Self::Held | Self::Maintenance | Self::Full)
+        matches!(
+            self,
+            Self::NoInstance
+                | Self::Held
+                | Self::Maintenance
+                | Self::Full
+                | Self::BodyTooLarge
+                | Self::ClientConnections
+                | Self::ClientRequests
+                | Self::ClientRate
+        )
     }
 }

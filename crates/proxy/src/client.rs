@@ -108,25 +108,30 @@ enum Unread {
     Http2,
 }
 
-/// Waits for the first byte of a request (or the end of the connection). When the process ends, an
+/// Reads the first bytes of a request (or the end of the connection). When the process ends, an
 /// idle connection stays for a moment, so that a request which crosses our close is answered.
 async fn request_comes(
     worker: &Worker,
     client: &mut Connection<'_>,
     (life, origin): (&mut watch::Receiver<Life>, Origin),
 ) -> bool {
-    let idle = if origin.full { limits::OVERFLOW_IDLE } else { limits::CLIENT_IDLE };
+    let idle = match origin.over {
+        Some(_) => limits::OVERFLOW_IDLE,
+        None => worker.shared.settings.load().patience().idle,
+    };
+    let Connection { read, buffer, .. } = client;
+    let came = |bytes: std::io::Result<usize>| bytes.is_ok_and(|bytes| bytes > 0);
     if !worker.shared.ending() {
         tokio::select! {
             biased;
-            ready = wire::ready(&mut client.read) => return ready.is_ok(),
+            bytes = wire::first(read, buffer) => return came(bytes),
             _ = life.changed() => {}
             () = sleep(idle) => return false,
         }
     }
     tokio::select! {
         biased;
-        ready = wire::ready(&mut client.read) => ready.is_ok(),
+        bytes = wire::first(read, buffer) => came(bytes),
         () = sleep(worker.shared.lingering()) => false,
     }
 }
@@ -173,10 +178,14 @@ async fn read_head(
     client: &mut Connection<'_>,
     (origin, may_change): (Origin, bool),
 ) -> Result<Call, Unread> {
+    let (limit, most) = {
+        let settings = worker.shared.settings.load();
+        (settings.patience().head, settings.head)
+    };
     let Connection { read, buffer, .. } = client;
     let buffer = buffer.get_or_insert_with(Buffer::lend);
     let head = async {
-        let mut scan = HeadScan::default();
+        let mut scan = HeadScan::of_at_most(most);
         loop {
             match scan.advance(buffer.data()) {
                 Ok(None) => {}
@@ -187,7 +196,6 @@ async fn read_head(
             }
         }
     };
-    let limit = worker.shared.settings.load().patience.head;
     let length = match wire::within(limit, head).await {
         Ok(Ok(length)) => length.unwrap_or_default(),
         Ok(Err(refusal)) => return Err(Unread::Refused(refusal)),

@@ -155,6 +155,8 @@ pub(crate) struct Totals {
     pub(crate) refused: Tally,
     /// Client connections that were one too many.
     pub(crate) overflowed: Count,
+    /// Client connections that were more than the share of their client.
+    pub(crate) greedy: Count,
     /// HTTP/2 connections ended because their clients only ever broke off.
     pub(crate) resets: Count,
     /// Lines that did not get into the access log.

@@ -12,6 +12,8 @@ use crate::answer::{Answer, Ended, Progress};
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call};
 use crate::class::Class;
+use crate::connection;
+use crate::evidence::Before;
 use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
 use crate::gate::{Entry, Gate};
@@ -19,6 +21,7 @@ use crate::held::{self, Waited};
 use crate::hold;
 use crate::limits;
 use crate::outlier;
+use crate::overdue::overdue;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
 use crate::said::{self, Own, Stamp};
@@ -27,7 +30,6 @@ use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::Tunnel;
 use crate::upload::{Broke, Giver, upload};
-use crate::upstream;
 use crate::wire;
 
 /// The client's side of an exchange.
@@ -109,13 +111,16 @@ async fn turn_away(
     class: Class,
 ) -> After {
     call.trail.class = Some(class);
-    let why = if class == Class::Full {
-        call.asks.keep = false;
-        "too many connections"
-    } else {
-        "out of service for maintenance"
+    call.asks.keep &= !matches!(class, Class::Full | Class::ClientConnections);
+    let refusal = match class {
+        Class::Full => Refusal::with(503, "too many connections"),
+        Class::ClientConnections => Refusal::with(429, "too many connections from your address"),
+        Class::ClientRequests => Refusal::with(429, "too many requests from your address are open"),
+        Class::ClientRate => Refusal::with(429, "too many requests from your address"),
+        Class::BodyTooLarge => Refusal::BODY_TOO_LARGE,
+        _ => Refusal::with(503, "out of service for maintenance"),
     };
-    refuse(worker, client, call, (Refusal::with(503, why), None)).await
+    refuse(worker, client, call, (refusal, None)).await
 }
 
 /// Carries a request of this app; `app` is as it was last when that ends.
@@ -197,7 +202,11 @@ async fn wait(
     (app, patience): (&mut Arc<App>, &mut Option<tokio::time::Instant>),
 ) -> Waited {
     while let Some(hold) = app.hold.clone() {
-        let until = *patience.get_or_insert_with(|| hold::deadline(&hold.bounds));
+        let until = *patience.get_or_insert_with(|| {
+            let whole = tokio::time::Instant::now().checked_add(call.left());
+            let bound = hold::deadline(&hold.bounds);
+            whole.map_or(bound, |whole| whole.min(bound))
+        });
         let giver = match client {
             Client::Bytes(Connection { read, buffer, .. }) => Giver::Bytes(read, buffer),
             Client::Frames(Frames { incoming, outgoing }) => Giver::Frames(incoming, outgoing),
@@ -219,6 +228,7 @@ const fn why(failure: Failure) -> &'static str {
         Failure::Connect => "no instance takes connections",
         Failure::Stale | Failure::Died => "the instance closed the connection without an answer",
         Failure::Late => "the instance did not answer in time",
+        Failure::Overdue => "the request took too long",
         Failure::Malformed => "the instance's answer is malformed",
     }
 }
@@ -320,19 +330,17 @@ async fn attempt(
     this: Try<'_>,
 ) -> Result<After, Failed> {
     let gate = Arc::clone(this.entry.gate());
-    // Only what may be sent twice takes the risk that a pooled connection is stale.
-    let risk = !this.fresh && call.asks.idempotent && call.rest.body.done() && !call.asks.upgrade;
-    let pooled = if risk { worker.upstreams.take(&gate) } else { None };
-    let reused = pooled.is_some();
-    let connected = match pooled {
-        Some(stream) => Ok(stream),
-        None => upstream::connect(&gate).await,
+    let whole = match client {
+        Client::Bytes(client) => call.rest.lies_in(client.buffer.as_ref()),
+        Client::Frames(_) => call.rest.body.done(),
     };
-    let Ok(mut stream) = connected else {
-        gate.note_refused();
-        return Err(fail(call, Failure::Connect, &Progress::default()));
+    let pool = (!this.fresh && whole).then_some(&worker.upstreams);
+    let (mut stream, reused) = match connection::take(pool, call, &gate).await {
+        Ok(connection) => connection,
+        Err(failure) => return Err(fail(call, failure, (&Progress::default(), false))),
     };
     let progress = Progress::default();
+    let before = if call.asks.idempotent { None } else { Before::of(&stream) };
     let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
     progress.tell(&mut call.trail);
     call.trail.class = None;
@@ -359,15 +367,22 @@ async fn attempt(
             client.tunnel = Some(Box::new(Tunnel { head, rest, stream, entry: this.entry }));
             Ok(After::Switched)
         }
-        Ok(Ended::Failed(Failure::Died)) if reused && !progress.heard.get() => {
-            Err(fail(call, Failure::Stale, &progress))
+        Ok(Ended::Failed(Failure::Died)) if !progress.heard.get() => {
+            let unread = match before.filter(|_| progress.whole.get() && progress.ended.get()) {
+                Some(before) => before.was_unread(&stream).await,
+                None => false,
+            };
+            let failure = if reused { Failure::Stale } else { Failure::Died };
+            Err(fail(call, failure, (&progress, unread)))
         }
-        Ok(Ended::Failed(failure)) => Err(fail(call, failure, &progress)),
-        Ok(Ended::Cut) => {
+        Ok(Ended::Failed(failure)) => Err(fail(call, failure, (&progress, false))),
+        Ok(ended @ (Ended::Cut | Ended::Overdue)) => {
             gate.counters.failed.up();
-            call.trail.class = Some(Class::Cut);
+            let overdue = matches!(ended, Ended::Overdue);
+            call.trail.class = Some(if overdue { Class::Overdue } else { Class::Cut });
             Ok(After::Abort)
         }
+        Err(Broke::Deaf) => Err(fail(call, Failure::Late, (&progress, false))),
         Ok(Ended::Injected) => {
             call.trail.class = Some(Class::Injected);
             Ok(After::Abort)
@@ -384,10 +399,10 @@ async fn attempt(
     }
 }
 
-fn fail(call: &Call, failure: Failure, progress: &Progress) -> Failed {
+fn fail(call: &Call, failure: Failure, (progress, unread): (&Progress, bool)) -> Failed {
     let facts = Facts {
-        idempotent: call.asks.idempotent,
-        body_taken: progress.body_taken.get(),
+        harmless: call.asks.idempotent || unread,
+        body_taken: progress.body_taken.get() && call.rest.kept.is_empty(),
         answered: progress.informed.get() || progress.begun.get(),
     };
     Failed { failure, facts }
@@ -410,6 +425,7 @@ async fn relay(
             (Giver::Frames(incoming, outgoing), Taker::Frames(outgoing))
         }
     };
+    let left = call.left();
     let Call { head, id, member, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
@@ -422,11 +438,12 @@ async fn relay(
         shared: &worker.shared,
     };
     let mut answer = pin!(answer.run(taker));
-    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress), patience.body));
+    let mut upload = pin!(upload(giver, (head, rest), (&mut to, progress), patience));
     tokio::select! {
         biased;
         broke = &mut upload => Err(broke),
         ended = &mut answer => Ok(ended),
+        ended = overdue(left, progress) => ended,
     }
 }
 
@@ -441,7 +458,7 @@ async fn broken_off(
     let refusal = match broke {
         Broke::Malformed(refusal) => refusal,
         Broke::Stalled => Refusal::with(408, "the body did not arrive in time"),
-        Broke::ClientGone => return After::Gone,
+        Broke::ClientGone | Broke::Deaf => return After::Gone,
     };
     call.trail.class = Some(Class::of_refusal(refusal.status));
     if progress.begun.get() {

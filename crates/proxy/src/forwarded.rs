@@ -17,6 +17,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::class::Class;
 use crate::framing::{Field, RequestHead, classify};
 use crate::lines::line;
 
@@ -27,8 +28,8 @@ pub(crate) struct Origin {
     pub(crate) peer: IpAddr,
     /// It came over TLS.
     pub(crate) secure: bool,
-    /// Its connection is one too many: it is answered, and that is all.
-    pub(crate) full: bool,
+    /// Why its connection is one too many, if it is: then it is answered, and that is all.
+    pub(crate) over: Option<Class>,
 }
 
 /// The client that a request comes from in the end: its sender, and while that is `trusted` whoever it
@@ -201,7 +202,7 @@ mod tests {
         let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
         let request = read_request(head.as_bytes(), &mut room).unwrap();
         let mut out = Vec::new();
-        let origin = Origin { peer: peer.parse().unwrap(), secure, full: false };
+        let origin = Origin { peer: peer.parse().unwrap(), secure, over: None };
         let id = write(&request, origin, trusted, &mut out);
         let id = String::from_utf8(out[id].to_vec()).unwrap();
         (String::from_utf8(out).unwrap(), id)
@@ -222,7 +223,7 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
             let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
             let request = read_request(head.as_bytes(), &mut room).unwrap();
-            let origin = Origin { peer: peer.parse().unwrap(), secure: false, full: false };
+            let origin = Origin { peer: peer.parse().unwrap(), secure: false, over: None };
             let trusted: model::Network = "10.0.0.0/8".parse().unwrap();
             let found = client(&request, origin, |address| trusted.contains(address));
             assert_eq!(found.to_string(), wanted, "{peer} {fields}");
@@ -241,7 +242,7 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{proto}\r\n");
             let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
             let request = read_request(head.as_bytes(), &mut room).unwrap();
-            let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: ours, full: false };
+            let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: ours, over: None };
             assert_eq!(secure(&request, origin, trusted), wanted, "{proto} {ours} {trusted}");
         }
     }

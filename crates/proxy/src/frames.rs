@@ -142,10 +142,11 @@ pub(crate) async fn next(from: &mut RecvStream) -> io::Result<Option<Bytes>> {
 }
 
 /// A request's head as text, framed as its body will be. What h2 has checked (RFC 9113 section 8.2
-/// and 8.3) is relied on; the rest is found by those who read the text.
+/// and 8.3) is relied on; the rest is found by those who read the text. It has `most` bytes at most.
 pub(crate) fn request_head(
     request: &http::request::Parts,
     bodiless: bool,
+    most: usize,
 ) -> Result<Vec<u8>, Refusal> {
     let mut out = Vec::with_capacity(512);
     let mut hosts = request.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
@@ -180,7 +181,7 @@ pub(crate) fn request_head(
         line(&mut out, "transfer-encoding", &[b"chunked"]);
     }
     out.extend_from_slice(b"\r\n");
-    if out.len() > limits::HEAD {
+    if out.len() > most {
         return Err(Refusal::with(431, "the head is too large"));
     }
     Ok(out)

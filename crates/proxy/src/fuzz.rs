@@ -60,7 +60,7 @@ fn what_is_sent_on_is_one_clean_head() {
         let told =
             admin::Settings { trusted: vec![network.parse().unwrap()], ..Default::default() };
         let origin =
-            Origin { peer: "10.0.0.9".parse().unwrap(), secure: case.random.bool(), full: false };
+            Origin { peer: "10.0.0.9".parse().unwrap(), secure: case.random.bool(), over: None };
         let call = prepare(head, origin, (&Table::default(), &Settings::from(&told))).unwrap();
         assert!(call.head.len() <= 3 * head.len() + 512, "{} bytes", call.head.len());
         assert_eq!(HeadScan::default().advance(&call.head), Ok(Some(call.head.len())));
@@ -149,7 +149,7 @@ fn frames_become_one_head_as_text() {
             *parts.headers_mut() = map;
             let (parts, ()) = parts.into_parts();
             let bodiless = case.random.bool();
-            let Ok(head) = request_head(&parts, bodiless) else { return };
+            let Ok(head) = request_head(&parts, bodiless, limits::HEAD) else { return };
             let found = HeadScan::default().advance(&head);
             assert!(!matches!(found, Ok(None)), "it has an end");
             if let Ok(Some(length)) = found {
@@ -216,7 +216,7 @@ fn rules_are_matched_as_a_second_look_does() {
         ledger.publish(epoch, expected, routes, |new| table = new).unwrap();
         let Ok(Some(length)) = HeadScan::default().advance(&case.bytes) else { return };
         let head = &case.bytes[..length];
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, full: false };
+        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, over: None };
         let Ok(call) = prepare(head, origin, (&table, &Settings::default())) else { return };
         let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
         let request = read_request(head, &mut room).unwrap();

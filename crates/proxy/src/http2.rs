@@ -91,13 +91,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
             let takes = self.open.len() < limits::STREAMS_OPEN;
             // One connection too many is told so in an answer: told of the end first, it might ask
             // nothing.
-            let told = self.origin.full && begun;
+            let told = self.origin.over.is_some() && begun;
             if (self.worker.shared.ending() || told) && !ending {
                 ending = true;
                 self.connection.graceful_shutdown();
             }
-            let short = ending || self.origin.full;
-            let idle = if short { limits::CLOSE_QUIET } else { limits::CLIENT_IDLE };
+            let short = ending || self.origin.over.is_some();
+            let idle = if short {
+                limits::CLOSE_QUIET
+            } else {
+                self.worker.shared.settings.load().patience().idle
+            };
             tokio::select! {
                 accepted = next(&mut self.connection, takes) => match accepted {
                     Some(Ok((request, respond))) => {
@@ -164,10 +168,11 @@ async fn stream(
 ) -> After {
     let (head, incoming) = request.into_parts();
     let outgoing = RefCell::new(Outgoing::new(respond));
-    let call = frames::request_head(&head, incoming.is_end_stream()).and_then(|head| {
+    let call = {
         let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
-        prepare(&head, origin, (&table, &settings))
-    });
+        let text = frames::request_head(&head, incoming.is_end_stream(), settings.head);
+        text.and_then(|head| prepare(&head, origin, (&table, &settings)))
+    };
     drop(head);
     let mut frames = Frames { incoming, outgoing };
     let after = match call {

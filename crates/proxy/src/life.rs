@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Semaphore>,
     /// Room for those beyond it, which are answered and no more.
     pub(crate) overflow: Arc<Semaphore>,
+    /// Room for those of clients that have more than their share, which are answered and no more.
+    pub(crate) greedy: Arc<Semaphore>,
     /// Certificates and session tickets.
     pub(crate) tls: Tls,
 }
@@ -66,6 +68,7 @@ impl Shared {
             tunnelling: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(room)),
             overflow: Arc::new(Semaphore::new(limits::OVERFLOW)),
+            greedy: Arc::new(Semaphore::new(limits::OVERFLOW)),
             tls,
         }
     }
@@ -113,7 +116,10 @@ impl Shared {
     /// How many of them there may be at a time, those included that are only told that they are one
     /// too many.
     pub(crate) fn most_connections(&self) -> u64 {
-        let told = limits::OVERFLOW.saturating_sub(self.overflow.available_permits());
+        let told = [&self.overflow, &self.greedy]
+            .map(|room| limits::OVERFLOW.saturating_sub(room.available_permits()))
+            .iter()
+            .sum::<usize>();
         self.settings.load().connections.saturating_add(told as u64)
     }
 

@@ -23,8 +23,6 @@ pub(crate) const SPARE_BUFFERS: usize = 32;
 /// Most interim answers (1xx) passed on for one request.
 pub(crate) const INTERIM: u32 = 16;
 
-/// An instance must accept a connection within this.
-pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// Most streams of an HTTP/2 connection that a client may have open at a time.
 pub(crate) const STREAMS: u32 = 128;
 /// Most streams of a connection under way here, those counted that their client has broken off.
@@ -52,8 +50,6 @@ pub(crate) const TICKET_LIFE: Duration = Duration::from_hours(12);
 pub(crate) const TICKET_KEY_AGE: Duration = Duration::from_hours(6);
 /// Most ticket keys that are known at a time: the present one and those whose tickets still live.
 pub(crate) const TICKET_KEYS: usize = 4;
-/// An idle client connection is closed after this.
-pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
 /// A client that has ended its side and waits for an answer is taken for gone when the instance is
 /// silent for this long: the few that half-close on purpose get quick answers, and those that went
 /// (it looks the same) do not hold an instance for the length of a long poll.
@@ -65,7 +61,7 @@ pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
 pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 /// See [`KEEPALIVE_IDLE`].
 pub(crate) const KEEPALIVE_TRIES: u32 = 4;
-/// A peer that takes no byte for this long is given up.
+/// A peer that takes no byte of what the proxy says in its own name for this long is given up.
 pub(crate) const WRITE_STALL: Duration = Duration::from_mins(1);
 
 /// Idle connections to instances are closed after this. Shorter than the 5 s after which common
@@ -78,6 +74,10 @@ pub(crate) const POOL_PER_INSTANCE: usize = 256;
 pub(crate) const POOL_SWEEP: Duration = Duration::from_secs(1);
 /// An instance that refused a connection is avoided for this long if there is another.
 pub(crate) const AVOID: Duration = Duration::from_secs(1);
+/// A reset that answers what was sent to a closed connection is waited for, for so long.
+pub(crate) const RESET_COMES: Duration = Duration::from_millis(200);
+/// A body that came whole with its head is kept until its answer begins, up to so many bytes.
+pub(crate) const KEPT: usize = 16 * 1024;
 /// Times one request is sent at most, to different instances.
 pub(crate) const TRIES: usize = 3;
 /// A client that comes back within this is in the cohort it was in.
@@ -151,7 +151,8 @@ pub(crate) const ASKING_HEAD: usize = 8 * 1024;
 pub(crate) const ASKING: Duration = Duration::from_secs(10);
 /// Most who ask for metrics over TCP at a time.
 pub(crate) const ASKERS: usize = 32;
-/// Connections beyond the limit that are answered 503 at a time; those behind them wait.
+/// Connections beyond the limit that are answered 503 at a time; those behind them wait. As many of
+/// clients that have more than their share are answered 429; those behind them are closed.
 pub(crate) const OVERFLOW: usize = 64;
 /// Such a connection must say what it wants within this.
 pub(crate) const OVERFLOW_IDLE: Duration = Duration::from_secs(2);

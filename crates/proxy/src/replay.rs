@@ -8,9 +8,10 @@ use crate::limits;
 /// What is known of a request when it failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
-    /// Sending it twice does what sending it once does.
-    pub(crate) idempotent: bool,
-    /// A byte of its body was taken from the client.
+    /// Sending it again does what sending it once does: it is idempotent, or there is evidence that the
+    /// instance never read it.
+    pub(crate) harmless: bool,
+    /// A byte of its body was taken from the client, and cannot be sent again.
     pub(crate) body_taken: bool,
     /// Something of an answer was passed on to the client.
     pub(crate) answered: bool,
@@ -27,6 +28,8 @@ pub(crate) enum Failure {
     Died,
     /// No answer in time.
     Late,
+    /// The time that the whole request may take was over.
+    Overdue,
     /// An answer that is not HTTP as we know it.
     Malformed,
 }
@@ -38,6 +41,7 @@ impl Failure {
             Self::Connect => Class::Connect,
             Self::Stale | Self::Died => Class::Closed,
             Self::Late => Class::Late,
+            Self::Overdue => Class::Overdue,
             Self::Malformed => Class::Malformed,
         }
     }
@@ -61,14 +65,15 @@ pub(crate) fn idempotent(method: &str) -> bool {
 
 /// Decides. `tried` counts the instances this request was sent to.
 pub(crate) const fn verdict(facts: Facts, failure: Failure, tried: usize) -> Verdict {
-    let give_up = Verdict::GiveUp(if matches!(failure, Failure::Late) { 504 } else { 502 });
+    let late = matches!(failure, Failure::Late | Failure::Overdue);
+    let give_up = Verdict::GiveUp(if late { 504 } else { 502 });
     if facts.answered || facts.body_taken {
         return give_up;
     }
     match failure {
-        Failure::Stale if facts.idempotent => Verdict::Fresh,
+        Failure::Stale if facts.harmless => Verdict::Fresh,
         Failure::Connect if tried < limits::TRIES => Verdict::Elsewhere,
-        Failure::Died if facts.idempotent && tried < limits::TRIES => Verdict::Elsewhere,
+        Failure::Died if facts.harmless && tried < limits::TRIES => Verdict::Elsewhere,
         _ => give_up,
     }
 }
@@ -77,12 +82,12 @@ pub(crate) const fn verdict(facts: Facts, failure: Failure, tried: usize) -> Ver
 mod tests {
     use super::{Facts, Failure, Verdict, verdict};
 
-    const GET: Facts = Facts { idempotent: true, body_taken: false, answered: false };
-    const POST: Facts = Facts { idempotent: false, ..GET };
+    const GET: Facts = Facts { harmless: true, body_taken: false, answered: false };
+    const POST: Facts = Facts { harmless: false, ..GET };
 
     #[test]
     fn nothing_is_sent_twice_that_could_have_had_an_effect() {
-        use Failure::{Connect, Died, Late, Malformed, Stale};
+        use Failure::{Connect, Died, Late, Malformed, Overdue, Stale};
         let taken = Facts { body_taken: true, ..GET };
         let answered = Facts { answered: true, ..GET };
         for (facts, failure, tried, expected) in [
@@ -91,6 +96,7 @@ mod tests {
             (GET, Died, 3, Verdict::GiveUp(502)),
             (GET, Stale, 0, Verdict::Fresh),
             (GET, Late, 1, Verdict::GiveUp(504)),
+            (GET, Overdue, 0, Verdict::GiveUp(504)),
             (GET, Malformed, 1, Verdict::GiveUp(502)),
             (POST, Connect, 1, Verdict::Elsewhere),
             (POST, Died, 1, Verdict::GiveUp(502)),

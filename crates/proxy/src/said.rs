@@ -99,7 +99,7 @@ pub(crate) struct Own<'a> {
     pub(crate) refusal: Refusal,
     /// A page in place of the words.
     pub(crate) page: Option<&'a Page>,
-    /// When to come back if the status is 503.
+    /// When to come back if the status is 429 or 503.
     pub(crate) retry_after: &'static str,
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn own(own: Own<'_>, asks: Asks, gate: Option<&Gate>, id: Option<&[u8
     status_line(&mut out, status, reason(status));
     line(&mut out, "content-type", &[kind.as_bytes()]);
     line(&mut out, "content-length", &[itoa::Buffer::new().format(length).as_bytes()]);
-    if status == 503 {
+    if matches!(status, 429 | 503) {
         line(&mut out, "retry-after", &[retry_after.as_bytes()]);
     }
     if status == 405 {
@@ -165,7 +165,9 @@ const fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         421 => "Misdirected Request",
+        413 => "Content Too Large",
         417 => "Expectation Failed",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

@@ -20,6 +20,7 @@ use crate::call::Rest;
 use crate::frames::{self, Outgoing};
 use crate::framing::{Body, Refusal, check_trailer};
 use crate::limits;
+use crate::settings::Patience;
 use crate::stream::Reading;
 use crate::wire::{self, Source, Stuck};
 
@@ -30,17 +31,20 @@ pub(crate) enum Broke {
     ClientGone,
     /// The client stopped sending.
     Stalled,
-    /// The body's framing is broken.
+    /// The body is refused: its framing is broken, or it is too large.
     Malformed(Refusal),
+    /// Not the client's doing: the instance takes nothing and says nothing.
+    Deaf,
 }
 
 /// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
-/// client breaks off. A body may stand still for `limit`; `progress` says how far it came.
+/// client breaks off, or the instance takes nothing more without a word. `progress` says how far it
+/// came.
 pub(crate) async fn upload(
     from: Giver<'_, '_>,
     (head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
-    limit: Duration,
+    patience: &Patience,
 ) -> Broke {
     let over = |uploaded: &Option<Broken>| {
         progress.sent.set(Some(Instant::now()));
@@ -48,18 +52,21 @@ pub(crate) async fn upload(
     };
     match from {
         Giver::Bytes(from, buffer) => {
-            let uploaded = pump(from, buffer, (head, rest), (to, progress), limit).await;
+            let uploaded = pump(from, buffer, (head, rest), (to, progress), patience).await;
             over(&uploaded);
             match uploaded {
-                None | Some(Broken::Refused) => watch(from, buffer, progress).await,
+                Some(Broken::Deaf) if !progress.heard.get() => Broke::Deaf,
+                None | Some(Broken::Refused | Broken::Deaf) => watch(from, buffer, progress).await,
                 Some(Broken::Client(broken)) => broken,
             }
         }
         Giver::Frames(from, answer) => {
-            let uploaded = pump_frames(from, (head, rest), (to, progress), limit).await;
+            let uploaded = pump_frames(from, (head, rest), (to, progress), patience).await;
             over(&uploaded);
-            if let Some(Broken::Client(broken)) = uploaded {
-                return broken;
+            match uploaded {
+                Some(Broken::Deaf) if !progress.heard.get() => return Broke::Deaf,
+                Some(Broken::Client(broken)) => return broken,
+                _ => {}
             }
             poll_fn(|context| answer.borrow_mut().poll_gone(context)).await;
             Broke::ClientGone
@@ -103,8 +110,19 @@ pub(crate) enum Giver<'a, 'io> {
 enum Broken {
     /// The instance takes no more; it may have answered already.
     Refused,
+    /// The instance took nothing for too long; so it may.
+    Deaf,
     /// The client's doing.
     Client(Broke),
+}
+
+impl Broken {
+    const fn of_instance(stuck: Stuck) -> Self {
+        match stuck {
+            Stuck::Gone => Self::Refused,
+            Stuck::Late => Self::Deaf,
+        }
+    }
 }
 
 async fn pump(
@@ -112,19 +130,31 @@ async fn pump(
     buffer: &mut Option<Buffer>,
     (mut head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
-    limit: Duration,
+    patience: &Patience,
 ) -> Option<Broken> {
+    if !rest.kept.is_empty() {
+        // It was sent before, to somebody else.
+        progress.body_taken.set(true);
+        let sent = wire::send(to, &[head, &rest.kept], patience.takes).await;
+        return sent.err().map(Broken::of_instance);
+    }
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
         let passed = match rest.body.pass(data) {
             Ok(passed) => passed,
             Err(refusal) => return Some(Broken::Client(Broke::Malformed(refusal))),
         };
+        if let Err(refusal) = rest.has_room((passed.bytes - passed.framing) as u64) {
+            return Some(Broken::Client(Broke::Malformed(refusal)));
+        }
         rest.claimed = passed.bytes;
         progress.take(passed.bytes);
+        if passed.done && !head.is_empty() && passed.bytes <= limits::KEPT {
+            rest.kept = data[..passed.bytes].into();
+        }
         let parts: [&[u8]; 2] = [std::mem::take(&mut head), &data[..passed.bytes]];
-        if wire::send(to, &parts, limits::WRITE_STALL).await.is_err() {
-            return Some(Broken::Refused);
+        if let Err(stuck) = wire::send(to, &parts, patience.takes).await {
+            return Some(Broken::of_instance(stuck));
         }
         if let Some(buffer) = buffer {
             buffer.consume(std::mem::take(&mut rest.claimed));
@@ -132,8 +162,9 @@ async fn pump(
         if passed.done {
             return None;
         }
-        match wire::more(from, buffer, limit).await {
-            Ok(bytes) if bytes > 0 => {}
+        progress.wants.set(true);
+        match wire::more(from, buffer, patience.body).await {
+            Ok(bytes) if bytes > 0 => progress.wants.set(false),
             Err(Stuck::Late) => return Some(Broken::Client(Broke::Stalled)),
             _ => return Some(Broken::Client(Broke::ClientGone)),
         }
@@ -145,10 +176,11 @@ async fn pump_frames(
     from: &mut RecvStream,
     (mut head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
-    limit: Duration,
+    patience: &Patience,
 ) -> Option<Broken> {
-    let chunked = matches!(rest.body, Body::Chunked(_));
+    let (chunked, limit) = (matches!(rest.body, Body::Chunked(_)), patience.body);
     loop {
+        progress.wants.set(true);
         let next =
             if rest.body.done() { Ok(None) } else { at_once(from, !head.is_empty(), limit).await };
         let (content, end) = match next {
@@ -161,11 +193,12 @@ async fn pump_frames(
             Ok(framing) => framing,
             Err(broke) => return Some(Broken::Client(broke)),
         };
+        progress.wants.set(false);
         progress.take(content.len());
         let mut prefix = std::mem::take(&mut head).to_vec();
         prefix.extend_from_slice(&before);
-        if wire::send(to, &[&prefix, &content, &after], limits::WRITE_STALL).await.is_err() {
-            return Some(Broken::Refused);
+        if let Err(stuck) = wire::send(to, &[&prefix, &content, &after], patience.takes).await {
+            return Some(Broken::of_instance(stuck));
         }
         // The client may send as much again. It fails only if the stream is gone, which is seen
         // elsewhere.
@@ -205,6 +238,7 @@ async fn frame(
     limit: Duration,
 ) -> Result<(Vec<u8>, Vec<u8>), Broke> {
     let malformed = |why| Broke::Malformed(Refusal::bad(why));
+    rest.has_room(content.len() as u64).map_err(Broke::Malformed)?;
     if !chunked {
         let passed = rest.body.pass(content).map_err(Broke::Malformed)?;
         let fits = passed.bytes == content.len() && (!end || rest.body.done());

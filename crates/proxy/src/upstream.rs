@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -58,6 +58,11 @@ impl Upstreams {
         None
     }
 
+    /// The same, for who cannot try again: the kernel is asked, too.
+    pub(crate) fn take_sure(&self, gate: &Gate) -> Option<TcpStream> {
+        std::iter::from_fn(|| self.take(gate)).find(wire::silent)
+    }
+
     /// Keeps a connection on which an exchange ended cleanly.
     pub(crate) fn keep(&self, gate: &Arc<Gate>, stream: TcpStream) {
         if gate.is_closed() {
@@ -78,9 +83,9 @@ impl Upstreams {
     }
 }
 
-/// A fresh connection.
-pub(crate) async fn connect(gate: &Gate) -> Result<TcpStream, Stuck> {
-    let stream = wire::within(limits::CONNECT, TcpStream::connect(gate.address)).await?;
+/// A fresh connection, within `limit`.
+pub(crate) async fn connect(gate: &Gate, limit: Duration) -> Result<TcpStream, Stuck> {
+    let stream = wire::within(limit, TcpStream::connect(gate.address)).await?;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }

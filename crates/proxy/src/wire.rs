@@ -131,6 +131,22 @@ pub(crate) async fn fill(from: &mut impl Source, into: &mut Buffer) -> io::Resul
     .await
 }
 
+/// Waits for bytes and reads them into a buffer that is lent when there are some; 0 is the end of the
+/// stream. That a socket is ready may be a false alarm, as it is when it is new: then there is none.
+pub(crate) async fn first(from: &mut impl Source, into: &mut Option<Buffer>) -> io::Result<usize> {
+    poll_fn(|context| {
+        ready!(from.poll_ready(context))?;
+        let mut lent = Buffer::lend();
+        let mut room = ReadBuf::new(lent.room());
+        ready!(from.poll_read(context, &mut room))?;
+        let bytes = room.filled().len();
+        lent.filled(bytes);
+        *into = Some(lent);
+        Poll::Ready(Ok(bytes))
+    })
+    .await
+}
+
 /// Reads more, and lends the buffer only when there is something to put into it.
 pub(crate) async fn more(
     from: &mut impl Source,

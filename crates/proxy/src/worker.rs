@@ -4,7 +4,7 @@
 //! words of `Shared` and the gates; nothing else. They know nothing of the admin socket.
 
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +16,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
+use crate::class::Class;
 use crate::client;
+use crate::clients::Client;
 use crate::forwarded::Origin;
 use crate::handover::{Handing, hand_over};
 use crate::life::{Life, Shared};
@@ -114,6 +116,34 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, secure: bool) {
     }
 }
 
+/// Room for one more connection of this client, and why it is one too many, if it is. A client with more
+/// than its share is told so, apart from the others; if many are being told, nobody waits for it.
+async fn place(shared: &Shared, peer: IpAddr) -> Option<Admitted> {
+    let client = {
+        let settings = shared.settings.load();
+        // One that is trusted speaks for many.
+        if settings.trusts(peer) { Ok(None) } else { settings.share.connection(peer) }
+    };
+    match client {
+        Ok(client) => {
+            let (room, full) = room(shared).await?;
+            Some(Admitted { _room: room, _client: client, over: full.then_some(Class::Full) })
+        }
+        Err(class) => {
+            shared.totals.greedy.up();
+            let room = Arc::clone(&shared.greedy).try_acquire_owned().ok()?;
+            Some(Admitted { _room: room, _client: None, over: Some(class) })
+        }
+    }
+}
+
+/// A connection that was let in, for as long as it lasts.
+struct Admitted {
+    _room: OwnedSemaphorePermit,
+    _client: Option<Client>,
+    over: Option<Class>,
+}
+
 /// Room for one more connection, and whether it is one too many: that is told so and closed, and if
 /// too many are being told at a time, it waits, and those behind it wait in the backlog.
 async fn room(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
@@ -139,12 +169,12 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>, secure: bool) {
     match accepted {
         Ok(stream) => {
-            let Some((room, full)) = room(&worker.shared).await else { return };
             let Ok(peer) = stream.peer_addr() else { return };
-            let origin = Origin { peer: peer.ip(), secure, full };
+            let Some(admitted) = place(&worker.shared, peer.ip()).await else { return };
+            let origin = Origin { peer: peer.ip(), secure, over: admitted.over };
             let worker = Rc::clone(worker);
             // Counted before its task first runs: a thread that ends in between would lose it.
-            let guards = (room, worker.shared.connected(), Open::of(&worker));
+            let guards = (admitted, worker.shared.connected(), Open::of(&worker));
             spawn_local(async move {
                 let _guards = guards;
                 if secure {

@@ -10,12 +10,13 @@ use super::source::TextFile;
 
 /// What each crate of the workspace may depend on, tests included. `cutover` may know everyone;
 /// `fuzz` is the harness of tests and part of nothing.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("fuzz", &[]),
     ("model", &["fuzz"]),
     ("rollout", &["model"]),
     ("drivers", &["model", "fuzz"]),
-    ("proxy", &["model", "fuzz"]),
+    ("tcpinfo", &[]),
+    ("proxy", &["model", "tcpinfo", "fuzz"]),
     ("probe", &["model", "fuzz"]),
     ("report", &["model", "fuzz"]),
     ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "fuzz"]),

@@ -5,6 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use model::Network;
+
 use super::diagnostic::Diagnostic;
 use super::field::Field;
 use super::reader::Reader;
@@ -20,6 +22,21 @@ type Taken = Vec<(SocketAddr, Range<usize>)>;
 /// The addresses in `listen`.
 pub(crate) fn listen(section: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
     bare(entrances(section, reader))
+}
+
+/// Ranges of addresses.
+pub(crate) fn networks(field: Option<&Field<'_>>, reader: &mut Reader) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for (text, span) in reader.texts(field).unwrap_or_default() {
+        match text.parse::<Network>() {
+            Ok(network) => networks.push(network),
+            Err(fault) => {
+                let help = fault.help.unwrap_or_default();
+                reader.push(Diagnostic::new(fault.what).at(&span, "").help(help));
+            }
+        }
+    }
+    networks
 }
 
 /// Where the own proxy listens.

@@ -20,9 +20,9 @@ use super::section::Section;
 const EXAMPLE: &str = "{ 502 = \"502.html\", 503 = \"503.html\" }";
 
 /// Statuses that the proxy answers before it knows an app, and all that it answers.
-const ALL: [u16; 10] = [400, 404, 405, 408, 417, 431, 502, 503, 504, 505];
+const ALL: [u16; 12] = [400, 404, 405, 408, 413, 417, 429, 431, 502, 503, 504, 505];
 /// Those that it answers for an app.
-const OF_AN_APP: [u16; 5] = [400, 408, 502, 503, 504];
+const OF_AN_APP: [u16; 7] = [400, 408, 413, 429, 502, 503, 504];
 
 /// Reads both keys of a section into the settings; `app` is whose section it is.
 pub(crate) fn read(

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 
 use model::AppName;
 
+use super::limits;
 use super::shape::{AppConfig, Config, ProxyConfig, RolloutConfig};
 
 /// What a reload is about.
@@ -91,6 +92,9 @@ impl Difference {
         let silence = (&before.answer_silence_ms, &after.answer_silence_ms);
         self.note("[proxy] answer_silence (ms)", silence.0, silence.1);
         self.note("[proxy] max_connections", &before.max_connections, &after.max_connections);
+        for (key, before, after) in limits::differ(before, after) {
+            self.changes.push(format!("{key}: {before} -> {after}"));
+        }
         self.note("[proxy] outliers", &before.outliers, &after.outliers);
         self.note("error_pages", &before.pages, &after.pages);
         self.note("maintenance", &before.maintenance, &after.maintenance);
@@ -209,6 +213,12 @@ mod tests {
     #[test]
     fn what_can_change_is_told_in_words() {
         for (from, to, words) in [
+            (
+                "[app.a]",
+                "[proxy.limits]\nmax_body = \"1KiB\"\n[app.a]",
+                "limits] max_body: 0 -> 1024",
+            ),
+            ("[app.b]", "[app.b.limits]\nmax_body = \"1B\"\n[app.b]", "app.b limits: none -> "),
             ("[\"127.0.0.1:1\"]", "[\"127.0.0.1:1\", \"127.0.0.1:2\"]", "listen: + 127.0.0.1:2"),
             ("threads = 2", "threads = 2\ntrusted = [\"10.0.0.0/8\"]", "[proxy] trusted"),
             ("\"a.test\"", "\"a.test\", \"*.a.test\"", "app.a hosts: [\"a.test\"] -> "),

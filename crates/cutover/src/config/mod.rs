@@ -16,6 +16,7 @@ mod difference;
 mod environment;
 mod field;
 mod handover;
+mod limits;
 mod names;
 mod nginx;
 mod observed;
@@ -140,6 +141,7 @@ fn apps(
         claims.add(&app, &section, reader);
         router::must_carry(router, &app, &section, reader);
         answers::read(&section, Some(&app.name), (folder, judge), &mut proxy.settings, reader);
+        limits::of_app(&section, &app.name, &mut proxy.settings, reader);
         apps.insert(app.name.clone(), app);
     }
     apps

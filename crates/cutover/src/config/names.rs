@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 9] = [
+pub(crate) const KEYS: [(&str, &[&str]); 11] = [
     ("", &["state_dir", "proxy", "router", "app"]),
     (
         "proxy",
@@ -25,6 +25,26 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
             "answer_silence",
             "drain_timeout",
             "upgrade_timeout",
+            "limits",
+        ],
+    ),
+    (
+        "proxy.limits",
+        &[
+            "connect_timeout",
+            "head_timeout",
+            "body_timeout",
+            "read_timeout",
+            "idle_timeout",
+            "request_timeout",
+            "max_head",
+            "max_fields",
+            "max_body",
+            "client_connections",
+            "client_requests",
+            "client_rate",
+            "client_burst",
+            "client_exempt",
         ],
     ),
     ("proxy.certificates", &["chain", "key"]),
@@ -57,11 +77,13 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
             "stop_timeout",
             "error_pages",
             "maintenance",
+            "limits",
             "health",
             "rollout",
             "probe",
         ],
     ),
+    ("app.limits", &["answer_begins", "answer_silence", "request_timeout", "max_body"]),
     (
         "app.health",
         &["path", "tcp", "command", "interval", "timeout", "rise", "fall", "deadline", "fail_open"],

@@ -3,14 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use model::Network;
 use model::admin::Settings;
 
-use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProxyConfig;
-use super::{Judge, address, answers, certificates, observed, outliers};
+use super::{Judge, address, answers, certificates, limits, observed, outliers};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// More than a process can have open.
@@ -31,6 +29,7 @@ pub(crate) fn read(
     let upgrade = proxy.field("upgrade_timeout");
     let places = address::of_proxy(proxy, reader);
     let mut settings = settings(proxy, reader);
+    limits::of_proxy(proxy, &mut settings, reader);
     answers::read(proxy, None, (folder, judge), &mut settings, reader);
     let config = ProxyConfig {
         listen: places.plain,
@@ -56,26 +55,11 @@ fn settings(proxy: &Section<'_>, reader: &mut Reader) -> Settings {
     Settings {
         answer_begins_ms: limit("answer_begins", default.answer_begins_ms),
         answer_silence_ms: limit("answer_silence", default.answer_silence_ms),
-        trusted: trusted(proxy, reader),
+        trusted: address::networks(proxy.field("trusted").as_ref(), reader),
         max_connections: reader
             .count(proxy.field("max_connections"), 0, 0..=MOST_CONNECTIONS)
             .into(),
         outliers: outliers::read(&Section::within(proxy, "outliers", reader), reader),
         ..default
     }
-}
-
-/// Whose word about others is believed.
-fn trusted(proxy: &Section<'_>, reader: &mut Reader) -> Vec<Network> {
-    let mut networks = Vec::new();
-    for (text, span) in reader.texts(proxy.field("trusted").as_ref()).unwrap_or_default() {
-        match text.parse::<Network>() {
-            Ok(network) => networks.push(network),
-            Err(fault) => {
-                let help = fault.help.unwrap_or_default();
-                reader.push(Diagnostic::new(fault.what).at(&span, "").help(help));
-            }
-        }
-    }
-    networks
 }

@@ -13,6 +13,7 @@ use toml::de::DeValue;
 use super::diagnostic::{Diagnostic, Source};
 use super::field::{Field, bare, kind};
 use crate::duration;
+use crate::size;
 
 /// Reads one file.
 #[derive(Debug)]
@@ -94,6 +95,39 @@ impl Reader {
                 .at(&field.span, "")
                 .help(format!("use {wanted}")),
         );
+        default
+    }
+
+    /// A size such as `"10MiB"`, bytes; 0 needs no unit.
+    pub(crate) fn size(
+        &mut self,
+        field: Option<Field<'_>>,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> u64 {
+        let Some(field) = field else { return default };
+        let text = match field.value {
+            DeValue::String(text) => text.to_string(),
+            other => bare(other).unwrap_or_default(),
+        };
+        let quoted = matches!(field.value, DeValue::String(_));
+        let found = if quoted { size::parse(&text) } else { (text == "0").then_some(0) };
+        if let Some(found) = found.filter(|found| range.contains(found)) {
+            return found;
+        }
+        let (low, high) = (size::show(*range.start()), size::show(*range.end()));
+        let what = match found {
+            Some(_) => format!("`{} = {}` is out of range", field.key, written(&text, quoted)),
+            None => format!("`{} = {}` is not a size", field.key, written(&text, quoted)),
+        };
+        let meant = size::repair(&text).filter(|meant| found.is_none() && range.contains(meant));
+        let help = match meant {
+            Some(meant) => format!("write `{} = \"{}\"`", field.key, size::show(meant)),
+            None => format!("use a size from \"{low}\" to \"{high}\""),
+        };
+        let units = "whole numbers with `B`, `KiB`, `MiB` or `GiB`";
+        let label = if found.is_none() { units } else { "" };
+        self.push(Diagnostic::new(what).at(&field.span, label).help(help));
         default
     }
 
@@ -226,4 +260,9 @@ impl Reader {
         }
         (texts.len() == array.len()).then_some(texts)
     }
+}
+
+/// A value as it stands in the file.
+fn written(text: &str, quoted: bool) -> String {
+    if quoted { format!("{text:?}") } else { text.to_owned() }
 }

@@ -36,9 +36,11 @@ impl Answer<'_, '_> {
             if !content.is_empty() {
                 self.step();
                 let part = if cut { &content[..content.len() / 2] } else { content };
+                self.progress.gives.set(true);
                 if frames::send(to, part, piece.done && !cut, self.patience.reads).await.is_err() {
                     return Ended::ClientGone;
                 }
+                self.progress.gives.set(false);
                 self.progress.pass(part.len());
                 if cut {
                     return Ended::Injected;

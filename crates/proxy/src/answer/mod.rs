@@ -37,6 +37,8 @@ pub(crate) struct Progress {
     pub(crate) steps: Cell<u64>,
     /// A byte of the body was taken from the client.
     pub(crate) body_taken: Cell<bool>,
+    /// The instance has ended its side, without an error.
+    pub(crate) ended: Cell<bool>,
     /// A byte of an answer has come.
     pub(crate) heard: Cell<bool>,
     /// Something of an answer was passed on.
@@ -45,6 +47,10 @@ pub(crate) struct Progress {
     pub(crate) begun: Cell<bool>,
     /// Its status, when that was, and whether it has no end of its own.
     pub(crate) first: Cell<Option<(u16, Moment, bool)>>,
+    /// The client is waited for: to send more of its body.
+    pub(crate) wants: Cell<bool>,
+    /// The client is waited for: to take more of its answer.
+    pub(crate) gives: Cell<bool>,
     /// Bytes of the request's body that were taken.
     pub(crate) received: Cell<u64>,
     /// Bytes of the final answer that were passed on.
@@ -93,6 +99,8 @@ pub(crate) enum Ended {
     Failed(Failure),
     /// The body ended too early; the client must not take it for whole.
     Cut,
+    /// As `Cut`, since the time that the request may take was over.
+    Overdue,
     /// A fault was injected: as `Cut`, but not the instance's fault.
     Injected,
     /// The client is gone.
@@ -203,6 +211,10 @@ impl Answer<'_, '_> {
                 Err(Stuck::Late) if sent.is_some() => return Err(Ended::Failed(Failure::Late)),
                 // The request is still being sent; the upload has its own limit.
                 Err(Stuck::Late) => {}
+                Ok(_) => {
+                    self.progress.ended.set(true);
+                    return Err(Ended::Failed(Failure::Died));
+                }
                 _ => return Err(Ended::Failed(Failure::Died)),
             }
         }
@@ -327,7 +339,9 @@ impl Answer<'_, '_> {
 
     async fn send(&mut self, to: &mut Writing<'_>, parts: &[&[u8]]) -> Result<(), Ended> {
         self.step();
+        self.progress.gives.set(true);
         wire::send(to, parts, self.patience.reads).await.map_err(|_| Ended::ClientGone)?;
+        self.progress.gives.set(false);
         self.progress.pass(parts.iter().map(|part| part.len()).sum());
         Ok(())
     }

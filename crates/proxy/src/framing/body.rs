@@ -22,7 +22,7 @@ pub(crate) enum Body {
 pub(crate) struct Passed {
     /// Bytes that belong to the body, its framing included.
     pub(crate) bytes: usize,
-    /// How many of them, at the front, are framing and not content.
+    /// How many of them are framing and not content; of a single piece those at the front.
     pub(crate) framing: usize,
     /// True when the body ends here.
     pub(crate) done: bool,
@@ -66,12 +66,13 @@ impl Body {
 
     /// Takes as much of `input` as belongs to the body and is whole, framing and content mixed.
     pub(crate) fn pass(&mut self, input: &[u8]) -> Result<Passed, Refusal> {
-        let mut taken = 0;
+        let (mut bytes, mut framing) = (0, 0);
         loop {
-            let piece = self.piece(&input[taken..])?;
-            taken += piece.bytes;
+            let piece = self.piece(&input[bytes..])?;
+            bytes += piece.bytes;
+            framing += piece.framing;
             if piece.done || piece.bytes == 0 {
-                return Ok(Passed { bytes: taken, framing: 0, done: piece.done });
+                return Ok(Passed { bytes, framing, done: piece.done });
             }
         }
     }

@@ -33,6 +33,9 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// A body that is larger than it may be.
+    pub(crate) const BODY_TOO_LARGE: Self = Self::with(413, "the body is too large");
+
     /// A malformed message.
     pub(crate) const fn bad(why: &'static str) -> Self {
         Self { status: 400, why }

@@ -9,19 +9,31 @@ use super::Refusal;
 use crate::limits;
 
 /// Progress through a head that is still arriving.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HeadScan {
+    most: usize,
     line_start: usize,
     scanned: usize,
     lines: usize,
     blank_first: bool,
 }
 
+impl Default for HeadScan {
+    fn default() -> Self {
+        Self::of_at_most(limits::HEAD)
+    }
+}
+
 impl HeadScan {
+    /// Before a head that may have so many bytes.
+    pub(crate) const fn of_at_most(most: usize) -> Self {
+        Self { most, line_start: 0, scanned: 0, lines: 0, blank_first: false }
+    }
+
     /// Looks on; `bytes` is everything since the head began. Gives the length of the head once it
     /// is whole. One empty line before a request line is tolerated (RFC 9112 section 2.2).
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        let seen = &bytes[..bytes.len().min(limits::HEAD)];
+        let seen = &bytes[..bytes.len().min(self.most)];
         while let Some(found) = memchr(b'\n', &seen[self.scanned..]) {
             let feed = self.scanned + found;
             let line = &seen[self.line_start..feed];
@@ -42,7 +54,7 @@ impl HeadScan {
             }
         }
         self.scanned = seen.len();
-        if bytes.len() >= limits::HEAD {
+        if bytes.len() >= self.most {
             return Err(Refusal::with(431, "the head is too large"));
         }
         Ok(None)
@@ -71,5 +83,9 @@ mod tests {
         assert_eq!(whole(b"GET / HTTP/1.1\r\nA: b\rc\r\n\r\n"), Err(400));
         assert_eq!(whole(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Err(400));
         assert_eq!(whole(&vec![b'a'; limits::HEAD]), Err(431));
+        let head = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
+        for (most, fits) in [(head.len(), true), (head.len() - 1, false)] {
+            assert_eq!(HeadScan::of_at_most(most).advance(head).is_ok(), fits, "{most}");
+        }
     }
 }

@@ -188,6 +188,16 @@ fn of_process(text: &mut Text, shared: &Shared) {
         totals.overflowed.get(),
     );
     counter(
+        "cutover_connections_over_share_total",
+        "Client connections that were more than the share of their client.",
+        totals.greedy.get(),
+    );
+    counter(
+        "cutover_clients_uncounted_total",
+        "Times that a client was not limited, since too many others had something open.",
+        shared.settings.load().share.unknown(),
+    );
+    counter(
         "cutover_resets_over_limit_total",
         "HTTP/2 connections that were ended because their clients only ever broke off.",
         totals.resets.get(),

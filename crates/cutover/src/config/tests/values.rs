@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page, Settings};
+use model::limits::{AppLimits, Limits};
 use model::{AppName, Farewell, Lane, Outliers, Pace};
 
 use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
@@ -154,6 +155,47 @@ fn what_the_proxy_tells_and_answers_is_sent_to_it_as_it_is_written() {
     assert_eq!(proxy.settings, settings);
     let silent = good("[app.web]\ncommand = [\"a\"]\n").proxy.observation;
     assert_eq!(silent, Observation::default(), "nothing is told unless it is asked for");
+}
+
+#[test]
+fn limits_are_told_to_the_proxy_as_they_are_written() {
+    let text = "[proxy.limits]\nconnect_timeout = \"1s\"\nhead_timeout = \"2s\"\n\
+                body_timeout = \"3s\"\nread_timeout = \"4s\"\nidle_timeout = \"5s\"\n\
+                request_timeout = \"6s\"\nmax_head = \"8KiB\"\nmax_fields = 50\n\
+                max_body = \"10MiB\"\nclient_connections = 7\nclient_requests = 8\n\
+                client_rate = 9\nclient_burst = 10\nclient_exempt = [\"10.0.0.0/8\"]\n\
+                [app.web]\ncommand = [\"a\"]\n[app.web.limits]\nrequest_timeout = \"0s\"\n\
+                answer_begins = \"1s\"\nanswer_silence = \"2s\"\nmax_body = 0\n";
+    let limits = Limits {
+        connect_ms: 1_000,
+        instance_reads_ms: 3_000,
+        client_idle_ms: 5_000,
+        request_ms: 6_000,
+        head_bytes: 8 * 1024,
+        fields: 50,
+        body_bytes: 10 << 20,
+        client_connections: 7,
+        client_requests: 8,
+        client_rate: 9,
+        client_burst: 10,
+        exempt: vec!["10.0.0.0/8".parse().unwrap()],
+    };
+    let own = AppLimits {
+        app: AppName::new("web").unwrap(),
+        answer_begins_ms: Some(1_000),
+        answer_silence_ms: Some(2_000),
+        request_ms: Some(0),
+        body_bytes: Some(0),
+    };
+    let settings = Settings {
+        client_head_ms: 2_000,
+        client_body_ms: 3_000,
+        client_reads_ms: 4_000,
+        limits,
+        apps: vec![own],
+        ..Settings::default()
+    };
+    assert_eq!(good(text).proxy.settings, settings);
 }
 
 #[test]
