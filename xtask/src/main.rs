@@ -34,6 +34,7 @@ Commands:
   races [--million] [NAME...]   what the races of docs/races.md cost behind the proxy and behind others;
          --million     one million requests through fifty switches of the proxy alone
   bench proxy [--help]          Cutover's proxy beside HAProxy, nginx and Caddy: CPU, latency, memory
+  bench canary [--quick]        how well the comparison of a canary decides, in simulated hours
 ";
 
 fn main() -> ExitCode {

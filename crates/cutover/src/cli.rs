@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Upgrade(Upgrade),
     /// Probe a URL at a fixed rate and judge what came back (needs no server)
     Probe(Box<Probe>),
+    /// How often a canary's judge would abort the same version, on recorded traffic (needs no server)
+    Aa(Aa),
     /// Run the sample app
     #[command(disable_version_flag = true)]
     App(Box<crate::app::Options>),
@@ -90,6 +92,31 @@ pub(crate) struct Where {
         env = "CUTOVER_CONFIG"
     )]
     pub(crate) config: PathBuf,
+}
+
+const AA: &str = "\
+Examples:
+  cutover aa --log access.log                 what to count by, from a JSON access log of the proxy
+  cutover aa --log access.log --app shop --percent 5
+
+Nothing is deployed: requests of the log are dealt to two sides many times over. Both are the
+same version, so an abort is a false one. Promised are no more than `alpha` of them.";
+
+#[derive(Debug, Args)]
+#[command(after_help = AA)]
+pub(crate) struct Aa {
+    /// A JSON access log of Cutover's proxy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// Only requests of this app
+    #[arg(long, value_name = "APP")]
+    pub(crate) app: Option<String>,
+    /// Share of the one side, percent
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u8).range(1..=99))]
+    pub(crate) percent: u8,
+    /// How often requests are dealt
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(20..=10_000))]
+    pub(crate) times: u32,
 }
 
 const UP: &str = "\
@@ -436,6 +463,9 @@ pub(crate) struct Probe {
     /// Write samples here; no report
     #[arg(long, hide = true, requires = "control")]
     pub(crate) samples: Option<PathBuf>,
+    /// The key by which our proxy knows us stands here
+    #[arg(long, hide = true, requires = "control")]
+    pub(crate) key_file: Option<PathBuf>,
     /// Listen here for the controller
     #[arg(long, hide = true, requires = "samples")]
     pub(crate) control: Option<PathBuf>,

@@ -3,6 +3,7 @@
 //! Exit codes are decided here and nowhere else.
 
 mod app;
+mod calibrate;
 mod cli;
 mod client;
 mod clock;

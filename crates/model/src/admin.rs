@@ -17,6 +17,7 @@ use crate::name::AppName;
 use crate::network::Network;
 use crate::outliers::Outliers;
 use crate::routes::{Generation, Routes};
+use crate::survey::{Survey, Surveyed};
 
 /// What the proxy is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +85,14 @@ pub enum Request {
     },
     /// Asks what the proxy carries and what is open.
     Look,
+    /// Has units of an app counted, from the first time on for as long as it is asked at least every
+    /// half minute, and asks what was. Another survey than the last one begins anew.
+    Survey {
+        /// What is to be counted.
+        survey: Survey,
+        /// Ticks up to this one are known already.
+        after_s: u64,
+    },
     /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
     /// `bodies` answers of an app short in mid-body.
     Truncate {
@@ -276,6 +285,8 @@ pub enum Reply {
     },
     /// What the proxy carries.
     Seen(ProxySeen),
+    /// What was counted.
+    Surveyed(Surveyed),
 }
 
 /// Everything the proxy knows, at one instant.

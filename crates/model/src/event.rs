@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
 use crate::routes::PoolState;
+use crate::units::{Threshold, Tick};
 use crate::weight::Weight;
 use crate::window::{Tally, Window};
 
@@ -82,6 +83,18 @@ pub enum Event {
     ProberLost,
     /// What the prober saw in an interval.
     Window(Window),
+    /// The latencies by which candidate and stable are compared, taken before the candidate had users.
+    Thresholds {
+        /// Lowest first; none where too little was known of stable.
+        thresholds: Vec<Threshold>,
+    },
+    /// What the router counted of both releases in one tick that is over.
+    Units {
+        /// The tick, s of CLOCK_MONOTONIC; one that is not later than the last one says nothing new.
+        at_s: u64,
+        /// What it counted.
+        tick: Tick,
+    },
     /// An operator wants the rollout undone.
     AbortAsked {
         /// Who or why, in words.

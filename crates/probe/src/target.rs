@@ -14,6 +14,8 @@ pub struct Target {
     path: String,
     /// Sent as `Host` instead of the address.
     named: Option<String>,
+    /// By which a proxy of ours knows that it is us who ask.
+    key: Option<String>,
 }
 
 impl Target {
@@ -41,7 +43,7 @@ impl Target {
         }
         let (host, port) = host_and_port(authority).map_err(wrong)?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { host, port, path, named: None })
+        Ok(Self { host, port, path, named: None, key: None })
     }
 
     /// Host name or address, without brackets.
@@ -67,6 +69,20 @@ impl Target {
         })?;
         self.named = Some(name.to_owned());
         Ok(self)
+    }
+
+    /// The same, and each request carries this key, by which a proxy of ours tells it from users'.
+    pub fn with_key(mut self, key: &str) -> Result<Self, Fault> {
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(Fault::new(Kind::Usage, "the prober's key is not letters and digits"));
+        }
+        self.key = Some(key.to_owned());
+        Ok(self)
+    }
+
+    /// The key.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// Value of the `Host` header.

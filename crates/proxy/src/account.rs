@@ -9,6 +9,7 @@ use crate::class::Class;
 use crate::counters::Counters;
 use crate::forwarded::Origin;
 use crate::log::{Said, Words};
+use crate::survey::Standing;
 use crate::thread::Worker;
 use crate::trail::Trail;
 
@@ -21,6 +22,9 @@ pub(crate) fn ended(worker: &Worker, call: &Call, framed: bool) {
             count(&gate.counters, trail);
             if trail.tunnel.is_none() && trail.first.is_some() {
                 gate.counters.lasted.note(took);
+                if !matches!(trail.unit, Standing::Probe) {
+                    gate.counters.finely.note(took);
+                }
             }
         }
         (None, Some(app), Some(class)) => app.lasting.refused.of(class).up(),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::survey::PROBE_FIELD;
 use model::{AppName, ReleaseId};
 
 use crate::buffer::Buffer;
@@ -21,6 +22,7 @@ use crate::lines::line;
 use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
+use crate::survey::Standing;
 use crate::table::{App, Table, Unrouted};
 use crate::trail::Trail;
 
@@ -126,10 +128,17 @@ pub(crate) fn prepare(
     }
     let Connection { close, keep_alive, .. } = request.connection;
     let mut sent = Vec::with_capacity(head.len() + 256);
-    let trusted = settings.trusts(origin.peer);
-    let id = rewrite(&request, origin, trusted, &mut sent);
     let found = table.find(request.host, request.target);
     let app = found.ok().cloned();
+    let mut trail = Trail::new(origin);
+    if let Some(survey) = app.as_ref().and_then(|app| app.lasting.survey.load_full()) {
+        let fields = request.fields.iter().map(|field| (field.name, field.value));
+        let client = || forwarded::client(&request, origin, |sender| settings.trusts(sender));
+        trail.unit = survey.asked(fields, client);
+    }
+    let trusted = settings.trusts(origin.peer);
+    let probe = matches!(trail.unit, Standing::Probe);
+    let id = rewrite(&request, origin, (trusted, probe), &mut sent);
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
     let (patience, room) = settings.terms(name);
@@ -155,7 +164,7 @@ pub(crate) fn prepare(
         patience,
         refused,
         _place: place,
-        trail: Trail::new(origin),
+        trail,
         asks: Asks {
             head_only: request.method == "HEAD",
             idempotent: replay::idempotent(request.method) || request.keyed,
@@ -229,12 +238,12 @@ const fn nowhere(missing: Unrouted, origin: Origin) -> Refusal {
     }
 }
 
-/// Writes the head as the instance shall see it: hop-by-hop fields removed, framing said anew, and
-/// who asked. Gives the place of the request's id.
+/// Writes the head as the instance shall see it: hop-by-hop fields removed (and of the prober its key),
+/// framing said anew, and who asked. Gives the place of the request's id.
 fn rewrite(
     request: &RequestHead<'_, '_>,
     origin: Origin,
-    trusted: bool,
+    (trusted, probe): (bool, bool),
     out: &mut Vec<u8>,
 ) -> Range<usize> {
     for part in [request.method, " ", request.target, " HTTP/1.1\r\n"] {
@@ -246,6 +255,7 @@ fn rewrite(
             Field::Upgrade if request.upgrade => line(out, field.name, &[field.value]),
             Field::Expect if request.expects => line(out, field.name, &[field.value]),
             Field::IdempotencyKey => line(out, field.name, &[field.value]),
+            Field::Other if probe && field.name.eq_ignore_ascii_case(PROBE_FIELD) => {}
             Field::Other | Field::Stamp if !request.connection.drops(field.name) => {
                 line(out, field.name, &[field.value]);
             }

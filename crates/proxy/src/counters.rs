@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use model::admin::ReleaseSeen;
 use model::{ReleaseId, Version};
 
 use crate::class::Class;
+use crate::finely::Finely;
 use crate::hold;
+use crate::survey::Survey;
 
 /// One event counter.
 #[derive(Debug, Default)]
@@ -99,6 +102,8 @@ pub(crate) struct Counters {
     pub(crate) unwell: Tally,
     /// Time to last byte of answers that are no tunnels.
     pub(crate) lasted: Histogram,
+    /// The same, fine enough to compare releases by.
+    pub(crate) finely: Finely,
     answers: [Count; 5],
 }
 
@@ -142,6 +147,8 @@ pub(crate) struct Lasting {
     pub(crate) drains: Count,
     /// Requests that waited while nobody served it.
     pub(crate) held: Arc<hold::Tally>,
+    /// What is counted of it to compare releases, if anything is.
+    pub(crate) survey: ArcSwapOption<Survey>,
 }
 
 /// What belongs to no app.

@@ -162,10 +162,12 @@ async fn carry(
             call.trail.replays += 1;
         }
         let gate = Arc::clone(entry.gate());
+        call.trail.sent_to(gate.release);
         let Failed { failure, facts } =
             match attempt(worker, client, call, Try { entry, app, fresh }).await {
                 Ok(after) => {
                     call.trail.gate = Some(gate);
+                    call.trail.answered();
                     return after;
                 }
                 Err(failed) => failed,
@@ -175,7 +177,11 @@ async fn carry(
         if failure != Failure::Stale {
             tried.add(&gate);
         }
-        match replay::verdict(facts, failure, tried.count()) {
+        let verdict = replay::verdict(facts, failure, tried.count());
+        if verdict != Verdict::Fresh {
+            call.trail.failed();
+        }
+        match verdict {
             Verdict::Fresh => {
                 fresh = true;
                 call.trail.replays += 1;

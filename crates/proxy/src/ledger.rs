@@ -12,7 +12,7 @@ use std::time::Instant;
 use model::admin::AppSeen;
 use model::{
     AppName, Farewell, Fault, Generation, HandOver, InstanceId, Kind, Pool, PoolState, ReleaseId,
-    Routes,
+    Routes, Surveyed,
 };
 
 use crate::census::{AppCensus, Departed, ReleaseCensus};
@@ -20,6 +20,7 @@ use crate::counters::{Counters, Lasting};
 use crate::gate::Gate;
 use crate::handover::Handing;
 use crate::hold::Hold;
+use crate::survey::Survey;
 use crate::table::{App, Table};
 
 /// One app: its slice and what belongs to its instances and releases.
@@ -141,6 +142,25 @@ impl Ledger {
             .ok_or_else(|| Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`")))?;
         slice.lasting.truncate.store(bodies, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Counts units of an app from now on, if it does not yet, and tells what it has counted.
+    pub(crate) fn survey(&self, wanted: model::Survey, after_s: u64) -> Result<Surveyed, Fault> {
+        let Some(slice) = self.slices.get(&wanted.app) else {
+            let what = format!("the proxy carries no app `{}`", wanted.app);
+            return Err(Fault::new(Kind::Usage, what));
+        };
+        let present = slice.lasting.survey.load_full();
+        let survey = present.filter(|present| present.wanted == wanted).unwrap_or_else(|| {
+            let survey = Arc::new(Survey::new(wanted));
+            slice.lasting.survey.store(Some(Arc::clone(&survey)));
+            survey
+        });
+        let (now_s, ticks) = survey.tell(after_s);
+        let known =
+            |release: &ReleaseId| Some((*release, slice.counters.get(release)?.finely.get()));
+        let history = survey.wanted.releases.iter().filter_map(known).collect();
+        Ok(Surveyed { now_s, ticks, history })
     }
 
     /// Everything known of every app.

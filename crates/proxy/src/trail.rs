@@ -5,9 +5,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use model::ReleaseId;
+
 use crate::class::Class;
 use crate::forwarded::Origin;
 use crate::gate::Gate;
+use crate::survey::Standing;
 
 /// One request's.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Trail {
     pub(crate) tunnel: Option<Instant>,
     /// Why it ended other than well.
     pub(crate) class: Option<Class>,
+    /// How it is counted to compare releases.
+    pub(crate) unit: Standing,
 }
 
 impl Trail {
@@ -48,6 +53,7 @@ impl Trail {
             sent: 0,
             tunnel: None,
             class: None,
+            unit: Standing::None,
         }
     }
 
@@ -55,6 +61,22 @@ impl Trail {
     pub(crate) fn begins(&mut self, status: u16) {
         self.status = status;
         self.first = Some(Instant::now());
+    }
+
+    /// It is sent to this release now.
+    pub(crate) fn sent_to(&mut self, release: ReleaseId) {
+        self.unit.sent(release, self.began.elapsed());
+    }
+
+    /// An instance failed it before anything was passed on.
+    pub(crate) fn failed(&mut self) {
+        self.unit.ended(true, self.began.elapsed());
+    }
+
+    /// An instance was asked, and that is over.
+    pub(crate) fn answered(&mut self) {
+        let failed = self.class == Some(Class::Cut) || (self.class.is_none() && self.status >= 500);
+        self.unit.ended(failed, self.began.elapsed());
     }
 
     /// From the head to the first byte of the answer.

@@ -5,6 +5,7 @@
 
 use model::Phase;
 
+use crate::compare;
 use crate::course::{self, judged_ms};
 use crate::state::State;
 
@@ -14,11 +15,11 @@ pub(crate) const LOOK_MS: u64 = 5_000;
 /// Longest bake of a first deploy, ms.
 const FIRST_BAKE_MS: u64 = 2_000;
 
-/// When the bake is long enough.
+/// When the bake is long enough; it lasts on while both releases suffer.
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
-    state.since_ms.saturating_add(bake.max(1))
+    state.since_ms.saturating_add(bake.max(1)).max(compare::held_until_ms(state))
 }
 
 /// How long the present phase may last, ms from `since_ms` (or from the end of the drain).

@@ -4,6 +4,7 @@
 
 use model::{Phase, Weight};
 
+use crate::compare;
 use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
 use crate::handover::covered;
@@ -166,12 +167,16 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
         let stay = nothing_to_return_to(state) && !overdue(state);
         return (!stay).then(|| undo(state, why));
     }
-    if state.now_ms < bake_end_ms(state) {
+    let early = compare::early(state);
+    if state.now_ms < bake_end_ms(state) && early.is_none() {
         return None;
+    }
+    if let Some(why) = compare::unshown(state) {
+        return Some(undo(state, why));
     }
     if settled(state)
         && state.candidate_is_ready()
-        && let Some(step) = after_baking(state)
+        && let Some(step) = after_baking(state, early)
     {
         return Some(step);
     }
@@ -188,9 +193,15 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
 
 /// The next share, the next batch, or the end of the trial; `None` while nothing can be spared for
 /// the next batch.
-fn after_baking(state: &State) -> Option<Step> {
+fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
     let (version, baked) = (&state.candidate().version, duration(state.elapsed_ms()));
-    let mut why = format!("{version} served for {baked} without a reason to go back");
+    let mut why = match early {
+        Some(early) => format!("{version} served for {baked} and is {early}"),
+        None => format!(
+            "{version} served for {baked} without a reason to go back{}",
+            compare::so_far(state)
+        ),
+    };
     let nameless = state.facts.judged_step.shared.errors();
     if nameless > 0 {
         let failures = count(nameless, "failure");

@@ -4,6 +4,7 @@
 
 use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
 
+use crate::compare;
 use crate::course;
 use crate::handover;
 use crate::judge::Nameless;
@@ -53,7 +54,15 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
                 state.note("the prober was lost; the rollout goes on without it".to_owned());
             }
         }
-        Event::Window(window) => see_window(state, window),
+        Event::Window(window) => {
+            see_window(state, window);
+            compare::watch(state);
+        }
+        Event::Thresholds { thresholds } => compare::begin(state, thresholds),
+        Event::Units { at_s, tick } => {
+            compare::take(state, *at_s, tick);
+            compare::watch(state);
+        }
         Event::AbortAsked { reason } => return hear_abort(state, reason),
         Event::Resumed => {
             state.seen = Seen::default();
@@ -94,14 +103,22 @@ fn see_window(state: &mut State, window: &Window) {
     if !state.judging() {
         return;
     }
+    let held = compare::held(state);
     let nameless = match (state.share() == Weight::ALL, state.seen.window_ended) {
         (false, _) => Nameless::Shared,
         (true, true) => Nameless::Candidates,
         (true, false) => Nameless::Unknown,
     };
     let candidate = state.start.candidate.version.as_str();
-    state.facts.judged.add(window, candidate, nameless);
-    state.facts.judged_step.add(window, candidate, nameless);
+    let stable = state.start.stable.as_ref().map(|stable| stable.version.as_str());
+    if let Some(stable) = stable {
+        state.facts.lately.add(window, candidate, stable);
+    }
+    // What hits both says nothing of one.
+    if !held {
+        state.facts.judged.add(window, candidate, nameless);
+        state.facts.judged_step.add(window, candidate, nameless);
+    }
     let good = window.by_version.get(candidate).is_some_and(|tally| tally.ok > 0);
     if target::settled(state) {
         // Where the candidate had users before, only a window that began under these routes tells.

@@ -57,15 +57,47 @@ impl Judged {
     pub(crate) fn against(&self, settings: &Settings, since: &str) -> Option<String> {
         let mut all = self.candidate.clone();
         all.add(&self.nobody);
-        let over = u128::from(all.errors()) * 10_000
-            > u128::from(settings.max_error_share_bp) * u128::from(all.all());
-        if all.errors() < settings.max_errors || !over {
+        if !over(&all, settings) {
             return None;
         }
         let (errors, attempts) = (all.errors(), count(all.all(), "request"));
         let names = classes(&all);
         Some(format!("{errors} of {attempts} failed since {since}: {names}"))
     }
+}
+
+/// What the prober saw of both releases in the last windows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lately(Vec<(Tally, Tally)>);
+
+impl Lately {
+    /// Windows that are kept; one is a quarter of a second.
+    const WINDOWS: usize = 40;
+
+    /// Adds a window; `stable` is the version beside the candidate's.
+    pub(crate) fn add(&mut self, window: &Window, candidate: &str, stable: &str) {
+        let of = |version: &str| window.by_version.get(version).cloned().unwrap_or_default();
+        if self.0.len() == Self::WINDOWS {
+            self.0.remove(0);
+        }
+        self.0.push((of(candidate), of(stable)));
+    }
+
+    /// True when answers of both broke the limits.
+    pub(crate) fn both_over(&self, settings: &Settings) -> bool {
+        let (mut candidate, mut stable) = (Tally::default(), Tally::default());
+        for (new, old) in &self.0 {
+            candidate.add(new);
+            stable.add(old);
+        }
+        over(&candidate, settings) && over(&stable, settings)
+    }
+}
+
+/// True when answers break both limits.
+fn over(tally: &Tally, settings: &Settings) -> bool {
+    let share = u128::from(settings.max_error_share_bp) * u128::from(tally.all());
+    tally.errors() >= settings.max_errors && u128::from(tally.errors()) * 10_000 > share
 }
 
 #[cfg(test)]

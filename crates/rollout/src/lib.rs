@@ -60,6 +60,13 @@
 //! A drain that lasts too long ends nothing: the rollout is undone, and requests go on to stable. What
 //! was told to end is waited for before anything starts, also before stable starts again.
 //!
+//! # Comparing
+//! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
+//! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
+//! with `early`, one that is shown not to be goes on before its time; else the step ends when its time is
+//! over, as [`Inconclusive`] says. Where *both* fail more than the candidate may, the step is held: it
+//! neither goes on nor is it undone by a limit, until both are well again, or half an hour has passed.
+//!
 //! # Leaving: what the machine asks of controller and platform
 //! While [`Wants::leave`] is there, `FleetWant::instances` of that release counts those that stay. Of
 //! the instances that live, were not told to end and are not named, the others are *picked* to leave:
@@ -84,10 +91,15 @@
 //! so a crash between the naming and the deed changes nobody's fate.
 //!
 //! [`Event::Leaving`]: model::Event::Leaving
+//! [`Event::Thresholds`]: model::Event::Thresholds
+//! [`Event::Units`]: model::Event::Units
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
 mod alone;
+pub mod analysis;
 mod back;
+mod compare;
+mod comparing;
 mod course;
 mod deadline;
 mod drained;
@@ -115,6 +127,7 @@ mod unroll;
 mod wants;
 mod words;
 
+pub use comparing::{Analysis, Inconclusive};
 pub use foresee::{Foreseen, foresee};
 pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
 pub use settings::{Named, Settings, Start};

@@ -7,6 +7,7 @@
 use model::{Entered, Event, Fault, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Comparison;
 use crate::deadline::wake_ms;
 use crate::hear::hear;
 use crate::judge::Judged;
@@ -102,6 +103,11 @@ impl Rollout {
     /// first switch. A rollout that is undone ends with a share of nothing.
     pub fn shares(&self) -> &[Share] {
         &self.state.facts.shares
+    }
+
+    /// Candidate and stable compared; `None` before that begins, or where it never does.
+    pub const fn comparison(&self) -> Option<&Comparison> {
+        self.state.facts.comparison.as_ref()
     }
 
     /// What else is worth telling, oldest first: wishes that came too late, a prober lost.

@@ -3,6 +3,7 @@
 use model::{AppName, Pace, ReleaseId, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::comparing::Analysis;
 use crate::strategy::Strategy;
 
 /// A release by number and by the name people use.
@@ -68,6 +69,8 @@ pub struct Settings {
     pub max_error_share_bp: u16,
     /// Starting: crashes allowed, for each wanted instance.
     pub max_crashes_starting: u32,
+    /// How candidate and stable are compared while both have a share; `None` where they are not.
+    pub analysis: Option<Analysis>,
     /// Whether a prober watches this rollout.
     pub probing: bool,
     /// Whether the candidate is started once more in the place of stable when that is gone, takes the
@@ -95,6 +98,7 @@ impl Default for Settings {
             max_errors: 3,
             max_error_share_bp: 100,
             max_crashes_starting: 3,
+            analysis: None,
             probing: true,
             return_home: false,
         }

@@ -4,10 +4,12 @@
 use model::{Entered, Phase, ReleaseId, Weight};
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Comparison;
+use crate::comparing::Incident;
 use crate::course;
 use crate::drained::Drained;
 use crate::home::Home;
-use crate::judge::Judged;
+use crate::judge::{Judged, Lately};
 use crate::roll::{Roll, Side};
 use crate::seen::{Seen, Sighting};
 use crate::settings::{Named, Start};
@@ -44,6 +46,18 @@ pub(crate) struct Facts {
     /// Of that, since the candidate was given its present share.
     #[serde(default)]
     pub judged_step: Judged,
+    /// What the prober saw of both lately.
+    #[serde(default)]
+    pub lately: Lately,
+    /// Candidate and stable compared, since the comparison began.
+    #[serde(default)]
+    pub comparison: Option<Comparison>,
+    /// The last tick that was compared, s of CLOCK_MONOTONIC.
+    #[serde(default)]
+    pub compared_s: u64,
+    /// The last incident that hit both releases.
+    #[serde(default)]
+    pub incident: Option<Incident>,
     /// Most crashes of the candidate ever seen.
     pub crashes: u32,
     /// Those it had when it was first ready.

@@ -2,6 +2,7 @@
 //!
 //! Words only: what follows from them is decided by the phases.
 
+use crate::compare;
 use crate::course;
 use crate::state::State;
 use crate::words::{count, with_lines};
@@ -31,6 +32,12 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
     if state.seen.candidate.ready() == Some(0) {
         let why = format!("no instance of {version} is ready any more");
         return Some(with_lines(why, state.trouble_lines()));
+    }
+    if let Some(why) = compare::against(state) {
+        return Some(why);
+    }
+    if compare::held(state) {
+        return None;
     }
     let (facts, settings) = (&state.facts, &state.start.settings);
     let all = facts.judged.against(settings, &format!("the switch to {version}"));

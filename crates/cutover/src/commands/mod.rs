@@ -1,5 +1,6 @@
 //! What each command does. One file per command; the rooms do the work.
 
+mod aa;
 mod demo;
 mod deploy;
 mod diff;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::Probe(arguments) => block_on(probe::probe(*arguments))?,
+        Command::Aa(arguments) => aa::aa(&arguments),
         Command::App(options) => crate::app::run(*options).map(|()| 0),
         Command::Config { what: ConfigWhat::Check(at) } => check(&at),
         Command::Config { what: ConfigWhat::Example } => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{AppName, Fault, Phase, Version, Weight};
 
-use crate::server::planned::{Finds, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use crate::server::planned::{Compared, Finds, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
 use crate::{cli, config, duration};
 
 /// More phases than this are not shown one by one.
@@ -51,7 +51,26 @@ fn write(text: &mut String, planned: &Planned) -> fmt::Result {
         planned.first.platform.iter().chain(&planned.first.router).collect();
     list(text, "at once", &changes, "nothing to change")?;
     list(text, "waiting for", &planned.first.waiting, "")?;
-    phases(text, planned)
+    phases(text, planned)?;
+    compared(text, planned)
+}
+
+/// What users' own requests show, where they are counted.
+fn compared(text: &mut String, planned: &Planned) -> fmt::Result {
+    let (Some(from), to) = (&planned.from, &planned.to) else { return Ok(()) };
+    if planned.compared.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\ncompared with {from} by what users meet, every second")?;
+    for Compared { share, errors, requests } in &planned.compared {
+        let share = Weight::new(*share).unwrap_or_default().to_string();
+        writeln!(
+            text,
+            "  {share:<7} ended by {errors} errors of {to} and none of {from}; 1 % against 0.1 % found \
+             after about {requests} requests of both"
+        )?;
+    }
+    Ok(())
 }
 
 fn router(text: &mut String, router: &RouterPlanned) -> fmt::Result {

@@ -91,6 +91,11 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     if let Some(host) = &arguments.host {
         options.url = options.url.with_host(host)?;
     }
+    if let Some(file) = &arguments.key_file {
+        let key = std::fs::read_to_string(file)
+            .map_err(|e| Fault::environment(format!("{} cannot be read: {e}", file.display())))?;
+        options.url = options.url.with_key(key.trim_end())?;
+    }
     options.samples.clone_from(&arguments.samples);
     options.control.clone_from(&arguments.control);
     options.stop = match arguments.count {

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, cohort, command, environment, handover, strategy, target, watch};
+use super::{address, analysis, cohort, command, environment, handover, strategy, target, watch};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -165,6 +165,7 @@ fn rollout_of(
         return_home: strategy::returns_home(rollout, &strategy, reader),
         targets: target::read(rollout, &strategy, reader),
         cohorts: cohort::read(rollout, reader),
+        analysis: analysis::read(rollout, &strategy, reader),
         strategy,
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),

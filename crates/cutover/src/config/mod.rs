@@ -5,6 +5,7 @@
 //! directories), or know what runs.
 
 mod address;
+mod analysis;
 mod answers;
 mod app;
 mod certificates;
@@ -45,8 +46,8 @@ pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use shape::{
-    AppConfig, Config, HaProxyConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy,
-    Target,
+    AnalysisConfig, AppConfig, Config, HaProxyConfig, NginxConfig, ProxyConfig, RouterConfig, Side,
+    Strategy, Target,
 };
 
 use diagnostic::Source;

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 11] = [
+pub(crate) const KEYS: [(&str, &[&str]); 12] = [
     ("", &["state_dir", "proxy", "router", "app"]),
     (
         "proxy",
@@ -112,7 +112,12 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
             "handover_timeout",
             "max_errors",
             "max_error_share",
+            "analysis",
         ],
+    ),
+    (
+        "app.rollout.analysis",
+        &["enabled", "alpha", "latency", "p99", "early", "inconclusive", "count_by"],
     ),
     (
         "app.probe",

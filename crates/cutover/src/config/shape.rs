@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use drivers::router::haproxy::Address;
 use model::admin::{KeyPair, Observation, Settings};
+use model::survey::CountBy;
 use model::{AppName, Cohorts, Lane, Mark, Pace, Weight};
+use rollout::Inconclusive;
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,6 +166,8 @@ pub(crate) struct RolloutConfig {
     pub(crate) targets: Vec<Target>,
     /// Clients stay with the version that they were given, while both have a share.
     pub(crate) cohorts: Option<Cohorts>,
+    /// How both versions are compared while both have a share; `None` where they are not.
+    pub(crate) analysis: Option<AnalysisConfig>,
     /// Requests the candidate must answer before users reach it.
     pub(crate) preview_requests: u32,
     /// Their path.
@@ -182,6 +186,23 @@ pub(crate) struct RolloutConfig {
     pub(crate) max_errors: u32,
     /// A larger share of errors than this aborts the rollout, 0 to 1.
     pub(crate) max_error_share: f64,
+}
+
+/// How the versions of a canary are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnalysisConfig {
+    /// The chance that a candidate that is no worse is aborted, basis points.
+    pub(crate) alpha_bp: u16,
+    /// Whether latencies are compared too.
+    pub(crate) latency: bool,
+    /// The candidate's 99th percentile may be this.
+    pub(crate) p99: Option<Duration>,
+    /// Whether a step ends as soon as the candidate is shown to be no worse.
+    pub(crate) early: bool,
+    /// What becomes of a step in which nothing was shown.
+    pub(crate) inconclusive: Inconclusive,
+    /// What is counted.
+    pub(crate) count_by: CountBy,
 }
 
 impl AppConfig {

@@ -17,7 +17,8 @@ use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Keys of one strategy only, each with its strategy.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
+    ("analysis", "canary"),
     ("steps", "canary"),
     ("step_bake", "canary"),
     ("sticky", "canary"),

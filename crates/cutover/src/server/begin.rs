@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use model::{AppName, Fault, Hold, Release, Version};
-use rollout::{Named, Settings, Start};
+use rollout::analysis::Rules;
+use rollout::{Analysis, Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
-use crate::config::{AppConfig, Strategy};
+use crate::config::{AnalysisConfig, AppConfig, Strategy};
 use crate::store::{NewRun, Run};
 
 /// Most memory that requests take while they wait, bytes.
@@ -90,9 +91,23 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
         stop_deadline_ms: ms(config.stop_timeout) + 5_000,
         max_errors: u64::from(rollout.max_errors),
         max_error_share_bp: basis_points(rollout.max_error_share),
+        analysis: rollout.analysis.map(|it| analysis(it, rollout.max_error_share)),
         probing,
         ..Settings::default()
     }
+}
+
+/// How both versions are compared.
+fn analysis(config: AnalysisConfig, max_error_share: f64) -> Analysis {
+    let us = |limit: Duration| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    let rules = Rules {
+        alpha_bp: config.alpha_bp,
+        max_error_share_bp: basis_points(max_error_share),
+        latency: config.latency,
+        p99_us: config.p99.map(us),
+        early: config.early,
+    };
+    Analysis { rules, inconclusive: config.inconclusive, count_by: config.count_by }
 }
 
 /// A share of 0 to 1 in basis points.

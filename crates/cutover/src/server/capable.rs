@@ -7,7 +7,9 @@ use drivers::platform::PlatformCapabilities;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
 use model::{Fault, Kind, Mark, Selector, Wanted, Weight};
 
-use crate::config::{AppConfig, Strategy};
+use rollout::Inconclusive;
+
+use crate::config::{AnalysisConfig, AppConfig, Strategy};
 use crate::duration;
 
 /// What carries and what runs, with what they can do.
@@ -50,6 +52,12 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
             "{carrier} counts no failures: those that the prober does not meet stay unknown"
         ));
     }
+    if app.rollout.analysis.is_some() && router.evidence != Evidence::PerRequest {
+        worse.push(format!(
+            "{carrier} tells nothing of single requests and their clients, so the versions are not \
+             compared: only what the prober sees can turn it back"
+        ));
+    }
     if !app.probe.enabled {
         worse.push(
             "nobody probes (`enabled = false`): only health checks can turn it back, and no verdict \
@@ -84,6 +92,15 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
             };
             return refused(what, &help);
         }
+    }
+    let strict = |it: &AnalysisConfig| it.inconclusive == Inconclusive::Abort;
+    if router.evidence != Evidence::PerRequest && app.rollout.analysis.as_ref().is_some_and(strict)
+    {
+        let what = format!(
+            "{carrier} tells nothing of single requests, so nothing would ever be shown of {}",
+            app.name
+        );
+        return refused(what, "remove `inconclusive = \"abort\"`, or let Cutover's proxy carry it");
     }
     let mut marks = app.rollout.targets.iter().map(|target| &target.mark);
     if let Some(mark) = marks.find(|mark| !routes_by(router, mark)) {
@@ -126,8 +143,10 @@ mod tests {
     use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
     use model::Weight;
 
+    use rollout::Inconclusive;
+
     use super::{Able, check};
-    use crate::config::{AppConfig, Side, Strategy, Target, example_app};
+    use crate::config::{AnalysisConfig, AppConfig, Side, Strategy, Target, example_app};
 
     fn able() -> Able {
         let router = RouterCapabilities {
@@ -200,6 +219,29 @@ mod tests {
         let mut narrow = able();
         narrow.platform.side_by_side = false;
         assert!(check(&canary(1), narrow).unwrap_err().what.contains("side by side"));
+    }
+
+    #[test]
+    fn without_single_requests_nothing_is_compared() {
+        let mut app = canary(1);
+        let mut analysis = AnalysisConfig {
+            alpha_bp: 100,
+            latency: true,
+            p99: None,
+            early: false,
+            inconclusive: Inconclusive::Promote,
+            count_by: model::CountBy::Client,
+        };
+        app.rollout.analysis = Some(analysis);
+        let said = check(&app, able()).unwrap();
+        assert!(said.len() == 1 && said[0].contains("not compared"), "{said:?}");
+        let mut exact = able();
+        exact.router.evidence = Evidence::PerRequest;
+        assert_eq!(check(&app, exact).unwrap(), Vec::<String>::new());
+        analysis.inconclusive = Inconclusive::Abort;
+        app.rollout.analysis = Some(analysis);
+        assert!(check(&app, able()).unwrap_err().what.contains("nothing would ever be shown"));
+        assert!(check(&app, exact).is_ok());
     }
 
     #[test]

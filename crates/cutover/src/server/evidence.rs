@@ -24,6 +24,7 @@ use super::preview::{Previewed, preview};
 use super::prober::Heard;
 use super::probing::Probing;
 use super::tools::Tools;
+use super::units::Units;
 use super::windows::Windows;
 use crate::config::AppConfig;
 
@@ -74,6 +75,7 @@ pub(super) struct Evidence {
     live: Figures,
     outages: Outages,
     counted: Counted,
+    units: Units,
 }
 
 impl Evidence {
@@ -90,6 +92,7 @@ impl Evidence {
             live: Figures::default(),
             outages: Outages::default(),
             counted: Counted::default(),
+            units: Units::default(),
         }
     }
 
@@ -130,6 +133,7 @@ impl Evidence {
         if active.run().start.settings.probing {
             self.keep_probing(active, config, wants.probe).await?;
         }
+        self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
         if let Some(requests) = wants.preview {
             self.keep_previewing(active, config, fleet, requests);
         }

@@ -24,6 +24,9 @@ pub(crate) struct Planned {
     pub(crate) first: FirstPlanned,
     /// Who would watch; `None` when nobody does.
     pub(crate) probe: Option<ProbePlanned>,
+    /// What users' requests show while both versions have a share; none where they are not compared.
+    #[serde(default)]
+    pub(crate) compared: Vec<Compared>,
     /// Who moves the tunnels that are open on what leaves, how and how fast, in words.
     #[serde(default)]
     pub(crate) handover: String,
@@ -98,4 +101,15 @@ pub(crate) struct Finds {
     pub(crate) all_failing_ms: Option<u64>,
     /// The smallest share of errors that is found 95 of 100 times, basis points; `None`: not even all.
     pub(crate) floor: Option<u16>,
+}
+
+/// What the comparison of both versions finds at a share, from what the proxy counts of users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Compared {
+    /// The new version's share, basis points.
+    pub(crate) share: u16,
+    /// So many errors of it, and none of the old one, end the rollout.
+    pub(crate) errors: u64,
+    /// About so many requests of both until 1 % of errors is found where the old version has 0.1 %.
+    pub(crate) requests: u64,
 }

@@ -12,8 +12,8 @@ use rollout::{Foreseen, Start, foresee};
 use super::begin::{freeze, start};
 use super::capable::{Able, check};
 use super::desired::Desired;
-use super::detect::{Rule, finds};
-use super::planned::{FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use super::detect::{Rule, compares, finds};
+use super::planned::{Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
 use super::standing::Standing;
 use super::tools::Tools;
 use crate::config::{AppConfig, Strategy};
@@ -47,6 +47,7 @@ pub(super) async fn plan(
         degrades,
         first,
         probe: start.settings.probing.then(|| probe(config, &start)),
+        compared: compared(&start, able.router),
         handover: handover(config, able.carrier),
         phases: phases(config, &start, &foreseen),
     })
@@ -136,6 +137,20 @@ fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {
         header_rules: can.header_rules,
         evidence: evidence.to_owned(),
     }
+}
+
+/// What users' requests show at each share that both have.
+fn compared(start: &Start, can: RouterCapabilities) -> Vec<Compared> {
+    let (Some(analysis), Some(_)) = (start.settings.analysis, &start.stable) else {
+        return Vec::new();
+    };
+    let rollout::Strategy::Canary { steps, .. } = &start.settings.strategy else {
+        return Vec::new();
+    };
+    if can.evidence != Evidence::PerRequest {
+        return Vec::new();
+    }
+    steps.iter().map(|step| compares(step.basis_points(), analysis.rules)).collect()
 }
 
 fn probe(config: &AppConfig, start: &Start) -> ProbePlanned {

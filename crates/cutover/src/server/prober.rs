@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use drivers::router::Evidence;
 use model::Fault;
 use probe::control::{FromProbe, ToProbe};
 use tokio::net::UnixStream;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::children;
+use super::probe_key;
 use super::tools::Tools;
 use crate::config::AppConfig;
 
@@ -61,7 +63,14 @@ impl Prober {
             Fault::environment(format!("{} cannot be made: {e}", directory.display()))
         })?;
         let log = layout.logs().join(format!("probe-{run}.log"));
-        let child = tools.children.spawn(&arguments(app, entrance, &samples, &socket), &log)?;
+        let mut words = arguments(app, entrance, &samples, &socket);
+        // Another router would pass the key on.
+        if tools.router.can().evidence == Evidence::PerRequest {
+            probe_key::read_or_make(&directory)?;
+            let file = probe_key::file(&directory).display().to_string();
+            words.extend(["--key-file".to_owned(), file]);
+        }
+        let child = tools.children.spawn(&words, &log)?;
         Self::start(child, &socket, &log, heard).await
     }
 

@@ -26,6 +26,7 @@ mod haproxy_dying;
 mod haproxy_outages;
 mod haproxy_timed;
 mod interrupt;
+mod judging;
 mod knocks;
 mod listening;
 mod load;

@@ -7,7 +7,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 use model::admin::{HoldSeen, ReleaseSeen};
-use model::{AppName, Change, Fault, InstanceId, Plan, ReleaseId, Routes, Weight};
+use model::{
+    AppName, Change, Fault, InstanceId, Plan, ReleaseId, Routes, Survey, Surveyed, Weight,
+};
 
 /// A driver of something that carries users' requests to instances.
 #[async_trait]
@@ -23,6 +25,13 @@ pub trait Router: fmt::Debug + Send + Sync {
     /// Takes one step of a plan. Refused without effect when `epoch` is older than the newest seen
     /// or when what the change relies on no longer holds.
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault>;
+
+    /// Has units counted (see `model::survey`) and tells those of the ticks after `after_s`. `None`
+    /// where the router can say nothing about single requests, as its evidence tells.
+    async fn survey(&self, survey: &Survey, after_s: u64) -> Result<Option<Surveyed>, Fault> {
+        let _no_evidence = (survey, after_s);
+        Ok(None)
+    }
 
     /// What this router can do.
     fn can(&self) -> RouterCapabilities;

@@ -151,6 +151,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         | Request::CohortKey { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
+        Request::Survey { .. } => refused("this fake counts nothing"),
     };
     (reply, Vec::new())
 }

@@ -10,13 +10,16 @@ mod says;
 pub(crate) use answer::{Answer, Progress};
 pub(crate) use says::{Reading, Said};
 
+use model::survey::PROBE_FIELD;
+
 use crate::target::Target;
 
 /// The request of every attempt on the two HTTP lanes.
 pub(crate) fn request(target: &Target, close: bool) -> Vec<u8> {
     let connection = if close { "Connection: close\r\n" } else { "" };
+    let key = target.key().map(|key| format!("{PROBE_FIELD}: {key}\r\n")).unwrap_or_default();
     format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: cutover-probe/{}\r\nAccept: */*\r\n{connection}\r\n",
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: cutover-probe/{}\r\nAccept: */*\r\n{key}{connection}\r\n",
         target.path(),
         target.authority(),
         env!("CARGO_PKG_VERSION"),

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use model::attempt::{Class, Connection};
+use model::survey::PROBE_FIELD;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -69,7 +70,11 @@ async fn try_upgrade(endpoint: &Endpoint, record: &mut Connection) -> Result<Box
     let stream = connect(&endpoint.site, record).await.map_err(refusal)?;
     record.established_us = 0;
     let url = format!("ws://{}{}", endpoint.site.target.authority(), endpoint.path);
-    let request = url.into_client_request().map_err(|error| refused(&error))?;
+    let mut request = url.into_client_request().map_err(|error| refused(&error))?;
+    let key = endpoint.site.target.key().and_then(|key| http::HeaderValue::from_str(key).ok());
+    if let Some(key) = key {
+        request.headers_mut().insert(PROBE_FIELD, key);
+    }
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX))
         .max_frame_size(Some(MESSAGE_MAX));

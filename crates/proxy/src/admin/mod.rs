@@ -114,6 +114,10 @@ impl Desk {
             }
             Request::Observe { observation } => self.observe(&observation)?,
             Request::Look => return Ok(Reply::Seen(self.seen())),
+            Request::Survey { survey, after_s } => {
+                let surveyed = self.ledger.borrow().survey(survey, after_s)?;
+                return Ok(Reply::Surveyed(surveyed));
+            }
             Request::Truncate { .. } if !self.allow_faults => {
                 return Err(Fault::new(Kind::Usage, "this proxy does not inject faults")
                     .help("start it with --allow-faults"));

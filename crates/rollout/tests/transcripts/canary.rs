@@ -34,7 +34,7 @@ fn promoted_over_its_shares() {
 #[test]
 fn aborted_at_its_first_share() {
     carries(canary(&[25, 50, 100]), 25)
-        .all(&[window("v2", 90, 2), window("v1", 0, 50), window("", 0, 50)])
+        .all(&[window("v2", 90, 2), window("v1", 600, 2), window("", 0, 50)])
         .all(&[window("v2", 10, 1), routes(&[(1, Part(75)), (2, Part(25))]), fleet(1, 2, 2)])
         .all(&[routes(&[(1, All), (2, Spare)]), routes(&[(1, All), (2, Retiring)])])
         .all(&[open(2, 0, 0), routes(&[(1, All)]), fleet(2, 0, 0)])

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod canary;
+mod compared;
 mod home;
 mod recreate;
 mod rolling;

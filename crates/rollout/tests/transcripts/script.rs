@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use model::event::PoolSeen;
 use model::{
-    AppName, Class, Event, FleetSeen, InstanceId, PoolState, ReleaseId, RunState, Tally, Version,
-    Weight, Window,
+    AppName, Class, Counted, Event, FleetSeen, InstanceId, PoolState, ReleaseId, RunState, Tally,
+    Tick, Version, Weight, Window,
 };
 use rollout::{Named, Rollout, Settings, Start, Wants};
 
@@ -174,6 +174,13 @@ pub(crate) fn window(version: &str, ok: u64, errors: u64) -> Event {
     Event::Window(Window { by_version, ..Window::default() })
 }
 
+/// Units and errors of candidate and stable in one second.
+pub(crate) fn units(at_s: u64, candidate: (u64, u64), stable: (u64, u64)) -> Event {
+    let counted = |(units, errors)| Counted { units, errors, slow: Vec::new() };
+    let tick = Tick { candidate: counted(candidate), stable: counted(stable) };
+    Event::Units { at_s, tick }
+}
+
 pub(crate) fn abort() -> Event {
     Event::AbortAsked { reason: "ctrl-c".to_owned() }
 }
@@ -245,6 +252,12 @@ fn event_words(event: &Event) -> String {
                 |(v, t): (&String, &Tally)| format!("{v:?} {} ok, {} errors", t.ok, t.errors());
             let all: Vec<_> = window.by_version.iter().map(one).collect();
             format!("window {}", all.join("; "))
+        }
+        Event::Thresholds { thresholds } => format!("{} thresholds", thresholds.len()),
+        Event::Units { at_s, tick } => {
+            let (new, old) = (&tick.candidate, &tick.stable);
+            let words = |one: &Counted| format!("{} of {} failed", one.errors, one.units);
+            format!("tick {at_s}: {}, {} of stable", words(new), words(old))
         }
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),
         Event::Resumed => "resumed".to_owned(),

@@ -4,7 +4,7 @@ use model::{AppName, Phase};
 
 use super::text;
 use crate::server::planned::{
-    Finds, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
+    Compared, Finds, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
 };
 
 fn phase(phase: Phase, ms: u64, candidate: u16, finds: Option<Finds>) -> PhasePlanned {
@@ -44,6 +44,7 @@ fn canary() -> Planned {
             max_errors: 3,
             max_error_share: 100,
         }),
+        compared: vec![Compared { share: 500, errors: 3, requests: 9_000 }],
         handover: "the app is told to end".into(),
         phases: vec![
             phase(Phase::Starting, 60_000, 0, None),
@@ -99,6 +100,9 @@ failing after 60ms
 
 while both versions have a share, a failure that names no version (refused, reset) counts against \
 neither
+
+compared with v1 by what users meet, every second
+  5.00%   ended by 3 errors of v2 and none of v1; 1 % against 0.1 % found after about 9000 requests of both
 ";
 
 #[test]
@@ -114,6 +118,7 @@ fn a_first_deploy_without_a_prober_reads_like_this() {
     first.strategy = "the first deploy: nobody is on it yet".into();
     (first.instances, first.probe) = (1, None);
     first.degrades.clear();
+    first.compared.clear();
     first.first = FirstPlanned::default();
     first.phases =
         vec![phase(Phase::Baking, 2_000, 10_000, None), phase(Phase::Promoted, 0, 10_000, None)];

@@ -46,7 +46,10 @@ impl Client {
         let mut line = serde_json::to_vec(request)
             .map_err(|error| Fault::internal(format!("an admin request: {error}")))?;
         line.push(b'\n');
-        let only_asks = matches!(request, Request::Look | Request::Listeners | Request::TicketKeys);
+        let only_asks = matches!(
+            request,
+            Request::Look | Request::Survey { .. } | Request::Listeners | Request::TicketKeys
+        );
         let mut connection = self.connection.lock().await;
         // Taken out: whatever breaks from here on, also a caller who gives up, drops it.
         let kept = connection.take().filter(idle);

@@ -19,7 +19,7 @@ use model::admin::{
     AppSeen, CohortKey, HoldSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen,
     Reply, Request, Settings, TicketKey,
 };
-use model::{AppName, Change, Fault, Generation, Plan, Routes, Weight};
+use model::{AppName, Change, Fault, Generation, Plan, Routes, Survey, Surveyed, Weight};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use beside::Beside;
@@ -208,6 +208,14 @@ impl Router for Proxy {
         }
     }
 
+    async fn survey(&self, survey: &Survey, after_s: u64) -> Result<Option<Surveyed>, Fault> {
+        let request = Request::Survey { survey: survey.clone(), after_s };
+        match self.client.ask(&request, None).await?.0 {
+            Reply::Surveyed(surveyed) => Ok(Some(surveyed)),
+            other => Err(self.client.odd(&request, &other)),
+        }
+    }
+
     fn can(&self) -> RouterCapabilities {
         RouterCapabilities {
             finest_weight: Weight::new(1).unwrap_or_default(),
@@ -218,7 +226,7 @@ impl Router for Proxy {
             hand_over: true,
             other_rules: true,
             spread: true,
-            evidence: Evidence::Counters,
+            evidence: Evidence::PerRequest,
         }
     }
 }

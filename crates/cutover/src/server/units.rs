@@ -1,0 +1,177 @@
+//! Units that the router counts of a rollout, brought to the machine tick by tick.
+//!
+//! A tick is told once it is old enough that what has not ended in it is slow by any threshold. The
+//! latencies to compare by are taken from stable's own requests until the candidate is given a share.
+//! Nothing is judged here, and a router that cannot be asked now is asked again in a second.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drivers::router::Router;
+use model::survey::{Buckets, TickSeen};
+use model::{Counted, Event, Fault, ReleaseId, Survey, Surveyed, Threshold, Tick, latency};
+use rollout::Analysis;
+use rollout::analysis::thresholds;
+use tokio::time::Instant;
+
+use super::active::Active;
+use super::layout::Layout;
+use super::probe_key;
+
+/// How often the router is asked.
+const EVERY: Duration = Duration::from_secs(1);
+/// Slower than this is not told apart, s.
+const SLOWEST_S: u64 = 9;
+
+/// What is known of the units of one rollout.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    next: Option<Instant>,
+    after_s: u64,
+    /// Of stable, as long as the candidate has no share.
+    before: Vec<Threshold>,
+}
+
+impl Units {
+    /// Asks the router when it is time to, and tells the machine what is new.
+    pub(super) async fn gather(
+        &mut self,
+        active: &mut Active,
+        router: &dyn Router,
+        layout: &Layout,
+    ) -> Result<(), Fault> {
+        let start = &active.run().start;
+        let (Some(analysis), Some(stable)) = (start.settings.analysis, &start.stable) else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if active.outcome().is_some() || self.next.is_some_and(|next| now < next) {
+            return Ok(());
+        }
+        self.next = Some(now + EVERY);
+        let arms = (start.candidate.id, stable.id);
+        let survey = Survey {
+            app: start.app.clone(),
+            releases: vec![arms.0, arms.1],
+            count_by: analysis.count_by,
+            probe_key: probe_key::read_or_make(&layout.run_directory(&active.run().name))?,
+        };
+        match router.survey(&survey, self.after_s).await {
+            Ok(Some(surveyed)) => self.take(active, (analysis, arms), &surveyed),
+            Ok(None) => Ok(()),
+            Err(fault) => {
+                tracing::debug!(%fault, "the router was not asked for units");
+                Ok(())
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        active: &mut Active,
+        (analysis, arms): (Analysis, (ReleaseId, ReleaseId)),
+        surveyed: &Surveyed,
+    ) -> Result<(), Fault> {
+        if !active.judges_windows() {
+            if active.machine().shares().is_empty() {
+                self.before = before(surveyed, arms.1);
+            }
+            return Ok(());
+        }
+        if active.machine().comparison().is_none() {
+            active.tell(&Event::Thresholds { thresholds: std::mem::take(&mut self.before) })?;
+        }
+        let compared = active.machine().comparison();
+        let mut limits: Vec<u64> =
+            compared.map(|it| it.thresholds().map(|one| one.us).collect()).unwrap_or_default();
+        limits.extend(analysis.rules.p99_us);
+        let until_s = surveyed.now_s.saturating_sub(lateness_s(&limits));
+        for (at_s, tick) in ticks(&surveyed.ticks, arms, &limits) {
+            if at_s > self.after_s && at_s <= until_s && tick.candidate.units > 0 {
+                active.tell(&Event::Units { at_s, tick })?;
+            }
+        }
+        self.after_s = self.after_s.max(until_s);
+        Ok(())
+    }
+}
+
+/// The thresholds that stable's requests so far give.
+fn before(surveyed: &Surveyed, stable: ReleaseId) -> Vec<Threshold> {
+    let met = surveyed.history.iter().find(|(release, _)| *release == stable);
+    let mut found = met.map(|(_, met)| thresholds(met)).unwrap_or_default();
+    found.retain(|threshold| threshold.us <= SLOWEST_S * 1_000_000);
+    found
+}
+
+/// How old a tick must be, s: what began at its end and is still open is slow by every limit then.
+fn lateness_s(limits_us: &[u64]) -> u64 {
+    let slowest = limits_us.iter().copied().max().unwrap_or_default();
+    (slowest.div_ceil(1_000_000) + 1).clamp(2, SLOWEST_S + 1)
+}
+
+/// What was counted, by tick.
+fn ticks(
+    seen: &[TickSeen],
+    (candidate, stable): (ReleaseId, ReleaseId),
+    limits_us: &[u64],
+) -> BTreeMap<u64, Tick> {
+    let mut ticks: BTreeMap<u64, Tick> = BTreeMap::new();
+    for one in seen {
+        let tick = ticks.entry(one.at_s).or_default();
+        if one.release == candidate {
+            tick.candidate = counted(one, limits_us);
+        } else if one.release == stable {
+            tick.stable = counted(one, limits_us);
+        }
+    }
+    ticks
+}
+
+fn counted(seen: &TickSeen, limits_us: &[u64]) -> Counted {
+    let open = seen.units.saturating_sub(seen.ended);
+    let slow = |limit: &u64| (open + beyond(&seen.lasted, *limit)).min(seen.units);
+    let slow = limits_us.iter().map(slow).collect();
+    Counted { units: seen.units, errors: seen.errors, slow }
+}
+
+/// How many took this long or longer; a limit within a bucket counts from the next one on.
+fn beyond(lasted: &Buckets, limit_us: u64) -> u64 {
+    let first = latency::bucket(limit_us.saturating_sub(1)) + 1;
+    lasted.iter().filter(|(bucket, _)| usize::from(*bucket) >= first).map(|(_, n)| n).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::survey::TickSeen;
+    use model::{ReleaseId, latency};
+
+    use super::{lateness_s, ticks};
+
+    fn seen(at_s: u64, release: u32, (units, ended, errors): (u64, u64, u64)) -> TickSeen {
+        let at = |us| u16::try_from(latency::bucket(us)).unwrap();
+        let lasted = vec![(at(1_000), ended - 1), (at(2_000_000), 1)];
+        TickSeen { at_s, release: ReleaseId(release), units, ended, errors, lasted }
+    }
+
+    #[test]
+    fn what_has_not_ended_is_slow_and_no_error() {
+        let told = [seen(7, 1, (90, 88, 2)), seen(7, 2, (10, 9, 1)), seen(8, 1, (5, 5, 0))];
+        let ticks = ticks(&told, (ReleaseId(2), ReleaseId(1)), &[1_000_000, 5_000_000]);
+        let (candidate, stable) = (&ticks[&7].candidate, &ticks[&7].stable);
+        assert_eq!(
+            (candidate.units, candidate.errors, candidate.slow.as_slice()),
+            (10, 1, &[2, 1][..])
+        );
+        assert_eq!((stable.units, stable.errors, stable.slow.as_slice()), (90, 2, &[3, 2][..]));
+        assert_eq!(ticks[&8].candidate.units, 0);
+    }
+
+    #[test]
+    fn a_tick_is_told_when_what_is_open_is_slow() {
+        assert_eq!(
+            [&[][..], &[300_000], &[2_000_000], &[8_500_000]].map(lateness_s),
+            [2, 2, 3, 10]
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! A canary is compared with stable by what the proxy counts of users alone, and given up for it.
+//!
+//! No prober runs here, and instances stay healthy: nothing else could turn the rollout back.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+
+use crate::world::{World, patient_config, said, turn};
+
+/// Clients, each with an address of its own: one unit a second each.
+const CLIENTS: u8 = 40;
+
+/// v2 fails three of ten requests, and half of the traffic is its.
+fn config() -> String {
+    let app = "command = [\"sh\", \"-c\", \"fault=; test $1 != v2 || fault='--error-share 0.3'; exec \
+               CUTOVER app --port $0 --version $1 $fault\", \"{port}\", \"{version}\"]";
+    let rollout =
+        "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"60s\"\npreview_requests = 0";
+    patient_config(1)
+        .replace(
+            "command = [\"CUTOVER\", \"app\", \"--port\", \"{port}\", \"--version\", \"{version}\"]",
+            app,
+        )
+        .replace("bake = \"1500ms\"\npreview_requests = 10", rollout)
+        .replace("rate = 100", "enabled = false")
+}
+
+/// One request from this client; the version that answered, and the status.
+async fn ask(port: u16, client: u8) -> Option<(String, u16)> {
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.bind((Ipv4Addr::new(127, 0, 9, client), 0).into()).ok()?;
+    let mut stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let text = String::from_utf8_lossy(&answer).to_lowercase();
+    let status = text.split(' ').nth(1)?.parse().ok()?;
+    let (_, rest) = text.split_once("x-app-version: ")?;
+    Some((rest.lines().next()?.trim().to_owned(), status))
+}
+
+/// All clients ask a few times a second until `over`.
+fn users(port: u16, over: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let over = Arc::clone(over);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut beat = tokio::time::interval(Duration::from_millis(300));
+            while !over.load(Ordering::Relaxed) {
+                beat.tick().await;
+                let asked = (1..=CLIENTS).map(|client| tokio::spawn(ask(port, client)));
+                for one in asked.collect::<Vec<_>>() {
+                    let _answer = one.await;
+                }
+            }
+        });
+    })
+}
+
+#[test]
+fn a_canary_whose_users_meet_more_errors_is_given_up() {
+    let _turn = turn();
+    let mut world = World::new(&config());
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let over = Arc::new(AtomicBool::new(false));
+    let users = users(world.port, &over);
+    let output = world.run(&["deploy", "demo", "v2"]);
+    over.store(true, Ordering::Relaxed);
+    users.join().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("v2 is "), "{}", said(&output));
+    let status = world.status().unwrap();
+    assert_eq!(status["apps"][0]["stable"], "v1", "{status}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for client in 1..=10 {
+        let answer = runtime.block_on(ask(world.port, client));
+        assert_eq!(answer, Some(("v1".to_owned(), 200)));
+    }
+}

@@ -1,0 +1,66 @@
+//! Do both releases suffer? Then neither going on nor going back is the answer.
+//!
+//! An incident that hits both says nothing about the candidate, unless the candidate is what breaks
+//! something they share. So it is told apart from a verdict: a person must look.
+
+use serde::{Deserialize, Serialize};
+
+use super::block::{Arm, Block};
+
+/// How many ticks are looked at.
+const TICKS: usize = 10;
+
+/// The last ticks of both releases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Candidate and stable, oldest first.
+    ticks: Vec<(Arm, Arm)>,
+}
+
+impl Guard {
+    /// Takes a tick, errors being the events.
+    pub fn add(&mut self, block: Block) {
+        if self.ticks.len() == TICKS {
+            self.ticks.remove(0);
+        }
+        self.ticks.push((block.candidate, block.stable));
+    }
+
+    /// Both releases in the last ticks, candidate first, if each had at least `least` errors there and
+    /// they were more than this share of its units.
+    pub fn suffer(&self, least: u64, share_bp: u16) -> Option<(Arm, Arm)> {
+        let mut sums = (Arm::default(), Arm::default());
+        for (candidate, stable) in &self.ticks {
+            sums.0.add(*candidate);
+            sums.1.add(*stable);
+        }
+        let suffers = |arm: Arm| arm.events >= least.max(1) && arm.over(share_bp);
+        (suffers(sums.0) && suffers(sums.1)).then_some(sums)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::{Arm, Block};
+    use super::Guard;
+
+    #[test]
+    fn only_both_and_only_lately() {
+        let mut guard = Guard::default();
+        let suffer = |guard: &Guard| guard.suffer(3, 100);
+        for _ in 0..10 {
+            guard.add(Block::new((10, 0), (90, 10)));
+        }
+        assert_eq!(suffer(&guard), None, "stable alone");
+        for _ in 0..3 {
+            guard.add(Block::new((10, 1), (90, 10)));
+        }
+        assert_eq!(suffer(&guard), Some((Arm::new(100, 3), Arm::new(900, 100))));
+        for _ in 0..9 {
+            guard.add(Block::new((10, 1), (90, 0)));
+        }
+        assert_eq!(suffer(&guard).map(|(_, stable)| stable.events), Some(10));
+        guard.add(Block::new((10, 1), (90, 0)));
+        assert_eq!(suffer(&guard), None, "the candidate alone");
+    }
+}

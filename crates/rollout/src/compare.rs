@@ -1,0 +1,137 @@
+//! What the comparison of candidate and stable means for a step: abort, go on early, hold, or nothing.
+//!
+//! The tests themselves are `analysis`; when a step is taken, `forward` decides.
+
+use model::{Threshold, Tick, Weight};
+
+use crate::analysis::{Comparison, Finding};
+use crate::comparing::{Analysis, Incident, Inconclusive};
+use crate::judge::Judged;
+use crate::state::State;
+use crate::words::duration;
+
+/// How long both releases must be well again before a step that was held goes on, ms.
+const CALM_MS: u64 = 10_000;
+/// Longest time that a step is held, ms.
+const LONGEST_HOLD_MS: u64 = 30 * 60 * 1000;
+
+/// The comparison begins, by these latencies; once.
+pub(crate) fn begin(state: &mut State, thresholds: &[Threshold]) {
+    let wanted = state.start.settings.analysis.filter(|_| state.start.stable.is_some());
+    if let Some(Analysis { rules, .. }) = wanted {
+        state.facts.comparison.get_or_insert_with(|| Comparison::new(rules, thresholds));
+    }
+}
+
+/// What was counted in a tick; one that was told before says nothing new.
+pub(crate) fn take(state: &mut State, at_s: u64, tick: &Tick) {
+    if at_s <= state.facts.compared_s || !state.judging() {
+        return;
+    }
+    state.facts.compared_s = at_s;
+    begin(state, &[]);
+    if let Some(comparison) = &mut state.facts.comparison {
+        comparison.add(tick);
+    }
+}
+
+/// Remembers an incident that hits both, as long as it goes on.
+pub(crate) fn watch(state: &mut State) {
+    let Some(words) = suffering(state).filter(|_| state.judging()) else { return };
+    let now_ms = state.now_ms;
+    match &mut state.facts.incident {
+        Some(incident) if now_ms <= incident.to_ms.saturating_add(CALM_MS) => {
+            incident.to_ms = now_ms;
+        }
+        incident => {
+            *incident = Some(Incident { from_ms: now_ms, to_ms: now_ms });
+            // The limits count anew: what hits both says nothing of one.
+            state.facts.judged = Judged::default();
+            state.facts.judged_step = Judged::default();
+            state.note(format!("{words}: the step is held, neither taken further nor undone"));
+        }
+    }
+}
+
+/// Until when the present step is held because both suffer; 0 if it is not.
+pub(crate) fn held_until_ms(state: &State) -> u64 {
+    let Some(incident) = state.facts.incident else { return 0 };
+    let longest = incident.from_ms.saturating_add(LONGEST_HOLD_MS);
+    incident.to_ms.saturating_add(CALM_MS).min(longest)
+}
+
+/// True while both suffer, or did a moment ago.
+pub(crate) fn held(state: &State) -> bool {
+    state.now_ms < held_until_ms(state)
+}
+
+/// Both releases fail more than the candidate may, in words.
+fn suffering(state: &State) -> Option<String> {
+    let (facts, settings) = (&state.facts, &state.start.settings);
+    if state.share() == Weight::ALL {
+        return None;
+    }
+    let stable = state.start.stable.as_ref()?.version.as_str();
+    let candidate = state.candidate().version.as_str();
+    if let Some((new, old)) = facts.comparison.as_ref().and_then(Comparison::both_suffer) {
+        return Some(format!(
+            "both suffer: {} of {} of {candidate} failed and {} of {} of {stable}",
+            new.events, new.units, old.events, old.units
+        ));
+    }
+    facts.lately.both_over(settings).then(|| {
+        format!("both suffer: answers of {candidate} and of {stable} fail, as the prober sees it")
+    })
+}
+
+/// Why the candidate must go.
+pub(crate) fn against(state: &State) -> Option<String> {
+    let version = &state.candidate().version;
+    match state.facts.comparison.as_ref()?.finding() {
+        Finding::Worse(why) => Some(format!("{version} is worse: {why}")),
+        Finding::Over(why) if !held(state) => Some(format!("{version} is over a limit: {why}")),
+        _ => None,
+    }
+}
+
+/// Why the step may end before its time.
+pub(crate) fn early(state: &State) -> Option<String> {
+    let rules = state.start.settings.analysis?.rules;
+    if !rules.early || state.share() == Weight::ALL || held(state) {
+        return None;
+    }
+    match state.facts.comparison.as_ref()?.finding() {
+        Finding::NotWorse(why) => Some(why),
+        _ => None,
+    }
+}
+
+/// Why a step whose time is over is undone all the same: nothing was shown, and that is not enough.
+pub(crate) fn unshown(state: &State) -> Option<String> {
+    let analysis = state.start.settings.analysis?;
+    if analysis.inconclusive == Inconclusive::Promote || state.share() == Weight::ALL {
+        return None;
+    }
+    let open = state.facts.comparison.as_ref().is_none_or(|it| it.finding() == Finding::Open);
+    open.then(|| {
+        let (version, baked) = (&state.candidate().version, duration(state.elapsed_ms()));
+        format!("after {baked} it is not shown that {version} is no worse{}", so_far(state))
+    })
+}
+
+/// "; compared: 1 of 560 failed, 9 of 5040 of stable (p = 0.2130)".
+pub(crate) fn so_far(state: &State) -> String {
+    let Some(comparison) = &state.facts.comparison else { return String::new() };
+    let (candidate, stable) = comparison.compared();
+    if candidate.units == 0 {
+        return String::new();
+    }
+    format!(
+        "; compared: {} of {} failed, {} of {} of stable (p = {:.4})",
+        candidate.events,
+        candidate.units,
+        stable.events,
+        stable.units,
+        comparison.p()
+    )
+}
