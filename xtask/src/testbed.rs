@@ -54,24 +54,27 @@ const PROMTOOL: Server = Server {
 };
 
 /// Those that tests need.
-const SERVERS: [Server; 4] = [
+const SERVERS: [Server; 5] = [
     server("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
     server("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
     server("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
+    server("nginx 1.30", "nginx-sid", "sid", (1, 30)),
     PROMTOOL,
 ];
 
-/// Those that only the bench needs.
-const MORE: [Server; 4] = [
+/// Those that only the bench and tests with `CUTOVER_FULL=1` need.
+const MORE: [Server; 3] = [
     server("nginx 1.22", "nginx-bookworm", "bookworm", (1, 22)),
     server("nginx 1.26", "nginx-trixie", "trixie", (1, 26)),
-    server("nginx 1.30", "nginx-sid", "sid", (1, 30)),
     server("Caddy 2.6", "caddy-bookworm", "bookworm", (2, 6)),
 ];
 
 /// Brings what tests need. What cannot be had is said and left out; with `TESTBED=required` in the
 /// environment it is a failure, and with `TESTBED=none` nothing is fetched.
 pub(crate) fn run(shop: &Workshop, say: fn(&str)) -> Outcome {
+    if env::var_os("CUTOVER_FULL").is_some() {
+        return run_all(shop, say);
+    }
     bring(shop, SERVERS.iter(), say)
 }
 

@@ -2,6 +2,7 @@
 
 mod alone;
 mod operate;
+mod routers;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use alone::COMPLETIONS;
 pub(crate) use alone::{Completions, Doctor, History, Logs, Man, Report};
 
 pub(crate) use operate::{Following, Pause, Promote, Resume, Retry, Rollback, SetWeight, Target};
+use routers::{HAPROXY, NGINX};
+pub(crate) use routers::{HaproxyWhat, NginxWhat};
 
 /// Ships a new version of a running web service without dropping a request, and proves it.
 #[derive(Debug, Parser)]
@@ -95,6 +98,12 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page, or write one for each command
     Man(Man),
+    /// Write or check what an nginx needs that carries the traffic
+    #[command(after_help = NGINX)]
+    Nginx {
+        #[command(subcommand)]
+        what: NginxWhat,
+    },
     /// The reverse proxy; started by `up`
     #[command(hide = true)]
     Proxy(Proxy),
@@ -335,40 +344,6 @@ pub(crate) enum ConfigWhat {
     Example,
     /// Print a JSON schema of the file, for editors
     Schema,
-}
-
-const HAPROXY: &str = "\
-Examples:
-  cutover haproxy config                    the whole configuration on stdout, each line with its reason
-  cutover haproxy install                   write it into the `directory` of [router]
-  cutover haproxy check                     ask the HAProxy of cutover.toml what it lacks
-  cutover haproxy check /etc/haproxy/*.cfg  read files instead, no server and no cutover.toml needed
-
-Exit codes: 0 right, 2 something is lacking or in the way";
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum HaproxyWhat {
-    /// Print the whole configuration for the apps of the file
-    Config(Where),
-    /// Write it into the directory of the router section; what is not Cutover's there is left alone
-    Install {
-        #[command(flatten)]
-        at: Where,
-        /// Replace files of apps that somebody has edited, too
-        #[arg(long)]
-        force: bool,
-    },
-    /// Say what would lose requests: setting, value, needed, why
-    Check {
-        /// Files of HAProxy to read together, instead of asking the running one
-        #[arg(value_name = "FILE")]
-        files: Vec<PathBuf>,
-        #[command(flatten)]
-        at: Where,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 const DEMO: &str = "\

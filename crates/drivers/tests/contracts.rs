@@ -11,6 +11,8 @@ mod contract;
 mod haproxy;
 #[path = "common/load.rs"]
 mod load;
+#[path = "common/nginx.rs"]
+mod nginx;
 #[path = "common/relay.rs"]
 mod relay;
 
@@ -161,11 +163,92 @@ async fn real_haproxy(program: std::path::PathBuf) {
 
 on_each_haproxy!(real_haproxy);
 
+struct RealNginx {
+    nginx: Mutex<nginx::Bed>,
+    driver: drivers::router::nginx::Nginx,
+    apps: [load::App; 2],
+    late: SocketAddr,
+    appeared: Mutex<Option<load::App>>,
+}
+
+impl RouterBed for RealNginx {
+    fn router(&self) -> &dyn Router {
+        &self.driver
+    }
+
+    fn foreign(&self, _app: &AppName) -> String {
+        let nginx = self.nginx.lock().unwrap();
+        let file = |name: &str| std::fs::read_to_string(nginx.setup.directory.join(name)).unwrap();
+        let said = load::get(nginx.entrance(), "/demo-1/").unwrap();
+        format!("{:?}{}", ["demo-1.conf", "demo-1.json"].map(file), said.body)
+    }
+
+    fn address(&self, n: u16) -> SocketAddr {
+        self.apps[usize::from(n)].address
+    }
+
+    fn absent(&self) -> Option<SocketAddr> {
+        Some(self.late)
+    }
+
+    fn appear(&self) {
+        *self.appeared.lock().unwrap() = Some(load::App::at(self.late, "v1"));
+    }
+
+    fn reload(&self) {
+        self.nginx.lock().unwrap().reload();
+    }
+
+    fn restart(&self) {
+        let mut nginx = self.nginx.lock().unwrap();
+        nginx.crash();
+        nginx.launch();
+    }
+
+    fn lasts(&self) -> bool {
+        true
+    }
+
+    fn slow(&self) -> bool {
+        true
+    }
+
+    /// Into the pid file: what nginx itself says is read by a parser with tests of its own.
+    fn answer(&self, nonsense: Option<&[u8]>) {
+        let pid = self.nginx.lock().unwrap().setup.pid.clone();
+        let aside = pid.with_extension("aside");
+        match nonsense {
+            Some(bytes) => {
+                if !aside.exists() {
+                    std::fs::copy(&pid, &aside).unwrap();
+                }
+                std::fs::write(&pid, bytes).unwrap();
+            }
+            None => std::fs::rename(&aside, &pid).unwrap(),
+        }
+    }
+}
+
+async fn real_nginx(nginx: nginx::Bed) {
+    let apps = [load::App::start("v1"), load::App::start("v1")];
+    let driver = nginx.driver();
+    let serving = haproxy::pool(7, 10_000, model::PoolState::Serving, &[apps[0].address]);
+    let mut foreign = haproxy::routes(vec![serving]);
+    foreign.app = AppName::new("demo-1").unwrap();
+    haproxy::settle(&driver, &foreign).await;
+    let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (nginx, appeared) = (Mutex::new(nginx), Mutex::default());
+    let bed = RealNginx { nginx, driver, apps, late, appeared };
+    router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
+}
+
+on_each_nginx!(real_nginx);
+
 #[test]
 fn drivers_are_registered_under_distinct_names() {
     let platforms: Vec<_> = PLATFORMS.iter().map(|entry| entry.name).collect();
     let routers: Vec<_> = ROUTERS.iter().map(|entry| entry.name).collect();
-    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy", "haproxy"]));
+    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy", "haproxy", "nginx"]));
     let folder = tempfile::tempdir().unwrap();
     assert!((PLATFORMS[0].open)(folder.path()).is_ok());
     let file = folder.path().join("file");

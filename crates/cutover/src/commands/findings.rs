@@ -1,10 +1,10 @@
-//! What a HAProxy lacks, as a table for people or as JSON.
+//! What a HAProxy or an nginx lacks, as a table for people or as JSON.
 //!
 //! What is lacking is found elsewhere; here it is only laid out.
 
 use std::fmt::Write as _;
 
-use drivers::router::haproxy::Finding;
+use drivers::router::Finding;
 use model::Fault;
 use serde::Serialize;
 

@@ -11,6 +11,7 @@ mod follow;
 mod haproxy;
 mod history;
 mod logs;
+mod nginx;
 mod operate;
 mod plan;
 mod probe;
@@ -70,6 +71,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),
         Command::Haproxy { what } => block_on(haproxy::haproxy(what))?,
+        Command::Nginx { what } => block_on(nginx::nginx(what))?,
         Command::Proxy(arguments) => carry(arguments),
         Command::Upgrade(arguments) => block_on(upgrade::upgrade(arguments))?,
         Command::UpgradeCheck(arguments) => upgrade::check(&arguments),

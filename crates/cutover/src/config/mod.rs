@@ -21,6 +21,7 @@ mod handover;
 mod history;
 mod limits;
 mod names;
+mod nginx;
 mod observed;
 mod outliers;
 mod proxy;
@@ -33,6 +34,7 @@ mod section;
 mod shape;
 mod strategy;
 mod target;
+mod theirs;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -48,8 +50,8 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, ProxyConfig,
-    RouterConfig, Side, Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, NginxConfig,
+    ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
 };
 pub(crate) use strategy::share;
 

@@ -51,7 +51,21 @@ pub(crate) const KEYS: [(&str, &[&str]); 14] = [
     ),
     ("proxy.certificates", &["chain", "key"]),
     ("proxy.outliers", &["failures", "errors", "eject", "eject_most", "share"]),
-    ("router", &["kind", "socket", "directory", "listen", "program", "config"]),
+    (
+        "router",
+        &[
+            "kind",
+            "socket",
+            "directory",
+            "listen",
+            "program",
+            "config",
+            "pid",
+            "control",
+            "prefix",
+            "accept_reload_cuts",
+        ],
+    ),
     (
         "app",
         &[

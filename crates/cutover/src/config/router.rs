@@ -1,19 +1,20 @@
 //! Reads `[router]`: who carries the traffic.
 //!
-//! Checks what is written; whether a HAProxy answers there is found by its preflight.
+//! Checks what is written; whether a router of the user's answers there is found by its preflight.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use drivers::router::{ROUTERS, haproxy};
 
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HaProxyConfig, RouterConfig, Strategy};
-use super::{address, names};
+use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
+use super::theirs::{entrances, must_have, program};
+use super::{names, nginx, theirs};
 
-/// Keys that only a HAProxy has, each with an example.
+/// Keys of a HAProxy, each with an example; those that it may leave out have none.
 const KEYS: [(&str, &str); 5] = [
     ("socket", "\"haproxy/master.sock\""),
     ("directory", "\"haproxy\""),
@@ -27,11 +28,19 @@ pub(crate) fn read(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> Rou
     let router = Section::within(top, "router", reader);
     match kind(&router, reader) {
         Some("haproxy") => {
-            no_proxy_beside(top, &router, reader);
+            no_proxy_beside(top, &router, "HAProxy", reader);
+            others_have(&nginx::ONLY, &router, ("an nginx", "HAProxy"), reader);
             RouterConfig::HaProxy(haproxy_of(&router, folder, reader))
+        }
+        Some("nginx") => {
+            no_proxy_beside(top, &router, "nginx", reader);
+            others_have(&["socket"], &router, ("a HAProxy", "nginx"), reader);
+            RouterConfig::Nginx(nginx::read(&router, folder, reader))
         }
         Some(_) => {
             only_haproxy_has(&router, reader);
+            let ours = "Cutover's own proxy";
+            others_have(&nginx::ONLY, &router, ("an nginx", ours), reader);
             RouterConfig::Proxy
         }
         None => RouterConfig::Proxy,
@@ -45,43 +54,22 @@ pub(crate) fn must_carry(
     section: &Section<'_>,
     reader: &mut Reader,
 ) {
-    let RouterConfig::HaProxy(_) = router else { return };
-    if matches!(app.rollout.strategy, Strategy::Recreate { .. }) {
-        let what = "HAProxy cannot let requests wait while the only copy of an app is replaced";
-        let help = "let Cutover's own proxy carry it (remove `[router]`), or use another strategy";
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
-    }
-    if let Some(field) = section.field("limits") {
-        let what = "limits are kept by Cutover's own proxy, and here HAProxy carries the traffic";
-        let help =
-            "remove the section, and write `timeout`s and rules in HAProxy's own configuration";
-        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
-    }
-    if app.rollout.handover.is_some() {
-        let what = "HAProxy does not read WebSockets, so it cannot tell their clients to leave";
-        let help = "remove `handover`, or let Cutover's own proxy carry it (remove `[router]`)";
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
-    }
-    for field in ["error_pages", "maintenance"].iter().filter_map(|key| section.field(key)) {
-        let what = format!(
-            "`{}` is answered by Cutover's own proxy, and here HAProxy carries the traffic",
-            field.key
-        );
-        let help = "remove it, and write `errorfile` in HAProxy's own configuration";
-        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
-    }
     let marks = app.rollout.targets.iter().map(|target| &target.mark);
-    let spread = |unfit: bool, what: &str| {
-        unfit.then(|| (what.to_owned(), "remove it, or have Cutover's own proxy carry the traffic"))
+    let (carrier, found) = match router {
+        RouterConfig::Proxy => return,
+        RouterConfig::HaProxy(_) => {
+            let path = app.health.path.as_deref();
+            let objection = haproxy::objection(&app.hosts, &app.path_prefix, path);
+            let found = objection.into_iter().chain(marks.filter_map(haproxy::unfit)).collect();
+            (("HAProxy", "errorfile"), found)
+        }
+        RouterConfig::Nginx(_) => {
+            let objection = drivers::router::nginx::objection(&app.hosts, &app.path_prefix);
+            let unfit = marks.filter_map(drivers::router::nginx::unfit);
+            (("nginx", "error_page"), objection.into_iter().chain(unfit).collect())
+        }
     };
-    let objection = haproxy::objection(&app.hosts, &app.path_prefix, app.health.path.as_deref());
-    let sticky = spread(app.rollout.cohorts.is_some(), "cohorts (`sticky`)");
-    let slow = spread(!app.slow_start.is_zero(), "a slow start (`slow_start`)");
-    let found = objection.into_iter().chain(marks.filter_map(haproxy::unfit));
-    for (why, help) in found.chain(sticky).chain(slow) {
-        let what = format!("HAProxy cannot carry {why}");
-        reader.push(Diagnostic::new(what).at(&section.span, "of this app").help(help));
-    }
+    theirs::refuse(carrier, (app, section), found, reader);
 }
 
 /// The name of the router; `None` when it was refused.
@@ -102,14 +90,33 @@ fn kind(router: &Section<'_>, reader: &mut Reader) -> Option<&'static str> {
 }
 
 /// Two would carry the same traffic.
-fn no_proxy_beside(top: &Section<'_>, router: &Section<'_>, reader: &mut Reader) {
+fn no_proxy_beside(top: &Section<'_>, router: &Section<'_>, carrier: &str, reader: &mut Reader) {
     let (Some(proxy), Some(kind)) = (top.field("proxy"), router.field("kind")) else { return };
     reader.push(
-        Diagnostic::new("`[proxy]` is Cutover's own proxy, and here HAProxy carries the traffic")
-            .at(&proxy.span, "nobody would listen there")
-            .also(&kind.span, "so this one is not started")
-            .help("remove `[proxy]`, and write under `[router]` where HAProxy listens: `listen = [\"…\"]`"),
+        Diagnostic::new(format!(
+            "`[proxy]` is Cutover's own proxy, and here {carrier} carries the traffic"
+        ))
+        .at(&proxy.span, "nobody would listen there")
+        .also(&kind.span, "so this one is not started")
+        .help(format!(
+            "remove `[proxy]`, and write under `[router]` where {carrier} listens: `listen = \
+             [\"…\"]`"
+        )),
     );
+}
+
+/// Refuses keys of another kind; `whose` are they, and who carries the traffic.
+fn others_have(
+    keys: &[&'static str],
+    router: &Section<'_>,
+    (whose, carrier): (&str, &str),
+    reader: &mut Reader,
+) {
+    for field in keys.iter().filter_map(|key| router.field(key)) {
+        let what =
+            format!("`{}` is for {whose}, and here {carrier} carries the traffic", field.key);
+        reader.push(Diagnostic::new(what).at(&field.span, "").help("remove the line"));
+    }
 }
 
 fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
@@ -127,23 +134,13 @@ fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
 }
 
 fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {
-    let kind = router.field("kind").map_or(0..0, |field| field.span);
-    // The others may be left out.
-    for (key, example) in KEYS.iter().filter(|(_, example)| !example.is_empty()) {
-        if router.field(key).is_none() && !router.probably_has(key) {
-            reader.push(
-                Diagnostic::new(format!("`[router]` lacks `{key}`"))
-                    .at(&kind, "a HAProxy needs it")
-                    .help(format!("add a line such as `{key} = {example}`")),
-            );
-        }
-    }
+    must_have(&KEYS, router, "a HAProxy", reader);
     let path = |text: &str| folder.join(text);
     let config = reader.texts(router.field("config").as_ref()).unwrap_or_default();
     HaProxyConfig {
         socket: socket(router, folder, reader),
         directory: reader.text(router.field("directory")).map_or(folder.to_owned(), path),
-        listen: entrances(router, reader),
+        listen: entrances(router, "HAProxy", reader),
         program: reader.text(router.field("program")).map(|text| program(text, folder)),
         config: config.into_iter().map(|(text, _)| folder.join(text)).collect(),
     }
@@ -164,21 +161,4 @@ fn socket(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> haproxy::
         reader.push(Diagnostic::new(what).at(&span, "needs an IP address").help(help));
     }
     haproxy::Address::Unix(folder.join(text))
-}
-
-fn entrances(router: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
-    let listen = address::listen(router, reader);
-    if let Some(field) = router.field("listen").filter(|_| listen.iter().any(|at| at.port() == 0)) {
-        reader.push(
-            Diagnostic::new("`listen` names port 0, and nobody would know where HAProxy listens")
-                .at(&field.span, "")
-                .help("write the port that users come to, such as \"127.0.0.1:8080\""),
-        );
-    }
-    listen
-}
-
-/// A name alone is looked up in PATH, everything else is relative to the file.
-fn program(text: &str, folder: &Path) -> PathBuf {
-    if text.contains('/') { folder.join(text) } else { PathBuf::from(text) }
 }

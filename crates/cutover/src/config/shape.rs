@@ -87,6 +87,29 @@ pub(crate) enum RouterConfig {
     Proxy,
     /// A HAProxy that runs already.
     HaProxy(HaProxyConfig),
+    /// An nginx that runs already.
+    Nginx(NginxConfig),
+}
+
+/// An nginx that runs already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NginxConfig {
+    /// Where the files lie that Cutover writes and nginx includes.
+    pub(crate) directory: PathBuf,
+    /// The pid file of its master.
+    pub(crate) pid: PathBuf,
+    /// Where its workers say what they run; loopback.
+    pub(crate) control: SocketAddr,
+    /// Where users and the prober reach it, at least one, each with a port.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The program that tests each new configuration.
+    pub(crate) program: PathBuf,
+    /// Its main configuration file.
+    pub(crate) config: PathBuf,
+    /// Its prefix, if it is not the one it was built with.
+    pub(crate) prefix: Option<PathBuf>,
+    /// Reloads may cut kept connections that are idle.
+    pub(crate) accept_reload_cuts: bool,
 }
 
 /// A HAProxy that runs already.

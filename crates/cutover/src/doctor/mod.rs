@@ -24,6 +24,9 @@ use crate::config::{AppConfig, Config, RouterConfig, Strategy};
 /// After so long HAProxy closes idle connections to servers, unless it is told otherwise
 /// (`pool-purge-delay`).
 const HAPROXY_IDLE: Duration = Duration::from_secs(5);
+/// So long nginx keeps idle connections to servers, unless it is told otherwise (`keepalive_timeout` of
+/// its upstreams).
+const NGINX_IDLE: Duration = Duration::from_mins(1);
 
 /// What is to be tried.
 #[derive(Debug)]
@@ -116,6 +119,7 @@ pub(crate) async fn examine(
     let reuse = match config.router {
         RouterConfig::Proxy => proxy::POOL_IDLE,
         RouterConfig::HaProxy(_) => HAPROXY_IDLE,
+        RouterConfig::Nginx(_) => NGINX_IDLE,
     };
     let mut chart = Chart {
         config: app,

@@ -31,7 +31,7 @@ use super::history::{self, PastRun};
 use super::layout::Layout;
 use super::orders::{Again, AppStatus, Begun, Desk, Order, Told};
 use super::planned::Planned;
-use super::preflight::{Preflight, sentence};
+use super::preflight::Preflight;
 use super::proxies::{Proxies, ProxyStatus};
 use super::reload::{ReloadBody, Reloaded, Reloader};
 use super::run_id::{check_run_id, new_run_id};
@@ -297,7 +297,8 @@ async fn deploy(
     let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
     let desk = reach.desk(&app)?;
     let _no_upgrade = reach.upgrades.none_under_way().await?;
-    reach.preflight.check(&[AppName::new(app)?]).await?;
+    let findings = reach.preflight.check(&[AppName::new(app)?]).await?;
+    reach.preflight.agreed(&findings)?;
     let begun = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
@@ -314,7 +315,7 @@ async fn plan(
     let findings = reach.preflight.findings(&apps).await?;
     reach.preflight.targeted(&apps).await?;
     let mut planned = desk.ask(|reply| Order::Plan { version, reply }).await?;
-    planned.degrades.extend(findings.iter().map(sentence));
+    planned.degrades.extend(findings.iter().map(|one| reach.preflight.sentence(one)));
     Ok(Json(planned))
 }
 

@@ -1,27 +1,41 @@
-//! What must be right of a HAProxy before a rollout relies on it.
+//! What must be right of a router of the user's before a rollout relies on it.
 //!
 //! Cutover's own proxy needs none. What makes it impossible is a fault; what would lose requests is
-//! written to the log, and `cutover haproxy check` shows it. Nothing is touched.
+//! written to the log, and `cutover haproxy check` (or `cutover nginx check`) shows it. Nothing is
+//! touched.
+
+mod nginx;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::router::haproxy::{Checker, Finding, HaProxy, review};
-use drivers::router::reachable;
+use drivers::router::haproxy::{Checker, HaProxy, review};
+use drivers::router::nginx::Nginx;
+use drivers::router::{Finding, reachable};
 use model::{AppName, Fault, Kind, Selector};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::{AppConfig, HaProxyConfig};
+use crate::config::{AppConfig, HaProxyConfig, NginxConfig};
+
+pub(crate) use nginx::{driver as nginx_driver, setup as nginx_setup};
 
 /// How long a connection to the entrance may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The checks of the router that is configured.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Preflight(Option<Theirs>);
+pub(crate) struct Preflight(Carrier);
+
+#[derive(Clone, Debug, Default)]
+enum Carrier {
+    #[default]
+    Own,
+    HaProxy(Theirs),
+    Nginx(nginx::Theirs),
+}
 
 #[derive(Clone, Debug)]
 struct Theirs {
@@ -43,23 +57,37 @@ impl Preflight {
             on.map(|on| (app.name.clone(), on))
         });
         let (files, entrances) = (texts_of(config), config.listen.clone());
-        Self(Some(Theirs { router, files, entrances, targets: targets.collect() }))
+        let theirs = Theirs { router, files, entrances, targets: targets.collect() };
+        Self(Carrier::HaProxy(theirs))
     }
 
-    /// Refuses what cannot work; the log says what would lose requests.
-    pub(super) async fn check(&self, apps: &[AppName]) -> Result<(), Fault> {
+    /// Those of an nginx.
+    pub(crate) fn of_nginx(router: Arc<Nginx>, config: &NginxConfig) -> Self {
+        Self(Carrier::Nginx(nginx::Theirs::new(router, config)))
+    }
+
+    /// Refuses a deploy that would lose requests which nobody has agreed to lose.
+    pub(super) fn agreed(&self, findings: &[Finding]) -> Result<(), Fault> {
+        match &self.0 {
+            Carrier::Nginx(theirs) => theirs.agreed(findings),
+            Carrier::Own | Carrier::HaProxy(_) => Ok(()),
+        }
+    }
+
+    /// Refuses what cannot work; the log says what would lose requests, and it is answered.
+    pub(super) async fn check(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
         let findings = self.findings(apps).await?;
         self.targeted(apps).await?;
         for finding in &findings {
-            tracing::warn!("{}", sentence(finding));
+            tracing::warn!("{}", self.sentence(finding));
         }
-        Ok(())
+        Ok(findings)
     }
 
     /// Refuses when HAProxy does not look at what the target of an app needs: its rule could not be
     /// carried in the middle of a rollout.
     pub(crate) async fn targeted(&self, apps: &[AppName]) -> Result<(), Fault> {
-        let Some(theirs) = &self.0 else { return Ok(()) };
+        let Carrier::HaProxy(theirs) = &self.0 else { return Ok(()) };
         for (app, on) in theirs.targets.iter().filter(|(app, _)| apps.contains(app)) {
             let looks_at = theirs.router.looks_at(app).await.map_err(untouched)?;
             if !looks_at.contains(on) {
@@ -75,29 +103,43 @@ impl Preflight {
 
     /// What would lose requests.
     pub(crate) async fn findings(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
-        let Some(theirs) = &self.0 else { return Ok(Vec::new()) };
+        let theirs = match &self.0 {
+            Carrier::Own => return Ok(Vec::new()),
+            Carrier::Nginx(theirs) => return theirs.findings(apps).await,
+            Carrier::HaProxy(theirs) => theirs,
+        };
         let mut findings = theirs.router.preflight(apps).await.map_err(untouched)?;
         findings.extend(review_files(&theirs.files)?);
-        for entrance in &theirs.entrances {
-            let entrance = reachable(*entrance);
-            let connected = timeout(CONNECT_LIMIT, TcpStream::connect(entrance)).await;
-            if !matches!(connected, Ok(Ok(_))) {
-                let what =
-                    format!("nothing listens on {entrance}, where users should reach HAProxy");
-                return Err(Fault::new(Kind::Config, what).help(
-                    "let HAProxy `bind` it, or mend `listen` under [router] in cutover.toml",
-                ));
-            }
-        }
+        listened(&theirs.entrances, "HAProxy", "bind").await?;
         Ok(findings)
+    }
+
+    /// A finding as one line.
+    pub(super) fn sentence(&self, finding: &Finding) -> String {
+        let Finding { section, setting, value, needed, why, .. } = finding;
+        let (name, of) = match (&self.0, section.as_str()) {
+            (Carrier::Nginx(_), _) => ("nginx", String::new()),
+            (_, "") => ("HAProxy", String::new()),
+            (_, section) => ("HAProxy", format!("{section}: ")),
+        };
+        format!("{name}: {of}{setting} is `{value}`, needed: {needed} ({why})")
     }
 }
 
-/// A finding as one line.
-pub(super) fn sentence(finding: &Finding) -> String {
-    let Finding { section, setting, value, needed, why, .. } = finding;
-    let of = if section.is_empty() { String::new() } else { format!("{section}: ") };
-    format!("HAProxy: {of}{setting} is `{value}`, needed: {needed} ({why})")
+/// Refuses when nobody listens where users should come in.
+async fn listened(entrances: &[SocketAddr], carrier: &str, word: &str) -> Result<(), Fault> {
+    for entrance in entrances {
+        let entrance = reachable(*entrance);
+        let connected = timeout(CONNECT_LIMIT, TcpStream::connect(entrance)).await;
+        if !matches!(connected, Ok(Ok(_))) {
+            let what = format!("nothing listens on {entrance}, where users should reach {carrier}");
+            let help = format!(
+                "let {carrier} `{word}` it, or mend `listen` under [router] in cutover.toml"
+            );
+            return Err(Fault::new(Kind::Config, what).help(help));
+        }
+    }
+    Ok(())
 }
 
 /// The driver of a HAProxy; nothing is connected yet.

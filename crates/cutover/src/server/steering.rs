@@ -1,6 +1,6 @@
 //! The router that the configuration names, and what it takes to have it.
 //!
-//! Cutover's own proxy is a process that is kept running. A HAProxy is somebody else's: it is neither
+//! Cutover's own proxy is a process that is kept running. A HAProxy or an nginx is somebody else's: it is neither
 //! started nor stopped, it is checked before anything relies on it, and users are seen off by its
 //! routes. It publishes no routes itself: each app's controller does.
 
@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::router::haproxy::HaProxy;
 use drivers::router::proxy::Proxy;
 use drivers::router::{Router, RoutesHave, reachable};
 use model::admin::ProxySeen;
@@ -47,12 +46,12 @@ pub(super) struct Steering {
 #[derive(Debug)]
 enum Carrier {
     Own(Box<Keeper>),
-    /// Counts the routers started, and never one.
-    Theirs(watch::Sender<u64>),
+    /// Its name, and the count of the routers started: never one.
+    Theirs(&'static str, watch::Sender<u64>),
 }
 
 impl Steering {
-    /// Starts or takes over our own proxy, or asks the HAProxy whether it can be worked with. One that
+    /// Starts or takes over our own proxy, or asks the one of the user's whether it can be worked with. One that
     /// is away is waited for; one that cannot be worked with is a fault, unless a rollout is under way:
     /// somebody must look after its instances.
     pub(super) async fn open(
@@ -77,8 +76,22 @@ impl Steering {
             RouterConfig::HaProxy(theirs) => {
                 let router = Arc::new(preflight::driver(theirs));
                 let preflight = Preflight::of(Arc::clone(&router), theirs, config.apps.values());
-                begin(&router, &preflight, &apps, under_way(store, &apps)?).await?;
-                let carrier = Carrier::Theirs(watch::Sender::new(0));
+                let reached = router.reach().await;
+                begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;
+                let carrier = Carrier::Theirs("HAProxy", watch::Sender::new(0));
+                let entrances = theirs.listen.iter().map(ToString::to_string).collect();
+                Ok(Self { router, preflight, carrier, entrances, apps, leaving })
+            }
+            RouterConfig::Nginx(theirs) => {
+                let router = Arc::new(preflight::nginx_driver(theirs, config.apps.values()));
+                let preflight = Preflight::of_nginx(Arc::clone(&router), theirs);
+                let under_way = under_way(store, &apps)?;
+                if !under_way {
+                    // Also while it is away: it would not come with a configuration that is wrong.
+                    router.tested().await?;
+                }
+                begin(router.reach(), &preflight, &apps, under_way).await?;
+                let carrier = Carrier::Theirs("nginx", watch::Sender::new(0));
                 let entrances = theirs.listen.iter().map(ToString::to_string).collect();
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
@@ -89,7 +102,7 @@ impl Steering {
     pub(super) fn orders(&self) -> Option<mpsc::Sender<Reconfigure>> {
         match &self.carrier {
             Carrier::Own(keeper) => Some(keeper.orders()),
-            Carrier::Theirs(_) => None,
+            Carrier::Theirs(..) => None,
         }
     }
 
@@ -97,7 +110,7 @@ impl Steering {
     pub(super) const fn name(&self) -> &'static str {
         match &self.carrier {
             Carrier::Own(_) => "the proxy",
-            Carrier::Theirs(_) => "HAProxy",
+            Carrier::Theirs(name, _) => name,
         }
     }
 
@@ -121,7 +134,7 @@ impl Steering {
     pub(super) fn started(&self) -> watch::Receiver<u64> {
         match &self.carrier {
             Carrier::Own(keeper) => keeper.started(),
-            Carrier::Theirs(none) => none.subscribe(),
+            Carrier::Theirs(_, none) => none.subscribe(),
         }
     }
 
@@ -140,6 +153,7 @@ impl Steering {
         match (&self.carrier, &config.router) {
             (Carrier::Own(keeper), _) => keeper.at(*config.proxy.listen.first()?),
             (_, RouterConfig::HaProxy(theirs)) => theirs.listen.first().copied(),
+            (_, RouterConfig::Nginx(theirs)) => theirs.listen.first().copied(),
             _ => None,
         }
         .map(reachable)
@@ -154,14 +168,14 @@ impl Steering {
         match &mut self.carrier {
             Carrier::Own(keeper) => keeper.keep(carried, open).await,
             // Its start and its end are somebody else's.
-            Carrier::Theirs(_) => std::future::pending().await,
+            Carrier::Theirs(..) => std::future::pending().await,
         }
     }
 
     /// Sees to it that nothing new comes: our own proxy does so when it stops; a HAProxy goes on, so
     /// its routes are taken from it, and it answers 503 itself.
     pub(super) async fn close(&self) {
-        if let Carrier::Theirs(_) = &self.carrier {
+        if let Carrier::Theirs(..) = &self.carrier {
             self.leaving.send_replace(true);
             self.until(CLOSE_DEADLINE, closed).await;
         }
@@ -180,7 +194,7 @@ impl Steering {
     pub(super) fn others(&mut self) -> Vec<Other> {
         match &mut self.carrier {
             Carrier::Own(keeper) => keeper.others(),
-            Carrier::Theirs(_) => Vec::new(),
+            Carrier::Theirs(..) => Vec::new(),
         }
     }
 
@@ -188,7 +202,7 @@ impl Steering {
     pub(super) fn place(&self) -> Option<Place> {
         match &self.carrier {
             Carrier::Own(keeper) => Some(keeper.place()),
-            Carrier::Theirs(_) => None,
+            Carrier::Theirs(..) => None,
         }
     }
 
@@ -196,7 +210,7 @@ impl Steering {
     pub(super) async fn stop(&mut self, within: Duration) {
         match &mut self.carrier {
             Carrier::Own(keeper) => keeper.stop(within).await,
-            Carrier::Theirs(_) => self.until(within, idle).await,
+            Carrier::Theirs(..) => self.until(within, idle).await,
         }
     }
 
@@ -253,14 +267,14 @@ fn idle(have: &RoutesHave) -> bool {
     have.open.values().all(|open| open.requests == 0 && open.tunnels == 0)
 }
 
-/// What is said and decided of a HAProxy when the server starts.
+/// What is said and decided of somebody else's router when the server starts.
 async fn begin(
-    router: &HaProxy,
+    reached: Result<u32, Fault>,
     preflight: &Preflight,
     apps: &[AppName],
     under_way: bool,
 ) -> Result<(), Fault> {
-    let fit = match router.reach().await {
+    let fit = match reached {
         Err(away) if away.kind == Kind::Environment => {
             let help = away.help.clone().unwrap_or_default();
             tracing::warn!("{away}; nobody is served until it is there: {help}");
@@ -268,7 +282,7 @@ async fn begin(
         }
         // Not permitted, no socket, somebody else's: nothing that waiting mends.
         Err(unfit) => Err(preflight::untouched(unfit)),
-        Ok(_) => preflight.check(apps).await,
+        Ok(_) => preflight.check(apps).await.map(drop),
     };
     match fit {
         Ok(()) => Ok(()),

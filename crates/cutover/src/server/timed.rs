@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use drivers::router::{Drain, Open, RoutesHave};
-use model::{InstanceId, ReleaseId};
+use model::{InstanceId, PoolState, ReleaseId, Routes};
 use tokio::time::Instant;
 
 /// What stood still since when, from look to look.
@@ -40,8 +40,12 @@ impl Timed {
         let mut still = BTreeMap::new();
         for (release, open) in &mut have.open {
             // Another process begins its counters anew, which is another figure too.
-            let total = have.totals.get(release).map_or(0, |seen| seen.requests);
-            let one = at_rest(self.releases.get(release), total, now);
+            let one = match have.totals.get(release) {
+                Some(seen) => at_rest(self.releases.get(release), seen.requests, now),
+                // Nobody counts: whoever may be given requests is never at rest.
+                None if serves(have.routes.as_ref(), *release) => Still { figure: 0, since: now },
+                None => at_rest(self.releases.get(release), 0, now),
+            };
             taken_for_tunnels(open, one, now, longest);
             still.insert(*release, one);
         }
@@ -61,6 +65,12 @@ impl Timed {
         }
         self.instances = still;
     }
+}
+
+/// True of a release that the routes may give requests.
+fn serves(routes: Option<&Routes>, release: ReleaseId) -> bool {
+    let mut pools = routes.iter().flat_map(|routes| &routes.pools);
+    pools.any(|pool| pool.release == release && pool.state == PoolState::Serving)
 }
 
 fn at_rest(before: Option<&Still>, figure: u64, now: Instant) -> Still {
@@ -97,12 +107,16 @@ mod tests {
         timed: Timed,
         drain: Drain,
         routed: bool,
+        /// The router counts requests.
+        counts: bool,
+        state: PoolState,
         now: Instant,
     }
 
     impl World {
         fn new(drain: Drain) -> Self {
-            Self { timed: Timed::default(), drain, routed: false, now: Instant::now() }
+            let (timed, now) = (Timed::default(), Instant::now());
+            Self { timed, drain, routed: false, counts: true, state: PoolState::Serving, now }
         }
 
         fn pass(&mut self, seconds: u64) {
@@ -117,13 +131,15 @@ mod tests {
             have.open.insert(release, now);
             have.instances.insert(id.clone(), now);
             let seen = ReleaseSeen { release, requests: total, ..ReleaseSeen::default() };
-            have.totals.insert(release, seen);
+            if self.counts {
+                have.totals.insert(release, seen);
+            }
             let instances = if self.routed {
                 vec![Instance { id: id.clone(), address: ([127, 0, 0, 1], 1).into() }]
             } else {
                 vec![]
             };
-            let (version, state) = (Version::new("v1").unwrap(), PoolState::Serving);
+            let (version, state) = (Version::new("v1").unwrap(), self.state);
             let pool = Pool { release, version, weight: Weight::ALL, state, instances };
             have.routes = Some(Routes {
                 app: have.app.clone(),
@@ -173,6 +189,21 @@ mod tests {
         assert_eq!(world.look(100, 5), (0, 5), "its time begins when it left");
         world.pass(10);
         assert_eq!(world.look(100, 5), (0, 0));
+    }
+
+    #[test]
+    fn without_counts_the_time_begins_when_nothing_new_may_come() {
+        let mut world = World::new(Drain::Timed);
+        world.counts = false;
+        world.look(0, 5);
+        world.pass(60);
+        assert_eq!(world.look(0, 5).0, 5);
+        world.state = PoolState::Retiring;
+        assert_eq!(world.look(0, 5).0, 5);
+        world.pass(9);
+        assert_eq!(world.look(0, 5).0, 5);
+        world.pass(1);
+        assert_eq!(world.look(0, 5).0, 0);
     }
 
     #[test]

@@ -35,6 +35,8 @@ mod load;
 mod looking;
 mod mute;
 mod neighbours;
+mod nginx;
+mod nginx_bed;
 mod operate;
 mod parts;
 mod past;

@@ -4,7 +4,9 @@
 //! nothing and does not decide who gets traffic.
 
 mod driver;
+mod finding;
 pub mod haproxy;
+pub mod nginx;
 pub mod proxy;
 mod reachable;
 
@@ -12,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+pub use finding::{At, Finding};
 pub use reachable::reachable;
 
 /// A driver by its name: help, completion and reference documents come from here.
@@ -21,7 +24,7 @@ pub struct RouterEntry {
     pub name: &'static str,
     /// One line for help.
     pub summary: &'static str,
-    /// Opens it on the path of its admin socket; nothing is connected yet.
+    /// Opens it on the path of its admin socket, or of its directory; nothing is connected yet.
     pub open: fn(&Path) -> Arc<dyn Router>,
 }
 
@@ -36,5 +39,10 @@ pub const ROUTERS: &[RouterEntry] = &[
         name: "haproxy",
         summary: "HAProxy 2.6 or newer, over its runtime API",
         open: |socket| Arc::new(haproxy::HaProxy::new(haproxy::Address::Unix(socket.to_owned()))),
+    },
+    RouterEntry {
+        name: "nginx",
+        summary: "nginx, by generated files and reloads that are observed",
+        open: |directory| Arc::new(nginx::Nginx::new(nginx::Setup::within(directory))),
     },
 ];

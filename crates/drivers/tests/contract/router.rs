@@ -33,6 +33,10 @@ pub(crate) trait RouterBed {
     fn lasts(&self) -> bool {
         false
     }
+    /// Each change takes so long that without `CUTOVER_FULL=1` only neighbouring states are tried.
+    fn slow(&self) -> bool {
+        false
+    }
     /// Makes the server answer with these bytes until told otherwise (`None`: sanely again).
     fn answer(&self, nonsense: Option<&[u8]>);
 }
@@ -49,8 +53,10 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
     let foreign = bed.foreign(app);
     let mut states: Vec<Option<Routes>> = states(bed, app).into_iter().map(Some).collect();
     states.extend([None, original.clone()]);
-    for from in &states {
-        for to in &states {
+    let sparse = bed.slow() && std::env::var_os("CUTOVER_FULL").is_none();
+    let near = |n: usize, m: usize| (n + 1) % states.len() == m || (m + 1) % states.len() == n;
+    for (n, from) in states.iter().enumerate() {
+        for (_, to) in states.iter().enumerate().filter(|(m, _)| !sparse || near(n, *m)) {
             settle(router, app, from.as_ref()).await;
             let have = settle(router, app, to.as_ref()).await;
             assert!(same(have.routes.as_ref(), to.as_ref()), "{from:?} to {to:?}: {have:?}");
@@ -78,6 +84,7 @@ async fn rounds_until(
     want: Option<&Routes>,
     enough: fn(&Plan) -> bool,
 ) -> (RoutesHave, Plan) {
+    let mut last = String::new();
     let rounds = async {
         loop {
             let have = router.look(app).await.unwrap();
@@ -86,13 +93,15 @@ async fn rounds_until(
             if enough(&plan) {
                 return (have, plan);
             }
+            last = format!("{plan:?} {have:?}");
             for change in &plan.changes {
                 let epoch = router.look(app).await.unwrap().epoch;
                 router.act(change, epoch).await.unwrap();
             }
         }
     };
-    tokio::time::timeout(LIMIT, rounds).await.expect("it converges")
+    let ended = tokio::time::timeout(LIMIT, rounds).await;
+    ended.unwrap_or_else(|_| panic!("it does not converge: {last}"))
 }
 
 /// What a server carries that was just told to read its files again: it may not answer at once.

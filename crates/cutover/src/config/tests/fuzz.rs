@@ -10,6 +10,7 @@ const WORDS: &[&str] = &[
     "[[app]]\n",
     "[proxy]\n",
     "[router]\nkind = \"haproxy\"\n",
+    "[router]\nkind = \"nginx\"\n",
     "command = [\"./server\"]\n",
     "hosts = [\"a.test\"]\n",
     "{ from = \"TOKEN\" }",

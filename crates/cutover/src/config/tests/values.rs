@@ -273,7 +273,7 @@ fn a_haproxy_is_found_relative_to_the_file() {
                 [app.web]\ncommand = [\"a\"]\n";
     let of = |text: &str| match parse(text, "/srv/cutover.toml").unwrap().router {
         RouterConfig::HaProxy(found) => found,
-        RouterConfig::Proxy => panic!("{text}"),
+        other => panic!("{other:?}"),
     };
     let found = of(text);
     assert_eq!(found.socket.to_string(), "/srv/h/master.sock");
@@ -289,6 +289,26 @@ fn a_haproxy_is_found_relative_to_the_file() {
         good("[router]\nkind = \"proxy\"\n[app.web]\ncommand = [\"a\"]\n").router,
         RouterConfig::Proxy
     );
+}
+
+#[test]
+fn an_nginx_is_found_relative_to_the_file() {
+    let text = "[router]\nkind = \"nginx\"\ndirectory = \"n/c\"\nconfig = \"/e/nginx.conf\"\n\
+                pid = \"n/pid\"\nlisten = [\"0.0.0.0:80\"]\n[app.web]\ncommand = [\"a\"]\n";
+    let of = |text: &str| match parse(text, "/srv/cutover.toml").unwrap().router {
+        RouterConfig::Nginx(found) => found,
+        other => panic!("{other:?}"),
+    };
+    let found = of(text);
+    let paths = [&found.directory, &found.config, &found.pid, &found.program];
+    let paths = paths.map(|path| path.to_str().unwrap());
+    assert_eq!(paths, ["/srv/n/c", "/e/nginx.conf", "/srv/n/pid", "nginx"]);
+    assert_eq!(found.control, ([127, 0, 0, 1], 9170).into());
+    assert!(found.prefix.is_none() && !found.accept_reload_cuts);
+    let more = "pid = \"n/pid\"\ncontrol = \"[::1]:7\"\nprefix = \"n\"\naccept_reload_cuts = true";
+    let found = of(&text.replace("pid = \"n/pid\"", more));
+    assert_eq!((found.control.port(), found.prefix.unwrap().to_str()), (7, Some("/srv/n")));
+    assert!(found.accept_reload_cuts);
 }
 
 #[test]

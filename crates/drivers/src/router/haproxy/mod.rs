@@ -12,7 +12,6 @@ mod commit;
 pub mod config;
 mod count;
 mod files;
-mod finding;
 #[cfg(test)]
 mod fuzz;
 mod install;
@@ -39,15 +38,14 @@ use async_trait::async_trait;
 use model::{AppName, Change, Fault, Kind, Plan, ReleaseId, Routes, Selector, Weight};
 
 pub use files::Checker;
-pub use finding::Finding;
 pub use install::{Fate, Installed, install};
 pub use line::Address;
 pub use plan::objection;
 pub use review::review;
 pub use rules::unfit;
-pub use written::At;
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+use super::finding::Finding;
 use record::Record;
 use seen::Seen;
 

@@ -6,9 +6,9 @@
 use model::{AppName, Fault};
 
 use super::act::may_change;
-use super::finding::Finding;
 use super::line::Address;
 use super::worker::{numbers, workers};
+use crate::router::finding::Finding;
 
 /// Oldest version this was made for.
 const OLDEST: (u32, u32) = (2, 6);

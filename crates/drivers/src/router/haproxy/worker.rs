@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use model::{AppName, Fault, Kind, Selector};
 
 use super::files::AppFiles;
-use super::finding::Finding;
 use super::line::Address;
 use super::live::{self, Edited, Entry};
 use super::record::{Record, Slot};
 use super::rules;
 use super::table::{self, Row, Table};
+use crate::router::finding::Finding;
 use crate::words::clean;
 
 /// Answers of commands that went well.

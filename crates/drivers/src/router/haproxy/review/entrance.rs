@@ -1,7 +1,7 @@
 //! Where users come in: a frontend, or the front of a `listen`.
 
 use super::lacks::Lacks;
-use crate::router::haproxy::finding::Finding;
+use crate::router::finding::Finding;
 use crate::router::haproxy::written::{Said, Section, Written};
 
 /// What it lacks.

@@ -1,7 +1,7 @@
 //! The global part: the runtime API, and what a reload leaves behind.
 
 use super::lacks::Lacks;
-use crate::router::haproxy::finding::Finding;
+use crate::router::finding::Finding;
 use crate::router::haproxy::written::{Setting, Sort, Written};
 
 /// What it lacks.

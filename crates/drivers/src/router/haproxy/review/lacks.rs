@@ -1,7 +1,7 @@
 //! Gathers what one section lacks.
 
-use crate::router::haproxy::finding::Finding;
-use crate::router::haproxy::written::{At, Section, Setting};
+use crate::router::finding::{At, Finding};
+use crate::router::haproxy::written::{Section, Setting};
 
 /// What one section lacks, so far.
 pub(super) struct Lacks {

@@ -9,8 +9,8 @@ mod lacks;
 mod pool;
 mod repeats;
 
-use super::finding::Finding;
 use super::written::{Section, Sort, Written, read};
+use crate::router::finding::Finding;
 use lacks::Lacks;
 use pool::OURS;
 

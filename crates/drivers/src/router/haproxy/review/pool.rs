@@ -2,7 +2,7 @@
 
 use super::lacks::Lacks;
 use super::repeats::{spares_posts, unsafe_words};
-use crate::router::haproxy::finding::Finding;
+use crate::router::finding::Finding;
 use crate::router::haproxy::written::{Said, Section, Setting, Written};
 
 /// What all backends of Cutover's apps begin with.

@@ -8,7 +8,6 @@ mod read;
 mod section;
 
 pub(super) use read::read;
-pub use section::At;
 pub(super) use section::{Section, Setting, Sort};
 
 /// All sections of all files, in the order in which HAProxy reads them.

@@ -2,7 +2,8 @@
 
 use super::Written;
 use super::line::words;
-use super::section::{At, Section, Setting, Sort};
+use super::section::{Section, Setting, Sort};
+use crate::router::finding::At;
 
 /// Words that begin a section without requests.
 const OTHERS: [&str; 16] = [

@@ -1,21 +1,6 @@
 //! A section and its settings, each with its place. Only the nouns.
 
-use serde::{Deserialize, Serialize};
-
-/// Where something stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct At {
-    /// The file, as it was named.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u32,
-}
-
-impl std::fmt::Display for At {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
+use crate::router::finding::At;
 
 /// One line of a section, without comments and quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]

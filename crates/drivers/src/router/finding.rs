@@ -1,13 +1,26 @@
-//! One thing that a running HAProxy or its configuration should have otherwise. Only the noun.
+//! One thing that a router of the user's or its configuration should have otherwise. Only the nouns.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::written::At;
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
 
 /// One thing that should be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The section it is about, as it is written (`backend blue`); empty when HAProxy was asked as it
+    /// The section it is about, as it is written (`backend blue`); empty when a HAProxy was asked as it
     /// runs.
     pub section: String,
     /// The setting, as the configuration calls it.

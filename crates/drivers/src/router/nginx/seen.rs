@@ -1,0 +1,46 @@
+//! What a look found, as the plan needs it. It travels in `RoutesHave::detail`.
+
+use model::{AppName, Instance, Routes};
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+
+/// Everything a look found of one app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) app: AppName,
+    pub(super) record: Record,
+    /// The configuration in the directory is not the one that was written.
+    pub(super) edited: bool,
+    /// The generation that a worker runs which takes requests.
+    pub(super) served: u64,
+    /// Workers that take requests and run what was before the last reload.
+    pub(super) old: usize,
+    /// A worker that ends may still take requests on connections that are kept.
+    pub(super) lingering: bool,
+    /// Time since the last reload, ms; `None` without one.
+    pub(super) told_ms: Option<u64>,
+    /// What instances said that are to be carried.
+    pub(super) checked: Vec<Checked>,
+}
+
+/// What an instance said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checked {
+    pub(super) instance: Instance,
+    /// Why it cannot be carried, in words; `None` when it can.
+    pub(super) failing: Option<String>,
+}
+
+impl Seen {
+    /// True when every request obeys what is on record, those on kept connections of workers that end
+    /// aside.
+    pub(super) const fn in_effect(&self) -> bool {
+        self.served == self.record.generation && self.old == 0
+    }
+
+    /// The routes that new requests obey; of two that are mixed, the older ones.
+    pub(super) fn carried(&self) -> Option<&Routes> {
+        if self.in_effect() { self.record.routes.as_ref() } else { self.record.before.as_ref() }
+    }
+}
