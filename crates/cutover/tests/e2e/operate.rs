@@ -1,7 +1,9 @@
 //! Operators: pause, resume, promote, set-weight, retry, rollback, and deploys that follow each other.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -40,6 +42,56 @@ fn refused(world: &World, arguments: &[&str], words: &str) {
     assert!(text.contains(words), "`{words}` is missing: {text}");
 }
 
+/// A command that says lines until it is interrupted.
+struct Lines {
+    child: Child,
+    next: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Lines {
+    fn of(world: &World, arguments: &[&str]) -> Self {
+        let mut child = world.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, next) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, next, said: Vec::new() }
+    }
+
+    /// Waits for a line with all of these words.
+    fn wait(&mut self, words: &[&str]) {
+        loop {
+            let line = self.next.recv_timeout(Duration::from_secs(20));
+            let line = line.unwrap_or_else(|_| panic!("no {words:?} in {:#?}", self.said));
+            let found = words.iter().all(|word| line.contains(word));
+            self.said.push(line);
+            if found {
+                return;
+            }
+        }
+    }
+
+    /// Interrupts it; that is how it ends well.
+    fn end(mut self) {
+        signal(self.child.id(), Signal::INT);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _killed = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
 /// Promoted, and the prober saw no failure; on a machine that is too busy it cannot vouch for all of it.
 fn ended_well(shipped: &Shipped) {
     let report = &shipped.report;
@@ -57,9 +109,7 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
         let words = format!("nothing to {command}: no rollout of demo is under way");
         refused(&world, &[command, "demo"], &words);
     }
-    let mut watch = world.command(&["status", "demo", "--watch"]);
-    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut watch = Lines::of(&world, &["status", "demo", "--watch"]);
     let crowd = Crowd::of(&world, &EVERYONE);
     let mut deploy = Deploy::start(&world, "demo", "v2");
     deploy.reach("shifting");
@@ -78,6 +128,7 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
     deploy.reach("baking");
     crowd.mark();
     stands(&world, "Paused", 1_000);
+    watch.wait(&["paused ", "phase=baking", "v2:10.00%"]);
     refused(&world, &["set-weight", "demo", "100%"], "write a percentage");
     world.expect(0, &["promote", "demo", "--full", "--detach"]);
     let shipped = deploy.end();
@@ -86,13 +137,8 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
     let shares = shipped.report["shares"].as_array().unwrap();
     let wanted: Vec<_> = shares.iter().map(|share| share["wanted_bp"].as_u64()).collect();
     assert_eq!(wanted, [Some(2_500), Some(1_000), Some(10_000)], "{}", shipped.said);
-    signal(watch.id(), Signal::INT);
-    let lines: Vec<String> = lines.map_while(Result::ok).collect();
-    assert!(watch.wait().unwrap().success());
-    let line =
-        |words: &[&str]| lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
-    assert!(line(&["paused ", "phase=baking", "v2:10.00%"]), "{lines:#?}");
-    assert!(line(&["healthy ", "stable=v2", "traffic=v2:100.00%"]), "{lines:#?}");
+    watch.wait(&["healthy ", "stable=v2", "traffic=v2:100.00%"]);
+    watch.end();
 }
 
 #[test]
