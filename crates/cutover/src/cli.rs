@@ -1,6 +1,7 @@
 //! The command line as it is typed. What it means is in `commands`.
 
 mod alone;
+mod operate;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use crate::duration;
 use alone::COMPLETIONS;
 pub(crate) use alone::{Completions, Doctor, History, Logs, Man, Report};
+
+pub(crate) use operate::{Following, Pause, Promote, Resume, Retry, Rollback, SetWeight, Target};
 
 /// Ships a new version of a running web service without dropping a request, and proves it.
 #[derive(Debug, Parser)]
@@ -45,6 +48,18 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Undo the rollout of an app that is under way
     Abort(Abort),
+    /// Take users no further until somebody says so
+    Pause(Pause),
+    /// End the pause of a rollout
+    Resume(Resume),
+    /// Go on now: without the rest of a pause or bake, or without all that is left
+    Promote(Promote),
+    /// Give the new version of a canary a share, and pause there
+    SetWeight(SetWeight),
+    /// Ship the release again whose rollout was aborted or got stuck
+    Retry(Retry),
+    /// Take users back to a release that served before
+    Rollback(Rollback),
     /// Show apps, instances and traffic
     Status(Status),
     /// List the rollouts that were, newest first (needs no server)
@@ -234,7 +249,14 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
 }
 
+const ABORT: &str = "\
+Examples:
+  cutover abort shop    users stay on the old version, or return to it as soon as it can carry them
+
+It is final: `cutover retry` or another deploy begins anew. What was to follow does not.";
+
 #[derive(Debug, Args)]
+#[command(after_help = ABORT)]
 pub(crate) struct Abort {
     /// Name of the app
     pub(crate) app: String,
@@ -245,14 +267,22 @@ pub(crate) struct Abort {
 const STATUS: &str = "\
 Examples:
   cutover status
-  cutover status --json | jq -r '.apps[].stable'";
+  cutover status --watch shop           as it changes; lines where there is no terminal
+  cutover status --json | jq -r '.apps[].stable'
+
+It stands for one of four phases: Healthy, Progressing, Paused (a person is waited for), Degraded.";
 
 #[derive(Debug, Args)]
 #[command(after_help = STATUS)]
 pub(crate) struct Status {
+    /// Only this app
+    pub(crate) app: Option<String>,
     #[command(flatten)]
     pub(crate) at: Where,
-    /// As JSON
+    /// Show what changes, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+    /// As JSON; with `--watch` one line for each change of an app
     #[arg(long)]
     pub(crate) json: bool,
 }

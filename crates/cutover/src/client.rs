@@ -12,18 +12,19 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
-use model::{AppName, Fault};
+use model::{AppName, Fault, Weight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use crate::server::api::{
-    AbortBody, Accepted, DeployBody, PlanBody, Said, ServerStatus, StopBody, UpgradeBody,
+    AbortBody, Accepted, DeployBody, PauseBody, PlanBody, PromoteBody, RetryBody, RollbackBody,
+    Said, ServerStatus, StopBody, UpgradeBody, WeightBody,
 };
 use crate::server::bus::Notice;
 use crate::server::history::PastRun;
-use crate::server::orders::Begun;
+use crate::server::orders::{Begun, Told};
 use crate::server::planned::Planned;
 use crate::server::reload::{ReloadBody, Reloaded};
 
@@ -64,8 +65,29 @@ impl Client {
         run: &str,
     ) -> Result<Begun, Fault> {
         let body = DeployBody { version: version.to_owned(), run: Some(run.to_owned()) };
-        let path = format!("/v1/apps/{app}/deploy");
-        let mut asked = self.ask_once::<_, Begun>(Method::POST, &path, &body).await;
+        self.begin(&format!("/v1/apps/{app}/deploy"), &body).await
+    }
+
+    /// Ships the release again whose rollout did not come to its end, under the id `run`.
+    pub(crate) async fn retry(&self, app: &AppName, run: &str) -> Result<Begun, Fault> {
+        let body = RetryBody { run: Some(run.to_owned()) };
+        self.begin(&format!("/v1/apps/{app}/retry"), &body).await
+    }
+
+    /// Takes users back to a release that ran before, under the id `run`.
+    pub(crate) async fn rollback(
+        &self,
+        app: &AppName,
+        to: Option<String>,
+        run: &str,
+    ) -> Result<Begun, Fault> {
+        let body = RollbackBody { to, run: Some(run.to_owned()) };
+        self.begin(&format!("/v1/apps/{app}/rollback"), &body).await
+    }
+
+    /// Asks for a rollout, again while the server is away: the id in the body makes that safe.
+    async fn begin<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Begun, Fault> {
+        let mut asked = self.ask_once::<_, Begun>(Method::POST, path, body).await;
         let deadline = Instant::now() + AWAY;
         let mut met = false;
         loop {
@@ -77,7 +99,7 @@ impl Client {
                 Err(trouble) => return Err(trouble.into()),
             }
             tokio::time::sleep(AGAIN).await;
-            asked = self.ask_once(Method::POST, &path, &body).await;
+            asked = self.ask_once(Method::POST, path, body).await;
         }
     }
 
@@ -89,6 +111,26 @@ impl Client {
     ) -> Result<Vec<PastRun>, Fault> {
         let app = app.map_or(String::new(), |app| format!("&app={app}"));
         self.ask(Method::GET, &format!("/v1/history?limit={limit}{app}"), &()).await
+    }
+
+    /// Holds the rollout under way where it is.
+    pub(crate) async fn pause(&self, app: &AppName, reason: String) -> Result<Told, Fault> {
+        self.ask(Method::POST, &format!("/v1/apps/{app}/pause"), &PauseBody { reason }).await
+    }
+
+    /// Ends its pause.
+    pub(crate) async fn resume(&self, app: &AppName) -> Result<Told, Fault> {
+        self.ask(Method::POST, &format!("/v1/apps/{app}/resume"), &()).await
+    }
+
+    /// Lets it go on now; `full` without further shares and pauses.
+    pub(crate) async fn promote(&self, app: &AppName, full: bool) -> Result<Told, Fault> {
+        self.ask(Method::POST, &format!("/v1/apps/{app}/promote"), &PromoteBody { full }).await
+    }
+
+    /// Gives the candidate of a canary this share.
+    pub(crate) async fn set_weight(&self, app: &AppName, weight: Weight) -> Result<Told, Fault> {
+        self.ask(Method::POST, &format!("/v1/apps/{app}/weight"), &WeightBody { weight }).await
     }
 
     /// Undoes the rollout under way; answers what will happen.

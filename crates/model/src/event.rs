@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
+use crate::name::Version;
 use crate::routes::PoolState;
 use crate::units::{Threshold, Tick};
 use crate::weight::Weight;
@@ -20,6 +21,19 @@ pub struct PoolSeen {
     pub weight: Weight,
     /// Its state.
     pub state: PoolState,
+}
+
+/// The release that is to be rolled out when the present rollout is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Successor {
+    /// The release, frozen already.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// Id of its run.
+    pub run: String,
+    /// It ran before, and users are to return to it.
+    pub rollback: bool,
 }
 
 /// An observation, or a wish of the operator.
@@ -99,6 +113,28 @@ pub enum Event {
     AbortAsked {
         /// Who or why, in words.
         reason: String,
+    },
+    /// An operator wants users to be taken no further until somebody says so.
+    PauseAsked {
+        /// Who or why, in words.
+        reason: String,
+    },
+    /// An operator wants a paused rollout to go on as it would have.
+    ResumeAsked,
+    /// An operator wants it to go on now, without the rest of the present pause or bake.
+    PromoteAsked {
+        /// Without further shares and pauses, too.
+        full: bool,
+    },
+    /// An operator wants the candidate of a canary to have this share, and nothing to follow by itself.
+    WeightAsked {
+        /// The share.
+        weight: Weight,
+    },
+    /// Another release is to follow: the rollout turns back if it still can.
+    SupersedeAsked {
+        /// What follows.
+        by: Successor,
     },
     /// The controller died and has replayed its journal; what follows is newly observed.
     Resumed,

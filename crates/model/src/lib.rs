@@ -30,7 +30,7 @@ pub mod window;
 
 pub use attempt::{Attempt, Class, Lane};
 pub use change::{Change, Plan};
-pub use event::Event;
+pub use event::{Event, Successor};
 pub use fault::{Fault, Kind};
 pub use fleet::{FleetSeen, Instance, InstanceId, Release, ReleaseId, RunState};
 pub use handover::{Farewell, HandOver, Pace};

@@ -6,12 +6,13 @@
 use model::Phase;
 
 use crate::course;
-use crate::deadline::overdue;
+use crate::deadline::{gathering_end_ms, overdue};
 use crate::handover;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
 use crate::step::{Step, allowed};
 use crate::target::settled;
+use crate::trouble::trouble;
 
 /// Version users return to; `None` on the first deploy.
 fn stable_version(state: &State) -> Option<&str> {
@@ -20,7 +21,7 @@ fn stable_version(state: &State) -> Option<&str> {
 
 pub(crate) fn rolling_back(state: &State) -> Option<Step> {
     let stable = stable_version(state).unwrap_or_default();
-    if !state.facts.returned && state.stable_serves() {
+    if !state.facts.returned && can_take_over(state) {
         return Some(Step::Return(format!("{stable} is ready to take its traffic back")));
     }
     if state.facts.returned && settled(state) && state.stable_serves() {
@@ -35,6 +36,13 @@ pub(crate) fn rolling_back(state: &State) -> Option<Step> {
         };
         Step::Enter(Phase::Stuck, format!("{missing} within {}", allowed(state)))
     })
+}
+
+/// Stable can carry what the candidate is to leave: all of it, unless the candidate itself is in
+/// trouble or the wait was long; then some of it is better.
+fn can_take_over(state: &State) -> bool {
+    let waits = state.start.settings.rules >= 2 && gathering_end_ms(state) > Some(state.now_ms);
+    state.stable_serves() && (!waits || state.stable_is_whole() || trouble(state).is_some())
 }
 
 pub(crate) fn draining_candidate(state: &State) -> Option<Step> {

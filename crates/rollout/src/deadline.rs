@@ -8,6 +8,7 @@ use model::Phase;
 use crate::compare;
 use crate::course::{self, judged_ms};
 use crate::state::State;
+use crate::waiting::waits;
 
 /// Time for a new look after the controller came back, ms.
 pub(crate) const LOOK_MS: u64 = 5_000;
@@ -19,7 +20,17 @@ const FIRST_BAKE_MS: u64 = 2_000;
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
-    state.since_ms.saturating_add(bake.max(1)).max(compare::held_until_ms(state))
+    let end = state.since_ms.saturating_add(bake.max(1)).max(compare::held_until_ms(state));
+    state.facts.hurried_ms.map_or(end, |at| at.min(end))
+}
+
+/// How long an abort that is not pressing waits for stable to be whole; then some of it is enough.
+pub(crate) fn gathering_end_ms(state: &State) -> Option<u64> {
+    let beside = state.facts.roll.is_none() && course::hold(&state.start).is_none();
+    let back = state.phase == Phase::RollingBack && !state.facts.returned;
+    let waits = back && beside && state.stable_serves();
+    let half = state.start.settings.rollback_deadline_ms / 2;
+    (waits && state.facts.wished_back_ms.is_some()).then(|| state.since_ms.saturating_add(half))
 }
 
 /// How long the present phase may last, ms from `since_ms` (or from the end of the drain).
@@ -54,13 +65,20 @@ fn held_ms(state: &State) -> Option<u64> {
 
 /// When the present phase is given up.
 fn deadline_ms(state: &State) -> Option<u64> {
+    let looked = state.facts.resumed_ms.map_or(0, |at| at.saturating_add(LOOK_MS));
+    if let Some(pause) = waits(state) {
+        // A person has that time from the moment on in which nothing happens for them.
+        let from = pause.at_ms.max(state.since_ms);
+        let deadline = from.saturating_add(state.start.settings.pause_deadline_ms.max(1));
+        return Some(deadline.max(looked));
+    }
     let from = match (state.phase, state.drained()) {
         (Phase::Baking, _) => bake_end_ms(state),
         (Phase::DrainingCandidate, Some(drained)) => drained.at_ms,
         _ => state.since_ms,
     };
+    let from = from.max(state.facts.went_on_ms.unwrap_or(0));
     let deadline = from.saturating_add(allowed_ms(state)?);
-    let looked = state.facts.resumed_ms.map_or(0, |at| at.saturating_add(LOOK_MS));
     Some(deadline.max(looked))
 }
 
@@ -71,9 +89,8 @@ pub(crate) fn overdue(state: &State) -> bool {
 
 /// When the machine wants to be advanced even if nothing happens.
 pub(crate) fn wake_ms(state: &State) -> Option<u64> {
-    let bake_end = bake_end_ms(state);
-    if state.phase == Phase::Baking && state.now_ms < bake_end {
-        return Some(bake_end);
-    }
-    deadline_ms(state)
+    let deadline = deadline_ms(state)?;
+    let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
+    let earlier = bakes.or(gathering_end_ms(state)).filter(|at| state.now_ms < *at);
+    Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

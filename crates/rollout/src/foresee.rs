@@ -32,6 +32,10 @@ pub fn foresee(start: &Start) -> Vec<Foreseen> {
         if world.machine.outcome().is_some() {
             break;
         }
+        if world.machine.paused().is_some() {
+            // Whoever is waited for is content.
+            world.tell(&Event::ResumeAsked);
+        }
         let told = world.events().iter().any(|event| world.tell(event));
         if !told {
             // Only time is missing.

@@ -7,13 +7,14 @@ use model::{Phase, Weight};
 use crate::compare;
 use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
+use crate::gate::{pass, undo};
 use crate::handover::covered;
 use crate::homeward;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::roll::Roll;
 use crate::rolling;
 use crate::state::State;
-use crate::step::{Step, allowed, undo};
+use crate::step::{Step, allowed};
 use crate::target::settled;
 use crate::trouble::{lost_before_users, nothing_to_return_to, trouble};
 use crate::words::{count, duration, percent, with_lines};
@@ -29,7 +30,7 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
         return Some(undo(state, why));
     }
     if state.candidate_is_ready() {
-        return Some(after_starting(state, state.readiness()));
+        return after_starting(state, state.readiness());
     }
     if state.facts.crashes > limit {
         let crashes = count(state.facts.crashes.into(), "time");
@@ -44,19 +45,23 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
 }
 
 /// A later batch of a rolling replacement goes straight to its users: it is what they are on already.
-fn after_starting(state: &State, why: String) -> Step {
+fn after_starting(state: &State, why: String) -> Option<Step> {
     if state.has_entered(Phase::Shifting) {
-        return shift(state, &why);
+        return Some(shift(state, &why));
     }
     if state.start.settings.preview_requests > 0 {
-        return Step::Enter(Phase::Previewing, why);
+        return Some(Step::Enter(Phase::Previewing, why));
     }
     after_preview(state, why)
 }
 
-fn after_preview(state: &State, why: String) -> Step {
-    let arms = state.watched() && course::hold(&state.start).is_none();
-    if arms { Step::Enter(Phase::Arming, why) } else { shift(state, &why) }
+/// Requests that wait are not kept waiting for a person, who was asked before they had to.
+fn after_preview(state: &State, why: String) -> Option<Step> {
+    if course::hold(&state.start).is_some() {
+        return Some(shift(state, &why));
+    }
+    let arms = state.watched();
+    pass(state, if arms { Step::Enter(Phase::Arming, why) } else { shift(state, &why) })
 }
 
 /// Gives the candidate its next share.
@@ -65,22 +70,26 @@ pub(crate) fn shift(state: &State, why: &str) -> Step {
         let why = prefixed(Some(batch_words(state, roll)), why);
         return Step::Turn(roll.route(), Phase::Shifting, why);
     }
-    Step::Enter(Phase::Shifting, prefixed(step_words(state, state.switches()), why))
+    Step::Enter(Phase::Shifting, prefixed(step_words(state, state.next_share()), why))
 }
 
 /// What is being judged now, for the reasons; nothing where there is only one share.
 fn trial(state: &State) -> Option<String> {
     match &state.facts.roll {
         Some(roll) => Some(batch_words(state, roll)),
-        None => step_words(state, state.switches().saturating_sub(1)),
+        None => step_words(state, state.share()),
     }
 }
 
-/// "25 % of requests, step 1 of 3".
-fn step_words(state: &State, step: usize) -> Option<String> {
+/// "25 % of requests, step 1 of 3"; a share that an operator asked for is no step.
+fn step_words(state: &State, share: Weight) -> Option<String> {
     let shares = course::shares(&state.start);
-    let share = shares.get(step).filter(|_| shares.len() > 1)?;
-    Some(format!("{} of requests, step {} of {}", percent(*share), step + 1, shares.len()))
+    let words = format!("{} of requests", percent(share));
+    match shares.iter().position(|step| *step == share) {
+        _ if shares.len() < 2 => None,
+        Some(step) => Some(format!("{words}, step {} of {}", step + 1, shares.len())),
+        None => Some(words),
+    }
 }
 
 /// "2 of 4 instances".
@@ -108,7 +117,7 @@ pub(crate) fn previewing(state: &State) -> Option<Step> {
     }
     if asked >= wanted && state.candidate_is_ready() {
         let why = format!("{} answered without an error", count(asked, "direct request"));
-        return Some(after_preview(state, why));
+        return after_preview(state, why);
     }
     overdue(state).then(|| {
         let (limit, ready) = (allowed(state), state.readiness());
@@ -132,7 +141,7 @@ pub(crate) fn arming(state: &State) -> Option<Step> {
         return None;
     };
     if state.candidate_is_ready() {
-        return Some(shift(state, &why));
+        return pass(state, shift(state, &why));
     }
     late.then(|| undo(state, with_lines(state.readiness(), state.trouble_lines())))
 }
@@ -171,14 +180,16 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
     if state.now_ms < bake_end_ms(state) && early.is_none() {
         return None;
     }
-    if let Some(why) = compare::unshown(state) {
+    // Whoever paused it waits for more, and whoever promotes does not need to be shown.
+    let asked = state.facts.pause.is_some() || state.facts.hurried_ms.is_some();
+    if let Some(why) = compare::unshown(state).filter(|_| !asked) {
         return Some(undo(state, why));
     }
     if settled(state)
         && state.candidate_is_ready()
         && let Some(step) = after_baking(state, early)
     {
-        return Some(step);
+        return pass(state, step);
     }
     overdue(state).then(|| {
         let routes =

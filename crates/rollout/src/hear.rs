@@ -5,13 +5,14 @@
 use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::compare;
-use crate::course;
 use crate::handover;
 use crate::judge::Nameless;
 use crate::seen::{Leaving, Open, Preview, Seen};
+use crate::settings::Aim;
 use crate::state::State;
-use crate::step::{Step, undo};
+use crate::step::Step;
 use crate::target;
+use crate::wish;
 
 /// Remembers what the event says; the step is the one that an operator asked for.
 pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
@@ -47,7 +48,9 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
                 state.seen.preview = Some(preview);
             }
         }
-        Event::Armed => state.seen.armed |= state.phase == Phase::Arming,
+        Event::Armed => {
+            state.seen.armed |= state.phase == Phase::Arming && state.facts.pause.is_none();
+        }
         Event::ProberLost => {
             if state.watched() {
                 state.facts.prober_lost = true;
@@ -63,7 +66,12 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
             compare::take(state, *at_s, tick);
             compare::watch(state);
         }
-        Event::AbortAsked { reason } => return hear_abort(state, reason),
+        Event::AbortAsked { .. }
+        | Event::PauseAsked { .. }
+        | Event::ResumeAsked
+        | Event::PromoteAsked { .. }
+        | Event::WeightAsked { .. }
+        | Event::SupersedeAsked { .. } => return wish::hear(state, event),
         Event::Resumed => {
             state.seen = Seen::default();
             state.facts.resumed_ms = Some(state.now_ms);
@@ -74,11 +82,23 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
 
 fn see_fleet(state: &mut State, release: ReleaseId, seen: &FleetSeen) {
     if release == state.candidate().id {
-        state.facts.crashes = state.facts.crashes.max(seen.crashes);
+        let since = crashes_since(state, seen.crashes);
+        state.facts.crashes = state.facts.crashes.max(since);
     }
     if let Some(sighting) = state.sighting_mut(release) {
         sighting.fleet = Some(seen.clone());
     }
+}
+
+/// Crashes that this rollout has seen. One whose release ran before may find those of that time, and
+/// they may be forgotten meanwhile.
+fn crashes_since(state: &mut State, crashes: u32) -> u32 {
+    if state.start.settings.aim == Aim::Deploy {
+        return crashes;
+    }
+    let already = state.facts.crashes_already.map_or(crashes, |already| already.min(crashes));
+    state.facts.crashes_already = Some(already);
+    crashes - already
 }
 
 /// Before they are named, what is picked counts only under the wanted routes; then, only what was
@@ -126,37 +146,4 @@ fn see_window(state: &mut State, window: &Window) {
         state.seen.candidate_answered |= good && telling;
         state.seen.window_ended = true;
     }
-}
-
-fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
-    let asked = format!("asked to abort: {reason}");
-    let recreates = course::hold(&state.start).is_some();
-    let late = match (state.phase, &state.facts.roll) {
-        _ if state.facts.home.is_some() => "the promotion is final",
-        (
-            Phase::Starting | Phase::Previewing | Phase::Arming | Phase::Shifting | Phase::Baking,
-            _,
-        )
-        | (Phase::Draining, Some(_)) => return Some(undo(state, asked)),
-        (Phase::Draining, None) if recreates => return Some(undo(state, asked)),
-        (Phase::HandingOver | Phase::Stopping, None) if recreates => {
-            let step = state.facts.turning.is_none().then(|| Step::TurnBack(asked.clone()));
-            state.note(format!("{asked}: when the instances that are ending are gone"));
-            return step;
-        }
-        (Phase::HandingOver | Phase::Stopping, Some(roll)) => {
-            let step = roll.turning.is_none().then(|| Step::Books(roll.turn(asked.clone())));
-            state.note(format!("{asked}: when the instances that are ending are gone"));
-            return step;
-        }
-        (Phase::Draining | Phase::HandingOver | Phase::Stopping | Phase::Promoted, _) => {
-            "the promotion is final"
-        }
-        (Phase::RollingBack | Phase::DrainingCandidate | Phase::StoppingCandidate, _) => {
-            "the rollout is being undone already"
-        }
-        (Phase::Aborted | Phase::Stuck, _) => "the rollout is over",
-    };
-    state.note(format!("an abort was asked for ({reason}) and ignored: {late}"));
-    None
 }

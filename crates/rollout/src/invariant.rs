@@ -19,12 +19,16 @@
 //!    and nobody is told to end.
 //! 10. Some instance has the traffic, or requests wait within bounds: only in a recreation, where no two
 //!     releases are ever wanted running.
+//! 11. A pause takes users no further: meanwhile the candidate's share grows only by the wish that
+//!     began it, and the rollout can still be turned back. (Who replaces a batch that left is routed, and
+//!     who ends a hold.)
 
 use model::{Phase, PoolState, RunState, Weight};
 
 use crate::course;
 use crate::deadline::wake_ms;
 use crate::roll::Roll;
+use crate::settings::Aim;
 use crate::state::State;
 use crate::target::wants;
 use crate::wants::{FleetWant, Wants};
@@ -39,6 +43,7 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     only_one_copy_runs(state, &wants)?;
     lists_are_ordered(&wants)?;
     someone_wakes_us(state)?;
+    a_pause_holds(state)?;
     stuck_keeps_serving(state, &wants)?;
     state.facts.home.map_or(Ok(()), |_| home_ends_nothing(state, &wants))?;
     state.facts.roll.as_ref().map_or(Ok(()), |roll| books_add_up(state, roll))
@@ -46,6 +51,10 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
 
 /// True when `to` may follow `from` in this rollout; `homeward` once stable is stopped.
 fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
+    // A rollback that serves nobody is stuck where it is.
+    if state.start.settings.aim == Aim::Rollback && to == Phase::Stuck {
+        return !from.is_final();
+    }
     if homeward && course::returns_home(&state.start) {
         return lawful_home(from, to);
     }
@@ -55,7 +64,8 @@ fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
     if course::hold(&state.start).is_some() {
         return lawful_recreating(from, to);
     }
-    let next_share = from == Phase::Baking && to == Phase::Shifting;
+    let asked = state.facts.shares_asked > 0 && from == Phase::Shifting;
+    let next_share = (asked || from == Phase::Baking) && to == Phase::Shifting;
     lawful(from, to) || next_share
 }
 
@@ -70,7 +80,10 @@ fn times(state: &State, phase: Phase) -> usize {
         return 2;
     }
     match phase {
-        Phase::Shifting | Phase::Baking => course::shares(&state.start).len() + home,
+        Phase::Shifting | Phase::Baking => {
+            // After a smaller share that an operator asked for, all may follow again.
+            course::shares(&state.start).len() * (1 + state.facts.shares_asked) + home
+        }
         _ => 1 + home,
     }
 }
@@ -259,6 +272,15 @@ fn someone_wakes_us(state: &State) -> Result<(), String> {
     }
     let later = wake.is_some_and(|wake| wake > state.since_ms && wake > state.now_ms);
     ensure(later, 6, "nothing will end this phase", state)
+}
+
+fn a_pause_holds(state: &State) -> Result<(), String> {
+    let Some(pause) = &state.facts.pause else { return Ok(()) };
+    let last = state.facts.shares.last().map_or(0, |share| share.at_ms);
+    let under_way = state.facts.roll.is_some() || course::hold(&state.start).is_some();
+    ensure(under_way || last <= pause.at_ms, 11, "a share was given during a pause", state)?;
+    let turns = !state.promotion_is_final() && !state.phase.is_final();
+    ensure(turns, 11, "paused where nothing can be turned back", state)
 }
 
 fn stuck_keeps_serving(state: &State, wants: &Wants) -> Result<(), String> {

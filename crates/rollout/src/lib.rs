@@ -60,6 +60,15 @@
 //! A drain that lasts too long ends nothing: the rollout is undone, and requests go on to stable. What
 //! was told to end is waited for before anything starts, also before stable starts again.
 //!
+//! # Operators
+//! Wishes are events like any other: `wish` answers each of them in each place of a rollout. A *pause*
+//! ([`Rollout::paused`]) is orthogonal to the phases: users are taken no further (no first switch, no
+//! further share or batch, no promotion that is final) until somebody resumes, promotes or turns back,
+//! or its deadline undoes the rollout. What runs is looked after meanwhile, and what speaks against the
+//! candidate turns it back as always. Abort is sticky; what is to *follow* ([`Rollout::successor`]) is
+//! begun by the controller when this rollout is over. A rollback that users are on is not taken back by
+//! itself: it pauses, or is stuck where it serves nobody.
+//!
 //! # Comparing
 //! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
 //! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
@@ -105,6 +114,7 @@ mod deadline;
 mod drained;
 mod foresee;
 mod forward;
+mod gate;
 mod handover;
 mod hear;
 mod home;
@@ -113,6 +123,7 @@ mod invariant;
 mod judge;
 mod leave;
 mod machine;
+mod pause;
 mod recreate;
 mod roll;
 mod rolling;
@@ -124,13 +135,16 @@ mod strategy;
 mod target;
 mod trouble;
 mod unroll;
+mod waiting;
 mod wants;
+mod wish;
 mod words;
 
 pub use comparing::{Analysis, Inconclusive};
 pub use foresee::{Foreseen, foresee};
-pub use machine::{MACHINE_VERSION, Rollout, Snapshot};
-pub use settings::{Named, Settings, Start};
+pub use machine::{Rollout, Snapshot};
+pub use pause::{Cause, Pause};
+pub use settings::{Aim, MACHINE_VERSION, Named, Settings, Start};
 pub use state::{Note, Share};
 pub use strategy::Strategy;
 pub use wants::{FleetWant, HandOverWant, LeaveWant, ProbeWant, Wants};

@@ -4,25 +4,23 @@
 //! `unroll`, of a recreation `recreate`, on the way home `homeward`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{Entered, Event, Fault, Outcome, Phase, Weight};
+use model::{Entered, Event, Fault, Outcome, Phase, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
 use crate::deadline::wake_ms;
+use crate::gate;
 use crate::hear::hear;
 use crate::judge::Judged;
+use crate::pause::{Cause, Pause};
 use crate::roll::Roll;
-use crate::settings::Start;
+use crate::settings::{MACHINE_VERSION, Start};
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
 use crate::{
-    back, course, forward, handover, homeward, invariant, recreate, rolling, target, unroll,
+    back, course, forward, handover, homeward, invariant, recreate, rolling, target, unroll, wish,
 };
-
-/// Version of the machine's rules. A journal written under another version must not be replayed
-/// through this one; the rollout goes on from its last snapshot instead.
-pub const MACHINE_VERSION: u32 = 1;
 
 /// One rollout of one app. See the crate's documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +113,22 @@ impl Rollout {
         &self.state.notes
     }
 
+    /// The wait for a person, while there is one: users are taken no further until it ends.
+    pub const fn paused(&self) -> Option<&Pause> {
+        self.state.facts.pause.as_ref()
+    }
+
+    /// What is to be rolled out when this is over.
+    pub const fn successor(&self) -> Option<&Successor> {
+        self.state.facts.successor.as_ref()
+    }
+
+    /// Why an operator's wish would change nothing now, in words that follow "nothing to do:"; `None`
+    /// when it would be heard.
+    pub fn refuses(&self, wish: &Event) -> Option<String> {
+        wish::refused(&self.state, wish)
+    }
+
     /// What is being rolled out.
     pub const fn start(&self) -> &Start {
         &self.state.start
@@ -150,6 +164,12 @@ impl Rollout {
         self.state.promotion_is_final()
     }
 
+    /// True when users are being taken back, or will be.
+    pub fn turns_back(&self) -> bool {
+        let back = [Phase::RollingBack, Phase::DrainingCandidate, Phase::StoppingCandidate];
+        back.contains(&self.state.phase) || self.state.turning().is_some()
+    }
+
     /// The rollout as a value for the journal.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { machine_version: MACHINE_VERSION, state: self.state.clone() }
@@ -178,6 +198,9 @@ impl Rollout {
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
         let state = &self.state;
+        if let (true, decided) = gate::next(state) {
+            return decided;
+        }
         if handover::is_over(state) {
             return Some(Step::Moved);
         }
@@ -210,7 +233,19 @@ impl Rollout {
     fn take(&mut self, step: Step) {
         let before = self.wants();
         match step {
-            Step::Enter(phase, why) => self.enter(phase, why),
+            Step::Enter(phase, why) => {
+                if phase == Phase::Shifting {
+                    self.state.facts.share = Some(self.state.next_share());
+                }
+                self.enter(phase, why);
+            }
+            Step::Pause(cause, why) => self.pause(cause, why),
+            Step::Share(share, why) => {
+                self.state.facts.shares_asked += 1;
+                self.pause(Cause::Asked, why.clone());
+                self.state.facts.share = Some(share);
+                self.enter(Phase::Shifting, why);
+            }
             Step::Return(why) => {
                 self.state.facts.returned = true;
                 if self.state.elapsed_ms() > 0 {
@@ -246,6 +281,13 @@ impl Rollout {
         }
     }
 
+    /// What the prober holds across a switch is placed anew when there is one again.
+    fn pause(&mut self, cause: Cause, why: String) {
+        self.state.seen.armed = false;
+        self.state.note(format!("paused: {why}"));
+        self.state.facts.pause = Some(Pause { at_ms: self.state.now_ms, cause, why });
+    }
+
     /// Enters the candidate's share in the books when it is another one than before.
     fn book_share(&mut self, wants: &Wants) {
         let candidate = self.state.candidate().id;
@@ -279,6 +321,11 @@ impl Rollout {
             self.state.facts.roll = self.state.facts.roll.as_ref().map(|roll| roll.stay(serves));
             self.state.facts.stuck = Some(target::stuck(&self.state));
         }
+        let back = [Phase::RollingBack, Phase::DrainingCandidate, Phase::StoppingCandidate];
+        if phase.is_final() || back.contains(&phase) {
+            self.state.facts.pause = None;
+        }
+        (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
         (self.state.seen.movable, self.state.facts.moved) = (None, false);
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;

@@ -6,9 +6,10 @@
 use model::Phase;
 
 use crate::deadline::overdue;
+use crate::gate::{pass, undo};
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
-use crate::step::{Step, allowed, undo};
+use crate::step::{Step, allowed};
 use crate::target::settled;
 use crate::words::{count, with_lines};
 
@@ -18,11 +19,8 @@ pub(crate) fn looking(state: &State) -> Option<Step> {
     if let Some(ready) = state.seen.stable.ready() {
         let instances = count(ready.into(), "instance");
         let why = format!("{instances} of {version} ready; its requests are to wait");
-        return Some(if state.watched() {
-            Step::Enter(Phase::Arming, why)
-        } else {
-            Step::Enter(Phase::Draining, why)
-        });
+        let next = if state.watched() { Phase::Arming } else { Phase::Draining };
+        return pass(state, Step::Enter(next, why));
     }
     overdue(state).then(|| {
         let limit = allowed(state);
@@ -40,7 +38,7 @@ pub(crate) fn arming(state: &State) -> Option<Step> {
     } else {
         return None;
     };
-    Some(Step::Enter(Phase::Draining, why))
+    pass(state, Step::Enter(Phase::Draining, why))
 }
 
 /// Nothing has ended yet: what does not finish in time undoes the rollout and is not cut.

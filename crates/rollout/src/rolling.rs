@@ -9,11 +9,13 @@ use model::{Phase, RunState};
 use crate::course;
 use crate::deadline::overdue;
 use crate::drained::Drained;
+use crate::gate::{pass, undo};
 use crate::leave::{drain_words, handed_over};
 use crate::roll::{Leave, Roll, Side};
 use crate::seen::{Leaving, Open};
+use crate::settings::Aim;
 use crate::state::State;
-use crate::step::{Step, allowed, undo};
+use crate::step::{Step, allowed, turn_back};
 use crate::target::settled;
 use crate::trouble::trouble;
 use crate::words::count;
@@ -54,7 +56,7 @@ pub(crate) fn gathering(state: &State, roll: &Roll) -> Option<Step> {
     let batch = course::batch(&state.start).unwrap_or_default();
     let why = format!("{}; {batch} can be spared at a time", ready());
     if let Some(step) = make_room(state, roll, why) {
-        return Some(step);
+        return pass(state, step);
     }
     overdue(state).then(|| {
         let (limit, ready) = (allowed(state), ready());
@@ -120,7 +122,7 @@ pub(crate) fn stopping(state: &State, roll: &Roll) -> Option<Step> {
     }
     let why = gone(state, roll.leave.as_ref()?, stable_version(state))?;
     if let Some(turning) = &roll.turning {
-        return Some(undo(state, turning.clone()));
+        return Some(turn_back(state, turning.clone()));
     }
     let next = roll.fill(Side::Candidate, state.instances());
     Some(Step::Turn(next, Phase::Starting, why))
@@ -143,7 +145,9 @@ pub(crate) fn gone(state: &State, leave: &Leave, version: &str) -> Option<String
 /// they are gone.
 fn turn(state: &State, roll: &Roll) -> Option<Step> {
     let had_users = state.has_entered(Phase::Shifting);
-    let why = trouble(state).filter(|_| had_users && roll.turning.is_none())?;
+    // A rollback is to pause, which it does when somebody else has taken their place.
+    let turns = had_users && roll.turning.is_none() && state.start.settings.aim != Aim::Rollback;
+    let why = trouble(state).filter(|_| turns)?;
     Some(Step::Books(roll.turn(why)))
 }
 

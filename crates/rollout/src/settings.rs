@@ -1,10 +1,21 @@
 //! What a rollout is given when it begins, and its limits. Nothing here changes while it runs.
 
-use model::{AppName, Pace, ReleaseId, Version};
+use model::{AppName, Pace, ReleaseId, Version, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::comparing::Analysis;
 use crate::strategy::Strategy;
+
+/// Version of the machine's rules. A journal written under an earlier one is replayed by the rules it
+/// was begun under ([`Settings::rules`]); a snapshot of a later one is refused.
+///
+/// 2: operators may pause, resume, promote, set shares and supersede; an abort that is not pressing waits
+/// for stable to be as many as usual.
+pub const MACHINE_VERSION: u32 = 2;
+
+const fn first_rules() -> u32 {
+    1
+}
 
 /// A release by number and by the name people use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +39,20 @@ pub struct Start {
     pub instances: u16,
     /// Strategy, deadlines and limits.
     pub settings: Settings,
+}
+
+/// What a candidate is to its app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// A release that never ran.
+    #[default]
+    Deploy,
+    /// Its rollout did not come to its end, and is tried again. Crashes count from what is seen first.
+    Retry,
+    /// It ran before, and users are to return to it. Once they are on it, what speaks against it pauses
+    /// the rollout: a rollback is never rolled back by itself.
+    Rollback,
 }
 
 /// Strategy, deadlines and limits. A deadline counts from the entry into its phase; 0 counts as 1 ms.
@@ -69,6 +94,17 @@ pub struct Settings {
     pub max_error_share_bp: u16,
     /// Starting: crashes allowed, for each wanted instance.
     pub max_crashes_starting: u32,
+    /// The shares after whose bake a person is waited for: none (before any user is on the candidate),
+    /// those of a canary, and all traffic (before the promotion is final). Without effect on the first
+    /// deploy.
+    pub pause_after: Vec<Weight>,
+    /// How long a pause may last; then the rollout is undone, ms.
+    pub pause_deadline_ms: u64,
+    /// What the candidate is to the app.
+    pub aim: Aim,
+    /// The version of the machine's rules that the rollout was begun under; 1 where it does not say.
+    #[serde(default = "first_rules")]
+    pub rules: u32,
     /// How candidate and stable are compared while both have a share; `None` where they are not.
     pub analysis: Option<Analysis>,
     /// Whether a prober watches this rollout.
@@ -98,6 +134,10 @@ impl Default for Settings {
             max_errors: 3,
             max_error_share_bp: 100,
             max_crashes_starting: 3,
+            pause_after: Vec::new(),
+            pause_deadline_ms: 86_400_000,
+            aim: Aim::Deploy,
+            rules: MACHINE_VERSION,
             analysis: None,
             probing: true,
             return_home: false,

@@ -1,7 +1,7 @@
 //! Everything the machine remembers. No decisions here: `forward` and `back` decide, `target` says
 //! what is wanted, `machine` changes the state.
 
-use model::{Entered, Phase, ReleaseId, Weight};
+use model::{Entered, Phase, ReleaseId, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
@@ -10,6 +10,7 @@ use crate::course;
 use crate::drained::Drained;
 use crate::home::Home;
 use crate::judge::{Judged, Lately};
+use crate::pause::Pause;
 use crate::roll::{Roll, Side};
 use crate::seen::{Seen, Sighting};
 use crate::settings::{Named, Start};
@@ -75,6 +76,36 @@ pub(crate) struct Facts {
     /// Recreate: why it turns back once stable, which was told to end, is gone.
     #[serde(default)]
     pub turning: Option<String>,
+    /// A person is waited for.
+    #[serde(default)]
+    pub pause: Option<Pause>,
+    /// The shares at which nobody is waited for any more.
+    #[serde(default)]
+    pub passed: Vec<Weight>,
+    /// Since when an operator wants no further shares and pauses.
+    #[serde(default)]
+    pub full_ms: Option<u64>,
+    /// The candidate's present share; before the first switch, and in older journals, the strategy's.
+    #[serde(default)]
+    pub share: Option<Weight>,
+    /// How many shares operators asked for.
+    #[serde(default)]
+    pub shares_asked: usize,
+    /// When an operator ended the bake of the present phase.
+    #[serde(default)]
+    pub hurried_ms: Option<u64>,
+    /// When an operator last ended a pause in the present phase.
+    #[serde(default)]
+    pub went_on_ms: Option<u64>,
+    /// When it was turned back for a wish, not for what the candidate does.
+    #[serde(default)]
+    pub wished_back_ms: Option<u64>,
+    /// What is to follow when this is over.
+    #[serde(default)]
+    pub successor: Option<Successor>,
+    /// Crashes of a candidate that ran before, when they were first seen.
+    #[serde(default)]
+    pub crashes_already: Option<u32>,
     /// The router has moved what it can of the tunnels, in this phase.
     #[serde(default)]
     pub moved: bool,
@@ -177,8 +208,33 @@ impl State {
         if let Some(roll) = &self.facts.roll {
             return roll.share();
         }
+        if let Some(share) = self.facts.share {
+            return share;
+        }
         let shares = course::shares(&self.start);
         shares.get(self.switches().saturating_sub(1)).copied().unwrap_or(Weight::ALL)
+    }
+
+    /// The share that follows the present one.
+    pub(crate) fn next_share(&self) -> Weight {
+        let begun = self.has_entered(Phase::Shifting);
+        let present = if begun { self.share() } else { Weight::NONE };
+        let mut shares = course::shares(&self.start).into_iter();
+        let next = shares.find(|share| *share > present).filter(|_| self.facts.full_ms.is_none());
+        next.unwrap_or(Weight::ALL)
+    }
+
+    /// Why it turns back once those that are ending are gone.
+    pub(crate) fn turning(&self) -> Option<&String> {
+        let roll = self.facts.roll.as_ref().and_then(|roll| roll.turning.as_ref());
+        roll.or(self.facts.turning.as_ref())
+    }
+
+    /// Forgets what speaks against the candidate until now.
+    pub(crate) fn overlook(&mut self) {
+        self.facts.judged = Judged::default();
+        self.facts.judged_step = Judged::default();
+        self.facts.crashes_before = self.facts.crashes;
     }
 
     /// True while what the prober sees may still decide about the candidate.
@@ -218,6 +274,11 @@ impl State {
 
     pub(crate) fn candidate_serves(&self) -> bool {
         self.seen.candidate.ready().is_some_and(|ready| ready > 0)
+    }
+
+    /// Stable is ready to carry what it usually carries.
+    pub(crate) fn stable_is_whole(&self) -> bool {
+        self.seen.stable.ready().is_some_and(|ready| ready >= self.instances())
     }
 
     pub(crate) fn stable_serves(&self) -> bool {

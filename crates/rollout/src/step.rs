@@ -1,11 +1,12 @@
 //! One step of the machine, as `forward` and `back` propose it and `machine` makes it.
 
-use model::Phase;
+use model::{Phase, Weight};
 
 use crate::course;
 use crate::deadline::allowed_ms;
 use crate::drained::Drained;
 use crate::home::Home;
+use crate::pause::Cause;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::words::duration;
@@ -27,12 +28,16 @@ pub(crate) enum Step {
     Books(Roll),
     /// Rolling: the next page, in a new phase, and why.
     Turn(Roll, Phase, String),
+    /// A person is to look before users are taken further, and why.
+    Pause(Cause, String),
+    /// Canary: the share that an operator asked for, and why. Nothing follows by itself.
+    Share(Weight, String),
     /// On the way home: how far, in a new phase, and why.
     Home(Home, Phase, String),
 }
 
-/// Give up the candidate: the phase that undoes what has been done so far.
-pub(crate) fn undo(state: &State, why: String) -> Step {
+/// The way back: the phase that undoes what has been done so far.
+pub(crate) fn turn_back(state: &State, why: String) -> Step {
     if let Some(roll) = &state.facts.roll {
         let untouched = roll.running.of(Side::Stable) == state.instances();
         let phase = if untouched { Phase::StoppingCandidate } else { Phase::RollingBack };

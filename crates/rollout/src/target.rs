@@ -218,6 +218,7 @@ fn probe(state: &State) -> ProbeWant {
         phase if phase.is_final() => ended(state),
         _ if !state.watched() => ProbeWant::Off,
         _ if state.facts.home.is_some() => ProbeWant::On,
+        Phase::Arming if state.facts.pause.is_some() => ProbeWant::On,
         Phase::Arming | Phase::Shifting => ProbeWant::Armed,
         // The switch is under way from the drain on.
         _ if alone::hold(state).is_some() && !state.has_entered(Phase::Shifting) => {

@@ -12,6 +12,7 @@ use crate::say;
 use crate::say::progress::Progress;
 use crate::say::step::Step;
 use crate::server::bus::Ended;
+use crate::server::orders::Begun;
 use crate::server::run_id::new_run_id;
 use crate::{cli, config};
 
@@ -59,23 +60,57 @@ pub(super) async fn ship(
     watch: Watch<'_>,
     show: &Show<'_>,
 ) -> Result<u8, Fault> {
-    let Watch { progress, interrupt, at_phase } = watch;
     let run = new_run_id();
     let begun = tokio::select! {
         begun = client.deploy(app, version.as_str(), &run) => begun?,
-        () = interrupt.wait() => {
+        () = watch.interrupt.wait() => {
             // Whether it has begun is the server's to know; nobody is left to tell if it is away.
             drop(client.abort(app, "interrupted (Ctrl-C)", true).await);
             return Ok(exit_code(true, Outcome::None, Verdict::Pass));
         }
     };
+    follow(client, (app, begun), watch, show).await
+}
+
+/// Follows a rollout that this command began, to its end; Ctrl-C takes it back.
+pub(super) async fn follow(
+    client: &Client,
+    (app, begun): (&AppName, Begun),
+    watch: Watch<'_>,
+    show: &Show<'_>,
+) -> Result<u8, Fault> {
+    let Watch { progress, interrupt, at_phase } = watch;
     for text in begun.degrades {
         progress.step(&Step::Note { at_ms: 0, text });
     }
-    let follower = Follower::new(client, (app, &run), progress, interrupt, at_phase);
-    let Followed { ended, interrupted } = follower.follow().await?;
+    let follower = Follower::new(client, (app, &begun.run), progress, interrupt, at_phase);
+    let end = follower.follow().await?;
+    conclude(client, (app, &begun.run), end, (progress, show)).await
+}
+
+/// Follows a rollout that somebody else began, to its end; Ctrl-C leaves it alone.
+pub(super) async fn watch(
+    client: &Client,
+    (app, run): (&AppName, &str),
+    watch: Watch<'_>,
+    show: &Show<'_>,
+) -> Result<u8, Fault> {
+    let Watch { progress, interrupt, at_phase } = watch;
+    let follower = Follower::new(client, (app, run), progress, interrupt, at_phase);
+    let end = follower.only_watching().follow().await?;
+    conclude(client, (app, run), end, (progress, show)).await
+}
+
+/// Fetches the report and tells the result.
+async fn conclude(
+    client: &Client,
+    (app, run): (&AppName, &str),
+    followed: Followed,
+    (progress, show): (&mut dyn Progress, &Show<'_>),
+) -> Result<u8, Fault> {
+    let Followed { ended, interrupted } = followed;
     let Some(ended) = ended else { return Ok(exit_code(true, Outcome::None, Verdict::Pass)) };
-    let report = if ended.report { Some(fetch(client, &run, show).await?) } else { None };
+    let report = if ended.report { Some(fetch(client, run, show).await?) } else { None };
     progress.step(&Step::Ended {
         at_ms: ended.at_ms,
         outcome: ended.outcome,

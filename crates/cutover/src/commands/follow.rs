@@ -3,7 +3,7 @@
 //! It only watches: the rollout is the server's and goes on without it. A server that goes away is
 //! waited for; Ctrl-C asks the server to abort, a second one leaves it alone.
 
-use model::{AppName, Entered, Fault, Version};
+use model::{AppName, Entered, Fault, Phase, Version};
 use tokio::time::Instant;
 
 use crate::client::{AGAIN, AWAY, Client, Notices};
@@ -30,6 +30,8 @@ pub(super) struct Follower<'a> {
     interrupt: &'a mut Interrupt,
     /// Told every phase once; may do something about it (the demo's faults).
     at_phase: &'a mut (dyn FnMut(&Entered) + Send),
+    /// Ctrl-C leaves the rollout alone.
+    only_watches: bool,
     seen: Vec<Entered>,
     began: bool,
     last: (u64, u64),
@@ -52,11 +54,18 @@ impl<'a> Follower<'a> {
             progress,
             interrupt,
             at_phase,
+            only_watches: false,
             seen: Vec::new(),
             began: false,
             last: (0, 0),
             interrupted: false,
         }
+    }
+
+    /// Ctrl-C leaves the rollout alone: somebody else asked for it.
+    pub(super) const fn only_watching(mut self) -> Self {
+        self.only_watches = true;
+        self
     }
 
     /// Watches until the end.
@@ -99,7 +108,7 @@ impl<'a> Follower<'a> {
                     Some(notice) => self.tell(notice),
                 },
                 () = self.interrupt.wait() => {
-                    if self.interrupted {
+                    if self.interrupted || self.only_watches {
                         return Ok(Some(self.leave()));
                     }
                     self.interrupted = true;
@@ -141,16 +150,29 @@ impl<'a> Follower<'a> {
                 if self.seen.contains(&entered) {
                     return;
                 }
+                if !self.began {
+                    return self.before(entered);
+                }
                 self.last.0 = entered.at_ms;
                 let Entered { phase, at_ms, why } = entered.clone();
                 self.progress.step(&Step::Phase { phase, at_ms, why });
                 (self.at_phase)(&entered);
                 self.seen.push(entered);
             }
+            Notice::Live(_) | Notice::Note { .. } if !self.began => {}
             Notice::Live(live) => self.live(&live),
             Notice::Note { at_ms, text } => self.progress.step(&Step::Note { at_ms, text }),
             Notice::Ended(_) => {}
         }
+    }
+
+    /// A phase of the rollout that ours is to follow: how it ends is worth a line.
+    fn before(&mut self, entered: Entered) {
+        let begins = [Phase::Starting, Phase::Previewing, Phase::Arming, Phase::Shifting];
+        if entered.phase != Phase::Baking && !begins.contains(&entered.phase) {
+            self.note(&format!("the rollout before it: {}", entered.phase));
+        }
+        self.seen.push(entered);
     }
 
     fn live(&mut self, live: &bus::Live) {

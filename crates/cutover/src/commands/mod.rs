@@ -11,6 +11,7 @@ mod follow;
 mod haproxy;
 mod history;
 mod logs;
+mod operate;
 mod plan;
 mod probe;
 mod reload;
@@ -18,6 +19,7 @@ mod report;
 mod shell;
 mod status;
 mod upgrade;
+mod watch;
 
 use std::future::Future;
 use std::io;
@@ -41,6 +43,12 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
         Command::Plan(arguments) => block_on(plan::plan(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
+        Command::Pause(arguments) => block_on(operate::pause(arguments))?,
+        Command::Resume(arguments) => block_on(operate::resume(arguments))?,
+        Command::Promote(arguments) => block_on(operate::promote(arguments))?,
+        Command::SetWeight(arguments) => block_on(operate::set_weight(arguments))?,
+        Command::Retry(arguments) => block_on(operate::retry(arguments))?,
+        Command::Rollback(arguments) => block_on(operate::rollback(arguments))?,
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::History(arguments) => block_on(history::history(arguments))?,

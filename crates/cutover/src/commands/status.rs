@@ -3,18 +3,30 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use model::Fault;
 use model::admin::HoldSeen;
+use model::{AppName, Fault};
 
+use super::watch::watch;
 use crate::server::api::ServerStatus;
 use crate::server::orders::AppStatus;
 use crate::server::proxies::ProxyStatus;
-use crate::{cli, duration};
+use crate::{cli, config, duration};
 
 /// Runs the command.
 pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
-    let (client, _) = super::reach(&arguments.at)?;
-    let status = client.status().await?;
+    let (client, config) = super::reach(&arguments.at)?;
+    let app = arguments.app.map(AppName::new).transpose()?;
+    if let Some(app) = &app {
+        config::must_know(&config, app, &arguments.at.config)?;
+    }
+    let select = |mut status: ServerStatus| {
+        status.apps.retain(|one| app.as_ref().is_none_or(|app| one.app == *app));
+        status
+    };
+    if arguments.watch {
+        return watch(&client, arguments.json, select, text).await;
+    }
+    let status = select(client.status().await?);
     if arguments.json {
         let json = serde_json::to_string_pretty(&status)
             .map_err(|e| Fault::internal(format!("the status cannot be written: {e}")))?;
@@ -49,6 +61,13 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
     writeln!(text, "\n{}  {stable}  {:?}", app.app, app.coarse)?;
     if let Some((run, version, phase)) = &app.rollout {
         writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
+    }
+    if let Some(why) = &app.paused {
+        writeln!(text, "  paused: {why}")?;
+        writeln!(text, "  `cutover resume {0}`, `promote {0}` or `abort {0}` ends that", app.app)?;
+    }
+    if let Some((version, run)) = &app.next {
+        writeln!(text, "  then: {version} (run {run})")?;
     }
     if let Some(last) = &app.last {
         writeln!(text, "  last rollout: {last}")?;

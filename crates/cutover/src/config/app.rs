@@ -159,7 +159,8 @@ fn rollout_of(
 ) -> RolloutConfig {
     let drain = rollout.field("drain_timeout");
     let handover_timeout = rollout.field("handover_timeout");
-    let strategy = strategy::read(rollout, instances, reader);
+    let (strategy, pause_after) = strategy::read(rollout, instances, reader);
+    let pause_timeout = rollout.field("pause_timeout");
     let drain_timeout = reader.duration(drain, seconds(30), Duration::ZERO..=DAY);
     RolloutConfig {
         return_home: strategy::returns_home(rollout, &strategy, reader),
@@ -167,6 +168,8 @@ fn rollout_of(
         cohorts: cohort::read(rollout, reader),
         analysis: analysis::read(rollout, &strategy, reader),
         strategy,
+        pause_after,
+        pause_timeout: reader.duration(pause_timeout, DAY, seconds(1)..=30 * DAY),
         preview_requests: reader.count(rollout.field("preview_requests"), 20, 0..=10_000),
         preview_path: address::path(rollout.field("preview_path"), probe_path, reader),
         bake: reader.duration(rollout.field("bake"), seconds(10), Duration::ZERO..=DAY),

@@ -51,6 +51,7 @@ pub(crate) use shape::{
     AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, ProxyConfig,
     RouterConfig, Side, Strategy, Target, TokenPlace,
 };
+pub(crate) use strategy::share;
 
 use diagnostic::Source;
 use reader::Reader;

@@ -82,6 +82,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 14] = [
             "strategy",
             "steps",
             "step_bake",
+            "pause",
+            "pause_timeout",
             "batch",
             "hold",
             "hold_requests",

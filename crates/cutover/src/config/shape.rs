@@ -176,6 +176,11 @@ pub(crate) struct RolloutConfig {
     pub(crate) targets: Vec<Target>,
     /// Clients stay with the version that they were given, while both have a share.
     pub(crate) cohorts: Option<Cohorts>,
+    /// The shares after which a person is waited for: none (before any user), those of a canary, all
+    /// traffic (before the promotion is final).
+    pub(crate) pause_after: Vec<Weight>,
+    /// How long a pause may last before the rollout is undone.
+    pub(crate) pause_timeout: Duration,
     /// How both versions are compared while both have a share; `None` where they are not.
     pub(crate) analysis: Option<AnalysisConfig>,
     /// Requests the candidate must answer before users reach it.

@@ -27,16 +27,45 @@ const KEYS: [(&str, &str); 8] = [
     ("hold", "recreate"),
     ("hold_requests", "recreate"),
 ];
+/// The step of a canary at which a person is waited for.
+const PAUSE: &str = "pause";
 /// The share of a canary that names none.
 const FIRST_SHARE: u16 = 2_500;
 
-/// Reads what `[app.NAME.rollout]` says of an app with that many instances.
-pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> Strategy {
+/// Reads what `[app.NAME.rollout]` says of an app with that many instances, and the shares after which a
+/// person is waited for.
+pub(crate) fn read(
+    rollout: &Section<'_>,
+    instances: u16,
+    reader: &mut Reader,
+) -> (Strategy, Vec<Weight>) {
+    let (strategy, mut pauses) = order(rollout, instances, reader);
+    if manual(rollout, reader) {
+        pauses.push(Weight::ALL);
+    }
+    (strategy, pauses)
+}
+
+/// Whether a person is waited for before the promotion is final.
+fn manual(rollout: &Section<'_>, reader: &mut Reader) -> bool {
+    let Some(field) = rollout.field("pause") else { return false };
+    let span = field.span.clone();
+    let Some(text) = reader.text(Some(field)) else { return false };
+    if text != "manual" {
+        let what = format!("`pause = \"{text}\"` cannot be");
+        let help = "write `pause = \"manual\"`: a person is waited for before the new version is \
+                    final; a pause by time is `bake`";
+        reader.push(Diagnostic::new(what).at(&span, "").help(help));
+    }
+    text == "manual"
+}
+
+fn order(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> (Strategy, Vec<Weight>) {
     let field = rollout.field("strategy");
     let span = field.as_ref().map_or(0..0, |field| field.span.clone());
     let named = reader.text(field).map_or(Some("blue-green"), |text| known(text, &span, reader));
     // After a name that is not known nobody can say which keys are right.
-    let Some(name) = named else { return Strategy::BlueGreen };
+    let Some(name) = named else { return (Strategy::BlueGreen, Vec::new()) };
     for (key, home) in KEYS {
         if let Some(field) = rollout.field(key).filter(|_| home != name) {
             let what = format!("`{key}` is for `strategy = \"{home}\"`, and this one is {name}");
@@ -44,12 +73,13 @@ pub(crate) fn read(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -
             reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
         }
     }
-    match name {
-        "canary" => canary(rollout, reader),
+    let strategy = match name {
+        "canary" => return canary(rollout, reader),
         "rolling" => rolling(rollout, (instances, &span), reader),
         "recreate" => recreate(rollout, reader),
         _ => Strategy::BlueGreen,
-    }
+    };
+    (strategy, Vec::new())
 }
 
 /// Whether a new version is put in the place of the old one at the end.
@@ -95,31 +125,44 @@ fn known(text: &str, span: &Range<usize>, reader: &mut Reader) -> Option<&'stati
     None
 }
 
-fn canary(rollout: &Section<'_>, reader: &mut Reader) -> Strategy {
+fn canary(rollout: &Section<'_>, reader: &mut Reader) -> (Strategy, Vec<Weight>) {
     let least = Duration::from_millis(1);
     let each = reader.duration(rollout.field("step_bake"), Duration::from_secs(10), least..=DAY);
     let field = rollout.field("steps");
     let given = field.as_ref().and_then(|field| reader.texts(Some(field)));
-    let steps = match (&field, given) {
+    let (steps, pauses) = match (&field, given) {
         (Some(field), Some(texts)) => shares(field, &texts, reader),
-        _ => Weight::new(FIRST_SHARE).into_iter().collect(),
+        _ => (Weight::new(FIRST_SHARE).into_iter().collect(), Vec::new()),
     };
-    Strategy::Canary { steps, step_bake: each }
+    (Strategy::Canary { steps, step_bake: each }, pauses)
 }
 
-/// The shares, each larger than the one before and smaller than all traffic.
-fn shares(field: &Field<'_>, texts: &[(&str, Range<usize>)], reader: &mut Reader) -> Vec<Weight> {
-    let mut shares: Vec<Weight> = Vec::new();
-    if texts.is_empty() {
-        let what = "`steps` is empty: then this is no canary";
+/// The shares, each larger than the one before and smaller than all traffic, and those of them after
+/// which `"pause"` stands; none where it stands first.
+fn shares(
+    field: &Field<'_>,
+    texts: &[(&str, Range<usize>)],
+    reader: &mut Reader,
+) -> (Vec<Weight>, Vec<Weight>) {
+    let (mut shares, mut pauses): (Vec<Weight>, Vec<Weight>) = (Vec::new(), Vec::new());
+    if texts.iter().all(|(text, _)| *text == PAUSE) {
+        let what = if texts.is_empty() {
+            "`steps` is empty: then this is no canary"
+        } else {
+            "`steps` names no share: then this is no canary"
+        };
         let help = "name shares, as in `steps = [\"5%\", \"25%\"]`, or use blue-green";
         reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
     }
     for (text, span) in texts {
+        if *text == PAUSE {
+            pauses.push(shares.last().copied().unwrap_or_default());
+            continue;
+        }
         let Some(share) = share(text) else {
             let what = format!("`{text}` is not a share of the traffic");
-            let help = "write a percentage between 0.01% and 99.99%, such as \"25%\"; all traffic \
-                        follows by itself";
+            let help = "write a percentage between 0.01% and 99.99%, such as \"25%\", or \"pause\"; all \
+                        traffic follows by itself";
             reader.push(Diagnostic::new(what).at(span, "").help(help));
             continue;
         };
@@ -130,11 +173,12 @@ fn shares(field: &Field<'_>, texts: &[(&str, Range<usize>)], reader: &mut Reader
         }
         shares.push(share);
     }
-    shares
+    pauses.dedup();
+    (shares, pauses)
 }
 
 /// A percentage with at most two decimals, neither nothing nor everything, in basis points.
-fn share(text: &str) -> Option<Weight> {
+pub(crate) fn share(text: &str) -> Option<Weight> {
     let (whole, part) = match text.strip_suffix('%')?.split_once('.') {
         Some((whole, part)) => (whole, part),
         None => (text.strip_suffix('%')?, "0"),

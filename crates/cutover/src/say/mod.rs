@@ -20,9 +20,12 @@ mod story;
 mod terminal;
 
 pub(crate) use choice::choose;
-pub(crate) use clean::clean;
+pub(crate) use clean::{clean, word};
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};
+pub(crate) use line::Line;
+pub(crate) use plain::{quoted, utc};
+pub(crate) use screen::{Look, Screen};
 
 #[cfg(test)]
 mod tests;

@@ -104,12 +104,13 @@ fn figures(live: &Live) -> String {
     rest
 }
 
-fn quoted(text: &str) -> String {
+/// Text in quotes, for `key="value"`.
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", clean(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Time of day, UTC, with milliseconds.
-pub(super) fn utc(unix_ms: u64) -> String {
+pub(crate) fn utc(unix_ms: u64) -> String {
     let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{hour:02}:{minute:02}:{second:02}.{ms:03}Z")

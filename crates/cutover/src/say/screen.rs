@@ -27,6 +27,15 @@ impl Look {
         };
         Self { colour: choice != ColorChoice::Never, width: Box::new(width) }
     }
+
+    /// What stdout is like; 80 columns when it does not say.
+    pub(crate) fn of_stdout() -> Self {
+        let choice = anstream::AutoStream::choice(&std::io::stdout());
+        let width = || {
+            terminal_size::terminal_size_of(std::io::stdout()).map_or(80, |(w, _)| usize::from(w.0))
+        };
+        Self { colour: choice != ColorChoice::Never, width: Box::new(width) }
+    }
 }
 
 impl fmt::Debug for Look {

@@ -65,13 +65,13 @@ impl Active {
         Ok(active)
     }
 
-    /// What a rollout that has ended wanted in the end.
-    pub(super) fn last_wants(store: &Store, run: &Run) -> Result<Wants, Fault> {
+    /// The machine of a rollout that has ended.
+    pub(super) fn last(store: &Store, run: &Run) -> Result<Rollout, Fault> {
         let mut machine = Rollout::new(run.start.clone());
         for (at_ms, event) in &store.events(run.id)? {
             machine.advance(*at_ms, event);
         }
-        Ok(machine.wants())
+        Ok(machine)
     }
 
     /// Journals an event, then tells the machine. True when it changed the phase.

@@ -1,7 +1,8 @@
 //! The controller's HTTP API on a unix socket (mode 0600).
 //!
-//! `GET /openapi.json` · `GET /v1/status` · `GET /v1/events` · `POST /v1/apps/APP/plan` · `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
-//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/history` · `GET /v1/runs/RUN/report.json|.html` ·
+//! `GET /openapi.json` (it describes all of these) · `GET /v1/status` · `GET /v1/events` · `GET /v1/history` ·
+//! `POST /v1/apps/APP/plan|deploy|abort|pause|resume|promote|weight|retry|rollback` ·
+//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
 //! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is
 //! taken here.
 
@@ -18,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use model::{AppName, Fault, Kind, Version};
+use model::{AppName, Event, Fault, Kind, Version, Weight};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -27,7 +28,7 @@ use super::bus::Notice;
 use super::happenings;
 use super::history::{self, PastRun};
 use super::layout::Layout;
-use super::orders::{AppStatus, Begun, Desk, Order};
+use super::orders::{Again, AppStatus, Begun, Desk, Order, Told};
 use super::planned::Planned;
 use super::preflight::{Preflight, sentence};
 use super::proxies::{Proxies, ProxyStatus};
@@ -123,6 +124,47 @@ pub(crate) struct AbortBody {
     pub(crate) interrupted: bool,
 }
 
+/// Body of a pause.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PauseBody {
+    /// Who or why.
+    pub(crate) reason: String,
+}
+
+/// Body of a promotion.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct PromoteBody {
+    /// Without further shares and pauses, too.
+    #[serde(default)]
+    pub(crate) full: bool,
+}
+
+/// Body of a share.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct WeightBody {
+    /// Share of new requests that the candidate is to have, basis points.
+    pub(crate) weight: Weight,
+}
+
+/// Body of a retry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct RetryBody {
+    /// Id of the run, as that of a deploy.
+    #[serde(default)]
+    pub(crate) run: Option<String>,
+}
+
+/// Body of a rollback.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct RollbackBody {
+    /// The version to return to; default: the one that users were on before.
+    #[serde(default)]
+    pub(crate) to: Option<String>,
+    /// Id of the run, as that of a deploy.
+    #[serde(default)]
+    pub(crate) run: Option<String>,
+}
+
 /// Answer of an upgrade.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Accepted {
@@ -190,6 +232,12 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/apps/{app}/plan", post(plan))
         .route("/v1/apps/{app}/deploy", post(deploy))
         .route("/v1/apps/{app}/abort", post(abort))
+        .route("/v1/apps/{app}/pause", post(pause))
+        .route("/v1/apps/{app}/resume", post(resume))
+        .route("/v1/apps/{app}/promote", post(promote))
+        .route("/v1/apps/{app}/weight", post(weight))
+        .route("/v1/apps/{app}/retry", post(retry))
+        .route("/v1/apps/{app}/rollback", post(rollback))
         .route("/v1/apps/{app}/events", get(events))
         .route("/v1/history", get(history))
         .route("/v1/runs/{run}/{file}", get(report))
@@ -278,6 +326,73 @@ async fn abort(
     let order = |reply| Order::Abort { reason, interrupted, reply };
     let text = reach.desk(&app)?.ask(order).await?;
     Ok(Json(Said { text }))
+}
+
+/// Tells the machine of an app what an operator wants.
+async fn wish(reach: &Reach, app: &str, wish: Event) -> Result<Json<Told>, Refusal> {
+    Ok(Json(reach.desk(app)?.ask(|reply| Order::Wish { wish, reply }).await?))
+}
+
+async fn pause(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<PauseBody>,
+) -> Result<Json<Told>, Refusal> {
+    wish(&reach, &app, Event::PauseAsked { reason: body.reason }).await
+}
+
+async fn resume(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+) -> Result<Json<Told>, Refusal> {
+    wish(&reach, &app, Event::ResumeAsked).await
+}
+
+async fn promote(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<PromoteBody>,
+) -> Result<Json<Told>, Refusal> {
+    wish(&reach, &app, Event::PromoteAsked { full: body.full }).await
+}
+
+async fn weight(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<WeightBody>,
+) -> Result<Json<Told>, Refusal> {
+    wish(&reach, &app, Event::WeightAsked { weight: body.weight }).await
+}
+
+async fn retry(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<RetryBody>,
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
+    again(&reach, app, (Again::Retry, body.run)).await
+}
+
+async fn rollback(
+    State(reach): State<Arc<Reach>>,
+    Path(app): Path<String>,
+    Json(body): Json<RollbackBody>,
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
+    let to = body.to.map(Version::new).transpose()?;
+    again(&reach, app, (Again::Rollback(to), body.run)).await
+}
+
+/// Ships a release that ran before.
+async fn again(
+    reach: &Reach,
+    app: String,
+    (which, run): (Again, Option<String>),
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
+    let run = run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
+    let desk = reach.desk(&app)?;
+    let _no_upgrade = reach.upgrades.none_under_way().await?;
+    reach.preflight.check(&[AppName::new(app)?]).await?;
+    let begun = desk.ask(|reply| Order::Again { which, run, reply }).await?;
+    Ok((StatusCode::ACCEPTED, Json(begun)))
 }
 
 async fn events(

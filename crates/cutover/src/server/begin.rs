@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{AppName, Fault, Hold, Release, Version};
 use rollout::analysis::Rules;
-use rollout::{Analysis, Named, Settings, Start};
+use rollout::{Aim, Analysis, Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
@@ -16,28 +16,35 @@ use crate::store::{NewRun, Run};
 /// Most memory that requests take while they wait, bytes.
 const HELD_BYTES: u64 = 64 << 20;
 
-/// Freezes a release of `version` and journals the beginning of its rollout.
+/// Journals the beginning of a rollout of a release that the store has, as the run of that id.
 pub(super) fn begin(
     tools: &Tools,
-    (app, config): (&AppName, &AppConfig),
+    config: &AppConfig,
     stable: Option<&Release>,
-    (version, run): (&Version, &str),
-) -> Result<(Release, Run), Fault> {
+    (release, aim, run): (&Release, Aim, &str),
+) -> Result<Run, Fault> {
     let store = &tools.store;
-    let release = freeze(tools, (app, config), version)?;
-    let now_ms = clock::unix_ms();
-    store.add_release(&release, now_ms)?;
-    let original = store.committed_routes(app)?;
-    let run = store.begin(&NewRun {
+    let original = store.committed_routes(&release.app)?;
+    store.begin(&NewRun {
         run,
-        start: &start(config, stable, &release),
+        start: &start_of(config, stable, (release, aim)),
         original_routes: original.as_ref(),
         boot_id: &clock::boot_id()?,
         began_mono_ns: clock::mono_ns(),
-        began_unix_ms: now_ms,
+        began_unix_ms: clock::unix_ms(),
         epoch: tools.epoch,
-    })?;
-    Ok((release, run))
+    })
+}
+
+/// Freezes a release of `version` and keeps it.
+pub(super) fn keep(
+    tools: &Tools,
+    ours: (&AppName, &AppConfig),
+    version: &Version,
+) -> Result<Release, Fault> {
+    let release = freeze(tools, ours, version)?;
+    tools.store.add_release(&release, clock::unix_ms())?;
+    Ok(release)
 }
 
 /// The release that a deploy of `version` would make now; nothing keeps it yet.
@@ -53,6 +60,15 @@ pub(super) fn freeze(
 
 /// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
 pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
+    start_of(config, stable, (candidate, Aim::Deploy))
+}
+
+/// A release that ran before has no shares to pass, and is not waited for: users are to be back soon.
+fn start_of(
+    config: &AppConfig,
+    stable: Option<&Release>,
+    (candidate, aim): (&Release, Aim),
+) -> Start {
     let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
     let probing = config.probe.enabled && stable.is_some();
     Start {
@@ -60,8 +76,20 @@ pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Re
         stable: stable.map(named),
         candidate: named(candidate),
         instances: config.instances,
-        settings: settings(config, probing),
+        settings: aimed(settings(config, probing), aim),
     }
+}
+
+fn aimed(mut settings: Settings, aim: Aim) -> Settings {
+    settings.aim = aim;
+    if aim == Aim::Rollback {
+        settings.analysis = None;
+        settings.pause_after = Vec::new();
+        if matches!(settings.strategy, rollout::Strategy::Canary { .. }) {
+            settings.strategy = rollout::Strategy::BlueGreen;
+        }
+    }
+    settings
 }
 
 fn settings(config: &AppConfig, probing: bool) -> Settings {
@@ -82,6 +110,8 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
     Settings {
         strategy,
         return_home: rollout.return_home,
+        pause_after: rollout.pause_after.clone(),
+        pause_deadline_ms: ms(rollout.pause_timeout),
         ready_deadline_ms: ms(config.health.deadline),
         preview_requests: rollout.preview_requests,
         bake_ms: ms(rollout.bake),

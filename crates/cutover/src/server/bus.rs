@@ -1,7 +1,7 @@
 //! What a server says while it works, to whoever listens.
 //!
 //! One bus per app. A listener first gets what the present rollout has said so far (without live
-//! figures), then what follows; one that is too slow is cut off and gets it all anew when it asks
+//! figures) and how those before it ended, then what follows; one that is too slow is cut off and gets it all anew when it asks
 //! again.
 
 use std::sync::{Mutex, PoisonError};
@@ -78,6 +78,9 @@ pub(crate) struct Ended {
     pub(crate) report: bool,
 }
 
+/// So many ends of earlier rollouts are told to a new listener.
+const ENDS_KEPT: usize = 8;
+
 /// The bus of one app.
 #[derive(Debug)]
 pub(crate) struct Bus {
@@ -91,11 +94,17 @@ impl Bus {
         Self { history: Mutex::new(Vec::new()), sender: broadcast::channel(256).0 }
     }
 
-    /// Says something. A beginning forgets what an earlier rollout said.
+    /// Says something. A beginning forgets what an earlier rollout said, but for its end: one may follow
+    /// another so soon that whoever watches the first would miss that.
     pub(crate) fn say(&self, notice: Notice) {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         match &notice {
-            Notice::Began { .. } => *history = vec![notice.clone()],
+            Notice::Began { .. } => {
+                history.retain(|said| matches!(said, Notice::Ended(_)));
+                let old = history.len().saturating_sub(ENDS_KEPT);
+                history.drain(..old);
+                history.push(notice.clone());
+            }
             Notice::Phase(_) | Notice::Ended(_) => history.push(notice.clone()),
             Notice::Live(_) | Notice::Note { .. } => {}
         }

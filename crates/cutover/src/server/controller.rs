@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{AppName, Fault, ReleaseId, Routes, Version};
+use model::{AppName, Fault, Outcome, ReleaseId, Routes, Successor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ use super::planning::{able, plan};
 use super::retention::prune;
 use super::show;
 use super::sight::{leaving, movable, unseen};
-use super::standing::Standing;
+use super::standing::{Ordered, Standing};
 use super::timed::Timed;
 use super::tools::Tools;
 use super::upgrade;
@@ -71,16 +71,18 @@ impl Controller {
         let evidence = Evidence::new(tools.clone(), bus, sender);
         prune(&tools.store, &tools.layout, (&app, tools.keep));
         let standing = Standing::load(app, config, tools.clone())?;
-        if let Some(active) = &standing.active {
-            voice.began(active);
-        } else if let Some(run) = tools.store.last_run(&standing.app)? {
+        if let Some(run) = tools.store.last_ended(&standing.app)? {
             let report = tools.layout.report(&run.name, "json").exists();
             voice.recall(&run, standing.stable.as_ref(), report);
         }
+        if let Some(active) = &standing.active {
+            voice.began(active);
+        }
+        let followed = standing.unfollowed()?;
         let change = 0;
         let (stopping, hurry) = (None, false);
         let (departing, timed) = (Departing::default(), Timed::default());
-        Ok(Self {
+        let mut controller = Self {
             standing,
             departing,
             tools,
@@ -94,7 +96,11 @@ impl Controller {
             change,
             stopping,
             hurry,
-        })
+        };
+        if let Some((by, outcome, ended)) = followed {
+            controller.follow(&by, ended.then_some(outcome));
+        }
+        Ok(controller)
     }
 
     /// Works until it is told to stop and nothing runs any more.
@@ -291,10 +297,19 @@ impl Controller {
         // Whoever gave the order may have gone away; that changes nothing.
         match order {
             Order::Deploy { version, run, reply } => {
-                let _gone = reply.send(self.deploy(&version, run));
+                let _gone =
+                    reply.send(self.ship(run, |standing, run| standing.deploy(&version, run)));
             }
             Order::Plan { version, reply } => {
                 let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
+            }
+            Order::Again { which, run, reply } => {
+                let _gone = reply.send(self.ship(run, |standing, run| standing.again(&which, run)));
+            }
+            Order::Wish { wish, reply } => {
+                let told = self.standing.wish(&wish);
+                self.announce();
+                let _gone = reply.send(told);
             }
             Order::Abort { reason, interrupted, reply } => {
                 let _gone = reply.send(self.abort(reason, interrupted));
@@ -320,27 +335,86 @@ impl Controller {
         }
     }
 
-    /// Begins a rollout; one of that id that has begun already is the answer to an earlier question.
-    fn deploy(&mut self, version: &Version, run: String) -> Result<Begun, Fault> {
-        let degrades = check(&self.standing.config, able(&self.tools))?;
-        if self.tools.store.last_run(&self.standing.app)?.is_some_and(|last| last.name == run) {
+    /// Ships a release; a run of that id that is known already is the answer to an earlier question.
+    fn ship(
+        &mut self,
+        run: String,
+        how: impl FnOnce(&mut Standing, &str) -> Result<Ordered, Fault>,
+    ) -> Result<Begun, Fault> {
+        let mut degrades = check(&self.standing.config, able(&self.tools))?;
+        let last = self.tools.store.last_run(&self.standing.app)?;
+        let next = self.successor();
+        let waits = next.as_ref().is_some_and(|next| next.run == run);
+        if waits || last.is_some_and(|last| last.name == run) {
             return Ok(Begun { run, degrades });
         }
-        self.standing.deploy(version, &run)?;
+        let Ordered { run, first } = how(&mut self.standing, &run)?;
+        match first {
+            Some(first) => {
+                degrades.insert(0, first);
+                self.announce();
+                self.dropped(next);
+            }
+            None => self.began(),
+        }
+        Ok(Begun { run, degrades })
+    }
+
+    /// A rollout has just been journaled as begun.
+    fn began(&mut self) {
         self.evidence.reset();
         if let Some(active) = &self.standing.active {
             self.status.send_modify(|status| show::rollout(status, active));
             self.voice.began(active);
         }
-        Ok(Begun { run, degrades })
+    }
+
+    /// What is to follow the rollout under way.
+    fn successor(&self) -> Option<Successor> {
+        self.standing.active.as_ref().and_then(|active| active.machine().successor().cloned())
+    }
+
+    /// Says so to whoever waits for a rollout that was to follow and does not any more.
+    fn dropped(&self, was: Option<Successor>) {
+        let is = self.successor();
+        let Some(was) = was.filter(|was| is.as_ref().is_none_or(|is| is.run != was.run)) else {
+            return;
+        };
+        let why = is.map_or_else(
+            || format!("{} was given up before it began", was.version),
+            |is| format!("{} follows instead of {} (run {})", is.version, was.version, is.run),
+        );
+        let stable = self.standing.stable.as_ref();
+        self.voice.never_began((&was.run, self.now_ms()), Outcome::Aborted, why, stable);
+    }
+
+    /// Begins what was to follow the rollout that ended like this, or says why not; `None` of one that a
+    /// stop of the server ended.
+    fn follow(&mut self, by: &Successor, outcome: Option<Outcome>) {
+        let followed = outcome.map_or(Ok(false), |outcome| self.standing.follow(by, outcome));
+        let why = match followed {
+            Ok(true) => return self.began(),
+            Ok(false) => format!("the rollout before it did not end: {} is not begun", by.version),
+            Err(fault) => format!("{} could not be begun: {fault}", by.version),
+        };
+        tracing::warn!(app = %self.standing.app, "{why}");
+        let outcome = outcome.filter(|how| *how == Outcome::Stuck).unwrap_or(Outcome::Aborted);
+        let stable = self.standing.stable.as_ref();
+        self.voice.never_began((&by.run, 0), outcome, why, stable);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.standing.active.as_ref().map_or(0, |active| active.clock().now_ms())
     }
 
     fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {
         if interrupted && self.standing.active.is_some() {
             self.evidence.interrupt();
         }
+        let next = self.successor();
         let told = self.standing.abort(reason);
         self.announce();
+        self.dropped(next);
         told
     }
 
@@ -349,6 +423,11 @@ impl Controller {
         self.evidence.stop(self.standing.active.as_ref()).await;
         match self.standing.halt() {
             Ok(Some((active, finished))) => {
+                if let Some(by) = active.machine().successor() {
+                    let why = "the server was stopped before it began".to_owned();
+                    let stable = self.standing.stable.as_ref();
+                    self.voice.never_began((&by.run, 0), Outcome::Aborted, why, stable);
+                }
                 self.voice.ended(&active, finished, "the server was stopped".to_owned());
             }
             Ok(None) => {}
@@ -368,6 +447,9 @@ impl Controller {
             self.voice.ended(&active, finished, active.reason());
             let Tools { store, layout, keep, .. } = &self.tools;
             prune(store, layout, (&self.standing.app, *keep));
+            if let Some(by) = active.machine().successor() {
+                self.follow(by, Some(finished.outcome));
+            }
         }
         Ok(())
     }
@@ -381,8 +463,7 @@ impl Controller {
     }
 
     fn complain(&mut self, fault: &Fault) {
-        let active = self.standing.active.as_ref();
-        self.voice.complain(active.map_or(0, |active| active.clock().now_ms()), fault);
+        self.voice.complain(self.now_ms(), fault);
     }
 
     fn show(&mut self, fleet: &FleetHave, routes: &RoutesHave) {

@@ -25,7 +25,7 @@ pub(super) struct Happening {
 #[serde(untagged)]
 enum Happened {
     Said(Notice),
-    Changed(Changed),
+    Changed(Box<Changed>),
 }
 
 /// What `status` shows has changed.
@@ -80,7 +80,7 @@ impl Listener {
                     let status = without_counts(&self.status.borrow_and_update());
                     if self.shown.as_ref() != Some(&status) {
                         self.shown = Some(status.clone());
-                        return Some((Some(Happened::Changed(Changed { status })), self));
+                        return Some((Some(Happened::Changed(Box::new(Changed { status }))), self));
                     }
                 }
             }

@@ -4,6 +4,7 @@
 //! nothing about traffic.
 
 mod active;
+mod again;
 pub(crate) mod api;
 mod begin;
 pub(crate) mod bus;

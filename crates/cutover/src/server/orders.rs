@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use model::admin::HoldSeen;
-use model::{AppName, Coarse, Fault, Phase, Version};
+use model::{AppName, Coarse, Event, Fault, Phase, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -21,6 +21,25 @@ pub(crate) struct Begun {
     /// What is worse than it could be, and why; sentences.
     #[serde(default)]
     pub(crate) degrades: Vec<String>,
+}
+
+/// What will happen now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// In words.
+    pub(crate) text: String,
+    /// The run that it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<String>,
+}
+
+/// Which release is shipped again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The one whose rollout was aborted or got stuck.
+    Retry,
+    /// One that users were on: of that version, or the one before.
+    Rollback(Option<Version>),
 }
 
 /// An order to one app's controller.
@@ -41,6 +60,22 @@ pub(super) enum Order {
         version: Version,
         /// The answer; nothing was done for it.
         reply: oneshot::Sender<Result<Planned, Fault>>,
+    },
+    /// Pause, resume, promote, give the candidate a share: refused where it would change nothing.
+    Wish {
+        /// The wish, as the machine is told.
+        wish: Event,
+        /// The answer: what will happen now.
+        reply: oneshot::Sender<Result<Told, Fault>>,
+    },
+    /// Ship a release that ran before, exactly as it ran; answered once it is journaled.
+    Again {
+        /// Which.
+        which: Again,
+        /// Id of the run.
+        run: String,
+        /// The answer.
+        reply: oneshot::Sender<Result<Begun, Fault>>,
     },
     /// Undo the rollout under way.
     Abort {
@@ -121,6 +156,12 @@ pub(crate) struct AppStatus {
     pub(crate) stable: Option<String>,
     /// Version being shipped, with its run and phase.
     pub(crate) rollout: Option<(String, String, Phase)>,
+    /// A person is waited for, and why; a sentence.
+    #[serde(default)]
+    pub(crate) paused: Option<String>,
+    /// What follows when the rollout under way is over: version and run.
+    #[serde(default)]
+    pub(crate) next: Option<(String, String)>,
     /// How the last rollout ended, in words, if it did not promote.
     pub(crate) last: Option<String>,
     /// Instances.
@@ -153,6 +194,8 @@ impl AppStatus {
             coarse: Coarse::Healthy,
             stable: None,
             rollout: None,
+            paused: None,
+            next: None,
             last: None,
             instances: Vec::new(),
             router_seen: false,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
-use model::{Change, Farewell, Fault, Lane, Pace, Phase, PoolState, Release, ReleaseId, Version};
+use model::{
+    Change, Farewell, Fault, Lane, Pace, Phase, PoolState, Release, ReleaseId, Version, Weight,
+};
 use rollout::{Foreseen, Start, foresee};
 
 use super::begin::{freeze, start};
@@ -87,11 +89,19 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
     if !has_stable {
         return "the first deploy: nobody is on it yet".to_owned();
     }
-    match &config.rollout.strategy {
+    let last = config.rollout.pause_after.contains(&Weight::ALL);
+    let last = if last { ", a person is waited for before it is final" } else { "" };
+    let order = match &config.rollout.strategy {
         Strategy::BlueGreen => format!("blue-green{home}"),
         Strategy::Canary { steps, .. } => {
-            let shares: Vec<String> = steps.iter().map(ToString::to_string).collect();
-            format!("canary, {} then everything{home}", shares.join(", "))
+            let pause = |share: Weight| {
+                let pauses = config.rollout.pause_after.contains(&share);
+                if pauses { ", pause" } else { "" }
+            };
+            let one = |share: &Weight| format!("{share}{}", pause(*share));
+            let shares: Vec<String> = steps.iter().map(one).collect();
+            let first = if pause(Weight::NONE).is_empty() { "" } else { "pause, " };
+            format!("canary, {first}{} then everything{home}", shares.join(", "))
         }
         Strategy::Recreate { hold, requests } => format!(
             "recreate: the old version ends first, {}; up to {requests} requests wait for up to {}",
@@ -99,7 +109,8 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
             duration::show(*hold)
         ),
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
-    }
+    };
+    order + last
 }
 
 /// What becomes of the tunnels that are open on what leaves.

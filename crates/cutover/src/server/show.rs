@@ -83,7 +83,17 @@ pub(super) fn rollout(status: &mut AppStatus, active: &Active) {
     let run = active.run();
     let phase = active.machine().phase();
     status.rollout = Some((run.name.clone(), run.start.candidate.version.to_string(), phase));
-    status.coarse = phase.coarse();
+    status.coarse = coarse(active);
+    let machine = active.machine();
+    let sentence = |why: &str| why.lines().next().unwrap_or_default().to_owned();
+    status.paused = machine.paused().map(|pause| sentence(&pause.why));
+    status.next = machine.successor().map(|next| (next.version.to_string(), next.run.clone()));
+}
+
+/// Whoever waits for a person says so.
+fn coarse(active: &Active) -> Coarse {
+    let machine = active.machine();
+    if machine.paused().is_some() { Coarse::Paused } else { machine.phase().coarse() }
 }
 
 /// Adds the coarse phase and how the last rollout ended.
@@ -91,7 +101,7 @@ pub(super) fn conclude(status: &mut AppStatus, last: Option<&Run>) {
     let outcome = last.and_then(|run| run.outcome);
     let failed = matches!(outcome, Some(Outcome::Aborted | Outcome::Stuck));
     status.coarse = match &status.rollout {
-        Some((_, _, phase)) => phase.coarse(),
+        Some(_) => status.coarse,
         None if failed => Coarse::Degraded,
         None => Coarse::Healthy,
     };

@@ -7,15 +7,26 @@ use std::sync::Arc;
 use drivers::platform::{FleetHave, FleetWant};
 use model::{
     AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Rule, Spread,
-    Verdict, Version,
+    Successor, Verdict, Version,
 };
+use rollout::Aim;
 
 use super::active::Active;
-use super::begin::begin;
+use super::again;
+use super::begin::{begin, keep};
 use super::desired::{Address, Desired, compose};
 use super::ending::Finished;
+use super::orders::{Again, Told};
 use super::tools::Tools;
 use crate::config::{AppConfig, Side, Target};
+
+/// What became of an order to ship a release.
+pub(super) struct Ordered {
+    /// The run to follow.
+    pub(super) run: String,
+    /// What comes before it, in words.
+    pub(super) first: Option<String>,
+}
 
 /// Where one app stands.
 pub(super) struct Standing {
@@ -54,9 +65,7 @@ impl Standing {
 
     /// Refuses while a rollout is under way, or the server stops.
     pub(super) fn may_deploy(&self) -> Result<(), Fault> {
-        if self.halted.is_some() {
-            return Err(Fault::new(Kind::Conflict, "the server is stopping"));
-        }
+        self.works()?;
         if let Some(active) = &self.active {
             let what = format!(
                 "{} is being moved to {} (run {}, {})",
@@ -71,14 +80,139 @@ impl Standing {
         Ok(())
     }
 
-    /// Begins to ship `version` as the run of that id.
-    pub(super) fn deploy(&mut self, version: &Version, run: &str) -> Result<(), Fault> {
-        self.may_deploy()?;
-        let ours = (&self.app, &self.config);
-        let (release, run) = begin(&self.tools, ours, self.stable.as_ref(), (version, run))?;
+    /// Ships `version` as the run of that id: at once, or after the rollout under way, which turns back
+    /// for it if it still can. The version that users are on is an abort of that rollout instead.
+    pub(super) fn deploy(&mut self, version: &Version, run: &str) -> Result<Ordered, Fault> {
+        self.works()?;
+        if let Some(active) = &self.active {
+            let (machine, named) = (active.machine(), &active.run().start.candidate);
+            let undoable = !machine.promotion_is_final() && machine.outcome().is_none();
+            if undoable && self.stable.as_ref().is_some_and(|stable| stable.version == *version) {
+                let run = active.run().name.clone();
+                let reason = format!("{version}, which users are on, was deployed again");
+                return Ok(Ordered { run, first: Some(self.abort(reason)?) });
+            }
+            let forward = machine.successor().is_none() && !machine.turns_back();
+            if forward && named.version == *version && machine.outcome() != Some(Outcome::Aborted) {
+                return self.may_deploy().map(|()| Ordered { run: run.to_owned(), first: None });
+            }
+        }
+        let release = keep(&self.tools, (&self.app, &self.config), version)?;
+        self.ship(release, Aim::Deploy, run)
+    }
+
+    /// Ships a release that ran before, exactly as it ran.
+    pub(super) fn again(&mut self, which: &Again, run: &str) -> Result<Ordered, Fault> {
+        self.works()?;
+        let (store, app, stable) = (&self.tools.store, &self.app, self.stable.as_ref());
+        let Some(active) = &self.active else {
+            let (release, aim) = match which {
+                Again::Retry => again::retry(store, app, stable)?,
+                Again::Rollback(to) => {
+                    (again::rollback(store, app, stable, to.as_ref())?, Aim::Rollback)
+                }
+            };
+            return self.ship(release, aim, run);
+        };
+        let (machine, version) = (active.machine(), &active.run().start.candidate.version);
+        match which {
+            Again::Rollback(to) if machine.promotion_is_final() => {
+                let before = stable.filter(|one| to.as_ref().is_none_or(|to| one.version == *to));
+                let release = match before {
+                    Some(release) => release.clone(),
+                    None => again::rollback(store, app, stable, to.as_ref())?,
+                };
+                self.ship(release, Aim::Rollback, run)
+            }
+            Again::Rollback(_) if !machine.turns_back() => {
+                let what = format!("nothing to roll back: {version} of {app} is not promoted yet");
+                let help = format!("`cutover abort {app}` keeps users on the old version");
+                Err(Fault::new(Kind::Conflict, what).help(help))
+            }
+            Again::Rollback(_) | Again::Retry => {
+                let phase = machine.phase();
+                let what = format!("the rollout of {app} to {version} is not over ({phase})");
+                let help = format!("`cutover status --watch {app}` shows when it is");
+                Err(Fault::new(Kind::Conflict, what).help(help))
+            }
+        }
+    }
+
+    /// Begins a rollout, or has it follow the one under way.
+    fn ship(&mut self, release: Release, aim: Aim, run: &str) -> Result<Ordered, Fault> {
+        let Some(active) = &mut self.active else {
+            self.begin(release, aim, run)?;
+            return Ok(Ordered { run: run.to_owned(), first: None });
+        };
+        let rollback = aim == Aim::Rollback;
+        let (version, named) = (release.version.clone(), run.to_owned());
+        let by = Successor { release: release.id, version, run: named, rollback };
+        let before = &active.run().start.candidate.version;
+        let first = if active.machine().promotion_is_final() {
+            format!("the rollout to {before} is final and finishes first")
+        } else {
+            format!("the rollout to {before} is undone first")
+        };
+        active.tell(&Event::SupersedeAsked { by })?;
+        Ok(Ordered { run: run.to_owned(), first: Some(first) })
+    }
+
+    fn begin(&mut self, release: Release, aim: Aim, run: &str) -> Result<(), Fault> {
+        let what = (&release, aim, run);
+        let run = begin(&self.tools, &self.config, self.stable.as_ref(), what)?;
         self.stuck = None;
         self.candidate = Some(release);
         self.active = Some(Active::begin(Arc::clone(&self.tools.store), run));
+        Ok(())
+    }
+
+    /// Begins what was to follow the rollout that is over. One that got stuck is followed by nothing.
+    pub(super) fn follow(&mut self, by: &Successor, outcome: Outcome) -> Result<bool, Fault> {
+        let same = self.stable.as_ref().is_some_and(|stable| stable.id == by.release);
+        if outcome == Outcome::Stuck || same || self.halted.is_some() || self.active.is_some() {
+            return Ok(false);
+        }
+        let release = self.tools.store.release(&self.app, by.release)?;
+        let aim = if by.rollback { Aim::Rollback } else { Aim::Deploy };
+        self.begin(release, aim, &by.run)?;
+        Ok(true)
+    }
+
+    /// What was to follow the last rollout when the controller died in between; true when it still is.
+    pub(super) fn unfollowed(&self) -> Result<Option<(Successor, Outcome, bool)>, Fault> {
+        let Some(run) = self.tools.store.last_run(&self.app)? else { return Ok(None) };
+        let Some(outcome) = run.outcome.filter(|_| self.active.is_none()) else { return Ok(None) };
+        let machine = Active::last(&self.tools.store, &run)?;
+        // A server that was stopped ended it before its machine did.
+        let ended = machine.outcome() == Some(outcome);
+        Ok(machine.successor().map(|by| (by.clone(), outcome, ended)))
+    }
+
+    /// Tells the machine what an operator wants, or says why that would change nothing.
+    pub(super) fn wish(&mut self, wish: &Event) -> Result<Told, Fault> {
+        self.works()?;
+        let (verb, does) = words(wish);
+        let app = &self.app;
+        let Some(active) = &mut self.active else {
+            let what = format!("nothing to {verb}: no rollout of {app} is under way");
+            let help = format!("`cutover status` shows where {app} stands");
+            return Err(Fault::new(Kind::Conflict, what).help(help));
+        };
+        let version = active.run().start.candidate.version.clone();
+        if let Some(why) = active.machine().refuses(wish) {
+            let what = format!("nothing to {verb}: {why} (rollout of {app} to {version})");
+            return Err(Fault::new(Kind::Conflict, what));
+        }
+        active.tell(wish)?;
+        let run = Some(active.run().name.clone());
+        Ok(Told { text: format!("{app}: {does} (rollout to {version})"), run })
+    }
+
+    /// Refuses what would move anything when the server stops.
+    fn works(&self) -> Result<(), Fault> {
+        if self.halted.is_some() {
+            return Err(Fault::new(Kind::Conflict, "the server is stopping"));
+        }
         Ok(())
     }
 
@@ -244,11 +378,28 @@ impl Standing {
     }
 }
 
+/// A wish as a verb, and what will happen.
+fn words(wish: &Event) -> (&'static str, String) {
+    match wish {
+        Event::PauseAsked { .. } => ("pause", "paused, users are taken no further".to_owned()),
+        Event::ResumeAsked => ("resume", "resumed".to_owned()),
+        Event::PromoteAsked { full: false } => ("promote", "goes on now".to_owned()),
+        Event::PromoteAsked { full: true } => {
+            ("promote", "goes on without further shares and pauses".to_owned())
+        }
+        Event::WeightAsked { weight } => {
+            let does = format!("{weight} of requests for the new version, then paused");
+            ("set", does)
+        }
+        other => ("do", format!("told {other:?}")),
+    }
+}
+
 /// What the last rollout left, if it ended stuck.
 fn left_stuck(app: &AppName, tools: &Tools) -> Result<Option<Stuck>, Fault> {
     let last = tools.store.last_run(app)?;
     let Some(run) = last.filter(|run| run.outcome == Some(Outcome::Stuck)) else { return Ok(None) };
-    let desired = Desired::of(&Active::last_wants(&tools.store, &run)?);
+    let desired = Desired::of(&Active::last(&tools.store, &run)?.wants());
     let named = run.start.stable.iter().chain([&run.start.candidate]);
     let releases =
         named.map(|named| tools.store.release(app, named.id)).collect::<Result<_, _>>()?;

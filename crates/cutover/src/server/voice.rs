@@ -85,6 +85,25 @@ impl Voice {
         }));
     }
 
+    /// A rollout that was to follow another one never begins.
+    pub(super) fn never_began(
+        &self,
+        (run, at_ms): (&str, u64),
+        outcome: Outcome,
+        why: String,
+        stable: Option<&Release>,
+    ) {
+        self.bus.say(Notice::Ended(Ended {
+            run: run.to_owned(),
+            at_ms,
+            outcome,
+            verdict: None,
+            why,
+            users_on: stable.map(|release| release.version.to_string()),
+            report: false,
+        }));
+    }
+
     /// Something is wrong; said again only when it is another thing.
     pub(super) fn complain(&mut self, at_ms: u64, fault: &Fault) {
         let text = fault.to_string();

@@ -133,6 +133,12 @@ impl Store {
         self.run_where("id = (SELECT MAX(id) FROM rollout WHERE app = ?1)", app.as_str())
     }
 
+    /// The newest rollout of an app that has ended.
+    pub(crate) fn last_ended(&self, app: &AppName) -> Result<Option<Run>, Fault> {
+        let ended = "SELECT MAX(id) FROM rollout WHERE app = ?1 AND outcome IS NOT NULL";
+        self.run_where(&format!("id = ({ended})"), app.as_str())
+    }
+
     fn run_where(&self, condition: &str, value: &str) -> Result<Option<Run>, Fault> {
         let sql = format!("{RUN} WHERE {condition}");
         let row = self

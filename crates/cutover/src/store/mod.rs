@@ -7,6 +7,7 @@
 mod apps;
 mod history;
 mod journal;
+mod past;
 mod schema;
 
 use std::fs::File;

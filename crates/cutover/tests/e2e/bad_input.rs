@@ -218,7 +218,7 @@ fn a_first_version_that_exits_at_once_leaves_nothing_running() {
 }
 
 #[test]
-fn r30_of_two_deploys_at_once_the_second_is_refused_and_the_first_goes_on() {
+fn r30_of_two_deploys_at_once_the_second_follows_and_nothing_is_lost() {
     let _turn = turn();
     let world = live();
     good_release(&world, "v2");
@@ -227,11 +227,12 @@ fn r30_of_two_deploys_at_once_the_second_is_refused_and_the_first_goes_on() {
     let mut first = Deploy::start(&world, "demo", "v2");
     first.reach("starting");
     world.refused(
-        &["deploy", "demo", "v3"],
+        &["deploy", "demo", "v2"],
         &["demo is being moved to v2", "help: wait for it, or `cutover abort demo`"],
     );
-    first.end().expect(0, "PASS");
-    world.still_at("v2");
+    Deploy::start(&world, "demo", "v3").end().expect(0, "PASS");
+    assert_eq!(first.end().code, Some(4));
+    world.still_at("v3");
     users.expect_pass();
 }
 

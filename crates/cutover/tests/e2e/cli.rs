@@ -10,13 +10,19 @@ use crate::world::{CUTOVER, World, free_port, said, turn, wait_for};
 #[test]
 fn every_command_explains_itself() {
     let world = World::new("");
-    let commands: [(&[&str], &str); 15] = [
+    let commands: [(&[&str], &str); 21] = [
         (&[], "Exit codes: 0 pass"),
         (&["demo"], "cutover demo --inject kill-before-drain"),
         (&["up"], "cutover config example > cutover.toml"),
         (&["down"], "Usage: cutover down"),
         (&["deploy"], "cutover deploy shop v2"),
-        (&["abort"], "Usage: cutover abort"),
+        (&["abort"], "cutover abort shop"),
+        (&["pause"], "cutover pause shop --reason"),
+        (&["resume"], "cutover resume shop"),
+        (&["promote"], "cutover promote shop --full"),
+        (&["set-weight"], "cutover set-weight shop 10%"),
+        (&["retry"], "cutover retry shop"),
+        (&["rollback"], "cutover rollback shop --to v3"),
         (&["status"], "cutover status --json"),
         (&["history"], "cutover history shop --limit 50"),
         (&["logs"], "cutover logs shop --follow"),

@@ -35,6 +35,7 @@ mod load;
 mod looking;
 mod mute;
 mod neighbours;
+mod operate;
 mod parts;
 mod past;
 mod plan;

@@ -35,12 +35,13 @@ pub(crate) struct Shipped {
 impl Deploy {
     /// Starts `cutover deploy APP VERSION`.
     pub(crate) fn start(world: &World, app: &str, version: &str) -> Self {
-        let mut child = world
-            .command(&["deploy", app, version, "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::run(world, &["deploy", app, version, "--json"])
+    }
+
+    /// Starts a command that follows a rollout with `--json`.
+    pub(crate) fn run(world: &World, arguments: &[&str]) -> Self {
+        let mut child =
+            world.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let mut stdout = child.stdout.take().unwrap();
         let (sender, steps) = channel();

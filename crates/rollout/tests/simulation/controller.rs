@@ -102,11 +102,15 @@ impl<'a> Controller<'a> {
         let was_final = self.machine.phase().is_final();
         let before = self.machine.wants();
         let entered = self.machine.entered().len();
+        let untold = self.machine.refuses(&event).map(|_| self.machine.clone());
         self.machine.advance(self.world.now, &event);
         let after = self.machine.wants();
         if was_final && before != after {
             let what = "wants changed after the end".to_owned();
             self.world.violations.push(what);
+        }
+        if let Some(untold) = untold {
+            self.check_refusal(untold, &event);
         }
         self.check_told(&after);
         self.check_homes(&before, &after);
@@ -117,6 +121,19 @@ impl<'a> Controller<'a> {
             self.world.enter(phase);
         }
         self.journal.push((self.world.now, event));
+    }
+
+    /// What is refused does no more than the time at which it was told.
+    fn check_refusal(&mut self, before: Rollout, event: &Event) {
+        let Some(why) = before.refuses(event) else { return };
+        let mut untold = before;
+        untold.advance(self.world.now, &Event::Tick);
+        let is = |machine: &Rollout| {
+            (machine.wants(), machine.entered().len(), machine.paused().cloned())
+        };
+        if is(&untold) != is(&self.machine) {
+            self.world.violations.push(format!("refused ({why}) and done at {}", self.world.now));
+        }
     }
 
     /// Where the router moves tunnels, nobody is told to end who may go on until they have.
@@ -238,7 +255,7 @@ impl<'a> Controller<'a> {
         let holds = match phase {
             Phase::Shifting => {
                 self.crashes.1 = self.crashes.0;
-                ready && self.share_is_next(&wants)
+                ready && (!self.world.plan.left_alone() || self.share_is_next(&wants))
             }
             Phase::Baking => as_wanted,
             Phase::Draining | Phase::DrainingCandidate if recreates => true,
@@ -249,7 +266,9 @@ impl<'a> Controller<'a> {
             // How many may leave is counted by the world.
             Phase::DrainingCandidate if rolling => true,
             Phase::Draining => {
-                ready && carries == Some(CANDIDATE) && self.crashes.0 == self.crashes.1
+                let overlooked = self.world.plan.rolls_back();
+                let crashed = self.crashes.0 != self.crashes.1 && !overlooked;
+                ready && carries == Some(CANDIDATE) && !crashed
             }
             Phase::DrainingCandidate => first || carries == Some(STABLE),
             Phase::Promoted => gone(STABLE) && (wants.leave.is_none() || self.spare_is_drained()),
@@ -329,6 +348,8 @@ impl<'a> Controller<'a> {
             events.push(Event::Resumed);
         }
         let (now, plan) = (self.world.now, self.world.plan);
+        let pressed = plan.presses.iter().filter(|(at, _)| self.world.due(Some(*at)));
+        events.extend(pressed.map(|(_, event)| event.clone()));
         if self.world.due(self.world.abort) {
             events.push(Event::AbortAsked { reason: "because".to_owned() });
         }

@@ -1,7 +1,7 @@
 //! What will go wrong in one world, drawn from its seed before it begins.
 
-use model::{AppName, Farewell, Hold, Pace, Phase, ReleaseId, Version, Weight};
-use rollout::{Named, Settings, Start, Strategy};
+use model::{AppName, Event, Farewell, Hold, Pace, Phase, ReleaseId, Successor, Version, Weight};
+use rollout::{Aim, Named, Settings, Start, Strategy};
 
 use crate::rng::Rng;
 
@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub never_arms: bool,
     pub prober_lost: Option<u64>,
     pub abort: Option<u64>,
+    /// What operators press, and when.
+    pub presses: Vec<(u64, Event)>,
     /// The phase whose entry brings these faults on, if it is not their time.
     pub trigger: Option<Phase>,
     /// The controller dies after an event, in so many of 10 000 cases.
@@ -127,9 +129,66 @@ impl Plan {
             never_arms: rng.chance(15),
             prober_lost: if probing { rng.maybe(15, 0, 20_000) } else { None },
             abort: rng.maybe(20, 0, 20_000),
+            presses: Vec::new(),
             deaths: if rng.chance(50) { rng.between(1, most_deaths) } else { 0 },
             down: if rng.chance(10) { 60_000 } else { 1_500 },
         }
+    }
+
+    /// Operators who press everything at any moment, in four of ten worlds; and rollouts that were begun
+    /// with pauses, or to return to a release that ran before.
+    pub(crate) fn operate(&mut self, rng: &mut Rng) {
+        let settings = &mut self.start.settings;
+        settings.pause_deadline_ms = rng.between(2_000, 12_000);
+        settings.aim = match rng.between(0, 99) {
+            0..=5 => Aim::Retry,
+            6..=19 => Aim::Rollback,
+            _ => Aim::Deploy,
+        };
+        if rng.chance(20) {
+            let mut shares = vec![Weight::NONE, Weight::ALL];
+            if let Strategy::Canary { steps, .. } = &settings.strategy {
+                shares.extend(steps);
+            }
+            settings.pause_after = shares.into_iter().filter(|_| rng.chance(60)).collect();
+        }
+        if !rng.chance(40) {
+            return;
+        }
+        let last = rng.between(1_000, 60_000);
+        for _ in 0..rng.between(1, 14) {
+            self.presses.push((rng.between(0, last), press(rng)));
+        }
+        self.presses.sort_by_key(|(at, _)| *at);
+    }
+
+    /// When nobody presses any more, and how much longer it may take for what was pressed.
+    fn pressing_ms(&self) -> u64 {
+        let last = self.presses.last().map_or(0, |(at, _)| *at);
+        let settings = &self.start.settings;
+        // Each may begin anew in a phase that it does not hold.
+        let pauses = 3 + settings.pause_after.len() as u64;
+        let shares = self.presses.iter().filter(|(_, e)| matches!(e, Event::WeightAsked { .. }));
+        // After a smaller share all may follow again.
+        let each = 22_000 * self.steps();
+        last + pauses * settings.pause_deadline_ms + each * shares.count() as u64
+    }
+
+    fn steps(&self) -> u64 {
+        match &self.start.settings.strategy {
+            Strategy::Canary { steps, .. } => 1 + steps.len() as u64,
+            _ => 1,
+        }
+    }
+
+    /// True when it is not rolled back by itself.
+    pub(crate) fn rolls_back(&self) -> bool {
+        self.start.settings.aim == Aim::Rollback
+    }
+
+    /// True when nobody holds up or hurries what the machine does.
+    pub(crate) fn left_alone(&self) -> bool {
+        self.presses.is_empty() && self.start.settings.pause_after.is_empty()
     }
 
     /// True when nothing that may justify turning back can happen.
@@ -178,12 +237,14 @@ impl Plan {
     /// Longest this rollout may take: all deadlines one after the other.
     pub(crate) fn bound_ms(&self) -> u64 {
         let home = if self.returns_home() { 20_000 } else { 0 };
-        match (&self.start.settings.strategy, self.batch()) {
+        let pressing = self.pressing_ms();
+        let rollout = match (&self.start.settings.strategy, self.batch()) {
             (_, Some(_)) => 70_000 * u64::from(self.start.instances),
             (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64 + home,
             (Strategy::Recreate { .. }, None) => 100_000,
             _ => 70_000 + home,
-        }
+        };
+        rollout + pressing
     }
 
     /// True when instances may die, or be not ready, by themselves.
@@ -192,6 +253,27 @@ impl Plan {
             || self.candidate_crash.is_some()
             || self.candidate_crash_loop
             || self.stable_crash.is_some()
+    }
+}
+
+fn press(rng: &mut Rng) -> Event {
+    match rng.between(0, 15) {
+        0 => Event::AbortAsked { reason: "pressed".to_owned() },
+        1 => Event::SupersedeAsked {
+            by: Successor {
+                release: ReleaseId(3),
+                version: Version::new("v3").unwrap(),
+                run: "later".to_owned(),
+                rollback: rng.chance(50),
+            },
+        },
+        2..=5 => Event::PauseAsked { reason: "pressed".to_owned() },
+        6..=8 => Event::ResumeAsked,
+        9..=11 => Event::PromoteAsked { full: rng.chance(25) },
+        _ => {
+            let points = u16::try_from(rng.between(0, 10_000)).unwrap();
+            Event::WeightAsked { weight: Weight::new(points).unwrap() }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod canary;
 mod compared;
 mod home;
+mod operators;
 mod recreate;
 mod rolling;
 mod script;

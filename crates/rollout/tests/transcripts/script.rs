@@ -14,6 +14,7 @@ pub(crate) struct Script {
     machine: Rollout,
     now: u64,
     text: String,
+    moments: Vec<(u64, Rollout)>,
 }
 
 impl Script {
@@ -32,7 +33,7 @@ impl Script {
         };
         change(&mut start);
         let machine = Rollout::new(start);
-        let mut script = Self { machine, now: 0, text: String::new() };
+        let mut script = Self { machine, now: 0, text: String::new(), moments: Vec::new() };
         script.tell_phases(0);
         script
     }
@@ -47,6 +48,7 @@ impl Script {
         writeln!(self.text, "{} ms  {phase} <- {}", self.now, event_words(event)).unwrap();
         self.machine.advance(self.now, event);
         self.machine.check_invariants().unwrap();
+        self.moments.push((self.now, self.machine.clone()));
         for note in &self.machine.notes()[notes..] {
             writeln!(self.text, "    note: {}", note.words).unwrap();
         }
@@ -62,6 +64,16 @@ impl Script {
     pub(crate) fn wake(self) -> Self {
         let ms = self.machine.wake().unwrap() - self.now;
         self.at(ms, &Event::Tick)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wake_at(self, ms: u64) -> Self {
+        self.at(ms, &Event::Tick)
+    }
+
+    /// The machine after each event.
+    pub(crate) fn moments(self) -> Vec<(u64, Rollout)> {
+        self.moments
     }
 
     /// Every event at once.
@@ -82,8 +94,13 @@ impl Script {
     }
 
     /// Compares the story with the golden file, or writes it where `CUTOVER_UPDATE` is set.
+    pub(crate) fn is(self, name: &str) {
+        self.tells(name);
+    }
+
+    /// The same; answers the machine.
     #[expect(clippy::disallowed_methods, reason = "golden files are files")]
-    pub(crate) fn is(mut self, name: &str) {
+    pub(crate) fn tells(mut self, name: &str) -> Rollout {
         let outcome = self.machine.outcome();
         writeln!(self.text, "outcome: {outcome:?}").unwrap();
         let path = format!("{}/tests/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
@@ -96,6 +113,7 @@ impl Script {
             "{name} tells another story (CUTOVER_UPDATE=1 takes it):\n{}",
             self.text
         );
+        self.machine
     }
 }
 
@@ -260,6 +278,12 @@ fn event_words(event: &Event) -> String {
             format!("tick {at_s}: {}, {} of stable", words(new), words(old))
         }
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),
+        Event::PauseAsked { reason } => format!("pause asked: {reason}"),
+        Event::ResumeAsked => "resume asked".to_owned(),
+        Event::PromoteAsked { full: false } => "promote asked".to_owned(),
+        Event::PromoteAsked { full: true } => "promote asked, in full".to_owned(),
+        Event::WeightAsked { weight } => format!("share asked: {weight}"),
+        Event::SupersedeAsked { by } => format!("{} is to follow as {}", by.version, by.run),
         Event::Resumed => "resumed".to_owned(),
     }
 }

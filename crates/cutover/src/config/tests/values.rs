@@ -327,3 +327,20 @@ fn a_recreation_has_bounds() {
     assert_eq!(of("").strategy, hold(10, 1_000));
     assert_eq!(of("hold = \"30s\"\nhold_requests = 50").strategy, hold(30, 50));
 }
+
+#[test]
+fn pauses_stand_between_shares_and_before_the_end() {
+    let pauses = |rollout: &str| {
+        let text = format!("[app.web]\ncommand = [\"./server\"]\n[app.web.rollout]\n{rollout}\n");
+        let config = good(&text);
+        let rollout = &config.apps.values().next().unwrap().rollout;
+        let after: Vec<u16> = rollout.pause_after.iter().map(|at| at.basis_points()).collect();
+        let Strategy::Canary { steps, .. } = &rollout.strategy else { return (0, after) };
+        (steps.len(), after)
+    };
+    let steps = "strategy = \"canary\"\nsteps = [\"pause\", \"5%\", \"pause\", \"25%\"]";
+    assert_eq!(pauses(steps), (2, vec![0, 500]));
+    let manual = format!("{steps}\npause = \"manual\"");
+    assert_eq!(pauses(&manual), (2, vec![0, 500, 10_000]));
+    assert_eq!(pauses("pause = \"manual\""), (0, vec![10_000]));
+}

@@ -1,0 +1,159 @@
+//! Operators: pause, resume, promote, set-weight, retry, rollback, and deploys that follow each other.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::crowd::{Crowd, EVERYONE};
+use crate::traffic::{Deploy, Shipped};
+use crate::world::{World, patient_config, said, signal, turn, wait_for};
+
+/// v1 is live, with this in place of the bake.
+fn live(instances: u16, rollout: &str) -> World {
+    let mut world = World::new(&patient_config(instances).replace("bake = \"1500ms\"", rollout));
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    world
+}
+
+/// The app, as scripts see it.
+fn app(world: &World) -> Value {
+    world.status().map_or(Value::Null, |status| status["apps"][0].clone())
+}
+
+/// Waits until the app stands like that, and the candidate has so many basis points.
+fn stands(world: &World, coarse: &str, points: u64) -> Value {
+    wait_for(&format!("{coarse} at {points}"), 20, || {
+        let app = app(world);
+        let pools = app["pools"].as_array().unwrap().clone();
+        let of_candidate = pools.iter().find(|pool| pool["version"] == "v2");
+        let weight = of_candidate.map_or(0, |pool| pool["weight"].as_u64().unwrap());
+        (app["coarse"] == coarse && weight == points).then_some(app)
+    })
+}
+
+/// Refused with exit code 2 and these words; nothing else happens.
+fn refused(world: &World, arguments: &[&str], words: &str) {
+    let text = said(&world.expect(2, arguments));
+    assert!(text.contains(words), "`{words}` is missing: {text}");
+}
+
+/// Promoted, and the prober saw no failure; on a machine that is too busy it cannot vouch for all of it.
+fn ended_well(shipped: &Shipped) {
+    let report = &shipped.report;
+    let well = report["outcome"] == "promoted" && report["failed"] == 0;
+    assert!(well && matches!(shipped.code, Some(0 | 3)), "{}{}", shipped.why(), shipped.said);
+}
+
+#[test]
+fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
+    let _turn = turn();
+    let steps =
+        "strategy = \"canary\"\nsteps = [\"25%\", \"pause\", \"50%\"]\nstep_bake = \"500ms\"";
+    let world = live(1, &format!("{steps}\nbake = \"500ms\""));
+    for command in ["pause", "resume", "promote"] {
+        let words = format!("nothing to {command}: no rollout of demo is under way");
+        refused(&world, &[command, "demo"], &words);
+    }
+    let mut watch = world.command(&["status", "demo", "--watch"]);
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let crowd = Crowd::of(&world, &EVERYONE);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    deploy.reach("shifting");
+    world.expect(0, &["pause", "demo", "--reason", "to look"]);
+    deploy.reach("baking");
+    crowd.mark();
+    let paused = stands(&world, "Paused", 2_500);
+    assert_eq!(paused["paused"], "asked to pause: to look", "{paused}");
+    refused(&world, &["pause", "demo"], "nothing to pause: it is paused already");
+    // The step at which the file says to wait for a person comes all the same.
+    world.expect(0, &["resume", "demo"]);
+    wait_for("the step waits", 20, || {
+        app(&world)["paused"].as_str().is_some_and(|why| why.contains("v2 has 25 %")).then_some(())
+    });
+    world.expect(0, &["set-weight", "demo", "10%"]);
+    deploy.reach("baking");
+    crowd.mark();
+    stands(&world, "Paused", 1_000);
+    refused(&world, &["set-weight", "demo", "100%"], "write a percentage");
+    world.expect(0, &["promote", "demo", "--full", "--detach"]);
+    let shipped = deploy.end();
+    crowd.expect_nothing_lost();
+    ended_well(&shipped);
+    let shares = shipped.report["shares"].as_array().unwrap();
+    let wanted: Vec<_> = shares.iter().map(|share| share["wanted_bp"].as_u64()).collect();
+    assert_eq!(wanted, [Some(2_500), Some(1_000), Some(10_000)], "{}", shipped.said);
+    signal(watch.id(), Signal::INT);
+    let lines: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(watch.wait().unwrap().success());
+    let line =
+        |words: &[&str]| lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(line(&["paused ", "phase=baking", "v2:10.00%"]), "{lines:#?}");
+    assert!(line(&["healthy ", "stable=v2", "traffic=v2:100.00%"]), "{lines:#?}");
+}
+
+#[test]
+fn a_rollback_under_load_costs_nothing_and_runs_what_ran() {
+    let _turn = turn();
+    let world = live(2, "bake = \"500ms\"");
+    refused(&world, &["rollback", "demo"], "nothing to roll back to");
+    refused(&world, &["retry", "demo"], "nothing to retry: the last rollout of demo ended well");
+    ended_well(&Deploy::start(&world, "demo", "v2").end());
+    let crowd = Crowd::of(&world, &EVERYONE);
+    let mut rollback = Deploy::run(&world, &["rollback", "demo", "--json"]);
+    rollback.reach("shifting");
+    crowd.mark();
+    let shipped = rollback.end();
+    crowd.expect_nothing_lost();
+    ended_well(&shipped);
+    assert_eq!(app(&world)["stable"], "v1");
+    // The very release, not a new one of its version.
+    let running = world.running();
+    assert!(running.iter().all(|(id, _)| id.starts_with("demo-1-")), "{running:?}");
+    refused(&world, &["rollback", "demo", "--to", "v1"], "users of demo are on v1 already");
+    refused(&world, &["rollback", "demo", "--to", "v9"], "served before: v2");
+    // What was given up is shipped again as it was.
+    let mut deploy = Deploy::start(&world, "demo", "v3");
+    deploy.reach("starting");
+    refused(&world, &["rollback", "demo"], "nothing to roll back: v3 of demo is not promoted yet");
+    world.expect(0, &["abort", "demo"]);
+    assert_eq!(deploy.end().code, Some(4));
+    let shipped = Deploy::run(&world, &["retry", "demo", "--json"]).end();
+    ended_well(&shipped);
+    let running = world.running();
+    assert!(running.iter().all(|(id, _)| id.starts_with("demo-3-")), "{running:?}");
+}
+
+#[test]
+fn a_deploy_follows_the_one_under_way_also_when_up_is_killed_in_between() {
+    let _turn = turn();
+    let mut world = live(1, "bake = \"20s\"");
+    let crowd = Crowd::of(&world, &EVERYONE);
+    let mut second = Deploy::start(&world, "demo", "v2");
+    second.reach("baking");
+    crowd.mark();
+    // Users go back first; then the next one is shipped, with v1 as its way back.
+    let third = Deploy::start(&world, "demo", "v3");
+    let next = wait_for("v3 is to follow", 10, || {
+        let app = app(&world);
+        (app["next"][0] == "v3" || app["rollout"][1] == "v3").then_some(app)
+    });
+    world.kill_up();
+    world.up();
+    assert_eq!(second.end().code, Some(4), "{next}");
+    wait_for("v3 is on trial", 30, || {
+        let app = app(&world);
+        (app["rollout"][1] == "v3" && app["rollout"][2] == "baking").then_some(())
+    });
+    crowd.mark();
+    // The version that users are on: an abort.
+    let again = Deploy::start(&world, "demo", "v1").end();
+    assert_eq!((again.code, third.end().code), (Some(4), Some(4)), "{}", again.said);
+    crowd.expect_nothing_lost();
+    assert_eq!(app(&world)["stable"], "v1");
+    let running = world.running();
+    assert!(running.iter().all(|(id, _)| id.starts_with("demo-1-")), "{running:?}");
+}

@@ -1,0 +1,38 @@
+//! A wait for a person: since when, and why. Types and words only; `gate` says where it holds.
+
+use model::Weight;
+use serde::{Deserialize, Serialize};
+
+use crate::words::percent;
+
+/// Why a rollout waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// An operator asked for it.
+    Asked,
+    /// The rollout was begun with a pause here.
+    Step,
+    /// A rollback that fails is not rolled back by itself.
+    Failing,
+}
+
+/// A wait for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when, ms since the rollout began.
+    pub at_ms: u64,
+    /// Why, as a fact.
+    pub cause: Cause,
+    /// Why, in words for people: a sentence, then its evidence, if any.
+    pub why: String,
+}
+
+/// What a person is to look at when the rollout was begun with a pause after that share.
+pub(crate) fn step_words(version: &str, after: Weight) -> String {
+    match after {
+        Weight::NONE => format!("a person is to look before any user is on {version}"),
+        Weight::ALL => format!("a person is to look before {version} is final"),
+        share => format!("a person is to look while {version} has {} of requests", percent(share)),
+    }
+}
