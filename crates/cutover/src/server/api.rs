@@ -1,9 +1,8 @@
 //! The controller's HTTP API on a unix socket (mode 0600).
 //!
-//! `GET /openapi.json` · `GET /v1/status` · `GET /v1/events` · `POST /v1/apps/APP/plan` ·
-//! `POST /v1/apps/APP/deploy` · `POST /v1/apps/APP/abort` ·
-//! `POST /v1/apps/APP/pause|resume|promote|weight|retry|rollback` ·
-//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/history` · `GET /v1/runs/RUN/report.json|.html` ·
+//! `GET /openapi.json` (it describes all of these) · `GET /v1/status` · `GET /v1/events` · `GET /v1/history` ·
+//! `POST /v1/apps/APP/plan|deploy|abort|pause|resume|promote|weight|retry|rollback` ·
+//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
 //! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is
 //! taken here.
 

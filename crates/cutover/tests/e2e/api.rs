@@ -159,37 +159,84 @@ fn events(world: &World, path: &str) -> impl Iterator<Item = String> + use<> {
     lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned))
 }
 
+/// Follows an app until a run reaches a phase or ends.
+fn until(world: &World, document: &mut Document, (run, what): (&str, &str)) {
+    let mut present = false;
+    for data in events(world, "/v1/apps/demo/events") {
+        let notice = document.check_event("/v1/apps/{app}/events", &data);
+        let ended = notice["notice"] == "ended" && notice["run"] == run;
+        if notice["notice"] == "began" {
+            present = notice["run"] == run;
+        }
+        if ended || present && notice["phase"] == what {
+            return;
+        }
+    }
+    panic!("{run} was not seen to be {what}");
+}
+
+/// Asks, and holds the answer against the document.
+fn call(
+    world: &World,
+    document: &mut Document,
+    what: (&str, &str),
+    path: &str,
+    body: Value,
+) -> Answer {
+    let body = (what.0 == "post").then_some(body);
+    let answer = at_socket(world, (what.0, path), body.as_ref());
+    document.check(what, &answer);
+    answer
+}
+
+/// What an operator can do to a rollout, with the third version.
+fn operate(world: &World, document: &mut Document) {
+    let status = ("get", "/v1/status");
+    let (deploy, abort) = (("post", "/v1/apps/{app}/deploy"), ("post", "/v1/apps/{app}/abort"));
+    let third = json!({ "version": "v3", "run": "runofthev3" });
+    call(world, document, deploy, "/v1/apps/demo/deploy", third);
+    until(world, document, ("runofthev3", "baking"));
+    for (verb, body) in [
+        ("pause", json!({ "reason": "a test" })),
+        ("weight", json!({ "weight": 1000 })),
+        ("resume", json!({})),
+        ("promote", json!({ "full": true })),
+    ] {
+        let path = format!("/v1/apps/{{app}}/{verb}");
+        call(world, document, ("post", &path), &path.replace("{app}", "demo"), body);
+        call(world, document, status, "/v1/status", json!({}));
+    }
+    until(world, document, ("runofthev3", "ended"));
+    let rollback = ("post", "/v1/apps/{app}/rollback");
+    let retry = ("post", "/v1/apps/{app}/retry");
+    let run = |id: &str| json!({ "run": id });
+    call(world, document, rollback, "/v1/apps/demo/rollback", run("runofthewayback"));
+    call(world, document, abort, "/v1/apps/demo/abort", json!({ "reason": "a test" }));
+    until(world, document, ("runofthewayback", "ended"));
+    call(world, document, retry, "/v1/apps/demo/retry", run("runoftheretry"));
+}
+
 #[test]
 fn real_answers_fit_the_document_and_every_operation_is_asked() {
     let _turn = turn();
-    let config = patient_config(1).replace("bake = \"1500ms\"", "bake = \"300ms\"");
+    let canary = "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"1s\"\nbake = \"300ms\"";
+    let config = patient_config(1).replace("bake = \"1500ms\"", canary);
     let mut world = World::new(&config);
     world.up();
     let mut document = Document::read();
-    let call = |document: &mut Document, what: (&str, &str), path: &str, body: Value| {
-        let body = (what.0 == "post").then_some(body);
-        let answer = at_socket(&world, (what.0, path), body.as_ref());
-        document.check(what, &answer);
-        answer
-    };
     let (status, plan) = (("get", "/v1/status"), ("post", "/v1/apps/{app}/plan"));
-    let (deploy, abort) = (("post", "/v1/apps/{app}/deploy"), ("post", "/v1/apps/{app}/abort"));
-    let answer = call(&mut document, ("get", "/openapi.json"), "/openapi.json", json!({}));
+    let deploy = ("post", "/v1/apps/{app}/deploy");
+    let answer = call(&world, &mut document, ("get", "/openapi.json"), "/openapi.json", json!({}));
     let served: Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(served["paths"], document.whole["paths"], "what is served is what is committed");
-    call(&mut document, status, "/v1/status", json!({}));
-    call(&mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v1" }));
+    call(&world, &mut document, status, "/v1/status", json!({}));
+    call(&world, &mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v1" }));
     let all = events(&world, "/v1/events");
     for version in ["v1", "v2"] {
         let begun = json!({ "version": version, "run": format!("runofthe{version}") });
-        call(&mut document, deploy, "/v1/apps/demo/deploy", begun);
-        call(&mut document, status, "/v1/status", json!({}));
-        for data in events(&world, "/v1/apps/demo/events") {
-            let notice = document.check_event("/v1/apps/{app}/events", &data);
-            if notice["notice"] == "baking" || notice["notice"] == "ended" {
-                break;
-            }
-        }
+        call(&world, &mut document, deploy, "/v1/apps/demo/deploy", begun);
+        call(&world, &mut document, status, "/v1/status", json!({}));
+        until(&world, &mut document, (&format!("runofthe{version}"), "ended"));
     }
     let mut seen = BTreeSet::new();
     for data in all {
@@ -203,24 +250,28 @@ fn real_answers_fit_the_document_and_every_operation_is_asked() {
     for notice in ["began", "phase", "live", "status", "ended"] {
         assert!(seen.contains(notice), "{notice} did not happen: {seen:?}");
     }
-    call(&mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v3" }));
-    call(&mut document, ("get", "/v1/history"), "/v1/history?app=demo&limit=9", json!({}));
+    call(&world, &mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v3" }));
+    call(&world, &mut document, ("get", "/v1/history"), "/v1/history?app=demo&limit=9", json!({}));
     for file in ["report.json", "report.html"] {
         let path = format!("/v1/runs/runofthev2/{file}");
-        call(&mut document, ("get", "/v1/runs/{run}/{file}"), &path, json!({}));
+        call(&world, &mut document, ("get", "/v1/runs/{run}/{file}"), &path, json!({}));
     }
     let reload = ("post", "/v1/reload");
-    call(&mut document, reload, "/v1/reload", json!({ "apply": false }));
+    call(&world, &mut document, reload, "/v1/reload", json!({ "apply": false }));
     // Refusals are faults.
-    call(&mut document, plan, "/v1/apps/nobody/plan", json!({ "version": "v1" }));
-    call(&mut document, deploy, "/v1/apps/demo/deploy", json!({ "version": "../x" }));
-    call(&mut document, ("get", "/v1/runs/{run}/{file}"), "/v1/runs/none/report.json", json!({}));
+    call(&world, &mut document, plan, "/v1/apps/nobody/plan", json!({ "version": "v1" }));
+    call(&world, &mut document, deploy, "/v1/apps/demo/deploy", json!({ "version": "../x" }));
+    call(
+        &world,
+        &mut document,
+        ("get", "/v1/runs/{run}/{file}"),
+        "/v1/runs/none/report.json",
+        json!({}),
+    );
     let nothing = json!({ "program": "/nowhere/cutover", "within_ms": 1000 });
-    call(&mut document, ("post", "/v1/upgrade"), "/v1/upgrade", nothing);
-    call(&mut document, deploy, "/v1/apps/demo/deploy", json!({ "version": "v3" }));
-    let reason = json!({ "reason": "a test" });
-    call(&mut document, abort, "/v1/apps/demo/abort", reason);
-    call(&mut document, ("post", "/v1/stop"), "/v1/stop", json!({ "now": true }));
+    call(&world, &mut document, ("post", "/v1/upgrade"), "/v1/upgrade", nothing);
+    operate(&world, &mut document);
+    call(&world, &mut document, ("post", "/v1/stop"), "/v1/stop", json!({ "now": true }));
     document.all_asked();
     assert_eq!(world.ended_up(), Some(0));
     world.assert_nothing_runs();

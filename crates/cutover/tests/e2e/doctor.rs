@@ -35,8 +35,12 @@ const fn fault(name: &'static str, faults: &'static str, found: &'static [&'stat
 fn cases() -> Vec<Case> {
     let connects = ("path = \"/healthz\"", "tcp = true");
     let nowhere = ("path = \"/datetime\"", "path = \"/nothing\"");
-    let hurried = ("deadline = \"30s\"", "deadline = \"8s\"");
-    let soon = ("deadline = \"30s\"", "deadline = \"1s\"");
+    // Half of the hold is for the start, and more than half of that is much.
+    let hurried = (
+        "[app.demo.probe]",
+        "[app.demo.rollout]\nstrategy = \"recreate\"\nhold = \"8s\"\n[app.demo.probe]",
+    );
+    let soon = ("deadline = \"60s\"", "deadline = \"1s\"");
     let locked = ("[\"CUTOVER\", \"app\"", "[\"./locked\", \"app\"");
     vec![
         Case { more: &["--slow-path", "/slow?ms=400"], ..HEALTHY },
@@ -47,7 +51,7 @@ fn cases() -> Vec<Case> {
         fault("lying", "--health-lies", &["health-lies R7"]),
         fault("failing", "--error-share 0.3", &["health-lies R7"]),
         fault("cutting", "--die-mid-response 5", &["cuts-answers R11"]),
-        Case { edit: hurried, ..fault("late", "--start-delay 4500ms", &["slow-start R7"]) },
+        Case { edit: hurried, ..fault("late", "--start-delay 2500ms", &["slow-start R7"]) },
         fault("crash", "--drain-deadline nonsense", &["does-not-start R7"]),
         fault("elsewhere", "--port FREE", &["ignores-port R7"]),
         Case { edit: soon, ..fault("never", "--ready-delay 1m", &["never-ready R7"]) },
@@ -74,7 +78,7 @@ stop_timeout = "3s"
 path = "/healthz"
 interval = "20ms"
 rise = 2
-deadline = "30s"
+deadline = "60s"
 [app.demo.probe]
 path = "/datetime"
 "#;
