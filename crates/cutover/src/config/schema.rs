@@ -74,9 +74,12 @@ fn sort(section: &str, key: &str) -> Value {
         ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
         ("api", "token") => token(),
         ("proxy" | "router", "listen") => some(),
-        ("router", "kind") => one_of(&["proxy", "haproxy"]),
-        ("router", "config")
-        | ("proxy", "tls_listen" | "trusted")
+        ("router", "kind") => {
+            one_of(&drivers::router::ROUTERS.iter().map(|entry| entry.name).collect::<Vec<_>>())
+        }
+        // A list for HAProxy, one file for nginx.
+        ("router", "config") => json!({ "anyOf": [text(), texts()] }),
+        ("proxy", "tls_listen" | "trusted")
         | ("proxy.limits", "client_exempt")
         | ("app", "hosts") => texts(),
         ("proxy.outliers", "failures") => count(0, 1_000_000),

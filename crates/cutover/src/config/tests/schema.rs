@@ -116,13 +116,15 @@ fn what_is_wrong_by_itself_does_not_fit() {
 }
 
 #[test]
-fn what_fits_nowhere_else_is_refused_by_the_reader() {
+fn what_the_reader_takes_fits() {
     // The schema asks for less than the reader: no file that the reader takes is refused by it.
     let validator = validator();
     for text in [
         "[app.web]\ncommand = [\"./server\"]\n",
         "[history]\nruns = 1\nlog_mib = 1\n[app.web]\ncommand = [\"a\", \"\"]\n[app.web.rollout]\n\
          strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
+        "[router]\nkind = \"nginx\"\npid = \"p\"\nconfig = \"c\"\ndirectory = \"n\"\nlisten = [\"127.0.0.1:80\"]\nprogram = \"/usr/sbin/nginx\"\n\
+         accept_reload_cuts = true\n[app.web]\ncommand = [\"a\"]\n",
         "[api]\nlisten = \"[::1]:1\"\nchain = \"c\"\nkey = \"k\"\ntoken = { file = \"t\" }\n\
          [app.web]\ncommand = [\"a\"]\nenvironment = { A = { from = \"B\" } }\nmaintenance = \"m.html\"\n",
     ] {
