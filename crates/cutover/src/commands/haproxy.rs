@@ -90,8 +90,8 @@ fn load(at: &Where) -> Result<(Config, HaProxyConfig), Fault> {
     let config = super::load(at)?;
     match config.router.clone() {
         RouterConfig::HaProxy(haproxy) => Ok((config, haproxy)),
-        RouterConfig::Proxy | RouterConfig::Nginx(_) => {
-            let what = format!("{} has no HAProxy carry the traffic", at.config.display());
+        other => {
+            let what = format!("{} has {} carry the traffic", at.config.display(), other.who());
             Err(Fault::new(Kind::Config, what).help(
                 "for a HAProxy write\n[router]\nkind = \"haproxy\"\nsocket = \"haproxy/master.sock\"\n\
                  directory = \"haproxy\"\nlisten = [\"127.0.0.1:8080\"]",

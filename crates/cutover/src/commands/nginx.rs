@@ -50,7 +50,8 @@ async fn check(at: &Where, json: bool) -> Result<u8, Fault> {
 fn load(at: &Where) -> Result<(Config, NginxConfig), Fault> {
     let config = super::load(at)?;
     let RouterConfig::Nginx(nginx) = config.router.clone() else {
-        let what = format!("{} has no nginx carry the traffic", at.config.display());
+        let who = config.router.who();
+        let what = format!("{} has {who} carry the traffic", at.config.display());
         return Err(Fault::new(Kind::Config, what).help(
             "for an nginx write\n[router]\nkind = \"nginx\"\ndirectory = \"nginx/cutover\"\n\
              config = \"/etc/nginx/nginx.conf\"\npid = \"/run/nginx.pid\"\n\

@@ -91,6 +91,17 @@ pub(crate) enum RouterConfig {
     Nginx(NginxConfig),
 }
 
+impl RouterConfig {
+    /// Who that is, in words.
+    pub(crate) const fn who(&self) -> &'static str {
+        match self {
+            Self::Proxy => "Cutover's own proxy",
+            Self::HaProxy(_) => "a HAProxy",
+            Self::Nginx(_) => "an nginx",
+        }
+    }
+}
+
 /// An nginx that runs already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NginxConfig {

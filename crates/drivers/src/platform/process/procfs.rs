@@ -24,12 +24,18 @@ pub(super) struct Identity {
 pub(super) struct Stat {
     pub(super) state: char,
     pub(super) group: u32,
+    pub(super) threads: u32,
     pub(super) started: u64,
 }
 
 impl Stat {
+    /// One whose first thread has ended while others still run is not: nobody can reap it yet, and it may
+    /// serve.
     fn dead(self) -> bool {
-        matches!(self.state, 'Z' | 'X' | 'x')
+        match self.state {
+            'Z' => self.threads <= 1,
+            state => matches!(state, 'X' | 'x'),
+        }
     }
 }
 
@@ -74,8 +80,9 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let group = fields.nth(1)?.parse().ok()?;
-    let started = fields.nth(16)?.parse().ok()?;
-    Some(Stat { state, group, started })
+    let threads = fields.nth(14)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    Some(Stat { state, group, threads, started })
 }
 
 /// What marks a process as belonging to an instance: two variables of its environment, inherited by
@@ -184,6 +191,11 @@ mod tests {
         let line = "7 (a) S (b) Z 1 9 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 1";
         let stat = parse_stat(line).unwrap();
         assert_eq!((stat.state, stat.group, stat.started), ('Z', 9, 4242));
+        assert!(stat.dead());
+        // Its first thread has ended, and two others have not: that is what a process looks like for a
+        // moment in which nobody can reap it.
+        let ending = "7 (a) Z 1 9 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 3 0 4242 99 1";
+        assert!(!parse_stat(ending).unwrap().dead());
         for broken in ["", "7 (a", "7 (a)", "7 (a) S x y"] {
             assert!(parse_stat(broken).is_none());
         }
