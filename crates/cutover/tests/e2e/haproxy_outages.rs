@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use crate::haproxy_bed::{Real, name_of, programs};
+use crate::sample;
 use crate::traffic::{Deploy, Shipped, Users, get};
 use crate::world::{patient_config, turn};
 
@@ -141,11 +142,8 @@ fn cases() -> Vec<Case> {
             all.extend(deeds.map(|deed| Case { course, moment, deed }));
         }
     }
-    if std::env::var_os("CUTOVER_FULL").is_none() {
-        let day = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
-        let seed = std::env::var("CUTOVER_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = usize::try_from(seed.unwrap_or(day)).unwrap();
-        println!("CUTOVER_SEED={seed}");
+    if !sample::whole() {
+        let seed = sample::seed();
         // A third of them apart: other courses, and each deed once.
         let third = all.len() / 3;
         let step = if third.is_multiple_of(3) { third + 1 } else { third };

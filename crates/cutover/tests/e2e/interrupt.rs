@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::sample;
 use crate::traffic::{Deploy, Shipped, Users, get};
 use crate::world::{CUTOVER, World, newest_report, said, sample_config, signal, turn, wait_for};
 
@@ -46,9 +47,8 @@ fn ctrl_c_before_the_promotion_is_final_leaves_users_on_the_old_version() {
     let _turn = turn();
     let world = live();
     let users = Users::of(&world, None);
-    for (number, phase) in
-        ["starting", "previewing", "arming", "shifting", "baking"].into_iter().enumerate()
-    {
+    let phases = ["starting", "previewing", "arming", "shifting", "baking"];
+    for (number, phase) in sample::of(phases, 3).into_iter().enumerate() {
         let mut deploy = Deploy::start(&world, "demo", &format!("new-{number}"));
         deploy.reach(phase);
         // A deploy in a script gets SIGTERM, one at a terminal SIGINT.
@@ -66,7 +66,7 @@ fn ctrl_c_after_the_promotion_is_final_leaves_users_on_the_new_version() {
     let _turn = turn();
     let world = live();
     let users = Users::of(&world, None);
-    for phase in ["draining", "handing-over", "stopping", "promoted"] {
+    for phase in sample::of(["draining", "handing-over", "stopping", "promoted"], 2) {
         let version = format!("new-{phase}");
         let mut deploy = Deploy::start(&world, "demo", &version);
         deploy.reach(phase);
@@ -308,7 +308,7 @@ fn the_demo_ends_clean_at_any_instant() {
         (Ok(" draining "), Signal::INT, true),
         (Ok(" baking "), Signal::HUP, true),
     ];
-    for (when, sent, report) in instants {
+    for (when, sent, report) in sample::of(instants, 3) {
         if sent == Signal::HUP && ignores_hangup() {
             println!("skipped: SIGHUP is ignored here (nohup), and who ignores it wants to go on");
             continue;

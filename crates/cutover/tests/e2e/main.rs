@@ -45,6 +45,7 @@ mod recreate;
 mod reload;
 mod repeat;
 mod router_contract;
+mod sample;
 mod scale;
 mod scene;
 mod secrets;
