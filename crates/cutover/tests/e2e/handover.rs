@@ -19,8 +19,8 @@ fn ships(mode: &str, close_code: Option<u64>) {
     let mut deploy = Deploy::start(&world, "demo", "v2");
     deploy.reach("handing-over");
     let shipped = deploy.end();
-    users.expect_pass();
-    shipped.expect(0, "PASS");
+    users.expect_none_lost();
+    shipped.expect_unharmed();
     let phases = shipped.report["phases"].as_array().unwrap();
     let stopping = phases.iter().find(|span| span["phase"] == "stopping").unwrap();
     let why = stopping["why"].as_str().unwrap();

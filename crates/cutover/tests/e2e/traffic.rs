@@ -114,6 +114,13 @@ impl Shipped {
         assert_eq!(self.code, Some(code), "{} {said}", self.why());
     }
 
+    /// It was promoted and nothing was lost, whether or not enough was sent for a verdict.
+    pub(crate) fn expect_unharmed(&self) {
+        let report = &self.report;
+        assert_eq!(report["failed"], 0, "{} {}", self.why(), self.said);
+        assert_eq!(report["outcome"], "promoted", "{} {}", self.why(), self.said);
+    }
+
     /// What the report says of failures and doubts.
     pub(crate) fn why(&self) -> String {
         let report = &self.report;
