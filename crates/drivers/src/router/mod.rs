@@ -9,6 +9,7 @@ pub mod haproxy;
 pub mod nginx;
 pub mod proxy;
 mod reachable;
+mod replace;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! program is known. It does not talk to a running HAProxy.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::app_file;
 use super::record::{Record, Slot};
+use crate::router::replace::replace;
 use crate::words::clean;
 
 /// Longest a check of the configuration may take.
@@ -171,20 +172,4 @@ pub(super) fn map_text(app: &AppName, record: &Record) -> String {
         let _written = writeln!(text, "{key} {value}");
     }
     text
-}
-
-/// Replaces a file as a whole: a reload finds the old text or the new one.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Fault> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = path.with_file_name(format!(".{name}.new"));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&aside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    };
-    write().map_err(|error| {
-        Fault::environment(format!("cannot write `{}`: {error}", path.display()))
-            .help("a reload of HAProxy reads this file: let Cutover write in its directory")
-    })
 }

@@ -11,8 +11,9 @@ use model::{Fault, Kind};
 
 use super::app_file;
 use super::config::{self, OURS, Rendered, Setup};
-use super::files::{Checker, check_with, map_text, replace};
+use super::files::{Checker, check_with, map_text};
 use super::record::{Record, Slot};
+use crate::router::replace::replace;
 
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,12 @@ use model::{AppName, Fault, Kind, Routes};
 use super::checks::Checks;
 use super::conf::render;
 use super::open::connections;
-use super::record::{Record, Told, replace};
+use super::record::{Record, Told};
 use super::setup::Setup;
 use super::step::Step;
 use super::test_run::test;
 use super::{SLACK_MS, master, written};
+use crate::router::replace::replace;
 
 /// Takes a step that has been read.
 pub(super) async fn act(

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use model::{Fault, Routes};
 
 use super::conf::render;
-use super::record::{Record, replace};
+use super::record::Record;
 use super::sample::sample;
 use super::setup::Setup;
+use crate::router::replace::replace;
 
 /// Each file, and whether it was written: else it was there already.
 pub fn install(setup: &Setup) -> Result<Vec<(PathBuf, bool)>, Fault> {

@@ -2,14 +2,15 @@
 //!
 //! Text in a file that is replaced as a whole; that it is in effect is seen elsewhere.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use model::{Fault, Instance, ReleaseId, Routes};
 use serde::{Deserialize, Serialize};
 
 use super::master::Process;
+use crate::router::replace::replace;
 
 /// The record of an app.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,20 +100,4 @@ impl Record {
         left.retain(|one| !stays(one));
         left
     }
-}
-
-/// Replaces a file as a whole: a reload finds the old text or the new one.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Fault> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = path.with_file_name(format!(".{name}.new"));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&aside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    };
-    write().map_err(|error| {
-        Fault::environment(format!("cannot write `{}`: {error}", path.display()))
-            .help("a reload of nginx reads this directory: let Cutover write there")
-    })
 }
