@@ -125,6 +125,9 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
         count(u64::from(report.rate)),
         span(report.longest_gap_us),
     ));
+    if report.outcome == Outcome::None {
+        out.extend(report.answered.facts());
+    }
     out.extend(change(report));
     out.extend(switch_time(report));
     out.extend(share_words::facts(report));

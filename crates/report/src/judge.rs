@@ -8,7 +8,8 @@ use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
 use crate::{
-    clean, facts, failures, lanes, outages, proof, series, shares, sockets, trust, verdict, zoom,
+    answers, clean, facts, failures, lanes, outages, proof, series, shares, sockets, trust,
+    verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
@@ -73,6 +74,7 @@ pub fn judge(input: &Input) -> Report {
         sockets: chains,
         sockets_left_out,
         trust,
+        answered: answers::count(&run),
         versions: run.slots.facts,
     };
     report.sentence = facts::sentence(&report);

@@ -5,6 +5,8 @@
 //! do: no IO, no clock, no decisions about the rollout, no measuring. Text that came from the
 //! server under test is cleaned when it is taken in and escaped again where it is shown.
 
+mod answered;
+mod answers;
 mod axis;
 mod cause;
 mod cause_rules;
@@ -35,6 +37,7 @@ mod versions;
 mod wilson;
 mod zoom;
 
+pub use answered::{AnswerCount, Answered};
 pub use document::{
     Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Regression,
     Report, SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionProof,
