@@ -8,6 +8,7 @@ use model::{Class, Lane, Outcome, Phase, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::answered::Answered;
+use crate::assertion::AssertionFact;
 use crate::input::PhaseSpan;
 use crate::outage::OutageFact;
 use crate::router_count::RouterCount;
@@ -85,6 +86,9 @@ pub struct Report {
     /// Who answered requests.
     #[serde(default)]
     pub answered: Answered,
+    /// What was demanded of the run, and what came of it.
+    #[serde(default)]
+    pub assertions: Vec<AssertionFact>,
     /// How the version changed, when both versions are known.
     pub proof: Option<VersionProof>,
     /// Phases of the rollout.
