@@ -163,6 +163,22 @@ impl Ledger {
         Ok(Surveyed { now_s, ticks, history })
     }
 
+    /// Gates of an app: those of these instances, or with none named all that let nobody in.
+    pub(crate) fn gates(
+        &self,
+        app: &AppName,
+        instances: &[InstanceId],
+    ) -> Result<Vec<Arc<Gate>>, Fault> {
+        let Some(slice) = self.slices.get(app) else {
+            return Err(Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`")));
+        };
+        let meant = |gate: &&Arc<Gate>| match instances {
+            [] => gate.is_closed(),
+            some => some.contains(&gate.id),
+        };
+        Ok(slice.gates.values().chain(&slice.departed).filter(meant).cloned().collect())
+    }
+
     /// Everything known of every app.
     pub(crate) fn seen(&mut self) -> Vec<AppSeen> {
         self.slices.values_mut().map(Slice::seen).collect()

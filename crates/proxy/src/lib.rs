@@ -63,6 +63,7 @@ mod trail;
 mod tunnel;
 mod upload;
 mod upstream;
+mod visitors;
 mod websocket;
 mod wire;
 mod worker;

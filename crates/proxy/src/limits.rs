@@ -126,6 +126,8 @@ pub(crate) const FAREWELL_PLACE: Duration = Duration::from_secs(5);
 pub(crate) const TERM_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause after `accept` failed for want of descriptors or memory; the kernel announces neither.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Threads have this long to name what is open.
+pub(crate) const NAMING: Duration = Duration::from_secs(1);
 /// Longest line on the admin socket, bytes.
 pub(crate) const ADMIN_LINE: usize = 8 * 1024 * 1024;
 

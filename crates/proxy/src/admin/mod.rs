@@ -4,6 +4,7 @@
 //! waits for it, and the proxy goes on when every client is gone.
 
 mod descriptors;
+mod named;
 mod observed;
 mod socket;
 
@@ -72,7 +73,7 @@ impl Desk {
         }
     }
 
-    fn answer(
+    async fn answer(
         self: &Rc<Self>,
         request: Request,
         descriptors: &mut VecDeque<OwnedFd>,
@@ -117,6 +118,9 @@ impl Desk {
             Request::Survey { survey, after_s } => {
                 let surveyed = self.ledger.borrow().survey(survey, after_s)?;
                 return Ok(Reply::Surveyed(surveyed));
+            }
+            Request::Offenders { app, instances } => {
+                return Ok(Reply::Offenders(self.offenders(&app, &instances).await?));
             }
             Request::Truncate { .. } if !self.allow_faults => {
                 return Err(Fault::new(Kind::Usage, "this proxy does not inject faults")
@@ -261,7 +265,10 @@ async fn converse(desk: Rc<Desk>, stream: UnixStream) {
             return metrics::answer(stream, head, |dialect| desk.metrics(dialect)).await;
         }
         let reply = match serde_json::from_slice(&text) {
-            Ok(request) => desk.answer(request, &mut descriptors).unwrap_or_else(Reply::Refused),
+            Ok(request) => {
+                let answer = desk.answer(request, &mut descriptors).await;
+                answer.unwrap_or_else(Reply::Refused)
+            }
             Err(error) => {
                 let what = format!("the admin request is malformed: {error}");
                 Reply::Refused(Fault::new(Kind::Usage, what))

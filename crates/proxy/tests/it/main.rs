@@ -26,6 +26,7 @@ mod http2;
 mod http2_limits;
 mod metrics;
 mod million;
+mod offenders;
 mod outliers;
 mod own_answers;
 mod races;
