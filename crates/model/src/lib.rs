@@ -45,7 +45,7 @@ pub use phase::{Coarse, Entered, Phase};
 pub use routes::{Generation, Hold, Pool, PoolState, Routes};
 pub use rule::Rule;
 pub use secret::{Owner, Secret, Variable};
-pub use spread::{Cohorts, Spread};
+pub use spread::{Cohorts, Spread, Watch};
 pub use survey::{CountBy, Survey, Surveyed};
 pub use units::{Counted, Threshold, Tick};
 pub use weight::Weight;

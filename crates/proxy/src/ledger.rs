@@ -12,7 +12,7 @@ use std::time::Instant;
 use model::admin::AppSeen;
 use model::{
     AppName, Farewell, Fault, Generation, HandOver, InstanceId, Kind, Pool, PoolState, ReleaseId,
-    Routes, Surveyed,
+    Routes, Surveyed, Watch,
 };
 
 use crate::census::{AppCensus, Departed, ReleaseCensus};
@@ -187,6 +187,22 @@ impl Ledger {
     /// Everything that is counted, of every app.
     pub(crate) fn census(&self) -> Vec<AppCensus> {
         self.slices.values().map(Slice::census).collect()
+    }
+
+    /// Instances that get requests and how they are checked, by app.
+    pub(crate) fn watched(&self) -> Vec<(AppName, Watch, Vec<Arc<Gate>>)> {
+        let of_slice = |slice: &Slice| {
+            let routes = &slice.routes;
+            let of_watch = |watch: &Watch| {
+                let pools = routes.pools.iter().filter(|pool| pool.release == watch.release);
+                let serving = pools.filter(|pool| pool.state == PoolState::Serving);
+                let gates = serving.flat_map(|pool| &pool.instances);
+                let gates = gates.filter_map(|one| slice.gates.get(&one.id).cloned()).collect();
+                (routes.app.clone(), watch.clone(), gates)
+            };
+            routes.spread.checks.iter().map(of_watch).collect::<Vec<_>>()
+        };
+        self.slices.values().flat_map(of_slice).collect()
     }
 
     fn fence(&self, epoch: u64) -> Result<(), Fault> {

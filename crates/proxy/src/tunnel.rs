@@ -69,8 +69,12 @@ impl Tunnel {
             () = leaves(talk.as_ref(), ticket) => true,
             _ = both => false,
         };
+        let counters = &visit.gate().counters;
         if left {
+            counters.sockets_closed.up();
             Box::pin(wire::finish(&mut write)).await;
+        } else if ticket.is_some_and(Ticket::was_asked) {
+            counters.sockets_left.up();
         }
     }
 }

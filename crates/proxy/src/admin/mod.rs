@@ -7,8 +7,9 @@ mod descriptors;
 mod named;
 mod observed;
 mod socket;
+mod watch;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,6 +33,7 @@ use crate::worker::Control;
 use descriptors::Line;
 use observed::Telling;
 pub(crate) use socket::bind;
+pub(crate) use watch::keep_watch;
 
 /// A listening socket that was taken over.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Desk {
     left: RefCell<Vec<Telling>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
+    /// When somebody last asked something.
+    heard: Cell<Instant>,
 }
 
 impl Desk {
@@ -63,7 +67,8 @@ impl Desk {
     ) -> Self {
         let (ledger, listeners) = (RefCell::default(), RefCell::default());
         let (telling, left) = (RefCell::default(), RefCell::default());
-        Self { shared, ledger, listeners, telling, left, workers, allow_faults }
+        let heard = Cell::new(Instant::now());
+        Self { shared, ledger, listeners, telling, left, workers, allow_faults, heard }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -264,6 +269,7 @@ async fn converse(desk: Rc<Desk>, stream: UnixStream) {
             let head = [&text[..], b"\n", lines.rest()].concat();
             return metrics::answer(stream, head, |dialect| desk.metrics(dialect)).await;
         }
+        desk.heard.set(Instant::now());
         let reply = match serde_json::from_slice(&text) {
             Ok(request) => {
                 let answer = desk.answer(request, &mut descriptors).await;

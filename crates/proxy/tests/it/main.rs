@@ -32,6 +32,7 @@ mod own_answers;
 mod races;
 mod races_departing;
 mod rules;
+mod sentry;
 mod shares;
 mod silence;
 mod sizes;
