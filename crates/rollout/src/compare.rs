@@ -109,7 +109,9 @@ pub(crate) fn early(state: &State) -> Option<String> {
 /// Why a step whose time is over is undone all the same: nothing was shown, and that is not enough.
 pub(crate) fn unshown(state: &State) -> Option<String> {
     let analysis = state.start.settings.analysis?;
-    if analysis.inconclusive == Inconclusive::Promote || state.share() == Weight::ALL {
+    // Whom a rule names may be few, or nobody.
+    let alone = [Weight::NONE, Weight::ALL].contains(&state.share());
+    if analysis.inconclusive == Inconclusive::Promote || alone {
         return None;
     }
     let open = state.facts.comparison.as_ref().is_none_or(|it| it.finding() == Finding::Open);
