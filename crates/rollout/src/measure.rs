@@ -96,5 +96,5 @@ pub(crate) fn unmeasured(state: &State) -> Option<(&Metric, String)> {
 /// "; checkout is 0.2, at most 0.5".
 pub(crate) fn so_far(state: &State) -> String {
     let words = wanted(state).filter_map(|metric| gauge(state, metric));
-    words.map(|gauge| format!("; {}", gauge.words)).collect()
+    words.fold(String::new(), |text, gauge| text + "; " + &gauge.words)
 }
