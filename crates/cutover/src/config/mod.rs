@@ -20,6 +20,8 @@ mod field;
 mod handover;
 mod history;
 mod limits;
+mod metric_source;
+mod metrics;
 mod names;
 mod nginx;
 mod observed;
@@ -36,6 +38,7 @@ mod strategy;
 mod target;
 mod theirs;
 mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -50,8 +53,8 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, NginxConfig,
-    ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, HaProxyConfig, HistoryConfig,
+    MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
 };
 pub(crate) use strategy::share;
 

@@ -22,6 +22,7 @@ mod echo;
 mod events;
 mod example_haproxy;
 mod foreign;
+mod guards;
 mod handover;
 mod haproxy;
 mod haproxy_bed;
