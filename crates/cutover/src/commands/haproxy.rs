@@ -118,6 +118,7 @@ fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
         master: haproxy.socket.clone(),
         entrances: haproxy.listen.clone(),
         apps: apps.collect(),
+        discovery: None,
     }
 }
 

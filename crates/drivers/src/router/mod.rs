@@ -3,6 +3,7 @@
 //! A router brings the routes of an app to what is wanted of them, and says what is open. It starts
 //! nothing and does not decide who gets traffic.
 
+pub mod consul;
 mod driver;
 mod finding;
 pub mod haproxy;

@@ -6,11 +6,13 @@
 use model::{AppName, Change, Fault, Instance, Kind};
 
 use super::commit::commit;
+use super::discovered::Discovery;
 use super::files::{AppFiles, Checker};
 use super::line::Address;
 use super::live::same;
 use super::look::{Found, look};
 use super::record::{Record, Slot};
+use super::registering;
 use super::step::Step;
 use super::worker::{WELL, Worker, present_pid, refused, well};
 
@@ -28,25 +30,26 @@ struct Acting<'a> {
     files: AppFiles,
     present: Worker,
     checker: Option<&'a Checker>,
+    discovery: Option<&'a Discovery>,
 }
 
 /// Takes the step of a change.
 pub(super) async fn act(
     address: &Address,
-    checker: Option<&Checker>,
+    (checker, discovery): (Option<&Checker>, Option<&Discovery>),
     change: &Change,
     epoch: u64,
 ) -> Result<(), Fault> {
     let step = Step::read(change)?;
     let (app, _) = step.relies_on();
     let app = app.clone();
-    let found = look(address, &app).await?;
+    let found = look(address, &app, discovery).await?;
     step.still_holds(&change.words, &found.seen.record, epoch)?;
     let present = found.workers.first().ok_or_else(|| address.odd(""))?.clone();
     may_change(&present).await?;
     let files = AppFiles::beside(&found.map, &app);
     let pid = found.pid;
-    let acting = Acting { app: &app, found, files, present, checker };
+    let acting = Acting { app: &app, found, files, present, checker, discovery };
     match acting.take(step, epoch).await {
         // An answer that is none, from a worker that was replaced while it was asked.
         Err(fault) if fault.kind == Kind::Internal && replaced(address, pid).await => {
@@ -74,11 +77,19 @@ impl Acting<'_> {
         if let Step::Refuse { why, help, .. } = step {
             return Err(Fault::new(Kind::Config, format!("HAProxy cannot carry {why}")).help(help));
         }
+        if let Some(discovery) = self.discovery {
+            discovery.consul.hold(self.app).await?;
+        }
         if let Step::Publish { mut record, ready, .. } = step {
             record.epoch = epoch;
             return self.publish(record, &ready).await;
         }
         self.note_epoch(epoch).await?;
+        if let Some(discovery) = self.discovery
+            && registering::take(&discovery.consul, self.app, &step).await?
+        {
+            return Ok(());
+        }
         match step {
             Step::Add { slot, instance, .. } => self.add(slot, &instance).await,
             Step::Recheck { slot, id, .. } => self.recheck(slot, &id.0).await,
@@ -92,7 +103,11 @@ impl Acting<'_> {
     /// The servers of an instance, as commands name them.
     fn servers(&self, slot: Slot, id: &str) -> Vec<String> {
         let backends = slot.backends(self.app, self.found.apart);
-        backends.iter().map(|backend| format!("{backend}/{id}")).collect()
+        let name = |backend: &String| {
+            let found = self.found.names.get(&(backend.clone(), model::InstanceId(id.to_owned())));
+            found.map_or(id, String::as_str).to_owned()
+        };
+        backends.iter().map(|backend| format!("{backend}/{}", name(backend))).collect()
     }
 
     async fn each(&self, slot: Slot, id: &str, commands: &[&str]) -> Result<(), Fault> {
@@ -181,7 +196,11 @@ impl Acting<'_> {
                 return Err(Fault::new(Kind::Conflict, what).help("look and plan again"));
             }
         }
-        self.files.write(&record, &in_use, self.checker).await?;
+        if self.discovery.is_some() {
+            self.files.write_found(&record, &self.present.servers_state().await?)?;
+        } else {
+            self.files.write(&record, &in_use, self.checker).await?;
+        }
         for (slot, id) in ready {
             self.each(*slot, &id.0, &["set server SERVER state ready"]).await?;
         }

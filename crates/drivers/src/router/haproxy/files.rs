@@ -88,6 +88,21 @@ impl AppFiles {
         self.write_map(record)
     }
 
+    /// Writes where the servers are that HAProxy found, so that a new worker need not wait for DNS, and
+    /// the record.
+    pub(super) fn write_found(&self, record: &Record, state: &str) -> Result<(), Fault> {
+        let backends: Vec<String> =
+            Slot::BOTH.iter().flat_map(|slot| slot.backends(&self.app, true)).collect();
+        let ours = |line: &&str| {
+            let name = line.split(' ').nth(1).unwrap_or_default();
+            line.starts_with('#') || *line == "1" || backends.iter().any(|own| own == name)
+        };
+        let mut text: String = state.lines().filter(ours).collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        replace(&self.map.with_file_name(app_file::state_file(&self.app)), &text)?;
+        self.write_map(record)
+    }
+
     fn read_config(&self) -> Result<String, Fault> {
         fs::read_to_string(&self.config).map_err(|error| {
             let what = format!("cannot read `{}`: {error}", self.config.display());

@@ -26,6 +26,7 @@ fn ours() -> Vec<(String, String)> {
         master: Address::Unix("/d/m".into()),
         entrances: vec![([127, 0, 0, 1], 8080).into()],
         apps: vec![AppSetup { name, check_path, check_ms: 200, looks_at: vec![] }],
+        discovery: None,
     };
     render(&setup).unwrap().into_iter().map(|file| (file.name, file.text)).collect()
 }
