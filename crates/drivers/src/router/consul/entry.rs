@@ -49,17 +49,18 @@ pub(super) fn service_id(app: &AppName, group: &str, id: &InstanceId) -> String 
     format!("{app}.{group}.{id}")
 }
 
-/// What is registered. It is out of every answer until its first check has passed.
+/// What is registered. Unless it is `well` it is out of every answer until a check of Consul's has passed.
 pub(super) fn registration(
     app: &AppName,
     (group, version): (&str, &Version),
     instance: &Instance,
-    check: &Check<'_>,
+    (check, well): (&Check<'_>, bool),
 ) -> Value {
     let address = instance.address;
     // Consul raises shorter ones to a second, and says so in its log each time.
     let interval = format!("{}ms", check.ms.max(1_000));
-    let mut checked = json!({ "Interval": interval, "Timeout": "2s", "Status": "critical" });
+    let mut checked = json!({ "Interval": interval, "Timeout": "2s" });
+    checked["Status"] = json!(if well { "passing" } else { "critical" });
     match check.path {
         Some(path) => checked["HTTP"] = json!(format!("http://{address}{path}")),
         None => checked["TCP"] = json!(address.to_string()),
@@ -118,7 +119,7 @@ mod tests {
         let one =
             Instance { id: InstanceId("demo-1-1".into()), address: "[::1]:80".parse().unwrap() };
         let check = Check { path: Some("/healthz"), ms: 200 };
-        let sent = registration(&app, ("a", &version), &one, &check);
+        let sent = registration(&app, ("a", &version), &one, (&check, true));
         assert_eq!(sent["ID"], service_id(&app, "a", &one.id));
         assert_eq!(
             (&sent["Check"]["HTTP"], &sent["Check"]["Interval"]),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use model::{AppName, Fault, Instance, InstanceId, Kind, Version};
 use serde_json::{Value, json};
 
+use crate::check::{ask, connect};
 pub use agent::Token;
 use agent::{Agent, RIGHTS};
 use entry::{Check, registration, service_id};
@@ -22,6 +23,9 @@ use lock::Session;
 
 /// How long a change may take to be in the catalog before somebody looks again.
 const IN_CATALOG: Duration = Duration::from_secs(2);
+
+/// How long an instance may take to say that it is well.
+const CHECKED: Duration = Duration::from_secs(1);
 
 /// What the driver must be told of a Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +120,8 @@ impl Consul {
         entry::read(&said.json(&self.agent)?).ok_or_else(|| self.agent.odd(&said.body))
     }
 
-    /// Registers an instance in a group. Followers get it when its first check has passed.
+    /// Registers an instance in a group. Followers get it at once if it passes the check that Consul will
+    /// go on with, else when it does.
     pub(super) async fn register(
         &self,
         app: &AppName,
@@ -128,7 +133,16 @@ impl Consul {
             path: setup.and_then(|setup| setup.check_path.as_deref()),
             ms: setup.map_or(1_000, |setup| setup.check_ms),
         };
-        let wish = registration(app, (group, version), instance, &check);
+        // What Consul would ask at its next tick, up to a second from now.
+        let well = match check.path {
+            Some(path) => {
+                let host = instance.address.to_string();
+                let answer = ask(instance.address, &host, path, CHECKED).await;
+                answer.is_ok_and(|answer| (200..300).contains(&answer.status))
+            }
+            None => connect(instance.address, CHECKED).await.is_ok(),
+        };
+        let wish = registration(app, (group, version), instance, (&check, well));
         self.agent.put("/v1/agent/service/register", Some(&wish)).await?;
         self.in_catalog(app, |entries| of(entries, group, &instance.id).is_some()).await
     }

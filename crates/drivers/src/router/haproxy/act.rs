@@ -3,7 +3,7 @@
 //! What a reload would lose is written before it is done at run time. Only the present worker is told:
 //! one that ends passes on what it is still asked. It decides nothing.
 
-use model::{AppName, Change, Fault, Instance, Kind};
+use model::{AppName, Change, Fault, Instance, InstanceId, Kind};
 
 use super::commit::commit;
 use super::discovered::Discovery;
@@ -12,7 +12,8 @@ use super::line::Address;
 use super::live::same;
 use super::look::{Found, look};
 use super::record::{Record, Slot};
-use super::registering;
+use super::registering::{self, Rest};
+use super::seen::Condition;
 use super::step::Step;
 use super::worker::{WELL, Worker, present_pid, refused, well};
 
@@ -85,10 +86,11 @@ impl Acting<'_> {
             return self.publish(record, &ready).await;
         }
         self.note_epoch(epoch).await?;
-        if let Some(discovery) = self.discovery
-            && registering::take(&discovery.consul, self.app, &step).await?
-        {
-            return Ok(());
+        if let Some(discovery) = self.discovery {
+            match self.register(discovery, &step).await? {
+                Rest::All => {}
+                Rest::Nothing | Rest::State(_) => return Ok(()),
+            }
         }
         match step {
             Step::Add { slot, instance, .. } => self.add(slot, &instance).await,
@@ -100,14 +102,46 @@ impl Acting<'_> {
         }
     }
 
+    /// Takes the step where instances are registered, and tells HAProxy what it cannot find there.
+    async fn register(&self, discovery: &Discovery, step: &Step) -> Result<Rest, Fault> {
+        let mut overdue = false;
+        let about = match step {
+            Step::Leave { slot, id, .. } | Step::Recheck { slot, id, .. } => Some((*slot, id)),
+            _ => None,
+        };
+        let server = about.and_then(|(slot, id)| self.found.seen.server(slot, id));
+        if let (Step::Leave { slot, .. }, Some(server)) = (step, server) {
+            overdue = server.condition == Condition::Overdue;
+            if let Some(address) = server.address {
+                self.files.unsave(*slot, address)?;
+            }
+        }
+        let rest = registering::take(&discovery.consul, self.app, (step, overdue)).await?;
+        if let (Rest::State(state), Some((slot, id))) = (rest, about) {
+            for server in self.found_servers(slot, id) {
+                well(&self.present, &[format!("set server {server} state {state}")]).await?;
+            }
+        }
+        Ok(rest)
+    }
+
+    /// The servers of an instance that HAProxy has found, as commands name them.
+    fn found_servers(&self, slot: Slot, id: &InstanceId) -> Vec<String> {
+        let name = |backend: String| {
+            let place = self.found.names.get(&(backend.clone(), id.clone()))?;
+            Some(format!("{backend}/{place}"))
+        };
+        let backends = slot.backends(self.app, self.found.apart).into_iter();
+        backends.filter_map(name).collect()
+    }
+
     /// The servers of an instance, as commands name them.
     fn servers(&self, slot: Slot, id: &str) -> Vec<String> {
+        if self.discovery.is_some() {
+            return self.found_servers(slot, &InstanceId(id.to_owned()));
+        }
         let backends = slot.backends(self.app, self.found.apart);
-        let name = |backend: &String| {
-            let found = self.found.names.get(&(backend.clone(), model::InstanceId(id.to_owned())));
-            found.map_or(id, String::as_str).to_owned()
-        };
-        backends.iter().map(|backend| format!("{backend}/{}", name(backend))).collect()
+        backends.iter().map(|backend| format!("{backend}/{id}")).collect()
     }
 
     async fn each(&self, slot: Slot, id: &str, commands: &[&str]) -> Result<(), Fault> {
@@ -182,11 +216,7 @@ impl Acting<'_> {
         commit(&self.present, &self.found.map, &entries).await
     }
 
-    async fn publish(
-        &self,
-        mut record: Record,
-        ready: &[(Slot, model::InstanceId)],
-    ) -> Result<(), Fault> {
+    async fn publish(&self, mut record: Record, ready: &[(Slot, InstanceId)]) -> Result<(), Fault> {
         record.worker = self.found.pid;
         let in_use = in_use(&record, ready);
         for (slot, id) in ready {
@@ -216,7 +246,7 @@ impl Acting<'_> {
 }
 
 /// The instances of a record that are put to work.
-fn in_use(record: &Record, ready: &[(Slot, model::InstanceId)]) -> Vec<(Slot, Instance)> {
+fn in_use(record: &Record, ready: &[(Slot, InstanceId)]) -> Vec<(Slot, Instance)> {
     let all = record.pools().flat_map(|(slot, pool)| pool.instances.iter().map(move |i| (slot, i)));
     let chosen = all.filter(|(slot, one)| ready.iter().any(|(at, id)| at == slot && *id == one.id));
     chosen.map(|(slot, one)| (slot, one.clone())).collect()

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use model::{AppName, InstanceId};
 
 use super::app_file::ONWARD;
 use super::record::{Record, Slot};
 use super::seen::{Condition, Server};
-use super::table::{Cells, Table};
+use super::table::{Cells, Row, Table};
 use crate::router::consul::{Consul, Entry, Health};
 
 /// Counters of a place that go on counting when another instance gets it.
@@ -21,6 +22,12 @@ const COUNTERS: [&str; 10] = [
     "stot", "hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "wredis", "econ", "eresp",
     "wretr",
 ];
+
+/// The bit of `srv_admin_state` of a server that was told to be in maintenance.
+const FORCED: u64 = 0x01;
+
+/// How long HAProxy may take to leave whom Consul does not name any more: several answers of DNS.
+const FOLLOWS: Duration = Duration::from_secs(3);
 
 /// Where HAProxy takes its servers from.
 #[derive(Debug)]
@@ -34,7 +41,11 @@ type Place = (u32, String, String);
 
 /// Who had which place.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<BTreeMap<Place, Taken>>);
+pub(super) struct Places {
+    taken: Mutex<BTreeMap<Place, Taken>>,
+    /// Since when instances are parting that HAProxy has not left yet.
+    parting: Mutex<BTreeMap<(AppName, Slot, InstanceId), Instant>>,
+}
 
 #[derive(Debug)]
 struct Taken {
@@ -65,21 +76,47 @@ fn at(entries: &[Entry], slot: Slot, address: SocketAddr) -> Option<&Entry> {
 
 /// The table of states with instances for places; places that nobody has are left out.
 pub(super) fn state(app: &AppName, table: Table, entries: &[Entry]) -> (Table, Names) {
-    let mut names = Names::new();
+    // Of two places with one address the one in use counts: the other was told to leave.
+    let mut chosen: BTreeMap<(String, InstanceId), (bool, String)> = BTreeMap::new();
+    for row in table.rows() {
+        let (backend, name) = (row.get("be_name"), row.get("srv_name"));
+        let slot = slot_of(app, backend).filter(|_| is_place(name));
+        let one = slot.and_then(|slot| at(entries, slot, address(row)?));
+        let Some(one) = one else { continue };
+        let this = (row.number("srv_admin_state") & FORCED != 0, name.to_owned());
+        let kept =
+            chosen.entry((backend.to_owned(), one.id.clone())).or_insert_with(|| this.clone());
+        if this.0 < kept.0 {
+            *kept = this;
+        }
+    }
+    let names: Names = chosen.into_iter().map(|(at, (_, name))| (at, name)).collect();
     let table = table.changed(|row| {
         let (backend, name) = (row.get("be_name").to_owned(), row.get("srv_name").to_owned());
-        let Some(slot) = slot_of(app, &backend).filter(|_| is_place(&name)) else { return true };
-        let ip = row.get("srv_addr").parse();
-        let port = row.get("srv_port").parse();
-        let Ok(address) = ip.and_then(|ip| Ok(SocketAddr::new(ip, port.unwrap_or(0)))) else {
-            return false;
-        };
-        let Some(one) = at(entries, slot, address) else { return false };
-        row.set("srv_name", &one.id.0);
-        names.insert((backend, one.id.clone()), name);
+        if slot_of(app, &backend).is_none() || !is_place(&name) {
+            return true;
+        }
+        let found = names.iter().find(|((of, _), place)| *of == backend && **place == name);
+        let Some(((_, id), _)) = found else { return false };
+        row.set("srv_name", &id.0);
         true
     });
     (table, names)
+}
+
+/// The address of a place, if it has one.
+fn address(row: Row<'_>) -> Option<SocketAddr> {
+    Some(SocketAddr::new(row.get("srv_addr").parse().ok()?, row.get("srv_port").parse().ok()?))
+}
+
+/// The instances that a new worker finds without DNS, by the text that it reads.
+pub(super) fn saved(
+    app: &AppName,
+    text: &str,
+    entries: &[Entry],
+) -> BTreeSet<(String, InstanceId)> {
+    let table = Table::state(text).map(|table| state(app, table, entries).1);
+    table.unwrap_or_default().into_keys().collect()
 }
 
 impl Places {
@@ -91,7 +128,7 @@ impl Places {
         table: Table,
         entries: &[Entry],
     ) -> Table {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         table.changed(|row| {
             let (backend, name) = (row.get("pxname").to_owned(), row.get("svname").to_owned());
             let Some(slot) = slot_of(app, &backend).filter(|_| is_place(&name)) else {
@@ -123,19 +160,34 @@ impl Places {
         })
     }
 
+    /// Says of each that is parting whether it has done so for too long.
+    pub(super) fn hurry(&self, app: &AppName, servers: &mut [Server]) {
+        let mut parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is = |one: &Server| one.condition == Condition::Parting;
+        parting.retain(|(of, slot, id), _| {
+            of != app || servers.iter().any(|one| is(one) && one.slot == *slot && one.id == *id)
+        });
+        for one in servers.iter_mut().filter(|one| is(one)) {
+            let key = (app.clone(), one.slot, one.id.clone());
+            if parting.entry(key).or_insert_with(Instant::now).elapsed() > FOLLOWS {
+                one.condition = Condition::Overdue;
+            }
+        }
+    }
+
     /// Forgets workers that have ended.
     pub(super) fn forget(&self, alive: &BTreeSet<u32>) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         places.retain(|(worker, _, _), _| alive.contains(worker));
     }
 }
 
-/// Puts what Consul has of an app beside what HAProxy made of it: `servers` as the tables had them, with
-/// what is open by slot and name.
+/// Puts what Consul has of an app beside what HAProxy made of it: `servers` as the tables had them,
+/// those that are `saved` for a reload, and what is open by slot and name.
 pub(super) fn judge(
-    servers: Vec<Server>,
+    servers: &[Server],
     entries: &[Entry],
-    record: &Record,
+    (record, saved): (&Record, impl Fn(Slot, &InstanceId) -> bool),
     open: impl Fn(Slot, &InstanceId) -> u64,
 ) -> Vec<Server> {
     let mut judged = Vec::new();
@@ -143,11 +195,16 @@ pub(super) fn judge(
         for entry in entries.iter().filter(|one| one.group == slot.letter()) {
             let found = servers.iter().find(|one| one.slot == slot && one.id == entry.id);
             let carried = record.release_of(slot, &entry.id.0).is_some();
+            let mut condition = condition(entry, found.map(|one| &one.condition), carried);
+            if condition == Condition::Ready && !saved(slot, &entry.id) {
+                // It may get requests; it is not where a reload would find it.
+                condition = Condition::Passing;
+            }
             judged.push(Server {
                 slot,
                 id: entry.id.clone(),
                 address: Some(entry.address),
-                condition: condition(entry, found.map(|one| &one.condition), carried),
+                condition,
                 open: open(slot, &entry.id),
             });
         }
@@ -157,7 +214,7 @@ pub(super) fn judge(
 
 fn condition(entry: &Entry, found: Option<&Condition>, carried: bool) -> Condition {
     match (entry.parted, found, &entry.health) {
-        (true, None, _) => Condition::Maint,
+        (true, None | Some(Condition::Maint), _) => Condition::Maint,
         (true, Some(_), _) => Condition::Parting,
         // It passed Consul's check, and HAProxy took it up before it has asked by itself: after a reload.
         (false, Some(Condition::Unchecked), _) if carried => Condition::Ready,
@@ -234,7 +291,12 @@ mod tests {
         assert_eq!(there, ["demo-1-1", "cutover_entrance"]);
         assert_eq!(names.into_values().collect::<Vec<_>>(), ["s1"]);
         let judged = |entry: Entry| {
-            let servers = judge(vec![], &[entry], &Record::default(), |_, _| 3);
+            let servers = judge(
+                &[],
+                &[entry],
+                (&Record::default(), |_: Slot, _: &InstanceId| true),
+                |_, _| 3,
+            );
             assert_eq!((servers.len(), servers[0].slot, servers[0].open), (1, Slot::A, 3));
             servers[0].condition.clone()
         };

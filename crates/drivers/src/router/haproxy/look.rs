@@ -12,6 +12,7 @@ use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
 use super::app_file::ONWARD;
 use super::count::Counts;
 use super::discovered::{self, Discovery, Names, Places};
+use super::files::AppFiles;
 use super::line::Address;
 use super::record::Slot;
 use super::seen::{Condition, Seen, Server};
@@ -21,8 +22,9 @@ use crate::router::consul::Entry;
 use crate::router::driver::Open;
 use crate::words::clean;
 
-/// Bits of `srv_admin_state` that mean maintenance, whatever asked for it.
-const MAINT: u64 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
+/// Bits of `srv_admin_state` that mean maintenance, whatever asked for it. 0x40 does not: a name was
+/// found by DNS.
+const MAINT: u64 = 0x01 | 0x02 | 0x04 | 0x20;
 /// Bits of `srv_admin_state` that mean draining.
 const DRAIN: u64 = 0x08 | 0x10;
 /// Values of `srv_op_state` of a server that gets nothing new: stopped, and stopping.
@@ -111,11 +113,17 @@ async fn once(
         reached.push(old.clone());
     }
     let mut servers = servers(app, &answers, (&counts, discovered.is_some()));
-    if let Some((_, entries)) = discovered {
-        servers = discovered::judge(servers, entries, &answers.record, |slot, id| {
+    if let Some((places, entries)) = discovered {
+        let saved = discovered::saved(app, &AppFiles::beside(&answers.map, app).state(), entries);
+        let is_saved = |slot: Slot, id: &InstanceId| {
+            let mut backends = slot.backends(app, answers.apart).into_iter();
+            backends.all(|backend| saved.contains(&(backend, id.clone())))
+        };
+        servers = discovered::judge(&servers, entries, (&answers.record, is_saved), |slot, id| {
             let open = counts.by_server.get(&(slot, id.0.clone())).copied().unwrap_or_default();
             open.requests + open.tunnels
         });
+        places.hurry(app, &mut servers);
     }
     let Answers { pid, map, record, edited, looks_at, apart, .. } = answers;
     let seen = Seen { app: app.clone(), record, edited, looks_at, servers };
@@ -242,7 +250,7 @@ impl Condition {
         let rank = |condition: &Self| match condition {
             Self::Half => 0,
             Self::Maint => 1,
-            Self::Parting => 2,
+            Self::Parting | Self::Overdue => 2,
             Self::Unfollowed => 3,
             Self::Unchecked => 4,
             Self::Failing(_) => 5,

@@ -220,7 +220,7 @@ impl Planning<'_> {
                 self.push(words, Step::Add { app, generation, slot, version, instance });
                 Progress::Pending
             }
-            Condition::Maint | Condition::Parting => {
+            Condition::Maint | Condition::Parting | Condition::Overdue => {
                 let words = format!("check {id} again in slot {slot} of {app}");
                 self.push(words, Step::Recheck { app, generation, slot, id });
                 Progress::Pending
@@ -316,6 +316,9 @@ impl Planning<'_> {
         let (slot, id) = (server.slot, server.id.clone());
         if server.condition == Condition::Parting {
             self.plan.waiting.push(format!("HAProxy to leave {id}, as Consul says"));
+        } else if server.condition == Condition::Overdue {
+            let words = format!("have HAProxy leave {id} in slot {slot} of {app}: DNS did not");
+            self.push(words, Step::Leave { app, generation, slot, id });
         } else if in_use(server) {
             let words = format!("take {id} out of use in slot {slot} of {app}");
             self.push(words, Step::Leave { app, generation, slot, id });

@@ -18,6 +18,8 @@ pub(super) enum Condition {
     Maint,
     /// Taken out at Consul, and HAProxy has not followed yet.
     Parting,
+    /// The same, and HAProxy should have followed by now: it may never do so.
+    Overdue,
     /// At Consul and well, and HAProxy has not followed yet.
     Unfollowed,
     /// Gets nothing, and no check has ended yet.
