@@ -279,7 +279,10 @@ on_each_nginx!(real_nginx);
 fn drivers_are_registered_under_distinct_names() {
     let platforms: Vec<_> = PLATFORMS.iter().map(|entry| entry.name).collect();
     let routers: Vec<_> = ROUTERS.iter().map(|entry| entry.name).collect();
-    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy", "haproxy", "nginx"]));
+    assert_eq!(
+        (platforms, routers),
+        (vec!["process"], vec!["proxy", "haproxy", "consul", "nginx"])
+    );
     let folder = tempfile::tempdir().unwrap();
     assert!((PLATFORMS[0].open)(folder.path()).is_ok());
     let file = folder.path().join("file");

@@ -13,6 +13,7 @@ mod certificates;
 mod claim;
 mod cohort;
 mod command;
+mod consul;
 mod diagnostic;
 mod difference;
 mod environment;
@@ -50,8 +51,8 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, NginxConfig,
-    ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Config, ConsulConfig, HaProxyConfig, HistoryConfig,
+    NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
 };
 pub(crate) use strategy::share;
 

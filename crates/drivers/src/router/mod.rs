@@ -43,6 +43,15 @@ pub const ROUTERS: &[RouterEntry] = &[
         open: |socket| Arc::new(haproxy::HaProxy::new(haproxy::Address::Unix(socket.to_owned()))),
     },
     RouterEntry {
+        name: "consul",
+        summary: "a HAProxy that takes its servers from Consul, where instances are registered",
+        open: |socket| {
+            let address = haproxy::Address::Unix(socket.to_owned());
+            let consul = consul::Consul::new(consul::Setup::local());
+            Arc::new(haproxy::HaProxy::new(address).following(Arc::new(consul)))
+        },
+    },
+    RouterEntry {
         name: "nginx",
         summary: "nginx, by generated files and reloads that are observed",
         open: |directory| Arc::new(nginx::Nginx::new(nginx::Setup::within(directory))),

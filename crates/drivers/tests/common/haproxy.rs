@@ -47,7 +47,7 @@ impl Wanted {
         None
     }
 
-    fn there(self) -> Option<PathBuf> {
+    pub fn there(self) -> Option<PathBuf> {
         let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
         bed.join(self.folder).join("usr/sbin/haproxy").canonicalize().ok()
     }
@@ -113,7 +113,7 @@ impl Bed {
         install(&bed.setup(), None, false).await.unwrap();
         // Tests have no second for each release that leaves.
         let text = std::fs::read_to_string(bed.path("00-cutover.cfg")).unwrap();
-        let text = text.replace("hold nx 1s", "hold nx 100ms").replace(" 200ms", " 100ms");
+        let text = text.replace("hold nx 1s", "hold nx 30ms").replace(" 200ms", " 30ms");
         std::fs::write(bed.path("00-cutover.cfg"), text).unwrap();
         let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
         std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();

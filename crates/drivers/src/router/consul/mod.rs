@@ -40,6 +40,14 @@ pub struct Setup {
     pub apps: Vec<AppSetup>,
 }
 
+impl Setup {
+    /// The agent of this machine where agents usually are, for nobody's apps.
+    pub fn local() -> Self {
+        let agent = ([127, 0, 0, 1], 8500).into();
+        Self { agent, token: None, owner: "cutover".to_owned(), apps: Vec::new() }
+    }
+}
+
 /// One app; its service has its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSetup {
@@ -72,17 +80,22 @@ impl Consul {
         }
     }
 
-    /// Asks it for its leader, and whether the token may do what a rollout needs. Changes nothing.
-    pub(super) async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
+    /// Asks it for its leader. Of kind `Environment` when it is away or has none.
+    pub(super) async fn reach(&self) -> Result<(), Fault> {
         let leader = self.agent.get("/v1/status/leader").await?;
         match leader.json(&self.agent)?.as_str() {
             Some("") => {
                 let what = format!("Consul at {} has no leader", self.agent.address);
-                return Err(Fault::environment(what).help("start its servers, or wait for them"));
+                Err(Fault::environment(what).help("start its servers, or wait for them"))
             }
-            Some(_) => {}
-            None => return Err(self.agent.odd(&leader.body)),
+            Some(_) => Ok(()),
+            None => Err(self.agent.odd(&leader.body)),
         }
+    }
+
+    /// Whether it is there, and the token may do what a rollout needs. Changes nothing.
+    pub(super) async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
+        self.reach().await?;
         let mut asked =
             vec![json!({ "Resource": "session", "Access": "write", "Segment": "cutover" })];
         for app in apps {

@@ -100,6 +100,9 @@ impl HaProxy {
     /// one (not permitted, no socket, a level too low, somebody else's answers) that waiting helps
     /// nobody.
     pub async fn reach(&self) -> Result<u32, Fault> {
+        if let Some(discovery) = &self.discovery {
+            discovery.consul.reach().await?;
+        }
         look::patiently(|| worker::present_pid(&self.address)).await
     }
 
