@@ -123,6 +123,7 @@ impl Bed {
             token: token.map(Token::new),
             owner: owner.into(),
             apps: vec![app("demo"), app("demo-1")],
+            followed_within: Duration::from_millis(150),
         })
     }
 

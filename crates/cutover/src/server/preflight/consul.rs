@@ -1,6 +1,6 @@
 //! The Consul that a HAProxy follows, as the driver is told of it.
 
-use drivers::router::consul::{AppSetup, Consul, Setup, Token};
+use drivers::router::consul::{AppSetup, Consul, FOLLOWED_WITHIN, Setup, Token};
 use model::Fault;
 
 use crate::config::{Config, ConsulConfig, TokenPlace};
@@ -18,6 +18,7 @@ pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, F
         token,
         owner: owner(config),
         apps: apps.collect(),
+        followed_within: FOLLOWED_WITHIN,
     }))
 }
 

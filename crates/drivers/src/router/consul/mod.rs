@@ -38,13 +38,24 @@ pub struct Setup {
     pub owner: String,
     /// The apps.
     pub apps: Vec<AppSetup>,
+    /// How long a follower may take to leave whom Consul does not name any more, before it is told.
+    pub followed_within: Duration,
 }
+
+/// [`Setup::followed_within`] where DNS is asked several times a second.
+pub const FOLLOWED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Setup {
     /// The agent of this machine where agents usually are, for nobody's apps.
     pub fn local() -> Self {
         let agent = ([127, 0, 0, 1], 8500).into();
-        Self { agent, token: None, owner: "cutover".to_owned(), apps: Vec::new() }
+        Self {
+            agent,
+            token: None,
+            owner: "cutover".to_owned(),
+            apps: Vec::new(),
+            followed_within: FOLLOWED_WITHIN,
+        }
     }
 }
 
@@ -65,19 +76,26 @@ pub struct Consul {
     agent: Agent,
     owner: String,
     apps: Vec<AppSetup>,
+    followed_within: Duration,
     session: tokio::sync::Mutex<Option<Session>>,
 }
 
 impl Consul {
     /// Nothing is asked yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { agent: address, token, owner, apps } = setup;
+        let Setup { agent: address, token, owner, apps, followed_within } = setup;
         Self {
             agent: Agent { address, token },
             owner,
             apps,
+            followed_within,
             session: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// How long a follower may take.
+    pub(super) const fn followed_within(&self) -> Duration {
+        self.followed_within
     }
 
     /// Asks it for its leader. Of kind `Environment` when it is away or has none.

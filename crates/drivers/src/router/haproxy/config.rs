@@ -57,10 +57,12 @@ resolvers {RESOLVERS}
     resolve_retries 3
     timeout resolve 200ms
     timeout retry 200ms
-    # What Consul says is believed at once; while it says nothing, what it said last holds.
+    # What Consul says is believed at once; while it says nothing, what it said last holds. An agent that
+    # was just started says that there is nobody (`nx`) until it has read what it knew: believed, it would
+    # take all instances away. Cutover itself says so here when it has taken out the last of a release.
     hold valid 200ms
     hold obsolete 0s
-    hold nx 1s
+    hold nx 10m
     hold timeout 10m
     hold refused 10m
     hold other 10m

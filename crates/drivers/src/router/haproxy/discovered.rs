@@ -26,9 +26,6 @@ const COUNTERS: [&str; 10] = [
 /// The bit of `srv_admin_state` of a server that was told to be in maintenance.
 const FORCED: u64 = 0x01;
 
-/// How long HAProxy may take to leave whom Consul does not name any more: several answers of DNS.
-const FOLLOWS: Duration = Duration::from_secs(3);
-
 /// Where HAProxy takes its servers from.
 #[derive(Debug)]
 pub(super) struct Discovery {
@@ -160,8 +157,8 @@ impl Places {
         })
     }
 
-    /// Says of each that is parting whether it has done so for too long.
-    pub(super) fn hurry(&self, app: &AppName, servers: &mut [Server]) {
+    /// Says of each that is parting whether HAProxy has not followed `within` this time.
+    pub(super) fn hurry(&self, app: &AppName, servers: &mut [Server], within: Duration) {
         let mut parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
         let is = |one: &Server| one.condition == Condition::Parting;
         parting.retain(|(of, slot, id), _| {
@@ -169,7 +166,7 @@ impl Places {
         });
         for one in servers.iter_mut().filter(|one| is(one)) {
             let key = (app.clone(), one.slot, one.id.clone());
-            if parting.entry(key).or_insert_with(Instant::now).elapsed() > FOLLOWS {
+            if parting.entry(key).or_insert_with(Instant::now).elapsed() > within {
                 one.condition = Condition::Overdue;
             }
         }

@@ -11,7 +11,7 @@ use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
 
 use super::app_file::ONWARD;
 use super::count::Counts;
-use super::discovered::{self, Discovery, Names, Places};
+use super::discovered::{self, Discovery, Names};
 use super::files::AppFiles;
 use super::line::Address;
 use super::record::Slot;
@@ -63,7 +63,7 @@ pub(super) async fn look(
 ) -> Result<Found, Fault> {
     // Before HAProxy: what it has and Consul has no more is then seen as such.
     let entries = match discovery {
-        Some(discovery) => Some((&discovery.places, discovery.consul.entries(app).await?)),
+        Some(discovery) => Some((discovery, discovery.consul.entries(app).await?)),
         None => None,
     };
     patiently(|| once(address, app, entries.as_ref())).await
@@ -86,19 +86,19 @@ where
 async fn once(
     address: &Address,
     app: &AppName,
-    discovered: Option<&(&Places, Vec<Entry>)>,
+    discovered: Option<&(&Discovery, Vec<Entry>)>,
 ) -> Result<Found, Fault> {
     let workers = workers(address).await?;
     let present = workers.first().ok_or_else(|| address.odd(""))?;
     let mut answers = present.answers(app).await?;
     let mut names = Names::new();
     let named = |worker: u32, stat: Table| match discovered {
-        Some((places, entries)) => places.stat(app, worker, stat, entries),
+        Some((discovery, entries)) => discovery.places.stat(app, worker, stat, entries),
         None => stat,
     };
-    if let Some((places, entries)) = discovered {
+    if let Some((discovery, entries)) = discovered {
         let ending = workers.iter().filter_map(Worker::of_master);
-        places.forget(&ending.chain([answers.pid]).collect());
+        discovery.places.forget(&ending.chain([answers.pid]).collect());
         (answers.state, names) = discovered::state(app, answers.state, entries);
         answers.stat = named(answers.pid, answers.stat);
     }
@@ -113,7 +113,7 @@ async fn once(
         reached.push(old.clone());
     }
     let mut servers = servers(app, &answers, (&counts, discovered.is_some()));
-    if let Some((places, entries)) = discovered {
+    if let Some((discovery, entries)) = discovered {
         let saved = discovered::saved(app, &AppFiles::beside(&answers.map, app).state(), entries);
         let is_saved = |slot: Slot, id: &InstanceId| {
             let mut backends = slot.backends(app, answers.apart).into_iter();
@@ -123,7 +123,7 @@ async fn once(
             let open = counts.by_server.get(&(slot, id.0.clone())).copied().unwrap_or_default();
             open.requests + open.tunnels
         });
-        places.hurry(app, &mut servers);
+        discovery.places.hurry(app, &mut servers, discovery.consul.followed_within());
     }
     let Answers { pid, map, record, edited, looks_at, apart, .. } = answers;
     let seen = Seen { app: app.clone(), record, edited, looks_at, servers };
