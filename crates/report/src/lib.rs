@@ -20,6 +20,7 @@ mod lanes;
 mod outage;
 mod outages;
 mod proof;
+mod reuse;
 mod router_count;
 mod run;
 mod series;
