@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
+use crate::measured::Measured;
 use crate::name::Version;
 use crate::offender::Offenders;
 use crate::routes::PoolState;
@@ -112,6 +113,15 @@ pub enum Event {
         at_s: u64,
         /// What it counted.
         tick: Tick,
+    },
+    /// A metric with a limit was measured while the candidate serves on trial, or could not be.
+    Measured {
+        /// Its name.
+        metric: String,
+        /// Whether it is within its limit.
+        found: Measured,
+        /// What was found, in words: "checkout is 0.71, at most 0.5".
+        words: String,
     },
     /// An operator wants the rollout undone.
     AbortAsked {

@@ -7,6 +7,7 @@ use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState,
 use crate::compare;
 use crate::handover;
 use crate::judge::Nameless;
+use crate::measure;
 use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::settings::Aim;
 use crate::state::State;
@@ -60,12 +61,15 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         }
         Event::Window(window) => {
             see_window(state, window);
-            compare::watch(state);
+            return compare::watch(state);
         }
         Event::Thresholds { thresholds } => compare::begin(state, thresholds),
         Event::Units { at_s, tick } => {
             compare::take(state, *at_s, tick);
-            compare::watch(state);
+            return compare::watch(state);
+        }
+        Event::Measured { metric, found, words } => {
+            return measure::hear(state, metric, *found, words);
         }
         Event::AbortAsked { .. }
         | Event::PauseAsked { .. }

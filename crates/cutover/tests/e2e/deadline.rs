@@ -5,11 +5,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::traffic::Deploy;
-use crate::world::{World, patient_config, turn, wait_for};
+use crate::world::{World, beside, patient_config, wait_for};
 
 #[test]
 fn a_users_request_cut_at_the_deadline_is_a_failure_though_the_prober_lost_none() {
-    let _turn = turn();
+    let _turn = beside();
     let config = patient_config(1)
         .replace("\"{version}\"]", "\"{version}\", \"--exit-on-sigterm\"]")
         .replace("bake = \"1500ms\"", "bake = \"500ms\"\ndrain_timeout = \"1s\"")

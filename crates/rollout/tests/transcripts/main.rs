@@ -5,6 +5,7 @@
 mod canary;
 mod compared;
 mod home;
+mod measured;
 mod operators;
 mod recreate;
 mod rolling;

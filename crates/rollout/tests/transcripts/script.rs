@@ -293,6 +293,7 @@ fn event_words(event: &Event) -> String {
             let words = |one: &Counted| format!("{} of {} failed", one.errors, one.units);
             format!("tick {at_s}: {}, {} of stable", words(new), words(old))
         }
+        Event::Measured { words, .. } => format!("measured: {words}"),
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),
         Event::PauseAsked { reason } => format!("pause asked: {reason}"),
         Event::ResumeAsked => "resume asked".to_owned(),
