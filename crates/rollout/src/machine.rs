@@ -291,7 +291,7 @@ impl Rollout {
         self.book_share(&after);
         let room =
             |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
-        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold);
+        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold, wants.unseen);
         if routes(&before) != routes(&after) || room(&before) != room(&after) {
             self.state.seen.routes = None;
             self.state.seen.forget_traffic();
