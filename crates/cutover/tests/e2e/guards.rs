@@ -31,7 +31,7 @@ fn app(world: &World) -> Value {
 fn paused(world: &World) -> String {
     wait_for("a pause", 30, || {
         let app = app(world);
-        (app["coarse"] == "paused").then(|| app["paused"].as_str().unwrap_or_default().to_owned())
+        (app["coarse"] == "Paused").then(|| app["paused"].as_str().unwrap_or_default().to_owned())
     })
 }
 
