@@ -244,5 +244,5 @@ fn one_percent_of_errors_is_found_in_about_a_minute() {
 }
 
 fn app_phase(world: &World) -> String {
-    app(world)["phase"].as_str().unwrap_or_default().to_owned()
+    app(world)["rollout"][2].as_str().unwrap_or_default().to_owned()
 }

@@ -16,6 +16,7 @@ mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod disk;
 mod doctor;
 mod echo;
 mod events;
