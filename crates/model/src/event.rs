@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
 use crate::measured::Measured;
 use crate::name::Version;
+use crate::offender::Offenders;
 use crate::routes::PoolState;
 use crate::units::{Threshold, Tick};
 use crate::weight::Weight;
@@ -85,6 +86,9 @@ pub enum Event {
         /// WebSockets left on them.
         sockets: u64,
     },
+    /// What instances that get nothing new have open for longest. Told when that takes long, and again
+    /// before its time is over.
+    Lingering(Offenders),
     /// The candidate was asked directly, past the router. Totals since previewing began.
     Preview {
         /// What came back.

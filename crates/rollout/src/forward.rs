@@ -11,7 +11,7 @@ use crate::deadline::{bake_end_ms, overdue};
 use crate::gate::{pass, undo};
 use crate::handover::covered;
 use crate::homeward;
-use crate::leave::{drain_words, drained, handed_over, stopped};
+use crate::leave::{drain_words, drained, handed_over, stopped, with_offenders};
 use crate::measure;
 use crate::metric::Unmeasured;
 use crate::pause::Cause;
@@ -282,9 +282,10 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
         }
         Some(open) if open.tunnels > 0 => {
             let tunnels = count(open.tunnels, "tunnel");
-            Step::Enter(Phase::HandingOver, format!("{words}; {tunnels} to hand over"))
+            let why = format!("{words}; {tunnels} to hand over");
+            Step::Enter(Phase::HandingOver, with_offenders(state, end, why))
         }
-        _ => Step::Enter(Phase::HandingOver, words),
+        _ => Step::Enter(Phase::HandingOver, with_offenders(state, end, words)),
     })
 }
 

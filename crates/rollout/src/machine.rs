@@ -4,7 +4,7 @@
 //! `unroll`, of a recreation `recreate`, on the way home `homeward`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{Entered, Event, Fault, Outcome, Phase, Successor, Weight};
+use model::{Entered, Event, Fault, Offenders, Outcome, Phase, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
@@ -340,6 +340,7 @@ impl Rollout {
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
         (self.state.seen.movable, self.state.facts.moved) = (None, false);
+        self.state.seen.lingering = Offenders::default();
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;
         self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });

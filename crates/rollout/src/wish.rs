@@ -70,6 +70,7 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::Open { .. }
         | Event::Leaving { .. }
         | Event::Movable { .. }
+        | Event::Lingering(_)
         | Event::Thresholds { .. }
         | Event::Units { .. }
         | Event::Measured { .. }

@@ -13,6 +13,7 @@ mod certificates;
 mod claim;
 mod cohort;
 mod command;
+mod consul;
 mod diagnostic;
 mod difference;
 mod environment;
@@ -53,8 +54,9 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, HaProxyConfig, HistoryConfig,
-    MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig,
+    HistoryConfig, MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+    TokenPlace,
 };
 pub(crate) use strategy::share;
 

@@ -64,6 +64,11 @@ pub(crate) const KEYS: [(&str, &[&str]); 15] = [
             "control",
             "prefix",
             "accept_reload_cuts",
+            "agent",
+            "dns",
+            "domain",
+            "places",
+            "token",
         ],
     ),
     (

@@ -75,7 +75,8 @@ fn sort(section: &str, key: &str) -> Value {
         ("history", "runs") => count(1, 100_000),
         ("history", "log_mib") => count(1, 65_536),
         ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
-        ("api", "token") => token(),
+        ("api" | "router", "token") => token(),
+        ("router", "places") => count(1, 1_000),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {
             one_of(&drivers::router::ROUTERS.iter().map(|entry| entry.name).collect::<Vec<_>>())

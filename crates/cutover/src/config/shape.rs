@@ -96,6 +96,7 @@ impl RouterConfig {
     pub(crate) const fn who(&self) -> &'static str {
         match self {
             Self::Proxy => "Cutover's own proxy",
+            Self::HaProxy(HaProxyConfig { consul: Some(_), .. }) => "a HAProxy that follows Consul",
             Self::HaProxy(_) => "a HAProxy",
             Self::Nginx(_) => "an nginx",
         }
@@ -136,6 +137,23 @@ pub(crate) struct HaProxyConfig {
     pub(crate) program: Option<PathBuf>,
     /// Configuration files of the user's own that it is started with.
     pub(crate) config: Vec<PathBuf>,
+    /// The Consul that it takes its servers from, if it does.
+    pub(crate) consul: Option<ConsulConfig>,
+}
+
+/// A Consul where instances are registered for a HAProxy to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsulConfig {
+    /// The HTTP API of the agent of this machine.
+    pub(crate) agent: SocketAddr,
+    /// Its DNS, as HAProxy reaches it.
+    pub(crate) dns: SocketAddr,
+    /// Its domain.
+    pub(crate) domain: String,
+    /// Most instances of one release.
+    pub(crate) places: u16,
+    /// Where the token is that the agent wants to be shown.
+    pub(crate) token: Option<TokenPlace>,
 }
 
 /// A service as users reach it.

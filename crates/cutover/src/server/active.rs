@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use drivers::router::{Open, RoutesHave};
 use model::event::PoolSeen;
-use model::{Entered, Event, Fault, FleetSeen, InstanceId, Outcome, Phase, ReleaseId};
+use model::{Entered, Event, Fault, FleetSeen, InstanceId, Offenders, Outcome, Phase, ReleaseId};
 use rollout::{Rollout, Wants};
 
 use crate::clock::{self, RolloutClock};
@@ -37,6 +37,7 @@ struct Told {
     pools: Option<Vec<PoolSeen>>,
     leaving: Option<Leaving>,
     movable: Option<(ReleaseId, u64)>,
+    lingering: bool,
 }
 
 /// Instances that make room, and what is open on them.
@@ -131,6 +132,15 @@ impl Active {
         }
         self.told.movable = Some((release, sockets));
         self.tell(&Event::Movable { release, sockets })
+    }
+
+    /// What lasts on instances that leave: told once in a phase, and again when a deadline is near.
+    pub(super) fn saw_lingering(&mut self, open: &Offenders, soon: bool) -> Result<(), Fault> {
+        if !open.is_empty() && (soon || !self.told.lingering) {
+            self.told.lingering = true;
+            self.tell(&Event::Lingering(open.clone()))?;
+        }
+        Ok(())
     }
 
     /// The router carries exactly these pools. What is open is told again after that, because only

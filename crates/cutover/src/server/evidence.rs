@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
-use drivers::router::RoutesHave;
+use drivers::router::{Evidence as Counts, RoutesHave};
 use model::{Event, Fault, Outcome, Verdict};
 use probe::control::FromProbe;
 use rollout::ProbeWant;
@@ -280,6 +280,7 @@ impl Evidence {
             entered: active.entered().to_vec(),
             shares: active.machine().shares().to_vec(),
             router: self.tools.carrier.to_owned(),
+            counts: self.tools.router.can().evidence != Counts::ProberOnly,
             exact: self.tools.exact,
             outages: self.outages.all(),
             counted: self.counted.clone(),

@@ -25,6 +25,7 @@ mod happenings;
 pub(crate) mod history;
 mod keeper;
 pub(crate) mod layout;
+mod lingering;
 mod listener;
 mod live;
 pub(crate) mod living;

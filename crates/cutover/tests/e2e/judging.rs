@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
-use crate::world::{World, patient_config, said, turn};
+use crate::world::{World, beside, patient_config, said};
 
 /// Clients, each with an address of its own: one unit a second each.
 const CLIENTS: u8 = 40;
@@ -94,7 +94,7 @@ impl Drop for Users {
 
 #[test]
 fn a_canary_whose_users_meet_more_errors_is_given_up() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&config());
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);

@@ -1,7 +1,8 @@
 //! End to end: the real binary, real processes, real traffic on loopback.
 //!
 //! One test binary, so that it is linked once. Tests take turns (`world::turn`): on two cores, two
-//! rollouts at once would starve each other's probers, and an honest prober then says so.
+//! rollouts that are judged at once would starve each other's probers, and an honest prober then says
+//! so. What is not judged by a prober goes on beside them (`world::beside`).
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +28,6 @@ mod handover;
 mod haproxy;
 mod haproxy_bed;
 mod haproxy_dying;
-mod haproxy_outages;
 mod haproxy_timed;
 mod interrupt;
 mod judging;
@@ -40,6 +40,7 @@ mod neighbours;
 mod nginx;
 mod nginx_bed;
 mod operate;
+mod outages;
 mod parts;
 mod past;
 mod plan;

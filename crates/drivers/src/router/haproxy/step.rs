@@ -1,6 +1,6 @@
 //! What a change of this driver does, as it travels in its payload.
 
-use model::{AppName, Change, Fault, Instance, InstanceId, Kind};
+use model::{AppName, Change, Fault, Instance, InstanceId, Kind, Version};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, Slot};
@@ -11,7 +11,7 @@ use super::record::{Record, Slot};
 #[serde(tag = "step", rename_all = "snake_case")]
 pub(super) enum Step {
     /// Adds an instance that gets nothing yet and is checked.
-    Add { app: AppName, generation: u64, slot: Slot, instance: Instance },
+    Add { app: AppName, generation: u64, slot: Slot, version: Version, instance: Instance },
     /// Takes an instance out of maintenance: it gets nothing yet and is checked.
     Recheck { app: AppName, generation: u64, slot: Slot, id: InstanceId },
     /// Gives an instance its weight back.
