@@ -17,6 +17,7 @@ mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod disk;
 mod doctor;
 mod echo;
 mod events;
