@@ -41,6 +41,9 @@ fn a_users_request_cut_at_the_deadline_is_a_failure_though_the_prober_lost_none(
     assert!(read < 499_000_000, "it was not cut");
     shipped.expect(1, "FAIL");
     assert_eq!(shipped.report["failed"], 0, "the prober lost nothing");
+    let report = shipped.report.to_string();
+    assert!(report.contains("GET /download on demo-1-1, open for "), "who was cut is not named");
+    assert!(!report.contains("bytes=500000000"), "a query is shown");
     let sentence = shipped.report["sentence"].to_string();
     let reason = "the proxy counted 1 request of users that failed: 1 on v1, 0 on v2";
     assert!(sentence.contains(reason), "{sentence}");

@@ -73,6 +73,20 @@ impl Marked {
     }
 }
 
+/// Users with the mark saw these versions in this order. Where a change is there sooner for one connection
+/// than for another, both may have answered for a moment, in any order.
+fn saw(scene: &Scene, versions: &[String], wanted: &[&str]) {
+    let name = scene.name();
+    println!("{name}: {versions:?}");
+    if scene.at_once() {
+        return assert_eq!(versions, wanted, "{name}");
+    }
+    let ends = |all: &[String]| (all.first().cloned(), all.last().cloned());
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    assert_eq!(ends(versions), ends(&wanted), "{name}: {versions:?}");
+    assert!(wanted.iter().all(|one| versions.contains(one)), "{name}: {versions:?}");
+}
+
 /// One step of a quarter, so that three of four users without the mark stay where they are.
 fn scenes(step_bake: &str) -> Vec<Box<dyn FnOnce() -> Scene>> {
     let steps = format!("steps = [\"25%\"]\nstep_bake = \"{step_bake}\"\nbake = \"1s\"");
@@ -99,7 +113,7 @@ fn a_target_sees_every_request_answered_by_the_candidate() {
         assert!((50..100).contains(&old), "{old} of 100 without the mark: {}", scene.name());
         let shipped = deploy.end();
         shipped.expect(0, "PASS");
-        assert_eq!(user.end(), ["v1", "v2"], "{}", scene.name());
+        saw(&scene, &user.end(), &["v1", "v2"]);
     }
 }
 
@@ -119,7 +133,7 @@ fn a_target_goes_back_with_everybody_when_the_candidate_is_given_up() {
             assert_eq!(marked(port), "v1", "{}", scene.name());
         }
         deploy.end().expect(4, "PASS");
-        assert_eq!(user.end(), ["v1", "v2", "v1"], "{}", scene.name());
+        saw(&scene, &user.end(), &["v1", "v2", "v1"]);
     }
 }
 

@@ -78,8 +78,7 @@ async fn publish(
 fn reload(setup: &Setup, app: &AppName, record: Record) -> Result<(), Fault> {
     let master = master::find(&setup.pid)?;
     // After the configuration is in its place: whoever is started from here on reads it.
-    let workers = master.workers().into_iter().filter(|worker| !worker.ending);
-    let workers = workers.map(|worker| worker.process).collect();
+    let workers = master.workers().into_iter().map(|worker| worker.process).collect();
     let record = Record { told: Some(Told { workers, at_ms: now_ms() }), ..record };
     record.write(&setup.record(app))?;
     master.reload()

@@ -174,6 +174,9 @@ impl Planning<'_> {
         if seen.served != generation && overdue {
             let words = format!("reload nginx for generation {generation} of {app}");
             self.push(words, Step::Reload { app, generation });
+        } else if seen.served == generation && seen.old == 0 {
+            let words = "nginx workers that end to see off connections that are kept";
+            self.plan.waiting.push(words.to_owned());
         } else if seen.served == generation {
             self.plan.waiting.push(format!("{} old workers of nginx to leave", seen.old));
         } else {
