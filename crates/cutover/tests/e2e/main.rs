@@ -13,6 +13,9 @@
 mod api;
 mod bad_input;
 mod cli;
+mod consul;
+#[path = "../../../drivers/tests/common/consul.rs"]
+mod consul_bed;
 mod crash;
 mod crowd;
 mod deadline;
