@@ -11,6 +11,7 @@
 
 mod api;
 mod bad_input;
+mod browser;
 mod cli;
 mod crash;
 mod crowd;
@@ -19,7 +20,9 @@ mod demo;
 mod doctor;
 mod echo;
 mod events;
+mod example;
 mod example_haproxy;
+mod example_nginx;
 mod foreign;
 mod handover;
 mod haproxy;

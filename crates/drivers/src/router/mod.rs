@@ -4,6 +4,7 @@
 //! nothing and does not decide who gets traffic.
 
 mod driver;
+mod fenced;
 mod finding;
 pub mod haproxy;
 pub mod nginx;

@@ -13,6 +13,7 @@ use super::look::{Found, look};
 use super::record::{Record, Slot};
 use super::step::Step;
 use super::worker::{WELL, Worker, present_pid, refused, well};
+use crate::router::fenced::{Fenced as _, OnRecord};
 
 /// Since this version HAProxy says itself when nothing holds a server any more.
 const WAITS: (u32, u32) = (3, 0);
@@ -41,7 +42,9 @@ pub(super) async fn act(
     let (app, _) = step.relies_on();
     let app = app.clone();
     let found = look(address, &app).await?;
-    step.still_holds(&change.words, &found.seen.record, epoch)?;
+    let record = &found.seen.record;
+    let on_record = OnRecord { generation: record.generation, epoch: record.epoch };
+    step.still_holds(&change.words, on_record, epoch)?;
     let present = found.workers.first().ok_or_else(|| address.odd(""))?.clone();
     may_change(&present).await?;
     let files = AppFiles::beside(&found.map, &app);
