@@ -9,4 +9,5 @@ pub mod check;
 mod exit;
 pub mod platform;
 pub mod router;
-mod words;
+
+pub(crate) use ::check::words;

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     linger_ms: AtomicU64,
     connections: AtomicU64,
     tunnelling: AtomicU64,
+    /// Nobody has spoken to the proxy for a while.
+    pub(crate) unattended: AtomicBool,
     /// Room for client connections.
     pub(crate) room: Arc<Semaphore>,
     /// Room for those beyond it, which are answered and no more.
@@ -66,6 +68,7 @@ impl Shared {
             linger_ms: AtomicU64::new(ms(limits::IDLE_LINGER)),
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
+            unattended: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(room)),
             overflow: Arc::new(Semaphore::new(limits::OVERFLOW)),
             greedy: Arc::new(Semaphore::new(limits::OVERFLOW)),

@@ -7,6 +7,7 @@ use model::Phase;
 
 use crate::compare;
 use crate::course::{self, judged_ms};
+use crate::measure;
 use crate::state::State;
 use crate::waiting::waits;
 
@@ -16,11 +17,13 @@ pub(crate) const LOOK_MS: u64 = 5_000;
 /// Longest bake of a first deploy, ms.
 const FIRST_BAKE_MS: u64 = 2_000;
 
-/// When the bake is long enough; it lasts on while both releases suffer.
+/// When the bake is long enough; it lasts on while both releases suffer, and until what is to be measured
+/// was.
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
-    let end = state.since_ms.saturating_add(bake.max(1)).max(compare::held_until_ms(state));
+    let end = state.since_ms.saturating_add(bake.max(1));
+    let end = end.saturating_add(measure::patience_ms(state)).max(compare::held_until_ms(state));
     state.facts.hurried_ms.map_or(end, |at| at.min(end))
 }
 
@@ -91,6 +94,8 @@ pub(crate) fn overdue(state: &State) -> bool {
 pub(crate) fn wake_ms(state: &State) -> Option<u64> {
     let deadline = deadline_ms(state)?;
     let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
-    let earlier = bakes.or(gathering_end_ms(state)).filter(|at| state.now_ms < *at);
+    let bakes = bakes.or(gathering_end_ms(state)).filter(|at| state.now_ms < *at);
+    let well = compare::resumes_ms(state).filter(|at| state.now_ms < *at);
+    let earlier = bakes.into_iter().chain(well).min();
     Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

@@ -5,12 +5,16 @@
 use model::{Phase, Weight};
 
 use crate::compare;
+use crate::comparing::Inconclusive;
 use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
 use crate::gate::{pass, undo};
 use crate::handover::covered;
 use crate::homeward;
-use crate::leave::{drain_words, drained, handed_over, stopped};
+use crate::leave::{drain_words, drained, handed_over, stopped, with_offenders};
+use crate::measure;
+use crate::metric::Unmeasured;
+use crate::pause::Cause;
 use crate::roll::Roll;
 use crate::rolling;
 use crate::state::State;
@@ -182,8 +186,8 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
     }
     // Whoever paused it waits for more, and whoever promotes does not need to be shown.
     let asked = state.facts.pause.is_some() || state.facts.hurried_ms.is_some();
-    if let Some(why) = compare::unshown(state).filter(|_| !asked) {
-        return Some(undo(state, why));
+    if let Some(step) = unshown(state).filter(|_| !asked) {
+        return Some(step);
     }
     if settled(state)
         && state.candidate_is_ready()
@@ -202,6 +206,21 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
     })
 }
 
+/// What becomes of a step that ends before it has shown what it was to show.
+fn unshown(state: &State) -> Option<Step> {
+    if let Some((metric, why)) = measure::unmeasured(state) {
+        return Some(match metric.unmeasured {
+            Unmeasured::Abort => undo(state, why),
+            _ => Step::Pause(Cause::Unmeasured, why),
+        });
+    }
+    let (policy, why) = compare::unshown(state)?;
+    Some(match policy {
+        Inconclusive::Pause => Step::Pause(Cause::Inconclusive, why),
+        _ => undo(state, why),
+    })
+}
+
 /// The next share, the next batch, or the end of the trial; `None` while nothing can be spared for
 /// the next batch.
 fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
@@ -209,8 +228,9 @@ fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
     let mut why = match early {
         Some(early) => format!("{version} served for {baked} and is {early}"),
         None => format!(
-            "{version} served for {baked} without a reason to go back{}",
-            compare::so_far(state)
+            "{version} served for {baked} without a reason to go back{}{}",
+            compare::so_far(state),
+            measure::so_far(state)
         ),
     };
     let nameless = state.facts.judged_step.shared.errors();
@@ -262,9 +282,10 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
         }
         Some(open) if open.tunnels > 0 => {
             let tunnels = count(open.tunnels, "tunnel");
-            Step::Enter(Phase::HandingOver, format!("{words}; {tunnels} to hand over"))
+            let why = format!("{words}; {tunnels} to hand over");
+            Step::Enter(Phase::HandingOver, with_offenders(state, end, why))
         }
-        _ => Step::Enter(Phase::HandingOver, words),
+        _ => Step::Enter(Phase::HandingOver, with_offenders(state, end, words)),
     })
 }
 

@@ -5,6 +5,8 @@
 
 use model::{Phase, Weight};
 
+use crate::compare;
+use crate::comparing::OnIncident;
 use crate::deadline::overdue;
 use crate::pause::{Cause, step_words};
 use crate::settings::Aim;
@@ -50,6 +52,10 @@ pub(crate) fn passing(state: &State) -> Weight {
 pub(crate) fn next(state: &State) -> (bool, Option<Step>) {
     let Some(pause) = waits(state) else { return (false, None) };
     let failing = pause.cause == Cause::Failing;
+    let resumes = state.start.settings.incident == OnIncident::Resume;
+    if pause.cause == Cause::Incident && resumes && !compare::held(state) {
+        return (true, Some(Step::GoOn("both releases are well again".to_owned())));
+    }
     if overdue(state) {
         let limit = duration(state.start.settings.pause_deadline_ms);
         let why = format!("nobody went on or turned back within {limit}: {}", pause.why);

@@ -15,6 +15,12 @@ pub enum Cause {
     Step,
     /// A rollback that fails is not rolled back by itself.
     Failing,
+    /// Both releases fail more than the candidate may.
+    Incident,
+    /// A step's time is over, and nothing was shown.
+    Inconclusive,
+    /// A metric with a limit could not be measured.
+    Unmeasured,
 }
 
 /// A wait for a person.

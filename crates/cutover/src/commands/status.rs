@@ -83,6 +83,9 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
             pool.tunnels
         )?;
     }
+    for line in app.lingering.lines() {
+        writeln!(text, "  open     {line}")?;
+    }
     if app.held.total > 0 || app.held.refused > 0 {
         let HoldSeen { now, total, refused, longest_ms, .. } = app.held;
         let longest = duration::show(Duration::from_millis(longest_ms));

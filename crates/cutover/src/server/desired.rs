@@ -8,7 +8,7 @@ use drivers::platform::{FleetHave, FleetWant, Leave, ReleaseWant};
 use model::event::PoolSeen;
 use model::{
     AppName, Generation, HandOver, Hold, InstanceId, Pool, PoolState, Release, ReleaseId, Routes,
-    Rule, RunState, Spread, Weight,
+    Rule, RunState, Spread, Watch, Weight,
 };
 use rollout::{HandOverWant, LeaveWant, Wants};
 
@@ -172,10 +172,23 @@ pub(super) fn compose(
             cohorts: address.spread.cohorts.clone().filter(|_| divided),
             slow_start_ms: address.spread.slow_start_ms,
             failing,
+            checks: if address.tells { checks(address, pools) } else { Vec::new() },
         },
         hold: None,
         hand_over: None,
     }
+}
+
+/// How the router is to check instances while nobody else does. Programs it does not start.
+fn checks(address: &Address, pools: &[(PoolSeen, &Release)]) -> Vec<Watch> {
+    let serving = pools.iter().filter(|(pool, _)| pool.state == PoolState::Serving);
+    let asked = serving.filter(|(_, release)| release.health.command.is_empty());
+    let watch = |(pool, release): &(PoolSeen, &Release)| Watch {
+        release: pool.release,
+        how: release.health.clone(),
+        fail_open: address.fail_open.get(&pool.release).copied().unwrap_or_default(),
+    };
+    asked.map(watch).collect()
 }
 
 /// True while a release has some of the traffic and not all of it. At weight 0 it was found

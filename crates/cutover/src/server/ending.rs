@@ -90,6 +90,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         blind: samples.blind,
         footer: samples.footer,
         settings: advice(&start.settings),
+        asked: report::Asked::default(),
     };
     let report = report::judge(&input);
     save(&layout.report(run, "json"), &report::json(&report))?;

@@ -19,6 +19,7 @@ use super::bus::{Bus, Notice};
 use super::counted::Counted;
 use super::ending::{self, Facts, Finished};
 use super::live::Figures;
+use super::measuring::Measuring;
 use super::outages::Outages;
 use super::preview::{Previewed, preview};
 use super::prober::Heard;
@@ -76,6 +77,7 @@ pub(super) struct Evidence {
     outages: Outages,
     counted: Counted,
     units: Units,
+    measuring: Measuring,
 }
 
 impl Evidence {
@@ -93,6 +95,7 @@ impl Evidence {
             outages: Outages::default(),
             counted: Counted::default(),
             units: Units::default(),
+            measuring: Measuring::default(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Evidence {
             self.keep_probing(active, config, wants.probe).await?;
         }
         self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
+        self.measuring.gather(active, config)?;
         if let Some(requests) = wants.preview {
             self.keep_previewing(active, config, fleet, requests);
         }

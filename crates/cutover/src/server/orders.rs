@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use model::admin::HoldSeen;
-use model::{AppName, Coarse, Event, Fault, Phase, Version};
+use model::{AppName, Coarse, Event, Fault, Offenders, Phase, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -174,6 +174,9 @@ pub(crate) struct AppStatus {
     /// Requests that wait because nobody may serve them, or waited.
     #[serde(default)]
     pub(crate) held: HoldSeen,
+    /// What has been open for long on instances that get nothing new.
+    #[serde(default)]
+    pub(crate) lingering: Offenders,
     /// What is wrong now, if something is.
     pub(crate) trouble: Option<String>,
 }
@@ -201,6 +204,7 @@ impl AppStatus {
             router_seen: false,
             pools: Vec::new(),
             held: HoldSeen { now: 0, bytes: 0, total: 0, refused: 0, longest_ms: 0 },
+            lingering: Offenders { oldest: Vec::new(), more: 0 },
             trouble: None,
         }
     }

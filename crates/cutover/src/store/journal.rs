@@ -110,14 +110,14 @@ impl Store {
             .map_err(|e| broken("the journal", &e))
     }
 
-    /// The events of a rollout, in order, with their times.
-    pub(crate) fn events(&self, run: i64) -> Result<Vec<(u64, Event)>, Fault> {
-        let sql =
-            "SELECT at_ms, body FROM event WHERE rollout = ?1 AND kind = 'event' ORDER BY seq";
+    /// The events of a rollout after that row of its journal, in order, with their times.
+    pub(crate) fn events(&self, run: i64, after: u64) -> Result<Vec<(u64, Event)>, Fault> {
+        let sql = "SELECT at_ms, body FROM event
+            WHERE rollout = ?1 AND kind = 'event' AND seq > ?2 ORDER BY seq";
         let connection = self.lock();
         let mut statement = connection.prepare(sql).map_err(|e| broken("the journal", &e))?;
         let rows = statement
-            .query_map(params![run], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
+            .query_map(params![run, after], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<(u64, String)>>>)
             .map_err(|e| broken("the journal", &e))?;
         rows.into_iter().map(|(at_ms, body)| Ok((at_ms, from_json("an event", &body)?))).collect()

@@ -5,6 +5,7 @@
 //! in, rows out.
 
 mod apps;
+mod frozen;
 mod history;
 mod journal;
 mod past;
@@ -18,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::Fault;
 use rusqlite::Connection;
 
+pub(crate) use frozen::Frozen;
 pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
 

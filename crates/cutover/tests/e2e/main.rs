@@ -1,7 +1,8 @@
 //! End to end: the real binary, real processes, real traffic on loopback.
 //!
 //! One test binary, so that it is linked once. Tests take turns (`world::turn`): on two cores, two
-//! rollouts at once would starve each other's probers, and an honest prober then says so.
+//! rollouts that are judged at once would starve each other's probers, and an honest prober then says
+//! so. What is not judged by a prober goes on beside them (`world::beside`).
 
 #![expect(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@ mod example;
 mod example_haproxy;
 mod example_nginx;
 mod foreign;
+mod guards;
 mod handover;
 mod haproxy;
 mod haproxy_bed;

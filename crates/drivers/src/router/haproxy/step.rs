@@ -1,7 +1,7 @@
 //! What a change of this driver does, as it travels in its payload. Whether it still holds is judged
 //! elsewhere (`router/fenced`).
 
-use model::{AppName, Instance, InstanceId};
+use model::{AppName, Instance, InstanceId, Version};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, Slot};
@@ -13,7 +13,7 @@ use crate::router::fenced::Fenced;
 #[serde(tag = "step", rename_all = "snake_case")]
 pub(super) enum Step {
     /// Adds an instance that gets nothing yet and is checked.
-    Add { app: AppName, generation: u64, slot: Slot, instance: Instance },
+    Add { app: AppName, generation: u64, slot: Slot, version: Version, instance: Instance },
     /// Takes an instance out of maintenance: it gets nothing yet and is checked.
     Recheck { app: AppName, generation: u64, slot: Slot, id: InstanceId },
     /// Gives an instance its weight back.
