@@ -164,7 +164,10 @@ fn full_reaches_the_tests_only() {
     let (full, rest): (Vec<&str>, Vec<&str>) =
         calls.lines().partition(|line| line.contains("full=1"));
     assert_eq!(full.len(), 3, "{calls}");
-    assert!(full.iter().all(|line| line.starts_with("test --workspace --no-fail-fast ")), "{calls}");
+    assert!(
+        full.iter().all(|line| line.starts_with("test --workspace --no-fail-fast ")),
+        "{calls}"
+    );
     assert!(!rest.iter().any(|line| line.contains("no-fail-fast")), "{calls}");
 }
 

@@ -54,8 +54,9 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig, HistoryConfig,
-    MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig,
+    HistoryConfig, MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+    TokenPlace,
 };
 pub(crate) use strategy::share;
 

@@ -354,6 +354,7 @@ impl Standing {
             cohorts: self.config.rollout.cohorts.clone(),
             slow_start_ms: u64::try_from(slow_start).unwrap_or(u64::MAX),
             failing: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
