@@ -12,6 +12,7 @@
 
 mod api;
 mod bad_input;
+mod browser;
 mod cli;
 mod consul;
 #[path = "../../../drivers/tests/common/consul.rs"]
@@ -24,7 +25,9 @@ mod disk;
 mod doctor;
 mod echo;
 mod events;
+mod example;
 mod example_haproxy;
+mod example_nginx;
 mod foreign;
 mod guards;
 mod handover;
