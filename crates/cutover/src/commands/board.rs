@@ -28,11 +28,13 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// The whole board.
 pub(super) fn lines(status: &ServerStatus) -> Vec<Line> {
     let connections: u64 = status.proxies.iter().map(|proxy| proxy.connections).sum();
-    let mut head = format!("cutover {} (pid {})", status.version, status.pid);
+    let mut head =
+        Line::default().styled(FAINT, format!("cutover {} (pid {})", status.version, status.pid));
     if !status.proxies.is_empty() {
-        head += &format!(" · {} · {connections} connections", status.listen.join(", "));
+        let listen = status.listen.join(", ");
+        head = head.styled(FAINT, format!(" · {listen} · {connections} connections"));
     }
-    let mut lines = vec![Line::default().styled(FAINT, head)];
+    let mut lines = vec![head];
     if let Some(to) = &status.upgrading {
         lines.push(Line::default().styled(WAIT, format!("an upgrade to {to} is under way")));
     }
@@ -154,8 +156,8 @@ fn carried(app: &AppStatus, pool: &PoolStatus) -> Line {
     let all = app.instances.iter().filter(of_it).count();
     let ready = |one: &&InstanceStatus| matches!(&*one.condition, "ready" | "standby");
     let well = app.instances.iter().filter(of_it).filter(ready).count();
-    let live = app.progress.as_ref().map(|progress| &progress.live);
-    let rps = live.and_then(|live| live.per_version.iter().find(|(name, _)| *name == pool.version));
+    let seen = app.progress.as_ref().map(|progress| &progress.live);
+    let rps = seen.and_then(|live| live.per_version.iter().find(|(name, _)| *name == pool.version));
     let style = if well < all { WAIT } else { Style::new() };
     let mut line = Line::default()
         .plain(format!("  {}", pool.version))
@@ -179,17 +181,17 @@ fn carried(app: &AppStatus, pool: &PoolStatus) -> Line {
 
 /// What the prober saw since the rollout began.
 fn probed(progress: &Progress) -> Option<Line> {
-    let live = &progress.live;
-    if live.sent == 0 {
+    let seen = &progress.live;
+    if seen.sent == 0 {
         return None;
     }
-    let style = if live.failed > 0 { BAD } else { GOOD };
+    let style = if seen.failed > 0 { BAD } else { GOOD };
     let mut line = Line::default()
         .plain("  prober")
         .to(WORDS)
-        .plain(format!("{} sent  ", figure::count(live.sent)))
-        .styled(style, format!("{} failed", figure::count(live.failed)));
-    if let Some(us) = live.p50_us {
+        .plain(format!("{} sent  ", figure::count(seen.sent)))
+        .styled(style, format!("{} failed", figure::count(seen.failed)));
+    if let Some(us) = seen.p50_us {
         line = line.plain(format!("  p50 {}", figure::short(us)));
     }
     Some(line)
