@@ -23,6 +23,7 @@ mod demo;
 mod doctor;
 mod echo;
 mod events;
+mod example_consul;
 mod example_haproxy;
 mod foreign;
 mod guards;
