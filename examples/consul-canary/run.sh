@@ -43,7 +43,7 @@ four_hundred() { # service, more arguments
     shift
     say "400 requests to $service"
     cutover probe "http://127.0.0.1:$PORT/version" --host "$service.example" --count 400 --rate "${RATE:-200}" \
-        --lanes fresh --out "$work" "$@"
+        --late-after "${LATE:-1s}" --lanes fresh --out "$work" "$@"
 }
 
 in_phase() { # phase of what is being shipped
@@ -66,7 +66,8 @@ with_header() { # version
 
 cd "$work"
 start_consul
-sed -e "s/rate = 200/rate = ${RATE:-200}/" -e "s/:48151/:$PORT/" -e "s/:8500/:$AGENT/" -e "s/:8600/:$DNS/" "$here/cutover.toml" >cutover.toml
+sed -e "s/rate = 200/rate = ${RATE:-200}/" -e "s/late_after = \"1s\"/late_after = \"${LATE:-1s}\"/" \
+    -e "s/:48151/:$PORT/" -e "s/:8500/:$AGENT/" -e "s/:8600/:$DNS/" "$here/cutover.toml" >cutover.toml
 cutover haproxy install
 launch haproxy haproxy -W -S "$work/haproxy/master.sock" -f "$work/haproxy"
 until_true 10 "HAProxy listens" listens "$PORT"
@@ -93,7 +94,7 @@ deploy credit v2
 until_true 60 "credit v2 waits" in_phase paused
 with_header v2
 judged four_hundred credit --assert 'share(v2)=1%±3'
-cutover promote credit
+judged cutover promote credit
 judged wait "$deploying"
 judged four_hundred credit --assert 'share(v2)=100%±0'
 say "nothing was lost, and no old replica is left"
