@@ -12,6 +12,7 @@
 
 mod api;
 mod bad_input;
+mod browser;
 mod cli;
 mod consul;
 #[path = "../../../drivers/tests/common/consul.rs"]
@@ -20,11 +21,14 @@ mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod disk;
 mod doctor;
 mod echo;
 mod events;
+mod example;
 mod example_consul;
 mod example_haproxy;
+mod example_nginx;
 mod foreign;
 mod guards;
 mod handover;
