@@ -8,7 +8,7 @@
 # was starved by a busy machine, so that nobody can say.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/tools.sh"
+source "$here/consul.sh"
 
 # `up` ends the instances: gently, unless something went wrong.
 before_the_end() { # exit code

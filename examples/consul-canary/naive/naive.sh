@@ -8,8 +8,7 @@
 # after it. The report goes to $OUT (.). Exit code: that of the probe, 1 when users lost something.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-up_to_root=../../.. to_agent=../agent.json
-source "$here/../tools.sh"
+source "$here/../consul.sh"
 export PORT DNS
 REPLICAS=${REPLICAS:-3000}
 declare -A pids=()
