@@ -191,6 +191,12 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
         (serde_json::json!({}), serde_json::json!([]))
     );
     with(Some(&enough)).preflight(&[app()]).await.unwrap();
+    consul.let_dns_read_nothing();
+    let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
+    assert!(
+        fault.what.contains("DNS") && fault.what.contains("read the service `demo`"),
+        "{fault:?}"
+    );
     let gone = consul::Bed::start(&program, false);
     let nobody = gone.consul("one", None);
     drop(gone);

@@ -154,7 +154,9 @@ pub(crate) fn unshown(state: &State) -> Option<(Inconclusive, String)> {
     let policy = state.start.settings.analysis?.inconclusive;
     let looked = state.facts.full_ms.is_some() || state.facts.passed.contains(&state.share());
     let looked = looked && policy == Inconclusive::Pause;
-    if policy == Inconclusive::Promote || looked || state.share() == Weight::ALL {
+    // Whom a rule names may be few, or nobody.
+    let alone = [Weight::NONE, Weight::ALL].contains(&state.share());
+    if policy == Inconclusive::Promote || looked || alone {
         return None;
     }
     let open = state.facts.comparison.as_ref().is_none_or(|it| it.finding() == Finding::Open);

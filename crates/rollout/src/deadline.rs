@@ -85,6 +85,24 @@ fn deadline_ms(state: &State) -> Option<u64> {
     Some(deadline.max(looked))
 }
 
+/// When the present phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// At the latest, ms since the rollout began.
+    pub at_ms: u64,
+    /// If nothing speaks against it, the rollout then goes on; else the phase is given up then.
+    pub goes_on: bool,
+}
+
+/// When the present phase ends by time alone; `None` once the rollout is over.
+pub(crate) fn due(state: &State) -> Option<Due> {
+    let baked = bake_end_ms(state);
+    if state.phase == Phase::Baking && waits(state).is_none() && state.now_ms < baked {
+        return Some(Due { at_ms: baked, goes_on: true });
+    }
+    deadline_ms(state).map(|at_ms| Due { at_ms, goes_on: false })
+}
+
 /// True when the present phase must be left now.
 pub(crate) fn overdue(state: &State) -> bool {
     deadline_ms(state).is_some_and(|deadline| state.now_ms >= deadline)

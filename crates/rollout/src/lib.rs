@@ -151,6 +151,7 @@ mod wish;
 mod words;
 
 pub use comparing::{Analysis, Inconclusive, OnIncident};
+pub use deadline::Due;
 pub use foresee::{Foreseen, foresee};
 pub use machine::{Rollout, Snapshot};
 pub use metric::{Metric, Unmeasured};

@@ -5,7 +5,7 @@
 
 use model::Fault;
 use rollout::Snapshot;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Store, broken, from_json, to_json};
 
@@ -27,8 +27,7 @@ impl Store {
     /// Keeps the machine as it is after the last row that was appended; durable when this returns.
     pub(crate) fn freeze(&self, run: i64, at_ms: u64, machine: &Snapshot) -> Result<(), Fault> {
         let body = to_json(machine)?;
-        let mut connection = self.lock();
-        let mut both = || -> rusqlite::Result<()> {
+        let both = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             let seq: u64 = transaction.query_row(
                 "SELECT COALESCE(MAX(seq), 0) FROM event WHERE rollout = ?1",
@@ -49,7 +48,7 @@ impl Store {
             transaction.prepare_cached(&sql)?.execute(params![run, seq])?;
             transaction.commit()
         };
-        both().map_err(|e| broken("the journal", &e))
+        self.write(both).map_err(|e| broken("the journal", &e))
     }
 
     /// The machine as it was kept last.

@@ -5,7 +5,7 @@
 //! world instead.
 
 use model::{AppName, Event, Fault, Outcome, ReleaseId, Routes};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Store, broken, from_json, to_json};
 
@@ -103,9 +103,8 @@ impl Store {
         };
         let sql = "INSERT INTO event SELECT ?1, COALESCE(MAX(seq), 0) + 1, ?2, ?3, ?4
             FROM event WHERE rollout = ?1";
-        self.lock()
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params![run, at_ms, kind, body]))
+        let row = params![run, at_ms, kind, body];
+        self.write(|connection| connection.prepare_cached(sql)?.execute(row))
             .map(|_| ())
             .map_err(|e| broken("the journal", &e))
     }
@@ -156,8 +155,7 @@ impl Store {
         outcome: Outcome,
         stable: Option<ReleaseId>,
     ) -> Result<(), Fault> {
-        let mut connection = self.lock();
-        let mut both = || -> rusqlite::Result<()> {
+        let both = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             let text = serde_json::to_value(outcome).unwrap_or_default();
             transaction.execute(
@@ -170,7 +168,7 @@ impl Store {
             )?;
             transaction.commit()
         };
-        both().map_err(|e| broken("the end of a rollout", &e))
+        self.write(both).map_err(|e| broken("the end of a rollout", &e))
     }
 }
 

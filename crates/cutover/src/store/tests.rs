@@ -190,3 +190,28 @@ fn rows_after_a_machine_was_kept_are_found_after_it() {
     assert_eq!(store.events(run.id, 21).unwrap(), [(99, Event::Armed)]);
     assert_eq!(store.events(run.id, 0).unwrap(), [(29, Event::Tick), (99, Event::Armed)]);
 }
+
+/// SQLite says the same of a database that may not grow as of a full disk.
+#[test]
+fn a_full_disk_gets_the_space_that_was_set_aside_and_what_fails_then_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let run = begin(&store, "one").unwrap();
+    assert!(drivers::ballast::hold(directory.path()).unwrap());
+    let pages: u32 = store.lock().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    store.lock().pragma_update(None, "max_page_count", pages).unwrap();
+    let long = "a long word ".repeat(1_000);
+    let mut kept = 0_u64;
+    let fault = loop {
+        match store.append(run.id, kept, &Entry::Intent(&long)) {
+            Ok(()) => kept += 1,
+            Err(fault) => break fault,
+        }
+        assert!(kept < 1_000);
+    };
+    assert!(fault.what.contains("database or disk is full"), "{fault}");
+    assert!(!drivers::ballast::release(directory.path()), "it was given up before");
+    store.lock().pragma_update(None, "max_page_count", 100_000).unwrap();
+    store.append(run.id, kept, &Entry::Event(&Event::Armed)).unwrap();
+    assert_eq!(store.events(run.id, 0).unwrap(), [(kept, Event::Armed)]);
+}

@@ -31,7 +31,7 @@ fn app(world: &World) -> Value {
 fn paused(world: &World) -> String {
     wait_for("a pause", 30, || {
         let app = app(world);
-        (app["coarse"] == "paused").then(|| app["paused"].as_str().unwrap_or_default().to_owned())
+        (app["coarse"] == "Paused").then(|| app["paused"].as_str().unwrap_or_default().to_owned())
     })
 }
 
@@ -244,5 +244,5 @@ fn one_percent_of_errors_is_found_in_about_a_minute() {
 }
 
 fn app_phase(world: &World) -> String {
-    app(world)["phase"].as_str().unwrap_or_default().to_owned()
+    app(world)["rollout"][2].as_str().unwrap_or_default().to_owned()
 }

@@ -14,10 +14,14 @@ mod api;
 mod bad_input;
 mod browser;
 mod cli;
+mod consul;
+#[path = "../../../drivers/tests/common/consul.rs"]
+mod consul_bed;
 mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod disk;
 mod doctor;
 mod echo;
 mod events;

@@ -146,8 +146,7 @@ fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
     let share = machine.shares().iter().rfind(|share| share.at_ms < turned.at_ms);
     let few = share.is_some_and(|share| share.share.basis_points() <= 6_000);
     let limit = turned.why.contains("failed since") || turned.why.contains("over a limit");
-    // Of one that is undone some seconds into an incident both were seen.
-    few && limit && plan.suffering.hits(turned.at_ms.saturating_sub(1_000))
+    few && limit
 }
 
 /// What is true of the way home, and of a world without one.

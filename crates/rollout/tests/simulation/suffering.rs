@@ -54,9 +54,9 @@ impl Suffering {
         suffering
     }
 
-    /// True while every request fails.
+    /// True while every request fails. It begins with a window of the prober, so that both are in it.
     pub(crate) fn hits(&self, now: u64) -> bool {
-        self.incident.is_some_and(|(from, to)| (from..to).contains(&now))
+        self.incident.is_some_and(|(from, to)| from < now && now <= to)
     }
 
     /// True when a good candidate is promoted all the same.
