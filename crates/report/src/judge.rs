@@ -97,7 +97,7 @@ fn phases(input: &Input) -> Vec<PhaseSpan> {
         phase: s.phase,
         from_us: s.from_us,
         to_us: s.to_us.max(s.from_us),
-        why: clean::line(&s.why, clean::LINE_MAX),
+        why: clean::lines(&s.why, clean::LINES_MAX),
     };
     input.phases.iter().map(cleaned).collect()
 }

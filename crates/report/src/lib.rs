@@ -25,6 +25,7 @@ mod orders;
 mod outage;
 mod outages;
 mod proof;
+mod reuse;
 mod router_count;
 mod run;
 mod series;

@@ -2,11 +2,13 @@
 //!
 //! Only an operator's wish is a step by itself; every other step comes from the state, later.
 
-use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
+use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::compare;
 use crate::handover;
+use crate::incident;
 use crate::judge::Nameless;
+use crate::measure;
 use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::settings::Aim;
 use crate::state::State;
@@ -42,6 +44,7 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
                 state.seen.movable = Some(*sockets);
             }
         }
+        Event::Lingering(offenders) => linger(state, offenders),
         Event::Preview { tally, failures } => {
             if state.phase == Phase::Previewing {
                 let preview = Preview { tally: tally.clone(), failures: failures.clone() };
@@ -59,12 +62,15 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         }
         Event::Window(window) => {
             see_window(state, window);
-            compare::watch(state);
+            return compare::watch(state);
         }
         Event::Thresholds { thresholds } => compare::begin(state, thresholds),
         Event::Units { at_s, tick } => {
             compare::take(state, *at_s, tick);
-            compare::watch(state);
+            return compare::watch(state);
+        }
+        Event::Measured { metric, found, words } => {
+            return measure::hear(state, metric, *found, words);
         }
         Event::AbortAsked { .. }
         | Event::PauseAsked { .. }
@@ -118,12 +124,24 @@ fn see_leaving(state: &mut State, release: ReleaseId, instances: &[InstanceId], 
     }
 }
 
+/// Noted once in a phase; what is open at its deadline is told in the reason of what follows.
+fn linger(state: &mut State, offenders: &Offenders) {
+    if state.phase.is_final() || offenders.is_empty() {
+        return;
+    }
+    if state.seen.lingering.is_empty() {
+        let open: Vec<_> = offenders.lines().collect();
+        state.note(format!("waiting for what is open: {}", open.join("; ")));
+    }
+    state.seen.lingering = offenders.clone();
+}
+
 /// Windows count from the switch until its outcome is decided.
 fn see_window(state: &mut State, window: &Window) {
     if !state.judging() {
         return;
     }
-    let held = compare::held(state);
+    let held = incident::held(state);
     let nameless = match (state.share() == Weight::ALL, state.seen.window_ended) {
         (false, _) => Nameless::Shared,
         (true, true) => Nameless::Candidates,

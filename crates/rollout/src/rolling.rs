@@ -7,15 +7,15 @@
 use model::{Phase, RunState};
 
 use crate::course;
-use crate::deadline::overdue;
+use crate::deadline::{allowed, overdue};
 use crate::drained::Drained;
 use crate::gate::{pass, undo};
-use crate::leave::{drain_words, handed_over};
+use crate::leave::{drain_words, handed_over, with_offenders};
 use crate::roll::{Leave, Roll, Side};
 use crate::seen::{Leaving, Open};
 use crate::settings::Aim;
 use crate::state::State;
-use crate::step::{Step, allowed, turn_back};
+use crate::step::{Step, turn_back};
 use crate::target::settled;
 use crate::trouble::trouble;
 use crate::words::count;
@@ -78,7 +78,7 @@ pub(crate) fn draining(state: &State, roll: &Roll) -> Option<Step> {
         }
         let tunnels = count(leaving.open.tunnels, "tunnel");
         let roll = roll.name(&leaving.instances, end, RunState::Terminating);
-        let why = format!("{words}; {tunnels} to hand over");
+        let why = with_offenders(state, end, format!("{words}; {tunnels} to hand over"));
         return Some(Step::Turn(roll, Phase::HandingOver, why));
     }
     overdue(state).then(|| {

@@ -3,13 +3,11 @@
 use model::{Phase, Weight};
 
 use crate::course;
-use crate::deadline::allowed_ms;
 use crate::drained::Drained;
 use crate::home::Home;
 use crate::pause::Cause;
 use crate::roll::{Roll, Side};
 use crate::state::State;
-use crate::words::duration;
 
 /// One step of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +28,8 @@ pub(crate) enum Step {
     Turn(Roll, Phase, String),
     /// A person is to look before users are taken further, and why.
     Pause(Cause, String),
+    /// What a person was to look at is over: it goes on by itself, and why.
+    GoOn(String),
     /// Canary: the share that an operator asked for, and why. Nothing follows by itself.
     Share(Weight, String),
     /// On the way home: how far, in a new phase, and why.
@@ -57,9 +57,4 @@ pub(crate) fn turn_back(state: &State, why: String) -> Step {
         (true, None) => Phase::DrainingCandidate,
     };
     Step::Enter(phase, why)
-}
-
-/// "30 s", the time the present phase was allowed.
-pub(crate) fn allowed(state: &State) -> String {
-    duration(allowed_ms(state).unwrap_or_default())
 }

@@ -4,6 +4,8 @@
 
 use crate::compare;
 use crate::course;
+use crate::incident;
+use crate::measure;
 use crate::state::State;
 use crate::words::{count, with_lines};
 
@@ -36,7 +38,13 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
     if let Some(why) = compare::against(state) {
         return Some(why);
     }
-    if compare::held(state) {
+    if incident::held(state) {
+        return None;
+    }
+    if let Some(why) = measure::against(state) {
+        return Some(why);
+    }
+    if compare::alike(state) {
         return None;
     }
     let (facts, settings) = (&state.facts, &state.start.settings);

@@ -52,7 +52,8 @@ fn write(text: &mut String, planned: &Planned) -> fmt::Result {
     list(text, "at once", &changes, "nothing to change")?;
     list(text, "waiting for", &planned.first.waiting, "")?;
     phases(text, planned)?;
-    compared(text, planned)
+    compared(text, planned)?;
+    list(text, "measured beside requests", &planned.measured, "")
 }
 
 /// What users' own requests show, where they are counted.

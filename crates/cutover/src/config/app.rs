@@ -4,13 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::AppName;
+use rollout::OnIncident;
 use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
-use super::{address, analysis, cohort, command, environment, handover, strategy, target, watch};
+use super::{
+    address, analysis, cohort, command, environment, handover, metrics, strategy, target, watch,
+    words,
+};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -167,6 +171,13 @@ fn rollout_of(
         targets: target::read(rollout, &strategy, reader),
         cohorts: cohort::read(rollout, reader),
         analysis: analysis::read(rollout, &strategy, reader),
+        incident: words::one_of(
+            rollout,
+            "incident",
+            &[("pause", OnIncident::Pause), ("resume", OnIncident::Resume)],
+            reader,
+        ),
+        metrics: metrics::read(rollout, &strategy, reader),
         strategy,
         pause_after,
         pause_timeout: reader.duration(pause_timeout, DAY, seconds(1)..=30 * DAY),

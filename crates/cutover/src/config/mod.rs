@@ -13,6 +13,7 @@ mod certificates;
 mod claim;
 mod cohort;
 mod command;
+mod consul;
 mod diagnostic;
 mod difference;
 mod environment;
@@ -20,6 +21,8 @@ mod field;
 mod handover;
 mod history;
 mod limits;
+mod metric_source;
+mod metrics;
 mod names;
 mod nginx;
 mod observed;
@@ -36,6 +39,7 @@ mod strategy;
 mod target;
 mod theirs;
 mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -50,8 +54,9 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, NginxConfig,
-    ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace,
+    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig,
+    HistoryConfig, MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
+    TokenPlace,
 };
 pub(crate) use strategy::share;
 

@@ -72,8 +72,8 @@ impl<'a> Section<'a> {
         (table, span): (&'a DeTable<'a>, Range<usize>),
         reader: &mut Reader,
     ) -> Self {
-        let name = format!("{}.{key}", outer.name);
-        let form = names::KEYS.iter().map(|(known, _)| *known).find(|known| *known == name);
+        let (name, form) = (format!("{}.{key}", outer.name), format!("{}.{key}", outer.form));
+        let form = names::KEYS.iter().map(|(known, _)| *known).find(|known| *known == form);
         Self::open(name, form.unwrap_or_default(), (table, span), reader)
     }
 
@@ -139,6 +139,9 @@ impl<'a> Section<'a> {
     fn written(&self, form: &str) -> String {
         let app = self.name.split('.').nth(1).filter(|_| self.form.starts_with("app"));
         match form.strip_prefix("app") {
+            Some(rest) if rest.ends_with(".metrics") => {
+                format!("[[app.{}{rest}]]", app.unwrap_or("NAME"))
+            }
             Some(rest) => format!("[app.{}{rest}]", app.unwrap_or("NAME")),
             None if form == "proxy.certificates" => format!("[[{form}]]"),
             None if form.is_empty() => "the top of the file".to_owned(),

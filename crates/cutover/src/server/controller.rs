@@ -21,6 +21,7 @@ use super::ending::Finished;
 use super::evidence::{Evidence, News};
 use super::fail_open::FailOpen;
 use super::hands::{self, Way};
+use super::lingering::Lingering;
 use super::orders::{AppStatus, Begun, Order};
 use super::planning::{able, plan};
 use super::retention::prune;
@@ -47,6 +48,7 @@ pub(super) struct Controller {
     fail_open: FailOpen,
     evidence: Evidence,
     timed: Timed,
+    lingering: Lingering,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
     news: mpsc::Receiver<News>,
@@ -90,6 +92,7 @@ impl Controller {
             fail_open: FailOpen::default(),
             evidence,
             timed,
+            lingering: Lingering::default(),
             status,
             orders,
             news,
@@ -171,6 +174,7 @@ impl Controller {
                 return if self.stopping.is_some() { Ok(PACE_ROLLOUT) } else { Err(fault) };
             }
         };
+        self.lingering.look(&self.tools, self.standing.active.as_mut(), &routes).await?;
         self.observe(&fleet, Some(&routes))?;
         let staffed = self.staff(&fleet, Some(&routes));
         // A router that refuses a change must not keep anybody from looking after the instances.
@@ -471,10 +475,12 @@ impl Controller {
         let mut status = show::status(&standing.app, standing.stable.as_ref(), fleet, routes);
         if let Some(active) = &standing.active {
             show::rollout(&mut status, active);
+            show::progress(&mut status, active, self.evidence.figures());
         }
         let share = |release| standing.fail_open(release);
         let open = self.fail_open.told(&standing.app, (fleet, routes), share);
         status.trouble = self.voice.trouble().cloned();
+        status.lingering = self.lingering.told().clone();
         show::fail_open(&mut status, open);
         let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());

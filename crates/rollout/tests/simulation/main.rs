@@ -8,6 +8,7 @@ mod controller;
 mod plan;
 mod rng;
 mod router;
+mod suffering;
 mod world;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use rollout::Strategy;
 use controller::Controller;
 use plan::{CANDIDATE, Plan};
 use rng::Rng;
+use suffering::Suffering;
 use world::STEP_MS;
 
 /// A strategy, a phase and the one that followed it.
@@ -55,6 +57,7 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     let mut plan = Plan::draw(&mut rng);
     // From a stream of its own, so that the worlds without operators stay what they were.
     plan.operate(&mut Rng::new(seed ^ 0x6f70_6572_6174_6f72));
+    plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
     let mut controller = Controller::new(&plan, rng);
     // Each death may cost its down time and the time to look again.
     let bound =
@@ -109,6 +112,7 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(world.candidate_users == 0, "users on a candidate that was never ready");
     }
     home(plan, controller, &mut must);
+    must(!blamed(plan, controller), "what hit both was held against the candidate");
     let watched = plan.start.settings.probing && plan.prober_lost.is_none();
     if plan.candidate_errors >= 30 && watched && plan.deaths == 0 && plan.presses.is_empty() {
         must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
@@ -129,6 +133,20 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(gone, "aborted with candidate instances left");
     }
     wrong
+}
+
+/// An incident that hits both, where each of them answers enough to be seen, undoes nothing by a limit.
+fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
+    let machine = &controller.machine;
+    let turned = machine.entered().iter().find(|entered| entered.phase == Phase::RollingBack);
+    let good = plan.candidate_is_good() && plan.deaths == 0;
+    let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
+        return false;
+    };
+    let share = machine.shares().iter().rfind(|share| share.at_ms < turned.at_ms);
+    let few = share.is_some_and(|share| share.share.basis_points() <= 6_000);
+    let limit = turned.why.contains("failed since") || turned.why.contains("over a limit");
+    few && limit
 }
 
 /// What is true of the way home, and of a world without one.
