@@ -138,7 +138,9 @@ impl Ledger {
         if attempt.lane != Lane::Websocket
             && let Some(version) = &attempt.version
         {
-            book.switch.answered(version, attempt.sent_us);
+            // By the time at which it can have been routed: an upload leaves slowly.
+            let routed_us = attempt.dispatched_us.max(attempt.connected_us);
+            book.switch.answered(version, routed_us);
         }
         self.live.count(&attempt);
         self.control.count(&attempt);

@@ -180,6 +180,19 @@ fn what_is_slow_on_purpose_does_not_pass_for_a_slow_app() {
 }
 
 #[test]
+fn an_upload_belongs_to_the_time_of_its_head() {
+    let mut input = until_switch();
+    let before = judge(&input).proof.unwrap();
+    let first_new = before.first_new_us.unwrap().cast_unsigned();
+    // An upload that began on the old version and whose last byte left 2 s after the switch.
+    let upload = input.attempts.iter_mut().find(|a| a.lane == Lane::Fresh).unwrap();
+    (upload.lane, upload.connected_us) = (Lane::Upload, first_new - 500_000);
+    (upload.sent_us, upload.done_us) = (first_new + 2_000_000, first_new + 2_001_000);
+    let after = judge(&input).proof.unwrap();
+    assert_eq!((after.mixed_us, after.last_old_us), (before.mixed_us, before.last_old_us));
+}
+
+#[test]
 fn connections_that_stayed_with_the_old_version_are_counted_with_the_longest_time() {
     let mut input = until_switch();
     let first_new = {
