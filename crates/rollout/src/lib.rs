@@ -127,6 +127,7 @@ mod handover;
 mod hear;
 mod home;
 mod homeward;
+mod incident;
 mod invariant;
 mod judge;
 mod leave;
