@@ -109,6 +109,15 @@ pub enum Event {
         /// What it counted.
         tick: Tick,
     },
+    /// A hook that was to be called has ended, all its attempts together.
+    HookEnded {
+        /// Its name.
+        name: String,
+        /// It ended well.
+        passed: bool,
+        /// How it ended, in words; lines below the first are its output.
+        words: String,
+    },
     /// An operator wants the rollout undone.
     AbortAsked {
         /// Who or why, in words.

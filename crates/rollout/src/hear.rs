@@ -1,11 +1,13 @@
 //! What an event does to the memory of the machine.
 //!
-//! Only an operator's wish is a step by itself; every other step comes from the state, later.
+//! Only an operator's wish and the failure of a hook are steps by themselves; every other step comes from
+//! the state, later.
 
 use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::compare;
 use crate::handover;
+use crate::hooks;
 use crate::judge::Nameless;
 use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::settings::Aim;
@@ -14,7 +16,7 @@ use crate::step::Step;
 use crate::target;
 use crate::wish;
 
-/// Remembers what the event says; the step is the one that an operator asked for.
+/// Remembers what the event says; the step is the one that follows from it alone.
 pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
     match event {
         Event::Tick => {}
@@ -65,6 +67,9 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         Event::Units { at_s, tick } => {
             compare::take(state, *at_s, tick);
             compare::watch(state);
+        }
+        Event::HookEnded { name, passed, words } => {
+            return hooks::ended(state, name, *passed, words);
         }
         Event::AbortAsked { .. }
         | Event::PauseAsked { .. }

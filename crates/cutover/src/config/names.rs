@@ -3,8 +3,8 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 14] = [
-    ("", &["state_dir", "history", "api", "proxy", "router", "app"]),
+pub(crate) const KEYS: [(&str, &[&str]); 16] = [
+    ("", &["state_dir", "history", "api", "proxy", "router", "notify", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
     (
@@ -66,6 +66,24 @@ pub(crate) const KEYS: [(&str, &[&str]); 14] = [
             "accept_reload_cuts",
         ],
     ),
+    ("notify", &["url", "events", "token", "ca", "timeout"]),
+    (
+        "app.hooks",
+        &[
+            "name",
+            "before",
+            "after",
+            "command",
+            "url",
+            "token",
+            "ca",
+            "timeout",
+            "retries",
+            "on_failure",
+            "once",
+            "rollback",
+        ],
+    ),
     (
         "app",
         &[
@@ -82,6 +100,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 14] = [
             "limits",
             "health",
             "rollout",
+            "hooks",
             "probe",
         ],
     ),
@@ -108,6 +127,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 14] = [
             "preview_requests",
             "preview_path",
             "bake",
+            "keep_old",
             "drain_timeout",
             "longest_request",
             "handover",

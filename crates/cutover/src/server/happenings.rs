@@ -90,6 +90,9 @@ impl Listener {
 
 fn without_counts(status: &AppStatus) -> AppStatus {
     let mut status = AppStatus { held: HoldSeen::default(), ..status.clone() };
+    if let Some(kept) = &mut status.kept {
+        kept.left_ms = None;
+    }
     for pool in &mut status.pools {
         (pool.requests, pool.tunnels) = (0, 0);
     }

@@ -21,8 +21,11 @@ mod evidence;
 mod fail_open;
 mod hands;
 mod happenings;
+mod herald;
 pub(crate) mod history;
+mod hooks;
 mod keeper;
+pub(crate) mod kept;
 pub(crate) mod layout;
 mod listener;
 mod live;
@@ -34,6 +37,7 @@ mod outages;
 pub(crate) mod passed;
 pub(crate) mod planned;
 mod planning;
+mod post;
 pub(crate) mod preflight;
 mod preview;
 mod probe_key;
@@ -121,14 +125,15 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let for_us = notify::VARIABLES.map(str::to_owned);
     let children = Children::without(secrets.keys().cloned().chain(for_us));
     let surroundings = Surroundings::of(notify::for_others()).reserving(secrets);
-    let process = Process::open_within(layout.directory(), surroundings)?;
+    let process = Process::open_within(layout.directory(), surroundings.clone())?;
     refuse_orphans(&process, &config).await?;
     living::bury();
     let platform: Arc<dyn Platform> = Arc::new(process);
     let started = (start.allow_faults, &mut start.passed);
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
-    let tools = tools(&config, (store, platform), (&layout, children), &steering, epoch);
+    let around = (Arc::new(surroundings), children);
+    let tools = tools(&config, (store, platform), (&layout, around), &steering, epoch);
     let place = steering.place();
     let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
     let (last, mut steps) = mpsc::channel(1);
@@ -144,6 +149,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let upgrades = Arc::new(Upgrades::new(kit));
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
     let desks = open_desks(config.apps.clone(), &tools)?;
+    herald::begin(&config.notify, desks.iter());
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
         desks,
@@ -227,7 +233,7 @@ async fn see_off(others: Vec<Other>, upgrades: Arc<Upgrades>, within: Duration) 
 fn tools(
     config: &Config,
     (store, platform): (Arc<Store>, Arc<dyn Platform>),
-    (layout, children): (&Layout, Children),
+    (layout, (surroundings, children)): (&Layout, (Arc<Surroundings>, Children)),
     steering: &Steering,
     epoch: u64,
 ) -> Tools {
@@ -240,6 +246,7 @@ fn tools(
         exact: steering.counts_exactly(),
         layout: layout.clone(),
         keep: config.history.runs,
+        surroundings,
         children,
         epoch,
         router_started: steering.started(),

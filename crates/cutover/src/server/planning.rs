@@ -9,7 +9,7 @@ use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHav
 use model::{
     Change, Farewell, Fault, Lane, Pace, Phase, PoolState, Release, ReleaseId, Version, Weight,
 };
-use rollout::{Foreseen, Start, foresee};
+use rollout::{Foreseen, Rollout, Start, foresee};
 
 use super::begin::{freeze, start};
 use super::capable::{Able, check};
@@ -51,6 +51,7 @@ pub(super) async fn plan(
         probe: start.settings.probing.then(|| probe(config, &start)),
         compared: compared(&start, able.router),
         handover: handover(config, able.carrier),
+        kept: kept(standing, &start),
         phases: phases(config, &start, &foreseen),
     })
 }
@@ -111,6 +112,30 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
     };
     order + last
+}
+
+/// What is kept now, and what will be.
+fn kept(standing: &Standing, start: &Start) -> Vec<String> {
+    let copies = |n: u16| format!("{n} instance{}", if n == 1 { "" } else { "s" });
+    let instances = standing.config.instances;
+    let now = standing.kept.as_ref().map(|kept| {
+        let version = &kept.release.version;
+        format!(
+            "{version}, which users left, still runs: its {} end as this begins",
+            copies(instances)
+        )
+    });
+    let keeps = Rollout::new(start.clone()).keeps_stable();
+    let then = start.stable.as_ref().filter(|_| keeps).map(|stable| {
+        let time = duration::show(standing.config.rollout.keep_old);
+        let (version, app) = (&stable.version, &standing.app);
+        format!(
+            "{version} runs on for {time} without traffic, {} beside as many of the new version; \
+             until then `cutover rollback {app}` returns to it at once",
+            copies(instances)
+        )
+    });
+    now.into_iter().chain(then).collect()
 }
 
 /// What becomes of the tunnels that are open on what leaves.

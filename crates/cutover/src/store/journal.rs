@@ -5,7 +5,7 @@
 //! world instead.
 
 use model::{AppName, Event, Fault, Outcome, ReleaseId, Routes};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{Store, broken, from_json, to_json};
 
@@ -110,6 +110,15 @@ impl Store {
             .map_err(|e| broken("the journal", &e))
     }
 
+    /// True when this was intended in a rollout before.
+    pub(crate) fn has_intent(&self, run: i64, words: &str) -> Result<bool, Fault> {
+        let sql = "SELECT COUNT(*) FROM event WHERE rollout = ?1 AND kind = 'intent' AND body = ?2";
+        self.lock()
+            .query_row(sql, params![run, words], |row| row.get(0))
+            .map(|known: u64| known > 0)
+            .map_err(|e| broken("the journal", &e))
+    }
+
     /// The events of a rollout, in order, with their times.
     pub(crate) fn events(&self, run: i64) -> Result<Vec<(u64, Event)>, Fault> {
         let sql =
@@ -156,6 +165,16 @@ impl Store {
         outcome: Outcome,
         stable: Option<ReleaseId>,
     ) -> Result<(), Fault> {
+        self.end_with(run, (outcome, stable), |_| Ok(()))
+    }
+
+    /// The same, with what else is to be true from then on.
+    pub(super) fn end_with(
+        &self,
+        run: &Run,
+        (outcome, stable): (Outcome, Option<ReleaseId>),
+        besides: impl Fn(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), Fault> {
         let mut connection = self.lock();
         let mut both = || -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
@@ -168,6 +187,7 @@ impl Store {
                 "INSERT INTO app VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET stable = ?2",
                 params![run.start.app.as_str(), stable.map(|id| id.0)],
             )?;
+            besides(&transaction)?;
             transaction.commit()
         };
         both().map_err(|e| broken("the end of a rollout", &e))

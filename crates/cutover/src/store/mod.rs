@@ -7,6 +7,7 @@
 mod apps;
 mod history;
 mod journal;
+mod kept;
 mod past;
 mod schema;
 
@@ -20,6 +21,7 @@ use rusqlite::Connection;
 
 pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
+pub(crate) use kept::Kept;
 
 /// The open database.
 #[derive(Debug)]

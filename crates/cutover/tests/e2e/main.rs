@@ -29,6 +29,7 @@ mod haproxy_outages;
 mod haproxy_timed;
 mod interrupt;
 mod judging;
+mod kept;
 mod knocks;
 mod listening;
 mod load;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod calls;
 mod controller;
 mod plan;
 mod rng;
@@ -15,10 +16,11 @@ use std::collections::BTreeSet;
 use model::{Outcome, Phase};
 use rollout::Strategy;
 
+use calls::Calls;
 use controller::Controller;
 use plan::{CANDIDATE, Plan};
 use rng::Rng;
-use world::STEP_MS;
+use world::{Instance, STEP_MS};
 
 /// A strategy, a phase and the one that followed it.
 type Way = (&'static str, Phase, Phase);
@@ -55,6 +57,8 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     let mut plan = Plan::draw(&mut rng);
     // From a stream of its own, so that the worlds without operators stay what they were.
     plan.operate(&mut Rng::new(seed ^ 0x6f70_6572_6174_6f72));
+    plan.keep(&mut Rng::new(seed ^ 0x6b65_6570));
+    plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
     let mut controller = Controller::new(&plan, rng);
     // Each death may cost its down time and the time to look again.
     let bound =
@@ -109,6 +113,8 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(world.candidate_users == 0, "users on a candidate that was never ready");
     }
     home(plan, controller, &mut must);
+    kept(plan, controller, &mut must);
+    Calls::judge(plan, (&controller.journal, world.candidate_users), &mut must);
     let watched = plan.start.settings.probing && plan.prober_lost.is_none();
     if plan.candidate_errors >= 30 && watched && plan.deaths == 0 && plan.presses.is_empty() {
         must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
@@ -129,6 +135,21 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(gone, "aborted with candidate instances left");
     }
     wrong
+}
+
+/// What is kept is all there and was told nothing; what was kept has its users back without a preview.
+fn kept(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &str)) {
+    let (machine, world) = (&controller.machine, &controller.world);
+    let entered = |phase: Phase| machine.entered().iter().any(|entered| entered.phase == phase);
+    if plan.keeps() {
+        let told = world.stable.instances.iter().any(Instance::told_to_end);
+        let all = world.stable.instances.len() == usize::from(plan.start.instances);
+        must(!told && (all || plan.crashes()), "what is kept did not stay");
+        must(!entered(Phase::Stopping), "what is kept was to end");
+    }
+    if plan.start.settings.warm && !plan.crashes() {
+        must(!entered(Phase::Previewing) && !entered(Phase::Arming), "a warm release had to wait");
+    }
 }
 
 /// What is true of the way home, and of a world without one.

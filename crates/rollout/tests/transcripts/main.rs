@@ -5,6 +5,8 @@
 mod canary;
 mod compared;
 mod home;
+mod hooks;
+mod kept;
 mod operators;
 mod recreate;
 mod rolling;

@@ -46,6 +46,7 @@ fn canary() -> Planned {
         }),
         compared: vec![Compared { share: 500, errors: 3, requests: 9_000 }],
         handover: "the app is told to end".into(),
+        kept: vec!["v1 runs on for 10m".into()],
         phases: vec![
             phase(Phase::Starting, 60_000, 0, None),
             phase(Phase::Previewing, 15_000, 0, None),
@@ -101,6 +102,9 @@ failing after 60ms
 while both versions have a share, a failure that names no version (refused, reset) counts against \
 neither
 
+kept
+  v1 runs on for 10m
+
 compared with v1 by what users meet, every second
   5.00%   ended by 3 errors of v2 and none of v1; 1 % against 0.1 % found after about 9000 requests of both
 ";
@@ -119,6 +123,7 @@ fn a_first_deploy_without_a_prober_reads_like_this() {
     (first.instances, first.probe) = (1, None);
     first.degrades.clear();
     first.compared.clear();
+    first.kept.clear();
     first.first = FirstPlanned::default();
     first.phases =
         vec![phase(Phase::Baking, 2_000, 10_000, None), phase(Phase::Promoted, 0, 10_000, None)];
