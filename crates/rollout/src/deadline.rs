@@ -7,7 +7,7 @@ use model::Phase;
 
 use crate::compare;
 use crate::course::{self, judged_ms};
-use crate::hooks;
+use crate::hooked;
 use crate::state::State;
 use crate::waiting::waits;
 
@@ -73,7 +73,7 @@ fn deadline_ms(state: &State) -> Option<u64> {
         let deadline = from.saturating_add(state.start.settings.pause_deadline_ms.max(1));
         return Some(deadline.max(looked));
     }
-    if let Some(until) = hooks::until_ms(state) {
+    if let Some(until) = hooked::until_ms(state) {
         return Some(until);
     }
     let from = match (state.phase, state.drained()) {
@@ -95,7 +95,7 @@ pub(crate) fn overdue(state: &State) -> bool {
 pub(crate) fn wake_ms(state: &State) -> Option<u64> {
     let deadline = deadline_ms(state)?;
     let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
-    let others = [bakes, gathering_end_ms(state), hooks::until_ms(state)];
+    let others = [bakes, gathering_end_ms(state), hooked::until_ms(state)];
     let earlier = others.into_iter().flatten().filter(|at| state.now_ms < *at).min();
     Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

@@ -269,7 +269,7 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
             Step::Enter(Phase::Stuck, why)
         });
     };
-    if keep::keeps(state) {
+    if course::keeps(&state.start) {
         return Some(keep::drained(state, version, end));
     }
     let words = drain_words(state, version, end);
@@ -286,7 +286,7 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
 }
 
 pub(crate) fn handing_over(state: &State) -> Option<Step> {
-    if keep::keeps(state) {
+    if course::keeps(&state.start) {
         return keep::makes_way(state).or_else(|| keep::handing_over(state));
     }
     let version = stable_version(state);

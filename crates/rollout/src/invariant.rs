@@ -30,7 +30,6 @@ use model::{Moment, Phase, PoolState, RunState, Weight};
 
 use crate::course;
 use crate::deadline::wake_ms;
-use crate::keep::keeps;
 use crate::roll::Roll;
 use crate::settings::Aim;
 use crate::state::State;
@@ -72,7 +71,7 @@ fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
     }
     let asked = state.facts.shares_asked > 0 && from == Phase::Shifting;
     let next_share = (asked || from == Phase::Baking) && to == Phase::Shifting;
-    if keeps(state) {
+    if course::keeps(&state.start) {
         let over = matches!(from, Phase::Draining | Phase::HandingOver) && to == Phase::Promoted;
         return over || (lawful(from, to) && to != Phase::Stopping) || next_share;
     }
@@ -311,7 +310,7 @@ fn hooks_came_first(state: &State) -> Result<(), String> {
 }
 
 fn what_is_kept_stays(state: &State, wants: &Wants) -> Result<(), String> {
-    let stable = state.start.stable.as_ref().filter(|_| keeps(state));
+    let stable = state.start.stable.as_ref().filter(|_| course::keeps(&state.start));
     let stays = stable.is_none_or(|stable| runs(wants, stable.id));
     ensure(stays, 12, "a release that is kept is to end", state)
 }

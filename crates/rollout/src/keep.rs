@@ -15,14 +15,9 @@ use crate::step::Step;
 use crate::target::settled;
 use crate::words::{count, duration};
 
-/// True in a rollout that keeps stable.
-pub(crate) fn keeps(state: &State) -> bool {
-    course::keeps(&state.start)
-}
-
 /// What is to follow need not wait for the requests of a release that goes on.
 pub(crate) fn makes_way(state: &State) -> Option<Step> {
-    let next = state.facts.successor.as_ref().filter(|_| keeps(state))?;
+    let next = state.facts.successor.as_ref().filter(|_| course::keeps(&state.start))?;
     Some(promoted(state, &format!("{} is to follow", next.version)))
 }
 

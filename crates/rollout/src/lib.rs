@@ -126,6 +126,8 @@ mod handover;
 mod hear;
 mod home;
 mod homeward;
+mod hooked;
+mod hooking;
 mod hooks;
 mod invariant;
 mod judge;

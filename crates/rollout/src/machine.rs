@@ -19,8 +19,8 @@ use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
 use crate::{
-    back, course, forward, handover, homeward, hooks, invariant, keep, recreate, rolling, target,
-    unroll, wish,
+    back, course, forward, handover, homeward, hooks, invariant, recreate, rolling, target, unroll,
+    wish,
 };
 
 /// One rollout of one app. See the crate's documentation.
@@ -169,7 +169,7 @@ impl Rollout {
     ///
     /// [`Settings::keep_old_ms`]: crate::Settings::keep_old_ms
     pub fn keeps_stable(&self) -> bool {
-        keep::keeps(&self.state)
+        course::keeps(&self.state.start)
     }
 
     /// True when users are being taken back, or will be.

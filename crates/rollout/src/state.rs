@@ -9,7 +9,7 @@ use crate::comparing::Incident;
 use crate::course;
 use crate::drained::Drained;
 use crate::home::Home;
-use crate::hooks::Hooking;
+use crate::hooking::Hooking;
 use crate::judge::{Judged, Lately};
 use crate::pause::Pause;
 use crate::roll::{Roll, Side};

@@ -6,7 +6,7 @@ use crate::course;
 use crate::deadline::allowed_ms;
 use crate::drained::Drained;
 use crate::home::Home;
-use crate::hooks::Hooking;
+use crate::hooking::Hooking;
 use crate::pause::Cause;
 use crate::roll::{Roll, Side};
 use crate::state::State;

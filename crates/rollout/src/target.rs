@@ -6,8 +6,7 @@ use model::{Phase, PoolState, ReleaseId, RunState, Weight};
 use crate::alone;
 use crate::course;
 use crate::handover;
-use crate::hooks;
-use crate::keep::keeps;
+use crate::hooked;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::wants::{FleetWant, LeaveWant, ProbeWant, Wants};
@@ -37,13 +36,13 @@ pub(crate) fn wants(state: &State) -> Wants {
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
     let (leave, pools, probe) = (leave(state), pools(state), probe(state));
     let (hold, hand_over) = (alone::hold(state), handover::wanted(state));
-    let hook = hooks::wanted(state);
+    let hook = hooked::wanted(state);
     Wants { fleet, leave, pools, hold, hand_over, hook, probe, preview }
 }
 
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
     let (stable, candidate) = runs(state);
-    let candidate = if hooks::hold_the_start(state) { RunState::Gone } else { candidate };
+    let candidate = if hooked::hold_the_start(state) { RunState::Gone } else { candidate };
     [(Side::Stable, stable), (Side::Candidate, candidate)].map(|(side, run)| {
         let running = match (run, side) {
             (RunState::Running, Side::Stable) => state.instances(),
@@ -188,7 +187,7 @@ fn runs(state: &State) -> (RunState, RunState) {
         return alone::runs(state);
     }
     match state.phase {
-        Phase::HandingOver | Phase::Promoted if keeps(state) => {
+        Phase::HandingOver | Phase::Promoted if course::keeps(&state.start) => {
             (RunState::Running, RunState::Running)
         }
         Phase::HandingOver => (handover::meanwhile(state), RunState::Running),

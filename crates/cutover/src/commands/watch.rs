@@ -143,6 +143,7 @@ fn glance(app: &AppStatus) -> String {
     let told = [
         ("next", next),
         ("kept", kept),
+        ("hook", app.hook.as_ref()),
         ("paused", app.paused.as_ref()),
         ("trouble", app.trouble.as_ref()),
     ];

@@ -20,19 +20,11 @@ const EXAMPLE: &str = "{ url = \"https://hooks.example.org/cutover\" }";
 /// Reads them, in their order.
 pub(crate) fn read(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> Vec<NotifyConfig> {
     let Some(field) = top.field("notify") else { return Vec::new() };
-    let items = match field.value {
-        DeValue::Array(items) => items,
-        _ => {
-            reader.push(
-                Diagnostic::new(format!(
-                    "`notify` must be a list, and this is {}",
-                    kind(field.value)
-                ))
-                .at(&field.span, "")
-                .help(format!("write `[[notify]]` above its keys, or `notify = [{EXAMPLE}]`")),
-            );
-            return Vec::new();
-        }
+    let DeValue::Array(items) = field.value else {
+        let what = format!("`notify` must be a list, and this is {}", kind(field.value));
+        let help = format!("write `[[notify]]` above its keys, or `notify = [{EXAMPLE}]`");
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+        return Vec::new();
     };
     let mut all = Vec::new();
     for item in items {

@@ -48,7 +48,9 @@ pub(super) fn begin<'a>(
         tokio::spawn(async move {
             // What has ended was told by whoever saw it end.
             if status.borrow().rollout.is_some() || !ended(&history) {
-                history.into_iter().for_each(|notice| herald.hear(&notice));
+                for notice in &history {
+                    herald.hear(notice);
+                }
             }
             herald.follow(notices, status).await;
         });

@@ -132,8 +132,8 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let started = (start.allow_faults, &mut start.passed);
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
-    let around = (Arc::new(surroundings), children);
-    let tools = tools(&config, (store, platform), (&layout, around), &steering, epoch);
+    let parts = (&layout, surroundings, children);
+    let tools = tools(&config, (store, platform), parts, &steering, epoch);
     let place = steering.place();
     let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
     let (last, mut steps) = mpsc::channel(1);
@@ -148,8 +148,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     };
     let upgrades = Arc::new(Upgrades::new(kit));
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
-    let desks = open_desks(config.apps.clone(), &tools)?;
-    herald::begin(&config.notify, desks.iter());
+    let desks = open_desks(&config, &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
         desks,
@@ -233,7 +232,7 @@ async fn see_off(others: Vec<Other>, upgrades: Arc<Upgrades>, within: Duration) 
 fn tools(
     config: &Config,
     (store, platform): (Arc<Store>, Arc<dyn Platform>),
-    (layout, (surroundings, children)): (&Layout, (Arc<Surroundings>, Children)),
+    (layout, surroundings, children): (&Layout, Surroundings, Children),
     steering: &Steering,
     epoch: u64,
 ) -> Tools {
@@ -246,7 +245,7 @@ fn tools(
         exact: steering.counts_exactly(),
         layout: layout.clone(),
         keep: config.history.runs,
-        surroundings,
+        surroundings: Arc::new(surroundings),
         children,
         epoch,
         router_started: steering.started(),
@@ -273,13 +272,13 @@ async fn refuse_orphans(process: &Process, config: &Config) -> Result<(), Fault>
     Ok(())
 }
 
-/// One controller per app, each in its own task.
+/// One controller per app, each in its own task; and whoever is told what they say.
 fn open_desks(
-    apps: BTreeMap<AppName, crate::config::AppConfig>,
+    Config { apps, notify, .. }: &Config,
     tools: &Tools,
 ) -> Result<BTreeMap<AppName, Desk>, Fault> {
     let mut desks = BTreeMap::new();
-    for (app, config) in apps {
+    for (app, config) in apps.clone() {
         let bus = Arc::new(Bus::new());
         let (orders, inbox) = mpsc::channel(16);
         let (shown, status) = watch::channel(AppStatus::unknown(app.clone()));
@@ -288,6 +287,7 @@ fn open_desks(
         tokio::spawn(controller.run());
         desks.insert(app, Desk { orders, bus, status });
     }
+    herald::begin(notify, desks.iter());
     Ok(desks)
 }
 

@@ -30,6 +30,9 @@ pub(crate) struct Planned {
     /// Who moves the tunnels that are open on what leaves, how and how fast, in words.
     #[serde(default)]
     pub(crate) handover: String,
+    /// What is called and when, and what follows when it fails; in words.
+    #[serde(default)]
+    pub(crate) hooks: Vec<String>,
     /// What runs beside both versions, or goes on when the rollout is over; sentences.
     #[serde(default)]
     pub(crate) kept: Vec<String>,

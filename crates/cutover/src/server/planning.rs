@@ -7,7 +7,8 @@ use std::time::Duration;
 use drivers::platform::FleetHave;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
 use model::{
-    Change, Farewell, Fault, Lane, Pace, Phase, PoolState, Release, ReleaseId, Version, Weight,
+    Call, Change, Farewell, Fault, Hook, Lane, OnFailure, Pace, Phase, PoolState, Release,
+    ReleaseId, Version, Weight,
 };
 use rollout::{Foreseen, Rollout, Start, foresee};
 
@@ -16,6 +17,7 @@ use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
 use super::planned::{Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use super::post;
 use super::standing::Standing;
 use super::tools::Tools;
 use crate::config::{AppConfig, Strategy};
@@ -51,6 +53,7 @@ pub(super) async fn plan(
         probe: start.settings.probing.then(|| probe(config, &start)),
         compared: compared(&start, able.router),
         handover: handover(config, able.carrier),
+        hooks: start.settings.hooks.iter().map(hook).collect(),
         kept: kept(standing, &start),
         phases: phases(config, &start, &foreseen),
     })
@@ -112,6 +115,22 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
     };
     order + last
+}
+
+/// What a hook calls, and what follows when it fails. An address is shown as far as its host.
+fn hook(hook: &Hook) -> String {
+    let called = match &hook.call {
+        Call::Program(command) => format!("`{}`", command.join(" ")),
+        Call::Post(to) => format!("POST {}", post::shown(to)),
+    };
+    let fails = match hook.on_failure {
+        OnFailure::Abort => "is undone",
+        OnFailure::Pause => "waits for a person",
+        OnFailure::Continue => "goes on",
+    };
+    let limit = duration::show(Duration::from_millis(hook.limit_ms()));
+    let (name, moment) = (&hook.name, hook.moment);
+    format!("{moment}: {name}, {called}, within {limit}; when it fails the rollout {fails}")
 }
 
 /// What is kept now, and what will be.

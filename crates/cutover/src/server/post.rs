@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
@@ -120,7 +120,7 @@ where
         return Ok(status.as_u16());
     }
     let body = Limited::new(response.into_body(), ANSWER).collect().await;
-    let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.map(Collected::to_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let line = text.lines().next().unwrap_or_default().chars();
     let line: String = line.filter(|c| !c.is_control()).take(LINE).collect();

@@ -27,6 +27,7 @@ mod haproxy_bed;
 mod haproxy_dying;
 mod haproxy_outages;
 mod haproxy_timed;
+mod hooks;
 mod interrupt;
 mod judging;
 mod kept;

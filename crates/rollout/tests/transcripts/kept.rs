@@ -15,9 +15,7 @@ fn keep(start: &mut Start) {
     start.settings.keep_old_ms = 600_000;
 }
 
-fn pace() -> Option<Pace> {
-    Some(Pace { farewell: Farewell::Close, per_second: 10, at_once: 10 })
-}
+const PACE: Pace = Pace { farewell: Farewell::Close, per_second: 10, at_once: 10 };
 
 /// v2 was kept running and is to have its users back.
 fn warm() -> Script {
@@ -45,7 +43,7 @@ fn the_old_release_stays_with_its_tunnels() {
 fn the_router_moves_what_it_can() {
     until_draining(Script::new(|start| {
         keep(start);
-        start.settings.handover = pace();
+        start.settings.handover = Some(PACE);
     }))
     .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 3)])
     .all(&[Event::Movable { release: ReleaseId(1), sockets: 2 }, open(1, 0, 1)])
@@ -62,7 +60,7 @@ fn whoever_goes_back_does_not_wait_for_the_drain() {
 
 #[test]
 fn a_drain_and_a_hand_over_that_do_not_end_cut_nothing() {
-    for handover in [None, pace()] {
+    for handover in [None, Some(PACE)] {
         let machine = until_draining(Script::new(|start| {
             keep(start);
             start.settings.handover = handover.clone();
