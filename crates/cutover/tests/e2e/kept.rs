@@ -14,9 +14,9 @@ fn app(world: &World) -> Value {
 fn only(world: &World, releases: &[&str]) -> Vec<(String, u32)> {
     wait_for(&format!("only {releases:?} run"), 20, || {
         let running = world.running();
-        let of = |release: &&str| running.iter().any(|(id, _)| id.starts_with(*release));
+        let of = |release: &&str| running.iter().any(|(id, _)| id.starts_with(release));
         let known = |(id, _): &(String, u32)| releases.iter().any(|one| id.starts_with(*one));
-        (releases.iter().all(|one| of(one)) && running.iter().all(known)).then_some(running)
+        (releases.iter().all(of) && running.iter().all(known)).then_some(running)
     })
 }
 
