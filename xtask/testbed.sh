@@ -51,9 +51,17 @@ for deb in "$apt"/archives/base-files_*.deb "$apt"/archives/*.deb; do
 done
 rm -rf "$apt"
 
+# What needs nothing but the libc, and finds a new enough one here, is left as it is: not every program
+# outlives being patched.
+others=$(patchelf --print-needed "$folder$program" | grep -Ev '^(lib(c|m|dl|pthread|rt|resolv)|ld-linux.*)\.so' || :)
+if [ -z "$others" ] && ! ldd "$folder$program" 2>&1 | grep -q 'not found'; then
+    exit 0
+fi
 loader=$(find "$folder/usr/lib64" "$folder/lib64" "$folder/usr/lib" -name 'ld-linux-*.so.*' \
     2>/dev/null | head -n 1)
 [ -n "$loader" ] || fail "no dynamic loader among the packages"
+# Older suites have an absolute link there.
+case $(readlink "$loader") in /*) loader=$folder$(readlink "$loader") ;; esac
 triplet=$(basename "$(dirname "$(find "$folder/usr/lib" "$folder/lib" -name libc.so.6 2>/dev/null |
     head -n 1)")")
 # --force-rpath: libraries of libraries must be looked for here too.

@@ -108,18 +108,62 @@ fn servers(shop: &Workshop) -> Outcome {
     testbed::run(shop, |line| println!("{line}"))
 }
 
+/// What the tests of a run are started with: each a call of `cargo test --workspace`, and how many tests of
+/// one binary it runs at a time (none: as many as there are cores). The end to end tests take turns
+/// (`turn` and `beside` in their `world.rs`); each has a thread to wait on, so that none keeps out another.
+const CALLS: [(&[&str], Option<&str>); 3] = [
+    (&["--lib", "--bins", "--test", "[!e]*"], None),
+    (&["--test", "e2e"], Some("200")),
+    (&["--doc"], None),
+];
+
 /// The tests were built before, so every process that carries the mark is one that a test started;
 /// one that is still there afterwards was forgotten.
 fn tests(shop: &Workshop) -> Outcome {
     let mark = process::id().to_string();
-    let mut environment = vec![(MARK, mark.as_str())];
+    let failed: Vec<String> = CALLS
+        .iter()
+        .filter_map(|(targets, threads)| match run_tests(shop, &mark, targets, *threads) {
+            Outcome::Failed(why) => Some(why),
+            Outcome::Passed | Outcome::Skipped(_) => None,
+        })
+        .collect();
+    let forgotten = leftover::end_marked(MARK, &mark);
+    if !failed.is_empty() {
+        return Outcome::Failed(failed.join("; "));
+    }
+    if forgotten.is_empty() {
+        return Outcome::Passed;
+    }
+    Outcome::Failed(format!("tests left processes running: {}", forgotten.join("; ")))
+}
+
+fn run_tests(shop: &Workshop, mark: &str, targets: &[&str], threads: Option<&str>) -> Outcome {
+    let mut environment = vec![(MARK, mark)];
     if shop.full {
         environment.push(("CUTOVER_FULL", "1"));
     }
-    let outcome = shop.cargo_with(&["test", "--workspace", "--no-fail-fast"], &environment);
-    let forgotten = leftover::end_marked(MARK, &mark);
-    if outcome != Outcome::Passed || forgotten.is_empty() {
-        return outcome;
+    environment.extend(threads.map(|count| ("RUST_TEST_THREADS", count)));
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+    arguments.extend(targets);
+    shop.cargo_with(&arguments, &environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn no_test_target_falls_between_the_calls() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("crates");
+        for name in std::fs::read_dir(crates).unwrap() {
+            let Ok(targets) = std::fs::read_dir(name.unwrap().path().join("tests")) else {
+                continue;
+            };
+            for target in targets {
+                let name = target.unwrap().file_name().into_string().unwrap();
+                assert!(name == "e2e" || !name.starts_with('e'), "{name}: see CALLS");
+            }
+        }
     }
-    Outcome::Failed(format!("tests left processes running: {}", forgotten.join("; ")))
 }

@@ -37,6 +37,7 @@ const fn server(
     let (package, program, asked) = match folder.as_bytes()[0] {
         b'h' => ("haproxy", "/usr/sbin/haproxy", "-v"),
         b'n' => ("nginx", "/usr/sbin/nginx", "-v"),
+        _ if folder.as_bytes()[1] == b'o' => ("consul", "/usr/bin/consul", "version"),
         _ => ("caddy", "/usr/bin/caddy", "version"),
     };
     Server { name, folder, suite, package, program, asked, at_least }
@@ -54,11 +55,13 @@ const PROMTOOL: Server = Server {
 };
 
 /// Those that tests need.
-const SERVERS: [Server; 5] = [
+const SERVERS: [Server; 6] = [
     server("HAProxy 2.6", "haproxy-bookworm", "bookworm", (2, 6)),
     server("HAProxy 3.0", "haproxy-trixie", "trixie", (3, 0)),
     server("HAProxy 3.2", "haproxy-sid", "sid", (3, 2)),
     server("nginx 1.30", "nginx-sid", "sid", (1, 30)),
+    // In no newer suite.
+    server("Consul 1.8", "consul-bullseye", "bullseye", (1, 8)),
     PROMTOOL,
 ];
 

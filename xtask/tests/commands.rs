@@ -87,7 +87,9 @@ deny check bans licenses sources full= rustdoc=
 clippy --workspace --all-targets -- -D warnings full= rustdoc=
 doc --workspace --no-deps full= rustdoc=-D warnings
 test --workspace --no-run full= rustdoc=
-test --workspace --no-fail-fast full= rustdoc=
+test --workspace --no-fail-fast --lib --bins --test [!e]* full= rustdoc=
+test --workspace --no-fail-fast --test e2e full= rustdoc=
+test --workspace --no-fail-fast --doc full= rustdoc=
 ";
     assert_eq!(space.calls(), expected);
     assert!(text.contains(" files, 0 findings, 0 notes"), "{text}");
@@ -159,8 +161,14 @@ fn full_reaches_the_tests_only() {
     let space = Workspace::new("full", "");
     assert_eq!(space.xtask(&["test", "--full"]).0, Some(0));
     let calls = space.calls();
-    let full: Vec<&str> = calls.lines().filter(|line| line.contains("full=1")).collect();
-    assert_eq!(full, ["test --workspace --no-fail-fast full=1 rustdoc="]);
+    let (full, rest): (Vec<&str>, Vec<&str>) =
+        calls.lines().partition(|line| line.contains("full=1"));
+    assert_eq!(full.len(), 3, "{calls}");
+    assert!(
+        full.iter().all(|line| line.starts_with("test --workspace --no-fail-fast ")),
+        "{calls}"
+    );
+    assert!(!rest.iter().any(|line| line.contains("no-fail-fast")), "{calls}");
 }
 
 #[test]
@@ -175,7 +183,7 @@ fn a_missing_cargo_deny_is_said_loudly() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_test_that_leaves_a_process_behind_fails_the_run() {
-    let leave = "case \"$*\" in *no-fail-fast) sleep 600 >/dev/null 2>&1 & ;; esac";
+    let leave = "case \"$*\" in *e2e) sleep 600 >/dev/null 2>&1 & ;; esac";
     let space = Workspace::new("leftover", leave);
     let (code, text) = space.xtask(&["test"]);
     assert_eq!(code, Some(1), "{text}");

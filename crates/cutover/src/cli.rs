@@ -2,6 +2,7 @@
 
 mod alone;
 mod operate;
+mod probing;
 mod routers;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use alone::COMPLETIONS;
 pub(crate) use alone::{Completions, Doctor, History, Logs, Man, Report};
 
 pub(crate) use operate::{Following, Pause, Promote, Resume, Retry, Rollback, SetWeight, Target};
+pub(crate) use probing::Probe;
 use routers::{HAPROXY, NGINX};
 pub(crate) use routers::{HaproxyWhat, NginxWhat};
 
@@ -402,65 +404,4 @@ pub(crate) struct Proxy {
     /// Take fault injection orders
     #[arg(long)]
     pub(crate) allow_faults: bool,
-}
-
-const PROBE: &str = "\
-Examples:
-  cutover probe http://127.0.0.1:8080/ --rate 100 --duration 30s
-  cutover probe http://127.0.0.1:8080/health --lanes fresh --count 1000
-  cutover probe http://10.0.0.5/ --host shop.example.org --late-after 250ms
-  cutover probe http://127.0.0.1:8080/ --lanes keep-alive,websocket --websocket-path /chat
-
-Exit codes: 0 pass, 1 requests failed, 2 usage, 3 inconclusive, 130 interrupted";
-
-#[derive(Debug, Args)]
-#[command(after_help = PROBE)]
-pub(crate) struct Probe {
-    /// What to ask, `http://host:port/path`
-    pub(crate) url: String,
-    /// Attempts per second, all lanes together
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
-    pub(crate) rate: u32,
-    /// Lanes, separated by commas: keep-alive, fresh, websocket
-    #[arg(long, value_name = "LANES", default_value = "keep-alive,fresh", value_delimiter = ',')]
-    pub(crate) lanes: Vec<String>,
-    /// How long to probe, such as 500ms, 30s or 1m30s
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::argument, conflicts_with = "count")]
-    pub(crate) duration: Duration,
-    /// How many attempts to send, instead of a duration
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
-    /// Path of the WebSocket lane
-    #[arg(long, value_name = "PATH", default_value = "/ws")]
-    pub(crate) websocket_path: String,
-    /// Live sockets of the WebSocket lane
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..))]
-    pub(crate) sockets: u16,
-    /// An answer later than this is a failure
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::argument)]
-    pub(crate) late_after: Duration,
-    /// An attempt without an answer is given up after this
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::argument)]
-    pub(crate) timeout: Duration,
-    /// Header in which the app tells its version
-    #[arg(long, value_name = "NAME", default_value = "x-app-version")]
-    pub(crate) version_header: String,
-    /// Host header to send instead of the URL's
-    #[arg(long, value_name = "NAME")]
-    pub(crate) host: Option<String>,
-    /// Directory for the report files
-    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
-    pub(crate) out: PathBuf,
-    /// The report as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Write samples here; no report
-    #[arg(long, hide = true, requires = "control")]
-    pub(crate) samples: Option<PathBuf>,
-    /// The key by which our proxy knows us stands here
-    #[arg(long, hide = true, requires = "control")]
-    pub(crate) key_file: Option<PathBuf>,
-    /// Listen here for the controller
-    #[arg(long, hide = true, requires = "samples")]
-    pub(crate) control: Option<PathBuf>,
 }

@@ -38,10 +38,12 @@ pub(crate) struct RolloutClock {
 }
 
 impl RolloutClock {
-    /// The clock of a rollout that began at `began_mono_ns` of boot `boot_id`, and whose last
-    /// journaled event is of `last_ms`.
+    /// The clock of a rollout that began at `began_mono_ns`, in this boot or in an earlier one, and whose
+    /// last journaled event is of `last_ms`. Where the monotonic clock says less than that it is another
+    /// one (a container of another time), and counts on from there.
     pub(crate) fn resume(began_mono_ns: u64, same_boot: bool, last_ms: u64) -> Self {
-        if same_boot {
+        let journaled = began_mono_ns.saturating_add(last_ms.saturating_mul(1_000_000));
+        if same_boot && mono_ns() >= journaled {
             return Self { began_mono_ns, offset_ms: 0 };
         }
         Self { began_mono_ns: mono_ns(), offset_ms: last_ms }
@@ -59,5 +61,30 @@ impl RolloutClock {
         i64::try_from(self.began_mono_ns)
             .unwrap_or(i64::MAX)
             .saturating_add(ms.saturating_mul(1_000_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RolloutClock, mono_ns};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_rollout_counts_on_in_the_same_boot_also_while_nobody_looked() {
+        let clock = RolloutClock::resume(mono_ns() - 60 * SECOND, true, 1_000);
+        assert!((60_000..90_000).contains(&clock.now_ms()), "{clock:?}");
+    }
+
+    #[test]
+    fn time_never_goes_back_after_a_reboot_or_on_another_clock() {
+        // A boot ago; and a clock that is hours behind the one that the rollout began by.
+        for (began, same_boot) in [(mono_ns() / 2, false), (mono_ns() + 7_200 * SECOND, true)] {
+            let clock = RolloutClock::resume(began, same_boot, 5_000);
+            assert!((5_000..35_000).contains(&clock.now_ms()), "{clock:?}");
+            let began = clock.mono_ns_of(0);
+            let now = i64::try_from(mono_ns()).unwrap();
+            assert!(began < now && clock.mono_ns_of(5_000) <= now, "{clock:?}");
+        }
     }
 }

@@ -5,8 +5,10 @@
 //! and what should be, `act` on one change at a time. What should be is decided elsewhere: this
 //! crate knows no rollout, no phase and no verdict.
 
+pub mod ballast;
 pub mod check;
 mod exit;
 pub mod platform;
 pub mod router;
-mod words;
+
+pub(crate) use ::check::words;

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/consul.rs"]
+mod consul;
 mod contract;
 #[path = "common/haproxy.rs"]
 mod haproxy;
@@ -17,7 +19,7 @@ mod nginx;
 mod relay;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use common::{Site, release, settle};
 use contract::platform::{PlatformBed, platform_keeps_contract};
@@ -67,6 +69,8 @@ async fn processes() {
 }
 
 struct RealHaProxy {
+    /// Where its servers come from, if it finds them by itself.
+    consul: Option<consul::Bed>,
     haproxy: Mutex<haproxy::Bed>,
     relay: relay::Relay,
     driver: HaProxy,
@@ -92,7 +96,7 @@ impl RouterBed for RealHaProxy {
         let servers = haproxy.tell("show servers state");
         let theirs = |line: &&str| {
             let one = line.contains(" theirs ") || line.contains(" cutover_demo-1_");
-            one && !line.contains(" cutover_entrance ")
+            one && !line.contains(" cutover_entrance ") && !line.contains(" - 0 32 ")
         };
         let servers: Vec<Vec<&str>> = servers
             .lines()
@@ -102,13 +106,23 @@ impl RouterBed for RealHaProxy {
                 line.split(' ')
                     .enumerate()
                     .filter(|(at, _)| !(9..=13).contains(at))
-                    .map(|w| w.1)
+                    // Found by DNS, or in the file of states.
+                    .map(|(at, word)| if (at, word) == (6, "64") { "0" } else { word })
                     .collect()
             })
             .collect();
         assert!(servers.len() == 3 && map.len() > 5, "{servers:?} {map:?}");
         let files = ["zz-foreign.cfg", "cutover-demo-1.cfg", "cutover-demo-1.map"].map(file);
-        format!("{map:?}{servers:?}{files:?}")
+        let registered = self.consul.as_ref().map(|consul| {
+            let services = consul.get("/v1/agent/services");
+            let theirs = |name: &str| services.as_object().unwrap()[name].to_string();
+            [theirs("demo-1.a.demo-7-0"), theirs("theirs")]
+        });
+        format!("{map:?}{servers:?}{files:?}{registered:?}")
+    }
+
+    fn slow(&self) -> bool {
+        self.consul.is_some()
     }
 
     fn address(&self, n: u16) -> SocketAddr {
@@ -143,10 +157,27 @@ impl RouterBed for RealHaProxy {
 }
 
 async fn real_haproxy(program: std::path::PathBuf) {
-    let haproxy = haproxy::Bed::start(&program).await;
+    haproxy_with(program, None).await;
+}
+
+async fn real_haproxy_that_follows_consul(program: std::path::PathBuf) {
+    let Some(consul) = consul::program() else { return };
+    haproxy_with(program, Some(consul::Bed::start(&consul, false))).await;
+}
+
+async fn haproxy_with(program: std::path::PathBuf, consul: Option<consul::Bed>) {
+    let discovery = consul.as_ref().map(consul::Bed::discovery);
+    let haproxy = haproxy::Bed::following(&program, discovery).await;
     let apps = [load::App::start("v1"), load::App::start("v1")];
     let relay = relay::Relay::start(&haproxy.path("relay.sock"), &haproxy.path("master.sock"));
-    let driver = HaProxy::new(Address::Unix(haproxy.path("relay.sock")));
+    let mut driver = HaProxy::new(Address::Unix(haproxy.path("relay.sock")));
+    if let Some(consul) = &consul {
+        driver = driver.following(Arc::new(consul.consul("the contract", None)));
+        // Of the same name, and nobody's that Cutover knows.
+        let theirs =
+            serde_json::json!({ "ID": "theirs", "Name": "demo", "Tags": ["mine"], "Port": 9 });
+        consul.tell("PUT", "/v1/agent/service/register", "", &theirs).unwrap();
+    }
     let mut foreign = haproxy::routes(vec![haproxy::pool(
         7,
         10_000,
@@ -157,11 +188,11 @@ async fn real_haproxy(program: std::path::PathBuf) {
     haproxy::settle(&driver, &foreign).await;
     let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (haproxy, appeared) = (Mutex::new(haproxy), Mutex::default());
-    let bed = RealHaProxy { haproxy, relay, driver, apps, late, appeared };
+    let bed = RealHaProxy { consul, haproxy, relay, driver, apps, late, appeared };
     router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
 }
 
-on_each_haproxy!(real_haproxy);
+on_each_haproxy!(real_haproxy, real_haproxy_that_follows_consul);
 
 struct RealNginx {
     nginx: Mutex<nginx::Bed>,
@@ -248,7 +279,10 @@ on_each_nginx!(real_nginx);
 fn drivers_are_registered_under_distinct_names() {
     let platforms: Vec<_> = PLATFORMS.iter().map(|entry| entry.name).collect();
     let routers: Vec<_> = ROUTERS.iter().map(|entry| entry.name).collect();
-    assert_eq!((platforms, routers), (vec!["process"], vec!["proxy", "haproxy", "nginx"]));
+    assert_eq!(
+        (platforms, routers),
+        (vec!["process"], vec!["proxy", "haproxy", "consul", "nginx"])
+    );
     let folder = tempfile::tempdir().unwrap();
     assert!((PLATFORMS[0].open)(folder.path()).is_ok());
     let file = folder.path().join("file");

@@ -241,6 +241,7 @@ async fn the_configuration_is_accepted_without_a_warning(program: PathBuf) {
             master: Address::Unix(folder.path().join("master.sock")),
             entrances: vec!["127.0.0.1:18080".parse().unwrap(), "[::]:18081".parse().unwrap()],
             apps: apps.to_vec(),
+            discovery: None,
         };
         for file in render(&setup).unwrap() {
             std::fs::write(folder.path().join(file.name), file.text).unwrap();

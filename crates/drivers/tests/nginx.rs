@@ -37,10 +37,10 @@ async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
     };
     more(100);
     settle(&router, &routes(vec![stable(0, Serving), candidate.clone()])).await;
-    // For a moment both answered; it is over when that is called settled.
-    for _ in 0..50 {
-        assert_eq!(load::get(bed.entrance(), "/").unwrap().body, "v2");
-    }
+    // For a while both answered; it is over when that is called settled, on kept connections too.
+    let taken = v1.requests();
+    more(200);
+    assert_eq!(v1.requests(), taken, "settled, and the old version got a request");
     let want = routes(vec![stable(0, Retiring), candidate]);
     settle(&router, &want).await;
     // Of what is open there only the tunnels are left when workers that end have seen off the rest.
@@ -65,7 +65,8 @@ async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
     }
 }
 
-/// While a worker that ends may still bring it a request, a release is not called idle.
+/// While a worker that ends may still bring it a request, a change is not called settled, and the
+/// release that is left not idle.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_kept_open_by_a_worker_that_ends_counts() {
     let Some(program) = nginx::BED[2].program() else { return };
@@ -75,14 +76,21 @@ async fn what_is_kept_open_by_a_worker_that_ends_counts() {
     settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
     let mut kept = load::Connection::open(bed.entrance()).unwrap();
     assert_eq!(kept.ask("GET", "/", "").unwrap().body, "v1");
-    let have = settle(&router, &routes(vec![pool(2, 10_000, Serving, &[v2.address])])).await;
+    let want = routes(vec![pool(2, 10_000, Serving, &[v2.address])]);
+    let deadline = std::time::Instant::now() + nginx::PATIENCE;
+    while load::get(bed.entrance(), "/").unwrap().body != "v2" {
+        assert!(std::time::Instant::now() < deadline, "it is never taken up");
+        for change in router.plan(Some(&want), &router.look(&app()).await.unwrap()).changes {
+            router.act(&change, 1).await.unwrap();
+        }
+    }
+    let have = router.look(&app()).await.unwrap();
     assert!(have.open_on(ReleaseId(1)).requests > 0, "{have:?}");
+    assert!(!router.plan(Some(&want), &have).settled(), "{have:?}");
     let answer = kept.ask("GET", "/", "").unwrap();
     assert_eq!((answer.body.as_str(), answer.header("connection")), ("v1", Some("close")));
-    let deadline = std::time::Instant::now() + nginx::PATIENCE;
-    while router.look(&app()).await.unwrap().open_on(ReleaseId(1)).requests > 0 {
-        assert!(std::time::Instant::now() < deadline, "it is never idle");
-    }
+    let have = settle(&router, &want).await;
+    assert_eq!(have.open_on(ReleaseId(1)).requests, 0, "{have:?}");
 }
 
 /// What cannot work is refused before anything is touched.

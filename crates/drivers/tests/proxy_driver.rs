@@ -176,6 +176,8 @@ async fn what_is_open_on_a_proxy_beside_it_counts_until_that_one_is_gone() {
     let counters: Vec<_> = have.counters.keys().map(String::as_str).collect();
     assert_eq!(counters, ["7/1", "8/1"], "each is followed by itself");
     assert_eq!(have.routes.as_ref().unwrap().generation, Generation(1));
+    let named = proxy.offenders(&want.app, &[InstanceId("demo-1-1".into())]).await.unwrap();
+    assert_eq!((named.oldest.len(), named.more), (2, 2), "of both");
     // One that does not answer is no reason to believe that nothing is open there.
     beside.mood(Mood::Says(b"nonsense\n".to_vec()));
     assert!(proxy.look(&want.app).await.is_err());

@@ -15,6 +15,7 @@ use crate::fleet::{InstanceId, ReleaseId};
 use crate::limits::{AppLimits, Limits};
 use crate::name::AppName;
 use crate::network::Network;
+use crate::offender::Offenders;
 use crate::outliers::Outliers;
 use crate::routes::{Generation, Routes};
 use crate::survey::{Survey, Surveyed};
@@ -92,6 +93,13 @@ pub enum Request {
         survey: Survey,
         /// Ticks up to this one are known already.
         after_s: u64,
+    },
+    /// Asks which requests and tunnels of an app have been open for longest.
+    Offenders {
+        /// The app.
+        app: AppName,
+        /// On these instances; none for all that get nothing new.
+        instances: Vec<InstanceId>,
     },
     /// Fault injection, refused unless the proxy was started with `--allow-faults`: cuts the next
     /// `bodies` answers of an app short in mid-body.
@@ -287,6 +295,8 @@ pub enum Reply {
     Seen(ProxySeen),
     /// What was counted.
     Surveyed(Surveyed),
+    /// What has been open for longest.
+    Offenders(Offenders),
 }
 
 /// Everything the proxy knows, at one instant.

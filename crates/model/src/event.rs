@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
+use crate::measured::Measured;
 use crate::name::Version;
+use crate::offender::Offenders;
 use crate::routes::PoolState;
 use crate::units::{Threshold, Tick};
 use crate::weight::Weight;
@@ -84,6 +86,9 @@ pub enum Event {
         /// WebSockets left on them.
         sockets: u64,
     },
+    /// What instances that get nothing new have open for longest. Told when that takes long, and again
+    /// before its time is over.
+    Lingering(Offenders),
     /// The candidate was asked directly, past the router. Totals since previewing began.
     Preview {
         /// What came back.
@@ -116,6 +121,15 @@ pub enum Event {
         /// It ended well.
         passed: bool,
         /// How it ended, in words; lines below the first are its output.
+        words: String,
+    },
+    /// A metric with a limit was measured while the candidate serves on trial, or could not be.
+    Measured {
+        /// Its name.
+        metric: String,
+        /// Whether it is within its limit.
+        found: Measured,
+        /// What was found, in words: "checkout is 0.71, at most 0.5".
         words: String,
     },
     /// An operator wants the rollout undone.

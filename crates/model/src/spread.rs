@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::InstanceId;
+use crate::fleet::{HealthCheck, InstanceId, ReleaseId};
 
 /// How requests are spread; the default draws a pool for each request by the weights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,20 @@ pub struct Spread {
     /// too few of the others pass. To be told, not to be judged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<InstanceId>,
+    /// How a router checks instances by itself for as long as nobody speaks to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Watch>,
+}
+
+/// How the instances of a release are checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The release.
+    pub release: ReleaseId,
+    /// Over HTTP or by connecting; never by a program.
+    pub how: HealthCheck,
+    /// When fewer percent of them pass, all get requests.
+    pub fail_open: u32,
 }
 
 impl Spread {

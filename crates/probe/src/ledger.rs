@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::samples::{Run, Writer};
+use crate::switch::Switch;
 use crate::tap::Tap;
 
 /// Most distinct versions (and instances) told apart in one run.
@@ -49,6 +50,7 @@ struct Book {
     open_connections: u32,
     answered: BTreeSet<Lane>,
     standing: u16,
+    switch: Switch,
     versions: Names,
     instances: Names,
 }
@@ -119,6 +121,11 @@ impl Ledger {
         }
         if attempt.class == Class::Ok {
             book.answered.insert(attempt.lane);
+        }
+        if attempt.lane != Lane::Websocket
+            && let Some(version) = &attempt.version
+        {
+            book.switch.answered(version, attempt.sent_us);
         }
         self.live.count(&attempt);
         self.control.count(&attempt);
@@ -210,6 +217,11 @@ impl Ledger {
         let answered = |lane: &Lane| book.answered.contains(lane);
         let lanes = book.header.as_ref().is_some_and(|h| h.lanes.iter().all(|(l, _)| answered(l)));
         lanes && book.standing >= self.armed_when_standing.get()
+    }
+
+    /// True when the version has changed, and the first one did not answer for so long.
+    pub(crate) fn switched(&self, settle_us: u64) -> bool {
+        self.book.borrow().switch.over(self.clock.us(), settle_us)
     }
 
     /// Closes the book.

@@ -28,6 +28,7 @@ mod run;
 pub mod samples;
 mod schedule;
 mod site;
+mod switch;
 mod tap;
 mod target;
 mod text;

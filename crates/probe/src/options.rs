@@ -3,6 +3,7 @@
 //! It reads no command line and no configuration.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use model::{Fault, Kind, Lane};
@@ -22,6 +23,14 @@ pub enum Stop {
     },
     /// After this many attempts.
     Count(u64),
+    /// When requests sent in the last `settle` were answered by other versions than the first one
+    /// seen, and by one at least. Sockets do not count: they stay where they are.
+    AfterSwitch {
+        /// How long the first version must have been silent.
+        settle: Duration,
+        /// The end in any case, counted from the first attempt.
+        at_most: Duration,
+    },
     /// When it is told to.
     WhenTold,
 }
@@ -45,6 +54,29 @@ pub enum VersionFrom {
     JsonPath(String),
     /// The first line of the body.
     Body,
+}
+
+impl FromStr for VersionFrom {
+    type Err = Fault;
+
+    /// Reads `header:NAME`, `json:PATH` or `body`.
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        match text.split_once(':') {
+            None if text == "body" => Ok(Self::Body),
+            Some(("header", name)) if !name.is_empty() && name.chars().all(token) => {
+                Ok(Self::Header(name.to_ascii_lowercase()))
+            }
+            Some(("json", path)) if path.split('.').all(|name| !name.is_empty()) => {
+                Ok(Self::JsonPath(path.to_owned()))
+            }
+            _ => {
+                let what = format!("`{}` is no place of a version", text.escape_debug());
+                Err(Fault::new(Kind::Usage, what)
+                    .help("write header:NAME, json:PATH such as json:build.version, or body"))
+            }
+        }
+    }
 }
 
 /// What a run is asked to do. [`Options::new`] fills in the defaults.
@@ -118,6 +150,13 @@ impl Options {
         if self.sockets == 0 {
             return refuse("the WebSocket lane has no sockets", "use at least one socket");
         }
+        let requests = self.lanes.iter().any(|(lane, _)| *lane != Lane::Websocket);
+        if matches!(self.stop, Stop::AfterSwitch { .. }) && !requests {
+            return refuse(
+                "a switch is seen by requests, and no lane sends any",
+                "add a lane, such as fresh",
+            );
+        }
         if self.timeout.is_zero() || self.late_after.is_zero() {
             return refuse("a time limit of the probe is zero", "use at least a millisecond");
         }
@@ -145,8 +184,21 @@ impl Options {
 mod tests {
     use model::Lane;
 
-    use super::Options;
+    use super::{Options, Stop, VersionFrom};
     use crate::target::Target;
+
+    #[test]
+    fn a_place_of_the_version_is_a_header_a_json_path_or_the_body() {
+        let read = |text: &str| text.parse::<VersionFrom>().ok();
+        assert_eq!(read("header:X-Rev"), Some(VersionFrom::Header("x-rev".to_owned())));
+        assert_eq!(read("json:a.b"), Some(VersionFrom::JsonPath("a.b".to_owned())));
+        assert_eq!(read("body"), Some(VersionFrom::Body));
+        for odd in
+            ["", "header:", "header:a b", "header:a\r\nb", "json:", "json:a..b", "cookie:x", "Body"]
+        {
+            assert_eq!(read(odd), None, "{odd:?}");
+        }
+    }
 
     #[test]
     fn options_that_make_no_sense_are_refused() {
@@ -154,7 +206,7 @@ mod tests {
         let good = Options::new(Target::parse("http://a/").unwrap(), 100);
         assert!(good.check().is_ok());
         assert_eq!(good.cap(), 1_000);
-        let breaks: [Break; 8] = [
+        let breaks: [Break; 9] = [
             |options| options.rate = 0,
             |options| options.rate = 1_000_000,
             |options| options.lanes.clear(),
@@ -163,6 +215,11 @@ mod tests {
             |options| options.lanes = vec![(Lane::Fresh, f64::NAN)],
             |options| options.sockets = 0,
             |options| options.websocket_path = "/ws\r\nX: y".to_owned(),
+            |options| {
+                options.lanes = vec![(Lane::Websocket, 1.0)];
+                let second = std::time::Duration::from_secs(1);
+                options.stop = Stop::AfterSwitch { settle: second, at_most: second };
+            },
         ];
         for (number, change) in breaks.into_iter().enumerate() {
             let mut options = good.clone();

@@ -132,6 +132,7 @@ impl Session<'_> {
         let count = match options.stop {
             Stop::After { duration } => deadlines_within(duration, options.rate),
             Stop::Count(count) => count,
+            Stop::AfterSwitch { at_most, .. } => deadlines_within(at_most, options.rate),
             Stop::WhenTold => u64::MAX,
         };
         let pacer = Pacer {
@@ -152,6 +153,7 @@ impl Session<'_> {
         tokio::select! {
             sent = &mut sending => return sent,
             () = told => {}
+            () = switched(&site.ledger, options.stop) => {}
             () = self.reply.closed() => {}
         }
         stop.send_replace(true);
@@ -188,6 +190,15 @@ impl Session<'_> {
         {
             tracing::warn!("the control socket of the probe broke down");
         }
+    }
+}
+
+/// Resolves when a run that waits for a switch has seen it; never for another.
+async fn switched(ledger: &Ledger, stop: Stop) {
+    let Stop::AfterSwitch { settle, .. } = stop else { return std::future::pending().await };
+    let mut tick = tokio::time::interval(WINDOW_EVERY);
+    while !ledger.switched(micros(settle)) {
+        tick.tick().await;
     }
 }
 

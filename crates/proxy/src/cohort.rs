@@ -196,7 +196,7 @@ mod tests {
             path_prefix: "/shop".into(),
             pools: Vec::new(),
             rules: Vec::new(),
-            spread: Spread { cohorts: Some(cohorts), slow_start_ms: 0, failing: Vec::new() },
+            spread: Spread { cohorts: Some(cohorts), ..Spread::default() },
             hold: None,
             hand_over: None,
         };

@@ -87,6 +87,12 @@ pub(crate) struct Counters {
     pub(crate) requests: Count,
     /// Tunnels that were established.
     pub(crate) tunnels: Count,
+    /// WebSockets whose clients were told to leave.
+    pub(crate) sockets_told: Count,
+    /// Those of them that the proxy closed.
+    pub(crate) sockets_closed: Count,
+    /// Those of them that ended by themselves.
+    pub(crate) sockets_left: Count,
     /// Requests sent again elsewhere.
     pub(crate) replayed: Count,
     /// How often one of its instances was left out.

@@ -66,6 +66,11 @@ impl Ejection {
         Some(lasts)
     }
 
+    /// Leaves it out until then at least, for what its requests do not show.
+    pub(crate) fn hold(&self, until: u64) {
+        self.until.fetch_max(until.max(1), Ordering::SeqCst);
+    }
+
     /// True while it was never left out, or is back: no clock is asked.
     pub(crate) fn is_none(&self) -> bool {
         self.until.load(Ordering::Relaxed) == 0

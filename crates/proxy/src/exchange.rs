@@ -30,6 +30,7 @@ use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::Tunnel;
 use crate::upload::{Broke, Giver, upload};
+use crate::visitors::Visit;
 use crate::wire;
 
 /// The client's side of an exchange.
@@ -150,7 +151,7 @@ async fn carry(
                 }
             }
         }
-        let Some(entry) = enter(worker, app, &tried) else {
+        let Some(visit) = enter(worker, call, app, &tried) else {
             if app.hold.is_some() {
                 continue;
             }
@@ -161,10 +162,10 @@ async fn carry(
             gate.counters.replayed.up();
             call.trail.replays += 1;
         }
-        let gate = Arc::clone(entry.gate());
+        let gate = Arc::clone(visit.gate());
         call.trail.sent_to(gate.release);
         let Failed { failure, facts } =
-            match attempt(worker, client, call, Try { entry, app, fresh }).await {
+            match attempt(worker, client, call, Try { visit, app, fresh }).await {
                 Ok(after) => {
                     call.trail.gate = Some(gate);
                     call.trail.answered();
@@ -240,10 +241,10 @@ const fn why(failure: Failure) -> &'static str {
 }
 
 /// Enters the gate of an instance. A closed gate means that the routes have changed.
-fn enter(worker: &Worker, app: &mut Arc<App>, tried: &Tried) -> Option<Entry> {
+fn enter(worker: &Worker, call: &Call, app: &mut Arc<App>, tried: &Tried) -> Option<Visit> {
     for _ in 0..limits::REPICKS {
         if let Some(entry) = pick(app, tried).and_then(Entry::enter) {
-            return Some(entry);
+            return Some(worker.visitors.sign(entry, &call.head, call.trail.began));
         }
         let newer = worker.shared.table.load().named(&app.name).cloned()?;
         if Arc::ptr_eq(&newer, app) && pick(app, tried).is_none() {
@@ -323,7 +324,7 @@ fn own_words(
 
 /// One try.
 struct Try<'a> {
-    entry: Entry,
+    visit: Visit,
     app: &'a Arc<App>,
     fresh: bool,
 }
@@ -335,7 +336,7 @@ async fn attempt(
     call: &mut Call,
     this: Try<'_>,
 ) -> Result<After, Failed> {
-    let gate = Arc::clone(this.entry.gate());
+    let gate = Arc::clone(this.visit.gate());
     let whole = match client {
         Client::Bytes(client) => call.rest.lies_in(client.buffer.as_ref()),
         Client::Frames(_) => call.rest.body.done(),
@@ -361,16 +362,16 @@ async fn attempt(
             if reusable && progress.whole.get() {
                 worker.upstreams.keep(&gate, stream);
             }
-            drop(this.entry);
+            drop(this.visit);
             Ok(if keep { After::Keep } else { After::Close })
         }
         Ok(Ended::Switched(head, rest)) => {
-            this.entry.become_tunnel();
+            this.visit.become_tunnel();
             gate.counters.answer(101);
             call.trail.begins(101);
             call.trail.tunnel = call.trail.first;
             let Client::Bytes(client) = client else { return Ok(After::Abort) };
-            client.tunnel = Some(Box::new(Tunnel { head, rest, stream, entry: this.entry }));
+            client.tunnel = Some(Box::new(Tunnel { head, rest, stream, visit: this.visit }));
             Ok(After::Switched)
         }
         Ok(Ended::Failed(Failure::Died)) if !progress.heard.get() => {
@@ -437,8 +438,8 @@ async fn relay(
         from: &mut from,
         asks: *asks,
         patience: *patience,
-        stamp: Stamp { gate: this.entry.gate(), id: &head[id.clone()], cohort: &member.line },
-        claim: &this.entry,
+        stamp: Stamp { gate: this.visit.gate(), id: &head[id.clone()], cohort: &member.line },
+        claim: &this.visit,
         progress,
         truncate: &this.app.lasting.truncate,
         shared: &worker.shared,

@@ -73,6 +73,13 @@ impl Handing {
         self.gates.iter().any(|known| known.serial == gate)
     }
 
+    /// Counts one that is told.
+    fn told(&self, gate: u64) {
+        if let Some(gate) = self.gates.iter().find(|known| known.serial == gate) {
+            gate.counters.sockets_told.up();
+        }
+    }
+
     /// Time between two, on average: less than was asked for, where they would not all be told in three
     /// quarters of the time.
     fn gap(&self) -> Duration {
@@ -120,6 +127,7 @@ pub(crate) async fn hand_over(worker: Rc<Worker>, handing: Arc<Handing>) {
             let Some(place) = handing.turn().await else { return };
             if let Some(ticket) = worker.roster.next(|gate| handing.is_of(gate)) {
                 let farewell = handing.wanted.pace.farewell.clone();
+                handing.told(ticket.gate());
                 ticket.ask(Asked { farewell, _place: place });
             }
         }

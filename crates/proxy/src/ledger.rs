@@ -12,7 +12,7 @@ use std::time::Instant;
 use model::admin::AppSeen;
 use model::{
     AppName, Farewell, Fault, Generation, HandOver, InstanceId, Kind, Pool, PoolState, ReleaseId,
-    Routes, Surveyed,
+    Routes, Surveyed, Watch,
 };
 
 use crate::census::{AppCensus, Departed, ReleaseCensus};
@@ -163,6 +163,22 @@ impl Ledger {
         Ok(Surveyed { now_s, ticks, history })
     }
 
+    /// Gates of an app: those of these instances, or with none named all that let nobody in.
+    pub(crate) fn gates(
+        &self,
+        app: &AppName,
+        instances: &[InstanceId],
+    ) -> Result<Vec<Arc<Gate>>, Fault> {
+        let Some(slice) = self.slices.get(app) else {
+            return Err(Fault::new(Kind::Usage, format!("the proxy carries no app `{app}`")));
+        };
+        let meant = |gate: &&Arc<Gate>| match instances {
+            [] => gate.is_closed(),
+            some => some.contains(&gate.id),
+        };
+        Ok(slice.gates.values().chain(&slice.departed).filter(meant).cloned().collect())
+    }
+
     /// Everything known of every app.
     pub(crate) fn seen(&mut self) -> Vec<AppSeen> {
         self.slices.values_mut().map(Slice::seen).collect()
@@ -171,6 +187,22 @@ impl Ledger {
     /// Everything that is counted, of every app.
     pub(crate) fn census(&self) -> Vec<AppCensus> {
         self.slices.values().map(Slice::census).collect()
+    }
+
+    /// Instances that get requests and how they are checked, by app.
+    pub(crate) fn watched(&self) -> Vec<(AppName, Watch, Vec<Arc<Gate>>)> {
+        let of_slice = |slice: &Slice| {
+            let routes = &slice.routes;
+            let of_watch = |watch: &Watch| {
+                let pools = routes.pools.iter().filter(|pool| pool.release == watch.release);
+                let serving = pools.filter(|pool| pool.state == PoolState::Serving);
+                let gates = serving.flat_map(|pool| &pool.instances);
+                let gates = gates.filter_map(|one| slice.gates.get(&one.id).cloned()).collect();
+                (routes.app.clone(), watch.clone(), gates)
+            };
+            routes.spread.checks.iter().map(of_watch).collect::<Vec<_>>()
+        };
+        self.slices.values().flat_map(of_slice).collect()
     }
 
     fn fence(&self, epoch: u64) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 over `httparse` on both sides, HTTP/2 over `h2` and TLS over rustls towards clients. It starts with nothing; listeners and routes arrive over
 //! the admin socket (`model::admin`). It decides nothing about a rollout, starts no process, checks
-//! no health and outlives whoever told it what to carry.
+//! instances only while nobody speaks to it (`sentry`), and outlives whoever told it what to carry.
 //!
 //! One request: `worker` accepts, `client` waits and reads, `framing` delimits, `call` routes and
 //! rewrites, `pick` chooses, `gate` counts, `upload` and `answer` carry, `replay` decides after a
@@ -50,6 +50,7 @@ mod replay;
 mod roster;
 mod rules;
 mod said;
+mod sentry;
 mod settings;
 mod share;
 mod signals;
@@ -63,6 +64,7 @@ mod trail;
 mod tunnel;
 mod upload;
 mod upstream;
+mod visitors;
 mod websocket;
 mod wire;
 mod worker;
@@ -128,6 +130,7 @@ async fn run(options: Options) -> Result<(), Fault> {
         workers.push(worker);
     }
     let desk = Rc::new(Desk::new(shared, controls, options.allow_faults));
+    let watching = spawn_local(admin::keep_watch(Rc::clone(&desk)));
     let receiving = spawn_local(admin::receive(desk, listener));
     for worker in workers {
         // The sender is dropped when its thread ends, however it ends.
@@ -139,6 +142,7 @@ async fn run(options: Options) -> Result<(), Fault> {
             .map_err(trouble)?;
     }
     receiving.abort();
+    watching.abort();
     if let Some(log) = ending.log.load_full() {
         log.finish();
     }

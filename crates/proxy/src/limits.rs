@@ -126,6 +126,14 @@ pub(crate) const FAREWELL_PLACE: Duration = Duration::from_secs(5);
 pub(crate) const TERM_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause after `accept` failed for want of descriptors or memory; the kernel announces neither.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Threads have this long to name what is open.
+pub(crate) const NAMING: Duration = Duration::from_secs(1);
+/// Who says nothing on the admin socket for this long is taken for gone: a controller asks twice a second.
+pub(crate) const UNATTENDED: Duration = Duration::from_secs(5);
+/// Pause between two looks at that, and at what checks have found meanwhile.
+pub(crate) const WATCH_BEAT: Duration = Duration::from_millis(500);
+/// An instance found failing is left out for this long, ms, each time anew.
+pub(crate) const WATCH_HOLDS_MS: u64 = 2_000;
 /// Longest line on the admin socket, bytes.
 pub(crate) const ADMIN_LINE: usize = 8 * 1024 * 1024;
 

@@ -43,6 +43,16 @@ impl Ticket {
         Poll::Pending
     }
 
+    /// The instance it is on.
+    pub(crate) const fn gate(&self) -> u64 {
+        self.gate
+    }
+
+    /// True when it was asked.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.called.get()
+    }
+
     /// Asks it.
     pub(crate) fn ask(&self, asked: Asked) {
         self.called.set(true);

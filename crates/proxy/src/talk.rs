@@ -6,6 +6,9 @@
 //! when nothing moves any more, or after a moment all the same: the instance is told first, as by a client
 //! that leaves, so that what it still says arrives; its own Close becomes the one with 1012 for the client.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};

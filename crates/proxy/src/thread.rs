@@ -12,6 +12,7 @@ use crate::life::Shared;
 use crate::log::Pen;
 use crate::roster::Roster;
 use crate::upstream::Upstreams;
+use crate::visitors::Visitors;
 
 /// What belongs to one thread.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Worker {
     pub(crate) upstreams: Upstreams,
     /// WebSockets that are open.
     pub(crate) roster: Roster,
+    /// What is open on instances, by name.
+    pub(crate) visitors: Rc<Visitors>,
     /// Writes the access log.
     pub(crate) pen: RefCell<Pen>,
     open: Cell<usize>,
@@ -36,6 +39,7 @@ impl Worker {
             shared,
             upstreams: Upstreams::default(),
             roster: Roster::default(),
+            visitors: Rc::default(),
             pen: RefCell::default(),
             open: Cell::new(0),
             closed: Notify::new(),

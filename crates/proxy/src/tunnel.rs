@@ -13,11 +13,12 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
-use crate::gate::{Entry, Movable};
+use crate::gate::Movable;
 use crate::limits;
 use crate::roster::{Roster, Ticket};
 use crate::stream::{Reading, Writing};
 use crate::talk::{Next, Talk, Way, see_off};
+use crate::visitors::Visit;
 use crate::websocket;
 use crate::wire::{self, Sink, Source};
 
@@ -31,7 +32,7 @@ pub(crate) struct Tunnel {
     /// The instance.
     pub(crate) stream: TcpStream,
     /// Its place in the instance's gate.
-    pub(crate) entry: Entry,
+    pub(crate) visit: Visit,
 }
 
 impl Tunnel {
@@ -43,10 +44,10 @@ impl Tunnel {
         ahead: Option<Buffer>,
         (roster, carried): (&Roster, &[Cell<u64>; 2]),
     ) {
-        let Self { head, rest, mut stream, entry } = self;
+        let Self { head, rest, mut stream, visit } = self;
         let talk = websocket::is_begun_by(&head).then(|| RefCell::new(Talk::new()));
-        let _movable = talk.is_some().then(|| Movable::of(entry.gate()));
-        let seat = talk.is_some().then(|| roster.sit(entry.gate().serial));
+        let _movable = talk.is_some().then(|| Movable::of(visit.gate()));
+        let seat = talk.is_some().then(|| roster.sit(visit.gate().serial));
         // Boxed, so that its timer does not stay for the life of the tunnel.
         if Box::pin(wire::send(&mut write, &[&head], limits::WRITE_STALL)).await.is_err() {
             return;
@@ -68,8 +69,12 @@ impl Tunnel {
             () = leaves(talk.as_ref(), ticket) => true,
             _ = both => false,
         };
+        let counters = &visit.gate().counters;
         if left {
+            counters.sockets_closed.up();
             Box::pin(wire::finish(&mut write)).await;
+        } else if ticket.is_some_and(Ticket::was_asked) {
+            counters.sockets_left.up();
         }
     }
 }

@@ -4,6 +4,9 @@
 //! It follows what passes and keeps none of it. What does not look like frames is no longer followed:
 //! then nobody may put anything in between. When something is said, and why, is not known here.
 
+#[cfg(test)]
+pub(crate) mod fuzz;
+
 use crate::framing::{Field, classify};
 use crate::limits;
 

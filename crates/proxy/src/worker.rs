@@ -12,7 +12,7 @@ use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
@@ -24,6 +24,7 @@ use crate::handover::{Handing, hand_over};
 use crate::life::{Life, Shared};
 use crate::limits;
 use crate::thread::{Open, Worker};
+use crate::visitors::{Named, Question};
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) enum Control {
     Sweep,
     /// WebSockets on these instances are to leave.
     HandOver(Arc<Handing>),
+    /// Say what is open on some instances.
+    Name(Question, UnboundedSender<Named>),
 }
 
 /// Runs a worker until the process ends.
@@ -72,6 +75,10 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
                     spawn_local(admitted);
                 }
                 Some(Control::Sweep) => worker.upstreams.sweep(),
+                Some(Control::Name(question, answer)) => {
+                    // Nobody waits for one that comes too late.
+                    let _ = answer.send(worker.visitors.named(&question));
+                }
                 Some(Control::HandOver(handing)) => {
                     spawn_local(hand_over(Rc::clone(worker), handing));
                 }

@@ -20,6 +20,7 @@ pub(crate) struct Case {
     pub(crate) side: Side,
     pub(crate) status: u16,
     pub(crate) witness: Option<Witness>,
+    pub(crate) raced: bool,
 }
 
 /// Knows the run well enough to explain its failures.
@@ -153,6 +154,7 @@ fn fits(rule: &Rule, case: Case) -> bool {
         && (rule.phases.is_empty() || case.phase.is_some_and(|p| rule.phases.contains(&p)))
         && rule.side.is_none_or(|side| side == case.side)
         && rule.gateway.is_none_or(|wanted| wanted == gateway)
+        && (case.raced || !rule.raced)
 }
 
 #[cfg(test)]

@@ -25,12 +25,21 @@ pub(crate) struct Rule {
     pub(crate) side: Option<Side>,
     /// 502, 503 or 504 that the app itself did not sign.
     pub(crate) gateway: Option<bool>,
+    /// Only for reuse races.
+    pub(crate) raced: bool,
     pub(crate) why: &'static str,
     pub(crate) advice: &'static str,
 }
 
-const ANY: Rule =
-    Rule { classes: &[], phases: &[], side: None, gateway: None, why: "", advice: "" };
+const ANY: Rule = Rule {
+    classes: &[],
+    phases: &[],
+    side: None,
+    gateway: None,
+    raced: false,
+    why: "",
+    advice: "",
+};
 
 const SWITCHING: &[Phase] = &[Phase::Shifting, Phase::Baking];
 const DRAINING: &[Phase] = &[Phase::Draining];
@@ -104,6 +113,17 @@ pub(crate) const RULES: &[Rule] = &[
         ..ANY
     },
     // Requests that got nothing back.
+    Rule {
+        classes: GONE,
+        raced: true,
+        why: "reuse race: a kept connection that had been idle was closed in the moment in which it \
+              was used again, while requests on fresh connections went through; whatever closes \
+              idle connections there (a reload of nginx before 1.27.4 does) did not wait for what \
+              was on its way",
+        advice: "let it wait: for nginx `keepalive_min_timeout` from 1.27.4 on, for HAProxy `option \
+                 idle-close-on-response`; a client that repeats such a request does not notice",
+        ..ANY
+    },
     Rule {
         classes: GONE,
         phases: DRAINING,
@@ -268,6 +288,7 @@ mod tests {
                     && r.phases.is_empty()
                     && r.side.is_none()
                     && r.gateway.is_none()
+                    && !r.raced
             });
             let last = RULES.iter().rposition(|r| r.classes.contains(&class));
             assert!(general.is_some(), "{class:?} has none");

@@ -6,6 +6,8 @@
 pub(crate) const NAME_MAX: usize = 64;
 /// Longest sentence that is shown, characters.
 pub(crate) const LINE_MAX: usize = 400;
+/// Longest sentence with its evidence, characters.
+pub(crate) const LINES_MAX: usize = 1_500;
 
 /// `text` on one line: characters that control a terminal or the direction of writing, or that
 /// cannot be seen, are spelled out; what goes beyond `max` characters is cut, and that is said.
@@ -24,6 +26,11 @@ pub(crate) fn line(text: &str, max: usize) -> String {
     out
 }
 
+/// A sentence and the lines below it, which are its evidence, on one line.
+pub(crate) fn lines(text: &str, max: usize) -> String {
+    line(&text.replace('\n', "; "), max)
+}
+
 /// The name of a version or instance.
 pub(crate) fn name(text: &str) -> String {
     line(text, NAME_MAX)
@@ -40,11 +47,16 @@ fn visible(c: char) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{line, lines};
 
     #[test]
     fn control_and_direction_characters_are_spelled_out() {
         assert_eq!(line("a\x1b[31mb\u{202e}c\nd\u{9b}", 100), r"a\u{1b}[31mb\u{202e}c\u{a}d\u{9b}");
+    }
+
+    #[test]
+    fn evidence_follows_its_sentence() {
+        assert_eq!(lines("1 is open\nGET /a\nand 2 more", 100), "1 is open; GET /a; and 2 more");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use model::attempt::{BlindWindow, Ending, Witness};
 use model::{Class, Lane, Outcome, Phase, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::answered::Answered;
+use crate::assertion::AssertionFact;
 use crate::input::PhaseSpan;
 use crate::outage::OutageFact;
 use crate::router_count::RouterCount;
@@ -81,6 +83,12 @@ pub struct Report {
     pub lanes_not_run: Vec<LaneNotRun>,
     /// Versions seen; lists elsewhere point here by index.
     pub versions: Vec<VersionFacts>,
+    /// Who answered requests.
+    #[serde(default)]
+    pub answered: Answered,
+    /// What was demanded of the run, and what came of it.
+    #[serde(default)]
+    pub assertions: Vec<AssertionFact>,
     /// How the version changed, when both versions are known.
     pub proof: Option<VersionProof>,
     /// Phases of the rollout.

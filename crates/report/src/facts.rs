@@ -17,6 +17,7 @@ use crate::outages;
 use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
 use crate::share_words;
+use crate::verdict;
 
 /// The verdict in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {
@@ -125,7 +126,12 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
         count(u64::from(report.rate)),
         span(report.longest_gap_us),
     ));
+    if report.outcome == Outcome::None {
+        out.extend(report.answered.facts());
+    }
     out.extend(change(report));
+    out.extend(went_back(report));
+    out.extend(kept(report));
     out.extend(switch_time(report));
     out.extend(share_words::facts(report));
     out.extend(outages::facts(report));
@@ -161,6 +167,22 @@ fn change(report: &Report) -> Option<String> {
         None => {}
     }
     Some(words.join(" · "))
+}
+
+/// Where it is no reason for a verdict: that the old version answered again.
+fn went_back(report: &Report) -> Option<String> {
+    let proof =
+        report.proof.as_ref().filter(|p| p.regressions > 0 && report.outcome == Outcome::None)?;
+    let (old, new) = (report.from.as_deref()?, report.to.as_deref()?);
+    Some(verdict::went_back(proof.regressions, old, new))
+}
+
+/// The demands that were met.
+fn kept(report: &Report) -> Option<String> {
+    let kept = report.assertions.iter().filter(|demand| demand.held == Some(true));
+    let words: Vec<String> =
+        kept.map(|demand| format!("{} ({})", demand.text, demand.seen)).collect();
+    (!words.is_empty()).then(|| format!("as demanded: {}", words.join(" · ")))
 }
 
 /// That no connection went back, for as much of the run as it is to be expected.

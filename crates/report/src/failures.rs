@@ -11,12 +11,14 @@ use crate::cause::{Advisor, Case};
 use crate::cause_rules::Side;
 use crate::clean;
 use crate::document::{Cause, FailureGroup, FailureRow};
+use crate::reuse::Reuse;
 use crate::run::Run;
 
 /// Failures kept one by one.
 pub(crate) const ROWS: usize = 10_000;
 
-type Key = (Option<Phase>, Lane, Class, usize);
+/// The last says that they are reuse races.
+type Key = (Option<Phase>, Lane, Class, usize, bool);
 
 /// Every failure, up to the cap.
 pub(crate) fn rows(run: &Run<'_>) -> Vec<FailureRow> {
@@ -26,8 +28,10 @@ pub(crate) fn rows(run: &Run<'_>) -> Vec<FailureRow> {
 /// Groups in the order of their first failure, and the causes they point to.
 pub(crate) fn groups(run: &Run<'_>) -> (Vec<FailureGroup>, Vec<Cause>) {
     let mut sorted: BTreeMap<Key, Vec<&Attempt>> = BTreeMap::new();
+    let reuse = Reuse::of(run);
     for a in run.failures() {
-        let key = (run.phase_at(axis(a.intended_us)), a.lane, a.class, run.slot_of(a));
+        let phase = run.phase_at(axis(a.intended_us));
+        let key = (phase, a.lane, a.class, run.slot_of(a), reuse.raced(a));
         sorted.entry(key).or_default().push(a);
     }
     let advisor = Advisor::new(run);
@@ -65,6 +69,7 @@ fn case(run: &Run<'_>, key: &Key, attempts: &[&Attempt]) -> Case {
         side,
         status,
         witness,
+        raced: key.4,
     }
 }
 

@@ -6,6 +6,7 @@ use model::attempt::{BlindWindow, Connection, RunFooter, RunHeader};
 use model::{AppName, Attempt, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
+use crate::assertion::Assertion;
 use crate::outage::OutageSpan;
 use crate::router_count::RouterCount;
 
@@ -57,6 +58,15 @@ pub struct Settings {
     pub stop_timeout_ms: Option<u64>,
 }
 
+/// What a person asked of the run beyond the built-in rules.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// The run was to see the version change, from `Input::from` to `Input::to`.
+    pub switch: bool,
+    /// Demands. One on how many attempts may fail takes the place of the rule that none may.
+    pub assertions: Vec<Assertion>,
+}
+
 /// Everything that is known of one run.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -99,4 +109,6 @@ pub struct Input {
     pub footer: Option<RunFooter>,
     /// Settings for advice.
     pub settings: Settings,
+    /// What was asked of it in particular.
+    pub asked: Asked,
 }

@@ -8,7 +8,8 @@ use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
 use crate::{
-    clean, facts, failures, lanes, outages, proof, series, shares, sockets, trust, verdict, zoom,
+    answers, assertions, clean, facts, failures, lanes, outages, proof, series, shares, sockets,
+    trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
@@ -16,7 +17,9 @@ pub fn judge(input: &Input) -> Report {
     let run = Run::new(input);
     let proof = proof::proof(&run);
     let trust = trust::trust(&run);
-    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), &trust);
+    let answered = answers::count(&run);
+    let assertions = assertions::facts(&run, &answered, proof.as_ref());
+    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), &trust, &assertions);
     let (groups, causes) = failures::groups(&run);
     let rows = failures::rows(&run);
     let failed = run.failures().count() as u64;
@@ -73,6 +76,8 @@ pub fn judge(input: &Input) -> Report {
         sockets: chains,
         sockets_left_out,
         trust,
+        answered,
+        assertions,
         versions: run.slots.facts,
     };
     report.sentence = facts::sentence(&report);
@@ -86,7 +91,7 @@ fn phases(input: &Input) -> Vec<PhaseSpan> {
         phase: s.phase,
         from_us: s.from_us,
         to_us: s.to_us.max(s.from_us),
-        why: clean::line(&s.why, clean::LINE_MAX),
+        why: clean::lines(&s.why, clean::LINES_MAX),
     };
     input.phases.iter().map(cleaned).collect()
 }

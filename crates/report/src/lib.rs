@@ -5,6 +5,10 @@
 //! do: no IO, no clock, no decisions about the rollout, no measuring. Text that came from the
 //! server under test is cleaned when it is taken in and escaped again where it is shown.
 
+mod answered;
+mod answers;
+mod assertion;
+mod assertions;
 mod axis;
 mod cause;
 mod cause_rules;
@@ -20,6 +24,7 @@ mod lanes;
 mod outage;
 mod outages;
 mod proof;
+mod reuse;
 mod router_count;
 mod run;
 mod series;
@@ -35,13 +40,15 @@ mod versions;
 mod wilson;
 mod zoom;
 
+pub use answered::{AnswerCount, Answered};
+pub use assertion::{Assertion, AssertionFact, KNOWN as KNOWN_FIGURES};
 pub use document::{
     Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Regression,
     Report, SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionProof,
     VersionRole, Zoom, ZoomBin, ZoomLine,
 };
 pub use html::html;
-pub use input::{Input, PhaseSpan, Settings, ShareCount, ShareSpan};
+pub use input::{Asked, Input, PhaseSpan, Settings, ShareCount, ShareSpan};
 pub use judge::judge;
 pub use outage::{OutageFact, OutageKind, OutageSpan};
 pub use router_count::{HeldCount, RouterCount, SideCount};

@@ -102,6 +102,44 @@ fn losses_in_the_drain_name_its_setting() {
     says(&cut, "v1 was ended while it was still sending", "drain_timeout");
 }
 
+type Change = fn(&mut Attempt);
+
+/// On a connection that stood, ended sooner than answers come, while fresh ones were answered.
+#[test]
+fn a_reuse_race_is_named_as_long_as_all_of_its_evidence_is_there() {
+    let raced = |a: &mut Attempt| (a.connected_us, a.done_us) = (0, a.sent_us + 40);
+    for class in [Class::LostInFlight, Class::ResetBeforeBytes] {
+        for us in [SWITCH_US + 20_000, 17_100_000, 25_000_000] {
+            let found = cause(Lane::KeepAlive, us, class, raced);
+            says(&found, "reuse race", "keepalive_min_timeout");
+        }
+    }
+    let others: [(Lane, Class, Change); 4] = [
+        (Lane::KeepAlive, Class::LostInFlight, |a| a.done_us = a.sent_us + 9_000),
+        (Lane::KeepAlive, Class::LostInFlight, |a| {
+            (a.connected_us, a.done_us) = (a.sent_us - 1, a.sent_us + 40);
+        }),
+        (Lane::KeepAlive, Class::Truncated, |a| a.done_us = a.sent_us + 40),
+        (Lane::Fresh, Class::LostInFlight, |a| a.done_us = a.sent_us + 40),
+    ];
+    for (lane, class, change) in others {
+        let found = cause(lane, 25_000_000, class, change);
+        assert!(!found.why.contains("reuse race"), "{lane:?} {class:?}: {found:?}");
+    }
+    // Who came with a fresh connection just after failed, too: then it was not the connection.
+    let mut input = sample::pass();
+    let kept = |a: &Attempt| a.lane == Lane::KeepAlive && a.intended_us >= 25_000_000;
+    let one = input.attempts.iter_mut().find(|a| kept(a)).unwrap();
+    sample::fail(one, Class::LostInFlight, "odd");
+    raced(one);
+    let us = one.intended_us;
+    let fresh = |a: &Attempt| a.lane == Lane::Fresh && a.intended_us > us;
+    let next = input.attempts.iter_mut().find(|a| fresh(a)).unwrap();
+    sample::fail(next, Class::Refused, "odd");
+    let report = judge(&input);
+    assert!(report.causes.iter().all(|one| !one.why.contains("reuse race")), "{report:?}");
+}
+
 #[test]
 fn a_request_is_explained_by_when_it_was_cut_not_when_it_was_sent() {
     let found = cause(Lane::KeepAlive, 16_999_000, Class::LostInFlight, |a| a.done_us = 17_050_000);

@@ -5,14 +5,17 @@
 use model::{Threshold, Tick, Weight};
 
 use crate::analysis::{Comparison, Finding};
-use crate::comparing::{Analysis, Incident, Inconclusive};
+use crate::comparing::{Analysis, Incident, Inconclusive, OnIncident};
+use crate::deadline::bake_end_ms;
 use crate::judge::Judged;
+use crate::pause::Cause;
 use crate::state::State;
+use crate::step::Step;
 use crate::words::duration;
 
 /// How long both releases must be well again before a step that was held goes on, ms.
 const CALM_MS: u64 = 10_000;
-/// Longest time that a step is held, ms.
+/// Longest time that a step is held when nobody looks, or somebody did, ms.
 const LONGEST_HOLD_MS: u64 = 30 * 60 * 1000;
 
 /// The comparison begins, by these latencies; once.
@@ -35,29 +38,67 @@ pub(crate) fn take(state: &mut State, at_s: u64, tick: &Tick) {
     }
 }
 
-/// Remembers an incident that hits both, as long as it goes on.
-pub(crate) fn watch(state: &mut State) {
-    let Some(words) = suffering(state).filter(|_| state.judging()) else { return };
+/// Remembers an incident that hits both, as long as it goes on; when it begins, the rollout is paused.
+pub(crate) fn watch(state: &mut State) -> Option<Step> {
+    let words = suffering(state).filter(|_| state.judging())?;
     let now_ms = state.now_ms;
-    match &mut state.facts.incident {
-        Some(incident) if now_ms <= incident.to_ms.saturating_add(CALM_MS) => {
-            incident.to_ms = now_ms;
-        }
-        incident => {
-            *incident = Some(Incident { from_ms: now_ms, to_ms: now_ms });
-            // The limits count anew: what hits both says nothing of one.
-            state.facts.judged = Judged::default();
-            state.facts.judged_step = Judged::default();
-            state.note(format!("{words}: the step is held, neither taken further nor undone"));
-        }
+    if let Some(incident) = &mut state.facts.incident
+        && now_ms <= incident.to_ms.saturating_add(CALM_MS)
+    {
+        incident.to_ms = now_ms;
+        return None;
     }
+    state.facts.incident = Some(Incident { from_ms: now_ms, to_ms: now_ms });
+    // The limits count anew: what hits both says nothing of one.
+    state.facts.judged = Judged::default();
+    state.facts.judged_step = Judged::default();
+    let facts = &state.facts;
+    // Whoever wanted no further pauses gets none, and what turns back asks nobody.
+    let asks = facts.pause.is_none() && facts.full_ms.is_none() && state.turning().is_none();
+    if asks && state.start.settings.incident != OnIncident::Hold {
+        return Some(Step::Pause(Cause::Incident, words));
+    }
+    state.note(format!("{words}: the step is held, neither taken further nor undone"));
+    None
+}
+
+/// A person, or both being well, ended the pause: from now on a step is held for so long at most.
+pub(crate) fn looked_at(state: &mut State) {
+    let now_ms = state.now_ms;
+    if let Some(incident) = &mut state.facts.incident {
+        incident.from_ms = now_ms.min(incident.to_ms);
+    }
+}
+
+/// True while a person is waited for because both suffer.
+fn asks(state: &State) -> bool {
+    state.facts.pause.as_ref().is_some_and(|pause| pause.cause == Cause::Incident)
 }
 
 /// Until when the present step is held because both suffer; 0 if it is not.
 pub(crate) fn held_until_ms(state: &State) -> u64 {
     let Some(incident) = state.facts.incident else { return 0 };
-    let longest = incident.from_ms.saturating_add(LONGEST_HOLD_MS);
-    incident.to_ms.saturating_add(CALM_MS).min(longest)
+    let calm = incident.to_ms.saturating_add(CALM_MS);
+    // A pause has its own deadline.
+    if asks(state) {
+        return calm;
+    }
+    calm.min(incident.from_ms.saturating_add(LONGEST_HOLD_MS))
+}
+
+/// When the pause ends by itself if both stay well.
+pub(crate) fn resumes_ms(state: &State) -> Option<u64> {
+    let resumes = state.start.settings.incident == OnIncident::Resume;
+    (resumes && asks(state)).then(|| held_until_ms(state))
+}
+
+/// True when stable lately fails so much like the candidate that it may be an incident that hits both,
+/// of which too little was seen yet. When the step's time is over, the candidate is judged all the same.
+pub(crate) fn alike(state: &State) -> bool {
+    let trial = state.share() < Weight::ALL && state.start.settings.rules >= 3;
+    let stands = trial && state.now_ms < bake_end_ms(state);
+    let compared = || state.facts.comparison.as_ref().is_some_and(Comparison::alike);
+    stands && (state.facts.lately.alike(&state.start.settings) || compared())
 }
 
 /// True while both suffer, or did a moment ago.
@@ -89,7 +130,9 @@ pub(crate) fn against(state: &State) -> Option<String> {
     let version = &state.candidate().version;
     match state.facts.comparison.as_ref()?.finding() {
         Finding::Worse(why) => Some(format!("{version} is worse: {why}")),
-        Finding::Over(why) if !held(state) => Some(format!("{version} is over a limit: {why}")),
+        Finding::Over(why) if !held(state) && !alike(state) => {
+            Some(format!("{version} is over a limit: {why}"))
+        }
         _ => None,
     }
 }
@@ -106,16 +149,22 @@ pub(crate) fn early(state: &State) -> Option<String> {
     }
 }
 
-/// Why a step whose time is over is undone all the same: nothing was shown, and that is not enough.
-pub(crate) fn unshown(state: &State) -> Option<String> {
-    let analysis = state.start.settings.analysis?;
-    if analysis.inconclusive == Inconclusive::Promote || state.share() == Weight::ALL {
+/// Why a step whose time is over does not simply go on: nothing was shown, and that is not enough.
+pub(crate) fn unshown(state: &State) -> Option<(Inconclusive, String)> {
+    let policy = state.start.settings.analysis?.inconclusive;
+    let looked = state.facts.full_ms.is_some() || state.facts.passed.contains(&state.share());
+    let looked = looked && policy == Inconclusive::Pause;
+    // Whom a rule names may be few, or nobody.
+    let alone = [Weight::NONE, Weight::ALL].contains(&state.share());
+    if policy == Inconclusive::Promote || looked || alone {
         return None;
     }
     let open = state.facts.comparison.as_ref().is_none_or(|it| it.finding() == Finding::Open);
     open.then(|| {
         let (version, baked) = (&state.candidate().version, duration(state.elapsed_ms()));
-        format!("after {baked} it is not shown that {version} is no worse{}", so_far(state))
+        let why =
+            format!("after {baked} it is not shown that {version} is no worse{}", so_far(state));
+        (policy, why)
     })
 }
 

@@ -26,6 +26,21 @@ pub enum Inconclusive {
     Promote,
     /// It is undone: nothing speaks for it.
     Abort,
+    /// A person is to look: the rollout is paused.
+    Pause,
+}
+
+/// What becomes of a rollout while both releases fail more than the candidate may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnIncident {
+    /// It is paused until a person goes on or turns back.
+    #[default]
+    Pause,
+    /// It is paused, and goes on by itself when both have been well again for a while.
+    Resume,
+    /// The step lasts on until both are well, and nobody is asked; so in journals that know no other way.
+    Hold,
 }
 
 /// Both releases failed at the same time.

@@ -8,6 +8,7 @@ use model::Phase;
 use crate::compare;
 use crate::course::{self, judged_ms};
 use crate::hooked;
+use crate::measure;
 use crate::state::State;
 use crate::waiting::waits;
 
@@ -17,11 +18,13 @@ pub(crate) const LOOK_MS: u64 = 5_000;
 /// Longest bake of a first deploy, ms.
 const FIRST_BAKE_MS: u64 = 2_000;
 
-/// When the bake is long enough; it lasts on while both releases suffer.
+/// When the bake is long enough; it lasts on while both releases suffer, and until what is to be measured
+/// was.
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
-    let end = state.since_ms.saturating_add(bake.max(1)).max(compare::held_until_ms(state));
+    let end = state.since_ms.saturating_add(bake.max(1));
+    let end = end.saturating_add(measure::patience_ms(state)).max(compare::held_until_ms(state));
     state.facts.hurried_ms.map_or(end, |at| at.min(end))
 }
 
@@ -86,6 +89,24 @@ fn deadline_ms(state: &State) -> Option<u64> {
     Some(deadline.max(looked))
 }
 
+/// When the present phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// At the latest, ms since the rollout began.
+    pub at_ms: u64,
+    /// If nothing speaks against it, the rollout then goes on; else the phase is given up then.
+    pub goes_on: bool,
+}
+
+/// When the present phase ends by time alone; `None` once the rollout is over.
+pub(crate) fn due(state: &State) -> Option<Due> {
+    let baked = bake_end_ms(state);
+    if state.phase == Phase::Baking && waits(state).is_none() && state.now_ms < baked {
+        return Some(Due { at_ms: baked, goes_on: true });
+    }
+    deadline_ms(state).map(|at_ms| Due { at_ms, goes_on: false })
+}
+
 /// True when the present phase must be left now.
 pub(crate) fn overdue(state: &State) -> bool {
     deadline_ms(state).is_some_and(|deadline| state.now_ms >= deadline)
@@ -95,7 +116,8 @@ pub(crate) fn overdue(state: &State) -> bool {
 pub(crate) fn wake_ms(state: &State) -> Option<u64> {
     let deadline = deadline_ms(state)?;
     let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
-    let others = [bakes, gathering_end_ms(state), hooked::until_ms(state)];
+    let others =
+        [bakes, gathering_end_ms(state), hooked::until_ms(state), compare::resumes_ms(state)];
     let earlier = others.into_iter().flatten().filter(|at| state.now_ms < *at).min();
     Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

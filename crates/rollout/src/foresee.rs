@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Tally, Window};
+use model::{Event, FleetSeen, InstanceId, Measured, Phase, ReleaseId, RunState, Tally, Window};
 
 use crate::machine::Rollout;
 use crate::settings::Start;
@@ -123,6 +123,11 @@ impl World {
         if let Some(asked) = wants.preview {
             events.push(Event::Preview { tally: good(asked.into()), failures: Vec::new() });
         }
+        events.extend(self.machine.measures().map(|metric| Event::Measured {
+            metric: metric.name.clone(),
+            found: Measured::Within,
+            words: metric.name.clone(),
+        }));
         if phase == Phase::Arming {
             events.push(Event::Armed);
         }

@@ -5,13 +5,17 @@
 use model::{Phase, Weight};
 
 use crate::compare;
+use crate::comparing::Inconclusive;
 use crate::course;
 use crate::deadline::{bake_end_ms, overdue};
 use crate::gate::{pass, undo};
 use crate::handover::covered;
 use crate::homeward;
 use crate::keep;
-use crate::leave::{drain_words, drained, handed_over, stopped};
+use crate::leave::{drain_words, drained, handed_over, stopped, with_offenders};
+use crate::measure;
+use crate::metric::Unmeasured;
+use crate::pause::Cause;
 use crate::roll::Roll;
 use crate::rolling;
 use crate::state::State;
@@ -95,7 +99,10 @@ fn trial(state: &State) -> Option<String> {
 /// "25 % of requests, step 1 of 3"; a share that an operator asked for is no step.
 fn step_words(state: &State, share: Weight) -> Option<String> {
     let shares = course::shares(&state.start);
-    let words = format!("{} of requests", percent(share));
+    let words = match share {
+        Weight::NONE => "only whom a rule names".to_owned(),
+        share => format!("{} of requests", percent(share)),
+    };
     match shares.iter().position(|step| *step == share) {
         _ if shares.len() < 2 => None,
         Some(step) => Some(format!("{words}, step {} of {}", step + 1, shares.len())),
@@ -163,16 +170,25 @@ pub(crate) fn shifting(state: &State) -> Option<Step> {
     }
     let version = &state.candidate().version;
     let settled = settled(state);
-    let all = state.share() == Weight::ALL;
-    if settled && (!state.watched() || state.seen.candidate_answered) {
-        let told =
-            if all { "the router sends everything to" } else { "the router sends its share to" };
-        let seen = if state.watched() { ", and the prober sees its answers" } else { "" };
+    let (all, unseen) = (state.share() == Weight::ALL, state.share() == Weight::NONE);
+    // The prober is nobody whom a rule names.
+    let watched = state.watched() && !unseen;
+    if settled && (!watched || state.seen.candidate_answered) {
+        let told = match state.share() {
+            Weight::NONE => "the router sends them to",
+            Weight::ALL => "the router sends everything to",
+            _ => "the router sends its share to",
+        };
+        let seen = if watched { ", and the prober sees its answers" } else { "" };
         let why = prefixed(trial(state), &format!("{told} {version}{seen}"));
         return Some(Step::Enter(Phase::Baking, why));
     }
     overdue(state).then(|| {
-        let what = if all { "everything" } else { "its share" };
+        let what = match (all, unseen) {
+            (true, _) => "everything",
+            (_, true) => "whom a rule names",
+            _ => "its share",
+        };
         let missing = if settled {
             format!("the prober saw no good answer of {version}")
         } else {
@@ -193,8 +209,8 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
     }
     // Whoever paused it waits for more, and whoever promotes does not need to be shown.
     let asked = state.facts.pause.is_some() || state.facts.hurried_ms.is_some();
-    if let Some(why) = compare::unshown(state).filter(|_| !asked) {
-        return Some(undo(state, why));
+    if let Some(step) = unshown(state).filter(|_| !asked) {
+        return Some(step);
     }
     if settled(state)
         && state.candidate_is_ready()
@@ -213,6 +229,21 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
     })
 }
 
+/// What becomes of a step that ends before it has shown what it was to show.
+fn unshown(state: &State) -> Option<Step> {
+    if let Some((metric, why)) = measure::unmeasured(state) {
+        return Some(match metric.unmeasured {
+            Unmeasured::Abort => undo(state, why),
+            _ => Step::Pause(Cause::Unmeasured, why),
+        });
+    }
+    let (policy, why) = compare::unshown(state)?;
+    Some(match policy {
+        Inconclusive::Pause => Step::Pause(Cause::Inconclusive, why),
+        _ => undo(state, why),
+    })
+}
+
 /// The next share, the next batch, or the end of the trial; `None` while nothing can be spared for
 /// the next batch.
 fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
@@ -220,8 +251,9 @@ fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
     let mut why = match early {
         Some(early) => format!("{version} served for {baked} and is {early}"),
         None => format!(
-            "{version} served for {baked} without a reason to go back{}",
-            compare::so_far(state)
+            "{version} served for {baked} without a reason to go back{}{}",
+            compare::so_far(state),
+            measure::so_far(state)
         ),
     };
     let nameless = state.facts.judged_step.shared.errors();
@@ -279,9 +311,10 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
         }
         Some(open) if open.tunnels > 0 => {
             let tunnels = count(open.tunnels, "tunnel");
-            Step::Enter(Phase::HandingOver, format!("{words}; {tunnels} to hand over"))
+            let why = format!("{words}; {tunnels} to hand over");
+            Step::Enter(Phase::HandingOver, with_offenders(state, end, why))
         }
-        _ => Step::Enter(Phase::HandingOver, words),
+        _ => Step::Enter(Phase::HandingOver, with_offenders(state, end, words)),
     })
 }
 

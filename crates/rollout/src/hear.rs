@@ -3,12 +3,13 @@
 //! Only an operator's wish and the failure of a hook are steps by themselves; every other step comes from
 //! the state, later.
 
-use model::{Event, FleetSeen, InstanceId, Phase, ReleaseId, RunState, Weight, Window};
+use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::compare;
 use crate::handover;
 use crate::hooks;
 use crate::judge::Nameless;
+use crate::measure;
 use crate::seen::{Leaving, Open, Preview, Seen};
 use crate::settings::Aim;
 use crate::state::State;
@@ -44,6 +45,7 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
                 state.seen.movable = Some(*sockets);
             }
         }
+        Event::Lingering(offenders) => linger(state, offenders),
         Event::Preview { tally, failures } => {
             if state.phase == Phase::Previewing {
                 let preview = Preview { tally: tally.clone(), failures: failures.clone() };
@@ -61,12 +63,15 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         }
         Event::Window(window) => {
             see_window(state, window);
-            compare::watch(state);
+            return compare::watch(state);
         }
         Event::Thresholds { thresholds } => compare::begin(state, thresholds),
         Event::Units { at_s, tick } => {
             compare::take(state, *at_s, tick);
-            compare::watch(state);
+            return compare::watch(state);
+        }
+        Event::Measured { metric, found, words } => {
+            return measure::hear(state, metric, *found, words);
         }
         Event::HookEnded { name, passed, words } => {
             return hooks::ended(state, name, *passed, words);
@@ -121,6 +126,18 @@ fn see_leaving(state: &mut State, release: ReleaseId, instances: &[InstanceId], 
     if right && leave.release == release {
         state.seen.leaving = Some(Leaving { instances: instances.to_vec(), open });
     }
+}
+
+/// Noted once in a phase; what is open at its deadline is told in the reason of what follows.
+fn linger(state: &mut State, offenders: &Offenders) {
+    if state.phase.is_final() || offenders.is_empty() {
+        return;
+    }
+    if state.seen.lingering.is_empty() {
+        let open: Vec<_> = offenders.lines().collect();
+        state.note(format!("waiting for what is open: {}", open.join("; ")));
+    }
+    state.seen.lingering = offenders.clone();
 }
 
 /// Windows count from the switch until its outcome is decided.

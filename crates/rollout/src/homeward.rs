@@ -10,7 +10,7 @@ use crate::course;
 use crate::deadline::overdue;
 use crate::drained::Drained;
 use crate::home::Home;
-use crate::leave::drain_words;
+use crate::leave::{drain_words, with_offenders};
 use crate::state::State;
 use crate::step::{Step, allowed};
 use crate::words::{count, with_lines};
@@ -77,7 +77,8 @@ fn draining(state: &State) -> Option<Step> {
         });
         let end = Drained { at_ms: state.now_ms, left };
         let words = drain_words(state, "the spare", end);
-        Step::Enter(Phase::Promoted, format!("{version} is stable now{spare}; {words}"))
+        let why = format!("{version} is stable now{spare}; {words}");
+        Step::Enter(Phase::Promoted, with_offenders(state, end, why))
     })
 }
 

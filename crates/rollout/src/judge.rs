@@ -85,19 +85,38 @@ impl Lately {
 
     /// True when answers of both broke the limits.
     pub(crate) fn both_over(&self, settings: &Settings) -> bool {
+        let (candidate, stable) = self.sums();
+        over(&candidate, settings) && over(&stable, settings)
+    }
+
+    /// True when answers of stable failed, more than may be, and at least half as often as the
+    /// candidate's.
+    pub(crate) fn alike(&self, settings: &Settings) -> bool {
+        let (candidate, stable) = self.sums();
+        let half = u128::from(stable.errors()) * u128::from(candidate.all()) * 2;
+        stable.errors() > 0
+            && over_share(&stable, settings)
+            && half >= u128::from(candidate.errors()) * u128::from(stable.all())
+    }
+
+    fn sums(&self) -> (Tally, Tally) {
         let (mut candidate, mut stable) = (Tally::default(), Tally::default());
         for (new, old) in &self.0 {
             candidate.add(new);
             stable.add(old);
         }
-        over(&candidate, settings) && over(&stable, settings)
+        (candidate, stable)
     }
 }
 
 /// True when answers break both limits.
 fn over(tally: &Tally, settings: &Settings) -> bool {
+    tally.errors() >= settings.max_errors && over_share(tally, settings)
+}
+
+fn over_share(tally: &Tally, settings: &Settings) -> bool {
     let share = u128::from(settings.max_error_share_bp) * u128::from(tally.all());
-    tally.errors() >= settings.max_errors && u128::from(tally.errors()) * 10_000 > share
+    u128::from(tally.errors()) * 10_000 > share
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::seen::Open;
 use crate::state::State;
 use crate::step::allowed;
 use crate::target::settled;
-use crate::words::{count, duration};
+use crate::words::{count, duration, with_lines};
 
 /// The end of a drain, if it has come: nothing open, or the deadline. `None` too when the pool was
 /// never seen Retiring: then nobody knows what still goes there.
@@ -31,6 +31,16 @@ pub(crate) fn drain_words(state: &State, version: &str, drained: Drained) -> Str
     }
 }
 
+/// A reason with what was still open at the deadline of a drain, if it came to that.
+pub(crate) fn with_offenders(state: &State, drained: Drained, why: String) -> String {
+    if drained.left.is_some_and(|left| left > 0) { named(state, why) } else { why }
+}
+
+/// A reason with what was still open.
+pub(crate) fn named(state: &State, why: String) -> String {
+    with_lines(why, &state.seen.lingering.lines().collect::<Vec<_>>())
+}
+
 /// Why the instances that were told to end may now be stopped.
 pub(crate) fn handed_over(
     state: &State,
@@ -46,7 +56,8 @@ pub(crate) fn handed_over(
     }
     overdue(state).then(|| {
         let left = open.map_or_else(|| "an unknown number".to_owned(), Open::words);
-        format!("{left} still open on {version} after {}: they are cut", allowed(state))
+        let why = format!("{left} still open on {version} after {}: they are cut", allowed(state));
+        named(state, why)
     })
 }
 

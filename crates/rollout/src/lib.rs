@@ -79,8 +79,15 @@
 //! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
 //! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
 //! with `early`, one that is shown not to be goes on before its time; else the step ends when its time is
-//! over, as [`Inconclusive`] says. Where *both* fail more than the candidate may, the step is held: it
-//! neither goes on nor is it undone by a limit, until both are well again, or half an hour has passed.
+//! over, as [`Inconclusive`] says. Where *both* fail more than the candidate may, the rollout is paused
+//! ([`OnIncident`]): it neither goes on nor is it undone by a limit, until a person looked, or both are
+//! well again. Whoever resumes before that has the step held for half an hour at most.
+//!
+//! # Measuring
+//! [`Settings::metrics`] have limits of their own. While the candidate serves on trial, [`Event::Measured`]
+//! says of each that [`Rollout::measures`] names whether it is within its limit. Beyond it so many times
+//! in a row undoes the rollout; a step does not end before each was measured in it, and what becomes of one
+//! that cannot be is said by [`Unmeasured`].
 //!
 //! # Leaving: what the machine asks of controller and platform
 //! While [`Wants::leave`] is there, `FleetWant::instances` of that release counts those that stay. Of
@@ -109,6 +116,7 @@
 //! [`Event::Leaving`]: model::Event::Leaving
 //! [`Event::Thresholds`]: model::Event::Thresholds
 //! [`Event::Units`]: model::Event::Units
+//! [`Event::Measured`]: model::Event::Measured
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
 mod alone;
@@ -134,6 +142,8 @@ mod judge;
 mod keep;
 mod leave;
 mod machine;
+mod measure;
+mod metric;
 mod pause;
 mod recreate;
 mod roll;
@@ -151,9 +161,11 @@ mod wants;
 mod wish;
 mod words;
 
-pub use comparing::{Analysis, Inconclusive};
+pub use comparing::{Analysis, Inconclusive, OnIncident};
+pub use deadline::Due;
 pub use foresee::{Foreseen, foresee};
 pub use machine::{Rollout, Snapshot};
+pub use metric::{Metric, Unmeasured};
 pub use pause::{Cause, Pause};
 pub use settings::{Aim, MACHINE_VERSION, Named, Settings, Start};
 pub use state::{Note, Share};

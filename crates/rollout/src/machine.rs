@@ -4,14 +4,15 @@
 //! `unroll`, of a recreation `recreate`, on the way home `homeward`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{Entered, Event, Fault, Outcome, Phase, Successor, Weight};
+use model::{Entered, Event, Fault, Offenders, Outcome, Phase, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
-use crate::deadline::wake_ms;
+use crate::deadline::{self, Due, wake_ms};
 use crate::gate;
 use crate::hear::hear;
 use crate::judge::Judged;
+use crate::metric::Metric;
 use crate::pause::{Cause, Pause};
 use crate::roll::Roll;
 use crate::settings::{MACHINE_VERSION, Start};
@@ -19,8 +20,8 @@ use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
 use crate::{
-    back, course, forward, handover, homeward, hooks, invariant, recreate, rolling, target, unroll,
-    wish,
+    back, course, forward, handover, homeward, hooks, invariant, measure, recreate, rolling,
+    target, unroll, wish,
 };
 
 /// One rollout of one app. See the crate's documentation.
@@ -85,6 +86,16 @@ impl Rollout {
     /// began; `None` once it is over.
     pub fn wake(&self) -> Option<u64> {
         wake_ms(&self.state)
+    }
+
+    /// When the present phase ends by time alone, for people; `None` once it is over.
+    pub fn due(&self) -> Option<Due> {
+        deadline::due(&self.state)
+    }
+
+    /// The shares that the candidate is to have, one after the other; the last is all traffic.
+    pub fn steps(&self) -> Vec<Weight> {
+        course::shares(&self.state.start)
     }
 
     /// The present phase.
@@ -153,6 +164,12 @@ impl Rollout {
             | Phase::DrainingCandidate
             | Phase::StoppingCandidate => None,
         }
+    }
+
+    /// The metrics that are to be measured now: what [`Event::Measured`] says of another one, or at
+    /// another time, is not heard.
+    pub fn measures(&self) -> impl Iterator<Item = &Metric> {
+        measure::wanted(&self.state)
     }
 
     /// True while [`Event::Window`] may still decide something, and must be told.
@@ -253,6 +270,10 @@ impl Rollout {
                 self.enter(phase, why);
             }
             Step::Pause(cause, why) => self.pause(cause, why),
+            Step::GoOn(why) => {
+                wish::go_on(&mut self.state);
+                self.state.note(format!("resumed: {why}"));
+            }
             Step::Share(share, why) => {
                 self.state.facts.shares_asked += 1;
                 self.pause(Cause::Asked, why.clone());
@@ -289,7 +310,7 @@ impl Rollout {
         self.book_share(&after);
         let room =
             |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
-        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold);
+        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold, wants.unseen);
         if routes(&before) != routes(&after) || room(&before) != room(&after) {
             self.state.seen.routes = None;
             self.state.seen.forget_traffic();
@@ -335,6 +356,7 @@ impl Rollout {
         }
         if phase == Phase::Shifting {
             self.state.facts.judged_step = Judged::default();
+            self.state.facts.gauges.clear();
         }
         if phase == Phase::Stuck {
             let serves = |side| self.state.sighting(side).ready().is_some_and(|ready| ready > 0);
@@ -348,6 +370,7 @@ impl Rollout {
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
         self.state.facts.hooking = None;
         (self.state.seen.movable, self.state.facts.moved) = (None, false);
+        self.state.seen.lingering = Offenders::default();
         self.state.phase = phase;
         self.state.since_ms = self.state.now_ms;
         self.state.entered.push(Entered { phase, at_ms: self.state.now_ms, why });

@@ -7,7 +7,7 @@ use model::Phase;
 
 use crate::deadline::overdue;
 use crate::gate::{pass, undo};
-use crate::leave::{drain_words, drained, handed_over, stopped};
+use crate::leave::{drain_words, drained, handed_over, named, stopped};
 use crate::state::State;
 use crate::step::{Step, allowed};
 use crate::target::settled;
@@ -59,7 +59,7 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
             Some(open) => format!("{} still open on {version}", count(open.requests, "request")),
             None => format!("the router was not seen to hold the requests of {version}"),
         };
-        undo(state, format!("{left} after {}: nothing was ended", allowed(state)))
+        undo(state, named(state, format!("{left} after {}: nothing was ended", allowed(state))))
     })
 }
 

@@ -10,7 +10,7 @@ use crate::course;
 use crate::deadline::overdue;
 use crate::drained::Drained;
 use crate::gate::{pass, undo};
-use crate::leave::{drain_words, handed_over};
+use crate::leave::{drain_words, handed_over, with_offenders};
 use crate::roll::{Leave, Roll, Side};
 use crate::seen::{Leaving, Open};
 use crate::settings::Aim;
@@ -78,7 +78,7 @@ pub(crate) fn draining(state: &State, roll: &Roll) -> Option<Step> {
         }
         let tunnels = count(leaving.open.tunnels, "tunnel");
         let roll = roll.name(&leaving.instances, end, RunState::Terminating);
-        let why = format!("{words}; {tunnels} to hand over");
+        let why = with_offenders(state, end, format!("{words}; {tunnels} to hand over"));
         return Some(Step::Turn(roll, Phase::HandingOver, why));
     }
     overdue(state).then(|| {

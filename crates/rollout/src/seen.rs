@@ -4,7 +4,7 @@
 //! the controller died. Facts that stay true (errors counted, a prober lost) are not kept here.
 
 use model::event::PoolSeen;
-use model::{FleetSeen, InstanceId, Tally};
+use model::{FleetSeen, InstanceId, Offenders, Tally};
 use serde::{Deserialize, Serialize};
 
 /// What is open on a release.
@@ -72,6 +72,9 @@ pub(crate) struct Seen {
     /// WebSockets that the router could still move off what leaves now.
     #[serde(default)]
     pub movable: Option<u64>,
+    /// What they, or the release that leaves, had open for longest when that was last asked.
+    #[serde(default)]
+    pub lingering: Offenders,
     /// The pools of the last settled look at the router.
     pub routes: Option<Vec<PoolSeen>>,
     /// The prober had a good answer from the candidate after the routes were seen as wanted.
@@ -87,6 +90,7 @@ impl Seen {
     pub(crate) fn forget_traffic(&mut self) {
         self.leaving = None;
         self.movable = None;
+        self.lingering = Offenders::default();
         self.stable.open = None;
         self.candidate.open = None;
         self.candidate_answered = false;

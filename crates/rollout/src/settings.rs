@@ -3,7 +3,8 @@
 use model::{AppName, Hook, Pace, ReleaseId, Version, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::comparing::Analysis;
+use crate::comparing::{Analysis, OnIncident};
+use crate::metric::Metric;
 use crate::strategy::Strategy;
 
 /// Version of the machine's rules. A journal written under an earlier one is replayed by the rules it
@@ -11,10 +12,15 @@ use crate::strategy::Strategy;
 ///
 /// 2: operators may pause, resume, promote, set shares and supersede; an abort that is not pressing waits
 /// for stable to be as many as usual.
-pub const MACHINE_VERSION: u32 = 2;
+/// 3: while stable lately fails much as the candidate does, no limit of the candidate alone undoes it.
+pub const MACHINE_VERSION: u32 = 3;
 
 const fn first_rules() -> u32 {
     1
+}
+
+const fn held() -> OnIncident {
+    OnIncident::Hold
 }
 
 /// A release by number and by the name people use.
@@ -107,6 +113,12 @@ pub struct Settings {
     pub rules: u32,
     /// How candidate and stable are compared while both have a share; `None` where they are not.
     pub analysis: Option<Analysis>,
+    /// What becomes of it while both releases fail more than the candidate may.
+    #[serde(default = "held")]
+    pub incident: OnIncident,
+    /// What else is measured while the candidate serves on trial, each with a limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
     /// Whether a prober watches this rollout.
     pub probing: bool,
     /// Whether the candidate is started once more in the place of stable when that is gone, takes the
@@ -151,6 +163,8 @@ impl Default for Settings {
             aim: Aim::Deploy,
             rules: MACHINE_VERSION,
             analysis: None,
+            incident: OnIncident::Pause,
+            metrics: Vec::new(),
             probing: true,
             return_home: false,
             keep_old_ms: 0,

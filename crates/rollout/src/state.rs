@@ -1,6 +1,8 @@
 //! Everything the machine remembers. No decisions here: `forward` and `back` decide, `target` says
 //! what is wanted, `machine` changes the state.
 
+use std::collections::BTreeMap;
+
 use model::{Entered, Phase, ReleaseId, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,7 @@ use crate::drained::Drained;
 use crate::home::Home;
 use crate::hooking::Hooking;
 use crate::judge::{Judged, Lately};
+use crate::metric::Gauge;
 use crate::pause::Pause;
 use crate::roll::{Roll, Side};
 use crate::seen::{Seen, Sighting};
@@ -60,6 +63,9 @@ pub(crate) struct Facts {
     /// The last incident that hit both releases.
     #[serde(default)]
     pub incident: Option<Incident>,
+    /// What was measured in the present step, by metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gauges: BTreeMap<String, Gauge>,
     /// Most crashes of the candidate ever seen.
     pub crashes: u32,
     /// Those it had when it was first ready.
@@ -225,9 +231,11 @@ impl State {
     /// The share that follows the present one.
     pub(crate) fn next_share(&self) -> Weight {
         let begun = self.has_entered(Phase::Shifting);
-        let present = if begun { self.share() } else { Weight::NONE };
+        let present = begun.then(|| self.share());
         let mut shares = course::shares(&self.start).into_iter();
-        let next = shares.find(|share| *share > present).filter(|_| self.facts.full_ms.is_none());
+        let next = shares
+            .find(|share| present.is_none_or(|present| *share > present))
+            .filter(|_| self.facts.full_ms.is_none());
         next.unwrap_or(Weight::ALL)
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Turn(Roll, Phase, String),
     /// A person is to look before users are taken further, and why.
     Pause(Cause, String),
+    /// What a person was to look at is over: it goes on by itself, and why.
+    GoOn(String),
     /// Canary: the share that an operator asked for, and why. Nothing follows by itself.
     Share(Weight, String),
     /// A hook is to be called.

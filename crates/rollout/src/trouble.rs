@@ -4,6 +4,7 @@
 
 use crate::compare;
 use crate::course;
+use crate::measure;
 use crate::state::State;
 use crate::words::{count, with_lines};
 
@@ -37,6 +38,12 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
         return Some(why);
     }
     if compare::held(state) {
+        return None;
+    }
+    if let Some(why) = measure::against(state) {
+        return Some(why);
+    }
+    if compare::alike(state) {
         return None;
     }
     let (facts, settings) = (&state.facts, &state.start.settings);

@@ -5,6 +5,7 @@
 
 use model::{Event, Phase, Successor, Weight};
 
+use crate::compare;
 use crate::course;
 use crate::gate;
 use crate::pause::Cause;
@@ -69,8 +70,10 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::Open { .. }
         | Event::Leaving { .. }
         | Event::Movable { .. }
+        | Event::Lingering(_)
         | Event::Thresholds { .. }
         | Event::Units { .. }
+        | Event::Measured { .. }
         | Event::Preview { .. }
         | Event::Armed
         | Event::ProberLost
@@ -203,7 +206,7 @@ fn promote(state: &mut State, full: bool) {
 }
 
 /// The pause ends. What spoke against a failing rollback until now is overlooked.
-fn go_on(state: &mut State) {
+pub(crate) fn go_on(state: &mut State) {
     let waited = waits(state).is_some();
     let Some(pause) = state.facts.pause.take() else { return };
     if waited {
@@ -211,14 +214,15 @@ fn go_on(state: &mut State) {
     }
     match pause.cause {
         Cause::Asked => {}
-        Cause::Step => pass_gate(state),
+        Cause::Step | Cause::Inconclusive | Cause::Unmeasured => pass_gate(state),
+        Cause::Incident => compare::looked_at(state),
         Cause::Failing => state.overlook(),
     }
 }
 
 /// Nobody is waited for at this share any more.
 fn pass_gate(state: &mut State) {
-    let share = gate::passing(state);
+    let Some(share) = gate::passing(state) else { return };
     if !state.facts.passed.contains(&share) {
         state.facts.passed.push(share);
     }

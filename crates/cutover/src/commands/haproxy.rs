@@ -5,14 +5,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drivers::router::haproxy::config::{AppSetup, Setup, render};
+use drivers::router::haproxy::config::{AppSetup, Discovery, Setup, render};
 use drivers::router::haproxy::{Address, Fate, Installed, install};
 use model::{AppName, Fault, Kind, Selector};
 
 use super::diff::diff;
 use super::findings::tell;
 use crate::cli::{HaproxyWhat, Where};
-use crate::config::{AppConfig, Config, HaProxyConfig, RouterConfig};
+use crate::config::{AppConfig, Config, ConsulConfig, HaProxyConfig, RouterConfig};
 use crate::server::preflight::{Preflight, checker, driver, review_files};
 
 /// Runs the command.
@@ -73,7 +73,7 @@ async fn put(at: &Where, force: bool) -> Result<u8, Fault> {
 async fn ask(at: &Where, json: bool) -> Result<u8, Fault> {
     let (config, haproxy) = load(at)?;
     let apps: Vec<AppName> = config.apps.keys().cloned().collect();
-    let router = Arc::new(driver(&haproxy));
+    let router = Arc::new(driver(&haproxy, &config)?);
     let preflight = Preflight::of(router, &haproxy, config.apps.values());
     let findings = preflight.findings(&apps).await?;
     preflight.targeted(&apps).await?;
@@ -118,7 +118,14 @@ fn setup(config: &Config, haproxy: &HaProxyConfig) -> Setup {
         master: haproxy.socket.clone(),
         entrances: haproxy.listen.clone(),
         apps: apps.collect(),
+        discovery: haproxy.consul.as_ref().map(discovery),
     }
+}
+
+/// Where it finds instances.
+fn discovery(consul: &ConsulConfig) -> Discovery {
+    let ConsulConfig { dns, domain, places, .. } = consul;
+    Discovery { dns: *dns, domain: domain.clone(), places: *places }
 }
 
 /// What the targets of an app need looked at, each once.

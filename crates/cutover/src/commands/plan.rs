@@ -54,7 +54,8 @@ fn write(text: &mut String, planned: &Planned) -> fmt::Result {
     phases(text, planned)?;
     list(text, "hooks", &planned.hooks, "")?;
     list(text, "kept", &planned.kept, "")?;
-    compared(text, planned)
+    compared(text, planned)?;
+    list(text, "measured beside requests", &planned.measured, "")
 }
 
 /// What users' own requests show, where they are counted.

@@ -3,6 +3,8 @@
 //! With `--control` it is a rollout's prober: told by the controller, reporting to it, and writing
 //! samples instead of a report.
 
+use std::time::Duration;
+
 use ::probe::{Options, Run, Stop, Target, Told, VersionFrom};
 use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
@@ -17,6 +19,12 @@ use crate::{cli, clock};
 
 /// Windows that may wait to be shown; the prober joins what does not fit to the next one.
 const WINDOWS: usize = 8;
+
+/// How long is probed.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// How long a switch is waited for.
+const SWITCH_WITHIN: Duration = Duration::from_mins(30);
 
 /// Runs the command.
 pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
@@ -70,6 +78,9 @@ fn announce(arguments: &cli::Probe, options: &Options) {
     let length = match options.stop {
         Stop::After { duration } => format!("for {}", duration::show(duration)),
         Stop::Count(n) => format!("{n} times"),
+        Stop::AfterSwitch { at_most, .. } => {
+            format!("until the version changes, {} at most", duration::show(at_most))
+        }
         Stop::WhenTold => "until told to stop".to_owned(),
     };
     anstream::eprintln!(
@@ -87,7 +98,11 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     options.sockets = arguments.sockets;
     options.late_after = arguments.late_after;
     options.timeout = arguments.timeout;
-    options.version_from = VersionFrom::Header(arguments.version_header.to_lowercase());
+    options.version_from = match (&arguments.watch_version, &arguments.version_header) {
+        (Some(from), _) => from.clone(),
+        (None, Some(header)) => VersionFrom::Header(header.to_lowercase()),
+        (None, None) => options.version_from,
+    };
     if let Some(host) = &arguments.host {
         options.url = options.url.with_host(host)?;
     }
@@ -101,7 +116,11 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     options.stop = match arguments.count {
         _ if arguments.control.is_some() => Stop::WhenTold,
         Some(count) => Stop::Count(count),
-        None => Stop::After { duration: arguments.duration },
+        None if arguments.until_switch => Stop::AfterSwitch {
+            settle: arguments.settle,
+            at_most: arguments.duration.unwrap_or(SWITCH_WITHIN),
+        },
+        None => Stop::After { duration: arguments.duration.unwrap_or(DURATION) },
     };
     Ok(options)
 }
@@ -124,7 +143,7 @@ fn shares(names: &[String]) -> Result<Vec<(Lane, f64)>, Fault> {
 
 /// Judges the run, prints the result and writes the files.
 fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fault> {
-    let report = judge(run, interrupted);
+    let report = judge(arguments, run, interrupted);
     let json = report::json(&report);
     let base = arguments.out.join(format!("cutover-probe-{}", report.run_id));
     let files = [
@@ -145,14 +164,23 @@ fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fau
     Ok(report::exit_code(&report))
 }
 
-fn judge(run: Run, interrupted: bool) -> Report {
+/// From which version the requests moved to which: the first that answered and the last, when they differ.
+fn moved(run: &Run) -> Option<(String, String)> {
+    let named = run.attempts.iter().filter(|a| a.lane != Lane::Websocket && a.version.is_some());
+    let first = named.clone().min_by_key(|a| a.sent_us)?.version.clone()?;
+    let last = named.max_by_key(|a| a.sent_us)?.version.clone()?;
+    (first != last).then_some((first, last))
+}
+
+fn judge(arguments: &cli::Probe, run: Run, interrupted: bool) -> Report {
+    let (from, to) = arguments.until_switch.then(|| moved(&run)).flatten().unzip();
     report::judge(&Input {
         app: None,
         run_id: format!("{:x}", run.header.t0_unix_ms),
         cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
         url: run.header.url.clone(),
-        from: None,
-        to: None,
+        from,
+        to,
         outcome: Outcome::None,
         interrupted,
         phases: Vec::new(),
@@ -166,5 +194,9 @@ fn judge(run: Run, interrupted: bool) -> Report {
         blind: run.blind,
         footer: run.footer,
         settings: report::Settings::default(),
+        asked: report::Asked {
+            switch: arguments.until_switch,
+            assertions: arguments.assert.clone(),
+        },
     })
 }

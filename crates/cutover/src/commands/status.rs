@@ -25,7 +25,7 @@ pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
         status
     };
     if arguments.watch {
-        return watch(&client, arguments.json, select, text).await;
+        return watch(&client, arguments.json, select).await;
     }
     let status = select(client.status().await?);
     if arguments.json {
@@ -95,6 +95,9 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
             pool.requests,
             pool.tunnels
         )?;
+    }
+    for line in app.lingering.lines() {
+        writeln!(text, "  open     {line}")?;
     }
     if app.held.total > 0 || app.held.refused > 0 {
         let HoldSeen { now, total, refused, longest_ms, .. } = app.held;

@@ -6,10 +6,10 @@ use model::survey::CountBy;
 use rollout::Inconclusive;
 
 use super::diagnostic::Diagnostic;
-use super::names;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AnalysisConfig, Strategy};
+use super::words::one_of;
 
 /// Reads the section; a canary without one is compared by the defaults.
 pub(crate) fn read(
@@ -30,13 +30,17 @@ pub(crate) fn read(
         inconclusive: one_of(
             &section,
             "inconclusive",
-            [("promote", Inconclusive::Promote), ("abort", Inconclusive::Abort)],
+            &[
+                ("promote", Inconclusive::Promote),
+                ("abort", Inconclusive::Abort),
+                ("pause", Inconclusive::Pause),
+            ],
             reader,
         ),
         count_by: one_of(
             &section,
             "count_by",
-            [("client", CountBy::Client), ("request", CountBy::Request)],
+            &[("client", CountBy::Client), ("request", CountBy::Request)],
             reader,
         ),
     };
@@ -56,27 +60,4 @@ fn alpha(section: &Section<'_>, reader: &mut Reader) -> u16 {
         return 100;
     }
     (alpha * 10_000.0).round() as u16
-}
-
-/// One of two words; the first is the default.
-fn one_of<T: Copy>(
-    section: &Section<'_>,
-    key: &'static str,
-    words: [(&'static str, T); 2],
-    reader: &mut Reader,
-) -> T {
-    let field = section.field(key);
-    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
-    let Some(text) = reader.text(field) else { return words[0].1 };
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return *value;
-    }
-    let known = words.map(|(word, _)| word);
-    let help = match names::nearest(text, &known) {
-        Some(nearest) => format!("did you mean `{key} = \"{nearest}\"`?"),
-        None => format!("use {}", names::list(&known)),
-    };
-    reader
-        .push(Diagnostic::new(format!("`{key} = \"{text}\"` cannot be")).at(&span, "").help(help));
-    words[0].1
 }

@@ -64,7 +64,7 @@ fn needed<'a>(
     found
 }
 
-fn place(field: &Field<'_>, folder: &Path, reader: &mut Reader) -> Option<TokenPlace> {
+pub(super) fn place(field: &Field<'_>, folder: &Path, reader: &mut Reader) -> Option<TokenPlace> {
     let DeValue::Table(table) = field.value else {
         reader.push(
             Diagnostic::new("`token` says where the token is, not what it is")

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::AppName;
+use rollout::OnIncident;
 use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
@@ -11,7 +12,8 @@ use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
 use super::{
-    address, analysis, cohort, command, environment, handover, hooks, strategy, target, watch,
+    address, analysis, cohort, command, environment, handover, hooks, metrics, strategy, target,
+    watch, words,
 };
 use crate::duration;
 
@@ -173,6 +175,13 @@ fn rollout_of(
         targets: target::read(rollout, &strategy, reader),
         cohorts: cohort::read(rollout, reader),
         analysis: analysis::read(rollout, &strategy, reader),
+        incident: words::one_of(
+            rollout,
+            "incident",
+            &[("pause", OnIncident::Pause), ("resume", OnIncident::Resume)],
+            reader,
+        ),
+        metrics: metrics::read(rollout, &strategy, reader),
         strategy,
         pause_after,
         pause_timeout: reader.duration(pause_timeout, DAY, seconds(1)..=30 * DAY),

@@ -13,6 +13,7 @@ mod certificates;
 mod claim;
 mod cohort;
 mod command;
+mod consul;
 mod diagnostic;
 mod difference;
 mod environment;
@@ -21,6 +22,8 @@ mod handover;
 mod history;
 mod hooks;
 mod limits;
+mod metric_source;
+mod metrics;
 mod names;
 mod nginx;
 mod notify;
@@ -39,6 +42,7 @@ mod strategy;
 mod target;
 mod theirs;
 mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,8 +57,9 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Config, HaProxyConfig, HistoryConfig, NginxConfig,
-    NotifyConfig, ProxyConfig, RouterConfig, Side, Strategy, Target, TokenPlace, Told,
+    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig,
+    HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig, RouterConfig, Side,
+    Strategy, Target, TokenPlace, Told,
 };
 pub(crate) use strategy::share;
 

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 16] = [
+pub(crate) const KEYS: [(&str, &[&str]); 17] = [
     ("", &["state_dir", "history", "api", "proxy", "router", "notify", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
@@ -64,6 +64,11 @@ pub(crate) const KEYS: [(&str, &[&str]); 16] = [
             "control",
             "prefix",
             "accept_reload_cuts",
+            "agent",
+            "dns",
+            "domain",
+            "places",
+            "token",
         ],
     ),
     ("notify", &["url", "events", "token", "ca", "timeout"]),
@@ -136,12 +141,30 @@ pub(crate) const KEYS: [(&str, &[&str]); 16] = [
             "handover_timeout",
             "max_errors",
             "max_error_share",
+            "incident",
             "analysis",
+            "metrics",
+            "gates",
         ],
     ),
     (
         "app.rollout.analysis",
         &["enabled", "alpha", "latency", "p99", "early", "inconclusive", "count_by"],
+    ),
+    (
+        "app.rollout.metrics",
+        &[
+            "name",
+            "prometheus",
+            "query",
+            "command",
+            "min",
+            "max",
+            "interval",
+            "timeout",
+            "failures",
+            "no_data",
+        ],
     ),
     (
         "app.probe",

@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
 use super::theirs::{entrances, must_have, program};
-use super::{names, nginx, theirs};
+use super::{consul, names, nginx, theirs};
 
 /// Keys of a HAProxy, each with an example; those that it may leave out have none.
 const KEYS: [(&str, &str); 5] = [
@@ -30,17 +30,27 @@ pub(crate) fn read(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> Rou
         Some("haproxy") => {
             no_proxy_beside(top, &router, "HAProxy", reader);
             others_have(&nginx::ONLY, &router, ("an nginx", "HAProxy"), reader);
+            others_have(&consul::ONLY, &router, ("a Consul", "HAProxy alone"), reader);
             RouterConfig::HaProxy(haproxy_of(&router, folder, reader))
+        }
+        Some("consul") => {
+            no_proxy_beside(top, &router, "HAProxy", reader);
+            others_have(&nginx::ONLY, &router, ("an nginx", "HAProxy"), reader);
+            let found = haproxy_of(&router, folder, reader);
+            let consul = Some(consul::read(&router, folder, reader));
+            RouterConfig::HaProxy(HaProxyConfig { consul, ..found })
         }
         Some("nginx") => {
             no_proxy_beside(top, &router, "nginx", reader);
             others_have(&["socket"], &router, ("a HAProxy", "nginx"), reader);
+            others_have(&consul::ONLY, &router, ("a Consul", "nginx"), reader);
             RouterConfig::Nginx(nginx::read(&router, folder, reader))
         }
         Some(_) => {
             only_haproxy_has(&router, reader);
             let ours = "Cutover's own proxy";
             others_have(&nginx::ONLY, &router, ("an nginx", ours), reader);
+            others_have(&consul::ONLY, &router, ("a Consul", ours), reader);
             RouterConfig::Proxy
         }
         None => RouterConfig::Proxy,
@@ -143,6 +153,7 @@ fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaPro
         listen: entrances(router, "HAProxy", reader),
         program: reader.text(router.field("program")).map(|text| program(text, folder)),
         config: config.into_iter().map(|(text, _)| folder.join(text)).collect(),
+        consul: None,
     }
 }
 

@@ -27,7 +27,7 @@ fn section(name: &str) -> Value {
         let inner = KEYS.iter().any(|(known, _)| *known == dotted);
         let mut value = match dotted.as_str() {
             "app" => apps(),
-            "proxy.certificates" | "app.hooks" | "notify" => {
+            "proxy.certificates" | "app.hooks" | "notify" | "app.rollout.metrics" => {
                 json!({ "type": "array", "items": section(&dotted) })
             }
             _ if inner => section(&dotted),
@@ -44,6 +44,7 @@ fn section(name: &str) -> Value {
         "proxy.certificates" => &["chain", "key"],
         "app.hooks" => &["name"],
         "notify" => &["url"],
+        "app.rollout.metrics" => &["name"],
         _ => &[],
     };
     json!({
@@ -77,8 +78,9 @@ fn sort(section: &str, key: &str) -> Value {
         ("history", "runs") => count(1, 100_000),
         ("history", "log_mib") => count(1, 65_536),
         ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
-        ("api", "token") => token(),
+        ("api" | "router", "token") => token(),
         ("app.hooks" | "notify", key) => called(key),
+        ("router", "places") => count(1, 1_000),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {
             one_of(&drivers::router::ROUTERS.iter().map(|entry| entry.name).collect::<Vec<_>>())
@@ -92,11 +94,9 @@ fn sort(section: &str, key: &str) -> Value {
         ("proxy.outliers", "share") | ("app.health", "fail_open") => {
             json!({ "type": "string", "pattern": "^[0-9]+%$" })
         }
-        ("app.rollout.analysis", "enabled" | "latency" | "early") => json!({ "type": "boolean" }),
-        ("app.rollout.analysis", "p99") => time(),
-        ("app.rollout.analysis", "inconclusive") => one_of(&["promote", "abort"]),
-        ("app.rollout.analysis", "count_by") => one_of(&["client", "request"]),
-        ("app" | "app.health", "command") => {
+        ("app.rollout.analysis", key) => analysis(key),
+        ("app.rollout.metrics", key) if key != "command" => metric(key),
+        ("app" | "app.health" | "app.rollout.metrics", "command") => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
             "prefixItems": [{ "type": "string", "minLength": 1 }] })
         }
@@ -157,6 +157,29 @@ fn called(key: &str) -> Value {
     }
 }
 
+fn analysis(key: &str) -> Value {
+    match key {
+        "enabled" | "latency" | "early" => json!({ "type": "boolean" }),
+        "inconclusive" => json!({ "enum": ["promote", "abort", "pause"] }),
+        "count_by" => json!({ "enum": ["client", "request"] }),
+        "p99" => time(),
+        key if is_time(key) => time(),
+        _ => json!({}),
+    }
+}
+
+fn metric(key: &str) -> Value {
+    match key {
+        "name" | "query" => json!({ "type": "string", "minLength": 1 }),
+        "prometheus" => json!({ "type": "string", "pattern": "^http://" }),
+        "min" | "max" => json!({ "type": "number" }),
+        "failures" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
+        "no_data" => json!({ "enum": ["pause", "abort", "ignore"] }),
+        key if is_time(key) => time(),
+        _ => json!({}),
+    }
+}
+
 fn rollout(key: &str) -> Value {
     let count =
         |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
@@ -164,6 +187,9 @@ fn rollout(key: &str) -> Value {
         "strategy" => json!({ "enum": super::Strategy::NAMES }),
         "steps" => json!({ "type": "array", "minItems": 1 }),
         "slots" => json!({ "enum": ["ping-pong", "home"] }),
+        "incident" => json!({ "enum": ["pause", "resume"] }),
+        "gates" => json!({ "type": "object", "propertyNames": { "pattern": "%$" },
+            "additionalProperties": { "type": "array", "items": { "type": "string" } } }),
         "sticky" => json!({ "const": "cohort" }),
         "cohort" => json!({ "type": "object" }),
         "target" => {
@@ -243,6 +269,7 @@ fn comment(section: &str, key: &str) -> Option<String> {
     let head = match section {
         "" => String::new(),
         "proxy.certificates" | "app.hooks" | "notify" => return None,
+        "app.rollout.metrics" => "[[app.web.rollout.metrics]]".to_owned(),
         other => format!("[{}]", other.replacen("app", "app.web", 1)),
     };
     let mut lines = template().lines().map(str::trim_end);

@@ -73,9 +73,9 @@ impl<'a> Section<'a> {
         reader: &mut Reader,
     ) -> Self {
         let dotted = |outer: &str| {
-            if outer.is_empty() { key.into() } else { format!("{outer}.{key}") }
+            if outer.is_empty() { key.to_owned() } else { format!("{outer}.{key}") }
         };
-        let (name, form): (String, String) = (dotted(&outer.name), dotted(outer.form));
+        let (name, form) = (dotted(&outer.name), dotted(outer.form));
         let form = names::KEYS.iter().map(|(known, _)| *known).find(|known| *known == form);
         Self::open(name, form.unwrap_or_default(), (table, span), reader)
     }
@@ -142,7 +142,9 @@ impl<'a> Section<'a> {
     fn written(&self, form: &str) -> String {
         let app = self.name.split('.').nth(1).filter(|_| self.form.starts_with("app"));
         match form.strip_prefix("app") {
-            Some(".hooks") => format!("[[app.{}.hooks]]", app.unwrap_or("NAME")),
+            Some(rest) if rest.ends_with(".metrics") || rest == ".hooks" => {
+                format!("[[app.{}{rest}]]", app.unwrap_or("NAME"))
+            }
             Some(rest) => format!("[app.{}{rest}]", app.unwrap_or("NAME")),
             None if matches!(form, "proxy.certificates" | "notify") => format!("[[{form}]]"),
             None if form.is_empty() => "the top of the file".to_owned(),

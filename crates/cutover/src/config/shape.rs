@@ -11,7 +11,7 @@ use drivers::router::haproxy::Address;
 use model::admin::{KeyPair, Observation, Settings};
 use model::survey::CountBy;
 use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Weight};
-use rollout::Inconclusive;
+use rollout::{Inconclusive, OnIncident, Unmeasured};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +140,7 @@ impl RouterConfig {
     pub(crate) const fn who(&self) -> &'static str {
         match self {
             Self::Proxy => "Cutover's own proxy",
+            Self::HaProxy(HaProxyConfig { consul: Some(_), .. }) => "a HAProxy that follows Consul",
             Self::HaProxy(_) => "a HAProxy",
             Self::Nginx(_) => "an nginx",
         }
@@ -180,6 +181,23 @@ pub(crate) struct HaProxyConfig {
     pub(crate) program: Option<PathBuf>,
     /// Configuration files of the user's own that it is started with.
     pub(crate) config: Vec<PathBuf>,
+    /// The Consul that it takes its servers from, if it does.
+    pub(crate) consul: Option<ConsulConfig>,
+}
+
+/// A Consul where instances are registered for a HAProxy to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsulConfig {
+    /// The HTTP API of the agent of this machine.
+    pub(crate) agent: SocketAddr,
+    /// Its DNS, as HAProxy reaches it.
+    pub(crate) dns: SocketAddr,
+    /// Its domain.
+    pub(crate) domain: String,
+    /// Most instances of one release.
+    pub(crate) places: u16,
+    /// Where the token is that the agent wants to be shown.
+    pub(crate) token: Option<TokenPlace>,
 }
 
 /// A service as users reach it.
@@ -263,6 +281,10 @@ pub(crate) struct RolloutConfig {
     pub(crate) pause_timeout: Duration,
     /// How both versions are compared while both have a share; `None` where they are not.
     pub(crate) analysis: Option<AnalysisConfig>,
+    /// What becomes of it while both versions fail.
+    pub(crate) incident: OnIncident,
+    /// What else is measured while the candidate serves on trial.
+    pub(crate) metrics: Vec<MetricConfig>,
     /// Requests the candidate must answer before users reach it.
     pub(crate) preview_requests: u32,
     /// Their path.
@@ -300,6 +322,43 @@ pub(crate) struct AnalysisConfig {
     pub(crate) inconclusive: Inconclusive,
     /// What is counted.
     pub(crate) count_by: CountBy,
+}
+
+/// Something that is measured beside requests, and its limit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MetricConfig {
+    /// What it is called.
+    pub(crate) name: String,
+    /// Who is asked.
+    pub(crate) asked: Asked,
+    /// Its value may not be smaller.
+    pub(crate) min: Option<f64>,
+    /// Nor larger.
+    pub(crate) max: Option<f64>,
+    /// Pause between two measurements.
+    pub(crate) interval: Duration,
+    /// Longest that one may take.
+    pub(crate) timeout: Duration,
+    /// So many in a row that are beyond the limit, or bring nothing, are enough.
+    pub(crate) failures: u32,
+    /// What becomes of a rollout when nothing is brought.
+    pub(crate) no_data: Unmeasured,
+    /// The shares at which it is measured; empty for all.
+    pub(crate) at: Vec<Weight>,
+}
+
+/// Who is asked for the value of a metric. `{version}` and `{stable}` stand for the versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A Prometheus, or what speaks like one.
+    Prometheus {
+        /// `http://host[:port][/prefix]`, without a slash at its end.
+        url: String,
+        /// In its language.
+        query: String,
+    },
+    /// A program: its last line is the value, or its status says whether all is well.
+    Command(Vec<String>),
 }
 
 impl AppConfig {

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use drivers::router::{Open, RoutesHave};
 use model::event::PoolSeen;
-use model::{Entered, Event, Fault, FleetSeen, InstanceId, Outcome, Phase, ReleaseId};
+use model::{Entered, Event, Fault, FleetSeen, InstanceId, Offenders, Outcome, Phase, ReleaseId};
 use rollout::{Rollout, Wants};
 
 use crate::clock::{self, RolloutClock};
-use crate::store::{Entry, Run, Store};
+use crate::store::{Entry, Frozen, Run, Store};
+
+/// How often the whole machine is journaled; what it was told before that need not be replayed.
+const FREEZE_MS: u64 = 1_000;
 
 /// A rollout under way.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Active {
     machine: Rollout,
     clock: RolloutClock,
     told: Told,
+    /// When the whole machine was journaled last.
+    frozen_ms: u64,
 }
 
 /// What the machine was last told in this phase.
@@ -32,6 +37,7 @@ struct Told {
     pools: Option<Vec<PoolSeen>>,
     leaving: Option<Leaving>,
     movable: Option<(ReleaseId, u64)>,
+    lingering: bool,
 }
 
 /// Instances that make room, and what is open on them.
@@ -47,31 +53,23 @@ impl Active {
     pub(super) fn begin(store: Arc<Store>, run: Run) -> Self {
         let clock = RolloutClock::resume(run.began_mono_ns, true, 0);
         let machine = Rollout::new(run.start.clone());
-        Self { store, run, machine, clock, told: Told::default() }
+        Self { store, run, machine, clock, told: Told::default(), frozen_ms: 0 }
     }
 
     /// A rollout found open in the journal: replayed, then told that its controller had died.
     pub(super) fn resume(store: Arc<Store>, run: Run) -> Result<Self, Fault> {
-        let mut machine = Rollout::new(run.start.clone());
-        let events = store.events(run.id)?;
-        for (at_ms, event) in &events {
-            machine.advance(*at_ms, event);
-        }
-        let last_ms = events.last().map_or(0, |(at_ms, _)| *at_ms);
+        let (machine, last_ms) = replay(&store, &run)?;
         let same_boot = clock::boot_id()? == run.boot_id;
         let clock = RolloutClock::resume(run.began_mono_ns, same_boot, last_ms);
-        let mut active = Self { store, run, machine, clock, told: Told::default() };
+        let told = Told::default();
+        let mut active = Self { store, run, machine, clock, told, frozen_ms: last_ms };
         active.tell(&Event::Resumed)?;
         Ok(active)
     }
 
     /// The machine of a rollout that has ended.
     pub(super) fn last(store: &Store, run: &Run) -> Result<Rollout, Fault> {
-        let mut machine = Rollout::new(run.start.clone());
-        for (at_ms, event) in &store.events(run.id)? {
-            machine.advance(*at_ms, event);
-        }
-        Ok(machine)
+        replay(store, run).map(|(machine, _)| machine)
     }
 
     /// Journals an event, then tells the machine. True when it changed the phase.
@@ -83,6 +81,10 @@ impl Active {
         let changed = self.machine.phase() != before;
         if changed {
             self.told = Told::default();
+        }
+        if now_ms >= self.frozen_ms.saturating_add(FREEZE_MS) {
+            self.store.freeze(self.run.id, now_ms, &self.machine.snapshot())?;
+            self.frozen_ms = now_ms;
         }
         Ok(changed)
     }
@@ -130,6 +132,15 @@ impl Active {
         }
         self.told.movable = Some((release, sockets));
         self.tell(&Event::Movable { release, sockets })
+    }
+
+    /// What lasts on instances that leave: told once in a phase, and again when a deadline is near.
+    pub(super) fn saw_lingering(&mut self, open: &Offenders, soon: bool) -> Result<(), Fault> {
+        if !open.is_empty() && (soon || !self.told.lingering) {
+            self.told.lingering = true;
+            self.tell(&Event::Lingering(open.clone()))?;
+        }
+        Ok(())
     }
 
     /// The router carries exactly these pools. What is open is told again after that, because only
@@ -223,3 +234,19 @@ impl Active {
         &self.clock
     }
 }
+
+/// The machine as the journal has it, and the time of the last thing that it was told.
+fn replay(store: &Store, run: &Run) -> Result<(Rollout, u64), Fault> {
+    let (mut machine, mut last_ms, seq) = match store.frozen(run.id)? {
+        Some(Frozen { seq, at_ms, machine }) => (Rollout::from_snapshot(machine)?, at_ms, seq),
+        None => (Rollout::new(run.start.clone()), 0, 0),
+    };
+    for (at_ms, event) in store.events(run.id, seq)? {
+        machine.advance(at_ms, &event);
+        last_ms = at_ms;
+    }
+    Ok((machine, last_ms))
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use model::{AppName, Fault, Hold, Release, Version};
 use rollout::analysis::Rules;
-use rollout::{Aim, Analysis, Named, Settings, Start};
+use rollout::{Aim, Analysis, Metric, Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
-use crate::config::{AnalysisConfig, AppConfig, Strategy};
+use crate::config::{AnalysisConfig, AppConfig, MetricConfig, Strategy};
 use crate::store::{NewRun, Run};
 
+/// What a measurement may take beside its own time.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Most memory that requests take while they wait, bytes.
 const HELD_BYTES: u64 = 64 << 20;
 
@@ -93,6 +95,7 @@ fn aimed(mut settings: Settings, Shipped { aim, warm }: Shipped) -> Settings {
     settings.aim = aim;
     if aim == Aim::Rollback {
         settings.analysis = None;
+        settings.metrics = Vec::new();
         settings.pause_after = Vec::new();
         settings.keep_old_ms = 0;
         settings.hooks.retain(|hook| hook.rollback);
@@ -136,9 +139,23 @@ fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
         max_errors: u64::from(rollout.max_errors),
         max_error_share_bp: basis_points(rollout.max_error_share),
         analysis: rollout.analysis.map(|it| analysis(it, rollout.max_error_share)),
+        incident: rollout.incident,
+        metrics: rollout.metrics.iter().map(metric).collect(),
         probing,
         hooks: config.hooks(version),
         ..Settings::default()
+    }
+}
+
+/// What is measured beside requests.
+fn metric(config: &MetricConfig) -> Metric {
+    let patience = (config.interval + config.timeout) * config.failures + MARGIN;
+    Metric {
+        name: config.name.clone(),
+        failures: config.failures,
+        unmeasured: config.no_data,
+        at: config.at.clone(),
+        patience_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

@@ -93,14 +93,14 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
             return refused(what, &help);
         }
     }
-    let strict = |it: &AnalysisConfig| it.inconclusive == Inconclusive::Abort;
+    let strict = |it: &AnalysisConfig| it.inconclusive != Inconclusive::Promote;
     if router.evidence != Evidence::PerRequest && app.rollout.analysis.as_ref().is_some_and(strict)
     {
         let what = format!(
             "{carrier} tells nothing of single requests, so nothing would ever be shown of {}",
             app.name
         );
-        return refused(what, "remove `inconclusive = \"abort\"`, or let Cutover's proxy carry it");
+        return refused(what, "remove `inconclusive`, or let Cutover's proxy carry it");
     }
     let mut marks = app.rollout.targets.iter().map(|target| &target.mark);
     if let Some(mark) = marks.find(|mark| !routes_by(router, mark)) {

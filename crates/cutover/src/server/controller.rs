@@ -23,6 +23,7 @@ use super::fail_open::FailOpen;
 use super::hands::{self, Way};
 use super::hooks::Hooks;
 use super::kept::Kept;
+use super::lingering::Lingering;
 use super::orders::{AppStatus, Order};
 use super::retention::prune;
 use super::show;
@@ -48,6 +49,7 @@ pub(super) struct Controller {
     evidence: Evidence,
     hooks: Hooks,
     timed: Timed,
+    lingering: Lingering,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
     news: mpsc::Receiver<News>,
@@ -92,6 +94,7 @@ impl Controller {
             evidence,
             hooks: Hooks::default(),
             timed,
+            lingering: Lingering::default(),
             status,
             orders,
             news,
@@ -174,6 +177,7 @@ impl Controller {
                 return if self.stopping.is_some() { Ok(PACE_ROLLOUT) } else { Err(fault) };
             }
         };
+        self.lingering.look(&self.tools, self.standing.active.as_mut(), &routes).await?;
         self.observe(&fleet, Some(&routes))?;
         let staffed = self.staff(&fleet, Some(&routes));
         // A router that refuses a change must not keep anybody from looking after the instances.
@@ -340,11 +344,13 @@ impl Controller {
         let mut status = show::status(&standing.app, standing.stable.as_ref(), fleet, routes);
         if let Some(active) = &standing.active {
             show::rollout(&mut status, active);
+            show::progress(&mut status, active, self.evidence.figures());
         }
         let share = |release| standing.fail_open(release);
         let open = self.fail_open.told(&standing.app, (fleet, routes), share);
         status.trouble = self.voice.trouble().cloned();
         status.kept = standing.kept.as_ref().map(Kept::status);
+        status.lingering = self.lingering.told().clone();
         show::fail_open(&mut status, open);
         let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());

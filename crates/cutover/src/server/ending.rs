@@ -42,6 +42,8 @@ pub(super) struct Facts {
     pub(super) shares: Vec<Share>,
     /// What carried the traffic.
     pub(super) router: String,
+    /// It counts requests; else what it counted means nothing.
+    pub(super) counts: bool,
     /// A failure that it counts is one that a user met.
     pub(super) exact: bool,
     /// When it was away.
@@ -81,13 +83,14 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
         shares: shares(facts, began, end_us),
         outages: outages(facts, began),
-        router: Some(counted(facts)),
+        router: facts.counts.then(|| counted(facts)),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,
         blind: samples.blind,
         footer: samples.footer,
         settings: advice(&start.settings),
+        asked: report::Asked::default(),
     };
     let report = report::judge(&input);
     save(&layout.report(run, "json"), &report::json(&report))?;
@@ -149,7 +152,7 @@ fn shares(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<ShareSpan> {
             from_us: *from_us,
             settled_us: share.settled_ms.map(at_us),
             to_us,
-            counted: Some(counted(place)),
+            counted: facts.counts.then(|| counted(place)),
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
-use drivers::router::RoutesHave;
+use drivers::router::{Evidence as Counts, RoutesHave};
 use model::{Event, Fault, Outcome, Verdict};
 use probe::control::FromProbe;
 use rollout::ProbeWant;
@@ -15,10 +15,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::active::Active;
-use super::bus::{Bus, Notice};
+use super::bus::{Bus, Live, Notice};
 use super::counted::Counted;
 use super::ending::{self, Facts, Finished};
 use super::live::Figures;
+use super::measuring::Measuring;
 use super::outages::Outages;
 use super::preview::{Previewed, preview};
 use super::prober::Heard;
@@ -76,6 +77,7 @@ pub(super) struct Evidence {
     outages: Outages,
     counted: Counted,
     units: Units,
+    measuring: Measuring,
 }
 
 impl Evidence {
@@ -93,6 +95,7 @@ impl Evidence {
             outages: Outages::default(),
             counted: Counted::default(),
             units: Units::default(),
+            measuring: Measuring::default(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Evidence {
             self.keep_probing(active, config, wants.probe).await?;
         }
         self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
+        self.measuring.gather(active, config)?;
         if let Some(requests) = wants.preview {
             self.keep_previewing(active, config, fleet, requests);
         }
@@ -276,6 +280,7 @@ impl Evidence {
             entered: active.entered().to_vec(),
             shares: active.machine().shares().to_vec(),
             router: self.tools.carrier.to_owned(),
+            counts: self.tools.router.can().evidence != Counts::ProberOnly,
             exact: self.tools.exact,
             outages: self.outages.all(),
             counted: self.counted.clone(),
@@ -309,6 +314,11 @@ impl Evidence {
             }
             None => self.outages.missed(begun_ms),
         }
+    }
+
+    /// The figures of the moment.
+    pub(super) fn figures(&self) -> Live {
+        self.live.shown()
     }
 
     /// Says the figures of the moment, when it is time to.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
-use model::AppName;
 use model::admin::HoldSeen;
+use model::{AppName, Offenders};
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -89,7 +89,8 @@ impl Listener {
 }
 
 fn without_counts(status: &AppStatus) -> AppStatus {
-    let mut status = AppStatus { held: HoldSeen::default(), ..status.clone() };
+    let (held, lingering) = (HoldSeen::default(), Offenders::default());
+    let mut status = AppStatus { held, lingering, ..status.clone() };
     if let Some(kept) = &mut status.kept {
         kept.left_ms = None;
     }

@@ -197,7 +197,8 @@ impl Ring {
         }
         program.environment.insert(KEY.into(), self.key.clone().into());
         program.environment.insert("CUTOVER_ATTEMPT".into(), attempt.to_string().into());
-        let Judged { passed, words, tail } = run_into(&program, limit, self.copy(attempt)).await;
+        let Judged { passed, words, tail, .. } =
+            run_into(&program, limit, self.copy(attempt)).await;
         let said = [vec![words], tail].concat().join("\n");
         if passed { Ok(said) } else { Err(said) }
     }

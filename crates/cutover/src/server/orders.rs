@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use model::admin::HoldSeen;
-use model::{AppName, Coarse, Event, Fault, Phase, Version};
+use model::{AppName, Coarse, Event, Fault, Offenders, Phase, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
 use super::kept::KeptStatus;
 use super::planned::Planned;
+use super::progress::Progress;
 use crate::config::AppConfig;
 
 /// A rollout that has begun.
@@ -157,6 +158,9 @@ pub(crate) struct AppStatus {
     pub(crate) stable: Option<String>,
     /// Version being shipped, with its run and phase.
     pub(crate) rollout: Option<(String, String, Phase)>,
+    /// How far that is.
+    #[serde(default)]
+    pub(crate) progress: Option<Progress>,
     /// A person is waited for, and why; a sentence.
     #[serde(default)]
     pub(crate) paused: Option<String>,
@@ -181,6 +185,9 @@ pub(crate) struct AppStatus {
     /// Requests that wait because nobody may serve them, or waited.
     #[serde(default)]
     pub(crate) held: HoldSeen,
+    /// What has been open for long on instances that get nothing new.
+    #[serde(default)]
+    pub(crate) lingering: Offenders,
     /// What is wrong now, if something is.
     pub(crate) trouble: Option<String>,
 }
@@ -195,12 +202,13 @@ impl AppStatus {
     }
 
     /// An app of which nothing is known yet.
-    pub(super) const fn unknown(app: AppName) -> Self {
+    pub(crate) const fn unknown(app: AppName) -> Self {
         Self {
             app,
             coarse: Coarse::Healthy,
             stable: None,
             rollout: None,
+            progress: None,
             paused: None,
             hook: None,
             next: None,
@@ -210,6 +218,7 @@ impl AppStatus {
             router_seen: false,
             pools: Vec::new(),
             held: HoldSeen { now: 0, bytes: 0, total: 0, refused: 0, longest_ms: 0 },
+            lingering: Offenders { oldest: Vec::new(), more: 0 },
             trouble: None,
         }
     }

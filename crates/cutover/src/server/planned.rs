@@ -27,6 +27,9 @@ pub(crate) struct Planned {
     /// What users' requests show while both versions have a share; none where they are not compared.
     #[serde(default)]
     pub(crate) compared: Vec<Compared>,
+    /// What is measured beside requests, with its limit; sentences.
+    #[serde(default)]
+    pub(crate) measured: Vec<String>,
     /// Who moves the tunnels that are open on what leaves, how and how fast, in words.
     #[serde(default)]
     pub(crate) handover: String,

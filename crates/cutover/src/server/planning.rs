@@ -10,7 +10,7 @@ use model::{
     Call, Change, Farewell, Fault, Hook, Lane, OnFailure, Pace, Phase, PoolState, Release,
     ReleaseId, Version, Weight,
 };
-use rollout::{Foreseen, Rollout, Start, foresee};
+use rollout::{Foreseen, Metric, Rollout, Start, Unmeasured, foresee};
 
 use super::begin::{freeze, start};
 use super::capable::{Able, check};
@@ -20,7 +20,7 @@ use super::planned::{Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned
 use super::post;
 use super::standing::Standing;
 use super::tools::Tools;
-use crate::config::{AppConfig, Strategy};
+use crate::config::{AppConfig, Asked, Strategy};
 use crate::duration;
 
 /// What shipping `version` would do now. Refused where a deploy would be.
@@ -52,6 +52,7 @@ pub(super) async fn plan(
         first,
         probe: start.settings.probing.then(|| probe(config, &start)),
         compared: compared(&start, able.router),
+        measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
         handover: handover(config, able.carrier),
         hooks: start.settings.hooks.iter().map(hook).collect(),
         kept: kept(standing, &start),
@@ -102,9 +103,14 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
                 let pauses = config.rollout.pause_after.contains(&share);
                 if pauses { ", pause" } else { "" }
             };
-            let one = |share: &Weight| format!("{share}{}", pause(*share));
+            let share = |share: Weight| match share {
+                Weight::NONE => "whom a target names".to_owned(),
+                share => share.to_string(),
+            };
+            let one = |step: &Weight| format!("{}{}", share(*step), pause(*step));
             let shares: Vec<String> = steps.iter().map(one).collect();
-            let first = if pause(Weight::NONE).is_empty() { "" } else { "pause, " };
+            let unseen = steps.first() == Some(&Weight::NONE);
+            let first = if unseen || pause(Weight::NONE).is_empty() { "" } else { "pause, " };
             format!("canary, {first}{} then everything{home}", shares.join(", "))
         }
         Strategy::Recreate { hold, requests } => format!(
@@ -205,7 +211,33 @@ fn compared(start: &Start, can: RouterCapabilities) -> Vec<Compared> {
     if can.evidence != Evidence::PerRequest {
         return Vec::new();
     }
-    steps.iter().map(|step| compares(step.basis_points(), analysis.rules)).collect()
+    let shared = steps.iter().filter(|step| **step > Weight::NONE);
+    shared.map(|step| compares(step.basis_points(), analysis.rules)).collect()
+}
+
+/// One metric, whom it asks, and what its limit means.
+fn measured(config: &AppConfig, metric: &Metric) -> Option<String> {
+    let of = config.rollout.metrics.iter().find(|of| of.name == metric.name)?;
+    let asks = match &of.asked {
+        Asked::Prometheus { url, .. } => url.as_str(),
+        Asked::Command(command) => command.first().map_or("", String::as_str),
+    };
+    let min = of.min.map(|min| format!("at least {min}"));
+    let limits: Vec<String> =
+        min.into_iter().chain(of.max.map(|it| format!("at most {it}"))).collect();
+    let limits = if limits.is_empty() { "status 0".to_owned() } else { limits.join(" and ") };
+    let shares: Vec<String> = metric.at.iter().map(ToString::to_string).collect();
+    let at = if shares.is_empty() { "every step".to_owned() } else { shares.join(", ") };
+    let (every, times) = (duration::show(of.interval), of.failures);
+    let lost = match metric.unmeasured {
+        Unmeasured::Pause => "pauses",
+        Unmeasured::Abort => "aborts",
+        Unmeasured::Ignore => "changes nothing",
+    };
+    Some(format!(
+        "{} ({asks}): {limits}, at {at}, every {every}; {times} in a row aborts, as many without a value {lost}",
+        metric.name
+    ))
 }
 
 fn probe(config: &AppConfig, start: &Start) -> ProbePlanned {

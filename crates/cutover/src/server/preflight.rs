@@ -4,6 +4,7 @@
 //! written to the log, and `cutover haproxy check` (or `cutover nginx check`) shows it. Nothing is
 //! touched.
 
+mod consul;
 mod nginx;
 
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use model::{AppName, Fault, Kind, Selector};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::{AppConfig, HaProxyConfig, NginxConfig};
+use crate::config::{AppConfig, Config, HaProxyConfig, NginxConfig};
 
 pub(crate) use nginx::{driver as nginx_driver, setup as nginx_setup};
 
@@ -142,12 +143,15 @@ async fn listened(entrances: &[SocketAddr], carrier: &str, word: &str) -> Result
     Ok(())
 }
 
-/// The driver of a HAProxy; nothing is connected yet.
-pub(crate) fn driver(config: &HaProxyConfig) -> HaProxy {
-    let driver = HaProxy::new(config.socket.clone());
-    match checker(config) {
-        Some(checker) => driver.checked_by(checker),
-        None => driver,
+/// The driver of a HAProxy; nothing is connected yet. A fault when the token of a Consul is not there.
+pub(crate) fn driver(theirs: &HaProxyConfig, config: &Config) -> Result<HaProxy, Fault> {
+    let mut driver = HaProxy::new(theirs.socket.clone());
+    if let Some(checker) = checker(theirs) {
+        driver = driver.checked_by(checker);
+    }
+    match &theirs.consul {
+        Some(found) => Ok(driver.following(Arc::new(consul::driver(found, config)?))),
+        None => Ok(driver),
     }
 }
 

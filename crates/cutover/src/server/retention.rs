@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drivers::ballast;
 use drivers::platform::process::{rotate, rotated};
 use model::AppName;
 
@@ -48,10 +49,13 @@ fn forget(layout: &Layout, run: &str) {
     }
 }
 
-/// Rotates the logs of instances and of our own processes, for ever.
+/// Rotates the logs of instances and of our own processes, for ever, and sets space aside for records.
 pub(super) async fn watch_logs(layout: Layout, history: HistoryConfig) {
     let mut complained = BTreeSet::new();
     loop {
+        let state = layout.directory().to_owned();
+        // Where that cannot be written either, the next record says so.
+        let _held = tokio::task::spawn_blocking(move || ballast::hold(&state)).await;
         tokio::time::sleep(LOOK_EVERY).await;
         let logs = layout.logs();
         let looked = tokio::task::spawn_blocking(move || look(&logs, history.log_bytes));

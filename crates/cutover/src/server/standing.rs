@@ -367,6 +367,7 @@ impl Standing {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
             rules: self.rules(),
+            unseen: desired.unseen,
             spread: self.spread(),
             fail_open: {
                 let pools = desired.pools.iter().map(|pool| pool.release);
@@ -406,7 +407,7 @@ impl Standing {
         Spread {
             cohorts: self.config.rollout.cohorts.clone(),
             slow_start_ms: u64::try_from(slow_start).unwrap_or(u64::MAX),
-            failing: Vec::new(),
+            ..Spread::default()
         }
     }
 

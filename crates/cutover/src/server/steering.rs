@@ -74,7 +74,7 @@ impl Steering {
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
             RouterConfig::HaProxy(theirs) => {
-                let router = Arc::new(preflight::driver(theirs));
+                let router = Arc::new(preflight::driver(theirs, config)?);
                 let preflight = Preflight::of(Arc::clone(&router), theirs, config.apps.values());
                 let reached = router.reach().await;
                 begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;

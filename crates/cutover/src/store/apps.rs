@@ -54,8 +54,8 @@ impl Store {
     pub(crate) fn commit_routes(&self, routes: &Routes) -> Result<(), Fault> {
         let sql = "INSERT INTO routes VALUES (?1, ?2) ON CONFLICT (app) DO UPDATE SET slice = ?2";
         let slice = to_json(routes)?;
-        self.lock()
-            .execute(sql, params![routes.app.as_str(), slice])
+        let app = routes.app.as_str();
+        self.write(|connection| connection.execute(sql, params![app, slice]))
             .map(|_| ())
             .map_err(|e| broken("the routes", &e))
     }

@@ -60,7 +60,7 @@ impl Store {
             Ok(connection)
         });
         let connection = opened.map_err(|e| broken(&path.display().to_string(), &e))?;
-        Ok(Self { connection: std::sync::Mutex::new(connection) })
+        Ok(Self { connection: std::sync::Mutex::new(connection), directory: directory.to_owned() })
     }
 
     /// The newest rollouts of an app, or of all.

@@ -5,7 +5,7 @@
 //! world instead.
 
 use model::{AppName, Event, Fault, Outcome, ReleaseId, Routes};
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::{Store, broken, from_json, to_json};
 
@@ -103,9 +103,8 @@ impl Store {
         };
         let sql = "INSERT INTO event SELECT ?1, COALESCE(MAX(seq), 0) + 1, ?2, ?3, ?4
             FROM event WHERE rollout = ?1";
-        self.lock()
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params![run, at_ms, kind, body]))
+        let row = params![run, at_ms, kind, body];
+        self.write(|connection| connection.prepare_cached(sql)?.execute(row))
             .map(|_| ())
             .map_err(|e| broken("the journal", &e))
     }
@@ -119,14 +118,14 @@ impl Store {
             .map_err(|e| broken("the journal", &e))
     }
 
-    /// The events of a rollout, in order, with their times.
-    pub(crate) fn events(&self, run: i64) -> Result<Vec<(u64, Event)>, Fault> {
-        let sql =
-            "SELECT at_ms, body FROM event WHERE rollout = ?1 AND kind = 'event' ORDER BY seq";
+    /// The events of a rollout after that row of its journal, in order, with their times.
+    pub(crate) fn events(&self, run: i64, after: u64) -> Result<Vec<(u64, Event)>, Fault> {
+        let sql = "SELECT at_ms, body FROM event
+            WHERE rollout = ?1 AND kind = 'event' AND seq > ?2 ORDER BY seq";
         let connection = self.lock();
         let mut statement = connection.prepare(sql).map_err(|e| broken("the journal", &e))?;
         let rows = statement
-            .query_map(params![run], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
+            .query_map(params![run, after], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<(u64, String)>>>)
             .map_err(|e| broken("the journal", &e))?;
         rows.into_iter().map(|(at_ms, body)| Ok((at_ms, from_json("an event", &body)?))).collect()
@@ -175,8 +174,7 @@ impl Store {
         (outcome, stable): (Outcome, Option<ReleaseId>),
         besides: impl Fn(&Transaction<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
-        let mut connection = self.lock();
-        let mut both = || -> rusqlite::Result<()> {
+        let both = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             let text = serde_json::to_value(outcome).unwrap_or_default();
             transaction.execute(
@@ -190,7 +188,7 @@ impl Store {
             besides(&transaction)?;
             transaction.commit()
         };
-        both().map_err(|e| broken("the end of a rollout", &e))
+        self.write(both).map_err(|e| broken("the end of a rollout", &e))
     }
 }
 

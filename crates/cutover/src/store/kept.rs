@@ -5,7 +5,7 @@
 //! nothing. It decides nothing.
 
 use model::{AppName, Fault, Outcome, ReleaseId};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Run, Store, broken, from_json, to_json};
@@ -51,13 +51,12 @@ impl Store {
     /// It is kept no longer, for a reason in words.
     pub(crate) fn let_go(&self, app: &AppName, why: &str) -> Result<(), Fault> {
         let Some(run) = self.last_run(app)? else { return Ok(()) };
-        let mut connection = self.lock();
-        let mut row = || -> rusqlite::Result<()> {
+        let row = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             write(&transaction, run.id, "let-go", why)?;
             transaction.commit()
         };
-        row().map_err(|e| broken("what is kept", &e))
+        self.write(row).map_err(|e| broken("what is kept", &e))
     }
 }
 

@@ -5,6 +5,7 @@
 //! in, rows out.
 
 mod apps;
+mod frozen;
 mod history;
 mod journal;
 mod kept;
@@ -13,12 +14,14 @@ mod schema;
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use drivers::ballast;
 use model::Fault;
 use rusqlite::Connection;
 
+pub(crate) use frozen::Frozen;
 pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
 pub(crate) use kept::Kept;
@@ -27,6 +30,8 @@ pub(crate) use kept::Kept;
 #[derive(Debug)]
 pub(crate) struct Store {
     connection: Mutex<Connection>,
+    /// Where it lies.
+    directory: PathBuf,
 }
 
 impl Store {
@@ -48,7 +53,7 @@ impl Store {
         });
         let mut connection = opened.map_err(|e| broken(&path.display().to_string(), &e))?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), directory: directory.to_owned() })
     }
 
     /// Writes a copy of the whole database into another directory, as it is at one instant.
@@ -63,6 +68,24 @@ impl Store {
     pub(crate) fn next_epoch(&self) -> Result<u64, Fault> {
         let sql = "UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value";
         self.lock().query_row(sql, [], |row| row.get(0)).map_err(|e| broken("the epoch", &e))
+    }
+
+    /// Writes what must be written also where the disk is full: once more, with the space that was set
+    /// aside for that.
+    fn write<T>(
+        &self,
+        mut write: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let mut connection = self.lock();
+        match write(&mut connection) {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                    && ballast::release(&self.directory) =>
+            {
+                write(&mut connection)
+            }
+            done => done,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

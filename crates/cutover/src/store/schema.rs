@@ -23,6 +23,10 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE event (
         rollout INTEGER NOT NULL REFERENCES rollout, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,
         kind TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rollout, seq)) STRICT, WITHOUT ROWID;
+", "
+    CREATE TABLE frozen (
+        rollout INTEGER PRIMARY KEY REFERENCES rollout, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+        body TEXT NOT NULL) STRICT;
 "];
 
 /// Brings the schema up to date.

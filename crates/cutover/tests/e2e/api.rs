@@ -13,7 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::tls_client::Identity;
-use crate::world::{World, free_port, patient_config, said, turn, wait_for};
+use crate::world::{World, beside, free_port, patient_config, said, wait_for};
 
 const TOKEN: &str = "a-token-of-the-tests-0123456789-abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -218,7 +218,7 @@ fn operate(world: &World, document: &mut Document) {
 
 #[test]
 fn real_answers_fit_the_document_and_every_operation_is_asked() {
-    let _turn = turn();
+    let _turn = beside();
     let canary = "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"1s\"\nbake = \"300ms\"";
     let config = patient_config(1).replace("bake = \"1500ms\"", canary);
     let mut world = World::new(&config);
@@ -306,7 +306,7 @@ fn over_tls(port: u16, identity: &Identity, what: (&str, &str), more: &str) -> A
 
 #[test]
 fn over_tcp_nobody_is_served_without_tls_and_the_token() {
-    let _turn = turn();
+    let _turn = beside();
     let (port, mut world) = (free_port(), World::patient(1));
     let identity = Identity::write(world.path(), "api", "localhost");
     remote(&world, port, "{ from = \"API_TOKEN\" }");

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{World, said, turn};
+use crate::world::{World, beside, said};
 
 /// An app whose releases are files, so that one can be missing, broken or wrong.
 const FILES: &str = r#"
@@ -89,7 +89,7 @@ impl World {
 
 #[test]
 fn a_busy_port_is_named_and_nothing_is_started() {
-    let _turn = turn();
+    let _turn = beside();
     let world = World::new(FILES);
     let other = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
     let address = other.local_addr().unwrap().to_string();
@@ -104,7 +104,7 @@ fn a_busy_port_is_named_and_nothing_is_started() {
 
 #[test]
 fn a_state_directory_that_cannot_be_used_is_named() {
-    let _turn = turn();
+    let _turn = beside();
     for (state, word) in [("cutover.toml/state", "Not a directory"), ("/proc/state", "/proc/state")]
     {
         let world = World::new(&format!("state_dir = \"{state}\"\n{FILES}"));
@@ -119,7 +119,7 @@ fn a_state_directory_that_cannot_be_used_is_named() {
 
 #[test]
 fn a_malformed_file_is_shown_with_its_line_and_its_fix() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     let users = Users::of(&world, None);
     let file = world.path().join("cutover.toml");
@@ -152,7 +152,7 @@ fn a_malformed_file_is_shown_with_its_line_and_its_fix() {
 
 #[test]
 fn deploys_that_cannot_work_are_refused_before_anything_starts() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     release(&world, "locked", "exec true", 0o644);
     std::fs::create_dir(world.path().join("run-folder")).unwrap();
@@ -186,7 +186,7 @@ fn deploys_that_cannot_work_are_refused_before_anything_starts() {
 
 #[test]
 fn a_command_that_exits_at_once_shows_its_last_words_and_users_stay() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     release(&world, "v2", "echo 'no database at db:5432' >&2; exit 7", 0o755);
     let users = Users::of(&world, None);
@@ -203,7 +203,7 @@ fn a_command_that_exits_at_once_shows_its_last_words_and_users_stay() {
 
 #[test]
 fn a_first_version_that_exits_at_once_leaves_nothing_running() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(FILES);
     release(&world, "v1", "echo 'no database at db:5432' >&2; exit 7", 0o755);
     world.up();
@@ -219,7 +219,7 @@ fn a_first_version_that_exits_at_once_leaves_nothing_running() {
 
 #[test]
 fn r30_of_two_deploys_at_once_the_second_follows_and_nothing_is_lost() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     good_release(&world, "v2");
     good_release(&world, "v3");
@@ -238,7 +238,7 @@ fn r30_of_two_deploys_at_once_the_second_follows_and_nothing_is_lost() {
 
 #[test]
 fn a_second_up_on_one_state_directory_is_refused_and_the_first_serves_on() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     let users = Users::of(&world, None);
     let pid = world.status().unwrap()["pid"].to_string();
@@ -250,7 +250,7 @@ fn a_second_up_on_one_state_directory_is_refused_and_the_first_serves_on() {
 
 #[test]
 fn commands_say_that_no_server_runs() {
-    let _turn = turn();
+    let _turn = beside();
     let world = World::new(FILES);
     good_release(&world, "v1");
     for arguments in [&["status"][..], &["deploy", "demo", "v1"], &["abort", "demo"], &["down"]] {
@@ -260,7 +260,7 @@ fn commands_say_that_no_server_runs() {
 
 #[test]
 fn a_probe_of_what_cannot_be_probed_says_why() {
-    let _turn = turn();
+    let _turn = beside();
     let world = World::new(FILES);
     let url = format!("http://127.0.0.1:{}/", world.port);
     let output = world.expect(1, &["probe", &url, "--count", "20"]);

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use crate::traffic::Deploy;
-use crate::world::{CUTOVER, World, free_port, said, turn, wait_for};
+use crate::world::{CUTOVER, World, beside, free_port, said, wait_for};
 
 #[test]
 fn every_command_explains_itself() {
@@ -65,7 +65,7 @@ fn shown(world: &World) -> String {
 
 #[test]
 fn status_tells_every_state() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::sample(1);
     world.up();
     let text = shown(&world);
@@ -117,7 +117,7 @@ fn with_few_files(arguments: &[&str]) -> Command {
 
 #[test]
 fn the_proxy_takes_all_the_open_files_it_may_have_and_the_app_keeps_what_up_was_given() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::sample(1);
     let log = File::create(world.path().join("up.log")).unwrap();
     let mut up = with_few_files(&["up"]);
@@ -132,7 +132,7 @@ fn the_proxy_takes_all_the_open_files_it_may_have_and_the_app_keeps_what_up_was_
 
 #[test]
 fn a_probe_opens_more_connections_than_the_usual_limit_and_shows_how_it_goes() {
-    let _turn = turn();
+    let _turn = beside();
     let world = World::new("");
     let port = free_port();
     let mut app = world.command(&["app", "--port", &port.to_string()]);

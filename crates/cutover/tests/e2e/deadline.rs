@@ -5,11 +5,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::traffic::Deploy;
-use crate::world::{World, patient_config, turn, wait_for};
+use crate::world::{World, beside, patient_config, wait_for};
 
 #[test]
 fn a_users_request_cut_at_the_deadline_is_a_failure_though_the_prober_lost_none() {
-    let _turn = turn();
+    let _turn = beside();
     let config = patient_config(1)
         .replace("\"{version}\"]", "\"{version}\", \"--exit-on-sigterm\"]")
         .replace("bake = \"1500ms\"", "bake = \"500ms\"\ndrain_timeout = \"1s\"")
@@ -41,6 +41,9 @@ fn a_users_request_cut_at_the_deadline_is_a_failure_though_the_prober_lost_none(
     assert!(read < 499_000_000, "it was not cut");
     shipped.expect(1, "FAIL");
     assert_eq!(shipped.report["failed"], 0, "the prober lost nothing");
+    let report = shipped.report.to_string();
+    assert!(report.contains("GET /download on demo-1-1, open for "), "who was cut is not named");
+    assert!(!report.contains("bytes=500000000"), "a query is shown");
     let sentence = shipped.report["sentence"].to_string();
     let reason = "the proxy counted 1 request of users that failed: 1 on v1, 0 on v2";
     assert!(sentence.contains(reason), "{sentence}");

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::world::{CUTOVER, World, free_port, said, signal, turn};
+use crate::world::{CUTOVER, World, beside, free_port, said, signal};
 
 /// What is wrong with the app, and what must be found of it.
 struct Case {
@@ -150,7 +150,7 @@ fn judge(case: &Case, output: &Output) {
 
 #[test]
 fn each_fault_is_found_and_a_healthy_app_has_none() {
-    let _turn = turn();
+    let _turn = beside();
     let world = World::empty();
     std::thread::scope(|scope| {
         for case in cases() {
@@ -167,7 +167,7 @@ fn each_fault_is_found_and_a_healthy_app_has_none() {
 
 #[test]
 fn what_it_finds_is_grouped_with_race_and_fix_and_ctrl_c_leaves_nothing() {
-    let _turn = turn();
+    let _turn = beside();
     let world = World::empty();
     let folder = world.path();
     let case =

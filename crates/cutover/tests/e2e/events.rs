@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::traffic::Deploy;
-use crate::world::{World, patient_config, turn};
+use crate::world::{World, beside, patient_config};
 
 /// How long the drain would last if somebody never left.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ impl Events {
 
 #[test]
 fn an_event_stream_does_not_hold_up_a_deploy_and_is_told_to_come_back() {
-    let _turn = turn();
+    let _turn = beside();
     let drain = format!("[app.demo.rollout]\ndrain_timeout = \"{}s\"", DRAIN.as_secs());
     let mut world = World::new(&patient_config(1).replace("[app.demo.rollout]", &drain));
     world.up();

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::crowd::{Crowd, Kind};
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{CUTOVER, World, newest_report, said, turn, wait_for};
+use crate::world::{CUTOVER, World, beside, newest_report, said, wait_for};
 
 const PAGE: &str = include_str!("../../../../docs/first-deploy.md");
 const README: &str = include_str!("../../../../README.md");
@@ -86,7 +86,7 @@ fn first_deploy() {
         eprintln!("skipped: no python3");
         return;
     }
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::empty();
     tools(&world.path().join("bin"));
     let port = world.port.to_string();
@@ -119,7 +119,7 @@ fn first_deploy() {
 /// `--port` is given and not needed: this one reads the environment.
 #[test]
 fn the_shop_of_the_readme() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::empty();
     tools(&world.path().join("bin"));
     for version in ["shop-v1", "shop-v2"] {
@@ -192,7 +192,7 @@ fn foreign_server() -> PathBuf {
 
 #[test]
 fn r08_a_server_on_a_strangers_crate_goes_from_v1_to_v2_and_users_lose_nothing() {
-    let _turn = turn();
+    let _turn = beside();
     let server = foreign_server();
     let mut world = World::new(&FOREIGN.replace("SERVER", server.to_str().unwrap()));
     world.up();

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::sample;
 use crate::traffic::{Deploy, Shipped, Users, get};
-use crate::world::{CUTOVER, World, newest_report, said, sample_config, signal, turn, wait_for};
+use crate::world::{CUTOVER, World, beside, newest_report, said, sample_config, signal, wait_for};
 
 /// A world that serves v1.
 fn live() -> World {
@@ -44,7 +44,7 @@ fn serves(world: &World, version: &str, when: &str) {
 
 #[test]
 fn ctrl_c_before_the_promotion_is_final_leaves_users_on_the_old_version() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     let users = Users::of(&world, None);
     let phases = ["starting", "previewing", "arming", "shifting", "baking"];
@@ -63,7 +63,7 @@ fn ctrl_c_before_the_promotion_is_final_leaves_users_on_the_old_version() {
 
 #[test]
 fn ctrl_c_after_the_promotion_is_final_leaves_users_on_the_new_version() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     let users = Users::of(&world, None);
     for phase in sample::of(["draining", "handing-over", "stopping", "promoted"], 2) {
@@ -118,7 +118,7 @@ fn phase_of_the_interruption(said: &str) -> String {
 
 #[test]
 fn ctrl_c_on_the_way_back_leaves_users_on_the_old_version() {
-    let _turn = turn();
+    let _turn = beside();
     // An instance that takes no notice makes its stopping last.
     let config = sample_config(1)
         .replace("\"{version}\"]", "\"{version}\", \"--ignore-sigterm\"]")
@@ -155,7 +155,7 @@ fn ctrl_c_on_the_way_back_leaves_users_on_the_old_version() {
 
 #[test]
 fn a_second_ctrl_c_leaves_the_rollout_to_the_server() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     let users = Users::of(&world, None);
     let mut deploy = Deploy::start(&world, "demo", "v2");
@@ -175,7 +175,7 @@ fn a_second_ctrl_c_leaves_the_rollout_to_the_server() {
 
 #[test]
 fn a_first_deploy_that_is_interrupted_leaves_nothing() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::sample(1);
     world.up();
     let mut deploy = Deploy::start(&world, "demo", "v1");
@@ -189,7 +189,7 @@ fn a_first_deploy_that_is_interrupted_leaves_nothing() {
 
 #[test]
 fn a_probe_that_is_interrupted_judges_what_it_saw() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live();
     let users = Users::of(&world, None);
     // Ten were asked before users came.
@@ -297,7 +297,7 @@ fn processes_in(directory: &Path) -> Vec<(u32, String)> {
 
 #[test]
 fn the_demo_ends_clean_at_any_instant() {
-    let _turn = turn();
+    let _turn = beside();
     // Words it says, or how long after its start; what is sent then; whether a report is due.
     let instants: [(Result<&str, u64>, Signal, bool); 7] = [
         (Err(30), Signal::INT, false),
@@ -349,7 +349,7 @@ fn hears(pid: u32, signal: Signal) -> bool {
 
 #[test]
 fn a_second_ctrl_c_leaves_the_rollout_and_a_third_one_hurries_the_demo() {
-    let _turn = turn();
+    let _turn = beside();
     let demo = Demo::start(&[]);
     demo.says(" baking ");
     let _open = demo.slow_request();
@@ -366,7 +366,7 @@ fn a_second_ctrl_c_leaves_the_rollout_and_a_third_one_hurries_the_demo() {
 
 #[test]
 fn two_demos_run_at_the_same_time() {
-    let _turn = turn();
+    let _turn = beside();
     let demos = [(); 2].map(|()| Demo::start(&["--rate", "40"]));
     for demo in demos {
         let (code, said, reports) = demo.end();
@@ -377,7 +377,7 @@ fn two_demos_run_at_the_same_time() {
 
 #[test]
 fn a_demo_without_a_place_to_work_says_so() {
-    let _turn = turn();
+    let _turn = beside();
     for (stage, help) in [("/proc", "set TMPDIR"), (&"/tmp/x".repeat(20), "a shorter path")] {
         let output = Command::new(CUTOVER).arg("demo").env("TMPDIR", stage).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
-use crate::world::{World, patient_config, said, turn};
+use crate::world::{World, beside, patient_config, said};
 
 /// Clients, each with an address of its own: one unit a second each.
 const CLIENTS: u8 = 40;
@@ -31,11 +31,12 @@ fn config() -> String {
 }
 
 /// One request from this client; the version that answered, and the status.
-async fn ask(port: u16, client: u8) -> Option<(String, u16)> {
+pub(crate) async fn ask(port: u16, client: u8, path: &str) -> Option<(String, u16)> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind((Ipv4Addr::new(127, 0, 9, client), 0).into()).ok()?;
     let mut stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.ok()?;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.ok()?;
+    let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.ok()?;
     let text = String::from_utf8_lossy(&answer).to_lowercase();
@@ -44,42 +45,69 @@ async fn ask(port: u16, client: u8) -> Option<(String, u16)> {
     Some((rest.lines().next()?.trim().to_owned(), status))
 }
 
-/// All clients ask a few times a second until `over`.
-fn users(port: u16, over: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
-    let over = Arc::clone(over);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut beat = tokio::time::interval(Duration::from_millis(300));
-            while !over.load(Ordering::Relaxed) {
-                beat.tick().await;
-                let asked = (1..=CLIENTS).map(|client| tokio::spawn(ask(port, client)));
-                for one in asked.collect::<Vec<_>>() {
-                    let _answer = one.await;
+/// What users ask for, while they do.
+pub(crate) struct Users {
+    over: Arc<AtomicBool>,
+    bad: Arc<AtomicBool>,
+    asking: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Users {
+    /// So many clients ask every `beat`, in turn: for `/`, or for `bad` as long as that is wanted.
+    pub(crate) fn of(port: u16, clients: u8, beat: Duration, bad: &'static str) -> Self {
+        let flags = [Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false))];
+        let [stop, fail] = flags.clone();
+        let asking = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let mut beat = tokio::time::interval(beat / u32::from(clients));
+                let mut asked = tokio::task::JoinSet::new();
+                for client in (1..=clients).cycle() {
+                    beat.tick().await;
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let path = if fail.load(Ordering::Relaxed) { bad } else { "/" };
+                    asked.spawn(ask(port, client, path));
+                    while asked.try_join_next().is_some() {}
                 }
-            }
+            });
         });
-    })
+        let [over, bad] = flags;
+        Self { over, bad, asking: Some(asking) }
+    }
+
+    /// From now on they ask for what fails, or for what does not.
+    pub(crate) fn suffer(&self, suffer: bool) {
+        self.bad.store(suffer, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(asking) = self.asking.take() {
+            let _ended = asking.join();
+        }
+    }
 }
 
 #[test]
 fn a_canary_whose_users_meet_more_errors_is_given_up() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&config());
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    let over = Arc::new(AtomicBool::new(false));
-    let users = users(world.port, &over);
+    let users = Users::of(world.port, CLIENTS, Duration::from_millis(300), "/");
     let output = world.run(&["deploy", "demo", "v2"]);
-    over.store(true, Ordering::Relaxed);
-    users.join().unwrap();
+    drop(users);
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(said(&output).contains("v2 is "), "{}", said(&output));
     let status = world.status().unwrap();
     assert_eq!(status["apps"][0]["stable"], "v1", "{status}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for client in 1..=10 {
-        let answer = runtime.block_on(ask(world.port, client));
+        let answer = runtime.block_on(ask(world.port, client, "/"));
         assert_eq!(answer, Some(("v1".to_owned(), 200)));
     }
 }

@@ -1,11 +1,11 @@
 //! Where users come in: a free port that the kernel picks, an address that is taken out of the file.
 
 use crate::traffic::get;
-use crate::world::{World, free_port, patient_config, said, turn, wait_for};
+use crate::world::{World, beside, free_port, patient_config, said, wait_for};
 
 #[test]
 fn a_free_port_is_named_and_the_prober_finds_it_also_after_a_take_over() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&patient_config(1).replace("127.0.0.1:PORT", "127.0.0.1:0"));
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -26,7 +26,7 @@ fn a_free_port_is_named_and_the_prober_finds_it_also_after_a_take_over() {
 
 #[test]
 fn an_address_that_is_no_longer_configured_is_named_while_it_stays_open() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);

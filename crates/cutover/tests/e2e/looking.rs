@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::Value;
 
 use crate::traffic;
-use crate::world::{World, free_port, patient_config, said, signal, turn, wait_for};
+use crate::world::{World, beside, free_port, patient_config, said, signal, wait_for};
 
 /// Status and body of an answer.
 fn get(port: u16, path: &str) -> (u16, String) {
@@ -17,7 +17,7 @@ fn get(port: u16, path: &str) -> (u16, String) {
 /// One server looked at from all sides; a rollout, a proxy that dies and a change of the file go by.
 #[test]
 fn what_the_file_asks_for_is_told_and_survives_the_proxy() {
-    let _turn = turn();
+    let _turn = beside();
     let metrics = free_port();
     let keys = format!(
         "access_log = \"access.log\"\nlog_query = false\nmetrics = \"127.0.0.1:{metrics}\"\n\

@@ -1,7 +1,8 @@
 //! End to end: the real binary, real processes, real traffic on loopback.
 //!
 //! One test binary, so that it is linked once. Tests take turns (`world::turn`): on two cores, two
-//! rollouts at once would starve each other's probers, and an honest prober then says so.
+//! rollouts that are judged at once would starve each other's probers, and an honest prober then says
+//! so. What is not judged by a prober goes on beside them (`world::beside`).
 
 #![expect(
     clippy::unwrap_used,
@@ -11,21 +12,28 @@
 
 mod api;
 mod bad_input;
+mod browser;
 mod cli;
+mod consul;
+#[path = "../../../drivers/tests/common/consul.rs"]
+mod consul_bed;
 mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod disk;
 mod doctor;
 mod echo;
 mod events;
+mod example;
 mod example_haproxy;
+mod example_nginx;
 mod foreign;
+mod guards;
 mod handover;
 mod haproxy;
 mod haproxy_bed;
 mod haproxy_dying;
-mod haproxy_outages;
 mod haproxy_timed;
 mod hooks;
 mod interrupt;
@@ -40,6 +48,7 @@ mod neighbours;
 mod nginx;
 mod nginx_bed;
 mod operate;
+mod outages;
 mod parts;
 mod past;
 mod plan;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::traffic::get;
-use crate::world::{World, signal, turn, wait_for};
+use crate::world::{World, beside, signal, wait_for};
 
 /// Longer than the 2 s that an answer of the proxy may take.
 const MUTE: Duration = Duration::from_millis(2600);
@@ -82,7 +82,7 @@ fn open_request(world: &World, ms: u32) -> std::thread::JoinHandle<std::io::Resu
 
 #[test]
 fn no_second_proxy_is_started_beside_one_that_is_mute_right_after_it_was_taken_over() {
-    let _turn = turn();
+    let _turn = beside();
     let (mut world, proxy) = serving("5s");
     world.kill_up();
     let before = proxy_log(&world);
@@ -111,7 +111,7 @@ fn no_second_proxy_is_started_beside_one_that_is_mute_right_after_it_was_taken_o
 
 #[test]
 fn a_proxy_that_is_mute_while_up_starts_is_waited_for() {
-    let _turn = turn();
+    let _turn = beside();
     let (mut world, proxy) = serving("5s");
     world.kill_up();
     let stopped = Stopped::now(proxy);
@@ -128,7 +128,7 @@ fn a_proxy_that_is_mute_while_up_starts_is_waited_for() {
 
 #[test]
 fn a_proxy_that_is_mute_for_a_while_during_a_stop_finishes_what_is_open() {
-    let _turn = turn();
+    let _turn = beside();
     for adopted in [false, true] {
         let (mut world, proxy) = serving("20s");
         let mut up = status_pid(&world);
@@ -150,7 +150,7 @@ fn a_proxy_that_is_mute_for_a_while_during_a_stop_finishes_what_is_open() {
 
 #[test]
 fn a_taken_over_proxy_that_stays_mute_is_gone_before_up_says_stopped() {
-    let _turn = turn();
+    let _turn = beside();
     let (mut world, proxy) = serving("1s");
     world.kill_up();
     let up = world.up();
@@ -163,7 +163,7 @@ fn a_taken_over_proxy_that_stays_mute_is_gone_before_up_says_stopped() {
 
 #[test]
 fn a_proxy_that_cannot_start_is_tried_again_after_growing_pauses() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, proxy) = serving("5s");
     let before = proxy_log(&world).len();
     let socket = world.state().join("proxy.sock");
@@ -181,7 +181,7 @@ fn a_proxy_that_cannot_start_is_tried_again_after_growing_pauses() {
 
 #[test]
 fn a_proxy_that_serves_already_is_gone_on_with_and_not_taken_for_the_one_just_started() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, proxy) = serving("5s");
     let before = proxy_log(&world).len();
     let stopped = Stopped::now(status_pid(&world));

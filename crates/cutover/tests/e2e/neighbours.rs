@@ -1,7 +1,7 @@
 //! Two apps behind one proxy: what happens to one does not disturb the other.
 
 use crate::traffic::{Users, get};
-use crate::world::{World, patient_config, said, turn, wait_for};
+use crate::world::{World, beside, patient_config, said, wait_for};
 
 /// Two apps on hosts of their own.
 fn config() -> String {
@@ -26,7 +26,7 @@ fn version(world: &World, host: &str) -> String {
 
 #[test]
 fn deploying_one_app_does_not_disturb_the_other_and_both_survive_a_restart() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&config());
     world.up();
     for app in ["left", "right"] {
@@ -58,7 +58,7 @@ fn deploying_one_app_does_not_disturb_the_other_and_both_survive_a_restart() {
 
 #[test]
 fn an_app_that_left_the_file_while_it_runs_is_named_and_goes_on() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&config());
     world.up();
     for app in ["left", "right"] {

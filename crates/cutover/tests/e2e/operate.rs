@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::crowd::{Crowd, EVERYONE};
 use crate::traffic::{Deploy, Shipped};
-use crate::world::{World, patient_config, said, signal, turn, wait_for};
+use crate::world::{World, beside, patient_config, said, signal, wait_for};
 
 /// v1 is live, with this in place of the bake.
 fn live(instances: u16, rollout: &str) -> World {
@@ -101,7 +101,7 @@ fn ended_well(shipped: &Shipped) {
 
 #[test]
 fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
-    let _turn = turn();
+    let _turn = beside();
     let steps =
         "strategy = \"canary\"\nsteps = [\"25%\", \"pause\", \"50%\"]\nstep_bake = \"500ms\"";
     let world = live(1, &format!("{steps}\nbake = \"500ms\""));
@@ -143,7 +143,7 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
 
 #[test]
 fn a_rollback_under_load_costs_nothing_and_runs_what_ran() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live(2, "bake = \"500ms\"");
     refused(&world, &["rollback", "demo"], "nothing to roll back to");
     refused(&world, &["retry", "demo"], "nothing to retry: the last rollout of demo ended well");
@@ -175,7 +175,7 @@ fn a_rollback_under_load_costs_nothing_and_runs_what_ran() {
 
 #[test]
 fn a_deploy_follows_the_one_under_way_also_when_up_is_killed_in_between() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = live(1, "bake = \"20s\"");
     let crowd = Crowd::of(&world, &EVERYONE);
     let mut second = Deploy::start(&world, "demo", "v2");

@@ -3,11 +3,11 @@
 use rustix::process::Signal;
 
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{World, signal, turn, wait_for};
+use crate::world::{World, beside, signal, wait_for};
 
 #[test]
 fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(2);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -42,7 +42,7 @@ fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
 
 #[test]
 fn a_killed_prober_leaves_a_rollout_without_proof() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::traffic::get;
-use crate::world::{World, patient_config, said, signal, turn};
+use crate::world::{World, beside, patient_config, said, signal};
 
 fn history(world: &World, more: &[&str]) -> Vec<Value> {
     let output = world.expect(0, &[&["history", "--json"], more].concat());
@@ -20,7 +20,7 @@ fn texts(runs: &[Value], key: &str) -> Vec<String> {
 
 #[test]
 fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go() {
-    let _turn = turn();
+    let _turn = beside();
     let config = patient_config(1).replace("bake = \"1500ms\"", "bake = \"200ms\"");
     let mut world = World::new(&format!("[history]\nruns = 1\n{config}"));
     let output = world.expect(2, &["history"]);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::traffic::Deploy;
-use crate::world::{World, said, sample_config, turn};
+use crate::world::{World, beside, said, sample_config};
 
 /// The plan for a version, as a script reads it.
 pub(crate) fn plan(world: &World, version: &str) -> Value {
@@ -26,7 +26,7 @@ fn phases(plan: &Value) -> Vec<String> {
 
 #[test]
 fn a_plan_says_what_a_deploy_does_and_changes_nothing() {
-    let _turn = turn();
+    let _turn = beside();
     let rollout = "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"1s\"\nbake = \"1500ms\"";
     let mut world = World::new(&sample_config(2).replace("bake = \"1500ms\"", rollout));
     refused(&world, &["plan", "demo", "v1"], &["no server is running", "help: start it with"]);

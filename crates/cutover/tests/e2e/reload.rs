@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::tls::{live, serves};
 use crate::tls_client::{Asking, Identity, Kept};
 use crate::traffic::get;
-use crate::world::{World, said, signal, turn, wait_for};
+use crate::world::{World, beside, said, signal, wait_for};
 
 /// The file of a world, and what is in it.
 fn file(world: &World) -> (PathBuf, String) {
@@ -22,7 +22,7 @@ fn status(world: &World, host: &str) -> String {
 
 #[test]
 fn hosts_certificates_and_listeners_are_taken_up_under_traffic() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, port, shop) = live(1);
     let (path, text) = file(&world);
     let (proxy, instances) = (world.parts("proxy"), world.running());
@@ -66,7 +66,7 @@ fn hosts_certificates_and_listeners_are_taken_up_under_traffic() {
 
 #[test]
 fn what_cannot_be_taken_up_is_refused_whole_and_a_crash_takes_up_all() {
-    let _turn = turn();
+    let _turn = beside();
     let (mut world, port, shop) = live(1);
     let (path, text) = file(&world);
     let server = u32::try_from(world.status().unwrap()["pid"].as_u64().unwrap()).unwrap();

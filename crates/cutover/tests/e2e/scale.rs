@@ -2,11 +2,11 @@
 
 use crate::crowd::{Crowd, REQUESTS};
 use crate::traffic::get;
-use crate::world::{World, abrupt_config, turn, wait_for};
+use crate::world::{World, abrupt_config, beside, wait_for};
 
 #[test]
 fn lowering_the_number_of_instances_costs_no_request() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&abrupt_config(3));
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);

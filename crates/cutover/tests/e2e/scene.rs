@@ -1,8 +1,13 @@
-//! The same world behind every router: our own proxy, and each HAProxy of the test bed.
+//! The same world behind every router: our own proxy, and those of others on the test bed.
+//!
+//! By default the day and the rollout choose one of the others, so that a run has each of them somewhere;
+//! all of them with `CUTOVER_FULL=1`, those of a name with `CUTOVER_ROUTER=nginx`.
 
 use std::thread::available_parallelism;
 
-use crate::haproxy_bed::{Real, name_of, programs};
+use crate::haproxy_bed::{self, name_of, programs};
+use crate::nginx_bed::{self, nginx};
+use crate::sample::{seed, whole};
 use crate::world::{World, sample_config};
 
 /// What the prober is asked for, so that in spite of all roundings it sends [`LEAST_RATE`].
@@ -13,22 +18,21 @@ pub(crate) const LEAST_RATE: f64 = 200.0;
 /// A world and what carries its traffic.
 pub(crate) enum Scene {
     Own(World),
-    Theirs(Real, String),
+    HaProxy(haproxy_bed::Real, String),
+    Nginx(nginx_bed::Real),
 }
+
+type Begun = Box<dyn FnOnce() -> Scene>;
 
 impl Scene {
     /// One for each router, with v1 live; `rollout` replaces the line of the bake.
-    pub(crate) fn all(instances: u16, rollout: &str) -> Vec<Box<dyn FnOnce() -> Self>> {
-        let config = sample_config(instances).replace("bake = \"1500ms\"", rollout);
+    pub(crate) fn all(instances: u16, rollout: &str) -> Vec<Begun> {
+        // Where requests are not told from tunnels, a drain lasts as long as the longest request.
+        let rollout = format!("{rollout}\nlongest_request = \"2s\"");
+        let config = sample_config(instances).replace("bake = \"1500ms\"", &rollout);
         let late = format!("late_after = \"{}\"", late_after());
         let config = config.replace("rate = 200", RATE).replace("late_after = \"500ms\"", &late);
-        let mut scenes: Vec<Box<dyn FnOnce() -> Self>> = Vec::new();
-        for program in programs() {
-            let config = config.clone();
-            scenes.push(Box::new(move || {
-                Self::Theirs(Real::live(&program, &config), name_of(&program))
-            }));
-        }
+        let mut scenes = theirs(&config, &rollout);
         scenes.push(Box::new(move || {
             let mut world = World::new(&config);
             world.up();
@@ -41,15 +45,27 @@ impl Scene {
     pub(crate) fn world(&self) -> &World {
         match self {
             Self::Own(world) => world,
-            Self::Theirs(real, _) => &real.world,
+            Self::HaProxy(real, _) => &real.world,
+            Self::Nginx(real) => &real.world,
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> String {
         match self {
-            Self::Own(_) => "own proxy",
-            Self::Theirs(_, name) => name,
+            Self::Own(_) => "own proxy".to_owned(),
+            Self::HaProxy(_, name) => name.clone(),
+            Self::Nginx(_) => nginx_bed::name(),
         }
+    }
+
+    /// True when the router tells how many requests each version had.
+    pub(crate) const fn counts(&self) -> bool {
+        !matches!(self, Self::Nginx(_))
+    }
+
+    /// True when a change is there for all new requests at once.
+    pub(crate) const fn at_once(&self) -> bool {
+        !matches!(self, Self::Nginx(_))
     }
 
     /// Only instances of that release run, so many of them.
@@ -59,6 +75,31 @@ impl Scene {
             running.len() == instances && running.iter().all(|(id, _)| id.starts_with(prefix));
         assert!(right, "{}: {running:?}", self.name());
     }
+}
+
+/// Those of others that this run takes.
+fn theirs(config: &str, rollout: &str) -> Vec<Begun> {
+    let mut all: Vec<(String, Begun)> = Vec::new();
+    for program in programs() {
+        let (name, config) = (name_of(&program), config.to_owned());
+        let begin = move || {
+            let name = name_of(&program);
+            Scene::HaProxy(haproxy_bed::Real::live(&program, &config), name)
+        };
+        all.push((name, Box::new(begin)));
+    }
+    if let Some(program) = nginx() {
+        let config = config.to_owned();
+        let begin = move || Scene::Nginx(nginx_bed::Real::live(&program, &config));
+        all.push((nginx_bed::name(), Box::new(begin)));
+    }
+    if let Ok(asked) = std::env::var("CUTOVER_ROUTER") {
+        all.retain(|(name, _)| name.contains(&asked));
+    } else if !whole() && !all.is_empty() {
+        let at = (seed() + rollout.len()) % all.len();
+        all = vec![all.swap_remove(at)];
+    }
+    all.into_iter().map(|(_, begin)| begin).collect()
 }
 
 /// What counts as late: what the demo calls so, unless more wants to run than there are cores for. Users

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::traffic::Deploy;
-use crate::world::{World, patient_config, said, signal, turn, wait_for};
+use crate::world::{World, beside, patient_config, said, signal, wait_for};
 
 /// Two apps on hosts of their own; only the first names the secret.
 fn config() -> String {
@@ -102,7 +102,7 @@ fn assert_only_left_has(world: &World, secret: &str) {
 
 #[test]
 fn a_secret_is_with_its_app_and_nowhere_else() {
-    let _turn = turn();
+    let _turn = beside();
     let secret = &format!("hush-{}", fastrand::u64(1 << 40..));
     let mut world = World::new(&config());
     up(&mut world, Some(secret));
@@ -137,7 +137,7 @@ fn a_secret_is_with_its_app_and_nowhere_else() {
 
 #[test]
 fn a_secret_that_is_missing_or_changed_later_is_named_in_the_log() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&config());
     up(&mut world, Some("hush-one"));
     world.expect(0, &["deploy", "left", "v1"]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::traffic::{Deploy, get};
-use crate::world::{World, said, signal, turn, wait_for};
+use crate::world::{World, beside, said, signal, wait_for};
 
 /// How `up` is told.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ fn begin_again(world: &mut World, version: &str) -> u32 {
 
 #[test]
 fn stopped_at_rest_nothing_runs_and_the_next_up_serves_the_stable_release() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(2);
     let up = world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -50,7 +50,7 @@ fn stopped_at_rest_nothing_runs_and_the_next_up_serves_the_stable_release() {
 
 #[test]
 fn stopped_in_mid_rollout_nothing_runs_and_the_next_up_knows_what_is_stable() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(1);
     let mut up = world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -76,7 +76,7 @@ fn stopped_in_mid_rollout_nothing_runs_and_the_next_up_knows_what_is_stable() {
 
 #[test]
 fn an_up_that_has_just_taken_over_a_rollout_stops_all_of_it() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -95,7 +95,7 @@ fn an_up_that_has_just_taken_over_a_rollout_stops_all_of_it() {
 /// Two ways not to wait for an open request that takes a minute, nor for instances that do not listen.
 #[test]
 fn somebody_in_a_hurry_does_not_wait_for_what_is_open() {
-    let _turn = turn();
+    let _turn = beside();
     let config = crate::world::patient_config(2)
         .replace("drain_timeout = \"5s\"", "drain_timeout = \"60s\"")
         .replace("instances = 2", "instances = 2\nstop_timeout = \"60s\"")
@@ -131,7 +131,7 @@ fn somebody_in_a_hurry_does_not_wait_for_what_is_open() {
 
 #[test]
 fn down_says_what_it_waits_for() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::patient(1);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);

@@ -1,4 +1,4 @@
-//! The same rollout file behind our own proxy and behind a real HAProxy: every strategy ships without
+//! The same rollout file behind our own proxy, a real HAProxy and a real nginx: every strategy ships without
 //! a loss, shares are kept, and a rolling replacement never runs one more than usual.
 //!
 //! Lines that begin with `switch |` make the table of switch times (`cargo xtask switches`); no test
@@ -6,7 +6,7 @@
 
 use crate::crowd::{Crowd, EVERYONE, REQUESTS};
 use crate::scene::{LEAST_RATE, Scene};
-use crate::traffic::{Deploy, Shipped};
+use crate::traffic::{Deploy, Shipped, starved};
 use crate::world::{World, abrupt_config, signal, turn, wait_for};
 use rustix::process::Signal;
 
@@ -28,7 +28,7 @@ fn perfect(scene: &Scene, shipped: &Shipped) {
     let number = |name: &str| report[name].as_i64().unwrap();
     let seconds = (number("to_us") - number("from_us")) as f64 / 1e6;
     let rate = number("sent") as f64 / seconds;
-    assert!(rate >= LEAST_RATE, "{}: only {rate:.1} requests/s", scene.name());
+    assert!(rate >= LEAST_RATE || starved(report), "{}: only {rate:.1} requests/s", scene.name());
     assert_eq!(report["proof"]["regressions"], 0, "{}: {}", scene.name(), report["proof"]);
     assert_eq!(report["proof"]["regressions_excused"], 0, "{}: {}", scene.name(), report["proof"]);
 }
@@ -90,8 +90,12 @@ fn a_canary_gets_its_share_and_then_everything() {
             scene.name()
         );
         tell(&scene, "canary 25 %", &shipped);
-        // The router itself counted everybody: the crowd, too.
         let router = &shares[0]["router"];
+        if !scene.counts() {
+            assert!(router.is_null(), "{}: {router}", scene.name());
+            continue;
+        }
+        // The router itself counted everybody: the crowd, too.
         assert_eq!(router["finding"], "as_wanted", "{}: {shares:?}", scene.name());
         assert!(router["requests"].as_u64() > Some(200), "{}: {router}", scene.name());
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::traffic::get;
-use crate::world::{CUTOVER, World, patient_config, said, turn, wait_for};
+use crate::world::{CUTOVER, World, beside, patient_config, said, wait_for};
 
 /// `cutover up` as a supervisor starts it that has bound `listener` and listens at `notify`.
 fn supervised(world: &World, listener: &TcpListener) -> Command {
@@ -24,7 +24,7 @@ fn supervised(world: &World, listener: &TcpListener) -> Command {
 
 #[test]
 fn passed_sockets_are_served_and_the_supervisor_is_told_also_over_an_upgrade() {
-    let _turn = turn();
+    let _turn = beside();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut world = World::new(&patient_config(1).replace("PORT", &port.to_string()));
@@ -76,7 +76,7 @@ fn passed_sockets_are_served_and_the_supervisor_is_told_also_over_an_upgrade() {
 
 #[test]
 fn an_address_for_which_no_socket_was_passed_is_refused() {
-    let _turn = turn();
+    let _turn = beside();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut world = World::patient(1);
     let log = std::fs::File::create(world.path().join("up.log")).unwrap();

@@ -15,9 +15,20 @@ use serde_json::Value;
 /// The binary under test.
 pub(crate) const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 
-/// Waits for this test's turn, also among several test runs on one machine.
+/// Waits for the turn of a test that judges what users met, also among several test runs on one
+/// machine: two of them at once would starve each other's probers.
 pub(crate) fn turn() -> File {
-    let path = std::env::temp_dir().join("cutover-tests-take-turns");
+    only_one_at("cutover-tests-take-turns")
+}
+
+/// Waits for the turn of a test that hardly needs the machine (it waits for ends, refusals and states,
+/// and its traffic is a trickle or is not judged by the clock): one of them runs beside the others.
+pub(crate) fn beside() -> File {
+    only_one_at("cutover-tests-beside")
+}
+
+fn only_one_at(desk: &str) -> File {
+    let path = std::env::temp_dir().join(desk);
     let file = File::options().create(true).truncate(false).write(true).open(path).unwrap();
     file.lock().unwrap();
     file

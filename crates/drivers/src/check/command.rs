@@ -49,6 +49,8 @@ pub struct Program {
 pub struct Judged {
     /// It ended with status 0 in time.
     pub passed: bool,
+    /// Its exit status, if it ended by itself in time.
+    pub status: Option<i32>,
     /// How it ended, in words for people.
     pub words: String,
     /// The last lines of its output, made fit for a terminal.
@@ -72,21 +74,22 @@ pub async fn run_into(program: &Program, limit: Duration, copy: Option<File>) ->
         Ok(started) => started,
         Err(error) => {
             let words = format!("`{named}` could not be started: {error}");
-            return Judged { passed: false, words, tail: Vec::new() };
+            return Judged { passed: false, status: None, words, tail: Vec::new() };
         }
     };
     let mut tail = Tail { end: Vec::new(), copy };
     let left = limit.saturating_sub(begun.elapsed());
     let ended = timeout(left, running.ended(output, &mut tail)).await;
-    let (passed, how) = match ended {
-        Ok(Ok(status)) => (status.success(), in_words(status)),
-        Ok(Err(error)) => (false, format!("could not be waited for: {error}")),
+    let (status, how) = match ended {
+        Ok(Ok(status)) => (status.code(), in_words(status)),
+        Ok(Err(error)) => (None, format!("could not be waited for: {error}")),
         Err(_late) => {
             let words = format!("did not end within {} and was killed", span(limit));
-            return Judged { passed: false, words, tail: tail.lines() };
+            return Judged { passed: false, status: None, words, tail: tail.lines() };
         }
     };
-    Judged { passed, words: format!("{how} in {}", span(begun.elapsed())), tail: tail.lines() }
+    let words = format!("{how} in {}", span(begun.elapsed()));
+    Judged { passed: status == Some(0), status, words, tail: tail.lines() }
 }
 
 fn in_words(status: ExitStatus) -> String {

@@ -8,7 +8,8 @@ use std::fmt;
 use async_trait::async_trait;
 use model::admin::{HoldSeen, ReleaseSeen};
 use model::{
-    AppName, Change, Fault, InstanceId, Plan, ReleaseId, Routes, Survey, Surveyed, Weight,
+    AppName, Change, Fault, InstanceId, Offenders, Plan, ReleaseId, Routes, Survey, Surveyed,
+    Weight,
 };
 
 /// A driver of something that carries users' requests to instances.
@@ -31,6 +32,12 @@ pub trait Router: fmt::Debug + Send + Sync {
     async fn survey(&self, survey: &Survey, after_s: u64) -> Result<Option<Surveyed>, Fault> {
         let _no_evidence = (survey, after_s);
         Ok(None)
+    }
+
+    /// What these instances have had open for longest; nothing where the router cannot name it.
+    async fn offenders(&self, app: &AppName, instances: &[InstanceId]) -> Result<Offenders, Fault> {
+        let _nameless = (app, instances);
+        Ok(Offenders::default())
     }
 
     /// What this router can do.

@@ -3,7 +3,9 @@
 //! A router brings the routes of an app to what is wanted of them, and says what is open. It starts
 //! nothing and does not decide who gets traffic.
 
+pub mod consul;
 mod driver;
+mod fenced;
 mod finding;
 pub mod haproxy;
 pub mod nginx;
@@ -40,6 +42,15 @@ pub const ROUTERS: &[RouterEntry] = &[
         name: "haproxy",
         summary: "HAProxy 2.6 or newer, over its runtime API",
         open: |socket| Arc::new(haproxy::HaProxy::new(haproxy::Address::Unix(socket.to_owned()))),
+    },
+    RouterEntry {
+        name: "consul",
+        summary: "a HAProxy that takes its servers from Consul, where instances are registered",
+        open: |socket| {
+            let address = haproxy::Address::Unix(socket.to_owned());
+            let consul = consul::Consul::new(consul::Setup::local());
+            Arc::new(haproxy::HaProxy::new(address).following(Arc::new(consul)))
+        },
     },
     RouterEntry {
         name: "nginx",

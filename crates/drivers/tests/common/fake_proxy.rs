@@ -152,6 +152,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
         Request::Survey { .. } => refused("this fake counts nothing"),
+        Request::Offenders { instances, .. } => Reply::Offenders(offenders(&instances)),
     };
     (reply, Vec::new())
 }
@@ -179,6 +180,18 @@ fn seen_of(routes: model::Routes) -> AppSeen {
     };
     let releases = routes.pools.iter().map(total).collect();
     AppSeen { routes, instances, releases, held: model::admin::HoldSeen::default() }
+}
+
+/// One request on each instance, older on the later ones.
+fn offenders(instances: &[model::InstanceId]) -> model::Offenders {
+    let one = |(n, id): (usize, &model::InstanceId)| model::Offender {
+        instance: id.clone(),
+        tunnel: false,
+        method: "GET".into(),
+        path: "/slow".into(),
+        age_ms: n as u64,
+    };
+    model::Offenders { oldest: instances.iter().enumerate().map(one).rev().collect(), more: 1 }
 }
 
 fn refused(why: &str) -> Reply {

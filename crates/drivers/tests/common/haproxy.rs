@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use drivers::router::haproxy::config::{AppSetup, Setup};
+use drivers::router::haproxy::config::{AppSetup, Discovery, Setup};
 use drivers::router::haproxy::{Address, Checker, HaProxy, install};
 use drivers::router::{Router, RoutesHave};
 use model::{
@@ -47,7 +47,7 @@ impl Wanted {
         None
     }
 
-    fn there(self) -> Option<PathBuf> {
+    pub fn there(self) -> Option<PathBuf> {
         let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
         bed.join(self.folder).join("usr/sbin/haproxy").canonicalize().ok()
     }
@@ -94,16 +94,27 @@ pub struct Bed {
     folder: tempfile::TempDir,
     program: PathBuf,
     pub entrance: SocketAddr,
+    discovery: Option<Discovery>,
     master: Option<Child>,
 }
 
 impl Bed {
     pub async fn start(program: &Path) -> Self {
+        Self::following(program, None).await
+    }
+
+    /// One that finds its servers by itself.
+    pub async fn following(program: &Path, discovery: Option<Discovery>) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let (entrance, folder) = (free.local_addr().unwrap(), tempfile::tempdir().unwrap());
         drop(free);
-        let mut bed = Self { folder, program: program.to_owned(), entrance, master: None };
+        let program = program.to_owned();
+        let mut bed = Self { folder, program, entrance, discovery, master: None };
         install(&bed.setup(), None, false).await.unwrap();
+        // Tests have no time.
+        let text = std::fs::read_to_string(bed.path("00-cutover.cfg")).unwrap();
+        let text = text.replace(" 200ms", " 30ms");
+        std::fs::write(bed.path("00-cutover.cfg"), text).unwrap();
         let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
         std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();
         bed.launch();
@@ -123,6 +134,7 @@ impl Bed {
             master: Address::Unix(self.path("master.sock")),
             entrances: vec![self.entrance],
             apps: vec![app("demo"), app("demo-1")],
+            discovery: self.discovery.clone(),
         }
     }
 

@@ -4,10 +4,12 @@
 //! waits for it, and the proxy goes on when every client is gone.
 
 mod descriptors;
+mod named;
 mod observed;
 mod socket;
+mod watch;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +33,7 @@ use crate::worker::Control;
 use descriptors::Line;
 use observed::Telling;
 pub(crate) use socket::bind;
+pub(crate) use watch::keep_watch;
 
 /// A listening socket that was taken over.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub(crate) struct Desk {
     left: RefCell<Vec<Telling>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
+    /// When somebody last asked something.
+    heard: Cell<Instant>,
 }
 
 impl Desk {
@@ -62,7 +67,8 @@ impl Desk {
     ) -> Self {
         let (ledger, listeners) = (RefCell::default(), RefCell::default());
         let (telling, left) = (RefCell::default(), RefCell::default());
-        Self { shared, ledger, listeners, telling, left, workers, allow_faults }
+        let heard = Cell::new(Instant::now());
+        Self { shared, ledger, listeners, telling, left, workers, allow_faults, heard }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -72,7 +78,7 @@ impl Desk {
         }
     }
 
-    fn answer(
+    async fn answer(
         self: &Rc<Self>,
         request: Request,
         descriptors: &mut VecDeque<OwnedFd>,
@@ -117,6 +123,9 @@ impl Desk {
             Request::Survey { survey, after_s } => {
                 let surveyed = self.ledger.borrow().survey(survey, after_s)?;
                 return Ok(Reply::Surveyed(surveyed));
+            }
+            Request::Offenders { app, instances } => {
+                return Ok(Reply::Offenders(self.offenders(&app, &instances).await?));
             }
             Request::Truncate { .. } if !self.allow_faults => {
                 return Err(Fault::new(Kind::Usage, "this proxy does not inject faults")
@@ -260,8 +269,12 @@ async fn converse(desk: Rc<Desk>, stream: UnixStream) {
             let head = [&text[..], b"\n", lines.rest()].concat();
             return metrics::answer(stream, head, |dialect| desk.metrics(dialect)).await;
         }
+        desk.heard.set(Instant::now());
         let reply = match serde_json::from_slice(&text) {
-            Ok(request) => desk.answer(request, &mut descriptors).unwrap_or_else(Reply::Refused),
+            Ok(request) => {
+                let answer = desk.answer(request, &mut descriptors).await;
+                answer.unwrap_or_else(Reply::Refused)
+            }
             Err(error) => {
                 let what = format!("the admin request is malformed: {error}");
                 Reply::Refused(Fault::new(Kind::Usage, what))

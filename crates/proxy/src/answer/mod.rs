@@ -16,7 +16,6 @@ use crate::buffer::Buffer;
 use crate::call::Asks;
 use crate::frames::Taker;
 use crate::framing::{Body, HeadScan, read_answer};
-use crate::gate::Entry;
 use crate::life::Shared;
 use crate::limits;
 use crate::replay::Failure;
@@ -24,6 +23,7 @@ use crate::said::{self, Shape, Stamp, Terms};
 use crate::settings::Patience;
 use crate::stream::Writing;
 use crate::trail::Trail;
+use crate::visitors::Visit;
 use crate::wire::{self, Stuck};
 
 /// What both directions of an exchange tell each other.
@@ -118,7 +118,7 @@ pub(crate) struct Answer<'a, 'up> {
     /// Who answers what.
     pub(crate) stamp: Stamp<'a>,
     /// Its place in the instance's gate.
-    pub(crate) claim: &'a Entry,
+    pub(crate) claim: &'a Visit,
     /// Shared with the upload.
     pub(crate) progress: &'a Progress,
     /// Answers to be cut short.

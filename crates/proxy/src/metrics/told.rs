@@ -2,6 +2,9 @@
 //!
 //! Only what is counted is told. Nothing is counted here.
 
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
+
 use crate::census::AppCensus;
 use crate::class::Class;
 use crate::counters::{Counters, Histogram};
@@ -58,6 +61,7 @@ fn of_releases(text: &mut Text, apps: &[AppCensus]) {
         "Tunnels that were established: upgraded connections and event streams.",
     );
     each_release(apps, |labels, counters| text.sample(labels, counters.tunnels.get()));
+    each_socket(text, apps);
     text.family(
         "cutover_replays_total",
         Kind::Counter,
@@ -70,6 +74,28 @@ fn of_releases(text: &mut Text, apps: &[AppCensus]) {
         "How often an instance was left out for a while because it failed request after request.",
     );
     each_release(apps, |labels, counters| text.sample(labels, counters.ejections.get()));
+}
+
+/// WebSockets that were moved to another release.
+fn each_socket(text: &mut Text, apps: &[AppCensus]) {
+    text.family(
+        "cutover_sockets_told_total",
+        Kind::Counter,
+        "WebSockets whose clients were told to leave an instance that leaves.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.sockets_told.get()));
+    text.family(
+        "cutover_sockets_closed_total",
+        Kind::Counter,
+        "Those of them that were closed with 1012, or cut when that was not answered.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.sockets_closed.get()));
+    text.family(
+        "cutover_sockets_left_total",
+        Kind::Counter,
+        "Those of them that ended by themselves when they had been told.",
+    );
+    each_release(apps, |labels, counters| text.sample(labels, counters.sockets_left.get()));
 }
 
 fn of_instances(text: &mut Text, apps: &[AppCensus]) {
@@ -166,6 +192,19 @@ fn of_process(text: &mut Text, shared: &Shared) {
     for class in Class::ALL.iter().filter(|class| !class.of_instance()) {
         text.sample(&[("class", class.name())], totals.refused.of(*class).get());
     }
+    text.family(
+        "cutover_start_time_seconds",
+        Kind::Gauge,
+        "When this proxy was started, seconds since 1970: another one after an upgrade or a crash.",
+    );
+    let started = shared.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], started.as_secs());
+    text.family(
+        "cutover_unattended",
+        Kind::Gauge,
+        "1 while nobody speaks to the proxy, which checks instances by itself then.",
+    );
+    text.sample(&[], u64::from(shared.unattended.load(Ordering::Relaxed)));
     text.family("cutover_connections", Kind::Gauge, "Client connections open.");
     text.sample(&[], shared.connections());
     let mut counter = |name, help, value| {

@@ -13,7 +13,7 @@ const KEY: CohortKey = CohortKey([7; 32]);
 
 fn spread(header: Option<&str>, cookie: bool) -> Spread {
     let cohorts = Cohorts { header: header.map(str::to_owned), cookie };
-    Spread { cohorts: Some(cohorts), slow_start_ms: 0, failing: Vec::new() }
+    Spread { cohorts: Some(cohorts), ..Spread::default() }
 }
 
 /// A proxy that knows the key, with that share for the newer of two releases.

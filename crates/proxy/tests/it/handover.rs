@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use model::{Farewell, HandOver, InstanceId, Pace};
 
+use crate::asking::{Metrics, ask};
 use crate::backend::Backend;
 use crate::stage::{Stage, pool, retiring, wait_until};
 use crate::websocket::{CLOSE, Socket, TEXT, code, frame, instance};
@@ -36,6 +37,13 @@ fn begin(stage: &mut Stage, (old, new): (&Backend, &Backend), hand_over: HandOve
 
 fn open_on(stage: &mut Stage, name: &str) -> (u64, u64) {
     stage.admin.instance(name).map_or((0, 0), |seen| (seen.tunnels, seen.sockets))
+}
+
+/// How many were told to leave, were closed, and left by themselves.
+fn counted(stage: &Stage) -> [u64; 3] {
+    let metrics = Metrics::of(&ask(&stage.socket, ""));
+    let count = |what| metrics.value(&format!("cutover_sockets_{what}_total"), &[("release", "1")]);
+    ["told", "closed", "left"].map(count)
 }
 
 /// A message of the instance in three parts, with a control frame in between and cut in the midst of a
@@ -71,8 +79,10 @@ fn a_frame_comes_between_two_messages_and_never_within_one() {
         assert_eq!(socket.frame(), Some((TEXT, b"still here".to_vec())));
     }
     assert_eq!(open_on(&mut stage, "old"), (10, 10));
+    assert_eq!(counted(&stage), [10, 0, 0]);
     drop((idle, within, halves));
     wait_until("they have left", || open_on(&mut stage, "old").0 == 0);
+    assert_eq!(counted(&stage), [10, 0, 10]);
 }
 
 /// What says nothing in frames, or in frames that somebody else may read differently, is left alone; a
@@ -113,6 +123,7 @@ fn a_closing_is_a_whole_handshake_and_costs_no_answer_under_way() {
     }
     wait_until("they have left", || open_on(&mut stage, "old").0 == 0);
     assert_eq!(*codes.lock().unwrap(), [1001, 1001]);
+    assert_eq!(counted(&stage), [2, 2, 0]);
     assert_eq!(
         Socket::open(&stage, "/ws").stream.shutdown(std::net::Shutdown::Both).ok(),
         Some(())

@@ -52,6 +52,7 @@ pub(crate) fn pass() -> Input {
             handover_timeout_ms: Some(20_000),
             stop_timeout_ms: Some(5_000),
         },
+        asked: report::Asked::default(),
     }
 }
 

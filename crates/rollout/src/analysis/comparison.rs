@@ -198,6 +198,11 @@ impl Comparison {
         self.guard.suffer(LEAST, self.rules.max_error_share_bp)
     }
 
+    /// True when stable's users lately failed much as the candidate's did, more than those may.
+    pub fn alike(&self) -> bool {
+        self.guard.alike(self.rules.max_error_share_bp)
+    }
+
     /// Units compared so far, of the candidate and of stable, and the errors among them.
     pub const fn compared(&self) -> (Arm, Arm) {
         (self.candidate, self.stable)

@@ -29,13 +29,28 @@ impl Guard {
     /// Both releases in the last ticks, candidate first, if each had at least `least` errors there and
     /// they were more than this share of its units.
     pub fn suffer(&self, least: u64, share_bp: u16) -> Option<(Arm, Arm)> {
+        let sums = self.sums();
+        let suffers = |arm: Arm| arm.events >= least.max(1) && arm.over(share_bp);
+        (suffers(sums.0) && suffers(sums.1)).then_some(sums)
+    }
+
+    /// True when stable had errors in the last ticks, more than this share of its units, and at least half
+    /// as often as the candidate.
+    pub fn alike(&self, share_bp: u16) -> bool {
+        let (candidate, stable) = self.sums();
+        let half = u128::from(stable.events) * u128::from(candidate.units) * 2;
+        stable.events > 0
+            && stable.over(share_bp)
+            && half >= u128::from(candidate.events) * u128::from(stable.units)
+    }
+
+    fn sums(&self) -> (Arm, Arm) {
         let mut sums = (Arm::default(), Arm::default());
         for (candidate, stable) in &self.ticks {
             sums.0.add(*candidate);
             sums.1.add(*stable);
         }
-        let suffers = |arm: Arm| arm.events >= least.max(1) && arm.over(share_bp);
-        (suffers(sums.0) && suffers(sums.1)).then_some(sums)
+        sums
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Controller<'a> {
     window: Window,
     armed_since: Option<u64>,
     pub calls: Calls,
+    /// What measurements bring, from a stream of their own.
+    gauges: Rng,
     pub deaths: u32,
 }
 
@@ -42,6 +44,7 @@ impl<'a> Controller<'a> {
             window: Window::default(),
             armed_since: None,
             calls: Calls::default(),
+            gauges: Rng::new(plan.start_delay ^ 0x6761_7567_6573),
             deaths: 0,
         }
     }
@@ -377,6 +380,7 @@ impl<'a> Controller<'a> {
         }
         events.extend(self.hear_prober());
         events.extend(self.calls.call(self.world.plan, &self.machine.wants(), now));
+        events.extend(self.measure());
         if self.machine.wake().is_some_and(|wake| now >= wake) {
             events.push(Event::Tick);
         }
@@ -433,7 +437,10 @@ impl<'a> Controller<'a> {
             let answered = self.world.answers();
             let bad = answered == Some(CANDIDATE)
                 && self.world.rng.chance(self.world.plan.candidate_errors);
+            let hit = self.world.plan.suffering.hits(self.world.now);
             let (version, class) = match answered {
+                Some(STABLE) if hit => ("v1", Class::BadStatus),
+                Some(_) if hit => ("v2", Class::BadStatus),
                 Some(STABLE) => ("v1", Class::Ok),
                 Some(_) if bad => ("v2", Class::BadStatus),
                 Some(_) => ("v2", Class::Ok),
@@ -441,6 +448,22 @@ impl<'a> Controller<'a> {
             };
             self.window.by_version.entry(version.to_owned()).or_default().count(class);
         }
+    }
+
+    /// What the router counts, and what is measured beside requests.
+    fn measure(&mut self) -> Vec<Event> {
+        let (now, plan) = (self.world.now, self.world.plan);
+        let share = self.machine.shares().last().map_or(Weight::NONE, |share| share.share);
+        let mut events = Vec::new();
+        if plan.start.settings.analysis.is_some() && (now / STEP_MS).is_multiple_of(10) {
+            events.push(plan.suffering.units(now, share, plan.candidate_errors));
+        }
+        if (now / STEP_MS).is_multiple_of(5) {
+            let names: Vec<String> = self.machine.measures().map(|it| it.name.clone()).collect();
+            let measured = |name| plan.suffering.measured(name, &mut self.gauges);
+            events.extend(names.into_iter().map(measured));
+        }
+        events
     }
 
     fn hear_prober(&mut self) -> Vec<Event> {

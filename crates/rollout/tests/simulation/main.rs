@@ -9,6 +9,7 @@ mod controller;
 mod plan;
 mod rng;
 mod router;
+mod suffering;
 mod world;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use calls::Calls;
 use controller::Controller;
 use plan::{CANDIDATE, Plan};
 use rng::Rng;
+use suffering::Suffering;
 use world::{Instance, STEP_MS};
 
 /// A strategy, a phase and the one that followed it.
@@ -59,6 +61,7 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     plan.operate(&mut Rng::new(seed ^ 0x6f70_6572_6174_6f72));
     plan.keep(&mut Rng::new(seed ^ 0x6b65_6570));
     plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
+    plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
     let mut controller = Controller::new(&plan, rng);
     // Each death may cost its down time and the time to look again.
     let bound =
@@ -115,6 +118,7 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     home(plan, controller, &mut must);
     kept(plan, controller, &mut must);
     Calls::judge(plan, (&controller.journal, world.candidate_users), &mut must);
+    must(!blamed(plan, controller), "what hit both was held against the candidate");
     let watched = plan.start.settings.probing && plan.prober_lost.is_none();
     if plan.candidate_errors >= 30 && watched && plan.deaths == 0 && plan.presses.is_empty() {
         must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
@@ -150,6 +154,20 @@ fn kept(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &s
     if plan.start.settings.warm && !plan.crashes() {
         must(!entered(Phase::Previewing) && !entered(Phase::Arming), "a warm release had to wait");
     }
+}
+
+/// An incident that hits both, where each of them answers enough to be seen, undoes nothing by a limit.
+fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
+    let machine = &controller.machine;
+    let turned = machine.entered().iter().find(|entered| entered.phase == Phase::RollingBack);
+    let good = plan.candidate_is_good() && plan.deaths == 0;
+    let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
+        return false;
+    };
+    let share = machine.shares().iter().rfind(|share| share.at_ms < turned.at_ms);
+    let few = share.is_some_and(|share| share.share.basis_points() <= 6_000);
+    let limit = turned.why.contains("failed since") || turned.why.contains("over a limit");
+    few && limit
 }
 
 /// What is true of the way home, and of a world without one.

@@ -7,6 +7,7 @@ use model::{
 use rollout::{Aim, Named, Settings, Start, Strategy};
 
 use crate::rng::Rng;
+use crate::suffering::Suffering;
 
 pub(crate) const STABLE: ReleaseId = ReleaseId(1);
 pub(crate) const CANDIDATE: ReleaseId = ReleaseId(2);
@@ -75,6 +76,8 @@ pub(crate) struct Plan {
     pub presses: Vec<(u64, Event)>,
     /// What becomes of each hook.
     pub fates: Vec<Fate>,
+    /// What hits both releases.
+    pub suffering: Suffering,
     /// The phase whose entry brings these faults on, if it is not their time.
     pub trigger: Option<Phase>,
     /// The controller dies after an event, in so many of 10 000 cases.
@@ -147,6 +150,7 @@ impl Plan {
             abort: rng.maybe(20, 0, 20_000),
             presses: Vec::new(),
             fates: Vec::new(),
+            suffering: Suffering::default(),
             deaths: if rng.chance(50) { rng.between(1, most_deaths) } else { 0 },
             down: if rng.chance(10) { 60_000 } else { 1_500 },
         }
@@ -274,7 +278,9 @@ impl Plan {
 
     /// True when nobody holds up or hurries what the machine does.
     pub(crate) fn left_alone(&self) -> bool {
-        self.presses.is_empty() && self.start.settings.pause_after.is_empty() && self.hooks_pass()
+        let settings = &self.start.settings;
+        let spared = self.suffering.spares(settings) && self.hooks_pass();
+        self.presses.is_empty() && settings.pause_after.is_empty() && spared
     }
 
     /// True when nothing that may justify turning back can happen.
@@ -330,7 +336,9 @@ impl Plan {
             (Strategy::Recreate { .. }, None) => 100_000,
             _ => 70_000 + home,
         };
-        rollout + pressing
+        let times = self.batch().map_or(self.steps(), |_| self.start.instances.into());
+        let suffering = self.suffering.bound_ms(&self.start.settings, times);
+        rollout + pressing + suffering
     }
 
     /// True when instances may die, or be not ready, by themselves.
@@ -370,6 +378,10 @@ fn strategy(rng: &mut Rng) -> Strategy {
             let mut points: Vec<_> =
                 (0..rng.between(1, 3)).map(|_| rng.between(1_500, 9_500)).collect();
             points.sort_unstable();
+            // Now and then the first step is for those alone whom a rule names.
+            if points[0] < 3_000 {
+                points[0] = 0;
+            }
             let weight = |points: u64| Weight::new(u16::try_from(points).unwrap()).unwrap();
             let steps = points.into_iter().map(weight).collect();
             Strategy::Canary { steps, step_ms: rng.between(0, 3_000) }

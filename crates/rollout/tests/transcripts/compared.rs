@@ -1,20 +1,26 @@
 //! Stories of canaries that are compared with stable while both serve.
 
-use model::{Event, Threshold, Weight};
+use model::{Event, Outcome, Threshold, Weight};
 use rollout::analysis::Rules;
-use rollout::{Analysis, Inconclusive, Strategy};
+use rollout::{Analysis, Cause, Inconclusive, OnIncident, Strategy};
 
-use crate::script::Role::{Part, Retiring};
+use crate::script::Role::{self, Part, Retiring};
 use crate::script::{Script, fleet, preview, routes, units, window};
 
 /// At 25 % of the requests, with thresholds told, under these rules.
 fn compared(analysis: Analysis) -> Script {
+    hit_by(OnIncident::Pause, analysis)
+}
+
+/// The same, and what becomes of it when both fail.
+fn hit_by(incident: OnIncident, analysis: Analysis) -> Script {
     let steps = vec![Weight::new(2_500).unwrap(), Weight::new(5_000).unwrap()];
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
     let thresholds = vec![Threshold { us: 20_000, slow: 1_000, of: 2_000 }];
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000 };
         start.settings.analysis = Some(analysis);
+        start.settings.incident = incident;
     })
     .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Thresholds { thresholds }])
     .all(&[Event::Armed, quarter, window("v1", 15, 0), window("v2", 5, 0)])
@@ -36,21 +42,90 @@ fn worse_than_stable_is_undone() {
         .is("compared-worse");
 }
 
-#[test]
-fn an_incident_that_hits_both_holds_the_step_and_undoes_nothing() {
-    let hit = |script: Script, at_s: u64| {
+/// Seconds in which a fifth of all requests fail, whoever answers them.
+fn hit(script: Script, at_s: std::ops::Range<u64>) -> Script {
+    at_s.fold(script, |script, at_s| {
         script
             .at(500, &units(at_s, (25, 5), (75, 15)))
             .at(250, &window("v1", 10, 2))
             .at(250, &window("v2", 4, 1))
-    };
-    let calm = |script: Script, at_s: u64| {
+    })
+}
+
+fn calm(script: Script, at_s: std::ops::Range<u64>) -> Script {
+    at_s.fold(script, |script, at_s| {
         script.at(1_000, &units(at_s, (25, 0), (75, 0))).at(1_000, &window("v2", 20, 0))
-    };
-    let hit = (101..170).fold(compared(plain()), hit);
-    let calm = (170..176).fold(hit, calm);
+    })
+}
+
+/// Journals that know no pause for it.
+#[test]
+fn an_incident_that_hits_both_holds_the_step_where_nobody_is_to_be_asked() {
+    let script = hit(hit_by(OnIncident::Hold, plain()), 101..170);
     // Only now the next share, though its time was over long ago.
-    calm.wake().is("compared-incident");
+    calm(script, 170..176).wake().is("compared-incident");
+}
+
+#[test]
+fn an_incident_that_hits_both_pauses_and_undoes_nothing() {
+    let script = calm(hit(compared(plain()), 101..165), 165..180);
+    let machine = script.wake_at(60_000).at(10, &Event::ResumeAsked).tells("compared-paused");
+    assert_eq!(machine.shares().last().map(|last| last.share.basis_points()), Some(5_000));
+}
+
+#[test]
+fn an_incident_that_is_over_goes_on_by_itself_where_that_is_asked_for() {
+    let script = calm(hit(hit_by(OnIncident::Resume, plain()), 101..170), 170..176);
+    script.wake().is("compared-resumes");
+}
+
+#[test]
+fn an_incident_that_nobody_looks_at_is_undone() {
+    let machine = hit(compared(plain()), 101..104).wake_at(86_400_000).into_machine();
+    assert!(machine.turns_back(), "{machine:?}");
+    assert!(machine.entered().last().unwrap().why.starts_with("nobody went on"), "{machine:?}");
+}
+
+/// Whoever resumed knows of it: it is not asked again, and the step is held as long as both suffer.
+#[test]
+fn resumed_in_the_middle_of_an_incident_it_is_held_and_not_asked_again() {
+    let script = hit(compared(plain()), 101..110).at(10, &Event::ResumeAsked);
+    let machine = hit(script, 110..175).into_machine();
+    assert_eq!((machine.paused(), machine.turns_back()), (None, false));
+    assert_eq!(machine.shares().len(), 1);
+}
+
+/// The candidate's third error is seen before stable's third.
+#[test]
+fn too_little_of_an_incident_was_seen_yet_to_blame_the_candidate() {
+    let both = |script: Script| script.at(250, &window("v1", 20, 2)).at(250, &window("v2", 20, 3));
+    let script = both(compared(plain()));
+    let machine = both(script).into_machine();
+    assert_eq!(machine.paused().map(|pause| pause.cause), Some(Cause::Incident));
+    // Of stable alone nothing fails: nobody waits.
+    let alone = compared(plain()).at(250, &window("v1", 20, 0)).at(250, &window("v2", 20, 3));
+    assert!(alone.into_machine().turns_back());
+    // It failed once, and the candidate far more often.
+    let more = compared(plain()).at(250, &window("v1", 70, 1)).at(250, &window("v2", 20, 3));
+    assert!(more.into_machine().turns_back());
+}
+
+#[test]
+fn inconclusive_asks_a_person_where_that_is_asked_for() {
+    let analysis = Analysis { inconclusive: Inconclusive::Pause, ..plain() };
+    let script = compared(analysis).at(1_000, &units(101, (10, 0), (30, 0))).wake();
+    script.at(5_000, &Event::ResumeAsked).is("compared-asked");
+}
+
+#[test]
+fn inconclusive_and_nobody_comes() {
+    let analysis = Analysis { inconclusive: Inconclusive::Pause, ..plain() };
+    let script = compared(analysis).at(1_000, &units(101, (10, 0), (30, 0))).wake().wake();
+    let back =
+        [routes(&[(1, Part(75)), (2, Part(25))]), routes(&[(1, Role::All), (2, Role::Spare)])];
+    let script = script.all(&back).all(&[routes(&[(1, Role::All), (2, Retiring)])]);
+    let machine = script.all(&[crate::open(2, 0, 0), fleet(2, 0, 0), routes(&[(1, Role::All)])]);
+    assert_eq!(machine.into_machine().outcome(), Some(Outcome::Aborted));
 }
 
 #[test]

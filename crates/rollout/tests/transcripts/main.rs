@@ -7,6 +7,7 @@ mod compared;
 mod home;
 mod hooks;
 mod kept;
+mod measured;
 mod operators;
 mod recreate;
 mod rolling;
@@ -15,7 +16,7 @@ mod script;
 use Role::{All, Retiring, Spare};
 use model::Event;
 use rollout::Rollout;
-use script::{Role, Script, abort, crashed, fleet, open, preview, routes, window};
+use script::{Role, Script, abort, crashed, fleet, lingering, open, preview, routes, window};
 
 /// Both releases ready, preview passed, prober armed.
 fn until_shifting(script: Script) -> Script {
@@ -111,7 +112,9 @@ fn stable_is_dead_when_it_is_needed() {
 fn deadlines_of_drain_and_hand_over() {
     until_draining(plain())
         .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 2, 1)])
+        .all(&[lingering(&["/slow"], 1), lingering(&["/slow", "/slower"], 0)])
         .wake()
+        .all(&[lingering(&["/ws"], 2)])
         .wake()
         .at(10, &fleet(1, 1, 1))
         .wake()

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use model::event::PoolSeen;
 use model::{
-    AppName, Class, Counted, Event, FleetSeen, InstanceId, PoolState, ReleaseId, RunState, Tally,
-    Tick, Version, Weight, Window,
+    AppName, Class, Counted, Event, FleetSeen, InstanceId, Offender, Offenders, PoolState,
+    ReleaseId, RunState, Tally, Tick, Version, Weight, Window,
 };
 use rollout::{Named, Rollout, Settings, Start, Wants};
 
@@ -156,6 +156,19 @@ pub(crate) fn open(release: u32, requests: u64, tunnels: u64) -> Event {
     Event::Open { release: ReleaseId(release), requests, tunnels }
 }
 
+/// Paths that are open on stable, the first one for longest, and how many more there are.
+pub(crate) fn lingering(paths: &[&str], more: u64) -> Event {
+    let age = |n: usize| 4_200 - 1_000 * n as u64;
+    let one = |(n, path): (usize, &&str)| Offender {
+        instance: InstanceId("shop-1-1".into()),
+        tunnel: *path == "/ws",
+        method: "GET".into(),
+        path: (*path).into(),
+        age_ms: age(n),
+    };
+    Event::Lingering(Offenders { oldest: paths.iter().enumerate().map(one).collect(), more })
+}
+
 /// Both releases with weights in proportion to their instances; one without any is out.
 pub(crate) fn parts(stable: u32, candidate: u32) -> Event {
     let points = u16::try_from(candidate * 10_000 / (stable + candidate)).unwrap();
@@ -263,6 +276,9 @@ fn event_words(event: &Event) -> String {
             format!("leaving {release}: {who} there, {requests} requests, {tunnels} tunnels")
         }
         Event::Movable { release, sockets } => format!("movable {release}: {sockets} sockets"),
+        Event::Lingering(offenders) => {
+            format!("lingering {}", offenders.lines().collect::<Vec<_>>().join("; "))
+        }
         Event::Preview { tally, .. } => {
             format!("preview {} ok, {} errors", tally.ok, tally.errors())
         }
@@ -283,6 +299,7 @@ fn event_words(event: &Event) -> String {
         Event::HookEnded { name, passed, .. } => {
             format!("hook {name} {}", if *passed { "passed" } else { "failed" })
         }
+        Event::Measured { words, .. } => format!("measured: {words}"),
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),
         Event::PauseAsked { reason } => format!("pause asked: {reason}"),
         Event::ResumeAsked => "resume asked".to_owned(),

@@ -45,6 +45,7 @@ fn canary() -> Planned {
             max_error_share: 100,
         }),
         compared: vec![Compared { share: 500, errors: 3, requests: 9_000 }],
+        measured: Vec::new(),
         handover: "the app is told to end".into(),
         hooks: vec!["before switch: smoke".into()],
         kept: vec!["v1 runs on for 10m".into()],

@@ -29,6 +29,10 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
             "proxy.certificates" => "/properties/proxy/properties/certificates/items".to_owned(),
             "notify" => "/properties/notify/items".to_owned(),
             "app.hooks" => "/properties/app/additionalProperties/properties/hooks/items".to_owned(),
+            "app.rollout.metrics" => {
+                let rollout = "/properties/app/additionalProperties/properties/rollout/properties";
+                format!("{rollout}/metrics/items")
+            }
             other => {
                 let path = other.replacen('.', "/properties/", 9).replacen(
                     "app",
@@ -46,7 +50,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 57] = [
+const STRUCTURAL: [&str; 59] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -103,6 +107,8 @@ const STRUCTURAL: [&str; 57] = [
     "a history of nothing",
     "a hand-over that nobody knows",
     "hand-overs of the wrong sort",
+    "metrics that cannot be",
+    "gates without metrics, and of no list",
     "ejections that cannot grow, and a share that is no percentage",
 ];
 
@@ -123,6 +129,11 @@ fn what_the_reader_takes_fits() {
     let validator = validator();
     for text in [
         "[app.web]\ncommand = [\"./server\"]\n",
+        "[app.web]\ncommand = [\"a\"]\n[app.web.rollout]\nincident = \"resume\"\nstrategy = \"canary\"\n\
+         steps = [\"25%\"]\nanalysis = { inconclusive = \"pause\" }\ngates = { \"25%\" = [\"a\"], \"100%\" = [\"b\"] }\n\
+         [[app.web.rollout.metrics]]\nname = \"a\"\nprometheus = \"http://[::1]:9090/p/\"\n\
+         query = 'a{version=\"{version}\"}'\nmin = -1.5\n[[app.web.rollout.metrics]]\nname = \"b\"\n\
+         command = [\"a\"]\nno_data = \"ignore\"\nfailures = 1\n",
         "[history]\nruns = 1\nlog_mib = 1\n[app.web]\ncommand = [\"a\", \"\"]\n[app.web.rollout]\n\
          strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
         "[router]\nkind = \"nginx\"\npid = \"p\"\nconfig = \"c\"\ndirectory = \"n\"\nlisten = [\"127.0.0.1:80\"]\nprogram = \"/usr/sbin/nginx\"\n\

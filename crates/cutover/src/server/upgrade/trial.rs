@@ -64,7 +64,8 @@ pub(crate) fn check(copy: &Path, present: &Present, config: &Config) -> Result<V
         store.stable(app)?;
         store.committed_routes(app)?;
         if let Some(run) = store.last_run(app)? {
-            store.events(run.id)?;
+            store.frozen(run.id)?;
+            store.events(run.id, 0)?;
         }
         if let Some(run) = store.open_run(app)? {
             let what = format!("a rollout of `{app}` is under way (run {})", run.name);

@@ -10,7 +10,7 @@ use model::Class;
 use model::fleet::HealthCheck;
 
 use crate::check::command::{self, Program};
-use crate::check::{Answer, NoAnswer, ask, connect};
+use crate::check::{Answer, NoAnswer, Row, ask, connect};
 use crate::platform::fleet::Condition;
 use crate::words::span;
 
@@ -85,7 +85,7 @@ pub(super) async fn check(address: SocketAddr, asks: &Asks, how: &HealthCheck) -
 }
 
 fn from_answer(answer: &Answer) -> CheckResult {
-    let passed = (200..300).contains(&answer.status);
+    let passed = answer.passes();
     let clue = match answer.status {
         _ if passed => Clue::None,
         300..400 => Clue::Redirect(answer.location.clone().unwrap_or_default()),
@@ -117,38 +117,31 @@ fn from_failure(failure: NoAnswer) -> CheckResult {
 pub(super) struct Health {
     pub(super) condition: Condition,
     pub(super) last: VecDeque<CheckResult>,
-    ups: u32,
-    downs: u32,
+    row: Row,
 }
 
 impl Health {
     /// Nothing is known yet, except whether it was ready under an earlier controller.
     pub(super) fn new(ready_before: bool) -> Self {
         let condition = if ready_before { Condition::Adopted } else { Condition::Starting };
-        Self { condition, last: VecDeque::new(), ups: 0, downs: 0 }
+        Self { condition, last: VecDeque::new(), row: Row::default() }
     }
 
     /// Where it would stand after one more result.
     pub(super) fn after(&self, passed: bool, how: &HealthCheck) -> Condition {
-        let (ups, downs) = self.in_a_row(passed);
+        let row = self.row.add(passed);
         match self.condition {
             Condition::Ended => Condition::Ended,
-            _ if passed && ups >= how.rise => Condition::Ready,
-            Condition::Ready | Condition::Adopted if !passed && downs >= how.fall => {
-                Condition::Unready
-            }
+            _ if row.risen(how) => Condition::Ready,
+            Condition::Ready | Condition::Adopted if row.fallen(how) => Condition::Unready,
             unchanged => unchanged,
         }
-    }
-
-    fn in_a_row(&self, passed: bool) -> (u32, u32) {
-        if passed { (self.ups.saturating_add(1), 0) } else { (0, self.downs.saturating_add(1)) }
     }
 
     /// Takes one more result.
     pub(super) fn note(&mut self, result: CheckResult, how: &HealthCheck) {
         self.condition = self.after(result.passed, how);
-        (self.ups, self.downs) = self.in_a_row(result.passed);
+        self.row = self.row.add(result.passed);
         self.last.push_back(result);
         if self.last.len() > REMEMBERED {
             self.last.pop_front();

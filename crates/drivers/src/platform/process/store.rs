@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::Record;
+use crate::ballast;
 
 /// Where everything lies.
 #[derive(Clone, Debug)]
@@ -187,7 +188,13 @@ fn replace(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
         fs::rename(&beside, path)?;
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
-    written().map_err(|error| unwritable(path, &error))
+    let state = path.parent().and_then(Path::parent);
+    let again = |error: &io::Error| ballast::is_full(error) && state.is_some_and(ballast::release);
+    let done = match written() {
+        Err(error) if again(&error) => written(),
+        done => done,
+    };
+    done.map_err(|error| unwritable(path, &error))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Fault {

@@ -3,16 +3,20 @@
 //! What a reload would lose is written before it is done at run time. Only the present worker is told:
 //! one that ends passes on what it is still asked. It decides nothing.
 
-use model::{AppName, Change, Fault, Instance, Kind};
+use model::{AppName, Change, Fault, Instance, InstanceId, Kind};
 
 use super::commit::commit;
+use super::discovered::Discovery;
 use super::files::{AppFiles, Checker};
 use super::line::Address;
 use super::live::same;
 use super::look::{Found, look};
 use super::record::{Record, Slot};
+use super::registering::{self, Rest};
+use super::seen::Condition;
 use super::step::Step;
 use super::worker::{WELL, Worker, present_pid, refused, well};
+use crate::router::fenced::{Fenced as _, OnRecord};
 
 /// Since this version HAProxy says itself when nothing holds a server any more.
 const WAITS: (u32, u32) = (3, 0);
@@ -28,25 +32,28 @@ struct Acting<'a> {
     files: AppFiles,
     present: Worker,
     checker: Option<&'a Checker>,
+    discovery: Option<&'a Discovery>,
 }
 
 /// Takes the step of a change.
 pub(super) async fn act(
     address: &Address,
-    checker: Option<&Checker>,
+    (checker, discovery): (Option<&Checker>, Option<&Discovery>),
     change: &Change,
     epoch: u64,
 ) -> Result<(), Fault> {
     let step = Step::read(change)?;
     let (app, _) = step.relies_on();
     let app = app.clone();
-    let found = look(address, &app).await?;
-    step.still_holds(&change.words, &found.seen.record, epoch)?;
+    let found = look(address, &app, discovery).await?;
+    let record = &found.seen.record;
+    let on_record = OnRecord { generation: record.generation, epoch: record.epoch };
+    step.still_holds(&change.words, on_record, epoch)?;
     let present = found.workers.first().ok_or_else(|| address.odd(""))?.clone();
     may_change(&present).await?;
     let files = AppFiles::beside(&found.map, &app);
     let pid = found.pid;
-    let acting = Acting { app: &app, found, files, present, checker };
+    let acting = Acting { app: &app, found, files, present, checker, discovery };
     match acting.take(step, epoch).await {
         // An answer that is none, from a worker that was replaced while it was asked.
         Err(fault) if fault.kind == Kind::Internal && replaced(address, pid).await => {
@@ -74,11 +81,20 @@ impl Acting<'_> {
         if let Step::Refuse { why, help, .. } = step {
             return Err(Fault::new(Kind::Config, format!("HAProxy cannot carry {why}")).help(help));
         }
+        if let Some(discovery) = self.discovery {
+            discovery.consul.hold(self.app).await?;
+        }
         if let Step::Publish { mut record, ready, .. } = step {
             record.epoch = epoch;
             return self.publish(record, &ready).await;
         }
         self.note_epoch(epoch).await?;
+        if let Some(discovery) = self.discovery {
+            match self.register(discovery, &step).await? {
+                Rest::All => {}
+                Rest::Nothing | Rest::State(_) => return Ok(()),
+            }
+        }
         match step {
             Step::Add { slot, instance, .. } => self.add(slot, &instance).await,
             Step::Recheck { slot, id, .. } => self.recheck(slot, &id.0).await,
@@ -89,8 +105,44 @@ impl Acting<'_> {
         }
     }
 
+    /// Takes the step where instances are registered, and tells HAProxy what it cannot find there.
+    async fn register(&self, discovery: &Discovery, step: &Step) -> Result<Rest, Fault> {
+        let mut overdue = false;
+        let about = match step {
+            Step::Leave { slot, id, .. } | Step::Recheck { slot, id, .. } => Some((*slot, id)),
+            _ => None,
+        };
+        let server = about.and_then(|(slot, id)| self.found.seen.server(slot, id));
+        if let (Step::Leave { slot, .. }, Some(server)) = (step, server) {
+            overdue = server.condition == Condition::Overdue;
+            if let Some(address) = server.address {
+                self.files.unsave(*slot, address)?;
+            }
+        }
+        let rest = registering::take(&discovery.consul, self.app, (step, overdue)).await?;
+        if let (Rest::State(state), Some((slot, id))) = (rest, about) {
+            for server in self.found_servers(slot, id) {
+                well(&self.present, &[format!("set server {server} state {state}")]).await?;
+            }
+        }
+        Ok(rest)
+    }
+
+    /// The servers of an instance that HAProxy has found, as commands name them.
+    fn found_servers(&self, slot: Slot, id: &InstanceId) -> Vec<String> {
+        let name = |backend: String| {
+            let place = self.found.names.get(&(backend.clone(), id.clone()))?;
+            Some(format!("{backend}/{place}"))
+        };
+        let backends = slot.backends(self.app, self.found.apart).into_iter();
+        backends.filter_map(name).collect()
+    }
+
     /// The servers of an instance, as commands name them.
     fn servers(&self, slot: Slot, id: &str) -> Vec<String> {
+        if self.discovery.is_some() {
+            return self.found_servers(slot, &InstanceId(id.to_owned()));
+        }
         let backends = slot.backends(self.app, self.found.apart);
         backends.iter().map(|backend| format!("{backend}/{id}")).collect()
     }
@@ -167,11 +219,7 @@ impl Acting<'_> {
         commit(&self.present, &self.found.map, &entries).await
     }
 
-    async fn publish(
-        &self,
-        mut record: Record,
-        ready: &[(Slot, model::InstanceId)],
-    ) -> Result<(), Fault> {
+    async fn publish(&self, mut record: Record, ready: &[(Slot, InstanceId)]) -> Result<(), Fault> {
         record.worker = self.found.pid;
         let in_use = in_use(&record, ready);
         for (slot, id) in ready {
@@ -181,7 +229,11 @@ impl Acting<'_> {
                 return Err(Fault::new(Kind::Conflict, what).help("look and plan again"));
             }
         }
-        self.files.write(&record, &in_use, self.checker).await?;
+        if self.discovery.is_some() {
+            self.files.write_found(&record, &self.present.servers_state().await?)?;
+        } else {
+            self.files.write(&record, &in_use, self.checker).await?;
+        }
         for (slot, id) in ready {
             self.each(*slot, &id.0, &["set server SERVER state ready"]).await?;
         }
@@ -197,7 +249,7 @@ impl Acting<'_> {
 }
 
 /// The instances of a record that are put to work.
-fn in_use(record: &Record, ready: &[(Slot, model::InstanceId)]) -> Vec<(Slot, Instance)> {
+fn in_use(record: &Record, ready: &[(Slot, InstanceId)]) -> Vec<(Slot, Instance)> {
     let all = record.pools().flat_map(|(slot, pool)| pool.instances.iter().map(move |i| (slot, i)));
     let chosen = all.filter(|(slot, one)| ready.iter().any(|(at, id)| at == slot && *id == one.id));
     chosen.map(|(slot, one)| (slot, one.clone())).collect()

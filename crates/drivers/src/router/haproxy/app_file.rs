@@ -20,15 +20,50 @@ pub(super) fn map_file(app: &AppName) -> String {
     format!("cutover-{app}.map")
 }
 
+/// Name of the file in which a new worker finds the servers of an app that DNS has not told it yet.
+pub(super) fn state_file(app: &AppName) -> String {
+    format!("cutover-{app}.state")
+}
+
 /// The server that is no instance: what a worker that ends is asked goes there.
 pub(super) const ONWARD: &str = "cutover_entrance";
+
+/// Where servers come from that are not written here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    /// The directory of the files.
+    pub(super) directory: &'a str,
+    /// Most instances of a release.
+    pub(super) places: u16,
+    /// The domain of Consul's DNS.
+    pub(super) domain: &'a str,
+}
+
+impl Found<'_> {
+    /// The lines of a backend.
+    fn lines(&self, app: &AppName, slot: Slot) -> String {
+        let (state, Self { directory, places, domain }) = (state_file(app), self);
+        format!(
+            "    # Instances come from Consul. `allow-dup-ip`: without it two of one address are one, and the
+    # others get nothing. The file is what a new worker starts with, before DNS has told it anything.
+    load-server-state-from-file local
+    server-state-file-name {directory}/{state}
+    server-template place 1-{places} _{app}._{slot}.service.{domain} resolvers {RESOLVERS} \
+resolve-prefer ipv4 resolve-opts allow-dup-ip init-addr last,none
+"
+        )
+    }
+}
+
+/// The section with Consul's DNS.
+pub(super) const RESOLVERS: &str = "cutover_consul";
 
 /// The whole text, without any instance; `onward` is where the worker listens that does not end.
 pub(super) fn backends(
     name: &AppName,
     check_path: Option<&str>,
     check_ms: u64,
-    onward: Option<SocketAddr>,
+    (onward, found): (Option<SocketAddr>, Option<&Found<'_>>),
 ) -> String {
     let mut text = format!(
         "\
@@ -52,6 +87,7 @@ pub(super) fn backends(
     });
     for slot in Slot::BOTH {
         let (plain, tunnels) = (slot.backend(name), slot.tunnels(name));
+        let found = found.map_or(String::new(), |found| found.lines(name, slot));
         // Writing to a string cannot fail.
         let _written = write!(
             text,
@@ -61,12 +97,12 @@ backend {plain} from cutover_defaults
     # Nothing but these may be sent a second time (RFC 9110, 9.2.2), unless it was never sent at all.
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}
 {check}{onward}    {default}
-
+{found}
 backend {tunnels} from cutover_defaults
     balance leastconn
     http-request disable-l7-retry
 {check}{onward}    {default}
-"
+{found}"
         );
     }
     sealed(&text)
@@ -186,7 +222,8 @@ mod tests {
     #[test]
     fn instances_come_and_go_and_everything_else_stays() {
         let app = AppName::new("demo").unwrap();
-        let empty = &backends(&app, Some("/healthz"), 200, Some(([127, 0, 0, 1], 80).into()));
+        let empty =
+            &backends(&app, Some("/healthz"), 200, (Some(([127, 0, 0, 1], 80).into()), None));
         let one = |slot, n: u16| {
             let address = ([127, 0, 0, 1], n).into();
             (slot, Instance { id: InstanceId(format!("demo-1-{n}")), address })
@@ -202,7 +239,7 @@ mod tests {
         for edited in [full.replace("leastconn", "random"), full.clone() + "# mine\n"] {
             assert_ne!(seal(&edited), Some(digest(&edited).as_str()));
         }
-        let anew = backends(&app, Some("/ready"), 200, None);
+        let anew = backends(&app, Some("/ready"), 200, (None, None));
         let moved = with_instances_of(&anew, &full);
         assert_eq!(moved.matches("    server ").count(), 6, "{moved}");
         assert_eq!(

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use model::{AppName, Fault, Kind, Selector};
 
-use super::app_file::{self, map_file};
+use super::app_file::{self, RESOLVERS, map_file};
 use super::line::Address;
 use super::passing::{asks, passing_on};
 use super::record::Slot;
@@ -30,6 +30,46 @@ pub struct Setup {
     pub entrances: Vec<SocketAddr>,
     /// The apps behind it.
     pub apps: Vec<AppSetup>,
+    /// Where it finds instances, if they are not told to it.
+    pub discovery: Option<Discovery>,
+}
+
+/// The Consul whose DNS a HAProxy follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// Its DNS.
+    pub dns: SocketAddr,
+    /// Its domain, such as `consul`.
+    pub domain: String,
+    /// Most instances of one release.
+    pub places: u16,
+}
+
+impl Discovery {
+    /// The section with Consul's DNS.
+    fn resolvers(&self) -> String {
+        format!(
+            "
+resolvers {RESOLVERS}
+    nameserver consul {}
+    # More than a handful of instances do not fit into less.
+    accepted_payload_size 8192
+    resolve_retries 3
+    timeout resolve 200ms
+    timeout retry 200ms
+    # What Consul says is believed at once; while it says nothing, what it said last holds. An agent that
+    # was just started says that there is nobody (`nx`) until it has read what it knew: believed, it would
+    # take all instances away. Cutover itself says so here when it has taken out the last of a release.
+    hold valid 200ms
+    hold obsolete 0s
+    hold nx 10m
+    hold timeout 10m
+    hold refused 10m
+    hold other 10m
+",
+            self.dns
+        )
+    }
 }
 
 /// One app behind the entrance.
@@ -96,14 +136,22 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
     for app in &setup.apps {
         entrance.push_str(&stand_in(&app.name));
     }
-    entrance.push_str(SEND);
+    // A place has no name of its own: what is in it is known by its address.
+    let instance = if setup.discovery.is_some() { "%si:%sp" } else { "%s" };
+    entrance.push_str(&SEND.replace("INSTANCE", instance));
     let onward = setup.entrances.first().copied().map(reachable);
     if let Some(address) = onward {
         entrance.push_str(&passing_on(address));
     }
-    let apps = setup.apps.iter().map(|app| Rendered {
-        name: app_file::app_file(&app.name),
-        text: app_file::backends(&app.name, app.check_path.as_deref(), app.check_ms, onward),
+    let found = setup.discovery.as_ref().map(|discovery| {
+        entrance.push_str(&discovery.resolvers());
+        let Discovery { places, domain, .. } = discovery;
+        app_file::Found { directory: &directory, places: *places, domain }
+    });
+    let apps = setup.apps.iter().map(|app| {
+        let (path, from) = (app.check_path.as_deref(), (onward, found.as_ref()));
+        let text = app_file::backends(&app.name, path, app.check_ms, from);
+        Rendered { name: app_file::app_file(&app.name), text }
     });
     let entrance = Rendered { name: ENTRANCE.to_owned(), text: entrance };
     Ok(std::iter::once(entrance).chain(apps).collect())
@@ -268,7 +316,7 @@ if { var(txn.cutover_version) -m str ~ } !{ var(txn.cutover_onward) -m found }
     acl cutover_ends var(txn.cutover_onward) -m found
     http-response set-header x-cutover-version %[var(txn.cutover_version)] \
 unless cutover_ends cutover_stamped
-    http-response set-header x-cutover-instance %s unless cutover_ends cutover_stamped
+    http-response set-header x-cutover-instance INSTANCE unless cutover_ends cutover_stamped
 
     # --- Upgrades have backends of their own, so that tunnels and requests are counted apart.
     acl cutover_upgrade req.hdr(upgrade) -m found
@@ -293,6 +341,7 @@ mod tests {
             master: Address::Unix(format!("{path}/master.sock").into()),
             entrances: vec![([127, 0, 0, 1], 8080).into()],
             apps: vec![app],
+            discovery: None,
         }
     }
 

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +66,12 @@ impl AppFiles {
         lines.filter_map(entry).collect()
     }
 
+    /// Where servers stand that HAProxy found, as a reload would read it; nothing when it cannot be read.
+    pub(super) fn state(&self) -> String {
+        let path = self.map.with_file_name(app_file::state_file(&self.app));
+        fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// Writes the record alone.
     pub(super) fn write_map(&self, record: &Record) -> Result<(), Fault> {
         replace(&self.map, &map_text(&self.app, record))
@@ -86,6 +93,38 @@ impl AppFiles {
         // The instances first: a map that speaks of servers that are not there serves nobody.
         replace(&self.config, &text)?;
         self.write_map(record)
+    }
+
+    /// Writes where the servers are that HAProxy found, so that a new worker need not wait for DNS, and
+    /// the record.
+    pub(super) fn write_found(&self, record: &Record, state: &str) -> Result<(), Fault> {
+        let backends: Vec<String> =
+            Slot::BOTH.iter().flat_map(|slot| slot.backends(&self.app, true)).collect();
+        let ours = |line: &&str| {
+            let name = line.split(' ').nth(1).unwrap_or_default();
+            line.starts_with('#') || *line == "1" || backends.iter().any(|own| own == name)
+        };
+        let mut text: String = state.lines().filter(ours).collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        replace(&self.map.with_file_name(app_file::state_file(&self.app)), &text)?;
+        self.write_map(record)
+    }
+
+    /// Takes a server out of what a new worker starts with: the address is not to be had any more.
+    pub(super) fn unsave(&self, slot: Slot, address: SocketAddr) -> Result<(), Fault> {
+        let (before, backends) = (self.state(), slot.backends(&self.app, true));
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        let stays = |line: &&str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let word = |at: usize| words.get(at).copied().unwrap_or_default();
+            // Backend, address and port of a line of `show servers state`.
+            !(backends.iter().any(|own| own == word(1)) && word(4) == ip && word(18) == port)
+        };
+        let text: String = before.lines().filter(stays).flat_map(|line| [line, "\n"]).collect();
+        if text == before {
+            return Ok(());
+        }
+        replace(&self.map.with_file_name(app_file::state_file(&self.app)), &text)
     }
 
     fn read_config(&self) -> Result<String, Fault> {

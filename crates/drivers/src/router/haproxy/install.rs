@@ -120,7 +120,9 @@ fn wanted(setup: &Setup, force: bool) -> Result<Vec<Wanted>, Fault> {
             (Some(there), None) if there.starts_with(OURS) => Fate::Replaced,
             (Some(there), Some(app)) if holds(there, &Slot::A.backend(&app.name)) => {
                 let bare = text;
-                text = app_file::with_instances_of(&bare, there);
+                // Those that Consul tells are written nowhere.
+                let written = setup.discovery.is_none();
+                text = if written { app_file::with_instances_of(&bare, there) } else { bare };
                 fate_of(there, &text, force)
             }
             (Some(_), _) => return Err(foreign(&path)),
@@ -181,7 +183,8 @@ mod tests {
     #[test]
     fn a_file_is_replaced_as_long_as_nobody_has_edited_it() {
         let app = AppName::new("demo").unwrap();
-        let [old, new] = ["/healthz", "/ready"].map(|path| backends(&app, Some(path), 200, None));
+        let [old, new] =
+            ["/healthz", "/ready"].map(|path| backends(&app, Some(path), 200, (None, None)));
         let address = ([127, 0, 0, 1], 7).into();
         let one = (Slot::A, Instance { id: InstanceId("demo-1-1".into()), address });
         let full = |text: &str| with_instances(text, &app, std::slice::from_ref(&one));

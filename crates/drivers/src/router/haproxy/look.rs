@@ -11,16 +11,20 @@ use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
 
 use super::app_file::ONWARD;
 use super::count::Counts;
+use super::discovered::{self, Discovery, Names};
+use super::files::AppFiles;
 use super::line::Address;
 use super::record::Slot;
 use super::seen::{Condition, Seen, Server};
 use super::table::{Row, Table};
 use super::worker::{Answers, Worker, workers};
+use crate::router::consul::Entry;
 use crate::router::driver::Open;
 use crate::words::clean;
 
-/// Bits of `srv_admin_state` that mean maintenance, whatever asked for it.
-const MAINT: u64 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
+/// Bits of `srv_admin_state` that mean maintenance, whatever asked for it. 0x40 does not: a name was
+/// found by DNS.
+const MAINT: u64 = 0x01 | 0x02 | 0x04 | 0x20;
 /// Bits of `srv_admin_state` that mean draining.
 const DRAIN: u64 = 0x08 | 0x10;
 /// Values of `srv_op_state` of a server that gets nothing new: stopped, and stopping.
@@ -46,12 +50,23 @@ pub(super) struct Found {
     pub(super) apart: bool,
     /// A master was asked: no worker is unknown.
     pub(super) by_master: bool,
+    /// What servers are called that HAProxy has found by itself.
+    pub(super) names: Names,
 }
 
 /// Looks at one app in all workers. An answer that is none may be that of a worker which a reload is
 /// just replacing, so it is asked for again.
-pub(super) async fn look(address: &Address, app: &AppName) -> Result<Found, Fault> {
-    patiently(|| once(address, app)).await
+pub(super) async fn look(
+    address: &Address,
+    app: &AppName,
+    discovery: Option<&Discovery>,
+) -> Result<Found, Fault> {
+    // Before HAProxy: what it has and Consul has no more is then seen as such.
+    let entries = match discovery {
+        Some(discovery) => Some((discovery, discovery.consul.entries(app).await?)),
+        None => None,
+    };
+    patiently(|| once(address, app, entries.as_ref())).await
 }
 
 /// Asks again for a moment when an answer is none.
@@ -68,20 +83,48 @@ where
     ask().await
 }
 
-async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
+async fn once(
+    address: &Address,
+    app: &AppName,
+    discovered: Option<&(&Discovery, Vec<Entry>)>,
+) -> Result<Found, Fault> {
     let workers = workers(address).await?;
     let present = workers.first().ok_or_else(|| address.odd(""))?;
-    let answers = present.answers(app).await?;
+    let mut answers = present.answers(app).await?;
+    let mut names = Names::new();
+    let placed = |worker: u32, stat: Table| match discovered {
+        Some((discovery, entries)) => discovery.places.stat(app, worker, stat, entries),
+        None => stat,
+    };
+    if let Some((discovery, entries)) = discovered {
+        let ending = workers.iter().filter_map(Worker::of_master);
+        discovery.places.forget(&ending.chain([answers.pid]).collect());
+        (answers.state, names) = discovered::state(app, answers.state, entries);
+        answers.stat = placed(answers.pid, answers.stat);
+    }
     let mut counts = Counts::default();
     counts.add(app, answers.pid, &answers.record, &answers.stat);
     let mut reached = vec![present.clone()];
     for old in &workers[1..] {
         // One that cannot be asked any more has ended.
         let Ok(stat) = old.stat().await else { continue };
-        counts.add(app, old.of_master().unwrap_or_default(), &answers.record, &stat);
+        let worker = old.of_master().unwrap_or_default();
+        counts.add(app, worker, &answers.record, &placed(worker, stat));
         reached.push(old.clone());
     }
-    let servers = servers(app, &answers, &counts);
+    let mut servers = servers(app, &answers, (&counts, discovered.is_some()));
+    if let Some((discovery, entries)) = discovered {
+        let saved = discovered::saved(app, &AppFiles::beside(&answers.map, app).state(), entries);
+        let is_saved = |slot: Slot, id: &InstanceId| {
+            let mut backends = slot.backends(app, answers.apart).into_iter();
+            backends.all(|backend| saved.contains(&(backend, id.clone())))
+        };
+        servers = discovered::judge(&servers, entries, (&answers.record, is_saved), |slot, id| {
+            let open = counts.by_server.get(&(slot, id.0.clone())).copied().unwrap_or_default();
+            open.requests + open.tunnels
+        });
+        discovery.places.hurry(app, &mut servers, discovery.consul.followed_within());
+    }
     let Answers { pid, map, record, edited, looks_at, apart, .. } = answers;
     let seen = Seen { app: app.clone(), record, edited, looks_at, servers };
     let mut instances: BTreeMap<InstanceId, Open> = BTreeMap::new();
@@ -93,7 +136,19 @@ async fn once(address: &Address, app: &AppName) -> Result<Found, Fault> {
     let Counts { open, totals, counters, .. } = counts;
     let by_master = reached[0].of_master().is_some();
     let workers = reached;
-    Ok(Found { pid, map, seen, open, instances, totals, counters, workers, apart, by_master })
+    Ok(Found {
+        pid,
+        map,
+        seen,
+        open,
+        instances,
+        totals,
+        counters,
+        workers,
+        apart,
+        by_master,
+        names,
+    })
 }
 
 /// The routes as they are carried: those that the entries of the map mean, with the instances that get
@@ -107,7 +162,7 @@ pub(super) fn routes(seen: &Seen) -> Option<Routes> {
     Some(routes)
 }
 
-fn servers(app: &AppName, answers: &Answers, counts: &Counts) -> Vec<Server> {
+fn servers(app: &AppName, answers: &Answers, (counts, discovered): (&Counts, bool)) -> Vec<Server> {
     let mut servers = Vec::new();
     for slot in Slot::BOTH {
         let plain = slot.backend(app);
@@ -124,7 +179,8 @@ fn servers(app: &AppName, answers: &Answers, counts: &Counts) -> Vec<Server> {
             let pair = plain_rows.get(name).zip(tunnel_rows.get(name));
             let condition = pair.map_or(Condition::Half, |(one, other)| {
                 let checked = |backend: &str| check(&answers.stat, backend, name);
-                condition(*one, checked(&plain)).min_with(condition(*other, checked(&tunnels)))
+                let of = |row, backend| condition(row, checked(backend), discovered);
+                of(*one, &plain).min_with(of(*other, &tunnels))
             });
             let open = counts.by_server.get(&(slot, name.to_owned())).copied().unwrap_or_default();
             let address = pair.and_then(|(one, other)| {
@@ -157,18 +213,20 @@ fn check(stat: &Table, backend: &str, name: &str) -> (String, String) {
     (cell("check_status"), cell("last_chk"))
 }
 
-fn condition(row: Row<'_>, (status, said): (String, String)) -> Condition {
+/// One that HAProxy has `discovered` is put to work before its first check.
+fn condition(row: Row<'_>, (status, said): (String, String), discovered: bool) -> Condition {
     let admin = row.number("srv_admin_state");
     if admin & MAINT != 0 {
         return Condition::Maint;
     }
     // A star marks a check that is under way; what stands behind it is the one before.
     let status = status.trim_start_matches(['*', ' ']);
-    if admin & DRAIN == 0 {
+    let unchecked = matches!(status, "" | "INI" | "UNK");
+    if admin & DRAIN == 0 && !(discovered && unchecked) {
         return in_use(row, &format!("{status} {said}"));
     }
     match status {
-        "" | "INI" | "UNK" => Condition::Unchecked,
+        _ if unchecked => Condition::Unchecked,
         "L4OK" | "L6OK" | "L7OK" | "L7OKC" => Condition::Passing,
         bad => Condition::Failing(clean(format!("{bad} {said}").as_bytes(), 100)),
     }
@@ -192,12 +250,14 @@ impl Condition {
         let rank = |condition: &Self| match condition {
             Self::Half => 0,
             Self::Maint => 1,
-            Self::Unchecked => 2,
-            Self::Failing(_) => 3,
-            Self::Down(_) => 4,
-            Self::Weightless => 5,
-            Self::Passing => 6,
-            Self::Ready => 7,
+            Self::Parting | Self::Overdue => 2,
+            Self::Unfollowed => 3,
+            Self::Unchecked => 4,
+            Self::Failing(_) => 5,
+            Self::Down(_) => 6,
+            Self::Weightless => 7,
+            Self::Passing => 8,
+            Self::Ready => 9,
         };
         if rank(&other) < rank(&self) { other } else { self }
     }

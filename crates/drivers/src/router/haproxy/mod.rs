@@ -3,14 +3,16 @@
 //! An app has two slots, each for one release: a backend for requests and one for upgrades. Which
 //! slot gets what stands in one map per app, and a switch is one transaction of that map. Instances
 //! are servers that are added and deleted at run time. What is carried is read from HAProxy each
-//! time; beside that, files are kept so that a reload goes on where it was. HAProxy itself, its start
-//! and its end, are somebody else's.
+//! time; beside that, files are kept so that a reload goes on where it was. Where HAProxy follows Consul,
+//! instances are registered there instead, and all else is the same. HAProxy itself, its start and its
+//! end, are somebody else's.
 
 mod act;
 mod app_file;
 mod commit;
 pub mod config;
 mod count;
+mod discovered;
 mod files;
 #[cfg(test)]
 mod fuzz;
@@ -22,6 +24,7 @@ mod passing;
 mod plan;
 mod preflight;
 mod record;
+mod registering;
 mod review;
 mod rules;
 mod seen;
@@ -32,7 +35,7 @@ mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use model::{AppName, Change, Fault, Kind, Plan, ReleaseId, Routes, Selector, Weight};
@@ -44,8 +47,10 @@ pub use plan::objection;
 pub use review::review;
 pub use rules::unfit;
 
+use super::consul::Consul;
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use super::finding::Finding;
+use discovered::Discovery;
 use record::Record;
 use seen::Seen;
 
@@ -57,6 +62,8 @@ const CONFLICTS: u32 = 10;
 pub struct HaProxy {
     address: Address,
     checker: Option<Checker>,
+    /// Where it takes its servers from, if they are not added here.
+    discovery: Option<Discovery>,
     /// One change at a time: a step looks, compares and changes. Counts the conflicts in a row.
     acting: tokio::sync::Mutex<u32>,
     /// The last look could not tell tunnels from requests.
@@ -73,7 +80,14 @@ impl HaProxy {
     pub fn new(address: Address) -> Self {
         let (acting, mixed) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
         let (known, releases) = (Mutex::default(), Mutex::default());
-        Self { address, checker: None, acting, mixed, known, releases }
+        Self { address, checker: None, discovery: None, acting, mixed, known, releases }
+    }
+
+    /// Its servers come from Consul by DNS: instances are registered there.
+    #[must_use]
+    pub fn following(self, consul: Arc<Consul>) -> Self {
+        let places = discovered::Places::default();
+        Self { discovery: Some(Discovery { consul, places }), ..self }
     }
 
     /// Has each new configuration checked by this program before a reload can find it.
@@ -86,6 +100,9 @@ impl HaProxy {
     /// one (not permitted, no socket, a level too low, somebody else's answers) that waiting helps
     /// nobody.
     pub async fn reach(&self) -> Result<u32, Fault> {
+        if let Some(discovery) = &self.discovery {
+            discovery.consul.reach().await?;
+        }
         look::patiently(|| worker::present_pid(&self.address)).await
     }
 
@@ -93,6 +110,9 @@ impl HaProxy {
     /// (no socket, level too low, no such backend, no map) is a fault; what would lose requests is a
     /// finding.
     pub async fn preflight(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
+        if let Some(discovery) = &self.discovery {
+            discovery.consul.preflight(apps).await?;
+        }
         preflight::preflight(&self.address, apps).await
     }
 
@@ -137,7 +157,7 @@ fn is_haproxy(pid: u32) -> bool {
 #[async_trait]
 impl Router for HaProxy {
     async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault> {
-        let found = look::look(&self.address, app).await?;
+        let found = look::look(&self.address, app, self.discovery.as_ref()).await?;
         self.mixed.store(!found.apart, Ordering::Relaxed);
         let mut have = RoutesHave {
             app: app.clone(),
@@ -174,7 +194,13 @@ impl Router for HaProxy {
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         let mut conflicts = self.acting.lock().await;
-        let done = act::act(&self.address, self.checker.as_ref(), change, epoch).await;
+        let done = act::act(
+            &self.address,
+            (self.checker.as_ref(), self.discovery.as_ref()),
+            change,
+            epoch,
+        )
+        .await;
         match done {
             Err(fault) if fault.kind == Kind::Conflict => {
                 *conflicts += 1;

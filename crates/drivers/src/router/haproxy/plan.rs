@@ -6,13 +6,16 @@
 
 use std::fmt::Write as _;
 
-use model::{AppName, Generation, Instance, Mark, Plan, Pool, PoolState, Routes, Rule, Weight};
+use model::{
+    AppName, Generation, Instance, Mark, Plan, Pool, PoolState, Routes, Rule, Version, Weight,
+};
 
 use super::config;
 use super::record::{Left, Record, Slot};
 use super::rules;
 use super::seen::{Condition, Seen, Server};
 use super::step::Step;
+use crate::router::fenced::Fenced as _;
 
 /// Plans for one app.
 pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
@@ -178,7 +181,7 @@ impl Planning<'_> {
             || pool.instances.is_empty();
         let (mut usable, mut pending) = (0, 0);
         for instance in &pool.instances {
-            match self.bring(instance, slot) {
+            match self.bring(instance, (slot, &pool.version)) {
                 Progress::Usable => usable += 1,
                 Progress::Pending => pending += 1,
                 // Nothing is lost while it lasts, and it may last for ever.
@@ -203,7 +206,7 @@ impl Planning<'_> {
         clean && (idle || (pending == 0 && (usable > 0 || no_more)))
     }
 
-    fn bring(&mut self, instance: &Instance, slot: Slot) -> Progress {
+    fn bring(&mut self, instance: &Instance, (slot, version): (Slot, &Version)) -> Progress {
         let (app, generation) = self.relies_on();
         let id = instance.id.clone();
         let server = self.seen.server(slot, &id);
@@ -214,13 +217,17 @@ impl Planning<'_> {
         match server.map_or(&Condition::Half, |server| &server.condition) {
             Condition::Half => {
                 let words = format!("add {id} ({}) to slot {slot} of {app}", instance.address);
-                let instance = instance.clone();
-                self.push(words, Step::Add { app, generation, slot, instance });
+                let (version, instance) = (version.clone(), instance.clone());
+                self.push(words, Step::Add { app, generation, slot, version, instance });
                 Progress::Pending
             }
-            Condition::Maint => {
+            Condition::Maint | Condition::Parting | Condition::Overdue => {
                 let words = format!("check {id} again in slot {slot} of {app}");
                 self.push(words, Step::Recheck { app, generation, slot, id });
+                Progress::Pending
+            }
+            Condition::Unfollowed => {
+                self.plan.waiting.push(format!("HAProxy to find {id} at Consul"));
                 Progress::Pending
             }
             Condition::Unchecked => {
@@ -308,7 +315,12 @@ impl Planning<'_> {
     fn dismiss(&mut self, server: &Server) {
         let (app, generation) = self.relies_on();
         let (slot, id) = (server.slot, server.id.clone());
-        if in_use(server) {
+        if server.condition == Condition::Parting {
+            self.plan.waiting.push(format!("HAProxy to leave {id}, as Consul says"));
+        } else if server.condition == Condition::Overdue {
+            let words = format!("have HAProxy leave {id} in slot {slot} of {app}: DNS did not");
+            self.push(words, Step::Leave { app, generation, slot, id });
+        } else if in_use(server) {
             let words = format!("take {id} out of use in slot {slot} of {app}");
             self.push(words, Step::Leave { app, generation, slot, id });
         } else if server.open > 0 {

@@ -16,6 +16,12 @@ pub(super) enum Condition {
     Half,
     /// In maintenance: gets nothing, is not checked.
     Maint,
+    /// Taken out at Consul, and HAProxy has not followed yet.
+    Parting,
+    /// The same, and HAProxy should have followed by now: it may never do so.
+    Overdue,
+    /// At Consul and well, and HAProxy has not followed yet.
+    Unfollowed,
     /// Gets nothing, and no check has ended yet.
     Unchecked,
     /// Gets nothing, and its check fails, as HAProxy says it.

@@ -19,6 +19,28 @@ pub(super) struct Row<'a> {
     cells: &'a [String],
 }
 
+/// A row that may be changed.
+#[derive(Debug)]
+pub(super) struct Cells<'a> {
+    columns: &'a [String],
+    cells: &'a mut [String],
+}
+
+impl Cells<'_> {
+    /// The cell in the column of that name; empty when there is no such column.
+    pub(super) fn get(&self, column: &str) -> &str {
+        Row { columns: self.columns, cells: self.cells }.get(column)
+    }
+
+    /// Replaces it, if there is such a column.
+    pub(super) fn set(&mut self, column: &str, value: &str) {
+        let at = self.columns.iter().position(|name| name == column);
+        if let Some(cell) = at.and_then(|at| self.cells.get_mut(at)) {
+            value.clone_into(cell);
+        }
+    }
+}
+
 impl Table {
     /// `show stat`: comma-separated, the header begins with `# `; quoted cells hold commas.
     pub(super) fn stat(text: &str) -> Option<Self> {
@@ -39,6 +61,13 @@ impl Table {
         let rows: Vec<Vec<String>> = rows.collect();
         // A row that is short was cut off on its way.
         rows.iter().all(|row| row.len() >= columns.len()).then_some(Self { columns, rows })
+    }
+
+    /// The same table with each row as `change` leaves it; `false` takes it out.
+    pub(super) fn changed(mut self, mut change: impl FnMut(&mut Cells<'_>) -> bool) -> Self {
+        let columns = &self.columns;
+        self.rows.retain_mut(|cells| change(&mut Cells { columns, cells }));
+        self
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {

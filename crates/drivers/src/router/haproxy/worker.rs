@@ -125,7 +125,7 @@ impl Worker {
         let map = self.map(app).await?;
         let (record, edited) = self.published(app, &map).await?;
         let looks_at = self.looks_at(app).await?;
-        let state = self.read("show servers state").await?;
+        let state = self.servers_state().await?;
         let table = Table::state(&state).filter(|table| {
             let named =
                 ["srv_addr", "srv_admin_state", "srv_op_state", "srv_uweight", "srv_iweight"];
@@ -148,6 +148,11 @@ impl Worker {
         // Not `read`: before 3.0 this answer has no empty line at its end.
         let answer = self.ask(&[format!("get var {}", rules::VARIABLE)]).await?;
         rules::announced(&answer, app).ok_or_else(|| self.address.odd(&answer))
+    }
+
+    /// Where all servers stand, as a reload would read it.
+    pub(super) async fn servers_state(&self) -> Result<String, Fault> {
+        self.read("show servers state").await
     }
 
     /// Counters of everything.

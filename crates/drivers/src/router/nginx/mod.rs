@@ -2,7 +2,8 @@
 //!
 //! A file holds upstreams, shares and rules of an app, and a `server` on a loopback address by which
 //! each worker says what it runs. A change is written, tested by nginx itself, and reloaded; it is in
-//! effect when no worker is left that takes requests and was there before. What is open on instances is
+//! effect when no worker is left that takes requests, on new connections or on kept ones, and was there
+//! before. What is open on instances is
 //! counted by connections. nginx itself, its start and its end, are somebody else's.
 
 mod act;
@@ -37,6 +38,7 @@ pub use sample::{objection, sample};
 pub use setup::{AppSetup, Program, Setup};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+use super::fenced::Fenced as _;
 use super::finding::Finding;
 use checks::Checks;
 use master::Worker;
@@ -123,11 +125,11 @@ impl Nginx {
         ))
     }
 
-    /// Waits until a reload is in effect, as it is within a moment; what takes longer is waited for from
+    /// Waits until a reload is taken up, as it is within a moment; what takes longer is waited for from
     /// look to look.
     async fn wait_a_moment(&self, app: &AppName) {
         let looks = async {
-            while self.seen(app).await.is_ok_and(|(seen, _)| !seen.in_effect()) {
+            while self.seen(app).await.is_ok_and(|(seen, _)| !seen.taken_up()) {
                 tokio::time::sleep(PACE).await;
             }
         };
@@ -142,17 +144,18 @@ impl Nginx {
         let due = conf::render(app, record.routes.as_ref(), record.generation, self.setup.control);
         let told = record.told.as_ref();
         let told_ms = told.map(|told| act::now_ms().saturating_sub(told.at_ms));
-        let old = |worker: &&Worker| {
-            !worker.ending && told.is_some_and(|told| told.workers.contains(&worker.process))
-        };
-        let lingering = workers.iter().any(|worker| worker.ending)
-            && told_ms.is_some_and(|ms| ms < record.kept_ms.saturating_add(SLACK_MS));
+        // Whoever came later, as by a reload of somebody else, runs what is written.
+        let old =
+            |worker: &&Worker| told.is_some_and(|told| told.workers.contains(&worker.process));
+        let (ending, taking): (Vec<Worker>, Vec<Worker>) =
+            workers.iter().filter(old).partition(|worker| worker.ending);
+        let kept = told_ms.is_some_and(|ms| ms < record.kept_ms.saturating_add(SLACK_MS));
         let seen = Seen {
             app: app.clone(),
             edited: text != due,
             served: heard.generation,
-            old: workers.iter().filter(old).count(),
-            lingering,
+            old: taking.len(),
+            lingering: kept && !ending.is_empty(),
             told_ms,
             checked: self.checks.of(app).await,
             record,

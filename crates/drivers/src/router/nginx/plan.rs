@@ -9,6 +9,7 @@ use super::conf::fed;
 use super::rule;
 use super::seen::Seen;
 use super::step::Step;
+use crate::router::fenced::Fenced as _;
 
 /// After this a reload that shows no effect is asked for again, ms.
 const AGAIN_MS: u64 = 3_000;
@@ -174,6 +175,9 @@ impl Planning<'_> {
         if seen.served != generation && overdue {
             let words = format!("reload nginx for generation {generation} of {app}");
             self.push(words, Step::Reload { app, generation });
+        } else if seen.served == generation && seen.old == 0 {
+            let words = "nginx workers that end to see off connections that are kept";
+            self.plan.waiting.push(words.to_owned());
         } else if seen.served == generation {
             self.plan.waiting.push(format!("{} old workers of nginx to leave", seen.old));
         } else {

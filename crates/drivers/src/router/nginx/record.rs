@@ -42,7 +42,7 @@ pub(super) struct Left {
 /// A reload that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Told {
-    /// Workers that took requests then: they run what was before.
+    /// Workers of then, those that ended too: they run what was before.
     pub(super) workers: Vec<Process>,
     /// When, ms since 1970.
     pub(super) at_ms: u64,

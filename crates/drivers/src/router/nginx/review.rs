@@ -2,6 +2,8 @@
 //!
 //! What makes work impossible is a fault. It reads the text that nginx printed, and asks nobody.
 
+use std::time::Duration;
+
 use model::{AppName, Fault, Kind};
 
 use super::conf::{stamp, variable};
@@ -27,9 +29,15 @@ pub(super) fn review(text: &str, version: &str, apps: &[AppName]) -> Result<Vec<
     Ok(findings)
 }
 
+/// Why a reload loses requests.
+const CUTS: &str = "a reload closes kept connections that are idle: a request that is on its way then is \
+                    lost (a reuse race), which a client that does not repeat it sees";
+/// Longest that a worker that ends should wait for kept connections.
+const PATIENT: Duration = Duration::from_secs(10);
+
 /// True of a finding that says that a reload cuts requests.
 pub fn cuts(finding: &Finding) -> bool {
-    finding.setting == "keepalive_min_timeout"
+    finding.why == CUTS
 }
 
 fn finding(one: (&str, Option<&Directive>), at: Option<At>, needed: &str, why: &str) -> Finding {
@@ -44,19 +52,26 @@ fn finding(one: (&str, Option<&Directive>), at: Option<At>, needed: &str, why: &
     }
 }
 
-/// A reload closes kept connections that are idle, unless told to wait.
+/// A reload closes kept connections that are idle, unless told to wait, and what waits for very long keeps
+/// a change from being in effect.
 fn kept(all: &[Directive], version: &str) -> Option<Finding> {
-    let why = "a reload closes kept connections that are idle: a request that is on its way then is \
-               lost, which a client that does not repeat it sees";
     let name = "keepalive_min_timeout";
     let set = all.iter().rfind(|one| one.name() == name);
     if !at_least(version, WAITS) {
-        let mut found = finding((name, None), http(all), "nginx 1.27.4 or newer", why);
+        let mut found = finding((name, None), http(all), "nginx 1.27.4 or newer", CUTS);
         found.value = format!("not available in nginx {version}");
         return Some(found);
     }
-    let waits = set.and_then(|set| time(set.words.get(1..)?)).is_some_and(|time| !time.is_zero());
-    (!waits).then(|| finding((name, set), http(all), "keepalive_min_timeout 5s;", why))
+    let waits = set.and_then(|set| time(set.words.get(1..)?)).unwrap_or_default();
+    let why = match waits {
+        Duration::ZERO => CUTS,
+        long if long > PATIENT => {
+            "workers that end serve the old version so long on kept connections, and a change waits \
+             for 10 s of that at most"
+        }
+        _ => return None,
+    };
+    Some(finding((name, set), http(all), "keepalive_min_timeout 5s;", why))
 }
 
 fn http(all: &[Directive]) -> Option<At> {
@@ -209,6 +224,12 @@ http {
                 "keepalive_min_timeout: not available in nginx 1.26.3 -> nginx 1.27.4 or newer",
             ),
             (
+                "keepalive_min_timeout 5s;",
+                "keepalive_min_timeout 1m;",
+                "1.30.6",
+                "keepalive_min_timeout: keepalive_min_timeout 1m -> keepalive_min_timeout 5s;",
+            ),
+            (
                 "worker_shutdown_timeout 1h;",
                 "",
                 "1.30.6",
@@ -264,6 +285,8 @@ http {
         let apps = [AppName::new("demo").unwrap()];
         let found = review(&GOOD.replace("_min_timeout 5s", "_min_timeout 0"), "1.30.6", &apps);
         assert!(found.unwrap().iter().all(cuts));
+        let found = review(&GOOD.replace("_min_timeout 5s", "_min_timeout 1m"), "1.30.6", &apps);
+        assert!(!found.unwrap().iter().any(cuts));
         let found = review(&GOOD.replace("worker_shutdown_timeout 1h;", ""), "1.30.6", &apps);
         assert!(!found.unwrap().iter().any(cuts));
     }

@@ -16,7 +16,7 @@ pub(super) struct Seen {
     pub(super) served: u64,
     /// Workers that take requests and run what was before the last reload.
     pub(super) old: usize,
-    /// A worker that ends may still take requests on connections that are kept.
+    /// A worker that ends and runs what was before may still take requests on kept connections.
     pub(super) lingering: bool,
     /// Time since the last reload, ms; `None` without one.
     pub(super) told_ms: Option<u64>,
@@ -32,14 +32,26 @@ pub(super) struct Checked {
     pub(super) failing: Option<String>,
 }
 
+/// Longest that a change waits for workers that end, ms: a shift is given up when it takes much longer.
+const LONGEST_MS: u64 = 10_000;
+
 impl Seen {
-    /// True when every request obeys what is on record, those on kept connections of workers that end
-    /// aside.
-    pub(super) const fn in_effect(&self) -> bool {
+    /// True when every new connection obeys what is on record.
+    pub(super) const fn taken_up(&self) -> bool {
         self.served == self.record.generation && self.old == 0
     }
 
-    /// The routes that new requests obey; of two that are mixed, the older ones.
+    /// True when every request does. On a connection that is kept by a worker that ends, one more may go
+    /// where it went before.
+    pub(super) const fn in_effect(&self) -> bool {
+        let waited = match self.told_ms {
+            Some(ms) => ms >= LONGEST_MS,
+            None => true,
+        };
+        self.taken_up() && (waited || !self.lingering)
+    }
+
+    /// The routes that requests obey; of two that are mixed, the older ones.
     pub(super) fn carried(&self) -> Option<&Routes> {
         if self.in_effect() { self.record.routes.as_ref() } else { self.record.before.as_ref() }
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::admin::{AppSeen, ProxySeen, Reply, Request};
-use model::{AppName, Fault, Generation, Routes};
+use model::{AppName, Fault, Generation, Offenders, Routes};
 use tokio::net::UnixStream;
 
 use super::client::Client;
@@ -60,6 +60,17 @@ impl Beside {
             let told = client.ask(&request, None).await.map(|_| ());
             complain(&client, told);
         }
+    }
+
+    /// What each of them has had open for longest. One that cannot say so is older than the question.
+    pub(super) async fn offenders(&self, request: &Request) -> Vec<Offenders> {
+        let mut all = Vec::new();
+        for client in self.all() {
+            if let Ok((Reply::Offenders(offenders), _)) = client.ask(request, None).await {
+                all.push(offenders);
+            }
+        }
+        all
     }
 
     /// Looks at one; `None` when it is gone, and it is never looked at again.

@@ -48,7 +48,11 @@ impl Client {
         line.push(b'\n');
         let only_asks = matches!(
             request,
-            Request::Look | Request::Survey { .. } | Request::Listeners | Request::TicketKeys
+            Request::Look
+                | Request::Survey { .. }
+                | Request::Offenders { .. }
+                | Request::Listeners
+                | Request::TicketKeys
         );
         let mut connection = self.connection.lock().await;
         // Taken out: whatever breaks from here on, also a caller who gives up, drops it.

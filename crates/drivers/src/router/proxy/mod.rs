@@ -19,7 +19,10 @@ use model::admin::{
     AppSeen, CohortKey, HoldSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen,
     Reply, Request, Settings, TicketKey,
 };
-use model::{AppName, Change, Fault, Generation, Plan, Routes, Survey, Surveyed, Weight};
+use model::{
+    AppName, Change, Fault, Generation, InstanceId, Offenders, Plan, Routes, Survey, Surveyed,
+    Weight,
+};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use beside::Beside;
@@ -214,6 +217,18 @@ impl Router for Proxy {
             Reply::Surveyed(surveyed) => Ok(Some(surveyed)),
             other => Err(self.client.odd(&request, &other)),
         }
+    }
+
+    async fn offenders(&self, app: &AppName, instances: &[InstanceId]) -> Result<Offenders, Fault> {
+        let request = Request::Offenders { app: app.clone(), instances: instances.to_vec() };
+        let mut all = match self.client.ask(&request, None).await?.0 {
+            Reply::Offenders(offenders) => offenders,
+            other => return Err(self.client.odd(&request, &other)),
+        };
+        for offenders in self.beside.offenders(&request).await {
+            all.add(offenders);
+        }
+        Ok(all)
     }
 
     fn can(&self) -> RouterCapabilities {

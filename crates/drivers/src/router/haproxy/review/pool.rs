@@ -24,6 +24,7 @@ pub(super) fn review(written: &Written, section: &Section, entrances: &[&Section
     pool.repeats(entrances);
     pool.connections(entrances);
     pool.timeouts();
+    pool.resolved();
     if section.name.starts_with(OURS) {
         pool.ours();
     } else {
@@ -128,6 +129,24 @@ impl<'a> Pool<'a> {
             let there = (format!("not set, and `{}`", server.text()), Some(server.at.clone()));
             let why = "who waits for its turn is refused after `timeout connect`";
             self.lacks.say("timeout queue", there, "timeout queue 30s", why);
+        }
+    }
+
+    /// Places that are filled from DNS.
+    fn resolved(&mut self) {
+        let option = |set: &&Setting| {
+            let mut words = set.words.iter().skip_while(|word| *word != "resolve-opts").skip(1);
+            words.next().is_some_and(|opts| opts.split(',').any(|opt| opt == "allow-dup-ip"))
+        };
+        let places = |set: &&Setting| set.begins(&["server-template"]) && set.has("resolvers");
+        let default = self.setting(&["default-server"]);
+        let all = default.is_some_and(|set| option(&set));
+        let found = servers(self.section).filter(places).find(|set| !all && !option(set));
+        if let Some(there) = found {
+            let why =
+                "of several instances on one address only some get requests, and nothing says so";
+            let needed = "resolve-opts allow-dup-ip";
+            self.lacks.add("resolve-opts", Some(there), needed, why);
         }
     }
 

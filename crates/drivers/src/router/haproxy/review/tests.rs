@@ -1,7 +1,7 @@
 //! Configurations of several shapes and what each of them lacks.
 
 use super::review;
-use crate::router::haproxy::config::{AppSetup, Setup, render};
+use crate::router::haproxy::config::{AppSetup, Discovery, Setup, render};
 use crate::router::haproxy::line::Address;
 use model::AppName;
 
@@ -16,18 +16,22 @@ fn lacks(files: &[(&str, &str)]) -> Vec<String> {
     review(&files).into_iter().map(say).collect()
 }
 
-/// Our own configuration, as it is written.
-fn ours() -> Vec<(String, String)> {
+fn setup() -> Setup {
     let name = AppName::new("demo").unwrap();
     let check_path = Some("/healthz".to_owned());
-    let setup = Setup {
+    Setup {
         directory: "/d".into(),
         socket: "/d/s".into(),
         master: Address::Unix("/d/m".into()),
         entrances: vec![([127, 0, 0, 1], 8080).into()],
         apps: vec![AppSetup { name, check_path, check_ms: 200, looks_at: vec![] }],
-    };
-    render(&setup).unwrap().into_iter().map(|file| (file.name, file.text)).collect()
+        discovery: None,
+    }
+}
+
+/// Our own configuration, as it is written.
+fn ours() -> Vec<(String, String)> {
+    render(&setup()).unwrap().into_iter().map(|file| (file.name, file.text)).collect()
 }
 
 #[test]
@@ -90,6 +94,26 @@ fn the_demos_configuration_is_told_what_it_loses() {
     assert_eq!((of("backend blue"), of("backend green"), found.len()), (7, 7, 17));
 }
 
+/// The files of an app whose instances Consul tells.
+#[test]
+fn places_that_would_leave_instances_out_are_told() {
+    let discovery =
+        Discovery { dns: ([127, 0, 0, 1], 8600).into(), domain: "consul".into(), places: 4 };
+    let files = render(&Setup { discovery: Some(discovery), ..setup() }).unwrap();
+    let with = |from: &str, to: &str| {
+        let texts = files.iter().map(|file| (file.name.clone(), file.text.replace(from, to)));
+        let found = review(&texts.collect::<Vec<_>>());
+        found.iter().map(|one| (one.section.clone(), one.needed.clone())).collect::<Vec<_>>()
+    };
+    assert!(files[1].text.contains(" place 1-4 _demo._b.service.consul resolvers cutover_consul "));
+    assert_eq!(with("", ""), []);
+    let found = with(" resolve-opts allow-dup-ip", "");
+    let needed = "resolve-opts allow-dup-ip".to_owned();
+    assert_eq!(found[0], ("backend cutover_demo_a".to_owned(), needed));
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(with("default-server check", "default-server resolve-opts allow-dup-ip check"), []);
+}
+
 #[test]
 fn a_good_one_of_another_shape_lacks_nothing() {
     let text = "global\n  stats socket /run/a.sock level user\n  stats socket /run/b.sock mode 600 \
@@ -100,7 +124,7 @@ fn a_good_one_of_another_shape_lacks_nothing() {
         option idle-close-on-response\n\
         listen shop from web\n  bind :80\n  option http-server-close\n  acl writes method POST PATCH\n  \
         http-request disable-l7-retry if writes\n  default-server check inter 1s\n  \
-        server-template s 4 shop.local:80 resolvers dns\n\
+        server-template s 4 shop.local:80 resolvers dns resolve-opts ignore-weight,allow-dup-ip\n\
         frontend stats\n  bind :8404\n  stats enable\n\
         listen mail from web\n  mode tcp\n  bind :25\n  server m 10.0.0.9:25\n";
     assert_eq!(lacks(&[("h.cfg", text)]), Vec::<String>::new());

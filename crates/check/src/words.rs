@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// At most `most` characters of `bytes`, on one line, without characters that steer a terminal or
 /// turn the direction of writing.
-pub(crate) fn clean(bytes: &[u8], most: usize) -> String {
+pub fn clean(bytes: &[u8], most: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut line = String::new();
     for (count, c) in text.trim().chars().enumerate() {
@@ -27,7 +27,7 @@ fn steers(c: char) -> bool {
 }
 
 /// A span as a person would say it: `40 ms`, `2.5 s`.
-pub(crate) fn span(time: Duration) -> String {
+pub fn span(time: Duration) -> String {
     let ms = time.as_millis();
     if ms < 1000 { format!("{ms} ms") } else { format!("{:.1} s", time.as_secs_f64()) }
 }

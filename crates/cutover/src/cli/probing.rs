@@ -1,0 +1,99 @@
+//! The arguments of `probe`. What they mean is in `commands`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+use probe::VersionFrom;
+use report::Assertion;
+
+use crate::duration;
+
+const PROBE: &str = "\
+Examples:
+  cutover probe http://127.0.0.1:8080/ --rate 100 --duration 30s
+  cutover probe http://127.0.0.1:8080/health --lanes fresh --count 1000
+  cutover probe http://10.0.0.5/ --host shop.example.org --late-after 250ms
+  cutover probe http://127.0.0.1:8080/ --lanes keep-alive,websocket --websocket-path /chat
+
+  cutover probe https://shop.example.org/ --until-switch --watch-version json:build.version
+  cutover probe http://127.0.0.1:8080/ --count 400 --assert 'share(v2)=25%±5' --assert 'p99<250ms'
+
+--assert compares sent, failed, not_sent, regressions, versions with a number; failed with a share, too;
+p50 to p99.9, max, gap, mixed with a time; share(VERSION) and instance(NAME) with a share. sent, failed,
+not_sent, percentiles, max and gap may be of one lane: p99(fresh)<1s. A demand on `failed` takes the place
+of the rule that nothing may fail.
+
+Exit codes: 0 pass, 1 requests failed or a demand was broken, 2 usage, 3 inconclusive, 130 interrupted";
+
+#[derive(Debug, Args)]
+#[command(after_help = PROBE)]
+pub(crate) struct Probe {
+    /// What to ask, `http://host:port/path`
+    pub(crate) url: String,
+    /// Attempts per second, all lanes together
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Lanes, separated by commas: keep-alive, fresh, websocket
+    #[arg(long, value_name = "LANES", default_value = "keep-alive,fresh", value_delimiter = ',')]
+    pub(crate) lanes: Vec<String>,
+    /// How long to probe, such as 500ms, 30s or 1m30s [default: 10s; with --until-switch at most 30m]
+    #[arg(long, value_name = "TIME", value_parser = duration::argument, conflicts_with = "count")]
+    pub(crate) duration: Option<Duration>,
+    /// How many attempts to send, instead of a duration
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Probe until the version that answers has changed for good; inconclusive if it does not
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) until_switch: bool,
+    /// How long the old version must have been silent before --until-switch ends
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::argument)]
+    pub(crate) settle: Duration,
+    /// Where an answer says its version: header:NAME, json:PATH (such as json:build.version) or body
+    #[arg(long, value_name = "PLACE", value_parser = version_from, conflicts_with = "version_header")]
+    pub(crate) watch_version: Option<VersionFrom>,
+    /// Demand something of the run: failed<=3, p99<250ms, share(v2)=25%±5 (may be repeated)
+    #[arg(long, value_name = "EXPR", value_parser = demand)]
+    pub(crate) assert: Vec<Assertion>,
+    /// Path of the WebSocket lane
+    #[arg(long, value_name = "PATH", default_value = "/ws")]
+    pub(crate) websocket_path: String,
+    /// Live sockets of the WebSocket lane
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..))]
+    pub(crate) sockets: u16,
+    /// An answer later than this is a failure
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::argument)]
+    pub(crate) late_after: Duration,
+    /// An attempt without an answer is given up after this
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::argument)]
+    pub(crate) timeout: Duration,
+    /// Header in which the app tells its version
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) version_header: Option<String>,
+    /// Host header to send instead of the URL's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Directory for the report files
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// The report as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write samples here; no report
+    #[arg(long, hide = true, requires = "control")]
+    pub(crate) samples: Option<PathBuf>,
+    /// The key by which our proxy knows us stands here
+    #[arg(long, hide = true, requires = "control")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Listen here for the controller
+    #[arg(long, hide = true, requires = "samples")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+fn version_from(text: &str) -> Result<VersionFrom, String> {
+    text.parse().map_err(|fault: model::Fault| fault.what)
+}
+
+fn demand(text: &str) -> Result<Assertion, String> {
+    Assertion::parse(text).map_err(|fault| fault.what)
+}

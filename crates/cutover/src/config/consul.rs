@@ -1,0 +1,73 @@
+//! Reads `[router]` of a HAProxy that follows Consul: what is Consul's of it.
+//!
+//! Checks what is written; whether a Consul is there and lets us work is found by the preflight.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::api;
+use super::diagnostic::Diagnostic;
+use super::reader::Reader;
+use super::section::Section;
+use super::shape::ConsulConfig;
+
+/// Keys that only a Consul has.
+pub(super) const ONLY: [&str; 5] = ["agent", "dns", "domain", "places", "token"];
+/// Where an agent has its HTTP API and its DNS, unless it is told otherwise.
+const AGENT: ([u8; 4], u16) = ([127, 0, 0, 1], 8500);
+const DNS: ([u8; 4], u16) = ([127, 0, 0, 1], 8600);
+/// Instances of one release, if nothing is said.
+const PLACES: u32 = 16;
+
+/// Reads its keys; all of them may be left out.
+pub(super) fn read(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> ConsulConfig {
+    let token = router.field("token");
+    let places = reader.count(router.field("places"), PLACES, 1..=1_000);
+    ConsulConfig {
+        agent: address(router, "agent", AGENT.into(), reader),
+        dns: address(router, "dns", DNS.into(), reader),
+        domain: domain(router, reader),
+        places: u16::try_from(places).unwrap_or(u16::MAX),
+        token: token.and_then(|field| api::place(&field, folder, reader)),
+    }
+}
+
+/// An address with a port.
+fn address(
+    router: &Section<'_>,
+    key: &'static str,
+    default: SocketAddr,
+    reader: &mut Reader,
+) -> SocketAddr {
+    let Some(field) = router.field(key) else { return default };
+    let span = field.span.clone();
+    let Some(text) = reader.text(Some(field)) else { return default };
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() > 0 => address,
+        _ => {
+            let what = format!("`{text}` is no IP address with a port");
+            let help = format!("write it such as `{key} = \"{default}\"`, over plain HTTP or DNS");
+            reader.push(Diagnostic::new(what).at(&span, "of an agent of Consul").help(help));
+            default
+        }
+    }
+}
+
+/// The end of Consul's names.
+fn domain(router: &Section<'_>, reader: &mut Reader) -> String {
+    let default = || "consul".to_owned();
+    let Some(field) = router.field("domain") else { return default() };
+    let span = field.span.clone();
+    let Some(text) = reader.text(Some(field)) else { return default() };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    let text = text.trim_matches('.');
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    reader.push(
+        Diagnostic::new("`domain` is no name in DNS")
+            .at(&span, "")
+            .help("write what the agent has as `domain`, such as \"consul\" or \"dc1.consul\""),
+    );
+    default()
+}

@@ -1,0 +1,135 @@
+//! What comes back from the journal, on a real database.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{AppName, Counted, Event, FleetSeen, PoolState, ReleaseId, Tick, Version, Weight};
+use model::{Tally, Window, event::PoolSeen};
+use rollout::analysis::Rules;
+use rollout::{Analysis, Named, Settings, Start, Strategy};
+
+use super::{Active, FREEZE_MS, replay};
+use crate::clock;
+use crate::store::{NewRun, Run, Store};
+
+fn start() -> Start {
+    let named =
+        |id, version: &str| Named { id: ReleaseId(id), version: Version::new(version).unwrap() };
+    let steps = vec![Weight::new(1_000).unwrap()];
+    let rules = Rules { latency: false, ..Rules::default() };
+    let settings = Settings {
+        strategy: Strategy::Canary { steps, step_ms: 600_000 },
+        analysis: Some(Analysis { rules, ..Analysis::default() }),
+        preview_requests: 0,
+        probing: false,
+        ..Settings::default()
+    };
+    let (stable, candidate) = (Some(named(1, "v1")), named(2, "v2"));
+    Start { app: AppName::new("shop").unwrap(), stable, candidate, instances: 1, settings }
+}
+
+fn begin(store: &Store, began_ago_ms: u64) -> Run {
+    store
+        .begin(&NewRun {
+            run: "one",
+            start: &start(),
+            original_routes: None,
+            boot_id: &clock::boot_id().unwrap(),
+            began_mono_ns: clock::mono_ns() - began_ago_ms * 1_000_000,
+            began_unix_ms: 0,
+            epoch: 1,
+        })
+        .unwrap()
+}
+
+/// At 10 % of the traffic.
+fn baking(active: &mut Active) {
+    let seen = FleetSeen { existing: 1, ready: 1, crashes: 0, trouble: Vec::new() };
+    for release in [ReleaseId(1), ReleaseId(2)] {
+        active.tell(&Event::Fleet { release, seen: seen.clone() }).unwrap();
+    }
+    let pool = |release, weight| PoolSeen {
+        release: ReleaseId(release),
+        weight: Weight::new(weight).unwrap(),
+        state: PoolState::Serving,
+    };
+    active.tell(&Event::RoutesSettled { pools: vec![pool(1, 9_000), pool(2, 1_000)] }).unwrap();
+}
+
+fn units(at_s: u64, errors: u64, stable: u64) -> Event {
+    let counted = |units, errors| Counted { units, errors, slow: Vec::new() };
+    Event::Units {
+        at_s,
+        tick: Tick { candidate: counted(10, errors), stable: counted(90, stable) },
+    }
+}
+
+/// A second of a rollout under load: what is open changes with every look.
+fn second(active: &mut Active, at_s: u64) {
+    for look in 0..20 {
+        active.saw_open(ReleaseId(1), (at_s + look, 0)).unwrap();
+    }
+    for _ in 0..4 {
+        let by_version = BTreeMap::from([("v2".to_owned(), Tally { ok: 5, ..Tally::default() })]);
+        active.tell(&Event::Window(Window { by_version, ..Window::default() })).unwrap();
+    }
+    let errors = u64::from(at_s.is_multiple_of(10));
+    active.tell(&units(at_s, errors, errors * 9)).unwrap();
+}
+
+#[test]
+fn a_controller_that_comes_back_judges_on_and_the_journal_does_not_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    let mut active = Active::begin(Arc::clone(&store), begin(&store, 1_000));
+    baking(&mut active);
+    // As if each of these seconds had passed: the machine is kept again in each of them.
+    for at_s in 1..=120 {
+        active.frozen_ms = 0;
+        second(&mut active, at_s);
+    }
+    let (run, before) = (active.run().clone(), active.machine().clone());
+    let evidence = before.comparison().unwrap().log_e();
+    assert_eq!(before.comparison().unwrap().compared().0.events, 12, "{evidence}");
+    drop(active);
+    assert!(store.frozen(run.id).unwrap().is_some());
+    let rows = store.events(run.id, 0).unwrap().len();
+    assert!(rows < 60, "{rows} rows of two minutes");
+    assert_eq!(replay(&store, &run).unwrap().0, before, "not a bit is lost");
+    // What was told before counts once; what is told now goes on from there.
+    let mut active = Active::resume(Arc::clone(&store), run).unwrap();
+    active.tell(&units(120, 10, 0)).unwrap();
+    assert!((active.machine().comparison().unwrap().log_e() - evidence).abs() < f64::EPSILON);
+    active.tell(&units(121, 3, 0)).unwrap();
+    assert!(active.machine().comparison().unwrap().log_e() > evidence);
+}
+
+#[test]
+fn what_was_told_after_the_machine_was_kept_is_replayed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    let mut active = Active::begin(Arc::clone(&store), begin(&store, FREEZE_MS + 1));
+    baking(&mut active);
+    assert!(store.frozen(active.run().id).unwrap().is_some());
+    active.frozen_ms = u64::MAX;
+    second(&mut active, 7);
+    active.tell(&Event::PauseAsked { reason: "a test".to_owned() }).unwrap();
+    let (machine, _) = replay(&store, active.run()).unwrap();
+    assert_eq!(&machine, active.machine());
+    assert!(machine.paused().is_some());
+}
+
+#[test]
+fn a_machine_of_a_newer_cutover_or_a_damaged_one_is_named_and_nothing_is_guessed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    let mut active = Active::begin(Arc::clone(&store), begin(&store, FREEZE_MS + 1));
+    baking(&mut active);
+    let run = active.run().clone();
+    let raw = rusqlite::Connection::open(directory.path().join("cutover.db")).unwrap();
+    let newer = "UPDATE frozen SET body = json_set(body, '$.machine_version', 99)";
+    raw.execute(newer, []).unwrap();
+    assert!(replay(&store, &run).unwrap_err().what.contains("newer Cutover (machine 99)"));
+    raw.execute("UPDATE frozen SET body = substr(body, 1, 100)", []).unwrap();
+    assert!(replay(&store, &run).unwrap_err().what.contains("a rollout's machine"));
+}

@@ -1,0 +1,238 @@
+//! Consul, where instances are registered that a follower takes from there, such as a HAProxy.
+//!
+//! It registers, takes out (maintenance) and removes instances at an agent, and says what the agent has.
+//! Each change is waited for in the catalog, which is what followers read, by blocking queries. One
+//! controller at a time does so. Who gets traffic is not decided here, nor whether anybody follows.
+
+mod agent;
+mod entry;
+mod lock;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use model::{AppName, Fault, Instance, InstanceId, Kind, Version};
+use serde_json::{Value, json};
+
+use crate::check::{ask, connect};
+pub use agent::Token;
+use agent::{Agent, RIGHTS};
+use entry::{Check, registration, service_id};
+pub(super) use entry::{Entry, Health};
+use lock::Session;
+
+/// How long a change may take to be in the catalog before somebody looks again.
+const IN_CATALOG: Duration = Duration::from_secs(2);
+
+/// How long an instance may take to say that it is well.
+const CHECKED: Duration = Duration::from_secs(1);
+
+/// What the driver must be told of a Consul.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The HTTP API of the agent of this machine.
+    pub agent: SocketAddr,
+    /// What it wants to be shown.
+    pub token: Option<Token>,
+    /// Whose apps these are: a name that no other controller has.
+    pub owner: String,
+    /// The apps.
+    pub apps: Vec<AppSetup>,
+    /// How long a follower may take to leave whom Consul does not name any more, before it is told.
+    pub followed_within: Duration,
+}
+
+/// [`Setup::followed_within`] where DNS is asked several times a second.
+pub const FOLLOWED_WITHIN: Duration = Duration::from_secs(1);
+
+impl Setup {
+    /// The agent of this machine where agents usually are, for nobody's apps.
+    pub fn local() -> Self {
+        let agent = ([127, 0, 0, 1], 8500).into();
+        Self {
+            agent,
+            token: None,
+            owner: "cutover".to_owned(),
+            apps: Vec::new(),
+            followed_within: FOLLOWED_WITHIN,
+        }
+    }
+}
+
+/// One app; its service has its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppSetup {
+    /// Its name.
+    pub name: AppName,
+    /// Path that Consul asks instances for; `None` means that a connection is enough.
+    pub check_path: Option<String>,
+    /// Pause between checks, ms; Consul knows none below a second.
+    pub check_ms: u64,
+}
+
+/// A Consul by one of its agents.
+#[derive(Debug)]
+pub struct Consul {
+    agent: Agent,
+    owner: String,
+    apps: Vec<AppSetup>,
+    followed_within: Duration,
+    session: tokio::sync::Mutex<Option<Session>>,
+}
+
+impl Consul {
+    /// Nothing is asked yet.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { agent: address, token, owner, apps, followed_within } = setup;
+        Self {
+            agent: Agent { address, token },
+            owner,
+            apps,
+            followed_within,
+            session: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// How long a follower may take.
+    pub(super) const fn followed_within(&self) -> Duration {
+        self.followed_within
+    }
+
+    /// Asks it for its leader. Of kind `Environment` when it is away or has none.
+    pub(super) async fn reach(&self) -> Result<(), Fault> {
+        let leader = self.agent.get("/v1/status/leader").await?;
+        match leader.json(&self.agent)?.as_str() {
+            Some("") => {
+                let what = format!("Consul at {} has no leader", self.agent.address);
+                Err(Fault::environment(what).help("start its servers, or wait for them"))
+            }
+            Some(_) => Ok(()),
+            None => Err(self.agent.odd(&leader.body)),
+        }
+    }
+
+    /// Whether it is there, and the token may do what a rollout needs. Changes nothing.
+    pub(super) async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
+        self.reach().await?;
+        let mut asked = vec![right("session", "write", "cutover")];
+        for app in apps {
+            asked.push(right("service", "write", app.as_str()));
+            asked.push(right("key", "write", &format!("cutover/{app}/owner")));
+        }
+        if let Some(question) = self.agent.denied(&asked).await? {
+            let what = format!("the token may not {question} at Consul {}", self.agent.address);
+            return Err(Fault::new(Kind::Config, what).help(RIGHTS));
+        }
+        // DNS shows no token: who asks it may read what somebody may who has none.
+        let nobody = Agent { address: self.agent.address, token: None };
+        let read = |app: &AppName| right("service", "read", app.as_str());
+        let asked: Vec<Value> = apps.iter().map(read).collect();
+        if let Some(question) = nobody.denied(&asked).await? {
+            let what =
+                format!("who asks the DNS of Consul {} may not {question}", self.agent.address);
+            return Err(Fault::new(Kind::Config, what).help(
+                "give the agent's default token, or the anonymous one, a policy with `service_prefix \"\" \
+                 { policy = \"read\" }` and `node_prefix \"\" { policy = \"read\" }`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no other controller ships this app; see `lock`.
+    pub(super) async fn hold(&self, app: &AppName) -> Result<(), Fault> {
+        let mut session = self.session.lock().await;
+        lock::hold(&self.agent, (&self.owner, app), &mut session).await
+    }
+
+    /// What the agent has of an app.
+    pub(super) async fn entries(&self, app: &AppName) -> Result<Vec<Entry>, Fault> {
+        let said = self.agent.get(&format!("/v1/agent/health/service/name/{app}")).await?;
+        entry::read(&said.json(&self.agent)?).ok_or_else(|| self.agent.odd(&said.body))
+    }
+
+    /// Registers an instance in a group. Followers get it at once if it passes the check that Consul will
+    /// go on with, else when it does.
+    pub(super) async fn register(
+        &self,
+        app: &AppName,
+        (group, version): (&str, &Version),
+        instance: &Instance,
+    ) -> Result<(), Fault> {
+        let setup = self.apps.iter().find(|one| one.name == *app);
+        let check = Check {
+            path: setup.and_then(|setup| setup.check_path.as_deref()),
+            ms: setup.map_or(1_000, |setup| setup.check_ms),
+        };
+        // What Consul would ask at its next tick, up to a second from now.
+        let well = match check.path {
+            Some(path) => {
+                let host = instance.address.to_string();
+                let answer = ask(instance.address, &host, path, CHECKED).await;
+                answer.is_ok_and(|answer| (200..300).contains(&answer.status))
+            }
+            None => connect(instance.address, CHECKED).await.is_ok(),
+        };
+        let wish = registration(app, (group, version), instance, (&check, well));
+        self.agent.put("/v1/agent/service/register", Some(&wish)).await?;
+        self.in_catalog(app, |entries| of(entries, group, &instance.id).is_some()).await
+    }
+
+    /// Takes an instance out of every answer, or brings it back; it stays registered.
+    pub(super) async fn part(
+        &self,
+        app: &AppName,
+        (group, id): (&str, &InstanceId),
+        parted: bool,
+    ) -> Result<(), Fault> {
+        let id_of = service_id(app, group, id);
+        let path = format!("/v1/agent/service/maintenance/{id_of}?enable={parted}&reason=cutover");
+        self.agent.put(&path, None).await?;
+        let done =
+            |entries: &[Entry]| of(entries, group, id).is_none_or(|one| one.parted == parted);
+        self.in_catalog(app, done).await
+    }
+
+    /// Removes an instance.
+    pub(super) async fn remove(
+        &self,
+        app: &AppName,
+        group: &str,
+        id: &InstanceId,
+    ) -> Result<(), Fault> {
+        let path = format!("/v1/agent/service/deregister/{}", service_id(app, group, id));
+        self.agent.put(&path, None).await?;
+        self.in_catalog(app, |entries| of(entries, group, id).is_none()).await
+    }
+
+    /// Watches the catalog until it has a change, for a moment: what takes longer the next look sees.
+    async fn in_catalog(
+        &self,
+        app: &AppName,
+        done: impl Fn(&[Entry]) -> bool,
+    ) -> Result<(), Fault> {
+        let until = Instant::now() + IN_CATALOG;
+        let mut index = 0;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let path = format!(
+                "/v1/health/service/{app}?index={index}&wait={}ms",
+                left.as_millis().max(1)
+            );
+            let said = self.agent.watch(&path, left).await?;
+            let entries = entry::read(&said.json(&self.agent)?);
+            if entries.is_some_and(|entries| done(&entries)) {
+                break;
+            }
+            // One that went back began anew.
+            index = if said.index < index { 0 } else { said.index };
+        }
+        Ok(())
+    }
+}
+
+fn right(resource: &str, access: &str, segment: &str) -> Value {
+    json!({ "Resource": resource, "Access": access, "Segment": segment })
+}
+
+fn of<'a>(entries: &'a [Entry], group: &str, id: &InstanceId) -> Option<&'a Entry> {
+    entries.iter().find(|one| one.group == group && one.id == *id)
+}

@@ -1,0 +1,81 @@
+//! Stories of metrics with limits, measured while the candidate serves on trial.
+
+use model::{Event, Measured, Weight};
+use rollout::{Cause, Metric, Strategy, Unmeasured};
+
+use crate::script::Role::Part;
+use crate::script::{Script, fleet, preview, routes, window};
+
+const QUARTER: u16 = 2_500;
+
+fn metric(unmeasured: Unmeasured) -> Metric {
+    let name = "queue".to_owned();
+    Metric { name, failures: 2, unmeasured, at: Vec::new(), patience_ms: 5_000 }
+}
+
+/// At 25 % of the requests for 10 s, with this metric.
+fn measured(metric: Metric) -> Script {
+    let steps = vec![Weight::new(QUARTER).unwrap()];
+    let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
+    Script::new(|start| {
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 10_000 };
+        start.settings.metrics = vec![metric];
+    })
+    .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
+    .all(&[quarter, window("v1", 15, 0), window("v2", 5, 0)])
+}
+
+fn found(found: Measured) -> Event {
+    let words = match found {
+        Measured::Within => "queue is 3, at most 100",
+        Measured::Beyond => "queue is 140, more than 100",
+        Measured::Unknown => "queue: connection refused",
+    };
+    Event::Measured { metric: "queue".to_owned(), found, words: words.to_owned() }
+}
+
+#[test]
+fn beyond_its_limit_often_enough_it_undoes() {
+    use Measured::{Beyond, Within};
+    measured(metric(Unmeasured::Pause))
+        .at(2_000, &found(Beyond))
+        .at(2_000, &found(Within))
+        .at(2_000, &found(Beyond))
+        .at(2_000, &found(Beyond))
+        .is("measured-beyond");
+}
+
+#[test]
+fn the_step_waits_for_it() {
+    let script = measured(metric(Unmeasured::Pause)).at(10_500, &Event::Tick);
+    // Beyond once is not enough to undo it, and too much to go on.
+    let script = script.at(1_000, &found(Measured::Beyond)).at(1_000, &Event::Tick);
+    script.at(1_000, &found(Measured::Within)).is("measured-waits");
+}
+
+#[test]
+fn never_measured_is_what_was_said_of_it() {
+    let late = |unmeasured| measured(metric(unmeasured)).at(15_000, &Event::Tick).into_machine();
+    assert_eq!(late(Unmeasured::Pause).paused().map(|pause| pause.cause), Some(Cause::Unmeasured));
+    assert!(late(Unmeasured::Abort).turns_back());
+    assert_eq!(late(Unmeasured::Ignore).shares().len(), 2);
+}
+
+#[test]
+fn nobody_answers_and_a_person_is_asked_once() {
+    let unknown = found(Measured::Unknown);
+    let script = measured(metric(Unmeasured::Pause)).at(2_000, &unknown).at(2_000, &unknown);
+    let script = script.at(1_000, &Event::ResumeAsked).at(2_000, &unknown).at(2_000, &unknown);
+    script.wake().is("measured-unknown");
+    let script = measured(metric(Unmeasured::Abort)).at(2_000, &unknown).at(2_000, &unknown);
+    assert!(script.into_machine().turns_back());
+}
+
+#[test]
+fn it_is_heard_only_where_it_was_asked_for() {
+    let all = Metric { at: vec![Weight::ALL], ..metric(Unmeasured::Pause) };
+    let beyond = found(Measured::Beyond);
+    let machine = measured(all).all(&[beyond.clone(), beyond]).into_machine();
+    assert_eq!(machine.measures().count(), 0);
+    assert!(!machine.turns_back());
+}
