@@ -5,12 +5,13 @@
 
 use model::Phase;
 
-use crate::compare;
 use crate::course::{self, judged_ms};
 use crate::hooked;
+use crate::incident;
 use crate::measure;
 use crate::state::State;
 use crate::waiting::waits;
+use crate::words::duration;
 
 /// Time for a new look after the controller came back, ms.
 pub(crate) const LOOK_MS: u64 = 5_000;
@@ -24,7 +25,7 @@ pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
     let end = state.since_ms.saturating_add(bake.max(1));
-    let end = end.saturating_add(measure::patience_ms(state)).max(compare::held_until_ms(state));
+    let end = end.saturating_add(measure::patience_ms(state)).max(incident::held_until_ms(state));
     state.facts.hurried_ms.map_or(end, |at| at.min(end))
 }
 
@@ -53,6 +54,11 @@ pub(crate) fn allowed_ms(state: &State) -> Option<u64> {
         Phase::Promoted | Phase::Aborted | Phase::Stuck => return None,
     };
     Some(ms.min(held_ms(state).unwrap_or(ms)).max(1))
+}
+
+/// "30 s", the time the present phase was allowed.
+pub(crate) fn allowed(state: &State) -> String {
+    duration(allowed_ms(state).unwrap_or_default())
 }
 
 /// What the longest wait of held requests leaves of the present phase, ms.
@@ -117,7 +123,7 @@ pub(crate) fn wake_ms(state: &State) -> Option<u64> {
     let deadline = deadline_ms(state)?;
     let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
     let others =
-        [bakes, gathering_end_ms(state), hooked::until_ms(state), compare::resumes_ms(state)];
+        [bakes, gathering_end_ms(state), hooked::until_ms(state), incident::resumes_ms(state)];
     let earlier = others.into_iter().flatten().filter(|at| state.now_ms < *at).min();
     Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

@@ -5,10 +5,10 @@
 
 use model::{Phase, Weight};
 
-use crate::compare;
 use crate::comparing::OnIncident;
 use crate::course;
 use crate::deadline::overdue;
+use crate::incident;
 use crate::pause::{Cause, step_words};
 use crate::settings::Aim;
 use crate::state::State;
@@ -60,7 +60,7 @@ pub(crate) fn next(state: &State) -> (bool, Option<Step>) {
     let Some(pause) = waits(state) else { return (false, None) };
     let failing = pause.cause == Cause::Failing;
     let resumes = state.start.settings.incident == OnIncident::Resume;
-    if pause.cause == Cause::Incident && resumes && !compare::held(state) {
+    if pause.cause == Cause::Incident && resumes && !incident::held(state) {
         return (true, Some(Step::GoOn("both releases are well again".to_owned())));
     }
     if overdue(state) {

@@ -137,6 +137,7 @@ mod homeward;
 mod hooked;
 mod hooking;
 mod hooks;
+mod incident;
 mod invariant;
 mod judge;
 mod keep;

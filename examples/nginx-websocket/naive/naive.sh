@@ -13,6 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../../tools.sh" nginx
 PORT=${PORT:-8786} OLD=${OLD:-3001} NEW=${NEW:-3002}
 OUT=$(realpath "${OUT:-.}")
+command -v perl >/dev/null || die "no perl: install it"
 delay=0s
 case ${1:-} in
 '') ;;
@@ -96,7 +97,7 @@ configure "$OLD"
 launch nginx nginx -p "$work/nginx" -c "$work/nginx/nginx.conf" -e "$work/nginx/error.log" -g 'daemon off;'
 until_true 10 "nginx listens" listens "$PORT"
 launch probe cutover probe "http://127.0.0.1:$PORT/datetime" --rate 200 --late-after 500ms \
-    --lanes keep-alive,fresh,websocket --duration "${DURATION:-12s}" --out "$OUT"
+    --lanes keep-alive,fresh,websocket --duration "${DURATION:-9s}" --out "$OUT"
 probe=$launched
 sleep 1 # users come before the deploy does
 deploy

@@ -1,5 +1,5 @@
-//! The same rollouts behind a real HAProxy that takes its servers from a real Consul, which is killed in the
-//! midst of one, and what is refused before anything is touched.
+//! A HAProxy that takes its servers from a real Consul, which is killed in the midst of a rollout, and what
+//! is refused before anything is touched. Its strategies are those of every router (`strategies`, `target`).
 
 use serde_json::Value;
 
@@ -7,24 +7,14 @@ use crate::consul_bed::{Bed, program};
 use crate::crowd::{Crowd, EVERYONE};
 use crate::haproxy_bed::{Real, programs};
 use crate::plan::plan;
-use crate::scene::LEAST_RATE;
-use crate::traffic::{Deploy, get, starved};
-use crate::world::{patient_config, said, sample_config, turn, wait_for};
-
-/// The rollout of `strategies` and `target` in one.
-const CANARY: &str = "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"4s\"\nbake = \"1s\"\n\
-                      target = { header = \"X-Canary\", value = \"new\" }";
-
-/// The keys of a router that follows this Consul.
-fn keys(consul: &Bed) -> String {
-    format!("kind = \"consul\"\nagent = \"{}\"\ndns = \"{}\"\n", consul.http, consul.dns)
-}
+use crate::traffic::{Deploy, get};
+use crate::world::{patient_config, said, turn, wait_for};
 
 /// A Consul, and a world behind a HAProxy that follows it; `None` without either.
 fn world(config: &str, asks_for_tokens: bool) -> Option<(Bed, Real)> {
     let consul = Bed::start(&program()?, asks_for_tokens);
     let haproxy = programs().into_iter().next_back()?;
-    let real = Real::with(&haproxy, config, &keys(&consul));
+    let real = Real::with(&haproxy, config, &consul.keys());
     Some((consul, real))
 }
 
@@ -35,62 +25,6 @@ fn named(consul: &Bed, path: &str) -> Vec<String> {
     let mut all: Vec<String> = entries.as_array().unwrap().iter().map(id).collect();
     all.sort();
     all
-}
-
-#[test]
-fn a_canary_with_a_target_costs_nothing_behind_consul() {
-    let _turn = turn();
-    let config = sample_config(2).replace("bake = \"1500ms\"", CANARY);
-    let config = config.replace("rate = 200", "rate = 210");
-    let late = "late_after = \"5s\"";
-    let Some((consul, mut real)) = world(&config.replace("late_after = \"500ms\"", late), false)
-    else {
-        return;
-    };
-    real.begin();
-    let text = said(&real.world.expect(0, &["haproxy", "check"]));
-    assert!(text.contains("lacks nothing"), "{text}");
-    let crowd = Crowd::of(&real.world, &EVERYONE);
-    let mut deploy = Deploy::start(&real.world, "demo", "v2");
-    deploy.reach("shifting");
-    crowd.mark();
-    deploy.reach("baking");
-    let well = named(&consul, "/v1/health/service/demo?passing");
-    assert_eq!(well, ["demo-1-1", "demo-1-2", "demo-2-1", "demo-2-2"]);
-    for _ in 0..50 {
-        let answer = get(real.world.port, "a\r\nX-Canary: new", "/datetime").unwrap();
-        assert!(answer.to_ascii_lowercase().contains("x-cutover-version: v2"), "{answer}");
-    }
-    deploy.reach("shifting");
-    crowd.mark();
-    let shipped = deploy.end();
-    crowd.expect_nothing_lost();
-    shipped.expect(0, "PASS");
-    let report = &shipped.report;
-    assert_eq!((report["failed"].as_u64(), &report["proof"]["regressions"]), (Some(0), &0.into()));
-    let number = |name: &str| report[name].as_i64().unwrap();
-    let rate = number("sent") as f64 / ((number("to_us") - number("from_us")) as f64 / 1e6);
-    assert!(rate >= LEAST_RATE || starved(report), "only {rate:.1} requests/s");
-    for share in report["shares"].as_array().unwrap() {
-        assert_eq!(
-            (&share["finding"], &share["router"]["finding"]),
-            (&"as_wanted".into(), &"as_wanted".into()),
-            "{share}"
-        );
-    }
-    let proof = &report["proof"];
-    println!(
-        "switch | canary 25 % | Consul + HAProxy | {} us | {} us |",
-        proof["switch_time_us"], proof["mixed_us"]
-    );
-    // Of the old release nothing is left, neither running nor at Consul.
-    let registered = named(&consul, "/v1/health/service/demo");
-    assert_eq!(registered, ["demo-2-1", "demo-2-2"]);
-    assert!(real.world.running().iter().all(|(id, _)| id.starts_with("demo-2-")));
-    real.world.expect(0, &["down"]);
-    wait_for("Consul tells nobody of those that have ended", 10, || {
-        named(&consul, "/v1/health/service/demo?passing").is_empty().then_some(())
-    });
 }
 
 #[test]
@@ -120,6 +54,12 @@ fn consul_and_the_controller_are_killed_in_mid_rollout_and_nothing_is_lost() {
     real.world.up();
     real.world.expect(0, &["deploy", "demo", "v3"]);
     assert_eq!(named(&consul, "/v1/health/service/demo?passing"), ["demo-3-1", "demo-3-2"]);
+    let text = said(&real.world.expect(0, &["haproxy", "check"]));
+    assert!(text.contains("lacks nothing"), "{text}");
+    real.world.expect(0, &["down"]);
+    wait_for("Consul tells nobody of those that have ended", 10, || {
+        named(&consul, "/v1/health/service/demo?passing").is_empty().then_some(())
+    });
 }
 
 /// Refused before anything is started, registered or written.

@@ -26,6 +26,7 @@ mod doctor;
 mod echo;
 mod events;
 mod example;
+mod example_consul;
 mod example_haproxy;
 mod example_nginx;
 mod foreign;

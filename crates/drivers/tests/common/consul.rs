@@ -132,6 +132,11 @@ impl Bed {
         serde_json::from_str(&self.tell("GET", path, MASTER, &Value::Null).unwrap()).unwrap()
     }
 
+    /// The keys of a `[router]` that follows it.
+    pub fn keys(&self) -> String {
+        format!("kind = \"consul\"\nagent = \"{}\"\ndns = \"{}\"\n", self.http, self.dns)
+    }
+
     /// A driver's part, under that name.
     pub fn consul(&self, owner: &str, token: Option<&str>) -> Consul {
         let app = |name: &str| AppSetup {
