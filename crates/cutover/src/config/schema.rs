@@ -42,9 +42,8 @@ fn section(name: &str) -> Value {
         "app" => &["command"],
         "api" => &["listen", "chain", "key", "token"],
         "proxy.certificates" => &["chain", "key"],
-        "app.hooks" => &["name"],
         "notify" => &["url"],
-        "app.rollout.metrics" => &["name"],
+        "app.hooks" | "app.rollout.metrics" => &["name"],
         _ => &[],
     };
     json!({

@@ -279,7 +279,7 @@ impl<'a> Controller<'a> {
                 ready && carries == Some(CANDIDATE) && !crashed
             }
             Phase::DrainingCandidate => first || carries == Some(STABLE),
-            Phase::Promoted if self.world.plan.keeps() => ready,
+            Phase::Promoted if self.world.plan.keeps() => true,
             Phase::Promoted => gone(STABLE) && (wants.leave.is_none() || self.spare_is_drained()),
             Phase::Aborted => gone(CANDIDATE),
             _ => true,
