@@ -139,7 +139,8 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
 fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
     let machine = &controller.machine;
     let turned = machine.entered().iter().find(|entered| entered.phase == Phase::RollingBack);
-    let good = plan.candidate_is_good() && plan.deaths == 0;
+    // Of a stable that is dead nothing is seen.
+    let good = plan.candidate_is_good() && plan.deaths == 0 && !plan.crashes();
     let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
         return false;
     };
