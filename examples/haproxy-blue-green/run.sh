@@ -6,7 +6,7 @@
 # Users come in at port $PORT (8785). The report goes to $OUT (.). Exit code: that of `cutover deploy`.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/tools.sh"
+source "$here/../tools.sh" haproxy
 PORT=${PORT:-8785}
 OUT=$(realpath "${OUT:-.}")
 

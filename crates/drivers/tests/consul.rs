@@ -10,7 +10,7 @@ mod haproxy;
 #[path = "common/load.rs"]
 mod load;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ on_each_haproxy!(
 );
 
 /// A Consul, a HAProxy that follows it, and the driver of both; `None` without them.
-async fn beds(program: &PathBuf) -> Option<(consul::Bed, haproxy::Bed, HaProxy)> {
+async fn beds(program: &Path) -> Option<(consul::Bed, haproxy::Bed, HaProxy)> {
     let consul = consul::Bed::start(&consul::program()?, false);
     let haproxy = haproxy::Bed::following(program, Some(consul.discovery())).await;
     let driver = haproxy.driver().following(Arc::new(consul.consul("one", None)));
@@ -191,6 +191,12 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
         (serde_json::json!({}), serde_json::json!([]))
     );
     with(Some(&enough)).preflight(&[app()]).await.unwrap();
+    consul.let_dns_read_nothing();
+    let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
+    assert!(
+        fault.what.contains("DNS") && fault.what.contains("read the service `demo`"),
+        "{fault:?}"
+    );
     let gone = consul::Bed::start(&program, false);
     let nobody = gone.consul("one", None);
     drop(gone);

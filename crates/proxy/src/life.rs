@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Semaphore, watch};
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     linger_ms: AtomicU64,
     connections: AtomicU64,
     tunnelling: AtomicU64,
+    /// When the process was started, by the wall clock.
+    pub(crate) started: SystemTime,
     /// Nobody has spoken to the proxy for a while.
     pub(crate) unattended: AtomicBool,
     /// Room for client connections.
@@ -68,6 +70,7 @@ impl Shared {
             linger_ms: AtomicU64::new(ms(limits::IDLE_LINGER)),
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
+            started: SystemTime::now(),
             unattended: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(room)),
             overflow: Arc::new(Semaphore::new(limits::OVERFLOW)),

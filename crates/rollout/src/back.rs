@@ -6,11 +6,11 @@
 use model::Phase;
 
 use crate::course;
-use crate::deadline::{gathering_end_ms, overdue};
+use crate::deadline::{allowed, gathering_end_ms, overdue};
 use crate::handover;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
-use crate::step::{Step, allowed};
+use crate::step::Step;
 use crate::target::settled;
 use crate::trouble::trouble;
 

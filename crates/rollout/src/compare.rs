@@ -7,16 +7,12 @@ use model::{Threshold, Tick, Weight};
 use crate::analysis::{Comparison, Finding};
 use crate::comparing::{Analysis, Incident, Inconclusive, OnIncident};
 use crate::deadline::bake_end_ms;
+use crate::incident::{CALM_MS, held};
 use crate::judge::Judged;
 use crate::pause::Cause;
 use crate::state::State;
 use crate::step::Step;
 use crate::words::duration;
-
-/// How long both releases must be well again before a step that was held goes on, ms.
-const CALM_MS: u64 = 10_000;
-/// Longest time that a step is held when nobody looks, or somebody did, ms.
-const LONGEST_HOLD_MS: u64 = 30 * 60 * 1000;
 
 /// The comparison begins, by these latencies; once.
 pub(crate) fn begin(state: &mut State, thresholds: &[Threshold]) {
@@ -70,28 +66,6 @@ pub(crate) fn looked_at(state: &mut State) {
     }
 }
 
-/// True while a person is waited for because both suffer.
-fn asks(state: &State) -> bool {
-    state.facts.pause.as_ref().is_some_and(|pause| pause.cause == Cause::Incident)
-}
-
-/// Until when the present step is held because both suffer; 0 if it is not.
-pub(crate) fn held_until_ms(state: &State) -> u64 {
-    let Some(incident) = state.facts.incident else { return 0 };
-    let calm = incident.to_ms.saturating_add(CALM_MS);
-    // A pause has its own deadline.
-    if asks(state) {
-        return calm;
-    }
-    calm.min(incident.from_ms.saturating_add(LONGEST_HOLD_MS))
-}
-
-/// When the pause ends by itself if both stay well.
-pub(crate) fn resumes_ms(state: &State) -> Option<u64> {
-    let resumes = state.start.settings.incident == OnIncident::Resume;
-    (resumes && asks(state)).then(|| held_until_ms(state))
-}
-
 /// True when stable lately fails so much like the candidate that it may be an incident that hits both,
 /// of which too little was seen yet. When the step's time is over, the candidate is judged all the same.
 pub(crate) fn alike(state: &State) -> bool {
@@ -99,11 +73,6 @@ pub(crate) fn alike(state: &State) -> bool {
     let stands = trial && state.now_ms < bake_end_ms(state);
     let compared = || state.facts.comparison.as_ref().is_some_and(Comparison::alike);
     stands && (state.facts.lately.alike(&state.start.settings) || compared())
-}
-
-/// True while both suffer, or did a moment ago.
-pub(crate) fn held(state: &State) -> bool {
-    state.now_ms < held_until_ms(state)
 }
 
 /// Both releases fail more than the candidate may, in words.
@@ -154,7 +123,9 @@ pub(crate) fn unshown(state: &State) -> Option<(Inconclusive, String)> {
     let policy = state.start.settings.analysis?.inconclusive;
     let looked = state.facts.full_ms.is_some() || state.facts.passed.contains(&state.share());
     let looked = looked && policy == Inconclusive::Pause;
-    if policy == Inconclusive::Promote || looked || state.share() == Weight::ALL {
+    // Whom a rule names may be few, or nobody.
+    let alone = [Weight::NONE, Weight::ALL].contains(&state.share());
+    if policy == Inconclusive::Promote || looked || alone {
         return None;
     }
     let open = state.facts.comparison.as_ref().is_none_or(|it| it.finding() == Finding::Open);

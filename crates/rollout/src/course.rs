@@ -7,12 +7,13 @@ use model::{Hold, Weight};
 use crate::settings::Start;
 use crate::strategy::Strategy;
 
-/// The candidate's shares, one after the other; the last one is all traffic.
+/// The candidate's shares, one after the other; the first may be nothing, so that only those see it whom a
+/// rule names, and the last one is all traffic.
 pub(crate) fn shares(start: &Start) -> Vec<Weight> {
     let mut shares = Vec::new();
     if let (Strategy::Canary { steps, .. }, Some(_)) = (&start.settings.strategy, &start.stable) {
         for step in steps {
-            if *step > shares.last().copied().unwrap_or(Weight::NONE) {
+            if shares.last().is_none_or(|last| step > last) {
                 shares.push(*step);
             }
         }
@@ -21,6 +22,11 @@ pub(crate) fn shares(start: &Start) -> Vec<Weight> {
         shares.push(Weight::ALL);
     }
     shares
+}
+
+/// True when the first share is nothing.
+pub(crate) fn begins_unseen(start: &Start) -> bool {
+    shares(start).first() == Some(&Weight::NONE)
 }
 
 /// Instances replaced at once, if this rollout is rolling.
@@ -87,7 +93,7 @@ mod tests {
     fn shares_rise_to_all_traffic() {
         assert_eq!(canary(&[2_500, 5_000, 10_000]), [2_500, 5_000, 10_000]);
         assert_eq!(canary(&[2_500]), [2_500, 10_000]);
-        assert_eq!(canary(&[0, 5_000, 2_500, 5_000]), [5_000, 10_000]);
+        assert_eq!(canary(&[0, 5_000, 0, 2_500, 5_000]), [0, 5_000, 10_000]);
         assert_eq!(canary(&[]), [10_000]);
     }
 

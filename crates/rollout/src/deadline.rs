@@ -5,11 +5,12 @@
 
 use model::Phase;
 
-use crate::compare;
 use crate::course::{self, judged_ms};
+use crate::incident;
 use crate::measure;
 use crate::state::State;
 use crate::waiting::waits;
+use crate::words::duration;
 
 /// Time for a new look after the controller came back, ms.
 pub(crate) const LOOK_MS: u64 = 5_000;
@@ -23,7 +24,7 @@ pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
     let end = state.since_ms.saturating_add(bake.max(1));
-    let end = end.saturating_add(measure::patience_ms(state)).max(compare::held_until_ms(state));
+    let end = end.saturating_add(measure::patience_ms(state)).max(incident::held_until_ms(state));
     state.facts.hurried_ms.map_or(end, |at| at.min(end))
 }
 
@@ -52,6 +53,11 @@ pub(crate) fn allowed_ms(state: &State) -> Option<u64> {
         Phase::Promoted | Phase::Aborted | Phase::Stuck => return None,
     };
     Some(ms.min(held_ms(state).unwrap_or(ms)).max(1))
+}
+
+/// "30 s", the time the present phase was allowed.
+pub(crate) fn allowed(state: &State) -> String {
+    duration(allowed_ms(state).unwrap_or_default())
 }
 
 /// What the longest wait of held requests leaves of the present phase, ms.
@@ -85,6 +91,24 @@ fn deadline_ms(state: &State) -> Option<u64> {
     Some(deadline.max(looked))
 }
 
+/// When the present phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// At the latest, ms since the rollout began.
+    pub at_ms: u64,
+    /// If nothing speaks against it, the rollout then goes on; else the phase is given up then.
+    pub goes_on: bool,
+}
+
+/// When the present phase ends by time alone; `None` once the rollout is over.
+pub(crate) fn due(state: &State) -> Option<Due> {
+    let baked = bake_end_ms(state);
+    if state.phase == Phase::Baking && waits(state).is_none() && state.now_ms < baked {
+        return Some(Due { at_ms: baked, goes_on: true });
+    }
+    deadline_ms(state).map(|at_ms| Due { at_ms, goes_on: false })
+}
+
 /// True when the present phase must be left now.
 pub(crate) fn overdue(state: &State) -> bool {
     deadline_ms(state).is_some_and(|deadline| state.now_ms >= deadline)
@@ -95,7 +119,7 @@ pub(crate) fn wake_ms(state: &State) -> Option<u64> {
     let deadline = deadline_ms(state)?;
     let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
     let bakes = bakes.or(gathering_end_ms(state)).filter(|at| state.now_ms < *at);
-    let well = compare::resumes_ms(state).filter(|at| state.now_ms < *at);
+    let well = incident::resumes_ms(state).filter(|at| state.now_ms < *at);
     let earlier = bakes.into_iter().chain(well).min();
     Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

@@ -7,7 +7,7 @@ use model::{Phase, Weight};
 use crate::compare;
 use crate::comparing::Inconclusive;
 use crate::course;
-use crate::deadline::{bake_end_ms, overdue};
+use crate::deadline::{allowed, bake_end_ms, overdue};
 use crate::gate::{pass, undo};
 use crate::handover::covered;
 use crate::homeward;
@@ -18,7 +18,7 @@ use crate::pause::Cause;
 use crate::roll::Roll;
 use crate::rolling;
 use crate::state::State;
-use crate::step::{Step, allowed};
+use crate::step::Step;
 use crate::target::settled;
 use crate::trouble::{lost_before_users, nothing_to_return_to, trouble};
 use crate::words::{count, duration, percent, with_lines};
@@ -88,7 +88,10 @@ fn trial(state: &State) -> Option<String> {
 /// "25 % of requests, step 1 of 3"; a share that an operator asked for is no step.
 fn step_words(state: &State, share: Weight) -> Option<String> {
     let shares = course::shares(&state.start);
-    let words = format!("{} of requests", percent(share));
+    let words = match share {
+        Weight::NONE => "only whom a rule names".to_owned(),
+        share => format!("{} of requests", percent(share)),
+    };
     match shares.iter().position(|step| *step == share) {
         _ if shares.len() < 2 => None,
         Some(step) => Some(format!("{words}, step {} of {}", step + 1, shares.len())),
@@ -156,16 +159,25 @@ pub(crate) fn shifting(state: &State) -> Option<Step> {
     }
     let version = &state.candidate().version;
     let settled = settled(state);
-    let all = state.share() == Weight::ALL;
-    if settled && (!state.watched() || state.seen.candidate_answered) {
-        let told =
-            if all { "the router sends everything to" } else { "the router sends its share to" };
-        let seen = if state.watched() { ", and the prober sees its answers" } else { "" };
+    let (all, unseen) = (state.share() == Weight::ALL, state.share() == Weight::NONE);
+    // The prober is nobody whom a rule names.
+    let watched = state.watched() && !unseen;
+    if settled && (!watched || state.seen.candidate_answered) {
+        let told = match state.share() {
+            Weight::NONE => "the router sends them to",
+            Weight::ALL => "the router sends everything to",
+            _ => "the router sends its share to",
+        };
+        let seen = if watched { ", and the prober sees its answers" } else { "" };
         let why = prefixed(trial(state), &format!("{told} {version}{seen}"));
         return Some(Step::Enter(Phase::Baking, why));
     }
     overdue(state).then(|| {
-        let what = if all { "everything" } else { "its share" };
+        let what = match (all, unseen) {
+            (true, _) => "everything",
+            (_, true) => "whom a rule names",
+            _ => "its share",
+        };
         let missing = if settled {
             format!("the prober saw no good answer of {version}")
         } else {

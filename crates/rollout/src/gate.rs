@@ -5,9 +5,10 @@
 
 use model::{Phase, Weight};
 
-use crate::compare;
 use crate::comparing::OnIncident;
+use crate::course;
 use crate::deadline::overdue;
+use crate::incident;
 use crate::pause::{Cause, step_words};
 use crate::settings::Aim;
 use crate::state::State;
@@ -15,14 +16,19 @@ use crate::step::{Step, turn_back};
 use crate::waiting::waits;
 use crate::words::{duration, with_lines};
 
-/// The share whose trial ends here; none before any user is on the candidate.
-fn share(state: &State) -> Weight {
-    if state.has_entered(Phase::Shifting) { state.share() } else { Weight::NONE }
+/// The share whose trial ends here: nothing before any user is on the candidate. Where the first share is
+/// nothing, the pause after that is meant, and there is none before.
+fn share(state: &State) -> Option<Weight> {
+    if state.has_entered(Phase::Shifting) {
+        return Some(state.share());
+    }
+    (!course::begins_unseen(&state.start)).then_some(Weight::NONE)
 }
 
 /// True when the rollout was begun with a pause here that nobody has ended yet.
 fn person_is_awaited(state: &State) -> bool {
-    let (facts, share) = (&state.facts, share(state));
+    let facts = &state.facts;
+    let Some(share) = share(state) else { return false };
     let awaited = state.start.settings.pause_after.contains(&share);
     awaited
         && state.start.stable.is_some()
@@ -39,11 +45,12 @@ pub(crate) fn pass(state: &State, step: Step) -> Option<Step> {
         return Some(step);
     }
     let version = state.candidate().version.as_str();
-    Some(Step::Pause(Cause::Step, step_words(version, share(state))))
+    let after = share(state).filter(|_| state.has_entered(Phase::Shifting));
+    Some(Step::Pause(Cause::Step, step_words(version, after)))
 }
 
 /// The share that need not be waited at any more when an operator lets it go on.
-pub(crate) fn passing(state: &State) -> Weight {
+pub(crate) fn passing(state: &State) -> Option<Weight> {
     share(state)
 }
 
@@ -53,7 +60,7 @@ pub(crate) fn next(state: &State) -> (bool, Option<Step>) {
     let Some(pause) = waits(state) else { return (false, None) };
     let failing = pause.cause == Cause::Failing;
     let resumes = state.start.settings.incident == OnIncident::Resume;
-    if pause.cause == Cause::Incident && resumes && !compare::held(state) {
+    if pause.cause == Cause::Incident && resumes && !incident::held(state) {
         return (true, Some(Step::GoOn("both releases are well again".to_owned())));
     }
     if overdue(state) {

@@ -6,6 +6,7 @@ use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState,
 
 use crate::compare;
 use crate::handover;
+use crate::incident;
 use crate::judge::Nameless;
 use crate::measure;
 use crate::seen::{Leaving, Open, Preview, Seen};
@@ -140,7 +141,7 @@ fn see_window(state: &mut State, window: &Window) {
     if !state.judging() {
         return;
     }
-    let held = compare::held(state);
+    let held = incident::held(state);
     let nameless = match (state.share() == Weight::ALL, state.seen.window_ended) {
         (false, _) => Nameless::Shared,
         (true, true) => Nameless::Candidates,

@@ -7,12 +7,12 @@
 use model::Phase;
 
 use crate::course;
-use crate::deadline::overdue;
+use crate::deadline::{allowed, overdue};
 use crate::drained::Drained;
 use crate::home::Home;
 use crate::leave::{drain_words, with_offenders};
 use crate::state::State;
-use crate::step::{Step, allowed};
+use crate::step::Step;
 use crate::words::{count, with_lines};
 
 /// Stopping is over: the rollout too, unless it is to return home and the place is free.

@@ -3,11 +3,10 @@
 //!
 //! Decides nothing but "is this part over, and how"; which phase follows is `forward`'s and `back`'s.
 
-use crate::deadline::overdue;
+use crate::deadline::{allowed, overdue};
 use crate::drained::Drained;
 use crate::seen::Open;
 use crate::state::State;
-use crate::step::allowed;
 use crate::target::settled;
 use crate::words::{count, duration, with_lines};
 

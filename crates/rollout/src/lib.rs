@@ -127,6 +127,7 @@ mod handover;
 mod hear;
 mod home;
 mod homeward;
+mod incident;
 mod invariant;
 mod judge;
 mod leave;
@@ -151,6 +152,7 @@ mod wish;
 mod words;
 
 pub use comparing::{Analysis, Inconclusive, OnIncident};
+pub use deadline::Due;
 pub use foresee::{Foreseen, foresee};
 pub use machine::{Rollout, Snapshot};
 pub use metric::{Metric, Unmeasured};

@@ -8,7 +8,7 @@ use model::{Entered, Event, Fault, Offenders, Outcome, Phase, Successor, Weight}
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
-use crate::deadline::wake_ms;
+use crate::deadline::{self, Due, wake_ms};
 use crate::gate;
 use crate::hear::hear;
 use crate::judge::Judged;
@@ -86,6 +86,16 @@ impl Rollout {
     /// began; `None` once it is over.
     pub fn wake(&self) -> Option<u64> {
         wake_ms(&self.state)
+    }
+
+    /// When the present phase ends by time alone, for people; `None` once it is over.
+    pub fn due(&self) -> Option<Due> {
+        deadline::due(&self.state)
+    }
+
+    /// The shares that the candidate is to have, one after the other; the last is all traffic.
+    pub fn steps(&self) -> Vec<Weight> {
+        course::shares(&self.state.start)
     }
 
     /// The present phase.
@@ -281,7 +291,7 @@ impl Rollout {
         self.book_share(&after);
         let room =
             |wants: &Wants| wants.leave.as_ref().map(|leave| (leave.release, leave.instances));
-        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold);
+        let routes = |wants: &Wants| (wants.pools.clone(), wants.hold, wants.unseen);
         if routes(&before) != routes(&after) || room(&before) != room(&after) {
             self.state.seen.routes = None;
             self.state.seen.forget_traffic();

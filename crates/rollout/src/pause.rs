@@ -34,11 +34,16 @@ pub struct Pause {
     pub why: String,
 }
 
-/// What a person is to look at when the rollout was begun with a pause after that share.
-pub(crate) fn step_words(version: &str, after: Weight) -> String {
+/// What a person is to look at when the rollout was begun with a pause after that share, or before any.
+pub(crate) fn step_words(version: &str, after: Option<Weight>) -> String {
     match after {
-        Weight::NONE => format!("a person is to look before any user is on {version}"),
-        Weight::ALL => format!("a person is to look before {version} is final"),
-        share => format!("a person is to look while {version} has {} of requests", percent(share)),
+        None => format!("a person is to look before any user is on {version}"),
+        Some(Weight::NONE) => {
+            format!("a person is to look while only those are on {version} whom a rule names")
+        }
+        Some(Weight::ALL) => format!("a person is to look before {version} is final"),
+        Some(share) => {
+            format!("a person is to look while {version} has {} of requests", percent(share))
+        }
     }
 }

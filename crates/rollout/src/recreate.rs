@@ -5,11 +5,11 @@
 
 use model::Phase;
 
-use crate::deadline::overdue;
+use crate::deadline::{allowed, overdue};
 use crate::gate::{pass, undo};
 use crate::leave::{drain_words, drained, handed_over, named, stopped};
 use crate::state::State;
-use crate::step::{Step, allowed};
+use crate::step::Step;
 use crate::target::settled;
 use crate::words::{count, with_lines};
 

@@ -7,7 +7,7 @@
 use model::{Phase, RunState};
 
 use crate::course;
-use crate::deadline::overdue;
+use crate::deadline::{allowed, overdue};
 use crate::drained::Drained;
 use crate::gate::{pass, undo};
 use crate::leave::{drain_words, handed_over, with_offenders};
@@ -15,7 +15,7 @@ use crate::roll::{Leave, Roll, Side};
 use crate::seen::{Leaving, Open};
 use crate::settings::Aim;
 use crate::state::State;
-use crate::step::{Step, allowed, turn_back};
+use crate::step::{Step, turn_back};
 use crate::target::settled;
 use crate::trouble::trouble;
 use crate::words::count;

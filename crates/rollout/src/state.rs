@@ -224,9 +224,11 @@ impl State {
     /// The share that follows the present one.
     pub(crate) fn next_share(&self) -> Weight {
         let begun = self.has_entered(Phase::Shifting);
-        let present = if begun { self.share() } else { Weight::NONE };
+        let present = begun.then(|| self.share());
         let mut shares = course::shares(&self.start).into_iter();
-        let next = shares.find(|share| *share > present).filter(|_| self.facts.full_ms.is_none());
+        let next = shares
+            .find(|share| present.is_none_or(|present| *share > present))
+            .filter(|_| self.facts.full_ms.is_none());
         next.unwrap_or(Weight::ALL)
     }
 

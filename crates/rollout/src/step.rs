@@ -3,13 +3,11 @@
 use model::{Phase, Weight};
 
 use crate::course;
-use crate::deadline::allowed_ms;
 use crate::drained::Drained;
 use crate::home::Home;
 use crate::pause::Cause;
 use crate::roll::{Roll, Side};
 use crate::state::State;
-use crate::words::duration;
 
 /// One step of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +57,4 @@ pub(crate) fn turn_back(state: &State, why: String) -> Step {
         (true, None) => Phase::DrainingCandidate,
     };
     Step::Enter(phase, why)
-}
-
-/// "30 s", the time the present phase was allowed.
-pub(crate) fn allowed(state: &State) -> String {
-    duration(allowed_ms(state).unwrap_or_default())
 }

@@ -15,7 +15,8 @@ pub enum Strategy {
     /// In shares of random requests, each of them judged before the next.
     Canary {
         /// The candidate's shares. Each must be larger than the one before, or it is skipped; all
-        /// traffic follows as the last one where it is not there.
+        /// traffic follows as the last one where it is not there. The first may be nothing: then only
+        /// those see it whom a rule names.
         steps: Vec<Weight>,
         /// How long each share but all traffic is judged, ms; 0 counts as 1. All traffic is judged
         /// for `bake_ms`.

@@ -35,7 +35,15 @@ pub(crate) fn wants(state: &State) -> Wants {
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
     let (leave, pools, probe) = (leave(state), pools(state), probe(state));
     let (hold, hand_over) = (alone::hold(state), handover::wanted(state));
-    Wants { fleet, leave, pools, hold, hand_over, probe, preview }
+    let unseen = unseen(state);
+    Wants { fleet, leave, pools, unseen, hold, hand_over, probe, preview }
+}
+
+/// True while the candidate is on trial without a share.
+fn unseen(state: &State) -> bool {
+    let trial = matches!(state.phase, Phase::Shifting | Phase::Baking);
+    let shared = state.facts.roll.is_none() && state.facts.home.is_none();
+    trial && shared && state.share() == Weight::NONE
 }
 
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
@@ -93,7 +101,7 @@ pub(crate) fn settled(state: &State) -> bool {
 /// that one is known to serve and the promotion is not final.
 pub(crate) fn stuck(state: &State) -> Wants {
     let (probe, preview, hand_over) = (ended(state), None, None);
-    let mut wants = Wants { hand_over, probe, preview, ..wants(state) };
+    let mut wants = Wants { unseen: false, hand_over, probe, preview, ..wants(state) };
     let Some(stable) = &state.start.stable else { return wants };
     if wants.hold.is_some() && state.phase == Phase::RollingBack {
         // Whenever it comes back, users find it; until then they are told at once.

@@ -4,6 +4,7 @@
 
 use crate::compare;
 use crate::course;
+use crate::incident;
 use crate::measure;
 use crate::state::State;
 use crate::words::{count, with_lines};
@@ -37,7 +38,7 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
     if let Some(why) = compare::against(state) {
         return Some(why);
     }
-    if compare::held(state) {
+    if incident::held(state) {
         return None;
     }
     if let Some(why) = measure::against(state) {

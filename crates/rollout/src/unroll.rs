@@ -8,12 +8,12 @@
 use model::{Phase, RunState};
 
 use crate::course;
-use crate::deadline::overdue;
+use crate::deadline::{allowed, overdue};
 use crate::leave::drain_words;
 use crate::roll::{Roll, Side};
 use crate::rolling::{drained, gone, spared, told};
 use crate::state::State;
-use crate::step::{Step, allowed};
+use crate::step::Step;
 use crate::target::settled;
 use crate::words::count;
 

@@ -67,6 +67,9 @@ pub struct Wants {
     pub leave: Option<LeaveWant>,
     /// The pools the routes should carry, in the order of release numbers.
     pub pools: Vec<PoolSeen>,
+    /// The candidate has no share, and those are to see it all the same whom a rule names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
     /// New requests wait within these bounds; then no pool has a weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,

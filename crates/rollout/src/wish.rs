@@ -221,7 +221,7 @@ pub(crate) fn go_on(state: &mut State) {
 
 /// Nobody is waited for at this share any more.
 fn pass_gate(state: &mut State) {
-    let share = gate::passing(state);
+    let Some(share) = gate::passing(state) else { return };
     if !state.facts.passed.contains(&share) {
         state.facts.passed.push(share);
     }

@@ -11,8 +11,7 @@
 # The report goes to $OUT (.). Exit code: that of the probe, 1 when users lost something.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-up_to_root=../../..
-source "$here/../tools.sh"
+source "$here/../../tools.sh" haproxy
 export PORT=${PORT:-8785} API=${API:-9000} BLUE=${BLUE:-3000} GREEN=${GREEN:-4000}
 OUT=$(realpath "${OUT:-.}")
 reload='' lanes=keep-alive,fresh

@@ -10,13 +10,14 @@ use super::source::TextFile;
 
 /// What each crate of the workspace may depend on, tests included. `cutover` may know everyone;
 /// `fuzz` is the harness of tests and part of nothing.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("fuzz", &[]),
     ("model", &["fuzz"]),
     ("rollout", &["model"]),
-    ("drivers", &["model", "fuzz"]),
+    ("check", &["model", "fuzz"]),
+    ("drivers", &["model", "check", "fuzz"]),
     ("tcpinfo", &[]),
-    ("proxy", &["model", "tcpinfo", "fuzz"]),
+    ("proxy", &["model", "check", "tcpinfo", "fuzz"]),
     ("probe", &["model", "fuzz"]),
     ("report", &["model", "fuzz"]),
     ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "fuzz"]),

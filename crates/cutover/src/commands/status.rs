@@ -24,7 +24,7 @@ pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
         status
     };
     if arguments.watch {
-        return watch(&client, arguments.json, select, text).await;
+        return watch(&client, arguments.json, select).await;
     }
     let status = select(client.status().await?);
     if arguments.json {

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use model::{Coarse, Fault};
 use tokio::time::Instant;
 
+use super::board;
 use crate::client::{AWAY, Client};
 use crate::interrupt::Interrupt;
 use crate::say::{self, Line, Look, Screen};
@@ -29,7 +30,6 @@ pub(super) async fn watch(
     client: &Client,
     json: bool,
     select: impl Fn(ServerStatus) -> ServerStatus,
-    text: impl Fn(&ServerStatus) -> String,
 ) -> Result<u8, Fault> {
     let mut interrupt = Interrupt::new()?;
     let mut shown = Shown::new(json);
@@ -37,7 +37,7 @@ pub(super) async fn watch(
     loop {
         match client.status().await {
             Ok(status) => {
-                shown.show(&select(status), &text)?;
+                shown.show(&select(status))?;
                 reached = Some(Instant::now());
             }
             Err(fault) if reached.is_none_or(|at| at.elapsed() > AWAY) => return Err(fault),
@@ -59,15 +59,10 @@ impl Shown {
         Self::Terminal(Screen::new(std::io::stdout(), Look::of_stdout()))
     }
 
-    fn show(
-        &mut self,
-        status: &ServerStatus,
-        text: &impl Fn(&ServerStatus) -> String,
-    ) -> Result<(), Fault> {
+    fn show(&mut self, status: &ServerStatus) -> Result<(), Fault> {
         match self {
             Self::Terminal(screen) => {
-                let lines = text(status);
-                screen.draw(&[], lines.lines().map(|line| Line::default().plain(line)).collect());
+                screen.draw(&[], board::lines(status));
             }
             Self::Lines { json, last } => {
                 let now: Vec<String> = status.apps.iter().map(glance).collect();

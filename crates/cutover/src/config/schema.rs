@@ -90,14 +90,8 @@ fn sort(section: &str, key: &str) -> Value {
         ("proxy.outliers", "share") | ("app.health", "fail_open") => {
             json!({ "type": "string", "pattern": "^[0-9]+%$" })
         }
-        ("app.rollout.analysis", "enabled" | "latency" | "early") => json!({ "type": "boolean" }),
-        ("app.rollout.analysis", "p99") => time(),
-        ("app.rollout.analysis", "inconclusive") => one_of(&["promote", "abort", "pause"]),
-        ("app.rollout.analysis", "count_by") => one_of(&["client", "request"]),
-        ("app.rollout.metrics", "prometheus") => json!({ "type": "string", "pattern": "^http://" }),
-        ("app.rollout.metrics", "min" | "max") => json!({ "type": "number" }),
-        ("app.rollout.metrics", "failures") => count(1, 100),
-        ("app.rollout.metrics", "no_data") => one_of(&["pause", "abort", "ignore"]),
+        ("app.rollout.analysis", key) => analysis(key),
+        ("app.rollout.metrics", key) if key != "command" => metric(key),
         ("app" | "app.health" | "app.rollout.metrics", "command") => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string" },
             "prefixItems": [{ "type": "string", "minLength": 1 }] })
@@ -130,9 +124,31 @@ fn sort(section: &str, key: &str) -> Value {
             _,
             "state_dir" | "access_log" | "chain" | "key" | "socket" | "directory" | "program"
             | "version_header",
-        )
-        | ("app.rollout.metrics", "name" | "query") => text(),
+        ) => text(),
         (_, key) if is_time(key) => time(),
+        _ => json!({}),
+    }
+}
+
+fn analysis(key: &str) -> Value {
+    match key {
+        "enabled" | "latency" | "early" => json!({ "type": "boolean" }),
+        "inconclusive" => json!({ "enum": ["promote", "abort", "pause"] }),
+        "count_by" => json!({ "enum": ["client", "request"] }),
+        "p99" => time(),
+        key if is_time(key) => time(),
+        _ => json!({}),
+    }
+}
+
+fn metric(key: &str) -> Value {
+    match key {
+        "name" | "query" => json!({ "type": "string", "minLength": 1 }),
+        "prometheus" => json!({ "type": "string", "pattern": "^http://" }),
+        "min" | "max" => json!({ "type": "number" }),
+        "failures" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
+        "no_data" => json!({ "enum": ["pause", "abort", "ignore"] }),
+        key if is_time(key) => time(),
         _ => json!({}),
     }
 }

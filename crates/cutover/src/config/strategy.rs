@@ -29,6 +29,8 @@ const KEYS: [(&str, &str); 8] = [
 ];
 /// The step of a canary at which a person is waited for.
 const PAUSE: &str = "pause";
+/// The step at which only those see the new version whom a target names.
+const UNSEEN: &str = "0%";
 /// The share of a canary that names none.
 const FIRST_SHARE: u16 = 2_500;
 
@@ -131,10 +133,35 @@ fn canary(rollout: &Section<'_>, reader: &mut Reader) -> (Strategy, Vec<Weight>)
     let field = rollout.field("steps");
     let given = field.as_ref().and_then(|field| reader.texts(Some(field)));
     let (steps, pauses) = match (&field, given) {
-        (Some(field), Some(texts)) => shares(field, &texts, reader),
+        (Some(field), Some(texts)) => {
+            let unseen = texts.iter().position(|(text, _)| *text == UNSEEN);
+            if let Some(at) = unseen {
+                can_be_unseen(rollout, (&texts, at), reader);
+            }
+            shares(field, &texts, reader)
+        }
         _ => (Weight::new(FIRST_SHARE).into_iter().collect(), Vec::new()),
     };
     (Strategy::Canary { steps, step_bake: each }, pauses)
+}
+
+/// Refuses a step without a share that nobody would see, or before which a pause would be another.
+fn can_be_unseen(
+    rollout: &Section<'_>,
+    (texts, at): (&[(&str, Range<usize>)], usize),
+    reader: &mut Reader,
+) {
+    let span = &texts[at].1;
+    if rollout.field("target").is_none() {
+        let what = "`0%` without a `target`: nobody would see the new version";
+        let help = "add a target, such as `target = { header = \"x-canary\", value = \"new\" }`";
+        reader.push(Diagnostic::new(what).at(span, "").help(help));
+    }
+    if let Some((_, before)) = texts[..at].iter().find(|(text, _)| *text == PAUSE) {
+        let what = "a pause before `0%` would be the one after it";
+        let help = "write it behind: `steps = [\"0%\", \"pause\", …]`";
+        reader.push(Diagnostic::new(what).at(before, "").help(help));
+    }
 }
 
 /// The shares, each larger than the one before and smaller than all traffic, and those of them after
@@ -159,10 +186,11 @@ fn shares(
             pauses.push(shares.last().copied().unwrap_or_default());
             continue;
         }
-        let Some(share) = share(text) else {
+        let unseen = (*text == UNSEEN && shares.is_empty()).then_some(Weight::NONE);
+        let Some(share) = unseen.or_else(|| share(text)) else {
             let what = format!("`{text}` is not a share of the traffic");
             let help = "write a percentage between 0.01% and 99.99%, such as \"25%\", or \"pause\"; all \
-                        traffic follows by itself";
+                        traffic follows by itself, and only the first may be \"0%\"";
             reader.push(Diagnostic::new(what).at(span, "").help(help));
             continue;
         };

@@ -8,7 +8,7 @@ mod choice;
 mod clean;
 mod excerpt;
 mod fault;
-mod figure;
+pub(crate) mod figure;
 mod json;
 mod line;
 mod plain;

@@ -475,6 +475,7 @@ impl Controller {
         let mut status = show::status(&standing.app, standing.stable.as_ref(), fleet, routes);
         if let Some(active) = &standing.active {
             show::rollout(&mut status, active);
+            show::progress(&mut status, active, self.evidence.figures());
         }
         let share = |release| standing.fail_open(release);
         let open = self.fail_open.told(&standing.app, (fleet, routes), share);

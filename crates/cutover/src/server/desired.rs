@@ -21,6 +21,8 @@ pub(super) struct Desired {
     pub(super) leave: Option<LeaveWant>,
     /// Traffic.
     pub(super) pools: Vec<PoolSeen>,
+    /// The candidate has no share, and rules are in force all the same.
+    pub(super) unseen: bool,
     /// New requests wait.
     pub(super) hold: Option<Hold>,
     /// Tunnels that the router moves.
@@ -32,7 +34,8 @@ impl Desired {
     pub(super) fn of(wants: &Wants) -> Self {
         let fleet = wants.fleet.iter().map(|w| (w.release, w.instances, w.state)).collect();
         let (leave, pools) = (wants.leave.clone(), wants.pools.clone());
-        Self { fleet, leave, pools, hold: wants.hold, hand_over: wants.hand_over.clone() }
+        let (unseen, hold, hand_over) = (wants.unseen, wants.hold, wants.hand_over.clone());
+        Self { fleet, leave, pools, unseen, hold, hand_over }
     }
 
     /// No rollout: the stable release serves, if there is one. With `spare`, what there is beyond its
@@ -51,13 +54,13 @@ impl Desired {
             named: Vec::new(),
             state: RunState::Running,
         });
-        Self { fleet, leave, pools, hold: None, hand_over: None }
+        Self { fleet, leave, pools, ..Self::nothing() }
     }
 
     /// Everything ends.
     pub(super) fn nothing() -> Self {
         let (fleet, pools) = (Vec::new(), Vec::new());
-        Self { fleet, leave: None, pools, hold: None, hand_over: None }
+        Self { fleet, leave: None, pools, unseen: false, hold: None, hand_over: None }
     }
 
     /// The tunnels that the router moves, by the instances that are there. Nobody is among them who
@@ -111,6 +114,8 @@ pub(super) struct Address {
     pub(super) path_prefix: String,
     /// Who sees which release of the rollout under way, whatever its share.
     pub(super) rules: Vec<Rule>,
+    /// They are in force also without a share.
+    pub(super) unseen: bool,
     /// How the others are spread.
     pub(super) spread: Spread,
     /// When fewer percent of a pool's instances pass their checks, all get requests.
@@ -156,6 +161,7 @@ pub(super) fn compose(
         }
     };
     let in_force = |release| shares(release, pools.iter().map(|(pool, _)| pool));
+    let ruled = |release| address.unseen || in_force(release);
     let fails = |(pool, _): &(PoolSeen, &Release)| have.failing(pool.release).cloned();
     let mut failing: Vec<_> = pools.iter().filter(|_| address.tells).flat_map(fails).collect();
     failing.sort();
@@ -167,7 +173,7 @@ pub(super) fn compose(
         hosts: address.hosts.clone(),
         path_prefix: address.path_prefix.clone(),
         pools: pools.iter().map(pool).collect(),
-        rules: address.rules.iter().filter(|rule| in_force(rule.release)).cloned().collect(),
+        rules: address.rules.iter().filter(|rule| ruled(rule.release)).cloned().collect(),
         spread: Spread {
             cohorts: address.spread.cohorts.clone().filter(|_| divided),
             slow_start_ms: address.spread.slow_start_ms,
@@ -276,6 +282,7 @@ pub(crate) mod tests {
             hosts: vec!["*.test".into()],
             path_prefix: "/".into(),
             rules: rules.map(|(v, id)| Rule { mark: mark(v), release: ReleaseId(id) }).into(),
+            unseen: false,
             spread: Spread {
                 cohorts: Some(Cohorts { header: None, cookie: true }),
                 slow_start_ms: 7,
@@ -297,6 +304,9 @@ pub(crate) mod tests {
             let have = nothing(&stable);
             let routes = compose(&stable.app, &address, &pools, (&have, &[]), &[]);
             assert_eq!(routes.rules.len(), if divided { 2 } else { 0 }, "{points}");
+            let unseen = Address { unseen: true, ..address.clone() };
+            let unseen = compose(&stable.app, &unseen, &pools, (&have, &[]), &[]);
+            assert_eq!((unseen.rules.len(), unseen.spread), (2, routes.spread.clone()));
             assert_eq!(routes.spread.cohorts.is_some(), divided, "{points}");
             assert_eq!(routes.spread.slow_start_ms, 7);
         }
@@ -332,6 +342,7 @@ pub(crate) mod tests {
                 hosts: Vec::new(),
                 path_prefix: "/".into(),
                 rules: Vec::new(),
+                unseen: false,
                 spread: Spread::default(),
                 fail_open: percent.map(|percent| (stable.id, percent)).into_iter().collect(),
                 tells,

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::active::Active;
-use super::bus::{Bus, Notice};
+use super::bus::{Bus, Live, Notice};
 use super::counted::Counted;
 use super::ending::{self, Facts, Finished};
 use super::live::Figures;
@@ -314,6 +314,11 @@ impl Evidence {
             }
             None => self.outages.missed(begun_ms),
         }
+    }
+
+    /// The figures of the moment.
+    pub(super) fn figures(&self) -> Live {
+        self.live.shown()
     }
 
     /// Says the figures of the moment, when it is time to.

@@ -48,6 +48,11 @@ impl Figures {
         self.shown.failed = self.failed;
     }
 
+    /// The figures as they were said last, with what came since.
+    pub(super) fn shown(&self) -> Live {
+        self.shown.clone()
+    }
+
     /// The figures at `at_ms` of the rollout, when it is time to say them again.
     pub(super) fn due(&mut self, at_ms: u64, open_old: Option<(u64, u64)>) -> Option<Live> {
         let now = Instant::now();

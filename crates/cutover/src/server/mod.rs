@@ -42,6 +42,7 @@ mod preview;
 mod probe_key;
 mod prober;
 mod probing;
+pub(crate) mod progress;
 mod prometheus;
 pub(crate) mod proxies;
 pub(crate) mod reload;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
 use super::planned::Planned;
+use super::progress::Progress;
 use crate::config::AppConfig;
 
 /// A rollout that has begun.
@@ -156,6 +157,9 @@ pub(crate) struct AppStatus {
     pub(crate) stable: Option<String>,
     /// Version being shipped, with its run and phase.
     pub(crate) rollout: Option<(String, String, Phase)>,
+    /// How far that is.
+    #[serde(default)]
+    pub(crate) progress: Option<Progress>,
     /// A person is waited for, and why; a sentence.
     #[serde(default)]
     pub(crate) paused: Option<String>,
@@ -191,12 +195,13 @@ impl AppStatus {
     }
 
     /// An app of which nothing is known yet.
-    pub(super) const fn unknown(app: AppName) -> Self {
+    pub(crate) const fn unknown(app: AppName) -> Self {
         Self {
             app,
             coarse: Coarse::Healthy,
             stable: None,
             rollout: None,
+            progress: None,
             paused: None,
             next: None,
             last: None,

@@ -99,9 +99,14 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
                 let pauses = config.rollout.pause_after.contains(&share);
                 if pauses { ", pause" } else { "" }
             };
-            let one = |share: &Weight| format!("{share}{}", pause(*share));
+            let share = |share: Weight| match share {
+                Weight::NONE => "whom a target names".to_owned(),
+                share => share.to_string(),
+            };
+            let one = |step: &Weight| format!("{}{}", share(*step), pause(*step));
             let shares: Vec<String> = steps.iter().map(one).collect();
-            let first = if pause(Weight::NONE).is_empty() { "" } else { "pause, " };
+            let unseen = steps.first() == Some(&Weight::NONE);
+            let first = if unseen || pause(Weight::NONE).is_empty() { "" } else { "pause, " };
             format!("canary, {first}{} then everything{home}", shares.join(", "))
         }
         Strategy::Recreate { hold, requests } => format!(
@@ -162,7 +167,8 @@ fn compared(start: &Start, can: RouterCapabilities) -> Vec<Compared> {
     if can.evidence != Evidence::PerRequest {
         return Vec::new();
     }
-    steps.iter().map(|step| compares(step.basis_points(), analysis.rules)).collect()
+    let shared = steps.iter().filter(|step| **step > Weight::NONE);
+    shared.map(|step| compares(step.basis_points(), analysis.rules)).collect()
 }
 
 /// One metric, whom it asks, and what its limit means.

@@ -2,11 +2,14 @@
 
 use drivers::platform::{Condition, FleetHave, InstanceHave};
 use drivers::router::RoutesHave;
-use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId};
+use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId, Weight};
+use rollout::Strategy;
 
 use super::active::Active;
+use super::bus::Live;
 use super::fail_open::Opened;
 use super::orders::{AppStatus, InstanceStatus, PoolStatus};
+use super::progress::Progress;
 use crate::store::Run;
 
 /// The status of an app as its drivers see it.
@@ -88,6 +91,30 @@ pub(super) fn rollout(status: &mut AppStatus, active: &Active) {
     let sentence = |why: &str| why.lines().next().unwrap_or_default().to_owned();
     status.paused = machine.paused().map(|pause| sentence(&pause.why));
     status.next = machine.successor().map(|next| (next.version.to_string(), next.run.clone()));
+}
+
+/// Adds how far it is, and what its prober saw.
+pub(super) fn progress(status: &mut AppStatus, active: &Active, live: Live) {
+    let (machine, now_ms) = (active.machine(), active.clock().now_ms());
+    let entered = active.entered().last();
+    let due = machine.due();
+    let strategy = match &machine.start().settings.strategy {
+        Strategy::BlueGreen => "blue-green",
+        Strategy::Canary { .. } => "canary",
+        Strategy::Rolling { .. } => "rolling",
+        Strategy::Recreate { .. } => "recreate",
+    };
+    let why = entered.and_then(|entered| entered.why.lines().next());
+    status.progress = Some(Progress {
+        strategy: strategy.to_owned(),
+        steps: machine.steps().into_iter().map(Weight::basis_points).collect(),
+        share: machine.shares().last().map(|share| share.share.basis_points()),
+        why: why.unwrap_or_default().to_owned(),
+        phase_ms: entered.map_or(0, |entered| now_ms.saturating_sub(entered.at_ms)),
+        left_ms: due.map(|due| due.at_ms.saturating_sub(now_ms)),
+        goes_on: due.is_some_and(|due| due.goes_on),
+        live,
+    });
 }
 
 /// Whoever waits for a person says so.

@@ -314,6 +314,7 @@ impl Standing {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
             rules: self.rules(),
+            unseen: desired.unseen,
             spread: self.spread(),
             fail_open: {
                 let pools = desired.pools.iter().map(|pool| pool.release);
@@ -353,8 +354,7 @@ impl Standing {
         Spread {
             cohorts: self.config.rollout.cohorts.clone(),
             slow_start_ms: u64::try_from(slow_start).unwrap_or(u64::MAX),
-            failing: Vec::new(),
-            checks: Vec::new(),
+            ..Spread::default()
         }
     }
 

@@ -3,23 +3,23 @@
 //! What Cutover does behind HAProxy is tested in `haproxy` and `strategies`; here it is the example's
 //! scripts, its files, and that its naive half loses what its README says.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::example::{self, Script};
 use crate::haproxy_bed::{Real, programs};
 use crate::load::Load;
 use crate::traffic::Deploy;
-use crate::world::{CUTOVER, free_port, newest_report, patient_config, signal, turn, wait_for};
+use crate::world::{CUTOVER, free_port, patient_config, signal, turn, wait_for};
 
 /// Where the files of the example would lie; its own copy has no place yet.
 const HOME: &str = "/srv/cms/";
@@ -28,82 +28,13 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/haproxy-blue-green")
 }
 
-/// A script of the example that runs, with everything it makes in a directory of its own.
-struct Script {
-    directory: tempfile::TempDir,
-    child: Child,
-}
-
-impl Script {
-    fn start(words: &[&str], haproxy: &Path, cutover: &Path) -> Self {
-        let directory = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
-        let log = File::create(directory.path().join("said")).unwrap();
-        let mut command = Command::new(example().join(words[0]));
-        command.args(&words[1..]).current_dir(directory.path());
-        command.env("HAPROXY", haproxy).env("CUTOVER", cutover).env("TMPDIR", directory.path());
-        for name in ["PORT", "API", "BLUE", "GREEN"] {
-            command.env(name, free_port().to_string());
-        }
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.process_group(0).spawn().unwrap();
-        Self { directory, child }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(self.path().join("said")).unwrap()
-    }
-
-    /// Waits for its end; nothing of it is left, neither a process nor a file but its report.
-    fn end(&mut self) -> ExitStatus {
-        let status = wait_for("the script ends", 120, || self.child.try_wait().unwrap());
-        assert_eq!(self.left_over(), Vec::<String>::new(), "{}", self.said());
-        let names = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-        let kept = |name: &String| !name.starts_with("cutover-example.");
-        assert!(names.iter().all(kept), "{names:?} {}", self.said());
-        status
-    }
-
-    /// The command lines of everything that was started from the script.
-    fn left_over(&self) -> Vec<String> {
-        let mark = format!("TMPDIR={}", self.path().display());
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
-            let environment = String::from_utf8_lossy(&read("environ")).into_owned();
-            let own = self.child.id().to_string().as_str() == entry.file_name();
-            if !own && environment.split('\0').any(|text| text == mark) {
-                found.push(String::from_utf8_lossy(&read("cmdline")).replace('\0', " "));
-            }
-        }
-        found
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        if self.child.try_wait().unwrap().is_none() {
-            // Asked, it ends what it started.
-            signal(self.child.id(), Signal::TERM);
-            wait_for("the script hears", 60, || self.child.try_wait().unwrap());
-        }
-        // A script that forgot something must not leave it to the machine.
-        let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        if std::thread::panicking() {
-            eprintln!("--- the script ---\n{}", self.said());
-        }
-    }
-}
-
 /// Runs a script to its end.
 fn run(words: &[&str], haproxy: &Path) -> (Option<i32>, Value, String) {
-    let mut script = Script::start(words, haproxy, Path::new(CUTOVER));
-    let code = script.end().code();
-    (code, newest_report(script.path()), script.said())
+    example::run(words, &example(), ("HAPROXY", haproxy))
+}
+
+fn start(haproxy: &Path, cutover: &Path) -> Script {
+    Script::start(&["run.sh"], &example(), ("HAPROXY", haproxy), cutover)
 }
 
 #[test]
@@ -136,10 +67,10 @@ fn run_answers_the_code_of_the_deploy_and_ends_what_it_started() {
         );
         fs::write(&other, text).unwrap();
         fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut script = Script::start(&["run.sh"], &program, &other);
+        let mut script = start(&program, &other);
         assert_eq!(script.end().code(), Some(4), "{}", script.said());
         // In mid-deploy somebody has seen enough.
-        let mut script = Script::start(&["run.sh"], &program, Path::new(CUTOVER));
+        let mut script = start(&program, Path::new(CUTOVER));
         wait_for("v2 is on its way", 60, || script.said().contains("ship v2").then_some(()));
         assert!(script.left_over().len() > 4, "{:?}", script.left_over());
         signal(script.child.id(), Signal::TERM);

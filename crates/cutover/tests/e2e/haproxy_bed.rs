@@ -64,9 +64,14 @@ impl Real {
     }
 
     pub(crate) fn of(program: &Path, config: &str) -> Self {
+        Self::with(program, config, "kind = \"haproxy\"\n")
+    }
+
+    /// With another kind of router, whose keys these are.
+    pub(crate) fn with(program: &Path, config: &str, kind: &str) -> Self {
         let proxy = "[proxy]\nlisten = [\"127.0.0.1:PORT\"]\ndrain_timeout = \"5s\"\n";
         let router = format!(
-            "[router]\nkind = \"haproxy\"\nsocket = \"haproxy/master.sock\"\ndirectory = \
+            "[router]\n{kind}socket = \"haproxy/master.sock\"\ndirectory = \
              \"haproxy\"\nlisten = [\"127.0.0.1:PORT\"]\nprogram = \"{}\"\n",
             program.display()
         );
@@ -115,13 +120,18 @@ impl Real {
         self.master.as_mut().is_some_and(|master| master.try_wait().unwrap().is_none())
     }
 
+    /// Brings v1 live.
+    pub(crate) fn begin(&mut self) {
+        self.world.expect(0, &["haproxy", "install"]);
+        self.start();
+        self.world.up();
+        self.world.expect(0, &["deploy", "demo", "v1"]);
+    }
+
     /// A world in which v1 is live.
     pub(crate) fn live(program: &Path, config: &str) -> Self {
         let mut real = Self::of(program, config);
-        real.world.expect(0, &["haproxy", "install"]);
-        real.start();
-        real.world.up();
-        real.world.expect(0, &["deploy", "demo", "v1"]);
+        real.begin();
         real
     }
 }

@@ -12,7 +12,11 @@
 
 mod api;
 mod bad_input;
+mod browser;
 mod cli;
+mod consul;
+#[path = "../../../drivers/tests/common/consul.rs"]
+mod consul_bed;
 mod crash;
 mod crowd;
 mod deadline;
@@ -21,7 +25,10 @@ mod disk;
 mod doctor;
 mod echo;
 mod events;
+mod example;
+mod example_consul;
 mod example_haproxy;
+mod example_nginx;
 mod foreign;
 mod guards;
 mod handover;

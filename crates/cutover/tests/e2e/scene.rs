@@ -5,6 +5,7 @@
 
 use std::thread::available_parallelism;
 
+use crate::consul_bed;
 use crate::haproxy_bed::{self, name_of, programs};
 use crate::nginx_bed::{self, nginx};
 use crate::sample::{seed, whole};
@@ -15,10 +16,18 @@ const RATE: &str = "rate = 210";
 /// Requests a second that a strategy is shown with, at least.
 pub(crate) const LEAST_RATE: f64 = 200.0;
 
+/// What a HAProxy that takes its servers from Consul is called.
+const CONSUL: &str = "Consul + HAProxy";
+
 /// A world and what carries its traffic.
 pub(crate) enum Scene {
     Own(World),
     HaProxy(haproxy_bed::Real, String),
+    /// A HAProxy that follows this Consul; it ends first.
+    Consul(
+        haproxy_bed::Real,
+        #[expect(dead_code, reason = "it runs as long as this")] consul_bed::Bed,
+    ),
     Nginx(nginx_bed::Real),
 }
 
@@ -45,7 +54,7 @@ impl Scene {
     pub(crate) fn world(&self) -> &World {
         match self {
             Self::Own(world) => world,
-            Self::HaProxy(real, _) => &real.world,
+            Self::HaProxy(real, _) | Self::Consul(real, _) => &real.world,
             Self::Nginx(real) => &real.world,
         }
     }
@@ -54,6 +63,7 @@ impl Scene {
         match self {
             Self::Own(_) => "own proxy".to_owned(),
             Self::HaProxy(_, name) => name.clone(),
+            Self::Consul(..) => CONSUL.to_owned(),
             Self::Nginx(_) => nginx_bed::name(),
         }
     }
@@ -87,6 +97,16 @@ fn theirs(config: &str, rollout: &str) -> Vec<Begun> {
             Scene::HaProxy(haproxy_bed::Real::live(&program, &config), name)
         };
         all.push((name, Box::new(begin)));
+    }
+    if let Some((program, haproxy)) = consul_bed::program().zip(programs().pop()) {
+        let config = config.to_owned();
+        let begin = move || {
+            let consul = consul_bed::Bed::start(&program, false);
+            let mut real = haproxy_bed::Real::with(&haproxy, &config, &consul.keys());
+            real.begin();
+            Scene::Consul(real, consul)
+        };
+        all.push((CONSUL.to_owned(), Box::new(begin)));
     }
     if let Some(program) = nginx() {
         let config = config.to_owned();

@@ -1,5 +1,5 @@
-//! A canary with a target: users who carry the header see the new version whatever its share, from the
-//! moment it has one, and are back on the old one as soon as it is given up. None of them gets an error.
+//! A canary with a target: users who carry the header see the new version whatever its share, also when it
+//! has none, and are back on the old one as soon as it is given up. None of them gets an error.
 
 use std::io::{Read as _, Result, Write as _};
 use std::net::TcpStream;
@@ -87,16 +87,16 @@ fn saw(scene: &Scene, versions: &[String], wanted: &[&str]) {
     assert!(wanted.iter().all(|one| versions.contains(one)), "{name}: {versions:?}");
 }
 
-/// One step of a quarter, so that three of four users without the mark stay where they are.
-fn scenes(step_bake: &str) -> Vec<Box<dyn FnOnce() -> Scene>> {
-    let steps = format!("steps = [\"25%\"]\nstep_bake = \"{step_bake}\"\nbake = \"1s\"");
+/// Of a quarter, three of four users without the mark stay where they are.
+fn scenes(steps: &str, step_bake: &str) -> Vec<Box<dyn FnOnce() -> Scene>> {
+    let steps = format!("steps = [{steps}]\nstep_bake = \"{step_bake}\"\nbake = \"1s\"");
     Scene::all(2, &format!("strategy = \"canary\"\n{steps}\n{TARGET}"))
 }
 
 #[test]
 fn a_target_sees_every_request_answered_by_the_candidate() {
     let _turn = turn();
-    for scene in scenes("4s") {
+    for scene in scenes("\"25%\"", "4s") {
         let scene = scene();
         let port = scene.world().port;
         assert_eq!(marked(port), "v1", "{}", scene.name());
@@ -120,13 +120,17 @@ fn a_target_sees_every_request_answered_by_the_candidate() {
 #[test]
 fn a_target_goes_back_with_everybody_when_the_candidate_is_given_up() {
     let _turn = turn();
-    for scene in scenes("30s") {
+    for scene in scenes("\"0%\", \"pause\", \"25%\"", "30s") {
         let scene = scene();
         let port = scene.world().port;
         let user = Marked::of(port);
         let mut deploy = Deploy::start(scene.world(), "demo", "v2");
         deploy.reach("baking");
-        assert_eq!(marked(port), "v2", "{}", scene.name());
+        for _ in 0..50 {
+            assert_eq!(marked(port), "v2", "{}", scene.name());
+            let (_, version) = ask(port, "/datetime", "Connection: close\r\n").unwrap();
+            assert_eq!(version, "v1", "it has no share: {}", scene.name());
+        }
         scene.world().expect(0, &["abort", "demo"]);
         deploy.reach("draining-candidate");
         for _ in 0..50 {

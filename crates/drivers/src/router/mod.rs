@@ -5,6 +5,7 @@
 
 pub mod consul;
 mod driver;
+mod fenced;
 mod finding;
 pub mod haproxy;
 pub mod nginx;

@@ -79,6 +79,27 @@ impl Bed {
             assert!(Instant::now() < deadline, "Consul does not start:\n{}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
+        if self.asks_for_tokens {
+            self.let_dns_read();
+        }
+    }
+
+    /// DNS shows no token: what it may tell is what may be read without one.
+    fn let_dns_read(&self) {
+        let rules =
+            "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
+        let body = json!({ "Name": "dns", "Rules": rules });
+        // It may be there already.
+        let _made = self.tell("PUT", "/v1/acl/policy", MASTER, &body);
+        let body = json!({ "Policies": [{ "Name": "dns" }] });
+        let anonymous = "/v1/acl/token/00000000-0000-0000-0000-000000000002";
+        self.tell("PUT", anonymous, MASTER, &body).unwrap();
+    }
+
+    /// Takes that back.
+    pub fn let_dns_read_nothing(&self) {
+        let anonymous = "/v1/acl/token/00000000-0000-0000-0000-000000000002";
+        self.tell("PUT", anonymous, MASTER, &json!({ "Policies": [] })).unwrap();
     }
 
     /// Kills it.
@@ -109,6 +130,11 @@ impl Bed {
     /// As JSON.
     pub fn get(&self, path: &str) -> Value {
         serde_json::from_str(&self.tell("GET", path, MASTER, &Value::Null).unwrap()).unwrap()
+    }
+
+    /// The keys of a `[router]` that follows it.
+    pub fn keys(&self) -> String {
+        format!("kind = \"consul\"\nagent = \"{}\"\ndns = \"{}\"\n", self.http, self.dns)
     }
 
     /// A driver's part, under that name.

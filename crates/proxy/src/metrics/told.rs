@@ -3,6 +3,7 @@
 //! Only what is counted is told. Nothing is counted here.
 
 use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
 
 use crate::census::AppCensus;
 use crate::class::Class;
@@ -191,6 +192,13 @@ fn of_process(text: &mut Text, shared: &Shared) {
     for class in Class::ALL.iter().filter(|class| !class.of_instance()) {
         text.sample(&[("class", class.name())], totals.refused.of(*class).get());
     }
+    text.family(
+        "cutover_start_time_seconds",
+        Kind::Gauge,
+        "When this proxy was started, seconds since 1970: another one after an upgrade or a crash.",
+    );
+    let started = shared.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], started.as_secs());
     text.family(
         "cutover_unattended",
         Kind::Gauge,

@@ -56,7 +56,7 @@ fn our_message_stands_between_two_messages_and_costs_no_byte() {
         let begun: usize = pieces[..asked].iter().map(Vec::len).sum();
         let out = passed(&pieces, asked);
         let read = reference(&case.bytes, false);
-        let close = read.closed.then(|| read.frames.last().copied().unwrap_or_default());
+        let close = read.closed.then(|| read.ends.last().copied().unwrap_or_default());
         let legal = |at: &usize| *at >= begun && close.is_none_or(|close| *at < close);
         let place = [0].iter().chain(&read.messages).copied().find(legal);
         // Where what follows is no frame, the place before it is still one.

@@ -9,7 +9,7 @@ use super::Track;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frames {
     /// Where each frame ends.
-    pub(crate) frames: Vec<usize>,
+    pub(crate) ends: Vec<usize>,
     /// Where frames end behind which a new message may begin.
     pub(crate) messages: Vec<usize>,
     /// A whole Close frame is among them.
@@ -66,7 +66,7 @@ pub(crate) fn reference(bytes: &[u8], masked: bool) -> Frames {
             break;
         }
         at = end;
-        read.frames.push(at);
+        read.ends.push(at);
         if !control {
             open = !fin;
         }
@@ -80,7 +80,7 @@ pub(crate) fn reference(bytes: &[u8], masked: bool) -> Frames {
 
 /// The same by the tracker, which stops at the ends of messages or of frames.
 fn tracked(pieces: &[&[u8]], masked: bool) -> Frames {
-    let mut ends = Frames::default();
+    let mut read = Frames::default();
     for of_message in [false, true] {
         let (mut track, mut at) = (Track::new(masked), 0);
         for piece in pieces {
@@ -91,16 +91,16 @@ fn tracked(pieces: &[&[u8]], masked: bool) -> Frames {
                 track.advance(&rest[..used]);
                 (rest, at) = (&rest[used..], at + used);
                 if of_message && track.between_messages() {
-                    ends.messages.push(at);
+                    read.messages.push(at);
                 } else if !of_message && track.between_frames() {
-                    ends.frames.push(at);
+                    read.ends.push(at);
                 }
                 assert!(!(track.lost() && track.between_frames()));
             }
         }
-        (ends.closed, ends.lost) = (track.closed(), track.lost());
+        (read.closed, read.lost) = (track.closed(), track.lost());
     }
-    ends
+    read
 }
 
 #[test]

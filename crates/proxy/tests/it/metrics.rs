@@ -257,6 +257,10 @@ fn the_dashboard_asks_for_what_there_is() {
     let backend = Backend::named("demo-1-1");
     let stage = Stage::before(&[&backend]);
     let metrics = now(&stage);
+    let started =
+        metrics.value("cutover_start_time_seconds", &[("version", env!("CARGO_PKG_VERSION"))]);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!((now - 60..=now).contains(&started), "{started}");
     let mut queries = Vec::new();
     collect(&dashboard, &mut queries);
     assert!(queries.len() >= 12, "{queries:?}");

@@ -72,6 +72,27 @@ fn a_person_is_waited_for_at_every_pause() {
     ends_well(carries(half, 100).wake().all(&[PROMOTE, RESUME])).is("pauses");
 }
 
+/// Nothing, then a half: only those see the candidate at first whom a rule names, and a person looks.
+#[test]
+fn a_first_step_without_a_share() {
+    let script = || {
+        let steps = [0, 50].map(|percent| Weight::new(percent * 100).unwrap()).to_vec();
+        let change = |start: &mut rollout::Start| {
+            start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000 };
+            start.settings.pause_after = vec![Weight::NONE];
+        };
+        let ready = [fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed];
+        // The prober never sees it, and need not.
+        let shown = [routes(&[(1, All), (2, Spare)]), window("v1", 15, 0)];
+        Script::new(change).all(&ready).all(&shown).wake()
+    };
+    let half = carries(script().all(&[window("v1", 9, 0), PROMOTE]), 50).wake();
+    ends_well(carries(half, 100).wake()).is("unseen");
+    script()
+        .all(&[abort(), routes(&[(1, All), (2, Spare)]), routes(&[(1, All), (2, Retiring)])])
+        .is("unseen-abort");
+}
+
 #[test]
 fn an_operator_pauses_and_resumes_in_the_midst_of_a_bake() {
     let quarter = carries(canary(&[]).all(&[Event::Armed]), 25);

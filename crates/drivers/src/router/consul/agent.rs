@@ -85,6 +85,21 @@ impl Agent {
         self.ask(("POST", path), Some(body), LIMIT).await
     }
 
+    /// The first of these rights that the token has not, in words.
+    pub(super) async fn denied(&self, rights: &[Value]) -> Result<Option<String>, Fault> {
+        let said = self.post("/v1/internal/acl/authorize", &Value::from(rights)).await?;
+        // 401: there are no rights to have. 404: this version cannot be asked; it will say so itself.
+        let answer = if said.status == 200 { said.json(self)? } else { Value::Null };
+        let mut pairs = rights.iter().zip(answer.as_array().into_iter().flatten());
+        let denied = pairs.find(|(_, answer)| answer["Allow"] != true);
+        let word = |right: &Value, key| right[key].as_str().unwrap_or_default().to_owned();
+        Ok(denied.map(|(right, _)| {
+            let [access, resource, segment] =
+                ["Access", "Resource", "Segment"].map(|key| word(right, key));
+            format!("{access} the {resource} `{segment}`")
+        }))
+    }
+
     async fn ask(
         &self,
         (method, path): (&str, &str),

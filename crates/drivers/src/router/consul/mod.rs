@@ -114,27 +114,26 @@ impl Consul {
     /// Whether it is there, and the token may do what a rollout needs. Changes nothing.
     pub(super) async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
         self.reach().await?;
-        let mut asked =
-            vec![json!({ "Resource": "session", "Access": "write", "Segment": "cutover" })];
+        let mut asked = vec![right("session", "write", "cutover")];
         for app in apps {
-            let key = format!("cutover/{app}/owner");
-            asked
-                .push(json!({ "Resource": "service", "Access": "write", "Segment": app.as_str() }));
-            asked.push(json!({ "Resource": "key", "Access": "write", "Segment": key }));
+            asked.push(right("service", "write", app.as_str()));
+            asked.push(right("key", "write", &format!("cutover/{app}/owner")));
         }
-        let said = self.agent.post("/v1/internal/acl/authorize", &json!(asked)).await?;
-        // 401: there are no rights to have. 404: this version cannot be asked; it will say so itself.
-        let answer = if said.status == 200 { said.json(&self.agent)? } else { Value::Null };
-        for (question, answer) in asked.iter().zip(answer.as_array().into_iter().flatten()) {
-            if answer["Allow"] != true {
-                let what = format!(
-                    "the token may not write the {} `{}` at Consul {}",
-                    question["Resource"].as_str().unwrap_or_default(),
-                    question["Segment"].as_str().unwrap_or_default(),
-                    self.agent.address
-                );
-                return Err(Fault::new(Kind::Config, what).help(RIGHTS));
-            }
+        if let Some(question) = self.agent.denied(&asked).await? {
+            let what = format!("the token may not {question} at Consul {}", self.agent.address);
+            return Err(Fault::new(Kind::Config, what).help(RIGHTS));
+        }
+        // DNS shows no token: who asks it may read what somebody may who has none.
+        let nobody = Agent { address: self.agent.address, token: None };
+        let read = |app: &AppName| right("service", "read", app.as_str());
+        let asked: Vec<Value> = apps.iter().map(read).collect();
+        if let Some(question) = nobody.denied(&asked).await? {
+            let what =
+                format!("who asks the DNS of Consul {} may not {question}", self.agent.address);
+            return Err(Fault::new(Kind::Config, what).help(
+                "give the agent's default token, or the anonymous one, a policy with `service_prefix \"\" \
+                 { policy = \"read\" }` and `node_prefix \"\" { policy = \"read\" }`",
+            ));
         }
         Ok(())
     }
@@ -228,6 +227,10 @@ impl Consul {
         }
         Ok(())
     }
+}
+
+fn right(resource: &str, access: &str, segment: &str) -> Value {
+    json!({ "Resource": resource, "Access": access, "Segment": segment })
 }
 
 fn of<'a>(entries: &'a [Entry], group: &str, id: &InstanceId) -> Option<&'a Entry> {

@@ -16,6 +16,7 @@ use super::registering::{self, Rest};
 use super::seen::Condition;
 use super::step::Step;
 use super::worker::{WELL, Worker, present_pid, refused, well};
+use crate::router::fenced::{Fenced as _, OnRecord};
 
 /// Since this version HAProxy says itself when nothing holds a server any more.
 const WAITS: (u32, u32) = (3, 0);
@@ -45,7 +46,9 @@ pub(super) async fn act(
     let (app, _) = step.relies_on();
     let app = app.clone();
     let found = look(address, &app, discovery).await?;
-    step.still_holds(&change.words, &found.seen.record, epoch)?;
+    let record = &found.seen.record;
+    let on_record = OnRecord { generation: record.generation, epoch: record.epoch };
+    step.still_holds(&change.words, on_record, epoch)?;
     let present = found.workers.first().ok_or_else(|| address.odd(""))?.clone();
     may_change(&present).await?;
     let files = AppFiles::beside(&found.map, &app);

@@ -136,7 +136,9 @@ pub fn render(setup: &Setup) -> Result<Vec<Rendered>, Fault> {
     for app in &setup.apps {
         entrance.push_str(&stand_in(&app.name));
     }
-    entrance.push_str(SEND);
+    // A place has no name of its own: what is in it is known by its address.
+    let instance = if setup.discovery.is_some() { "%si:%sp" } else { "%s" };
+    entrance.push_str(&SEND.replace("INSTANCE", instance));
     let onward = setup.entrances.first().copied().map(reachable);
     if let Some(address) = onward {
         entrance.push_str(&passing_on(address));
@@ -314,7 +316,7 @@ if { var(txn.cutover_version) -m str ~ } !{ var(txn.cutover_onward) -m found }
     acl cutover_ends var(txn.cutover_onward) -m found
     http-response set-header x-cutover-version %[var(txn.cutover_version)] \
 unless cutover_ends cutover_stamped
-    http-response set-header x-cutover-instance %s unless cutover_ends cutover_stamped
+    http-response set-header x-cutover-instance INSTANCE unless cutover_ends cutover_stamped
 
     # --- Upgrades have backends of their own, so that tunnels and requests are counted apart.
     acl cutover_upgrade req.hdr(upgrade) -m found

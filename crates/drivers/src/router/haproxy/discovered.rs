@@ -83,7 +83,7 @@ pub(super) fn state(app: &AppName, table: Table, entries: &[Entry]) -> (Table, N
         let this = (row.number("srv_admin_state") & FORCED != 0, name.to_owned());
         let kept =
             chosen.entry((backend.to_owned(), one.id.clone())).or_insert_with(|| this.clone());
-        if this.0 < kept.0 {
+        if !this.0 && kept.0 {
             *kept = this;
         }
     }

@@ -92,7 +92,7 @@ async fn once(
     let present = workers.first().ok_or_else(|| address.odd(""))?;
     let mut answers = present.answers(app).await?;
     let mut names = Names::new();
-    let named = |worker: u32, stat: Table| match discovered {
+    let placed = |worker: u32, stat: Table| match discovered {
         Some((discovery, entries)) => discovery.places.stat(app, worker, stat, entries),
         None => stat,
     };
@@ -100,7 +100,7 @@ async fn once(
         let ending = workers.iter().filter_map(Worker::of_master);
         discovery.places.forget(&ending.chain([answers.pid]).collect());
         (answers.state, names) = discovered::state(app, answers.state, entries);
-        answers.stat = named(answers.pid, answers.stat);
+        answers.stat = placed(answers.pid, answers.stat);
     }
     let mut counts = Counts::default();
     counts.add(app, answers.pid, &answers.record, &answers.stat);
@@ -109,7 +109,7 @@ async fn once(
         // One that cannot be asked any more has ended.
         let Ok(stat) = old.stat().await else { continue };
         let worker = old.of_master().unwrap_or_default();
-        counts.add(app, worker, &answers.record, &named(worker, stat));
+        counts.add(app, worker, &answers.record, &placed(worker, stat));
         reached.push(old.clone());
     }
     let mut servers = servers(app, &answers, (&counts, discovered.is_some()));

@@ -15,6 +15,7 @@ use super::record::{Left, Record, Slot};
 use super::rules;
 use super::seen::{Condition, Seen, Server};
 use super::step::Step;
+use crate::router::fenced::Fenced as _;
 
 /// Plans for one app.
 pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {

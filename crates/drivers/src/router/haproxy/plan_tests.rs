@@ -8,6 +8,7 @@ use model::{
 };
 
 use super::{Record, Slot, plan};
+use crate::router::fenced::Fenced as _;
 use crate::router::haproxy::live::Edited;
 use crate::router::haproxy::seen::{Condition, Seen, Server};
 use crate::router::haproxy::step::Step;

@@ -15,6 +15,7 @@ use super::setup::Setup;
 use super::step::Step;
 use super::test_run::test;
 use super::{SLACK_MS, master, written};
+use crate::router::fenced::{Fenced as _, OnRecord};
 use crate::router::replace::replace;
 
 /// Takes a step that has been read.
@@ -26,7 +27,8 @@ pub(super) async fn act(
 ) -> Result<(), Fault> {
     let app = step.relies_on().0.clone();
     let record = Record::read(&setup.record(&app))?;
-    step.still_holds(words, &record, epoch)?;
+    let found = OnRecord { generation: record.generation, epoch: record.epoch };
+    step.still_holds(words, found, epoch)?;
     let newer = epoch > record.epoch;
     let record = Record { epoch, ..record };
     match step {

@@ -38,6 +38,7 @@ pub use sample::{objection, sample};
 pub use setup::{AppSetup, Program, Setup};
 
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+use super::fenced::Fenced as _;
 use super::finding::Finding;
 use checks::Checks;
 use master::Worker;

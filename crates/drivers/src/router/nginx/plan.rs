@@ -9,6 +9,7 @@ use super::conf::fed;
 use super::rule;
 use super::seen::Seen;
 use super::step::Step;
+use crate::router::fenced::Fenced as _;
 
 /// After this a reload that shows no effect is asked for again, ms.
 const AGAIN_MS: u64 = 3_000;

@@ -1,9 +1,10 @@
-//! What a change of this driver does, as it travels in its payload.
+//! What a change of this driver does, as it travels in its payload. Whether it still holds is judged
+//! elsewhere (`router/fenced`).
 
-use model::{AppName, Change, Fault, Instance, Kind, Routes};
+use model::{AppName, Instance, Routes};
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
+use crate::router::fenced::Fenced;
 
 /// One step. Each relies on the generation it was planned on.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and soon text")]
@@ -20,9 +21,10 @@ pub(super) enum Step {
     Refuse { app: AppName, generation: u64, why: String, help: String },
 }
 
-impl Step {
-    /// The app, and the generation this relies on.
-    pub(super) const fn relies_on(&self) -> (&AppName, u64) {
+impl Fenced for Step {
+    const DRIVER: &'static str = "nginx";
+
+    fn relies_on(&self) -> (&AppName, u64) {
         match self {
             Self::Check { app, generation, .. }
             | Self::Publish { app, generation, .. }
@@ -30,54 +32,11 @@ impl Step {
             | Self::Refuse { app, generation, .. } => (app, *generation),
         }
     }
+}
 
+impl Step {
     /// True when nginx is reloaded by it.
     pub(super) const fn reloads(&self) -> bool {
         matches!(self, Self::Publish { .. } | Self::Reload { .. })
     }
-
-    pub(super) fn into_change(self, words: String) -> Change {
-        let (app, generation) = self.relies_on();
-        let expected_before = expectation(app, generation);
-        Change { words, expected_before, payload: serde_json::to_value(&self).unwrap_or_default() }
-    }
-
-    /// Reads it back.
-    pub(super) fn read(change: &Change) -> Result<Self, Fault> {
-        let step: Self = serde_json::from_value(change.payload.clone()).map_err(|error| {
-            let what = format!("the change `{}` is none of the nginx driver", change.words);
-            Fault::internal(format!("{what}: {error}"))
-        })?;
-        let (app, generation) = step.relies_on();
-        if expectation(app, generation) == change.expected_before {
-            return Ok(step);
-        }
-        Err(Fault::internal(format!("the change `{}` contradicts itself", change.words)))
-    }
-
-    /// Refuses when something else has changed the routes, or a newer controller is at work.
-    pub(super) fn still_holds(
-        &self,
-        words: &str,
-        record: &Record,
-        epoch: u64,
-    ) -> Result<(), Fault> {
-        let (app, generation) = self.relies_on();
-        if epoch < record.epoch {
-            let what = format!("`{words}` was not done: a newer controller is at work");
-            let why = format!("this is epoch {epoch}, the files have seen {}", record.epoch);
-            return Err(Fault::new(Kind::Conflict, what).note(why).help("stop this controller"));
-        }
-        if generation == record.generation {
-            return Ok(());
-        }
-        let what = format!("`{words}` was not done: the routes have changed since it was planned");
-        let (expected, found) = (expectation(app, generation), expectation(app, record.generation));
-        let why = format!("expected `{expected}`, found `{found}`");
-        Err(Fault::new(Kind::Conflict, what).note(why).help("look and plan again"))
-    }
-}
-
-fn expectation(app: &AppName, generation: u64) -> String {
-    format!("{app} at generation {generation}")
 }

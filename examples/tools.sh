@@ -1,5 +1,6 @@
-# What run.sh and naive/naive.sh share: the programs, a directory of their own, and the end of all that
-# they start. To be sourced; it knows nothing of either's story.
+# What the scripts of the examples share: the programs, a directory of their own, and the end of all that
+# they start. It knows nothing of any script's story. To be sourced, with the server that the script
+# needs ("haproxy", found as $HAPROXY or in PATH).
 
 began=$SECONDS
 started=()
@@ -69,9 +70,14 @@ clean_up() {
 
 before_the_end() { :; }
 
-HAPROXY=$(command -v "${HAPROXY:-haproxy}") || die "no haproxy: install it, or name it in \$HAPROXY"
+server=$1
+variable=${server^^}
+program=$(command -v "${!variable:-$server}") ||
+    die "no $server: install it, or name it in \$$variable"
+# nginx itself takes one of that name for a list of sockets.
+unset -v "$variable"
 if ! CUTOVER=$(command -v "${CUTOVER:-cutover}"); then
-    root=$(realpath "$here/${up_to_root:-../..}")
+    root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
     echo "no cutover in PATH: building it"
     cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p cutover
     CUTOVER=${CARGO_TARGET_DIR:-$root/target}/release/cutover
@@ -82,6 +88,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 # By these names for cutover.toml, too.
 mkdir "$work/bin"
-ln -s "$(realpath "$HAPROXY")" "$work/bin/haproxy"
+ln -s "$(realpath "$program")" "$work/bin/$server"
 ln -s "$(realpath "$CUTOVER")" "$work/bin/cutover"
 PATH=$work/bin:$PATH

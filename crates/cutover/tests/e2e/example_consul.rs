@@ -1,0 +1,88 @@
+//! The example with Consul, as a user would run it: one of four, phase by phase, and by a header; and what the
+//! same by hand costs.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+
+use crate::consul_bed::program;
+use crate::haproxy_bed::programs;
+use crate::world::{CUTOVER, free_port, newest_report, turn, wait_for};
+
+/// Runs a script of the example to its end: its exit code, the newest report, and what it said.
+fn run(script: &str) -> Option<(Option<i32>, Value, String)> {
+    let (consul, haproxy) = program().zip(programs().pop())?;
+    let folder = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/consul-canary");
+    let log = File::create(path("said")).unwrap();
+    let mut command = Command::new(example.join(script));
+    command.current_dir(folder.path()).env("TMPDIR", folder.path()).env("CUTOVER", CUTOVER);
+    command.env("HAPROXY", haproxy).env("CONSUL", consul).env("RATE", "100");
+    // Whether anything is lost is asked here; how fast a busy machine is, is not.
+    command.env("LATE", "5s");
+    for name in ["PORT", "AGENT", "DNS", "SERF", "SERVER"] {
+        command.env(name, free_port().to_string());
+    }
+    // Eight in a row, below those that the kernel gives away.
+    command.env("REPLICAS", (20_000 + std::process::id() % 1_000 * 8).to_string());
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+    let mut child = command.spawn().unwrap();
+    let group = Pid::from_child(&child);
+    let said = || std::fs::read_to_string(path("said")).unwrap();
+    let begun = std::time::Instant::now();
+    let status = wait_for("the script ends", 170, || {
+        if begun.elapsed().as_secs() > 160 {
+            let _gone = kill_process_group(group, Signal::KILL);
+            panic!("it does not end:\n{}", said());
+        }
+        child.try_wait().unwrap()
+    });
+    let _gone = kill_process_group(group, Signal::KILL);
+    assert!(status.code() != Some(2), "{}", said());
+    Some((status.code(), newest_report(folder.path()), said()))
+}
+
+#[test]
+fn one_of_four_then_all_of_them_then_by_a_header_and_nothing_is_lost() {
+    let _turn = turn();
+    let Some((code, report, said)) = run("run.sh") else { return };
+    // 3: a busy machine starved the prober, which then says so. It never says that anything was lost.
+    assert!(matches!(code, Some(0 | 3)), "{code:?} {said}");
+    assert_eq!((&report["failed"], &report["outcome"]), (&0.into(), &"promoted".into()), "{said}");
+    assert!(!said.contains("FAIL"), "{said}");
+    for words in [
+        "lacks nothing",
+        "as demanded: share(v2)=25%±10",
+        "as demanded: share(v2)=100%±0",
+        "all answered by credit v1",
+        "all answered by credit v2",
+        "no old replica is left",
+    ] {
+        assert!(said.contains(words), "`{words}` is missing: {said}");
+    }
+    // Every replica was reached, before and after.
+    for n in 1..=4 {
+        for version in 1..=2 {
+            assert!(
+                said.contains(&format!("message-{version}-{n} ")),
+                "message-{version}-{n}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_same_by_hand_is_caught() {
+    let _turn = turn();
+    let Some((code, report, said)) = run("naive/naive.sh") else { return };
+    assert_eq!((code, &report["verdict"]), (Some(1), &"FAIL".into()), "{said}");
+    assert!(said.contains(" s  done") && report["failed"].as_u64() > Some(20), "{said}");
+    // Of the four old ones two were never asked: they share an address, and nothing said so.
+    let asked = (0..4).filter(|n| said.contains(&format!("message-{n} "))).count();
+    assert_eq!(asked, 2, "{said}");
+}
