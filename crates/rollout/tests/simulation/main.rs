@@ -160,8 +160,8 @@ fn kept(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &s
 fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
     let machine = &controller.machine;
     let turned = machine.entered().iter().find(|entered| entered.phase == Phase::RollingBack);
-    // One that has died answers nothing that could be seen.
-    let good = plan.candidate_is_good() && plan.deaths == 0 && plan.stable_crash.is_none();
+    // Of a stable that is dead nothing is seen.
+    let good = plan.candidate_is_good() && plan.deaths == 0 && !plan.crashes();
     let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
         return false;
     };
