@@ -122,7 +122,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("app.probe", "rate") => count(1, 5_000),
         ("app.probe", "sockets") => count(1, 10_000),
         ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
-            "items": one_of(&["keep-alive", "fresh", "websocket"]) }),
+            "items": one_of(&model::Lane::ALL.map(model::Lane::name)) }),
         (
             _,
             "state_dir" | "access_log" | "chain" | "key" | "socket" | "directory" | "program"
