@@ -27,6 +27,8 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
         let pointer = match section {
             "" => String::new(),
             "proxy.certificates" => "/properties/proxy/properties/certificates/items".to_owned(),
+            "notify" => "/properties/notify/items".to_owned(),
+            "app.hooks" => "/properties/app/additionalProperties/properties/hooks/items".to_owned(),
             "app.rollout.metrics" => {
                 let rollout = "/properties/app/additionalProperties/properties/rollout/properties";
                 format!("{rollout}/metrics/items")
