@@ -213,16 +213,18 @@ fn up_refuses_the_state_of_a_newer_cutover_and_leaves_everything_alone() {
     let (before, proxy) = (once(&world.running()), world.parts("proxy"));
     let users = Users::of(&world, None);
     world.kill_up();
-    let schema = |version: i64| {
+    let schema = |version: i64| -> i64 {
         let database = rusqlite::Connection::open(world.state().join("cutover.db")).unwrap();
+        let was = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         database.pragma_update(None, "user_version", version).unwrap();
+        was
     };
-    schema(99);
+    let ours = schema(99);
     let refused = world.expect(2, &["up"]);
     let said = crate::world::said(&refused);
     assert!(said.contains("schema 99"), "{said}");
     assert_eq!((once(&world.running()), world.parts("proxy")), (before.clone(), proxy.clone()));
-    schema(1);
+    schema(ours);
     world.up();
     assert_eq!((once(&world.running()), world.parts("proxy")), (before, proxy));
     users.expect_pass();
