@@ -8,8 +8,8 @@ use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
 use crate::{
-    answers, assertions, clean, facts, failures, lanes, outages, proof, series, shares, sockets,
-    trust, verdict, zoom,
+    answers, assertions, clean, facts, failures, lanes, orders, outages, proof, series, shares,
+    sockets, trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
@@ -56,7 +56,7 @@ pub fn judge(input: &Input) -> Report {
         not_sent: run.not_sent.len() as u64,
         detection_floor_us: lanes::interval_us(f64::from(header.rate)).unwrap_or(0),
         failure_bound_ppb: (failed == 0 && sent > 0).then(|| 3_000_000_000 / sent.max(3)),
-        longest_gap_us: lanes::longest_gap(run.sent.iter().copied()),
+        longest_gap_us: lanes::longest_gap(run.sent.iter().copied().filter(|a| !a.lane.slow())),
         lanes_not_run: lanes::not_run(&run, &lane_facts),
         lanes: lane_facts,
         zoom: zoom::zoom(&run, proof.as_ref()),
@@ -77,13 +77,19 @@ pub fn judge(input: &Input) -> Report {
         sockets_left_out,
         trust,
         answered,
+        orders: orders::orders(&run),
         assertions,
         versions: run.slots.facts,
     };
-    report.sentence = facts::sentence(&report);
-    (report.outcome_line, report.outcome_notes) = facts::outcome(&report, input);
-    report.facts = facts::facts(&report);
+    tell(&mut report, input);
     report
+}
+
+/// Puts it in words.
+fn tell(report: &mut Report, input: &Input) {
+    report.sentence = facts::sentence(report);
+    (report.outcome_line, report.outcome_notes) = facts::outcome(report, input);
+    report.facts = facts::facts(report);
 }
 
 fn phases(input: &Input) -> Vec<PhaseSpan> {

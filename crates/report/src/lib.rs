@@ -21,6 +21,7 @@ mod html;
 mod input;
 mod judge;
 mod lanes;
+mod orders;
 mod outage;
 mod outages;
 mod proof;

@@ -5,6 +5,8 @@
 mod canary;
 mod compared;
 mod home;
+mod hooks;
+mod kept;
 mod measured;
 mod operators;
 mod recreate;

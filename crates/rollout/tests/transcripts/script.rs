@@ -250,6 +250,9 @@ fn wants_words(wants: &Wants) -> String {
     if let Some(hold) = &wants.hold {
         write!(line, " | hold {} for {} ms", hold.requests, hold.wait_ms).unwrap();
     }
+    if let Some(hook) = &wants.hook {
+        write!(line, " | hook {hook}").unwrap();
+    }
     write!(line, " | probe {:?}", wants.probe).unwrap();
     if let Some(n) = wants.preview {
         write!(line, " | preview {n}").unwrap();
@@ -292,6 +295,9 @@ fn event_words(event: &Event) -> String {
             let (new, old) = (&tick.candidate, &tick.stable);
             let words = |one: &Counted| format!("{} of {} failed", one.errors, one.units);
             format!("tick {at_s}: {}, {} of stable", words(new), words(old))
+        }
+        Event::HookEnded { name, passed, .. } => {
+            format!("hook {name} {}", if *passed { "passed" } else { "failed" })
         }
         Event::Measured { words, .. } => format!("measured: {words}"),
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),
