@@ -77,10 +77,11 @@ impl Watch {
     }
 
     fn look_beside(&self) -> (i64, Option<String>) {
-        let count = |row: &rusqlite::Row<'_>| row.get(0);
-        let releases = self.database.query_row("SELECT COUNT(*) FROM release", [], count).unwrap();
-        let routes = self.database.query_row("SELECT slice FROM routes", [], count).optional();
-        (releases, routes.unwrap())
+        let releases =
+            self.database.query_row("SELECT COUNT(*) FROM release", [], |row| row.get(0));
+        let routes =
+            self.database.query_row("SELECT slice FROM routes", [], |row| row.get(0)).optional();
+        (releases.unwrap(), routes.unwrap())
     }
 
     fn begun(&mut self) -> Option<String> {
@@ -105,7 +106,9 @@ impl Followed {
         self.seq = rows.last().map_or(self.seq, |row| row.0);
         let name = |(_, kind, body): &(i64, String, String)| match kind.as_str() {
             "event" => self.event(&serde_json::from_str(body).unwrap()),
-            kind => format!("{kind}: {}", self.words(body)),
+            "intent" | "done" => format!("{kind}: {}", self.words(body)),
+            // Such as what is kept: its body is for the program.
+            kind => kind.to_owned(),
         };
         rows.iter().map(name).collect()
     }
@@ -181,12 +184,12 @@ impl Followed {
                 continue;
             }
             let number = ["port", "generation", "pid"].contains(&before.trim_start_matches('('));
-            let plain = if number {
-                "N"
-            } else if before == "release" {
-                self.side(&bare.parse::<u64>().unwrap_or(0).into())
-            } else {
-                self.named(bare)
+            let span = before == "in" && bare.starts_with(|c: char| c.is_ascii_digit());
+            let plain = match bare {
+                _ if number || span => "N",
+                "ms" | "s" => "s",
+                _ if before == "release" => self.side(&bare.parse::<u64>().unwrap_or(0).into()),
+                _ => self.named(bare),
             };
             words.push(word.replace(bare, plain));
             before = word;

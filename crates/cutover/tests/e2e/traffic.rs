@@ -193,9 +193,11 @@ impl Users {
 
     fn asking<'a>(world: &World, more: impl IntoIterator<Item = &'a str>) -> Self {
         let url = format!("http://127.0.0.1:{}/datetime", world.port);
-        let mut words = vec!["probe", &url, "--rate", "60", "--duration", "10m", "--json"];
+        let more: Vec<_> = more.into_iter().collect();
+        let mut words = vec!["probe", "--rate", "60", "--duration", "10m", "--json"];
         words.extend(["--out", "users"]);
-        words.extend(more);
+        words.extend(&more);
+        words.push(&url);
         let piped = world.command(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         Self { child: Ending(Some(piped.unwrap())) }
     }
