@@ -169,7 +169,7 @@ impl<'a> Ground<'a> {
         let mut operator = Operator::of(self.course.commands(self.strategy.name == "canary"));
         let (mut records, mut kills) = (Vec::new(), kills.iter());
         let (mut next, mut times) = (kills.next(), 0);
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while watch.over().is_none() && !deploy.over() {
             assert!(Instant::now() < deadline, "{version} has no end: {records:#?}");
             let new = watch.new_records();
@@ -200,7 +200,7 @@ impl<'a> Ground<'a> {
     /// in its last moment.
     fn die(&mut self, watch: &mut Watch) -> Vec<String> {
         self.world.kill_up();
-        self.crowd.mark();
+        println!("killed {} ms after the users came", self.crowd.mark());
         let later = watch.new_records();
         let instances = once(&self.world.running());
         if !self.holds() {
@@ -230,6 +230,8 @@ impl<'a> Ground<'a> {
         assert!(right.contains(&code), "{code}: {} {}", shipped.why(), shipped.said);
         if promoted {
             version.clone_into(&mut self.stable);
+        } else {
+            println!("{version} was taken back: {}", report["ending_note"]);
         }
         self.expect_only_stable();
         outcome.clone()
