@@ -55,7 +55,7 @@ fn kill_points() -> Vec<Kill> {
 }
 
 /// No instance runs twice; answers the pids by id.
-fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
+pub(crate) fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
     let number = running.len();
     let pids: BTreeMap<_, _> = running.iter().cloned().collect();
     assert_eq!(pids.len(), number, "an instance runs twice: {running:?}");
@@ -63,7 +63,7 @@ fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
 }
 
 /// Whoever is in both is the same process.
-fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String, u32>) {
+pub(crate) fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String, u32>) {
     for (id, pid) in after {
         let was = before.get(id).unwrap_or(pid);
         assert_eq!(was, pid, "{id} is another process now: {before:?} {after:?}");
