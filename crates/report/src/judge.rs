@@ -8,13 +8,8 @@ use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
 use crate::{
-<<<<<<< HEAD
-    answers, assertions, clean, facts, failures, lanes, orders, outages, proof, series, shares,
-    sockets, trust, verdict, zoom,
-=======
-    answers, assertions, clean, connections, eras, facts, failures, lanes, outages, proof, series,
-    shares, sockets, trust, verdict, zoom,
->>>>>>> h-page
+    answers, assertions, clean, connections, eras, facts, failures, lanes, orders, outages, proof,
+    series, shares, sockets, trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
@@ -96,20 +91,7 @@ fn drawn(input: &Input, run: Run<'_>) -> Report {
         orders: orders::orders(&run),
         assertions,
         versions: run.slots.facts,
-<<<<<<< HEAD
-    };
-    tell(&mut report, input);
-    report
-=======
     }
-}
-
-/// Puts it in words.
-fn tell(report: &mut Report, input: &Input) {
-    report.sentence = facts::sentence(report);
-    (report.outcome_line, report.outcome_notes) = facts::outcome(report, input);
-    report.facts = facts::facts(report);
->>>>>>> h-page
 }
 
 /// Puts it in words.

@@ -29,11 +29,8 @@ mod judge;
 mod junit;
 mod kept;
 mod lanes;
-<<<<<<< HEAD
-mod orders;
-=======
 mod markdown;
->>>>>>> h-page
+mod orders;
 mod outage;
 mod outages;
 mod proof;

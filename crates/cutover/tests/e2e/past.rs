@@ -39,7 +39,8 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert_eq!(texts(&runs, "outcome"), ["promoted"; 3]);
     // A rollout that ends has a report; the files of the ones before are removed then, soon.
     let [newest, old, _] = &texts(&runs, "run")[..] else { panic!("{runs:?}") };
-    let folder = |run: &str| world.state().join("runs").join(run);
+    let runs_of = world.state().join("runs");
+    let folder = |run: &str| runs_of.join(run);
     crate::world::wait_for("the old run's files are gone", 10, || {
         (!folder(old).exists()).then_some(())
     });
