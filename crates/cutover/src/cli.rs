@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::duration;
 use alone::COMPLETIONS;
-pub(crate) use alone::{Completions, Doctor, History, Logs, Man, Report};
+pub(crate) use alone::{Also, Completions, Doctor, Form, History, Logs, Man, Report};
 
 pub(crate) use operate::{Following, Pause, Promote, Resume, Retry, Rollback, SetWeight, Target};
 pub(crate) use probing::{Places, Probe, Reached, Request};
@@ -232,6 +232,8 @@ pub(crate) struct Deploy {
     /// Directory for the report files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) also: Also,
     /// Steps as JSON lines on stderr, the report as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,

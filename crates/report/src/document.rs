@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::answered::Answered;
 use crate::assertion::AssertionFact;
+use crate::era::Era;
 use crate::input::PhaseSpan;
+use crate::kept::KeptConnection;
 use crate::outage::OutageFact;
 use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
@@ -120,6 +122,15 @@ pub struct Report {
     pub slow: Vec<SlowDot>,
     /// A closer look at the switch.
     pub zoom: Option<Zoom>,
+    /// Before, during and after the switch.
+    #[serde(default)]
+    pub eras: Vec<Era>,
+    /// Connections that carried several requests.
+    #[serde(default)]
+    pub connections: Vec<KeptConnection>,
+    /// Such connections that `connections` has no room for; none of them lost more.
+    #[serde(default)]
+    pub connections_left_out: u64,
     /// WebSockets and those that took over from them.
     pub sockets: Vec<SocketChain>,
     /// Chains that `sockets` has no room for; none of them lost a message or was cut.

@@ -8,13 +8,20 @@ use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
 use crate::{
-    answers, assertions, clean, facts, failures, lanes, orders, outages, proof, series, shares,
-    sockets, trust, verdict, zoom,
+    answers, assertions, clean, connections, eras, facts, failures, lanes, orders, outages, proof,
+    series, shares, sockets, trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
 pub fn judge(input: &Input) -> Report {
     let run = Run::new(input);
+    let mut report = drawn(input, run);
+    tell(&mut report, input);
+    report
+}
+
+/// The report without its sentences.
+fn drawn(input: &Input, run: Run<'_>) -> Report {
     let proof = proof::proof(&run);
     let trust = trust::trust(&run);
     let answered = answers::count(&run);
@@ -27,8 +34,9 @@ pub fn judge(input: &Input) -> Report {
     let lane_facts = lanes::facts(&run);
     let bucket_us = series::width_us(&run);
     let (chains, sockets_left_out) = sockets::chains(&run);
+    let (connections, connections_left_out) = connections::connections(&run);
     let header = &input.header;
-    let mut report = Report {
+    Report {
         schema_version: SCHEMA_VERSION,
         run_id: clean::name(&input.run_id),
         cutover_version: clean::name(&input.cutover_version),
@@ -60,6 +68,9 @@ pub fn judge(input: &Input) -> Report {
         lanes_not_run: lanes::not_run(&run, &lane_facts),
         lanes: lane_facts,
         zoom: zoom::zoom(&run, proof.as_ref()),
+        eras: eras::eras(&run, proof.as_ref()),
+        connections,
+        connections_left_out,
         proof,
         phases: phases(input),
         shares: shares::facts(&run),
@@ -80,9 +91,7 @@ pub fn judge(input: &Input) -> Report {
         orders: orders::orders(&run),
         assertions,
         versions: run.slots.facts,
-    };
-    tell(&mut report, input);
-    report
+    }
 }
 
 /// Puts it in words.

@@ -13,14 +13,23 @@ mod axis;
 mod cause;
 mod cause_rules;
 mod clean;
+mod compare;
+mod compare_text;
+mod connections;
 mod document;
+mod era;
+mod eras;
+mod escape;
 mod facts;
 mod failures;
 mod figures;
 mod html;
 mod input;
 mod judge;
+mod junit;
+mod kept;
 mod lanes;
+mod markdown;
 mod orders;
 mod outage;
 mod outages;
@@ -43,14 +52,20 @@ mod zoom;
 
 pub use answered::{AnswerCount, Answered};
 pub use assertion::{Assertion, AssertionFact, KNOWN as KNOWN_FIGURES};
+pub use compare::{ComparedFigure, ComparedRun, Comparison, Unit, compare};
+pub use compare_text::{compare_json, compare_markdown, compare_terminal};
 pub use document::{
     Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Regression,
     Report, SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionProof,
     VersionRole, Zoom, ZoomBin, ZoomLine,
 };
-pub use html::html;
+pub use era::{CurvePoint, Era, EraName, EraSide};
+pub use html::{compare_html, html};
 pub use input::{Asked, Input, PhaseSpan, Settings, ShareCount, ShareSpan};
 pub use judge::judge;
+pub use junit::junit;
+pub use kept::{KeptConnection, Stretch};
+pub use markdown::markdown;
 pub use outage::{OutageFact, OutageKind, OutageSpan};
 pub use router_count::{HeldCount, RouterCount, SideCount};
 pub use share_fact::{ShareFact, ShareFinding};

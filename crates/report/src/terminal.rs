@@ -26,8 +26,9 @@ const ROWS: usize = 10;
 const NOTES: usize = 12;
 const NARROWEST: usize = 40;
 
+/// What a colour says.
 #[derive(Clone, Copy)]
-enum Ink {
+pub(crate) enum Ink {
     Good,
     Bad,
     Unsure,
@@ -36,13 +37,12 @@ enum Ink {
 
 /// The report as lines of text, each ended by a line feed.
 pub fn terminal(report: &Report, style: Style) -> String {
-    let mut page =
-        Page { out: String::new(), style, width: usize::from(style.width).max(NARROWEST) };
+    let mut page = Page::new(style);
     verdict(&mut page, report);
     lanes(&mut page, &report.lanes);
     failures(&mut page, report);
     causes(&mut page, report);
-    page.out
+    page.finish()
 }
 
 fn verdict(page: &mut Page, report: &Report) {
@@ -142,7 +142,8 @@ fn failures(page: &mut Page, report: &Report) {
     }
 }
 
-fn failure(t0_unix_ms: u64, row: &FailureRow) -> String {
+/// A failure on one line.
+pub(crate) fn failure(t0_unix_ms: u64, row: &FailureRow) -> String {
     let mut text = format!(
         "{}  #{}  {}  {}",
         clock_ms(t0_unix_ms, row.intended_us),
@@ -177,26 +178,36 @@ fn causes(page: &mut Page, report: &Report) {
     }
 }
 
-struct Page {
+/// Lines of text that keep to a width.
+pub(crate) struct Page {
     out: String,
     style: Style,
     width: usize,
 }
 
 impl Page {
-    fn line(&mut self, text: &str) {
+    pub(crate) fn new(style: Style) -> Self {
+        Self { out: String::new(), style, width: usize::from(style.width).max(NARROWEST) }
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.out
+    }
+
+    pub(crate) fn line(&mut self, text: &str) {
         self.out.push_str(text.trim_end());
         self.out.push('\n');
     }
 
-    fn painted(&mut self, ink: Option<Ink>, text: &str) {
+    /// One line, cut at the width.
+    pub(crate) fn painted(&mut self, ink: Option<Ink>, text: &str) {
         let cut: String = text.trim_end().chars().take(self.width).collect();
         let painted = self.paint(ink, &cut);
         self.line(&painted);
     }
 
     /// `head` in ink, then text wrapped at the width and indented by `indent`.
-    fn paragraph(&mut self, head: &str, ink: Option<Ink>, indent: usize, text: &str) {
+    pub(crate) fn paragraph(&mut self, head: &str, ink: Option<Ink>, indent: usize, text: &str) {
         // A saved report may have been edited: clean again what is shown.
         let text = clean::line(text, 2_000);
         let mut first = true;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 
 use super::Where;
 use crate::duration;
@@ -64,15 +64,57 @@ pub(crate) struct Logs {
     pub(crate) since: Option<Duration>,
 }
 
+const REPORT: &str = "\
+Examples:
+  cutover report 7f3kq2ab                            on the terminal
+  cutover report ./cutover-probe-19a.json            of a file that `probe` or `deploy` wrote
+  cutover report 7f3kq2ab --format html > page.html  the page again, byte for byte
+  cutover report 7f3kq2ab --format junit > cutover.xml
+  cutover report before.json after.json              two runs side by side
+
+Nothing is judged anew. Exit codes: 0 it was told, 2 there is no such report";
+
 #[derive(Debug, Args)]
+#[command(after_help = REPORT)]
 pub(crate) struct Report {
-    /// Id of the run, as `history` lists it
+    /// Id of the run, as `history` lists it, or the report's JSON file
     pub(crate) run: String,
+    /// Another run, to be compared with the first
+    pub(crate) other: Option<String>,
     #[command(flatten)]
     pub(crate) at: Where,
-    /// As JSON
-    #[arg(long)]
+    /// How it is told
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    pub(crate) format: Form,
+    /// As JSON, the same as --format json
+    #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
+}
+
+/// A form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For the terminal
+    Text,
+    /// For the page of a CI run, in Markdown
+    Markdown,
+    /// `JUnit` XML
+    Junit,
+    /// One page
+    Html,
+    /// What all the others are made of
+    Json,
+}
+
+/// Further files that tell the result.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Also {
+    /// Write a summary in Markdown here, for the page of a CI run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary: Option<PathBuf>,
+    /// Write the result as JUnit XML here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 pub(super) const COMPLETIONS: &str = "\

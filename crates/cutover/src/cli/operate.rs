@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use model::Weight;
 
-use super::Where;
+use super::{Also, Where};
 use crate::config;
 
 /// Which app is meant.
@@ -26,6 +26,8 @@ pub(crate) struct Following {
     /// Directory for the report files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) also: Also,
     /// Steps as JSON lines on stderr, the result as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,7 @@ use clap::{Args, value_parser};
 use probe::{Resolve, VersionFrom};
 use report::Assertion;
 
+use super::Also;
 use crate::duration;
 
 const PROBE: &str = "\
@@ -95,6 +96,8 @@ pub(crate) struct Probe {
     /// Directory for the report files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) also: Also,
     /// The report as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ use std::path::Path;
 use model::{AppName, Entered, Fault, Outcome, Verdict, Version, exit_code};
 use report::Report;
 
+use super::also;
 use super::follow::{Followed, Follower};
 use crate::client::Client;
 use crate::interrupt::Interrupt;
@@ -23,8 +24,9 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
     let (client, config) = super::reach(&arguments.at)?;
     config::must_know(&config, &app, &arguments.at.config)?;
     super::writable(&arguments.out)?;
+    also::writable(&arguments.also)?;
     let mut progress = say::choose(arguments.json);
-    let show = Show { out: &arguments.out, json: arguments.json };
+    let show = Show { out: &arguments.out, also: &arguments.also, json: arguments.json };
     let mut nothing = |_: &Entered| {};
     let watch = Watch {
         progress: progress.as_mut(),
@@ -39,6 +41,8 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
 pub(super) struct Show<'a> {
     /// Directory of the report files.
     pub(super) out: &'a Path,
+    /// Further files that tell the result.
+    pub(super) also: &'a cli::Also,
     /// JSON on stdout.
     pub(super) json: bool,
 }
@@ -111,6 +115,9 @@ async fn conclude(
     let Followed { ended, interrupted } = followed;
     let Some(ended) = ended else { return Ok(exit_code(true, Outcome::None, Verdict::Pass)) };
     let report = if ended.report { Some(fetch(client, run, show).await?) } else { None };
+    if let Some(report) = &report {
+        also::write(show.also, report)?;
+    }
     progress.step(&Step::Ended {
         at_ms: ended.at_ms,
         outcome: ended.outcome,

@@ -1,6 +1,7 @@
 //! What each command does. One file per command; the rooms do the work.
 
 mod aa;
+mod also;
 mod board;
 mod demo;
 mod deploy;

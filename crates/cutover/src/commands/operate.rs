@@ -5,6 +5,7 @@
 
 use model::{AppName, Entered, Fault, Weight};
 
+use super::also;
 use super::deploy::{self, Show, Watch};
 use crate::cli::{self, Following};
 use crate::client::Client;
@@ -55,7 +56,7 @@ pub(super) async fn promote(arguments: cli::Promote) -> Result<u8, Fault> {
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };
-    let show = Show { out: &following.out, json: following.json };
+    let show = Show { out: &following.out, also: &following.also, json: following.json };
     deploy::watch(&client, (&app, &run), watch, &show).await
 }
 
@@ -79,6 +80,7 @@ pub(super) async fn rollback(arguments: cli::Rollback) -> Result<u8, Fault> {
 fn ready(following: &Following) -> Result<Interrupt, Fault> {
     if !following.detach {
         super::writable(&following.out)?;
+        also::writable(&following.also)?;
     }
     Interrupt::new()
 }
@@ -98,7 +100,7 @@ async fn follow(
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };
-    let show = Show { out: &following.out, json: following.json };
+    let show = Show { out: &following.out, also: &following.also, json: following.json };
     deploy::follow(client, (app, begun), watch, &show).await
 }
 

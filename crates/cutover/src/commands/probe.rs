@@ -13,6 +13,7 @@ use report::{Input, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
+use super::also;
 use crate::duration;
 use crate::interrupt::Interrupt;
 use crate::say;
@@ -37,6 +38,7 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
     let alone = arguments.control.is_none();
     if alone {
         super::writable(&arguments.out)?;
+        also::writable(&arguments.also)?;
         announce(&arguments, &options);
     }
     let (sender, mut windows) = mpsc::channel(WINDOWS);
@@ -187,6 +189,7 @@ fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fau
             Fault::environment(format!("{} cannot be written: {e}", path.display()))
         })?;
     }
+    also::write(&arguments.also, &report)?;
     if arguments.json {
         anstream::println!("{json}");
     } else {

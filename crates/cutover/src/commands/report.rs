@@ -1,17 +1,80 @@
-//! `cutover report`: the report of a run that is over, again.
+//! `cutover report`: the report of a run that is over, again, in any of its forms; or of two runs.
 //!
-//! It reads what the server wrote at the end of the run, with or without a server. Nothing is judged anew.
+//! It reads what the server or `probe` wrote at the end of the run, with or without a server. Nothing is
+//! judged anew.
 
+use std::path::Path;
+
+use ::report::Report;
 use model::{Fault, Kind};
-use report::Report;
 
-use crate::cli;
+use crate::cli::{self, Form};
 use crate::server::layout::Layout;
 use crate::server::run_id::check_run_id;
 
+/// A report as it lies there.
+struct Saved {
+    text: String,
+    report: Report,
+    /// Where page and JSON lie, when the server keeps them.
+    files: Option<String>,
+}
+
 /// Runs the command.
 pub(super) fn report(arguments: &cli::Report) -> Result<u8, Fault> {
-    let run = check_run_id(arguments.run.clone())?;
+    let form = if arguments.json { Form::Json } else { arguments.format };
+    let saved = read(arguments, &arguments.run)?;
+    match &arguments.other {
+        Some(other) => {
+            let other = read(arguments, other)?;
+            anstream::print!("{}", compared(&saved.report, &other.report, form)?);
+        }
+        None => anstream::print!("{}", told(&saved, form)),
+    }
+    Ok(0)
+}
+
+/// One run. JSON is given as it lies there, whatever is not known in it.
+fn told(saved: &Saved, form: Form) -> String {
+    let report = &saved.report;
+    match form {
+        Form::Text => {
+            let text = ::report::terminal(report, super::deploy::style());
+            let files = saved.files.as_ref().map(|files| format!("report  {files}\n"));
+            text + &files.unwrap_or_default()
+        }
+        Form::Markdown => ::report::markdown(report),
+        Form::Junit => ::report::junit(report),
+        Form::Html => ::report::html(report),
+        Form::Json => format!("{}\n", saved.text.trim_end()),
+    }
+}
+
+fn compared(first: &Report, second: &Report, form: Form) -> Result<String, Fault> {
+    let comparison = ::report::compare(first, second);
+    Ok(match form {
+        Form::Text => ::report::compare_terminal(&comparison, super::deploy::style()),
+        Form::Markdown => ::report::compare_markdown(&comparison),
+        Form::Html => ::report::compare_html(&comparison),
+        Form::Json => ::report::compare_json(&comparison),
+        Form::Junit => {
+            return Err(Fault::new(Kind::Usage, "two runs cannot be told as one JUnit file")
+                .help("ask for each run by itself, or use --format markdown"));
+        }
+    })
+}
+
+/// A report by its file, or by the id of its run.
+fn read(arguments: &cli::Report, name: &str) -> Result<Saved, Fault> {
+    let path = Path::new(name);
+    if path.extension().is_some() || path.components().count() > 1 {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Fault::new(Kind::Usage, format!("{} cannot be read: {e}", path.display()))
+                .help("give the .json file that a deploy or probe run wrote, or the id of a run")
+        })?;
+        return Ok(Saved { report: ::report::parse(&text)?, text, files: None });
+    }
+    let run = check_run_id(name.to_owned())?;
     let config = super::load(&arguments.at)?;
     let layout = Layout::at(&config.state_dir)?;
     let missing = |_| {
@@ -20,14 +83,7 @@ pub(super) fn report(arguments: &cli::Report) -> Result<u8, Fault> {
         )
     };
     let text = std::fs::read_to_string(layout.report(&run, "json")).map_err(missing)?;
-    let read: Report = serde_json::from_str(&text)
-        .map_err(|e| Fault::internal(format!("the report cannot be read: {e}")))?;
-    if arguments.json {
-        anstream::println!("{}", text.trim_end());
-        return Ok(0);
-    }
-    anstream::print!("{}", ::report::terminal(&read, super::deploy::style()));
-    let file = |extension| layout.report(&run, extension);
-    anstream::println!("report  {}  {}", file("html").display(), file("json").display());
-    Ok(0)
+    let file = |extension| layout.report(&run, extension).display().to_string();
+    let files = Some(format!("{}  {}", file("html"), file("json")));
+    Ok(Saved { report: ::report::parse(&text)?, text, files })
 }

@@ -138,7 +138,9 @@ impl<'a> Ground<'a> {
             config =
                 config.replace("late_after = \"5s\"", "late_after = \"25s\"\ntimeout = \"30s\"");
         }
-        let mut world = World::new(&format!("{config}{BESIDES}"));
+        // What waits for a hook must not be users.
+        let besides = if holds { BESIDES.replace("before", "after") } else { BESIDES.to_owned() };
+        let mut world = World::new(&format!("{config}{besides}"));
         world.up();
         world.expect(0, &["deploy", "demo", "v1"]);
         let users = if holds { Users::held(&world) } else { Users::of(&world, None) };
@@ -169,7 +171,7 @@ impl<'a> Ground<'a> {
         let mut operator = Operator::of(self.course.commands(self.strategy.name == "canary"));
         let (mut records, mut kills) = (Vec::new(), kills.iter());
         let (mut next, mut times) = (kills.next(), 0);
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(2);
         while watch.over().is_none() && !deploy.over() {
             assert!(Instant::now() < deadline, "{version} has no end: {records:#?}");
             let new = watch.new_records();

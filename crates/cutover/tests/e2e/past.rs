@@ -1,6 +1,7 @@
 //! What is over: history, logs, reports, and what is removed when.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -29,7 +30,8 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert!(said(&world.expect(0, &["history"])).contains("no deploy so far"));
     assert!(said(&world.expect(2, &["logs", "demo"])).contains("demo has written no log yet"));
     for version in ["v1", "v2", "v3"] {
-        world.expect(0, &["deploy", "demo", version]);
+        let also = ["--summary", "summary.md", "--junit", "junit.xml"];
+        world.expect(0, &[&["deploy", "demo", version], &also[..]].concat());
     }
     let runs = history(&world, &["demo"]);
     assert_eq!(texts(&runs, "to"), ["v3", "v2", "v1"], "the newest first");
@@ -37,7 +39,8 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert_eq!(texts(&runs, "outcome"), ["promoted"; 3]);
     // A rollout that ends has a report; the files of the ones before are removed then, soon.
     let [newest, old, _] = &texts(&runs, "run")[..] else { panic!("{runs:?}") };
-    let folder = |run: &str| world.state().join("runs").join(run);
+    let runs_of = world.state().join("runs");
+    let folder = |run: &str| runs_of.join(run);
     crate::world::wait_for("the old run's files are gone", 10, || {
         (!folder(old).exists()).then_some(())
     });
@@ -80,8 +83,34 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert!(table.contains("v2 -> v3") && table.contains(".cutover/runs/"), "{table}");
     let report = said(&world.expect(0, &["report", newest]));
     assert!(report.contains("report.html"), "{report}");
+    forms(&world, newest, &folder(newest));
     let output = world.expect(2, &["report", old]);
     assert!(said(&output).contains("`cutover history` lists runs"), "{}", said(&output));
+}
+
+/// The report again in each form: the page byte for byte as it was written, by id and by file.
+fn forms(world: &World, run: &str, folder: &Path) {
+    let form = |more: &[&str]| {
+        let output = world.expect(0, &[&["report"], more].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let json = folder.join("report.json").display().to_string();
+    assert!(form(&[run, "--format", "html"]) == file("report.html"), "another page");
+    assert!(form(&[&json, "--format", "html"]) == file("report.html"), "another page of the file");
+    assert_eq!(form(&[run, "--json"]), file("report.json"));
+    for (name, words) in [("summary.md", "markdown"), ("junit.xml", "junit")] {
+        let written = std::fs::read_to_string(world.path().join(name)).unwrap();
+        assert_eq!(form(&[run, "--format", words]), written);
+    }
+    assert!(form(&[run, &json]).contains("  =\n"), "a run beside itself");
+    assert!(form(&[run, &json, "--format", "html"]).starts_with("<!DOCTYPE html>"));
+    let refused = said(&world.expect(2, &["report", run, &json, "--format", "junit"]));
+    assert!(refused.contains("--format markdown"), "{refused}");
+    let refused = said(&world.expect(2, &["report", "./nothing.json"]));
+    assert!(refused.contains("cannot be read"), "{refused}");
+    let refused = said(&world.expect(2, &["report", "cutover.toml"]));
+    assert!(refused.contains("not a report of Cutover"), "{refused}");
 }
 
 #[test]

@@ -1,10 +1,14 @@
-//! The report as one self-contained HTML file: no script, no link, nothing loaded.
+//! The report as one self-contained HTML file: no link, nothing loaded, and nothing said by its script alone.
 //!
 //! Everything is drawn from the [`Report`] alone, so a saved report gives the same bytes again.
 //! It measures and judges nothing.
 
 mod axis;
+mod compare_page;
+mod connection_chart;
 mod counts;
+mod era_chart;
+mod ledger;
 mod marks;
 mod page;
 mod rows;
@@ -17,4 +21,5 @@ mod trust_panel;
 mod ttlb_chart;
 mod zoom_chart;
 
+pub use compare_page::compare_html;
 pub use page::html;

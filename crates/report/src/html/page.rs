@@ -10,26 +10,21 @@ use crate::document::Report;
 use crate::figures::{count, date, percent_of_ppb, span};
 use crate::html::svg::esc;
 use crate::html::{
-    rows, share_chart, socket_chart, switch_chart, tables, trust_panel, ttlb_chart, zoom_chart,
+    connection_chart, era_chart, ledger, rows, share_chart, socket_chart, switch_chart, tables,
+    trust_panel, ttlb_chart, zoom_chart,
 };
 
 const STYLE: &str = include_str!("style.css");
+/// What a chart shows at one place, for pointer and arrow keys; the page says all of it without.
+const SCRIPT: &str = include_str!("hover.js");
+/// SHA-256 of that, in base64: nothing else may run.
+const SCRIPT_HASH: &str = "YPcEWsOzWKHuvkkEQyG6FO3Nq0vqEtx/XfX8iI6gLS4=";
 /// Hatches, shared by all drawings of the page.
 const PATTERNS: &str = include_str!("patterns.svg");
 
 /// The report as one HTML file.
 pub fn html(report: &Report) -> String {
-    let mut out = String::with_capacity(256 * 1024);
-    let title = format!("{} {}", report.verdict, report.sentence);
-    let _ = write!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>{}</title>\n<style>\n{STYLE}</style></head>\n<body>\n{PATTERNS}<main>\n",
-        esc(&title)
-    );
+    let mut out = open(&format!("{} {}", report.verdict, report.sentence));
     out.push_str(&head(report));
     out.push_str(&rows::causes(report));
     out.push_str(&rows::regressions(report));
@@ -39,14 +34,37 @@ pub fn html(report: &Report) -> String {
         out.push_str(&tables::lanes(report));
         out.push_str(&zoom_chart::section(report));
         out.push_str(&ttlb_chart::section(report));
+        out.push_str(&era_chart::section(report));
+        out.push_str(&connection_chart::section(report));
         out.push_str(&socket_chart::section(report));
     }
     out.push_str(&trust_panel::section(report));
+    out.push_str(&ledger::section(report));
     out.push_str(&tables::phases(report));
     out.push_str(&rows::failures(report));
-    out.push_str(&footer(report));
-    out.push_str("</main>\n</body></html>\n");
+    out.push_str(&close(&footer(report), &format!("<script>{SCRIPT}</script>\n")));
     out
+}
+
+/// A page up to its first section; the title is escaped here.
+pub(crate) fn open(title: &str) -> String {
+    let mut out = String::with_capacity(256 * 1024);
+    let _ = write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         script-src 'sha256-{SCRIPT_HASH}'\">\
+         <title>{}</title>\n<style>\n{STYLE}</style></head>\n<body>\n{PATTERNS}<main>\n",
+        esc(title)
+    );
+    out
+}
+
+/// A page from its last section on; both are markup.
+pub(crate) fn close(words: &str, more: &str) -> String {
+    format!("<footer><p>{words}</p></footer>\n</main>\n{more}</body></html>\n")
 }
 
 fn head(report: &Report) -> String {
@@ -135,7 +153,7 @@ fn tiles(report: &Report) -> String {
 
 fn footer(report: &Report) -> String {
     format!(
-        "<footer><p>run {} · {} · {} · Cutover {} · exit code {} · all times UTC, by intended send time</p></footer>\n",
+        "run {} · {} · {} · Cutover {} · exit code {} · all times UTC, by intended send time",
         esc(&report.run_id),
         date(report.t0_unix_ms, report.from_us),
         esc(&report.url),

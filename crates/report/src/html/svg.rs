@@ -1,28 +1,11 @@
-//! The few shapes the charts need, written as SVG text, and the escaping of everything foreign.
+//! The few shapes the charts need, written as SVG text.
 //!
 //! It knows nothing of requests; sizes are in units of the drawing.
 
-use crate::clean;
+pub(crate) use crate::escape::markup as esc;
 
 /// Width of every drawing.
 pub(crate) const WIDTH: f64 = 1040.0;
-
-/// Foreign text, harmless between tags and inside quoted attributes.
-pub(crate) fn esc(text: &str) -> String {
-    let text = clean::line(text, 2_000);
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
 
 /// A coordinate with one decimal at most.
 pub(crate) fn n(value: f64) -> String {
@@ -40,12 +23,25 @@ pub(crate) struct Drawing {
     height: f64,
     title: String,
     describe: String,
+    /// Left, right, top and bottom of a plot whose steps are the rows of a table.
+    steps: Option<[f64; 4]>,
 }
 
 impl Drawing {
     /// An empty drawing with what a screen reader says of it.
     pub(crate) fn new(height: f64, title: &str, describe: &str) -> Self {
-        Self { body: String::new(), height, title: esc(title), describe: esc(describe) }
+        Self {
+            body: String::new(),
+            height,
+            title: esc(title),
+            describe: esc(describe),
+            steps: None,
+        }
+    }
+
+    /// Says where the plot is whose steps, side by side, are the rows of the run's table.
+    pub(crate) fn steps(&mut self, plot: [f64; 4]) {
+        self.steps = Some(plot);
     }
 
     /// Raw SVG that the caller has escaped.
@@ -87,10 +83,16 @@ impl Drawing {
 
     /// The whole `<svg>`, in a box that scrolls sideways on narrow screens.
     pub(crate) fn finish(self) -> String {
-        let Self { body, height, title, describe } = self;
+        let Self { body, height, title, describe, steps } = self;
+        let steps = steps.map_or_else(String::new, |plot| {
+            let [left, right, top, bottom] = plot.map(n);
+            format!(
+                " data-left=\"{left}\" data-right=\"{right}\" data-top=\"{top}\" data-bottom=\"{bottom}\""
+            )
+        });
         format!(
             "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\">\
-             <svg viewBox=\"0 0 {} {}\" role=\"img\">\n\
+             <svg viewBox=\"0 0 {} {}\" role=\"img\"{steps}>\n\
              <title>{title}</title><desc>{describe}</desc>\n{body}</svg></div>\n",
             n(WIDTH),
             n(height)

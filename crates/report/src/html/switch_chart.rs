@@ -47,6 +47,7 @@ fn chart(report: &Report, seconds: f64) -> String {
         format!("{} requests were sent and {} failed.", count(report.sent), count(report.failed));
     let mut d =
         Drawing::new(track + 36.0, "Requests per second by version over the run", &describe);
+    d.steps([LEFT, axis.right(), top, track]);
     marks::phases(&mut d, report, axis, top, track);
     let bars: Vec<Bar<'_>> =
         report.buckets.iter().map(|b| Bar { at_us: b.at_us, ok: &b.ok }).collect();

@@ -96,7 +96,11 @@ pub(crate) fn buckets(report: &Report) -> String {
     });
     let rows: Vec<Vec<String>> = rows.collect();
     let summary = format!("The numbers, in steps of {}", span(report.bucket_us));
-    folded(&summary, &table(&head, &rows).replace("<table>", "<table class=\"numbers\">"))
+    folded(&summary, &table(&head, &rows).replace("<table>", "<table class=\"numbers\">")).replacen(
+        "<details>",
+        "<details class=\"numbers\">",
+        1,
+    )
 }
 
 /// Requests nearest to the switch.

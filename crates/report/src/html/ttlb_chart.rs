@@ -42,6 +42,7 @@ fn chart(report: &Report) -> String {
     let scale = LogAxis::new(least, most.max(worst).min(report.timeout_us.max(most)), top, bottom);
     let describe = format!("The longest whole answer took {}.", span(most));
     let mut d = Drawing::new(bottom + 36.0, "Time to last byte over the run", &describe);
+    d.steps([LEFT, time.right(), top, bottom]);
     marks::phases(&mut d, report, time, top, bottom);
     scale.draw(&mut d, time.right());
     limit(&mut d, report, scale, time.right());

@@ -38,7 +38,8 @@ async fn perform(
     arguments: &cli::Demo,
     interrupt: &mut Interrupt,
 ) -> Result<u8, Fault> {
-    let show = Show { out: &arguments.out, json: arguments.json };
+    let also = cli::Also::default();
+    let show = Show { out: &arguments.out, also: &also, json: arguments.json };
     let client = tokio::select! {
         client = stage.open() => client?,
         () = interrupt.wait() => return Ok(INTERRUPTED),

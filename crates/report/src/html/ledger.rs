@@ -1,0 +1,66 @@
+//! Panel I: who counted what. The prober, who carried the traffic, and the app must agree.
+//!
+//! It shows the counts; what does not agree is weighed in the verdict.
+
+use crate::document::Report;
+use crate::figures::{count, span};
+use crate::html::tables::table;
+
+/// The panel.
+pub(crate) fn section(report: &Report) -> String {
+    let mut rows = prober(report);
+    rows.extend(router(report));
+    rows.extend(versions(report));
+    format!(
+        "<section><h2>Who counted what</h2><p class=\"say\">The prober counts its own requests; who carries \
+         the traffic counts everybody's, so its numbers are the larger ones.</p>\n{}</section>\n",
+        table(&["who", "what", "number"], &rows).replace("<table>", "<table class=\"ledger\">")
+    )
+}
+
+fn row(who: &str, what: &str, number: String) -> Vec<String> {
+    vec![who.to_owned(), what.to_owned(), number]
+}
+
+fn prober(report: &Report) -> Vec<Vec<String>> {
+    let unknown = |n: Option<u64>| n.map_or_else(|| "unknown".to_owned(), count);
+    let whole = report.sent.saturating_sub(report.failed);
+    vec![
+        row("prober", "planned by its schedule", unknown(report.trust.planned)),
+        row("", "sent, by its own account", unknown(report.trust.sent)),
+        row("", "sent, as recorded one by one", count(report.sent)),
+        row("", "could not be sent, and said so", count(report.not_sent)),
+        row("", "answered whole, right and in time", count(whole)),
+        row("", "failed", count(report.failed)),
+    ]
+}
+
+fn router(report: &Report) -> Vec<Vec<String>> {
+    let Some(router) = &report.router else {
+        return Vec::new();
+    };
+    let old = report.from.as_deref().unwrap_or("the old version");
+    let new = report.to.as_deref().unwrap_or("the new version");
+    let mut out = vec![
+        row(&router.what, &format!("sent to {old}"), count(router.old.requests)),
+        row("", &format!("sent to {new}"), count(router.new.requests)),
+        row("", &format!("failed on {old}"), count(router.old.failed)),
+        row("", &format!("failed on {new}"), count(router.new.failed)),
+    ];
+    if let Some(held) = router.held {
+        out.push(row("", "held until somebody served", count(held.total)));
+        out.push(row("", "longest wait of these", span(held.longest_us)));
+        out.push(row("", "refused because a bound was met", count(held.refused)));
+    }
+    out
+}
+
+/// What answers say of who gave them.
+fn versions(report: &Report) -> Vec<Vec<String>> {
+    let named = report.versions.iter().filter(|v| v.answers > 0).take(12);
+    let rows = named.enumerate().map(|(i, version)| {
+        let who = if i == 0 { "answers" } else { "" };
+        row(who, &format!("that named {}", version.label), count(version.answers))
+    });
+    rows.collect()
+}
