@@ -3,7 +3,7 @@
 //!
 //! GitHub itself is not here: that it reads the file as meant is not tested.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
@@ -54,7 +54,10 @@ fn run(name: &str, deploy: &str, dead: bool) -> Ran {
         fs::write(here.join("dead"), "").unwrap();
     }
     let file = |name: &str| here.join(name);
-    let output = Command::new(root().join("action/probe.sh"))
+    // A shell cannot trap a signal that is ignored when it begins, as one is for what runs in the background.
+    let output = Command::new("timeout")
+        .args(["60", "env", "--default-signal=INT"])
+        .arg(root().join("action/probe.sh"))
         .current_dir(&here)
         .envs([
             ("CUTOVER_URL", "http://x/$(touch owned)"),
