@@ -82,7 +82,7 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert!(table.contains("v2 -> v3") && table.contains(".cutover/runs/"), "{table}");
     let report = said(&world.expect(0, &["report", newest]));
     assert!(report.contains("report.html"), "{report}");
-    forms(&world, newest, &folder(newest));
+    forms(&world, newest, &world.state().join("runs").join(newest));
     let output = world.expect(2, &["report", old]);
     assert!(said(&output).contains("`cutover history` lists runs"), "{}", said(&output));
 }

@@ -12,7 +12,7 @@ pub(crate) fn section(report: &Report) -> String {
     rows.extend(router(report));
     rows.extend(versions(report));
     format!(
-        "<section><h2>Who counted what</h2><p class=\"say\">The prober counts its own requests; who carries \
+        "<section class=\"half\"><h2>Who counted what</h2><p class=\"say\">The prober counts its own requests; who carries \
          the traffic counts everybody's, so its numbers are the larger ones.</p>\n{}</section>\n",
         table(&["who", "what", "number"], &rows).replace("<table>", "<table class=\"ledger\">")
     )
