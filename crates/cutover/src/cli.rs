@@ -15,7 +15,7 @@ use alone::COMPLETIONS;
 pub(crate) use alone::{Also, Completions, Doctor, Form, History, Logs, Man, Report};
 
 pub(crate) use operate::{Following, Pause, Promote, Resume, Retry, Rollback, SetWeight, Target};
-pub(crate) use probing::Probe;
+pub(crate) use probing::{Places, Probe, Reached, Request};
 use routers::{HAPROXY, NGINX};
 pub(crate) use routers::{HaproxyWhat, NginxWhat};
 

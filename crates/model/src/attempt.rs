@@ -14,21 +14,55 @@ pub enum Lane {
     KeepAlive,
     /// A new connection for each request.
     Fresh,
+    /// Streams of a few HTTP/2 connections.
+    Http2,
     /// Long-lived sockets with numbered echo messages.
     Websocket,
+    /// Connections that are used again after a random time of silence.
+    Idle,
+    /// Bodies sent slowly; the answer must name their digest.
+    Upload,
+    /// Bodies taken slowly, of a known digest.
+    Download,
+    /// Streams of server-sent events, each listened to for a while.
+    Events,
+    /// Requests that must be executed once, each with an id of its own, over kept connections.
+    Orders,
 }
 
 impl Lane {
     /// Every lane, in the order in which they are shown.
-    pub const ALL: [Self; 3] = [Self::KeepAlive, Self::Fresh, Self::Websocket];
+    pub const ALL: [Self; 9] = [
+        Self::KeepAlive,
+        Self::Fresh,
+        Self::Http2,
+        Self::Websocket,
+        Self::Idle,
+        Self::Upload,
+        Self::Download,
+        Self::Events,
+        Self::Orders,
+    ];
 
     /// The name used on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeepAlive => "keep-alive",
             Self::Fresh => "fresh",
+            Self::Http2 => "http2",
             Self::Websocket => "websocket",
+            Self::Idle => "idle",
+            Self::Upload => "upload",
+            Self::Download => "download",
+            Self::Events => "events",
+            Self::Orders => "orders",
         }
+    }
+
+    /// True where the prober itself is slow on purpose: the time to the last byte is then its own
+    /// choice and says nothing of the app.
+    pub const fn slow(self) -> bool {
+        matches!(self, Self::Upload | Self::Download | Self::Events)
     }
 }
 
@@ -40,7 +74,7 @@ pub enum Class {
     Ok,
     /// Right, but later than the limit the run was given (from the intended send time).
     Late,
-    /// No connection: refused or unreachable.
+    /// Nothing was asked: refused, unreachable, no TLS, or a stream that the peer says it did not take.
     Refused,
     /// No whole answer within the timeout.
     Timeout,
@@ -261,6 +295,25 @@ pub struct RunFooter {
     pub ws_reconnects: u64,
     /// Largest gap between the last echo on a socket and the first on its successor, us.
     pub ws_longest_gap_us: u64,
+    /// Streams of events that the app ended in order before their time.
+    #[serde(default)]
+    pub streams_ended: u64,
+    /// What the app says of the orders; `None` when there was no such lane or it could not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<OrderCount>,
+}
+
+/// Orders as the prober sent them and as the app carried them out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCount {
+    /// Orders that were answered with success.
+    pub acknowledged: u64,
+    /// Different orders carried out, as the app says.
+    pub executed: u64,
+    /// Of those, the ones carried out more than once.
+    pub doubled: u64,
+    /// Some of the doubled ones.
+    pub examples: Vec<String>,
 }
 
 /// One line of a sample file (newline-delimited JSON, gzip).

@@ -114,6 +114,15 @@ pub enum Event {
         /// What it counted.
         tick: Tick,
     },
+    /// A hook that was to be called has ended, all its attempts together.
+    HookEnded {
+        /// Its name.
+        name: String,
+        /// It ended well.
+        passed: bool,
+        /// How it ended, in words; lines below the first are its output.
+        words: String,
+    },
     /// A metric with a limit was measured while the candidate serves on trial, or could not be.
     Measured {
         /// Its name.

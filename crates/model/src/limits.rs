@@ -18,6 +18,8 @@ pub struct Limits {
     pub instance_reads_ms: u64,
     /// A client's connection that brings no request is closed after this, ms.
     pub client_idle_ms: u64,
+    /// A client's connection that is older than this gives way to a new one, ms.
+    pub client_age_ms: u64,
     /// A request must be over this long after its head was whole, ms; tunnels may last.
     pub request_ms: u64,
     /// Largest head of a request, bytes, 32 KiB at most; 0 for that.
@@ -44,6 +46,7 @@ impl Default for Limits {
             connect_ms: 2_000,
             instance_reads_ms: 60_000,
             client_idle_ms: 75_000,
+            client_age_ms: 0,
             request_ms: 0,
             head_bytes: 32 * 1024,
             fields: 100,

@@ -1,18 +1,24 @@
 //! One request and its answer on a connection that stands, and what became of both.
 //!
-//! The only place where HTTP failures are classified. It never sends anything twice.
+//! The only place where failures of HTTP/1.1 are classified. It never sends anything twice.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use model::attempt::{Attempt, Class, Ending};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::connect::Failure;
 use crate::http::{Answer, Progress};
 use crate::site::Site;
+use crate::stream::Stream;
 
 const READ_SIZE: usize = 16 * 1024;
+
+/// Pieces of a body that is sent slowly.
+const PIECES: usize = 32;
 
 /// What became of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,24 +31,49 @@ pub(crate) enum After {
     Ended(Ending),
 }
 
-/// Sends `request` and reads the answer within what is left of the attempt's time. Stamps, class
-/// and facts of the answer are written into the attempt.
+/// What is said, and how.
+#[derive(Debug)]
+pub(crate) struct Words<'a> {
+    /// Sent at once.
+    pub(crate) request: &'a [u8],
+    /// Sent after it.
+    pub(crate) slowly: Option<Slowly<'a>>,
+    /// The answer is taken evenly over this time, where its length is known.
+    pub(crate) taking: Option<Duration>,
+}
+
+/// A body that is sent evenly over a time.
+#[derive(Debug)]
+pub(crate) struct Slowly<'a> {
+    pub(crate) body: &'a [u8],
+    pub(crate) over: Duration,
+}
+
+impl<'a> Words<'a> {
+    /// Said and heard as fast as it goes.
+    pub(crate) const fn plain(request: &'a [u8]) -> Self {
+        Self { request, slowly: None, taking: None }
+    }
+}
+
+/// Says `words` and reads the answer within what is left of the attempt's time. Stamps, class and
+/// facts of the answer are written into the attempt.
 pub(crate) async fn exchange(
     site: &Site,
-    stream: &mut TcpStream,
-    request: &[u8],
+    stream: &mut Stream,
+    words: &Words<'_>,
+    answer: &mut Answer<'_>,
     attempt: &mut Attempt,
 ) -> After {
-    let mut answer = Answer::new(&site.reading);
     let left = site.time_left(attempt);
-    let whole = talk(site, stream, request, &mut *attempt, &mut answer);
+    let whole = talk(site, stream, words, &mut *attempt, &mut *answer);
     let result = tokio::time::timeout(left, whole).await;
     attempt.done_us = site.clock.us();
     answer.tell(attempt);
     match result {
         Ok(Ok(())) => {
-            judge(&answer, attempt);
-            after(&answer)
+            judge(answer, attempt);
+            after(answer)
         }
         Ok(Err((failure, ending))) => {
             failure.tell(attempt);
@@ -62,21 +93,70 @@ pub(crate) async fn exchange(
 
 async fn talk(
     site: &Site,
-    stream: &mut TcpStream,
-    request: &[u8],
+    stream: &mut Stream,
+    words: &Words<'_>,
     attempt: &mut Attempt,
     answer: &mut Answer<'_>,
 ) -> Result<(), (Failure, Ending)> {
-    if let Err(error) = stream.write_all(request).await {
+    if let Err(error) = send(stream, words.request).await {
         return Err(broken(&error, attempt));
     }
-    attempt.sent_us = site.clock.us();
+    let Some(slowly) = &words.slowly else {
+        attempt.sent_us = site.clock.us();
+        return hear(site, stream, words.taking, (attempt, answer)).await;
+    };
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut sent_us = 0;
+    let heard = {
+        let mut hearing = pin!(hear(site, &mut reader, words.taking, (&mut *attempt, answer)));
+        let mut sending = pin!(slowly.send(&mut writer));
+        tokio::select! {
+            sent = &mut sending => {
+                // A peer that takes no more may have answered before it closed.
+                if sent.is_ok() {
+                    sent_us = site.clock.us();
+                }
+                hearing.await
+            }
+            heard = &mut hearing => heard,
+        }
+    };
+    attempt.sent_us = sent_us;
+    heard
+}
+
+impl Slowly<'_> {
+    /// Sends it in pieces, evenly.
+    async fn send(&self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let start = Instant::now();
+        let size = self.body.len().div_ceil(PIECES).max(1);
+        let pieces = u32::try_from(self.body.len().div_ceil(size)).unwrap_or(u32::MAX);
+        for (number, piece) in (1_u32..).zip(self.body.chunks(size)) {
+            tokio::time::sleep_until(start + self.over * number / pieces.max(1)).await;
+            send(writer, piece).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the answer, evenly over `taking` when that is asked for and its length is known.
+async fn hear(
+    site: &Site,
+    stream: &mut (impl AsyncRead + Unpin),
+    taking: Option<Duration>,
+    (attempt, answer): (&mut Attempt, &mut Answer<'_>),
+) -> Result<(), (Failure, Ending)> {
     let mut buffer = vec![0; READ_SIZE];
+    let start = Instant::now();
     loop {
         let read = match stream.read(&mut buffer).await {
             Ok(0) if answer.ended_by_close() => return Ok(()),
             Ok(0) => return Err(closed(attempt, answer)),
             Ok(read) => read,
+            // TLS without a word of goodbye: what had no end of its own may have been cut.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(closed(attempt, answer));
+            }
             Err(error) => return Err(broken(&error, attempt)),
         };
         if attempt.first_byte_us == 0 {
@@ -89,11 +169,20 @@ async fn talk(
                 return Err((Failure { class: Class::WrongContent, detail }, Ending::ByUs));
             }
         }
+        if let Some((over, part)) = taking.zip(answer.part()) {
+            tokio::time::sleep_until(start + over.mul_f64(part)).await;
+        }
     }
 }
 
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    // TLS keeps what the kernel did not take at once.
+    stream.flush().await
+}
+
 /// The peer closed without a reset before the answer was whole.
-fn closed(attempt: &Attempt, answer: &Answer<'_>) -> (Failure, Ending) {
+pub(crate) fn closed(attempt: &Attempt, answer: &Answer<'_>) -> (Failure, Ending) {
     let (class, detail) = if attempt.first_byte_us == 0 {
         (Class::LostInFlight, "closed by the peer after the request was sent".to_owned())
     } else if answer.status() == 0 {
@@ -105,7 +194,7 @@ fn closed(attempt: &Attempt, answer: &Answer<'_>) -> (Failure, Ending) {
 }
 
 /// The connection broke with an error.
-fn broken(error: &io::Error, attempt: &Attempt) -> (Failure, Ending) {
+pub(crate) fn broken(error: &io::Error, attempt: &Attempt) -> (Failure, Ending) {
     let (class, words) = match attempt.first_byte_us {
         0 => (Class::ResetBeforeBytes, "before any byte of the answer"),
         _ => (Class::Truncated, "within the answer"),
@@ -115,7 +204,7 @@ fn broken(error: &io::Error, attempt: &Attempt) -> (Failure, Ending) {
 }
 
 /// A whole answer is right unless its status says otherwise.
-fn judge(answer: &Answer<'_>, attempt: &mut Attempt) {
+pub(crate) fn judge(answer: &Answer<'_>, attempt: &mut Attempt) {
     attempt.class = Class::Ok;
     if answer.status() >= 400 {
         attempt.class = Class::BadStatus;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use model::attempt::{Attempt, Class, Connection, Ending, Lane};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
-use crate::connect::{Failure, connect};
-use crate::exchange::{After, exchange};
-use crate::http::request;
+use crate::connect::{Failure, Speech, connect};
+use crate::exchange::{After, Words, exchange};
+use crate::http::{Answer, request};
 use crate::site::Site;
+use crate::stream::Stream;
 
 /// How long the peer is given to close first.
 const LINGER: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ pub(crate) struct Fresh {
 
 impl Fresh {
     pub(crate) fn new(site: Rc<Site>) -> Self {
-        let request = request(&site.target, true);
+        let request = request(&site.ask, &site.target, true);
         Self { site, request }
     }
 
@@ -40,7 +40,10 @@ impl Fresh {
             }
             Ok(mut stream) => {
                 record.attempts = 1;
-                let after = exchange(&self.site, &mut stream, &self.request, &mut attempt).await;
+                let words = Words::plain(&self.request);
+                let mut answer = Answer::new(&self.site.reading);
+                let after =
+                    exchange(&self.site, &mut stream, &words, &mut answer, &mut attempt).await;
                 ledger.settle(attempt);
                 let ending = match after {
                     After::Ended(ending) => ending,
@@ -57,8 +60,18 @@ pub(crate) async fn open(
     site: &Site,
     attempt: &mut Attempt,
     record: &mut Connection,
-) -> Result<TcpStream, Failure> {
-    let opened = tokio::time::timeout(site.time_left(attempt), connect(site, record)).await;
+) -> Result<Stream, Failure> {
+    open_for(site, Speech::Http1, attempt, record).await
+}
+
+/// The same for either way of speaking.
+pub(crate) async fn open_for(
+    site: &Site,
+    speech: Speech,
+    attempt: &mut Attempt,
+    record: &mut Connection,
+) -> Result<Stream, Failure> {
+    let opened = tokio::time::timeout(site.time_left(attempt), connect(site, speech, record)).await;
     let stream = opened.unwrap_or_else(|_| {
         let detail = format!("no connection within {} ms", site.timeout.as_millis());
         Err(Failure { class: Class::Timeout, detail })
@@ -70,7 +83,7 @@ pub(crate) async fn open(
 
 /// Lets the peer close first, as it was asked to: who closes first keeps the port busy, and at a
 /// high rate the prober would run out of ports.
-async fn wait_for_close(mut stream: TcpStream) -> Ending {
+pub(crate) async fn wait_for_close(mut stream: Stream) -> Ending {
     let mut byte = [0];
     match tokio::time::timeout(LINGER, stream.read(&mut byte)).await {
         Ok(Ok(0)) => Ending::AnnouncedByPeer,

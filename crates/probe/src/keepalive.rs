@@ -1,4 +1,5 @@
-//! The keep-alive lane: a pool of connections that are used in turn, so that all stay warm.
+//! Lanes on connections that are kept: a pool used in turn, so that all stay warm, or one whose
+//! connections rest for a random time before they are used again.
 //!
 //! A connection that was closed while idle is dropped before a request goes out on it and costs
 //! nothing. One that closes after that is a lost request, and it is recorded as such.
@@ -6,21 +7,23 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
-use model::attempt::{Attempt, Connection, Ending, Lane};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
-use tokio::net::TcpStream;
+use model::attempt::{Attempt, Connection, Ending};
 
-use crate::exchange::{After, exchange};
+use crate::exchange::{After, Words, exchange};
 use crate::fresh::open;
-use crate::http::request;
+use crate::http::{Answer, request};
 use crate::site::Site;
+use crate::stream::Stream;
 
 /// Connections kept warm even when fewer would do: a cutover must be seen by more than one client.
 const FLOOR: u32 = 8;
 
-/// The lane.
+/// Most connections that rest at a time.
+const RESTING_MAX: u32 = 1_000;
+
+/// A pool of kept connections.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
     site: Rc<Site>,
@@ -28,49 +31,76 @@ pub(crate) struct KeepAlive {
     idle: RefCell<VecDeque<Warm>>,
     /// Connections open, idle or in use.
     open: Cell<u32>,
-    floor: u32,
+    habit: Habit,
+}
+
+/// How a pool uses its connections.
+#[derive(Clone, Copy, Debug)]
+enum Habit {
+    /// In turn, at least so many.
+    Warm(u32),
+    /// Each after a random rest of at most so long, us.
+    Resting(u64),
 }
 
 /// A connection between two requests.
 #[derive(Debug)]
 struct Warm {
-    stream: TcpStream,
+    stream: Stream,
     record: Connection,
+    /// When it may be used again, us.
+    rested_us: u64,
 }
 
 impl KeepAlive {
     /// A pool for `rate` attempts per second; at a low rate it is small enough that each connection
     /// is used about once a second.
-    pub(crate) fn new(site: Rc<Site>, rate: f64) -> Self {
+    pub(crate) fn warm(site: Rc<Site>, rate: f64) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a positive rate, and a cast of what is too large saturates"
         )]
         let floor = (rate as u32).clamp(1, FLOOR);
-        let request = request(&site.target, false);
-        Self { site, request, idle: RefCell::default(), open: Cell::new(0), floor }
+        Self::new(site, Habit::Warm(floor))
+    }
+
+    /// A pool whose connections rest between two requests, each for a random time up to `most`.
+    pub(crate) fn resting(site: Rc<Site>, most: Duration) -> Self {
+        let most_us = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Self::new(site, Habit::Resting(most_us))
+    }
+
+    fn new(site: Rc<Site>, habit: Habit) -> Self {
+        let request = request(&site.ask, &site.target, false);
+        Self { site, request, idle: RefCell::default(), open: Cell::new(0), habit }
     }
 
     /// Carries one attempt to its end.
-    pub(crate) async fn carry(&self, mut attempt: Attempt) {
-        let ledger = &self.site.ledger;
-        let Warm { mut stream, mut record } = match self.idle_connection() {
+    pub(crate) async fn carry(&self, attempt: Attempt) {
+        let attempt = self.say(&self.request, attempt).await;
+        self.site.ledger.settle(attempt);
+    }
+
+    /// Says something else than usual for one attempt, which is given back at its end.
+    pub(crate) async fn say(&self, request: &[u8], mut attempt: Attempt) -> Attempt {
+        let Warm { mut stream, mut record, .. } = match self.idle_connection() {
             Some(warm) => warm,
             None => match self.new_connection(&mut attempt).await {
                 Some(warm) => warm,
-                None => return ledger.settle(attempt),
+                None => return attempt,
             },
         };
         attempt.connection = record.connection;
         record.attempts += 1;
-        let after = exchange(&self.site, &mut stream, &self.request, &mut attempt).await;
-        ledger.settle(attempt);
-        match after {
-            After::Reusable => self.idle.borrow_mut().push_back(Warm { stream, record }),
+        let words = Words::plain(request);
+        let mut answer = Answer::new(&self.site.reading);
+        match exchange(&self.site, &mut stream, &words, &mut answer, &mut attempt).await {
+            After::Reusable => self.keep(stream, record),
             After::Closing => self.end(record, Ending::AnnouncedByPeer),
             After::Ended(ending) => self.end(record, ending),
         }
+        attempt
     }
 
     /// Drops idle connections that the peer has closed.
@@ -78,7 +108,7 @@ impl KeepAlive {
         let idle = self.idle.take();
         let (standing, ended): (VecDeque<_>, VecDeque<_>) = idle
             .into_iter()
-            .map(|warm| (ending(&warm.stream), warm))
+            .map(|mut warm| (warm.stream.ending(), warm))
             .partition(|(e, _)| e.is_none());
         *self.idle.borrow_mut() = standing.into_iter().map(|(_, warm)| warm).collect();
         for (ending, warm) in ended {
@@ -94,25 +124,46 @@ impl KeepAlive {
         }
     }
 
-    /// The least recently used one that still stands, once there are enough.
+    fn keep(&self, stream: Stream, record: Connection) {
+        let rested_us = match self.habit {
+            Habit::Warm(_) => 0,
+            Habit::Resting(_) if self.open.get() > RESTING_MAX => {
+                return self.end(record, Ending::ByUs);
+            }
+            Habit::Resting(most_us) => self.site.clock.us() + fastrand::u64(..=most_us),
+        };
+        self.idle.borrow_mut().push_back(Warm { stream, record, rested_us });
+    }
+
+    /// The least recently used one that still stands, once there are enough; or one that has rested.
     fn idle_connection(&self) -> Option<Warm> {
         loop {
-            if self.open.get() < self.floor {
-                return None;
-            }
-            let warm = self.idle.borrow_mut().pop_front()?;
-            match ending(&warm.stream) {
+            let mut warm = self.next_idle()?;
+            match warm.stream.ending() {
                 None => return Some(warm),
                 Some(ending) => self.end(warm.record, ending),
             }
         }
     }
 
+    fn next_idle(&self) -> Option<Warm> {
+        let mut idle = self.idle.borrow_mut();
+        match self.habit {
+            Habit::Warm(floor) if self.open.get() < floor => None,
+            Habit::Warm(_) => idle.pop_front(),
+            Habit::Resting(_) => {
+                let now_us = self.site.clock.us();
+                let rested = idle.iter().position(|warm| warm.rested_us <= now_us)?;
+                idle.remove(rested)
+            }
+        }
+    }
+
     async fn new_connection(&self, attempt: &mut Attempt) -> Option<Warm> {
         self.open.set(self.open.get() + 1);
-        let mut record = self.site.ledger.connection(Lane::KeepAlive);
+        let mut record = self.site.ledger.connection(attempt.lane);
         match open(&self.site, attempt, &mut record).await {
-            Ok(stream) => Some(Warm { stream, record }),
+            Ok(stream) => Some(Warm { stream, record, rested_us: 0 }),
             Err(failure) => {
                 failure.tell(attempt);
                 self.end(record, Ending::Failed);
@@ -124,16 +175,5 @@ impl KeepAlive {
     fn end(&self, record: Connection, ending: Ending) {
         self.open.set(self.open.get() - 1);
         self.site.ledger.end_connection(record, ending);
-    }
-}
-
-/// How an idle connection has ended, if it has. Asks the kernel itself: the runtime may not have
-/// heard of the end yet. Bytes that nobody asked for (some servers send a 408) end it too.
-fn ending(stream: &TcpStream) -> Option<Ending> {
-    let mut byte = [0_u8];
-    match recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Err(Errno::AGAIN | Errno::INTR) => None,
-        Ok(_) => Some(Ending::IdleByPeer),
-        Err(_) => Some(Ending::Reset),
     }
 }

@@ -5,7 +5,7 @@
 //! it remember.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::attempt::{
     Attempt, BlindWindow, Class, Connection, Ending, Lane, RunFooter, RunHeader, SampleLine,
@@ -13,6 +13,7 @@ use model::attempt::{
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::packed::Packed;
 use crate::samples::{Run, Writer};
 use crate::switch::Switch;
 use crate::tap::Tap;
@@ -41,11 +42,12 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Book {
     header: Option<RunHeader>,
-    attempts: Vec<Attempt>,
+    attempts: Packed,
     connections: Vec<Connection>,
     blind: Vec<BlindWindow>,
     footer: RunFooter,
     in_flight: u64,
+    in_lane: BTreeMap<Lane, u64>,
     last_connection: u32,
     open_connections: u32,
     answered: BTreeSet<Lane>,
@@ -83,6 +85,16 @@ impl Ledger {
         book.footer.planned += 1;
         book.footer.until_us = book.footer.until_us.max(intended_us);
         book.in_flight += 1;
+        *book.in_lane.entry(lane).or_default() += 1;
+        self.blank(id, lane, intended_us)
+    }
+
+    /// An attempt outside the book, as of now: for a trial. It is not given back.
+    pub(crate) fn draft(&self, lane: Lane) -> Attempt {
+        self.blank(0, lane, self.clock.us())
+    }
+
+    fn blank(&self, id: u64, lane: Lane, intended_us: u64) -> Attempt {
         Attempt {
             id,
             lane,
@@ -108,9 +120,10 @@ impl Ledger {
         if attempt.done_us == 0 {
             attempt.done_us = self.clock.us().max(attempt.intended_us);
         }
-        if attempt.class == Class::Ok && attempt.ttlb_us() > self.late_after_us {
+        let waited_us = waited_us(&attempt);
+        if attempt.class == Class::Ok && waited_us > self.late_after_us {
             attempt.class = Class::Late;
-            attempt.detail = Some(format!("answered after {} ms", attempt.ttlb_us() / 1_000));
+            attempt.detail = Some(format!("answered after {} ms", waited_us / 1_000));
         }
         let mut book = self.book.borrow_mut();
         attempt.version = attempt.version.map(|version| book.versions.known(version));
@@ -125,13 +138,19 @@ impl Ledger {
         if attempt.lane != Lane::Websocket
             && let Some(version) = &attempt.version
         {
-            book.switch.answered(version, attempt.sent_us);
+            // By the time at which it can have been routed: an upload leaves slowly.
+            let routed_us = attempt.dispatched_us.max(attempt.connected_us);
+            book.switch.answered(version, routed_us);
         }
         self.live.count(&attempt);
         self.control.count(&attempt);
         self.write(|| SampleLine::Attempt(attempt.clone()));
+        let lane = attempt.lane;
         book.attempts.push(attempt);
         book.in_flight = book.in_flight.saturating_sub(1);
+        if let Some(in_lane) = book.in_lane.get_mut(&lane) {
+            *in_lane = in_lane.saturating_sub(1);
+        }
         if book.in_flight == 0 {
             self.ended.notify_waiters();
         }
@@ -211,11 +230,15 @@ impl Ledger {
             if up { book.standing.saturating_add(1) } else { book.standing.saturating_sub(1) };
     }
 
-    /// True when every lane has had an answer and the sockets stand.
+    /// True when every lane has had an answer, the sockets stand, and whatever is slow on purpose is
+    /// under way at this moment: so it will be when what the run is armed for happens.
     pub(crate) fn armed(&self) -> bool {
         let book = self.book.borrow();
         let answered = |lane: &Lane| book.answered.contains(lane);
-        let lanes = book.header.as_ref().is_some_and(|h| h.lanes.iter().all(|(l, _)| answered(l)));
+        let under_way =
+            |lane: &Lane| !lane.slow() || book.in_lane.get(lane).is_some_and(|n| *n > 0);
+        let ready = |lane: &Lane| answered(lane) && under_way(lane);
+        let lanes = book.header.as_ref().is_some_and(|h| h.lanes.iter().all(|(l, _)| ready(l)));
         lanes && book.standing >= self.armed_when_standing.get()
     }
 
@@ -224,15 +247,15 @@ impl Ledger {
         self.book.borrow().switch.over(self.clock.us(), settle_us)
     }
 
-    /// Closes the book.
-    pub(crate) fn close(&self) -> Run {
+    /// Closes the book. Attempts that the samples have need not be told.
+    pub(crate) fn close(&self, keep: bool) -> Run {
         let mut book = self.book.take();
-        book.footer.lateness_us = lateness(&book.attempts);
+        book.footer.lateness_us = lateness(book.attempts.lateness());
         self.write(|| SampleLine::Footer(book.footer.clone()));
         let sampling = self.writer.as_ref().map_or(Ok(()), Writer::finish);
         Run {
             header: book.header.unwrap_or_else(Run::no_header),
-            attempts: book.attempts,
+            attempts: if keep { book.attempts.unpack() } else { Vec::new() },
             connections: book.connections,
             blind: book.blind,
             footer: Some(book.footer),
@@ -247,10 +270,18 @@ impl Ledger {
     }
 }
 
+/// How long the target let wait, us. Where the prober is slow on purpose: for the answer to an upload
+/// from its last byte on, for the beginning of what is taken slowly.
+fn waited_us(attempt: &Attempt) -> u64 {
+    match attempt.lane {
+        Lane::Upload => attempt.done_us.saturating_sub(attempt.sent_us),
+        Lane::Download | Lane::Events => attempt.first_byte_us.saturating_sub(attempt.intended_us),
+        _ => attempt.ttlb_us(),
+    }
+}
+
 /// Median, 99th percentile (nearest rank) and largest of `dispatched - intended`, us.
-fn lateness(attempts: &[Attempt]) -> [u64; 3] {
-    let late = |attempt: &Attempt| attempt.dispatched_us.saturating_sub(attempt.intended_us);
-    let mut all: Vec<u64> = attempts.iter().map(late).collect();
+fn lateness(mut all: Vec<u64>) -> [u64; 3] {
     all.sort_unstable();
     let rank = |percent: usize| {
         let rank = (all.len() * percent).div_ceil(100).max(1);
@@ -278,10 +309,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use model::Lane;
-
-    use super::{Ledger, Names, lateness};
-    use crate::clock::Clock;
+    use super::{Names, lateness};
 
     #[test]
     fn a_billion_versions_are_not_remembered() {
@@ -295,14 +323,7 @@ mod tests {
 
     #[test]
     fn lateness_is_median_p99_and_largest() {
-        let ledger = Ledger::new(Clock::start(), 1, None);
-        let late = |us: u64| {
-            let mut attempt = ledger.take(Lane::Fresh, 1_000);
-            attempt.dispatched_us = 1_000 + us;
-            attempt
-        };
-        let attempts: Vec<_> = (1..=200).rev().map(late).collect();
-        assert_eq!(lateness(&attempts), [100, 198, 200]);
-        assert_eq!(lateness(&[]), [0, 0, 0]);
+        assert_eq!(lateness((1..=200).rev().collect()), [100, 198, 200]);
+        assert_eq!(lateness(Vec::new()), [0, 0, 0]);
     }
 }

@@ -5,36 +5,49 @@
 //! from the intended send time. There is one record per attempt and no retry anywhere. The prober
 //! watches itself, too: what it could not send and when it was stopped is part of the record.
 //!
-//! What this crate does *not* do: it passes no verdict, knows no phases of a rollout and no proxy,
-//! and speaks no TLS and no HTTP/2 yet.
+//! What this crate does *not* do: it passes no verdict, knows no phases of a rollout and no proxy.
 
 mod alarm;
+mod ask;
 pub mod client;
 mod clock;
 mod connect;
 pub mod control;
+mod events;
 mod exchange;
 mod fresh;
 #[cfg(test)]
 mod fuzz;
 mod heartbeat;
 mod http;
+mod http2;
 mod keepalive;
+mod lanes;
 mod ledger;
 mod options;
+mod orders;
 mod pacer;
+mod packed;
 mod post;
 mod run;
 pub mod samples;
 mod schedule;
 mod site;
+mod stream;
 mod switch;
 mod tap;
 mod target;
 mod text;
+mod tls;
+mod transfer;
+mod trial;
+mod way;
 mod websocket;
 
+pub use ask::Ask;
 pub use options::{Options, Stop, Told, VersionFrom};
 pub use run::run;
 pub use samples::Run;
 pub use target::Target;
+pub use tls::Tls;
+pub use way::{Resolve, Way};

@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use model::{Fault, Kind, Lane};
 
+use crate::ask::Ask;
 use crate::target::Target;
+use crate::way::Way;
 
 /// Highest rate taken, attempts per second.
 const RATE_MAX: u32 = 100_000;
+
+/// Longest upload, bytes.
+const UPLOAD_MAX: usize = 64 << 20;
 
 /// When a run ends by itself. It can always be told to stop earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,10 @@ impl FromStr for VersionFrom {
 pub struct Options {
     /// What to ask.
     pub url: Target,
+    /// What every request says beside its URL.
+    pub ask: Ask,
+    /// How the target is reached.
+    pub way: Way,
     /// Attempts per second over all lanes.
     pub rate: u32,
     /// Lanes and their shares of the rate, which sum to 1.
@@ -92,6 +101,20 @@ pub struct Options {
     pub websocket_path: String,
     /// Live sockets of the WebSocket lane.
     pub sockets: u16,
+    /// Path that takes uploads and answers with their SHA-256 in hex.
+    pub upload_path: String,
+    /// Length of an upload, bytes.
+    pub upload_bytes: usize,
+    /// Path of a long answer, which names its SHA-256 in `X-Content-SHA256` or is always the same.
+    pub download_path: String,
+    /// Path of a stream of server-sent events.
+    pub events_path: String,
+    /// Path that takes orders, and tells what it has carried out when asked with `?run=`.
+    pub orders_path: String,
+    /// Over how long an upload is sent, a download taken, a stream of events listened to.
+    pub slowness: Duration,
+    /// The longest that a connection of the idle lane rests.
+    pub idle_most: Duration,
     /// When to end.
     pub stop: Stop,
     /// A right answer later than this after its intended send time is `late`.
@@ -115,10 +138,19 @@ impl Options {
     pub fn new(url: Target, rate: u32) -> Self {
         Self {
             url,
+            ask: Ask::default(),
+            way: Way::default(),
             rate,
             lanes: vec![(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.25), (Lane::Websocket, 0.25)],
             websocket_path: "/ws".to_owned(),
             sockets: 4,
+            upload_path: "/upload".to_owned(),
+            upload_bytes: 256 * 1024,
+            download_path: "/download?bytes=4194304".to_owned(),
+            events_path: "/events".to_owned(),
+            orders_path: "/orders".to_owned(),
+            slowness: Duration::from_secs(2),
+            idle_most: Duration::from_secs(20),
             stop: Stop::WhenTold,
             late_after: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
@@ -160,9 +192,28 @@ impl Options {
         if self.timeout.is_zero() || self.late_after.is_zero() {
             return refuse("a time limit of the probe is zero", "use at least a millisecond");
         }
-        let graphic = self.websocket_path.bytes().all(|byte| byte.is_ascii_graphic());
-        if !graphic || !self.websocket_path.starts_with('/') {
-            return refuse("the WebSocket path is not a path", "start it with `/`, without spaces");
+        let slow = self.lanes.iter().any(|(lane, _)| lane.slow());
+        if slow && self.slowness.saturating_mul(2) > self.timeout {
+            return refuse(
+                "what is slow on purpose would take more than half of the timeout",
+                "use a longer timeout or less slowness",
+            );
+        }
+        if self.upload_bytes == 0 || self.upload_bytes > UPLOAD_MAX {
+            return refuse("the length of uploads is out of range", "use 1 byte to 64 MiB");
+        }
+        let paths = [
+            &self.websocket_path,
+            &self.upload_path,
+            &self.download_path,
+            &self.events_path,
+            &self.orders_path,
+        ];
+        let path = |path: &&String| {
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !paths.iter().all(path) {
+            return refuse("the path of a lane is not a path", "start it with `/`, without spaces");
         }
         Ok(())
     }

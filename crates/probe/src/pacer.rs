@@ -5,26 +5,16 @@
 
 use std::rc::Rc;
 
-use model::attempt::{Attempt, Lane};
+use model::attempt::Attempt;
 use model::{Class, Fault};
 use tokio::sync::watch;
 
 use crate::alarm::Alarm;
 use crate::clock::monotonic_ns;
-use crate::fresh::Fresh;
 use crate::heartbeat::BLIND_NS;
-use crate::keepalive::KeepAlive;
+use crate::lanes::Lanes;
 use crate::schedule::{Turns, offset_ns};
 use crate::site::Site;
-use crate::websocket::Websocket;
-
-/// The lanes of a run; one that is not run gets no turns.
-#[derive(Debug)]
-pub(crate) struct Lanes {
-    pub(crate) keep_alive: Rc<KeepAlive>,
-    pub(crate) fresh: Rc<Fresh>,
-    pub(crate) websocket: Option<Websocket>,
-}
 
 /// The schedule of a run.
 #[derive(Debug)]
@@ -79,24 +69,8 @@ impl Pacer {
         if over {
             return self.not_sent(attempt, format!("{} attempts were in flight", self.cap));
         }
-        match lane {
-            Lane::KeepAlive => {
-                let lane = Rc::clone(&lanes.keep_alive);
-                tokio::task::spawn_local(async move { lane.carry(attempt).await });
-            }
-            Lane::Fresh => {
-                let lane = Rc::clone(&lanes.fresh);
-                tokio::task::spawn_local(async move { lane.carry(attempt).await });
-            }
-            Lane::Websocket => {
-                let refused = match &lanes.websocket {
-                    Some(lane) => lane.carry(attempt),
-                    None => Some(attempt),
-                };
-                if let Some(attempt) = refused {
-                    self.not_sent(attempt, "the WebSocket lane has ended".to_owned());
-                }
-            }
+        if let Some((attempt, why)) = lanes.carry(attempt) {
+            self.not_sent(attempt, why.to_owned());
         }
     }
 

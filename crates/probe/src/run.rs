@@ -12,17 +12,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
 use crate::clock::Clock;
-use crate::fresh::Fresh;
 use crate::heartbeat;
-use crate::keepalive::KeepAlive;
+use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::options::{Options, Stop, Told};
-use crate::pacer::{Lanes, Pacer};
+use crate::pacer::Pacer;
 use crate::post::{Clerk, Post, WINDOW_EVERY};
 use crate::samples::{Run, SCHEMA_VERSION, Writer};
 use crate::schedule::{Turns, deadlines_within};
 use crate::site::Site;
-use crate::websocket::Websocket;
 
 /// What connections are given at the end to close.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -76,9 +74,10 @@ impl Session<'_> {
         let writer = options.samples.as_deref().map(Writer::create).transpose()?;
         let clock = Clock::start();
         let ledger = Rc::new(Ledger::new(clock, micros(options.late_after), writer));
-        let site = Rc::new(Site::new(options, Rc::clone(&ledger), clock));
+        let site = Rc::new(Site::new(options, Rc::clone(&ledger), clock)?);
         let (lanes, header) = open_lanes(&site, options).await?;
-        let sockets = if lanes.websocket.is_some() { options.sockets } else { 0 };
+        let lanes = Rc::new(lanes);
+        let sockets = if lanes.has(Lane::Websocket) { options.sockets } else { 0 };
         ledger.open(header.clone(), sockets);
 
         let (stop, stopped) = watch::channel(false);
@@ -98,20 +97,22 @@ impl Session<'_> {
         self.close(&lanes, &ledger).await;
         beating.abort();
         chores.abort();
-        let run = ledger.close();
+        // A controller reads the samples.
+        let keep = self.options.control.is_none() || self.options.samples.is_none();
+        let run = ledger.close(keep);
         self.tell_end(&ledger, clock, (&ended, run.footer.clone()), clerk).await;
         sent.map(|()| run)
     }
 
     /// What is done about every 100 ms: windows for the caller, and a look at idle connections.
-    fn chores(&self, lanes: &Lanes, ledger: &Rc<Ledger>, clock: Clock) -> JoinHandle<()> {
+    fn chores(&self, lanes: &Rc<Lanes>, ledger: &Rc<Ledger>, clock: Clock) -> JoinHandle<()> {
         let (ledger, live) = (Rc::clone(ledger), self.live.clone());
-        let keep_alive = Rc::clone(&lanes.keep_alive);
+        let lanes = Rc::clone(lanes);
         tokio::task::spawn_local(async move {
             let mut tick = tokio::time::interval(WINDOW_EVERY);
             loop {
                 tick.tick().await;
-                keep_alive.sweep();
+                lanes.sweep();
                 let Some(live) = &live else { continue };
                 if let Ok(room) = live.try_reserve() {
                     room.send(ledger.live.take(clock.us()));
@@ -163,10 +164,7 @@ impl Session<'_> {
     /// Waits for what is in flight, then closes every connection.
     async fn close(&self, lanes: &Lanes, ledger: &Ledger) {
         ledger.drained().await;
-        lanes.keep_alive.close();
-        if let Some(websocket) = &lanes.websocket {
-            websocket.close().await;
-        }
+        lanes.close().await;
         if tokio::time::timeout(CLOSING, ledger.disconnected()).await.is_err() {
             tracing::warn!("some connections of the probe did not close in time");
         }
@@ -204,32 +202,18 @@ async fn switched(ledger: &Ledger, stop: Stop) {
 
 /// Opens what the lanes need, and shares the rate among those that can be run.
 async fn open_lanes(site: &Rc<Site>, options: &Options) -> Result<(Lanes, RunHeader), Fault> {
-    let mut lanes_not_run = Vec::new();
-    let wants_websocket = options.lanes.iter().any(|(lane, _)| *lane == Lane::Websocket);
-    let mut websocket = None;
-    if wants_websocket {
-        match Websocket::start(site, options).await {
-            Ok(lane) => websocket = Some(lane),
-            Err(reason) => lanes_not_run.push((Lane::Websocket, reason)),
-        }
-    }
-    let run = |lane: Lane| lane != Lane::Websocket || websocket.is_some();
-    let shares: Vec<_> = options.lanes.iter().filter(|(lane, _)| run(*lane)).copied().collect();
-    if let ([], [(_, reason), ..]) = (shares.as_slice(), lanes_not_run.as_slice()) {
-        let what = format!("{} serves no WebSocket, and no other lane was asked for", options.url);
+    let (opened, lanes_not_run) = Lanes::open(site, options).await;
+    let shares = options.lanes.iter().filter(|(lane, _)| opened.has(*lane));
+    let shares: Vec<_> = shares.copied().collect();
+    if let ([], [(lane, reason), ..]) = (shares.as_slice(), lanes_not_run.as_slice()) {
+        let what = format!("{} serves no {}, and no other lane can run", options.url, lane.name());
         return Err(Fault::new(Kind::Usage, what)
-            .help(format!("check the path `{}`, or add a lane", options.websocket_path))
+            .help("check the paths of the lanes, or add a lane")
             .note(reason.clone()));
     }
     let sum: f64 = shares.iter().map(|(_, share)| share).sum();
     let rate = |share: f64| f64::from(options.rate) * share / sum;
     let lanes: Vec<_> = shares.iter().map(|&(lane, share)| (lane, rate(share))).collect();
-    let of = |wanted| lanes.iter().find(|(lane, _)| *lane == wanted).map_or(0.0, |(_, rate)| *rate);
-    let opened = Lanes {
-        keep_alive: Rc::new(KeepAlive::new(Rc::clone(site), of(Lane::KeepAlive))),
-        fresh: Rc::new(Fresh::new(Rc::clone(site))),
-        websocket,
-    };
     let header = RunHeader {
         schema_version: SCHEMA_VERSION,
         url: options.url.to_string(),

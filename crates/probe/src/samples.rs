@@ -18,7 +18,7 @@ use model::Fault;
 use model::attempt::{Attempt, BlindWindow, Connection, RunFooter, RunHeader, SampleLine};
 
 /// Version of the format written here, and the newest one read.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -27,7 +27,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 pub struct Run {
     /// What was asked.
     pub header: RunHeader,
-    /// Every attempt, in the order in which they ended.
+    /// Every attempt, in the order in which they ended. A run with samples and a control socket leaves
+    /// them to the file.
     pub attempts: Vec<Attempt>,
     /// Every connection, in the order in which they ended.
     pub connections: Vec<Connection>,

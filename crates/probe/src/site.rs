@@ -3,18 +3,25 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use model::Attempt;
+use model::{Attempt, Fault};
 
+use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::http::Reading;
 use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::target::Target;
+use crate::tls::Clients;
+use crate::way::Way;
 
 /// The place that is probed, as one run sees it.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) target: Target,
+    pub(crate) ask: Ask,
+    pub(crate) way: Way,
+    /// For `https`.
+    pub(crate) tls: Option<Clients>,
     pub(crate) reading: Reading,
     pub(crate) timeout: Duration,
     pub(crate) ledger: Rc<Ledger>,
@@ -22,14 +29,18 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(options: &Options, ledger: Rc<Ledger>, clock: Clock) -> Self {
-        Self {
+    pub(crate) fn new(options: &Options, ledger: Rc<Ledger>, clock: Clock) -> Result<Self, Fault> {
+        let secure = options.url.secure();
+        Ok(Self {
             target: options.url.clone(),
+            ask: options.ask.clone(),
+            way: options.way.clone(),
+            tls: secure.then(|| Clients::new(&options.way.tls)).transpose()?,
             reading: Reading::new(options.version_from.clone()),
             timeout: options.timeout,
             ledger,
             clock,
-        }
+        })
     }
 
     /// What is left of an attempt's time.

@@ -6,9 +6,10 @@ use std::fmt;
 
 use model::{Fault, Kind};
 
-/// An `http://` URL.
+/// An `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    secure: bool,
     host: String,
     port: u16,
     path: String,
@@ -19,7 +20,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Takes `http://host[:port][/path][?query]` apart; anything else is refused with the reason.
+    /// Takes `http[s]://host[:port][/path][?query]` apart; anything else is refused with the reason.
     pub fn parse(url: &str) -> Result<Self, Fault> {
         let wrong = |why: &str| {
             let what = format!("`{}` cannot be probed: {why}", url.escape_debug());
@@ -31,19 +32,19 @@ impl Target {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(wrong("it has no scheme"));
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(wrong("https is not supported yet")),
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
             other => return Err(wrong(&format!("the scheme `{other}` is not supported"))),
-        }
+        };
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if authority.contains('@') {
             return Err(wrong("a user name in the URL is not supported"));
         }
-        let (host, port) = host_and_port(authority).map_err(wrong)?;
+        let (host, port) = host_and_port(authority, usual_port(secure)).map_err(wrong)?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { host, port, path, named: None, key: None })
+        Ok(Self { secure, host, port, path, named: None, key: None })
     }
 
     /// Host name or address, without brackets.
@@ -56,6 +57,17 @@ impl Target {
         self.port
     }
 
+    /// True for `https`.
+    pub const fn secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The name that a certificate must be for: the one that users know.
+    pub(crate) fn server_name(&self) -> String {
+        let named = self.named.as_deref().and_then(|name| host_and_port(name, 443).ok());
+        named.map_or_else(|| self.host.clone(), |(host, _)| host)
+    }
+
     /// Path and query, starting with `/`.
     pub fn path(&self) -> &str {
         &self.path
@@ -63,7 +75,7 @@ impl Target {
 
     /// The same address, asked for `name`: for a virtual host whose name does not lead here.
     pub fn with_host(mut self, name: &str) -> Result<Self, Fault> {
-        host_and_port(name).map_err(|why| {
+        host_and_port(name, usual_port(self.secure)).map_err(|why| {
             let what = format!("`{}` cannot be a Host header: {why}", name.escape_debug());
             Fault::new(Kind::Usage, what).help("write it as name or name:port")
         })?;
@@ -93,13 +105,14 @@ impl Target {
     fn address(&self) -> String {
         let host =
             if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        if self.port == usual_port(self.secure) { host } else { format!("{host}:{}", self.port) }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.address(), self.path)
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.address(), self.path)
     }
 }
 
@@ -110,7 +123,11 @@ impl std::str::FromStr for Target {
     }
 }
 
-fn host_and_port(authority: &str) -> Result<(String, u16), &'static str> {
+const fn usual_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+fn host_and_port(authority: &str, usual: u16) -> Result<(String, u16), &'static str> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         rest.split_once(']').ok_or("the bracket of its address is not closed")?
     } else {
@@ -122,7 +139,7 @@ fn host_and_port(authority: &str) -> Result<(String, u16), &'static str> {
     }
     let port = match port.strip_prefix(':') {
         Some(digits) => digits.parse().ok().filter(|&port| port != 0),
-        None if port.is_empty() => Some(80),
+        None if port.is_empty() => Some(usual),
         None => None,
     };
     Ok((host.to_owned(), port.ok_or("its port is not a number from 1 to 65535")?))
@@ -143,6 +160,8 @@ mod tests {
         };
         assert_eq!(parts("http://a"), expected("a", 80, "/", "http://a/"));
         assert_eq!(parts("HTTP://a:81/b?c=d#e"), expected("a", 81, "/b?c=d", "http://a:81/b?c=d"));
+        assert_eq!(parts("https://a/b"), expected("a", 443, "/b", "https://a/b"));
+        assert_eq!(parts("https://a:80/"), expected("a", 80, "/", "https://a:80/"));
         assert_eq!(parts("http://a?b"), expected("a", 80, "/?b", "http://a/?b"));
         assert_eq!(parts("http://[::1]:8/"), expected("::1", 8, "/", "http://[::1]:8/"));
     }
@@ -151,7 +170,6 @@ mod tests {
     fn what_cannot_be_probed_is_refused_with_the_reason() {
         for (url, why) in [
             ("localhost:80", "no scheme"),
-            ("https://a/", "https is not supported yet"),
             ("ftp://a/", "`ftp` is not supported"),
             ("http:///x", "names no host"),
             ("http://a:0/", "port"),

@@ -2,6 +2,8 @@
 //!
 //! It does not escape for any medium; who draws HTML escapes HTML.
 
+use std::fmt::Write as _;
+
 /// Longest detail of an attempt, characters.
 const DETAIL_MAX: usize = 300;
 
@@ -26,6 +28,15 @@ pub(crate) fn detail(bytes: &[u8]) -> String {
 pub(crate) fn name(bytes: &[u8]) -> Option<String> {
     let text: String = String::from_utf8_lossy(bytes).trim().chars().take(NAME_MAX).collect();
     (!text.is_empty()).then_some(text)
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

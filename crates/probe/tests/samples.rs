@@ -79,7 +79,7 @@ async fn other_files_are_refused_in_words() {
         std::fs::write(&path, gzip.finish().unwrap()).unwrap();
         read(&path).unwrap_err().what
     };
-    let newer = text.replace("\"schema_version\":1", "\"schema_version\":2");
+    let newer = text.replace("\"schema_version\":2", "\"schema_version\":3");
     assert!(gzip(&newer).contains("newer Cutover"));
     assert!(gzip(&text.replacen("{\"line\":\"attempt\"", "{\"line\":\"x\"", 1)).contains("line 2"));
     assert!(gzip(&format!("{text}{text}")).contains("header is misplaced"));

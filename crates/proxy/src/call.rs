@@ -61,6 +61,11 @@ impl Call {
         &self.head[self.id.clone()]
     }
 
+    /// True when its connection is to carry no other one, for its age.
+    pub(crate) fn is_last(&self) -> bool {
+        self.trail.origin.age.is_over(self.patience.age)
+    }
+
     /// How much is left of the time that it may take; `Duration::MAX` is no limit.
     pub(crate) fn left(&self) -> Duration {
         match self.patience.whole {
@@ -285,6 +290,7 @@ fn announces_nothing(request: &RequestHead<'_, '_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::prepare;
+    use crate::age::Age;
     use crate::forwarded::Origin;
     use crate::settings::Settings;
     use crate::table::Table;
@@ -292,7 +298,12 @@ mod tests {
     fn sent(head: &str) -> String {
         let table = Table::default();
         let told = (&table, &Settings::default());
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, over: None };
+        let origin = Origin {
+            peer: "10.0.0.9".parse().unwrap(),
+            secure: false,
+            over: None,
+            age: Age::begins(),
+        };
         let call = prepare(head.as_bytes(), origin, told).unwrap();
         String::from_utf8(call.head).unwrap()
     }

@@ -108,25 +108,30 @@ enum Unread {
     Http2,
 }
 
-/// Reads the first bytes of a request (or the end of the connection). When the process ends, an
-/// idle connection stays for a moment, so that a request which crosses our close is answered.
+/// Reads the first bytes of a request (or the end of the connection). When the process ends, or the
+/// connection is old enough, an idle one stays for a moment, so that a request which crosses our close
+/// is answered.
 async fn request_comes(
     worker: &Worker,
     client: &mut Connection<'_>,
     (life, origin): (&mut watch::Receiver<Life>, Origin),
 ) -> bool {
-    let idle = match origin.over {
-        Some(_) => limits::OVERFLOW_IDLE,
-        None => worker.shared.settings.load().patience().idle,
+    let (idle, left) = {
+        let settings = worker.shared.settings.load();
+        let patience = settings.patience();
+        let idle = origin.over.map_or(patience.idle, |_| limits::OVERFLOW_IDLE);
+        (idle, origin.age.left(patience.age))
     };
     let Connection { read, buffer, .. } = client;
     let came = |bytes: std::io::Result<usize>| bytes.is_ok_and(|bytes| bytes > 0);
-    if !worker.shared.ending() {
+    if !worker.shared.ending() && !left.is_zero() {
         tokio::select! {
             biased;
             bytes = wire::first(read, buffer) => return came(bytes),
             _ = life.changed() => {}
-            () = sleep(idle) => return false,
+            () = sleep(idle.min(left)) => if idle < left {
+                return false;
+            },
         }
     }
     tokio::select! {

@@ -8,6 +8,9 @@
 //! kind are looked at, and whatever is not a whole, plain answer to a PING within one read passes as it
 //! is.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::ops::Range;

@@ -285,7 +285,7 @@ async fn refuse(
     call.trail.begins(refusal.status);
     let mut asks = call.asks;
     let readable = !asks.expects || call.rest.body.done();
-    asks.keep &= readable && !worker.shared.ending();
+    asks.keep &= readable && !worker.shared.ending() && !call.is_last();
     let answer = own_words(worker, call, refusal, (asks, gate.as_deref()));
     if gate.is_some() {
         call.trail.gate = gate;
@@ -432,7 +432,7 @@ async fn relay(
             (Giver::Frames(incoming, outgoing), Taker::Frames(outgoing))
         }
     };
-    let left = call.left();
+    let (left, age) = (call.left(), call.trail.origin.age);
     let Call { head, id, member, rest, asks, patience, .. } = call;
     let answer = Answer {
         from: &mut from,
@@ -442,6 +442,7 @@ async fn relay(
         claim: &this.visit,
         progress,
         truncate: &this.app.lasting.truncate,
+        age,
         shared: &worker.shared,
     };
     let mut answer = pin!(answer.run(taker));

@@ -17,6 +17,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::age::Age;
 use crate::class::Class;
 use crate::framing::{Field, RequestHead, classify};
 use crate::lines::line;
@@ -30,6 +31,8 @@ pub(crate) struct Origin {
     pub(crate) secure: bool,
     /// Why its connection is one too many, if it is: then it is answered, and that is all.
     pub(crate) over: Option<Class>,
+    /// How old its connection is.
+    pub(crate) age: Age,
 }
 
 /// The client that a request comes from in the end: its sender, and while that is `trusted` whoever it
@@ -194,6 +197,7 @@ fn plain(id: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Origin, client, secure, write};
+    use crate::age::Age;
     use crate::framing::read_request;
     use crate::limits;
 
@@ -202,7 +206,7 @@ mod tests {
         let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
         let request = read_request(head.as_bytes(), &mut room).unwrap();
         let mut out = Vec::new();
-        let origin = Origin { peer: peer.parse().unwrap(), secure, over: None };
+        let origin = Origin { peer: peer.parse().unwrap(), secure, over: None, age: Age::begins() };
         let id = write(&request, origin, trusted, &mut out);
         let id = String::from_utf8(out[id].to_vec()).unwrap();
         (String::from_utf8(out).unwrap(), id)
@@ -223,7 +227,12 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
             let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
             let request = read_request(head.as_bytes(), &mut room).unwrap();
-            let origin = Origin { peer: peer.parse().unwrap(), secure: false, over: None };
+            let origin = Origin {
+                peer: peer.parse().unwrap(),
+                secure: false,
+                over: None,
+                age: Age::begins(),
+            };
             let trusted: model::Network = "10.0.0.0/8".parse().unwrap();
             let found = client(&request, origin, |address| trusted.contains(address));
             assert_eq!(found.to_string(), wanted, "{peer} {fields}");
@@ -242,7 +251,12 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{proto}\r\n");
             let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
             let request = read_request(head.as_bytes(), &mut room).unwrap();
-            let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: ours, over: None };
+            let origin = Origin {
+                peer: "10.0.0.9".parse().unwrap(),
+                secure: ours,
+                over: None,
+                age: Age::begins(),
+            };
             assert_eq!(secure(&request, origin, trusted), wanted, "{proto} {ours} {trusted}");
         }
     }

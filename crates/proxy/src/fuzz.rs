@@ -8,6 +8,7 @@ use fuzz::{Target, corpus};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use model::admin::{self, Reply};
 
+use crate::age::Age;
 use crate::call::prepare;
 use crate::forwarded::Origin;
 use crate::frames::{request_head, trailer_lines};
@@ -59,8 +60,12 @@ fn what_is_sent_on_is_one_clean_head() {
         let network = if trusted { "10.0.0.0/8" } else { "11.0.0.0/8" };
         let told =
             admin::Settings { trusted: vec![network.parse().unwrap()], ..Default::default() };
-        let origin =
-            Origin { peer: "10.0.0.9".parse().unwrap(), secure: case.random.bool(), over: None };
+        let origin = Origin {
+            peer: "10.0.0.9".parse().unwrap(),
+            secure: case.random.bool(),
+            over: None,
+            age: Age::begins(),
+        };
         let call = prepare(head, origin, (&Table::default(), &Settings::from(&told))).unwrap();
         assert!(call.head.len() <= 3 * head.len() + 512, "{} bytes", call.head.len());
         assert_eq!(HeadScan::default().advance(&call.head), Ok(Some(call.head.len())));
@@ -216,7 +221,12 @@ fn rules_are_matched_as_a_second_look_does() {
         ledger.publish(epoch, expected, routes, |new| table = new).unwrap();
         let Ok(Some(length)) = HeadScan::default().advance(&case.bytes) else { return };
         let head = &case.bytes[..length];
-        let origin = Origin { peer: "10.0.0.9".parse().unwrap(), secure: false, over: None };
+        let origin = Origin {
+            peer: "10.0.0.9".parse().unwrap(),
+            secure: false,
+            over: None,
+            age: Age::begins(),
+        };
         let Ok(call) = prepare(head, origin, (&table, &Settings::default())) else { return };
         let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
         let request = read_request(head, &mut room).unwrap();

@@ -2,11 +2,12 @@
 //!
 //! Each stream is one request and takes the same way as any other. The protocol itself (frames,
 //! compression, flow control, floods) is the `h2` crate's; what it cannot know is judged here:
-//! clients that only ever break off, connections that do nothing, and the end of the process.
+//! clients that only ever break off, connections that do nothing or are old, and the end of the process.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
@@ -92,16 +93,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
             // One connection too many is told so in an answer: told of the end first, it might ask
             // nothing.
             let told = self.origin.over.is_some() && begun;
-            if (self.worker.shared.ending() || told) && !ending {
+            let (idle, left) = self.patience();
+            if (self.worker.shared.ending() || told || left.is_zero()) && !ending {
                 ending = true;
                 self.connection.graceful_shutdown();
             }
             let short = ending || self.origin.over.is_some();
-            let idle = if short {
-                limits::CLOSE_QUIET
-            } else {
-                self.worker.shared.settings.load().patience().idle
-            };
+            let quiet = if short { limits::CLOSE_QUIET } else { idle.min(left) };
             tokio::select! {
                 accepted = next(&mut self.connection, takes) => match accepted {
                     Some(Ok((request, respond))) => {
@@ -112,7 +110,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
                 },
                 Some(after) = self.open.join_next() => self.ended(after.unwrap_or(After::Abort)),
                 _ = life.changed(), if !ending => {}
-                () = sleep(idle), if self.open.is_empty() => {
+                () = sleep(quiet), if self.open.is_empty() => {
                     if ending {
                         break;
                     }
@@ -123,6 +121,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
         }
         // They learn from h2 that the connection is gone.
         while self.open.join_next().await.is_some() {}
+    }
+
+    /// How long nothing may come of the client, and how much longer its connection is used.
+    fn patience(&self) -> (Duration, Duration) {
+        let settings = self.worker.shared.settings.load();
+        let patience = settings.patience();
+        (patience.idle, self.origin.age.left(patience.age))
     }
 
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {

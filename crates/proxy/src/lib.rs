@@ -10,6 +10,7 @@
 
 mod account;
 mod admin;
+mod age;
 mod answer;
 mod buffer;
 mod call;

@@ -91,6 +91,8 @@ pub(crate) struct Patience {
     pub(crate) whole: Duration,
     /// While a client's connection brings no request.
     pub(crate) idle: Duration,
+    /// Until a client's connection is old enough to give way to a new one.
+    pub(crate) age: Duration,
     /// Until a client's head is whole, from its first byte on.
     pub(crate) head: Duration,
     /// While a client sends nothing of a body.
@@ -116,6 +118,7 @@ impl Settings {
             silence: limit(told.answer_silence_ms),
             whole: limit(limits.request_ms),
             idle: limit(limits.client_idle_ms),
+            age: limit(limits.client_age_ms),
             head: limit(told.client_head_ms),
             body: limit(told.client_body_ms),
             reads: limit(told.client_reads_ms),

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
+use crate::age::Age;
 use crate::class::Class;
 use crate::client;
 use crate::clients::Client;
@@ -178,7 +179,8 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>, secure: boo
         Ok(stream) => {
             let Ok(peer) = stream.peer_addr() else { return };
             let Some(admitted) = place(&worker.shared, peer.ip()).await else { return };
-            let origin = Origin { peer: peer.ip(), secure, over: admitted.over };
+            let origin =
+                Origin { peer: peer.ip(), secure, over: admitted.over, age: Age::begins() };
             let worker = Rc::clone(worker);
             // Counted before its task first runs: a thread that ends in between would lose it.
             let guards = (admitted, worker.shared.connected(), Open::of(&worker));

@@ -3,7 +3,7 @@
 //! Only integers, strings and lists, so that it survives JSON unchanged; units are in the names.
 //! `*_us` are microseconds since the probe run began. It decides nothing.
 
-use model::attempt::{BlindWindow, Ending, Witness};
+use model::attempt::{BlindWindow, Ending, OrderCount, Witness};
 use model::{Class, Lane, Outcome, Phase, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,9 @@ pub struct Report {
     pub sockets_left_out: u64,
     /// Whether the evidence can be relied on.
     pub trust: Trust,
+    /// What the app says of the orders that the prober placed.
+    #[serde(default)]
+    pub orders: Option<OrderCount>,
 }
 
 /// One lane.
@@ -220,6 +223,13 @@ pub struct VersionProof {
     pub switch_time_us: Option<u64>,
     /// Send time of the last message that a socket on the old version echoed.
     pub last_old_message_us: Option<i64>,
+    /// Connections on which the old version answered a request sent after the new one had begun to
+    /// answer elsewhere (sockets apart).
+    #[serde(default)]
+    pub pinned_connections: u64,
+    /// For how long after that at most.
+    #[serde(default)]
+    pub longest_pinned_us: u64,
     /// Requests answered by the old version although they were sent after the new one had
     /// answered on the same connection.
     pub regressions: u64,

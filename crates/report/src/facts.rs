@@ -13,6 +13,7 @@ use crate::clean;
 use crate::document::{Report, VersionProof};
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
+use crate::orders;
 use crate::outages;
 use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
@@ -131,6 +132,8 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     }
     out.extend(change(report));
     out.extend(went_back(report));
+    out.extend(pinned(report));
+    out.extend(own_lateness(report));
     out.extend(kept(report));
     out.extend(switch_time(report));
     out.extend(share_words::facts(report));
@@ -139,6 +142,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(report.router.as_ref().and_then(RouterCount::waited));
     out.extend(evidence(report));
     out.extend(sockets(report));
+    out.extend(orders::fact(report));
     out.extend(lanes(report));
     out
 }
@@ -175,6 +179,31 @@ fn went_back(report: &Report) -> Option<String> {
         report.proof.as_ref().filter(|p| p.regressions > 0 && report.outcome == Outcome::None)?;
     let (old, new) = (report.from.as_deref()?, report.to.as_deref()?);
     Some(verdict::went_back(proof.regressions, old, new))
+}
+
+/// In somebody else's deploy: who stayed with the old version, and until when.
+fn pinned(report: &Report) -> Option<String> {
+    let proof = report
+        .proof
+        .as_ref()
+        .filter(|p| p.pinned_connections > 0 && report.outcome == Outcome::None)?;
+    let old = report.from.as_deref()?;
+    Some(format!(
+        "{} stayed with {old} for up to {} · its last answer was to a request sent at {}",
+        several(proof.pinned_connections, "connection"),
+        span(proof.longest_pinned_us),
+        clock_ms(report.t0_unix_ms, proof.last_old_us?)
+    ))
+}
+
+/// How much of the times is the prober's own.
+fn own_lateness(report: &Report) -> Option<String> {
+    let trust = &report.trust;
+    let late = [trust.lateness_p50_us?, trust.lateness_p99_us?, trust.lateness_max_us?].map(span);
+    let [median, p99, most] = late;
+    (report.outcome == Outcome::None && report.sent > 0).then(|| {
+        format!("of these times requests waited in the prober itself: median {median}, p99 {p99}, at most {most}")
+    })
 }
 
 /// The demands that were met.

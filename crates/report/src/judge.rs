@@ -8,8 +8,8 @@ use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::run::Run;
 use crate::{
-    answers, assertions, clean, connections, eras, facts, failures, lanes, outages, proof, series,
-    shares, sockets, trust, verdict, zoom,
+    answers, assertions, clean, connections, eras, facts, failures, lanes, orders, outages, proof,
+    series, shares, sockets, trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
@@ -64,7 +64,7 @@ fn drawn(input: &Input, run: Run<'_>) -> Report {
         not_sent: run.not_sent.len() as u64,
         detection_floor_us: lanes::interval_us(f64::from(header.rate)).unwrap_or(0),
         failure_bound_ppb: (failed == 0 && sent > 0).then(|| 3_000_000_000 / sent.max(3)),
-        longest_gap_us: lanes::longest_gap(run.sent.iter().copied()),
+        longest_gap_us: lanes::longest_gap(run.sent.iter().copied().filter(|a| !a.lane.slow())),
         lanes_not_run: lanes::not_run(&run, &lane_facts),
         lanes: lane_facts,
         zoom: zoom::zoom(&run, proof.as_ref()),
@@ -88,6 +88,7 @@ fn drawn(input: &Input, run: Run<'_>) -> Report {
         sockets_left_out,
         trust,
         answered,
+        orders: orders::orders(&run),
         assertions,
         versions: run.slots.facts,
     }

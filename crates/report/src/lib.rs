@@ -30,6 +30,7 @@ mod junit;
 mod kept;
 mod lanes;
 mod markdown;
+mod orders;
 mod outage;
 mod outages;
 mod proof;

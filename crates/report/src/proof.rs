@@ -27,6 +27,7 @@ pub(crate) fn proof(run: &Run<'_>) -> Option<VersionProof> {
     };
     let (old, new) = (sent(from, false), sent(to, false));
     let Regressions { counted, by_share, excused } = regressions(run, from, to);
+    let pinned = new.map(|(first, _)| pinned(run, from, first)).unwrap_or_default();
     let mut proof = VersionProof {
         first_new_us: new.map(|(first, _)| first),
         last_new_us: new.map(|(_, last)| last),
@@ -34,6 +35,8 @@ pub(crate) fn proof(run: &Run<'_>) -> Option<VersionProof> {
         mixed_us: None,
         switch_time_us: switch_time(run, from),
         last_old_message_us: sent(from, true).map(|(_, last)| last),
+        pinned_connections: pinned.len() as u64,
+        longest_pinned_us: pinned.into_values().max().unwrap_or(0),
         regressions: counted.len() as u64,
         regressions_by_share: by_share,
         regressions_excused: excused,
@@ -43,6 +46,18 @@ pub(crate) fn proof(run: &Run<'_>) -> Option<VersionProof> {
     let mixed = proof.mixed().map_or(0, |(from, to)| between(from, to));
     proof.mixed_us = old.and(new).map(|_| mixed);
     Some(proof)
+}
+
+/// How long each connection went on with the old version after the new one had begun to answer.
+fn pinned(run: &Run<'_>, from: &str, first_new_us: i64) -> BTreeMap<u32, u64> {
+    let requests = run.sent.iter().filter(|a| a.connection != 0 && a.lane != Lane::Websocket);
+    let old = requests.filter(|a| a.version.as_deref() == Some(from) && sent_at(a) > first_new_us);
+    let mut longest: BTreeMap<u32, u64> = BTreeMap::new();
+    for a in old {
+        let kept = longest.entry(a.connection).or_default();
+        *kept = (*kept).max(between(first_new_us, sent_at(a)));
+    }
+    longest
 }
 
 /// From the command to the last old answer: what a switch costs in time.

@@ -2,7 +2,7 @@
 //!
 //! Steps are by intended send time: by completion a stall would move to its end.
 
-use model::Class;
+use model::{Attempt, Class};
 
 use crate::axis::{axis, between};
 use crate::document::{Bucket, SlowDot};
@@ -51,7 +51,7 @@ pub(crate) fn buckets(run: &Run<'_>, width_us: u64) -> Vec<Bucket> {
             Class::NotSent => bucket.not_sent += 1,
             _ => bucket.failed += 1,
         }
-        if whole_answer(a.class) {
+        if whole_answer(a.class) && !a.lane.slow() {
             ttlb.push(a.ttlb_us());
         }
     }
@@ -61,9 +61,14 @@ pub(crate) fn buckets(run: &Run<'_>, width_us: u64) -> Vec<Bucket> {
     out
 }
 
+/// Whole answers of lanes that are not slow on purpose.
+fn prompt<'a>(run: &'a Run<'_>) -> impl Iterator<Item = &'a &'a Attempt> {
+    run.sent.iter().filter(|a| whole_answer(a.class) && !a.lane.slow())
+}
+
 /// The slowest whole answers, by send time: those above four medians.
 pub(crate) fn slow(run: &Run<'_>) -> Vec<SlowDot> {
-    let mut answered: Vec<_> = run.sent.iter().filter(|a| whole_answer(a.class)).collect();
+    let mut answered: Vec<_> = prompt(run).collect();
     answered.sort_by_key(|a| (std::cmp::Reverse(a.ttlb_us()), a.id));
     let median = answered.get(answered.len() / 2).map_or(0, |a| a.ttlb_us());
     let slow = answered.into_iter().take_while(|a| a.ttlb_us() > median.saturating_mul(4));

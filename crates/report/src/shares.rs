@@ -86,8 +86,5 @@ fn router(span: &ShareSpan) -> Option<RouterShare> {
 
 /// A message on a socket goes where the socket went.
 fn routed_anew(attempt: &Attempt) -> bool {
-    match attempt.lane {
-        Lane::KeepAlive | Lane::Fresh => true,
-        Lane::Websocket => false,
-    }
+    attempt.lane != Lane::Websocket
 }

@@ -9,6 +9,7 @@ use crate::axis::axis;
 use crate::clean;
 use crate::document::{Trust, VersionProof};
 use crate::figures::{count, list, several, span};
+use crate::orders;
 use crate::router_count::RouterCount;
 use crate::run::Run;
 use crate::shares;
@@ -59,6 +60,7 @@ fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<S
     }
     out.extend(run.input.router.as_ref().and_then(|router| router.reason(old, new)));
     out.extend(run.input.router.as_ref().and_then(RouterCount::refusal));
+    out.extend(orders::reasons(run));
     if trust.ws_lost > 0 {
         out.push(format!("{} lost", several(trust.ws_lost, "WebSocket message")));
     }

@@ -5,7 +5,7 @@
 
 mod sample;
 
-use model::attempt::RunFooter;
+use model::attempt::{OrderCount, RunFooter};
 use model::{Class, Lane, Outcome, Verdict};
 use report::{Asked, Assertion, Input, judge};
 
@@ -141,4 +141,84 @@ fn percentiles_of_demands_are_nearest_rank() {
     for (text, seen) in [("p50<1s", "100 µs"), ("p99<1s", "198 µs"), ("max<1s", "200 µs")] {
         assert_eq!(demanded(&input, text), (Verdict::Pass, seen.to_owned()), "{text}");
     }
+}
+
+fn with_orders(doubled: u64, executed: u64) -> Input {
+    let examples = (0..doubled).map(|n| format!("run-{n}\x1b[2J")).collect();
+    let orders = OrderCount { acknowledged: 20, executed, doubled, examples };
+    let input = alone();
+    let footer = input.footer.clone().map(|f| RunFooter { orders: Some(orders), ..f });
+    Input { footer, ..input }
+}
+
+#[test]
+fn an_order_that_was_carried_out_twice_or_never_is_a_failure_nobody_was_told_of() {
+    let report = judge(&with_orders(0, 20));
+    assert_eq!(report.verdict, Verdict::Pass);
+    let fact = "20 orders confirmed, 20 carried out, none twice, as the app says";
+    assert!(report.facts.iter().any(|f| f == fact), "{:?}", report.facts);
+    let report = judge(&with_orders(1, 20));
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(report.reasons, [r"1 order was carried out more than once (run-0\u{1b}[2J)"]);
+    let report = judge(&with_orders(0, 18));
+    assert_eq!(report.reasons, ["2 orders were confirmed and never carried out"]);
+}
+
+#[test]
+fn what_is_slow_on_purpose_does_not_pass_for_a_slow_app() {
+    let mut input = alone();
+    for a in input.attempts.iter_mut().filter(|a| a.lane == Lane::Fresh) {
+        a.lane = Lane::Download;
+        a.done_us += 2_000_000;
+    }
+    input.header.lanes[1].0 = Lane::Download;
+    assert_eq!(demanded(&input, "max<1s").0, Verdict::Pass);
+    assert_eq!(demanded(&input, "max(download)<1s").0, Verdict::Fail);
+    let report = judge(&input);
+    assert!(report.slow.iter().all(|dot| dot.ttlb_us < 1_000_000));
+    assert!(report.buckets.iter().all(|b| b.ttlb_max_us.unwrap() < 1_000_000));
+}
+
+#[test]
+fn an_upload_belongs_to_the_time_of_its_head() {
+    let mut input = until_switch();
+    let before = judge(&input).proof.unwrap();
+    let first_new = before.first_new_us.unwrap().cast_unsigned();
+    // An upload that began on the old version and whose last byte left 2 s after the switch.
+    let upload = input.attempts.iter_mut().find(|a| a.lane == Lane::Fresh).unwrap();
+    (upload.lane, upload.connected_us) = (Lane::Upload, first_new - 500_000);
+    (upload.sent_us, upload.done_us) = (first_new + 2_000_000, first_new + 2_001_000);
+    let after = judge(&input).proof.unwrap();
+    assert_eq!((after.mixed_us, after.last_old_us), (before.mixed_us, before.last_old_us));
+}
+
+#[test]
+fn connections_that_stayed_with_the_old_version_are_counted_with_the_longest_time() {
+    let mut input = until_switch();
+    let first_new = {
+        let new = input.attempts.iter().filter(|a| a.lane != Lane::Websocket);
+        new.filter(|a| a.version.as_deref() == Some("v2")).map(|a| a.sent_us).min().unwrap()
+    };
+    // Two clients never leave their connection, whose last requests are 3 s and 1 s later.
+    for a in
+        input.attempts.iter_mut().filter(|a| a.lane == Lane::KeepAlive && a.sent_us > first_new)
+    {
+        a.version = Some("v2".to_owned());
+        a.connection += 5_000;
+    }
+    for (connection, after_us) in [(9_001, 3_000_000), (9_002, 1_000_000)] {
+        let late = input.attempts.iter_mut().filter(|a| a.lane == Lane::KeepAlive);
+        let kept =
+            late.filter(|a| a.sent_us > first_new + after_us).min_by_key(|a| a.sent_us).unwrap();
+        (kept.connection, kept.version) = (connection, Some("v1".to_owned()));
+        kept.sent_us = first_new + after_us;
+    }
+    for a in input.attempts.iter_mut().filter(|a| a.lane == Lane::Fresh && a.sent_us > first_new) {
+        a.version = Some("v2".to_owned());
+    }
+    let report = judge(&input);
+    let proof = report.proof.as_ref().unwrap();
+    assert_eq!((proof.pinned_connections, proof.longest_pinned_us), (2, 3_000_000));
+    let fact = "2 connections stayed with v1 for up to 3.0 s";
+    assert!(report.facts.iter().any(|f| f.starts_with(fact)), "{:?}", report.facts);
 }

@@ -53,6 +53,12 @@ pub(crate) fn returns_home(start: &Start) -> bool {
     start.settings.return_home && start.stable.is_some() && beside
 }
 
+/// True when stable is to be kept running once the candidate has taken its place.
+pub(crate) fn keeps(start: &Start) -> bool {
+    let beside = batch(start).is_none() && hold(start).is_none();
+    start.settings.keep_old_ms > 0 && start.stable.is_some() && beside && !returns_home(start)
+}
+
 /// How long a share is judged before the next one, ms.
 pub(crate) fn judged_ms(start: &Start, share: Weight) -> u64 {
     match &start.settings.strategy {

@@ -6,6 +6,7 @@
 use model::Phase;
 
 use crate::course::{self, judged_ms};
+use crate::hooked;
 use crate::incident;
 use crate::measure;
 use crate::state::State;
@@ -81,6 +82,9 @@ fn deadline_ms(state: &State) -> Option<u64> {
         let deadline = from.saturating_add(state.start.settings.pause_deadline_ms.max(1));
         return Some(deadline.max(looked));
     }
+    if let Some(until) = hooked::until_ms(state) {
+        return Some(until);
+    }
     let from = match (state.phase, state.drained()) {
         (Phase::Baking, _) => bake_end_ms(state),
         (Phase::DrainingCandidate, Some(drained)) => drained.at_ms,
@@ -118,8 +122,8 @@ pub(crate) fn overdue(state: &State) -> bool {
 pub(crate) fn wake_ms(state: &State) -> Option<u64> {
     let deadline = deadline_ms(state)?;
     let bakes = (state.phase == Phase::Baking).then(|| bake_end_ms(state));
-    let bakes = bakes.or(gathering_end_ms(state)).filter(|at| state.now_ms < *at);
-    let well = incident::resumes_ms(state).filter(|at| state.now_ms < *at);
-    let earlier = bakes.into_iter().chain(well).min();
+    let others =
+        [bakes, gathering_end_ms(state), hooked::until_ms(state), incident::resumes_ms(state)];
+    let earlier = others.into_iter().flatten().filter(|at| state.now_ms < *at).min();
     Some(earlier.map_or(deadline, |at| at.min(deadline)))
 }

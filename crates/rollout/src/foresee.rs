@@ -36,8 +36,11 @@ pub fn foresee(start: &Start) -> Vec<Foreseen> {
             // Whoever is waited for is content.
             world.tell(&Event::ResumeAsked);
         }
+        while let Some(name) = world.machine.wants().hook {
+            world.tell(&Event::HookEnded { name, passed: true, words: String::new() });
+        }
         let told = world.events().iter().any(|event| world.tell(event));
-        if !told {
+        if !told && world.machine.wants().hook.is_none() {
             // Only time is missing.
             world.now_ms = world.machine.wake().unwrap_or(world.now_ms).max(world.now_ms + 1);
             world.tell(&Event::Tick);

@@ -11,6 +11,7 @@ use crate::deadline::{allowed, bake_end_ms, overdue};
 use crate::gate::{pass, undo};
 use crate::handover::covered;
 use crate::homeward;
+use crate::keep;
 use crate::leave::{drain_words, drained, handed_over, stopped, with_offenders};
 use crate::measure;
 use crate::metric::Unmeasured;
@@ -33,6 +34,10 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
     if let Some(why) = trouble(state).filter(|_| had_users) {
         return Some(undo(state, why));
     }
+    if state.candidate_is_ready() && is_warm(state) {
+        let why = format!("it was kept running: {}", state.readiness());
+        return pass(state, shift(state, &why));
+    }
     if state.candidate_is_ready() {
         return after_starting(state, state.readiness());
     }
@@ -46,6 +51,12 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
             format!("{version} was not ready within {}: {}", allowed(state), state.readiness());
         undo(state, with_lines(why, state.trouble_lines()))
     })
+}
+
+/// A release that was kept running has its users back at once.
+fn is_warm(state: &State) -> bool {
+    let beside = state.facts.roll.is_none() && course::hold(&state.start).is_none();
+    state.start.settings.warm && state.facts.crashes == 0 && beside
 }
 
 /// A later batch of a rolling replacement goes straight to its users: it is what they are on already.
@@ -272,6 +283,9 @@ fn stable_version(state: &State) -> &str {
 pub(crate) fn draining(state: &State) -> Option<Step> {
     let version = stable_version(state);
     let open = state.seen.stable.open;
+    if let Some(step) = keep::makes_way(state) {
+        return Some(step);
+    }
     let Some(end) = state.facts.drained else {
         // The candidate must be able to carry on alone before anything of stable is told to end.
         if let Some(end) = drained(state, open).filter(|_| state.candidate_serves()) {
@@ -287,6 +301,9 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
             Step::Enter(Phase::Stuck, why)
         });
     };
+    if course::keeps(&state.start) {
+        return Some(keep::drained(state, version, end));
+    }
     let words = drain_words(state, version, end);
     Some(match open {
         Some(open) if open.none() => {
@@ -302,6 +319,9 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
 }
 
 pub(crate) fn handing_over(state: &State) -> Option<Step> {
+    if course::keeps(&state.start) {
+        return keep::makes_way(state).or_else(|| keep::handing_over(state));
+    }
     let version = stable_version(state);
     let why = handed_over(state, state.seen.stable.open, state.seen.stable.existing(), version)?;
     if covered(state) {

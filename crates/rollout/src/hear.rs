@@ -1,11 +1,13 @@
 //! What an event does to the memory of the machine.
 //!
-//! Only an operator's wish is a step by itself; every other step comes from the state, later.
+//! Only an operator's wish and the failure of a hook are steps by themselves; every other step comes from
+//! the state, later.
 
 use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::compare;
 use crate::handover;
+use crate::hooks;
 use crate::incident;
 use crate::judge::Nameless;
 use crate::measure;
@@ -16,7 +18,7 @@ use crate::step::Step;
 use crate::target;
 use crate::wish;
 
-/// Remembers what the event says; the step is the one that an operator asked for.
+/// Remembers what the event says; the step is the one that follows from it alone.
 pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
     match event {
         Event::Tick => {}
@@ -71,6 +73,9 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         }
         Event::Measured { metric, found, words } => {
             return measure::hear(state, metric, *found, words);
+        }
+        Event::HookEnded { name, passed, words } => {
+            return hooks::ended(state, name, *passed, words);
         }
         Event::AbortAsked { .. }
         | Event::PauseAsked { .. }

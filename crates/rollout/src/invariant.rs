@@ -22,8 +22,11 @@
 //! 11. A pause takes users no further: meanwhile the candidate's share grows only by the wish that
 //!     began it, and the rollout can still be turned back. (Who replaces a batch that left is routed, and
 //!     who ends a hold.)
+//! 12. A stable that is kept is never wanted ended.
+//! 13. No user is on the candidate before the hooks of the moments until then have ended, and no promotion
+//!     is final before those of the trial have; but for those whose moment does not come.
 
-use model::{Phase, PoolState, RunState, Weight};
+use model::{Moment, Phase, PoolState, RunState, Weight};
 
 use crate::course;
 use crate::deadline::wake_ms;
@@ -44,6 +47,8 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     lists_are_ordered(&wants)?;
     someone_wakes_us(state)?;
     a_pause_holds(state)?;
+    what_is_kept_stays(state, &wants)?;
+    hooks_came_first(state)?;
     stuck_keeps_serving(state, &wants)?;
     state.facts.home.map_or(Ok(()), |_| home_ends_nothing(state, &wants))?;
     state.facts.roll.as_ref().map_or(Ok(()), |roll| books_add_up(state, roll))
@@ -66,6 +71,10 @@ fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
     }
     let asked = state.facts.shares_asked > 0 && from == Phase::Shifting;
     let next_share = (asked || from == Phase::Baking) && to == Phase::Shifting;
+    if course::keeps(&state.start) {
+        let over = matches!(from, Phase::Draining | Phase::HandingOver) && to == Phase::Promoted;
+        return over || (lawful(from, to) && to != Phase::Stopping) || next_share;
+    }
     lawful(from, to) || next_share
 }
 
@@ -281,6 +290,29 @@ fn a_pause_holds(state: &State) -> Result<(), String> {
     ensure(under_way || last <= pause.at_ms, 11, "a share was given during a pause", state)?;
     let turns = !state.promotion_is_final() && !state.phase.is_final();
     ensure(turns, 11, "paused where nothing can be turned back", state)
+}
+
+fn hooks_came_first(state: &State) -> Result<(), String> {
+    let whole = state.facts.roll.is_none();
+    let held = course::hold(&state.start).is_some();
+    let ended = |moment: Moment| {
+        let mut of = state.start.settings.hooks.iter().filter(|hook| hook.moment == moment);
+        of.all(|hook| state.facts.hooked.contains(&hook.name))
+    };
+    let started = !state.has_entered(Phase::Shifting)
+        || (ended(Moment::BeforeStart)
+            && (held || (ended(Moment::AfterStart) && ended(Moment::BeforeSwitch))));
+    ensure(started, 13, "users before a hook has ended", state)?;
+    let drains = !whole || held || !state.has_entered(Phase::Draining);
+    let baked = drains || (ended(Moment::AfterSwitch) && ended(Moment::BeforeDrain));
+    let promoted = state.phase != Phase::Promoted || ended(Moment::AfterSwitch);
+    ensure(baked && promoted, 13, "final before a hook has ended", state)
+}
+
+fn what_is_kept_stays(state: &State, wants: &Wants) -> Result<(), String> {
+    let stable = state.start.stable.as_ref().filter(|_| course::keeps(&state.start));
+    let stays = stable.is_none_or(|stable| runs(wants, stable.id));
+    ensure(stays, 12, "a release that is kept is to end", state)
 }
 
 fn stuck_keeps_serving(state: &State, wants: &Wants) -> Result<(), String> {

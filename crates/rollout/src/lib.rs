@@ -69,6 +69,12 @@
 //! begun by the controller when this rollout is over. A rollback that users are on is not taken back by
 //! itself: it pauses, or is stuck where it serves nobody.
 //!
+//! # Hooks
+//! [`Wants::hook`] names the hook of [`Settings::hooks`] that is to be called now; [`Event::HookEnded`] says how
+//! that ended. Until then the rollout is taken no further, and what speaks against the candidate turns it back as
+//! always: then it is no longer wanted. Those *after* the end are wanted in the final phase, which waits for nobody.
+//! A hook is wanted again after a crash, since nobody can say what became of it.
+//!
 //! # Comparing
 //! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
 //! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
@@ -106,6 +112,7 @@
 //! the drain deadline has passed; names come from the last `Leaving` and stay until the batch is over,
 //! so a crash between the naming and the deed changes nobody's fate.
 //!
+//! [`Event::HookEnded`]: model::Event::HookEnded
 //! [`Event::Leaving`]: model::Event::Leaving
 //! [`Event::Thresholds`]: model::Event::Thresholds
 //! [`Event::Units`]: model::Event::Units
@@ -127,9 +134,13 @@ mod handover;
 mod hear;
 mod home;
 mod homeward;
+mod hooked;
+mod hooking;
+mod hooks;
 mod incident;
 mod invariant;
 mod judge;
+mod keep;
 mod leave;
 mod machine;
 mod measure;

@@ -20,8 +20,8 @@ use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::wants::Wants;
 use crate::{
-    back, course, forward, handover, homeward, invariant, measure, recreate, rolling, target,
-    unroll, wish,
+    back, course, forward, handover, homeward, hooks, invariant, measure, recreate, rolling,
+    target, unroll, wish,
 };
 
 /// One rollout of one app. See the crate's documentation.
@@ -182,6 +182,13 @@ impl Rollout {
         self.state.promotion_is_final()
     }
 
+    /// True when the release that users leave is to run on after this, for [`Settings::keep_old_ms`].
+    ///
+    /// [`Settings::keep_old_ms`]: crate::Settings::keep_old_ms
+    pub fn keeps_stable(&self) -> bool {
+        course::keeps(&self.state.start)
+    }
+
     /// True when users are being taken back, or will be.
     pub fn turns_back(&self) -> bool {
         let back = [Phase::RollingBack, Phase::DrainingCandidate, Phase::StoppingCandidate];
@@ -215,6 +222,11 @@ impl Rollout {
 
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
+        hooks::lost(&self.state).or_else(|| hooks::pass(&self.state, self.decided()))
+    }
+
+    /// The step that the state allows but for hooks.
+    fn decided(&self) -> Option<Step> {
         let state = &self.state;
         if let (true, decided) = gate::next(state) {
             return decided;
@@ -281,6 +293,13 @@ impl Rollout {
             Step::Turn(roll, phase, why) => {
                 self.state.facts.roll = Some(roll);
                 self.enter(phase, why);
+            }
+            Step::Hook(hooking) => self.state.facts.hooking = Some(hooking),
+            Step::HookLost(name) => {
+                let words = "nothing was heard of it in its time";
+                if let Some(step) = hooks::ended(&mut self.state, &name, false, words) {
+                    self.take(step);
+                }
             }
             Step::Home(home, phase, why) => {
                 self.state.facts.home = Some(home);
@@ -349,6 +368,7 @@ impl Rollout {
             self.state.facts.pause = None;
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
+        self.state.facts.hooking = None;
         (self.state.seen.movable, self.state.facts.moved) = (None, false);
         self.state.seen.lingering = Offenders::default();
         self.state.phase = phase;

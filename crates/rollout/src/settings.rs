@@ -1,6 +1,6 @@
 //! What a rollout is given when it begins, and its limits. Nothing here changes while it runs.
 
-use model::{AppName, Pace, ReleaseId, Version, Weight};
+use model::{AppName, Hook, Pace, ReleaseId, Version, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::comparing::{Analysis, OnIncident};
@@ -126,6 +126,18 @@ pub struct Settings {
     /// the places swap their roles with each rollout. Without effect on the first deploy and in a
     /// rolling replacement, where it has the place of stable already.
     pub return_home: bool,
+    /// Stable is kept running, out of the routes, when the candidate has taken its place: nothing of it
+    /// is told to end here, whoever reads this ends it after so long, ms. 0: it is ended. Without effect
+    /// where stable does not stay whole beside the candidate, and with `return_home`.
+    pub keep_old_ms: u64,
+    /// The candidate is a release that was kept like this and still runs: users get it as soon as all of
+    /// it is seen ready, unless an instance ended meanwhile. It is not asked directly first, and nothing
+    /// waits for the prober.
+    pub warm: bool,
+    /// What is called at its moments, one after the other. Those of a moment that does not come in this
+    /// rollout are not called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 impl Default for Settings {
@@ -155,6 +167,9 @@ impl Default for Settings {
             metrics: Vec::new(),
             probing: true,
             return_home: false,
+            keep_old_ms: 0,
+            warm: false,
+            hooks: Vec::new(),
         }
     }
 }

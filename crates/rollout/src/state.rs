@@ -11,6 +11,7 @@ use crate::comparing::Incident;
 use crate::course;
 use crate::drained::Drained;
 use crate::home::Home;
+use crate::hooking::Hooking;
 use crate::judge::{Judged, Lately};
 use crate::metric::Gauge;
 use crate::pause::Pause;
@@ -100,7 +101,7 @@ pub(crate) struct Facts {
     /// When an operator ended the bake of the present phase.
     #[serde(default)]
     pub hurried_ms: Option<u64>,
-    /// When an operator last ended a pause in the present phase.
+    /// When a pause last ended in the present phase, or a hook.
     #[serde(default)]
     pub went_on_ms: Option<u64>,
     /// When it was turned back for a wish, not for what the candidate does.
@@ -115,6 +116,12 @@ pub(crate) struct Facts {
     /// The router has moved what it can of the tunnels, in this phase.
     #[serde(default)]
     pub moved: bool,
+    /// The hook that is to be called now.
+    #[serde(default)]
+    pub hooking: Option<Hooking>,
+    /// The hooks that have ended, well or not.
+    #[serde(default)]
+    pub hooked: Vec<String>,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.

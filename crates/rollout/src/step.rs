@@ -5,6 +5,7 @@ use model::{Phase, Weight};
 use crate::course;
 use crate::drained::Drained;
 use crate::home::Home;
+use crate::hooking::Hooking;
 use crate::pause::Cause;
 use crate::roll::{Roll, Side};
 use crate::state::State;
@@ -32,6 +33,10 @@ pub(crate) enum Step {
     GoOn(String),
     /// Canary: the share that an operator asked for, and why. Nothing follows by itself.
     Share(Weight, String),
+    /// A hook is to be called.
+    Hook(Hooking),
+    /// Nothing was heard of a hook in its time.
+    HookLost(String),
     /// On the way home: how far, in a new phase, and why.
     Home(Home, Phase, String),
 }

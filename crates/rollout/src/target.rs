@@ -6,6 +6,7 @@ use model::{Phase, PoolState, ReleaseId, RunState, Weight};
 use crate::alone;
 use crate::course;
 use crate::handover;
+use crate::hooked;
 use crate::roll::{Roll, Side};
 use crate::state::State;
 use crate::wants::{FleetWant, LeaveWant, ProbeWant, Wants};
@@ -35,8 +36,8 @@ pub(crate) fn wants(state: &State) -> Wants {
         (state.phase == Phase::Previewing).then_some(state.start.settings.preview_requests);
     let (leave, pools, probe) = (leave(state), pools(state), probe(state));
     let (hold, hand_over) = (alone::hold(state), handover::wanted(state));
-    let unseen = unseen(state);
-    Wants { fleet, leave, pools, unseen, hold, hand_over, probe, preview }
+    let (hook, unseen) = (hooked::wanted(state), unseen(state));
+    Wants { fleet, leave, pools, unseen, hold, hand_over, hook, probe, preview }
 }
 
 /// True while the candidate is on trial without a share.
@@ -48,6 +49,7 @@ fn unseen(state: &State) -> bool {
 
 fn fleet(state: &State) -> [Option<FleetWant>; 2] {
     let (stable, candidate) = runs(state);
+    let candidate = if hooked::hold_the_start(state) { RunState::Gone } else { candidate };
     [(Side::Stable, stable), (Side::Candidate, candidate)].map(|(side, run)| {
         let running = match (run, side) {
             (RunState::Running, Side::Stable) => state.instances(),
@@ -100,8 +102,8 @@ pub(crate) fn settled(state: &State) -> bool {
 /// What is wanted once stuck: whatever is wanted now, with the traffic on one release alone if only
 /// that one is known to serve and the promotion is not final.
 pub(crate) fn stuck(state: &State) -> Wants {
-    let (probe, preview, hand_over) = (ended(state), None, None);
-    let mut wants = Wants { unseen: false, hand_over, probe, preview, ..wants(state) };
+    let (probe, preview, hand_over, hook) = (ended(state), None, None, None);
+    let mut wants = Wants { unseen: false, hand_over, hook, probe, preview, ..wants(state) };
     let Some(stable) = &state.start.stable else { return wants };
     if wants.hold.is_some() && state.phase == Phase::RollingBack {
         // Whenever it comes back, users find it; until then they are told at once.
@@ -192,6 +194,9 @@ fn runs(state: &State) -> (RunState, RunState) {
         return alone::runs(state);
     }
     match state.phase {
+        Phase::HandingOver | Phase::Promoted if course::keeps(&state.start) => {
+            (RunState::Running, RunState::Running)
+        }
         Phase::HandingOver => (handover::meanwhile(state), RunState::Running),
         Phase::Stopping | Phase::Promoted => (RunState::Gone, RunState::Running),
         Phase::DrainingCandidate if state.facts.drained.is_some() => {

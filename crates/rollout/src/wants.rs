@@ -76,6 +76,9 @@ pub struct Wants {
     /// Tunnels that the router should move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_over: Option<HandOverWant>,
+    /// The hook that is to be called, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// The prober.
     pub probe: ProbeWant,
     /// How many direct requests the candidate should have been asked in all, when previewing.

@@ -78,6 +78,7 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::Armed
         | Event::ProberLost
         | Event::Window(_)
+        | Event::HookEnded { .. }
         | Event::Resumed => return None,
     })
 }

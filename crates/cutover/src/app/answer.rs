@@ -18,7 +18,7 @@ use super::body::{Body, Dying, whole};
 use super::reply::{error, json, typed};
 use super::route::{Route, number, value};
 use super::state::State;
-use super::{events, metrics, socket, transfer};
+use super::{events, metrics, orders, socket, transfer};
 
 /// Longest wait that `/slow` grants, in milliseconds.
 const SLOW_MAX_MS: u64 = 60_000;
@@ -118,6 +118,7 @@ async fn routed(
         Route::Slow => slow(state, query).await,
         Route::Upload => transfer::upload(state, request).await,
         Route::Download => transfer::download(state, query).await,
+        Route::Orders => orders::answer(state, request).await,
         Route::Unknown => error(state, StatusCode::NOT_FOUND, "there is no such route"),
     }
 }

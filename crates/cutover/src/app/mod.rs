@@ -6,10 +6,12 @@
 
 mod answer;
 mod body;
+mod book;
 mod connection;
 mod events;
 mod metrics;
 mod options;
+mod orders;
 mod reply;
 mod route;
 mod server;

@@ -4,6 +4,7 @@
 //! `body`, `server`).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Version;
@@ -33,6 +34,10 @@ pub(crate) struct Options {
     /// Longest wait for open requests and sockets after SIGTERM; then they are cut
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::argument)]
     pub(crate) drain_deadline: Duration,
+
+    /// Book of `/orders`, which several instances may share; without it each has its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) orders: Option<PathBuf>,
 
     /// What shall go wrong
     #[command(flatten)]

@@ -13,6 +13,7 @@ pub(super) enum Route {
     Slow,
     Upload,
     Download,
+    Orders,
     Unknown,
 }
 
@@ -30,6 +31,7 @@ impl Route {
             "/slow" => Self::Slow,
             "/upload" => Self::Upload,
             "/download" => Self::Download,
+            "/orders" => Self::Orders,
             _ => Self::Unknown,
         }
     }
@@ -47,6 +49,7 @@ impl Route {
             Self::Slow => "/slow",
             Self::Upload => "/upload",
             Self::Download => "/download",
+            Self::Orders => "/orders",
             Self::Unknown => "other",
         }
     }
@@ -55,6 +58,7 @@ impl Route {
     pub(super) const fn methods(self) -> &'static str {
         match self {
             Self::Upload => "POST, PUT",
+            Self::Orders => "GET, POST",
             Self::Socket => "GET",
             _ => "GET, HEAD",
         }

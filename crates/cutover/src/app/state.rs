@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::book::Book;
 use super::options::Options;
 use super::route::Route;
 
@@ -49,6 +50,7 @@ pub(super) struct Load {
 pub(super) struct State {
     pub(super) identity: Identity,
     pub(super) options: Options,
+    pub(super) orders: Book,
     ready_at: Instant,
     phase: watch::Sender<Phase>,
     load: watch::Sender<Load>,
@@ -66,6 +68,7 @@ impl State {
                 version: options.version.to_string(),
                 instance: options.instance.clone(),
             },
+            orders: Book::new(options.orders.clone()),
             ready_at: now + options.faults.ready_delay,
             options,
             phase: watch::Sender::new(Phase::Serving),

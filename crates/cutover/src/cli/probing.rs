@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use probe::VersionFrom;
+use probe::{Resolve, VersionFrom};
 use report::Assertion;
 
 use super::Also;
@@ -30,14 +30,27 @@ Exit codes: 0 pass, 1 requests failed or a demand was broken, 2 usage, 3 inconcl
 #[derive(Debug, Args)]
 #[command(after_help = PROBE)]
 pub(crate) struct Probe {
-    /// What to ask, `http://host:port/path`
+    /// What to ask, `http://host:port/path` or `https://…`
     pub(crate) url: String,
     /// Attempts per second, all lanes together
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: u32,
-    /// Lanes, separated by commas: keep-alive, fresh, websocket
-    #[arg(long, value_name = "LANES", default_value = "keep-alive,fresh", value_delimiter = ',')]
+    /// Lanes, separated by commas: keep-alive, fresh, http2, websocket, idle, upload, download,
+    /// events, orders. What the target does not serve is listed as not run
+    #[arg(
+        long,
+        value_name = "LANES",
+        default_value = "keep-alive,fresh",
+        value_delimiter = ',',
+        conflicts_with = "lanes_file"
+    )]
     pub(crate) lanes: Vec<String>,
+    /// Lanes, their shares of the rate and their paths from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lanes_file: Option<PathBuf>,
+    /// Most requests in flight; beyond it they are recorded as not sent [default: rate x timeout]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub(crate) max_in_flight: Option<u32>,
     /// How long to probe, such as 500ms, 30s or 1m30s [default: 10s; with --until-switch at most 30m]
     #[arg(long, value_name = "TIME", value_parser = duration::argument, conflicts_with = "count")]
     pub(crate) duration: Option<Duration>,
@@ -71,6 +84,12 @@ pub(crate) struct Probe {
     /// Header in which the app tells its version
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) version_header: Option<String>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) request: Request,
+    #[command(flatten)]
+    pub(crate) way: Reached,
     /// Host header to send instead of the URL's
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
@@ -91,6 +110,79 @@ pub(crate) struct Probe {
     /// Listen here for the controller
     #[arg(long, hide = true, requires = "samples")]
     pub(crate) control: Option<PathBuf>,
+}
+
+/// Where the lanes find what they ask for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lanes")]
+pub(crate) struct Places {
+    /// Where uploads go; the answer must hold their SHA-256 in hex
+    #[arg(long, value_name = "PATH", default_value = "/upload")]
+    pub(crate) upload_path: String,
+    /// A long answer, always the same or with its SHA-256 in X-Content-SHA256
+    #[arg(long, value_name = "PATH", default_value = "/download?bytes=4194304")]
+    pub(crate) download_path: String,
+    /// A stream of server-sent events
+    #[arg(long, value_name = "PATH", default_value = "/events")]
+    pub(crate) events_path: String,
+    /// Takes orders {"id": …} and tells with ?run= how many were carried out, and which twice
+    #[arg(long, value_name = "PATH", default_value = "/orders")]
+    pub(crate) orders_path: String,
+    /// Over how long uploads are sent, downloads taken, events listened to [default: 2s, or half of --timeout]
+    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
+    pub(crate) slowness: Option<Duration>,
+    /// The longest that a connection of the idle lane rests before it is used again
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration::argument)]
+    pub(crate) idle_most: Duration,
+}
+
+/// What every request says.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub(crate) struct Request {
+    /// Method of the requests
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// A field of the requests, 'Name: value' (may be repeated)
+    #[arg(long = "header", short = 'H', value_name = "FIELD")]
+    pub(crate) fields: Vec<String>,
+    /// Body of the requests, or @FILE
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) body: Option<String>,
+    /// Environment variable that holds user:password
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "bearer_from")]
+    pub(crate) basic_from: Option<String>,
+    /// Environment variable that holds a bearer token
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) bearer_from: Option<String>,
+}
+
+/// How the target is reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct Reached {
+    /// Trust the roots in this PEM file, instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Take any certificate
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Show this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The key of --client-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// Connect to this unix socket, whatever host the URL names
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix: Option<PathBuf>,
+    /// Connect to this address in place of a name, HOST:PORT:ADDRESS (may be repeated)
+    #[arg(long, value_name = "PLACE", value_parser = resolve)]
+    pub(crate) resolve: Vec<Resolve>,
+}
+
+fn resolve(text: &str) -> Result<Resolve, String> {
+    text.parse().map_err(|fault: model::Fault| fault.what)
 }
 
 fn version_from(text: &str) -> Result<VersionFrom, String> {

@@ -52,6 +52,8 @@ fn write(text: &mut String, planned: &Planned) -> fmt::Result {
     list(text, "at once", &changes, "nothing to change")?;
     list(text, "waiting for", &planned.first.waiting, "")?;
     phases(text, planned)?;
+    list(text, "hooks", &planned.hooks, "")?;
+    list(text, "kept", &planned.kept, "")?;
     compared(text, planned)?;
     list(text, "measured beside requests", &planned.measured, "")
 }

@@ -3,9 +3,11 @@
 //! With `--control` it is a rollout's prober: told by the controller, reporting to it, and writing
 //! samples instead of a report.
 
+mod lanes;
+
 use std::time::Duration;
 
-use ::probe::{Options, Run, Stop, Target, Told, VersionFrom};
+use ::probe::{Ask, Options, Run, Stop, Target, Tls, Told, VersionFrom, Way};
 use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -89,22 +91,23 @@ fn announce(arguments: &cli::Probe, options: &Options) {
         "probing {} {length}, {}/s over {} (Ctrl-C ends it early)",
         arguments.url,
         arguments.rate,
-        arguments.lanes.join(", ")
+        lanes::names(options)
     );
 }
 
 fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     let mut options = Options::new(Target::parse(&arguments.url)?, arguments.rate);
-    options.lanes = shares(&arguments.lanes)?;
-    options.websocket_path.clone_from(&arguments.websocket_path);
-    options.sockets = arguments.sockets;
-    options.late_after = arguments.late_after;
     options.timeout = arguments.timeout;
+    lanes::set(&mut options, arguments)?;
+    options.max_in_flight = arguments.max_in_flight;
+    options.late_after = arguments.late_after;
     options.version_from = match (&arguments.watch_version, &arguments.version_header) {
         (Some(from), _) => from.clone(),
         (None, Some(header)) => VersionFrom::Header(header.to_lowercase()),
         (None, None) => options.version_from,
     };
+    options.ask = ask(&arguments.request)?;
+    options.way = way(&arguments.way);
     if let Some(host) = &arguments.host {
         options.url = options.url.with_host(host)?;
     }
@@ -127,20 +130,49 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     Ok(options)
 }
 
-/// The lanes' shares of the rate: requests over kept connections get twice what the others get.
-fn shares(names: &[String]) -> Result<Vec<(Lane, f64)>, Fault> {
-    let lane = |name: &String| {
-        let found = Lane::ALL.into_iter().find(|lane| lane.name() == name);
-        let known = Lane::ALL.map(Lane::name).join(", ");
-        found.ok_or_else(|| {
-            Fault::new(Kind::Usage, format!("there is no lane `{}`", name.escape_debug()))
-                .help(format!("use some of {known}"))
-        })
-    };
-    let lanes = names.iter().map(lane).collect::<Result<Vec<_>, _>>()?;
-    let part = |lane: &Lane| if *lane == Lane::KeepAlive { 2.0 } else { 1.0 };
-    let sum: f64 = lanes.iter().map(part).sum();
-    Ok(lanes.iter().map(|lane| (*lane, part(lane) / sum)).collect())
+/// What every request says.
+fn ask(said: &cli::Request) -> Result<Ask, Fault> {
+    let mut ask = Ask::default().with_method(&said.method)?;
+    for field in &said.fields {
+        // Without a colon it is a name that cannot be sent, and is refused as such.
+        let (name, value) = field.split_once(':').unwrap_or((field, "\n"));
+        ask = ask.with_field(name, value)?;
+    }
+    if let Some(name) = &said.basic_from {
+        ask = ask.with_basic(&secret(name)?)?;
+    }
+    if let Some(name) = &said.bearer_from {
+        ask = ask.with_bearer(&secret(name)?)?;
+    }
+    match said.body.as_deref().map(|body| (body, body.strip_prefix('@'))) {
+        None => Ok(ask),
+        Some((_, Some(path))) => ask.with_body(
+            std::fs::read(path)
+                .map_err(|e| Fault::environment(format!("{path} cannot be read: {e}")))?,
+        ),
+        Some((body, None)) => ask.with_body(body.as_bytes().to_vec()),
+    }
+}
+
+/// What an environment variable holds.
+fn secret(name: &str) -> Result<String, Fault> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
+        let what = format!("the environment variable {} is not set", name.escape_debug());
+        Fault::new(Kind::Usage, what).help("set it in the environment of `cutover probe`")
+    })
+}
+
+/// How the target is reached.
+fn way(reached: &cli::Reached) -> Way {
+    Way {
+        unix: reached.unix.clone(),
+        resolve: reached.resolve.clone(),
+        tls: Tls {
+            ca: reached.ca.clone(),
+            insecure: reached.insecure,
+            client: reached.client_cert.clone().zip(reached.client_key.clone()),
+        },
+    }
 }
 
 /// Judges the run, prints the result and writes the files.

@@ -8,6 +8,7 @@ use model::{AppName, Fault};
 
 use super::watch::watch;
 use crate::server::api::ServerStatus;
+use crate::server::kept::KeptStatus;
 use crate::server::orders::AppStatus;
 use crate::server::proxies::ProxyStatus;
 use crate::{cli, config, duration};
@@ -62,6 +63,9 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
     if let Some((run, version, phase)) = &app.rollout {
         writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
     }
+    if let Some(hook) = &app.hook {
+        writeln!(text, "  calling: {hook}")?;
+    }
     if let Some(why) = &app.paused {
         writeln!(text, "  paused: {why}")?;
         writeln!(text, "  `cutover resume {0}`, `promote {0}` or `abort {0}` ends that", app.app)?;
@@ -71,6 +75,15 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
     }
     if let Some(last) = &app.last {
         writeln!(text, "  last rollout: {last}")?;
+    }
+    if let Some(KeptStatus { version, left_ms }) = &app.kept {
+        let seconds = left_ms.unwrap_or_default().div_ceil(1_000);
+        let left = duration::show(Duration::from_secs(seconds));
+        let app = &app.app;
+        writeln!(
+            text,
+            "  kept     {version} runs on for {left}; `cutover rollback {app}` returns to it at once"
+        )?;
     }
     for pool in &app.pools {
         writeln!(

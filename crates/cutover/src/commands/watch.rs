@@ -134,7 +134,14 @@ fn glance(app: &AppStatus) -> String {
     let ready = app.instances.iter().filter(|one| one.condition == "ready").count();
     pieces.push(format!("traffic={traffic} ready={ready}/{}", app.instances.len()));
     let next = app.next.as_ref().map(|(version, _)| version);
-    let told = [("next", next), ("paused", app.paused.as_ref()), ("trouble", app.trouble.as_ref())];
+    let kept = app.kept.as_ref().map(|kept| &kept.version);
+    let told = [
+        ("next", next),
+        ("kept", kept),
+        ("hook", app.hook.as_ref()),
+        ("paused", app.paused.as_ref()),
+        ("trouble", app.trouble.as_ref()),
+    ];
     let told = told.into_iter().filter_map(|(name, words)| Some((name, words?)));
     pieces.extend(told.map(|(name, words)| format!("{name}={}", say::quoted(words))));
     pieces.join(" ")

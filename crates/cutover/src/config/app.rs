@@ -12,8 +12,8 @@ use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
 use super::{
-    address, analysis, cohort, command, environment, handover, metrics, strategy, target, watch,
-    words,
+    address, analysis, cohort, command, environment, handover, hooks, metrics, strategy, target,
+    watch, words,
 };
 use crate::duration;
 
@@ -90,8 +90,10 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
         stop_timeout: reader.duration(app.field("stop_timeout"), seconds(10), ms(100)..=DAY),
         health,
         rollout: rollout_of(&rollout, (instances, &probe.path), reader),
+        hooks: Vec::new(),
         probe,
     };
+    read.hooks = hooks::read(app, (&read.rollout.strategy, folder), reader);
     strategy::can_be_held(&rollout, &read, reader);
     if let Strategy::Recreate { hold, .. } = read.rollout.strategy {
         watch::wait_along(&probed, hold, &mut read.probe);
@@ -166,8 +168,10 @@ fn rollout_of(
     let (strategy, pause_after) = strategy::read(rollout, instances, reader);
     let pause_timeout = rollout.field("pause_timeout");
     let drain_timeout = reader.duration(drain, seconds(30), Duration::ZERO..=DAY);
+    let return_home = strategy::returns_home(rollout, &strategy, reader);
     RolloutConfig {
-        return_home: strategy::returns_home(rollout, &strategy, reader),
+        return_home,
+        keep_old: strategy::keep_old(rollout, (&strategy, return_home), reader),
         targets: target::read(rollout, &strategy, reader),
         cohorts: cohort::read(rollout, reader),
         analysis: analysis::read(rollout, &strategy, reader),

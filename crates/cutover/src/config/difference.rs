@@ -61,6 +61,9 @@ impl Difference {
         if runs.api != wanted.api {
             self.refuse("[api] differs", anew);
         }
+        if runs.notify != wanted.notify {
+            self.refuse("[[notify]] differs", anew);
+        }
         if runs.router != wanted.router {
             self.refuse("[router] differs", anew);
         }
@@ -130,6 +133,10 @@ impl Difference {
         self.note(&next("environment"), &before.environment, &after.environment);
         self.note(&next("stop_timeout"), &before.stop_timeout, &after.stop_timeout);
         self.note(&next("health"), &before.health, &after.health);
+        // Addresses of theirs may be secrets.
+        if before.hooks != after.hooks {
+            self.changes.push(next("hooks"));
+        }
         self.rollout(&next, (&before.rollout, &after.rollout));
         self.note(&next("probe"), &before.probe, &after.probe);
         if self.changes.len() > known {

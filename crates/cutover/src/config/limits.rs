@@ -43,6 +43,7 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, settings: &mut Settings, reader: &mu
         connect_ms: time("connect_timeout", default.limits.connect_ms, SHORT),
         instance_reads_ms: settings.client_body_ms,
         client_idle_ms: time("idle_timeout", default.limits.client_idle_ms, SHORT),
+        client_age_ms: time("client_age", default.limits.client_age_ms, NONE),
         request_ms: time("request_timeout", default.limits.request_ms, NONE),
         head_bytes: reader.size(own.field("max_head"), *HEAD.end(), HEAD),
         fields: reader.count(own.field("max_fields"), *FIELDS.end(), FIELDS),
@@ -119,7 +120,7 @@ pub(crate) fn differ(before: &Settings, after: &Settings) -> Vec<(String, String
 }
 
 /// All keys and their values.
-fn told(of: &Settings) -> [(&'static str, String); 14] {
+fn told(of: &Settings) -> [(&'static str, String); 15] {
     let limits = &of.limits;
     let exempt: Vec<String> = limits.exempt.iter().map(ToString::to_string).collect();
     [
@@ -128,6 +129,7 @@ fn told(of: &Settings) -> [(&'static str, String); 14] {
         ("body_timeout (ms)", of.client_body_ms.to_string()),
         ("read_timeout (ms)", of.client_reads_ms.to_string()),
         ("idle_timeout (ms)", limits.client_idle_ms.to_string()),
+        ("client_age (ms)", limits.client_age_ms.to_string()),
         ("request_timeout (ms)", limits.request_ms.to_string()),
         ("max_head", limits.head_bytes.to_string()),
         ("max_fields", limits.fields.to_string()),

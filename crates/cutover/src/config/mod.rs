@@ -20,13 +20,16 @@ mod environment;
 mod field;
 mod handover;
 mod history;
+mod hooks;
 mod limits;
 mod metric_source;
 mod metrics;
 mod names;
 mod nginx;
+mod notify;
 mod observed;
 mod outliers;
+mod post;
 mod proxy;
 mod reader;
 mod release;
@@ -55,8 +58,8 @@ pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
     AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig,
-    HistoryConfig, MetricConfig, NginxConfig, ProxyConfig, RouterConfig, Side, Strategy, Target,
-    TokenPlace,
+    HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig, RouterConfig, Side,
+    Strategy, Target, TokenPlace, Told,
 };
 pub(crate) use strategy::share;
 
@@ -133,8 +136,10 @@ fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, 
     let proxy = Section::within(&top, "proxy", &mut reader);
     let mut proxy = proxy::read(&proxy, folder, judge, &mut reader);
     let router = router::read(&top, folder, &mut reader);
+    let notify = notify::read(&top, folder, &mut reader);
     let apps = apps(&top, (folder, judge), (&router, &mut proxy), &mut reader);
-    let config = Config { state_dir: folder.join(state_dir), history, api, proxy, router, apps };
+    let state_dir = folder.join(state_dir);
+    let config = Config { state_dir, history, api, proxy, router, notify, apps };
     let found = reader.finish();
     if found.is_empty() { Ok(config) } else { Err(found) }
 }

@@ -3,8 +3,8 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 15] = [
-    ("", &["state_dir", "history", "api", "proxy", "router", "app"]),
+pub(crate) const KEYS: [(&str, &[&str]); 17] = [
+    ("", &["state_dir", "history", "api", "proxy", "router", "notify", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
     (
@@ -38,6 +38,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 15] = [
             "body_timeout",
             "read_timeout",
             "idle_timeout",
+            "client_age",
             "request_timeout",
             "max_head",
             "max_fields",
@@ -71,6 +72,24 @@ pub(crate) const KEYS: [(&str, &[&str]); 15] = [
             "token",
         ],
     ),
+    ("notify", &["url", "events", "token", "ca", "timeout"]),
+    (
+        "app.hooks",
+        &[
+            "name",
+            "before",
+            "after",
+            "command",
+            "url",
+            "token",
+            "ca",
+            "timeout",
+            "retries",
+            "on_failure",
+            "once",
+            "rollback",
+        ],
+    ),
     (
         "app",
         &[
@@ -87,6 +106,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 15] = [
             "limits",
             "health",
             "rollout",
+            "hooks",
             "probe",
         ],
     ),
@@ -113,6 +133,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 15] = [
             "preview_requests",
             "preview_path",
             "bake",
+            "keep_old",
             "drain_timeout",
             "longest_request",
             "handover",

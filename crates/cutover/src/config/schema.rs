@@ -3,6 +3,7 @@
 //! Keys come from `names`, so none is missing; what two keys say to each other only the reader knows, so
 //! a file that fits the schema may still hold mistakes. Descriptions are the comments of the template.
 
+use model::Moment;
 use serde_json::{Map, Value, json};
 
 use super::names::KEYS;
@@ -26,7 +27,7 @@ fn section(name: &str) -> Value {
         let inner = KEYS.iter().any(|(known, _)| *known == dotted);
         let mut value = match dotted.as_str() {
             "app" => apps(),
-            "proxy.certificates" | "app.rollout.metrics" => {
+            "proxy.certificates" | "app.hooks" | "notify" | "app.rollout.metrics" => {
                 json!({ "type": "array", "items": section(&dotted) })
             }
             _ if inner => section(&dotted),
@@ -41,7 +42,8 @@ fn section(name: &str) -> Value {
         "app" => &["command"],
         "api" => &["listen", "chain", "key", "token"],
         "proxy.certificates" => &["chain", "key"],
-        "app.rollout.metrics" => &["name"],
+        "notify" => &["url"],
+        "app.hooks" | "app.rollout.metrics" => &["name"],
         _ => &[],
     };
     json!({
@@ -76,6 +78,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("history", "log_mib") => count(1, 65_536),
         ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
         ("api" | "router", "token") => token(),
+        ("app.hooks" | "notify", key) => called(key),
         ("router", "places") => count(1, 1_000),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {
@@ -119,7 +122,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("app.probe", "rate") => count(1, 5_000),
         ("app.probe", "sockets") => count(1, 10_000),
         ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
-            "items": one_of(&["keep-alive", "fresh", "websocket"]) }),
+            "items": one_of(&model::Lane::ALL.map(model::Lane::name)) }),
         (
             _,
             "state_dir" | "access_log" | "chain" | "key" | "socket" | "directory" | "program"
@@ -127,6 +130,29 @@ fn sort(section: &str, key: &str) -> Value {
         ) => text(),
         (_, key) if is_time(key) => time(),
         _ => json!({}),
+    }
+}
+
+/// What is called, and when.
+fn called(key: &str) -> Value {
+    let of_side = |side| {
+        let moments = Moment::ALL.into_iter().filter(|moment| moment.side() == side);
+        json!({ "enum": moments.map(Moment::phase).collect::<Vec<_>>() })
+    };
+    match key {
+        "name" => json!({ "type": "string", "pattern": "^[a-z0-9-]{1,40}$" }),
+        "before" | "after" => of_side(key),
+        "command" => json!({ "type": "array", "minItems": 1, "items": { "type": "string" } }),
+        "url" => json!({ "type": "string", "pattern": "^https?://" }),
+        "token" => json!({ "type": "object", "required": ["from"], "additionalProperties": false,
+            "properties": { "from": { "type": "string", "minLength": 1 } } }),
+        "ca" => json!({ "type": "string", "minLength": 1 }),
+        "retries" => json!({ "type": "integer", "minimum": 0, "maximum": 10 }),
+        "on_failure" => json!({ "enum": ["abort", "pause", "continue"] }),
+        "once" | "rollback" => json!({ "type": "boolean" }),
+        "events" => json!({ "type": "array", "minItems": 1,
+            "items": { "enum": super::Told::NAMES } }),
+        _ => time(),
     }
 }
 
@@ -202,7 +228,7 @@ fn is_time(key: &str) -> bool {
         "handover_timeout",
     ];
     TIMES.contains(&key)
-        || matches!(key, "late_after" | "eject" | "eject_most")
+        || matches!(key, "keep_old" | "late_after" | "eject" | "eject_most")
         || key.ends_with("_timeout")
 }
 
@@ -241,7 +267,7 @@ fn token() -> Value {
 fn comment(section: &str, key: &str) -> Option<String> {
     let head = match section {
         "" => String::new(),
-        "proxy.certificates" => return None,
+        "proxy.certificates" | "app.hooks" | "notify" => return None,
         "app.rollout.metrics" => "[[app.web.rollout.metrics]]".to_owned(),
         other => format!("[{}]", other.replacen("app", "app.web", 1)),
     };

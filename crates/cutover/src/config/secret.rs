@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::AppName;
+use model::{AppName, Call};
 
 use super::shape::{Config, EnvironmentValue, TokenPlace};
 
@@ -19,6 +19,15 @@ impl Config {
         if let Some(TokenPlace::Variable(name)) = self.api.as_ref().map(|api| &api.token) {
             // Ours alone.
             secrets.entry(name.clone()).or_default();
+        }
+        let hooks = self.apps.values().flat_map(|app| &app.hooks);
+        let called = hooks.filter_map(|hook| match &hook.call {
+            Call::Post(post) => Some(post),
+            Call::Program(_) => None,
+        });
+        let told = self.notify.iter().map(|one| &one.to);
+        for from in called.chain(told).filter_map(|post| post.token_from.as_ref()) {
+            secrets.entry(from.clone()).or_default();
         }
         for (name, app) in &self.apps {
             for value in app.environment.values() {

@@ -72,7 +72,10 @@ impl<'a> Section<'a> {
         (table, span): (&'a DeTable<'a>, Range<usize>),
         reader: &mut Reader,
     ) -> Self {
-        let (name, form) = (format!("{}.{key}", outer.name), format!("{}.{key}", outer.form));
+        let dotted = |outer: &str| {
+            if outer.is_empty() { key.to_owned() } else { format!("{outer}.{key}") }
+        };
+        let (name, form) = (dotted(&outer.name), dotted(outer.form));
         let form = names::KEYS.iter().map(|(known, _)| *known).find(|known| *known == form);
         Self::open(name, form.unwrap_or_default(), (table, span), reader)
     }
@@ -139,11 +142,11 @@ impl<'a> Section<'a> {
     fn written(&self, form: &str) -> String {
         let app = self.name.split('.').nth(1).filter(|_| self.form.starts_with("app"));
         match form.strip_prefix("app") {
-            Some(rest) if rest.ends_with(".metrics") => {
+            Some(rest) if rest.ends_with(".metrics") || rest == ".hooks" => {
                 format!("[[app.{}{rest}]]", app.unwrap_or("NAME"))
             }
             Some(rest) => format!("[app.{}{rest}]", app.unwrap_or("NAME")),
-            None if form == "proxy.certificates" => format!("[[{form}]]"),
+            None if matches!(form, "proxy.certificates" | "notify") => format!("[[{form}]]"),
             None if form.is_empty() => "the top of the file".to_owned(),
             None => format!("[{form}]"),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use drivers::router::haproxy::Address;
 use model::admin::{KeyPair, Observation, Settings};
 use model::survey::CountBy;
-use model::{AppName, Cohorts, Lane, Mark, Pace, Weight};
+use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Weight};
 use rollout::{Inconclusive, OnIncident, Unmeasured};
 
 /// A whole file.
@@ -26,8 +26,52 @@ pub(crate) struct Config {
     pub(crate) proxy: ProxyConfig,
     /// Who carries the traffic.
     pub(crate) router: RouterConfig,
+    /// Who is told what happens.
+    pub(crate) notify: Vec<NotifyConfig>,
     /// The apps, at least one.
     pub(crate) apps: BTreeMap<AppName, AppConfig>,
+}
+
+/// Somebody who is told what happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotifyConfig {
+    /// Where.
+    pub(crate) to: Post,
+    /// What; each at most once.
+    pub(crate) events: Vec<Told>,
+    /// How long one attempt may take.
+    pub(crate) timeout: Duration,
+}
+
+/// What somebody may be told of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It began.
+    Started,
+    /// The new version was seen to have its share, or all requests.
+    Switched,
+    /// A person is waited for.
+    Paused,
+    /// It ended with users on the new version.
+    Finished,
+    /// It ended with users on the old one.
+    Aborted,
+    /// It got stuck: a person is needed.
+    Failed,
+}
+
+impl Told {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Started, Self::Switched, Self::Paused, Self::Finished, Self::Aborted, Self::Failed];
+    /// The names used in the file and in what is sent, in the same order.
+    pub(crate) const NAMES: [&'static str; 6] =
+        ["started", "switched", "paused", "finished", "aborted", "failed"];
+
+    /// The name used in the file and in what is sent.
+    pub(crate) const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
 }
 
 /// What is kept of what is over.
@@ -181,6 +225,8 @@ pub(crate) struct AppConfig {
     pub(crate) health: HealthConfig,
     /// How a new version is shipped.
     pub(crate) rollout: RolloutConfig,
+    /// What is called at its moments, in this order; `{version}` is not filled in yet.
+    pub(crate) hooks: Vec<Hook>,
     /// How users' view is measured meanwhile.
     pub(crate) probe: ProbeConfig,
 }
@@ -245,6 +291,8 @@ pub(crate) struct RolloutConfig {
     pub(crate) preview_path: String,
     /// How long the candidate is watched before promotion is final.
     pub(crate) bake: Duration,
+    /// How long the old release runs on, without traffic, when users have left it; zero ends it.
+    pub(crate) keep_old: Duration,
     /// How long requests on the old release may take to finish.
     pub(crate) drain_timeout: Duration,
     /// The longest that a request lasts, where a router cannot tell requests from tunnels.

@@ -114,6 +114,28 @@ pub(crate) fn returns_home(
     false
 }
 
+/// How long the old version runs on when users have left it.
+pub(crate) fn keep_old(
+    rollout: &Section<'_>,
+    (strategy, home): (&Strategy, bool),
+    reader: &mut Reader,
+) -> Duration {
+    let field = rollout.field("keep_old");
+    let span = field.as_ref().map_or(0..0, |field| field.span.clone());
+    let kept = reader.duration(field, Duration::ZERO, Duration::ZERO..=DAY);
+    let why = match strategy {
+        _ if kept.is_zero() => return kept,
+        Strategy::Rolling { .. } => "a rolling replacement ends the old version piece by piece",
+        Strategy::Recreate { .. } => "only one copy can run",
+        _ if home => "with `slots = \"home\"` the new version takes its place",
+        _ => return kept,
+    };
+    let what = format!("`keep_old` keeps nothing here: {why}");
+    let help = "remove `keep_old`, or use blue-green or canary with `slots = \"ping-pong\"`";
+    reader.push(Diagnostic::new(what).at(&span, "").help(help));
+    kept
+}
+
 /// The name of a strategy, or a mistake.
 fn known(text: &str, span: &Range<usize>, reader: &mut Reader) -> Option<&'static str> {
     if let Some(found) = Strategy::NAMES.into_iter().find(|name| *name == text) {

@@ -18,18 +18,26 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Most memory that requests take while they wait, bytes.
 const HELD_BYTES: u64 = 64 << 20;
 
+/// What a release is to its app when it is shipped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shipped {
+    pub(super) aim: Aim,
+    /// It still runs.
+    pub(super) warm: bool,
+}
+
 /// Journals the beginning of a rollout of a release that the store has, as the run of that id.
 pub(super) fn begin(
     tools: &Tools,
     config: &AppConfig,
     stable: Option<&Release>,
-    (release, aim, run): (&Release, Aim, &str),
+    (release, shipped, run): (&Release, Shipped, &str),
 ) -> Result<Run, Fault> {
     let store = &tools.store;
     let original = store.committed_routes(&release.app)?;
     store.begin(&NewRun {
         run,
-        start: &start_of(config, stable, (release, aim)),
+        start: &start_of(config, stable, (release, shipped)),
         original_routes: original.as_ref(),
         boot_id: &clock::boot_id()?,
         began_mono_ns: clock::mono_ns(),
@@ -62,14 +70,14 @@ pub(super) fn freeze(
 
 /// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
 pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
-    start_of(config, stable, (candidate, Aim::Deploy))
+    start_of(config, stable, (candidate, Shipped { aim: Aim::Deploy, warm: false }))
 }
 
 /// A release that ran before has no shares to pass, and is not waited for: users are to be back soon.
 fn start_of(
     config: &AppConfig,
     stable: Option<&Release>,
-    (candidate, aim): (&Release, Aim),
+    (candidate, shipped): (&Release, Shipped),
 ) -> Start {
     let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
     let probing = config.probe.enabled && stable.is_some();
@@ -78,24 +86,29 @@ fn start_of(
         stable: stable.map(named),
         candidate: named(candidate),
         instances: config.instances,
-        settings: aimed(settings(config, probing), aim),
+        settings: aimed(settings(config, probing, &candidate.version), shipped),
     }
 }
 
-fn aimed(mut settings: Settings, aim: Aim) -> Settings {
+/// Nothing is kept of what users are taken off for good reason.
+fn aimed(mut settings: Settings, Shipped { aim, warm }: Shipped) -> Settings {
     settings.aim = aim;
     if aim == Aim::Rollback {
         settings.analysis = None;
         settings.metrics = Vec::new();
         settings.pause_after = Vec::new();
-        if matches!(settings.strategy, rollout::Strategy::Canary { .. }) {
+        settings.keep_old_ms = 0;
+        settings.hooks.retain(|hook| hook.rollback);
+        settings.warm = warm;
+        settings.return_home &= !warm;
+        if warm || matches!(settings.strategy, rollout::Strategy::Canary { .. }) {
             settings.strategy = rollout::Strategy::BlueGreen;
         }
     }
     settings
 }
 
-fn settings(config: &AppConfig, probing: bool) -> Settings {
+fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let rollout = &config.rollout;
     let strategy = match &rollout.strategy {
@@ -113,6 +126,7 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
     Settings {
         strategy,
         return_home: rollout.return_home,
+        keep_old_ms: ms(rollout.keep_old),
         pause_after: rollout.pause_after.clone(),
         pause_deadline_ms: ms(rollout.pause_timeout),
         ready_deadline_ms: ms(config.health.deadline),
@@ -128,6 +142,7 @@ fn settings(config: &AppConfig, probing: bool) -> Settings {
         incident: rollout.incident,
         metrics: rollout.metrics.iter().map(metric).collect(),
         probing,
+        hooks: config.hooks(version),
         ..Settings::default()
     }
 }

@@ -3,34 +3,34 @@
 //! It carries out what the machine wants and never decides itself when traffic moves. Whatever goes
 //! wrong in a turn is said and tried again in the next one; what serves goes on serving.
 
+mod obey;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;
-use model::{AppName, Fault, Outcome, ReleaseId, Routes, Successor};
+use model::{AppName, Fault, ReleaseId, Routes};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::active::Active;
 use super::bus::Bus;
-use super::capable::check;
 use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
 use super::evidence::{Evidence, News};
 use super::fail_open::FailOpen;
 use super::hands::{self, Way};
+use super::hooks::Hooks;
+use super::kept::Kept;
 use super::lingering::Lingering;
-use super::orders::{AppStatus, Begun, Order};
-use super::planning::{able, plan};
+use super::orders::{AppStatus, Order};
 use super::retention::prune;
 use super::show;
 use super::sight::{leaving, movable, unseen};
-use super::standing::{Ordered, Standing};
+use super::standing::Standing;
 use super::timed::Timed;
 use super::tools::Tools;
-use super::upgrade;
 use super::voice::Voice;
 use crate::config::AppConfig;
 
@@ -47,6 +47,7 @@ pub(super) struct Controller {
     voice: Voice,
     fail_open: FailOpen,
     evidence: Evidence,
+    hooks: Hooks,
     timed: Timed,
     lingering: Lingering,
     status: watch::Sender<AppStatus>,
@@ -91,6 +92,7 @@ impl Controller {
             voice,
             fail_open: FailOpen::default(),
             evidence,
+            hooks: Hooks::default(),
             timed,
             lingering: Lingering::default(),
             status,
@@ -148,6 +150,7 @@ impl Controller {
     async fn turn(&mut self) -> Result<Duration, Fault> {
         let fleet = self.tools.platform.look(&self.standing.app).await?;
         self.change = fleet.change;
+        self.standing.look_at_the_clock();
         let begun_ms = self.standing.active.as_ref().map_or(0, |active| active.clock().now_ms());
         let look = self.tools.router.look(&self.standing.app).await;
         if let Some(active) = &self.standing.active {
@@ -279,10 +282,14 @@ impl Controller {
         hands::fleet(&self.tools, self.standing.active.as_ref(), &staffed.want, have).await
     }
 
-    /// Looks after preview and prober; answers when the rollout is over and all is in.
+    /// Looks after hooks, preview and prober; answers when the rollout is over and all is in.
     async fn gather(&mut self, fleet: &FleetHave) -> Result<Option<Finished>, Fault> {
+        let candidate = self.standing.candidate().cloned();
         let Some(active) = &mut self.standing.active else { return Ok(None) };
+        self.hooks.gather(&self.tools, active, candidate.as_ref()).await?;
         let finished = self.evidence.gather(active, &self.standing.config, fleet).await?;
+        // Hooks are called also when it is over.
+        let finished = finished.filter(|_| active.wants().hook.is_none());
         self.announce();
         Ok(finished)
     }
@@ -297,146 +304,8 @@ impl Controller {
         }
     }
 
-    async fn obey(&mut self, order: Order) {
-        // Whoever gave the order may have gone away; that changes nothing.
-        match order {
-            Order::Deploy { version, run, reply } => {
-                let _gone =
-                    reply.send(self.ship(run, |standing, run| standing.deploy(&version, run)));
-            }
-            Order::Plan { version, reply } => {
-                let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
-            }
-            Order::Again { which, run, reply } => {
-                let _gone = reply.send(self.ship(run, |standing, run| standing.again(&which, run)));
-            }
-            Order::Wish { wish, reply } => {
-                let told = self.standing.wish(&wish);
-                self.announce();
-                let _gone = reply.send(told);
-            }
-            Order::Abort { reason, interrupted, reply } => {
-                let _gone = reply.send(self.abort(reason, interrupted));
-            }
-            Order::Configure { config, reply } => {
-                let _gone = reply.send(self.standing.configure(*config));
-            }
-            Order::Idle { reply } => {
-                let run = self.standing.active.as_ref().map(Active::run);
-                let run = run.map(|run| (&*run.name, run.start.candidate.version.to_string()));
-                upgrade::answer_idle(&self.standing.app, run, reply);
-            }
-            Order::Halt { reply } => {
-                self.halt().await;
-                let _gone = reply.send(());
-            }
-            Order::Stop { now, reply } => {
-                self.halt().await;
-                self.standing.stop();
-                self.hurry = now;
-                self.stopping = Some(reply);
-            }
-        }
-    }
-
-    /// Ships a release; a run of that id that is known already is the answer to an earlier question.
-    fn ship(
-        &mut self,
-        run: String,
-        how: impl FnOnce(&mut Standing, &str) -> Result<Ordered, Fault>,
-    ) -> Result<Begun, Fault> {
-        let mut degrades = check(&self.standing.config, able(&self.tools))?;
-        let last = self.tools.store.last_run(&self.standing.app)?;
-        let next = self.successor();
-        let waits = next.as_ref().is_some_and(|next| next.run == run);
-        if waits || last.is_some_and(|last| last.name == run) {
-            return Ok(Begun { run, degrades });
-        }
-        let Ordered { run, first } = how(&mut self.standing, &run)?;
-        match first {
-            Some(first) => {
-                degrades.insert(0, first);
-                self.announce();
-                self.dropped(next);
-            }
-            None => self.began(),
-        }
-        Ok(Begun { run, degrades })
-    }
-
-    /// A rollout has just been journaled as begun.
-    fn began(&mut self) {
-        self.evidence.reset();
-        if let Some(active) = &self.standing.active {
-            self.status.send_modify(|status| show::rollout(status, active));
-            self.voice.began(active);
-        }
-    }
-
-    /// What is to follow the rollout under way.
-    fn successor(&self) -> Option<Successor> {
-        self.standing.active.as_ref().and_then(|active| active.machine().successor().cloned())
-    }
-
-    /// Says so to whoever waits for a rollout that was to follow and does not any more.
-    fn dropped(&self, was: Option<Successor>) {
-        let is = self.successor();
-        let Some(was) = was.filter(|was| is.as_ref().is_none_or(|is| is.run != was.run)) else {
-            return;
-        };
-        let why = is.map_or_else(
-            || format!("{} was given up before it began", was.version),
-            |is| format!("{} follows instead of {} (run {})", is.version, was.version, is.run),
-        );
-        let stable = self.standing.stable.as_ref();
-        self.voice.never_began((&was.run, self.now_ms()), Outcome::Aborted, why, stable);
-    }
-
-    /// Begins what was to follow the rollout that ended like this, or says why not; `None` of one that a
-    /// stop of the server ended.
-    fn follow(&mut self, by: &Successor, outcome: Option<Outcome>) {
-        let followed = outcome.map_or(Ok(false), |outcome| self.standing.follow(by, outcome));
-        let why = match followed {
-            Ok(true) => return self.began(),
-            Ok(false) => format!("the rollout before it did not end: {} is not begun", by.version),
-            Err(fault) => format!("{} could not be begun: {fault}", by.version),
-        };
-        tracing::warn!(app = %self.standing.app, "{why}");
-        let outcome = outcome.filter(|how| *how == Outcome::Stuck).unwrap_or(Outcome::Aborted);
-        let stable = self.standing.stable.as_ref();
-        self.voice.never_began((&by.run, 0), outcome, why, stable);
-    }
-
     fn now_ms(&self) -> u64 {
         self.standing.active.as_ref().map_or(0, |active| active.clock().now_ms())
-    }
-
-    fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {
-        if interrupted && self.standing.active.is_some() {
-            self.evidence.interrupt();
-        }
-        let next = self.successor();
-        let told = self.standing.abort(reason);
-        self.announce();
-        self.dropped(next);
-        told
-    }
-
-    /// Ends an open rollout where it stands.
-    async fn halt(&mut self) {
-        self.evidence.stop(self.standing.active.as_ref()).await;
-        match self.standing.halt() {
-            Ok(Some((active, finished))) => {
-                if let Some(by) = active.machine().successor() {
-                    let why = "the server was stopped before it began".to_owned();
-                    let stable = self.standing.stable.as_ref();
-                    self.voice.never_began((&by.run, 0), Outcome::Aborted, why, stable);
-                }
-                self.voice.ended(&active, finished, "the server was stopped".to_owned());
-            }
-            Ok(None) => {}
-            Err(fault) => self.complain(&fault),
-        }
     }
 
     /// The rollout is over: the status shows it, and only then is everybody told.
@@ -480,6 +349,7 @@ impl Controller {
         let share = |release| standing.fail_open(release);
         let open = self.fail_open.told(&standing.app, (fleet, routes), share);
         status.trouble = self.voice.trouble().cloned();
+        status.kept = standing.kept.as_ref().map(Kept::status);
         status.lingering = self.lingering.told().clone();
         show::fail_open(&mut status, open);
         let last = self.tools.store.last_run(&standing.app).ok().flatten();

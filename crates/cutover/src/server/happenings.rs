@@ -91,6 +91,9 @@ impl Listener {
 fn without_counts(status: &AppStatus) -> AppStatus {
     let (held, lingering) = (HoldSeen::default(), Offenders::default());
     let mut status = AppStatus { held, lingering, ..status.clone() };
+    if let Some(kept) = &mut status.kept {
+        kept.left_ms = None;
+    }
     for pool in &mut status.pools {
         (pool.requests, pool.tunnels) = (0, 0);
     }

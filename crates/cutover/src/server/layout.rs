@@ -4,7 +4,7 @@
 //! STATE/lock  cutover.db  api.sock  proxy.sock  proxy-ID.sock  probe-RUN.sock  cohort.key
 //! STATE/upgrade/…  (the upgrade's)
 //! STATE/instances/…  (the process platform's)   STATE/logs/…
-//! STATE/runs/RUN/samples.ndjson.gz  report.json  report.html
+//! STATE/runs/RUN/samples.ndjson.gz  report.json  report.html  hooks.log
 //! ```
 //! Paths only: nobody's content is known here.
 
@@ -144,6 +144,11 @@ impl Layout {
     /// Output of instances and of Cutover's own processes.
     pub(crate) fn logs(&self) -> PathBuf {
         self.directory.join("logs")
+    }
+
+    /// What the hooks of a run wrote.
+    pub(crate) fn hooks_log(&self, run: &str) -> PathBuf {
+        self.run_directory(run).join("hooks.log")
     }
 
     /// What a run leaves behind.

@@ -22,8 +22,11 @@ mod fail_open;
 mod gauge;
 mod hands;
 mod happenings;
+mod herald;
 pub(crate) mod history;
+mod hooks;
 mod keeper;
+pub(crate) mod kept;
 pub(crate) mod layout;
 mod lingering;
 mod listener;
@@ -37,6 +40,7 @@ mod outages;
 pub(crate) mod passed;
 pub(crate) mod planned;
 mod planning;
+mod post;
 pub(crate) mod preflight;
 mod preview;
 mod probe_key;
@@ -125,15 +129,15 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let secrets = config.secrets();
     let for_us = notify::VARIABLES.map(str::to_owned);
     let children = Children::without(secrets.keys().cloned().chain(for_us));
-    let surroundings = Surroundings::of(notify::for_others()).reserving(secrets);
-    let process = Process::open_within(layout.directory(), surroundings)?;
+    let around = Surroundings::of(notify::for_others()).reserving(secrets);
+    let process = Process::open_within(layout.directory(), around.clone())?;
     refuse_orphans(&process, &config).await?;
     living::bury();
     let platform: Arc<dyn Platform> = Arc::new(process);
     let started = (start.allow_faults, &mut start.passed);
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
-    let tools = tools(&config, (store, platform), (&layout, children), &steering, epoch);
+    let tools = tools(&config, (store, platform), (&layout, around, children), &steering, epoch);
     let place = steering.place();
     let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
     let (last, mut steps) = mpsc::channel(1);
@@ -148,7 +152,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     };
     let upgrades = Arc::new(Upgrades::new(kit));
     tokio::spawn(see_off(steering.others(), Arc::clone(&upgrades), config.proxy.upgrade_timeout));
-    let desks = open_desks(config.apps.clone(), &tools)?;
+    let desks = open_desks(&config, &tools)?;
     let (stop, mut told) = mpsc::channel(2);
     let reach = Arc::new(Reach {
         desks,
@@ -232,7 +236,7 @@ async fn see_off(others: Vec<Other>, upgrades: Arc<Upgrades>, within: Duration) 
 fn tools(
     config: &Config,
     (store, platform): (Arc<Store>, Arc<dyn Platform>),
-    (layout, children): (&Layout, Children),
+    (layout, surroundings, children): (&Layout, Surroundings, Children),
     steering: &Steering,
     epoch: u64,
 ) -> Tools {
@@ -245,6 +249,7 @@ fn tools(
         exact: steering.counts_exactly(),
         layout: layout.clone(),
         keep: config.history.runs,
+        surroundings: Arc::new(surroundings),
         children,
         epoch,
         router_started: steering.started(),
@@ -271,13 +276,13 @@ async fn refuse_orphans(process: &Process, config: &Config) -> Result<(), Fault>
     Ok(())
 }
 
-/// One controller per app, each in its own task.
+/// One controller per app, each in its own task; and whoever is told what they say.
 fn open_desks(
-    apps: BTreeMap<AppName, crate::config::AppConfig>,
+    Config { apps, notify, .. }: &Config,
     tools: &Tools,
 ) -> Result<BTreeMap<AppName, Desk>, Fault> {
     let mut desks = BTreeMap::new();
-    for (app, config) in apps {
+    for (app, config) in apps.clone() {
         let bus = Arc::new(Bus::new());
         let (orders, inbox) = mpsc::channel(16);
         let (shown, status) = watch::channel(AppStatus::unknown(app.clone()));
@@ -286,6 +291,7 @@ fn open_desks(
         tokio::spawn(controller.run());
         desks.insert(app, Desk { orders, bus, status });
     }
+    herald::begin(notify, desks.iter());
     Ok(desks)
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::Bus;
+use super::kept::KeptStatus;
 use super::planned::Planned;
 use super::progress::Progress;
 use crate::config::AppConfig;
@@ -163,11 +164,17 @@ pub(crate) struct AppStatus {
     /// A person is waited for, and why; a sentence.
     #[serde(default)]
     pub(crate) paused: Option<String>,
+    /// The hook that is being called: its name and moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hook: Option<String>,
     /// What follows when the rollout under way is over: version and run.
     #[serde(default)]
     pub(crate) next: Option<(String, String)>,
     /// How the last rollout ended, in words, if it did not promote.
     pub(crate) last: Option<String>,
+    /// The version that users left and could be back on at once: it still runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<KeptStatus>,
     /// Instances.
     pub(crate) instances: Vec<InstanceStatus>,
     /// The router answered; if not, `pools` is empty and says nothing.
@@ -203,8 +210,10 @@ impl AppStatus {
             rollout: None,
             progress: None,
             paused: None,
+            hook: None,
             next: None,
             last: None,
+            kept: None,
             instances: Vec::new(),
             router_seen: false,
             pools: Vec::new(),

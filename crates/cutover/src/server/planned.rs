@@ -33,6 +33,12 @@ pub(crate) struct Planned {
     /// Who moves the tunnels that are open on what leaves, how and how fast, in words.
     #[serde(default)]
     pub(crate) handover: String,
+    /// What is called and when, and what follows when it fails; in words.
+    #[serde(default)]
+    pub(crate) hooks: Vec<String>,
+    /// What runs beside both versions, or goes on when the rollout is over; sentences.
+    #[serde(default)]
+    pub(crate) kept: Vec<String>,
     /// The phases to come, if all goes well.
     pub(crate) phases: Vec<PhasePlanned>,
 }

@@ -7,15 +7,17 @@ use std::time::Duration;
 use drivers::platform::FleetHave;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
 use model::{
-    Change, Farewell, Fault, Lane, Pace, Phase, PoolState, Release, ReleaseId, Version, Weight,
+    Call, Change, Farewell, Fault, Hook, Lane, OnFailure, Pace, Phase, PoolState, Release,
+    ReleaseId, Version, Weight,
 };
-use rollout::{Foreseen, Metric, Start, Unmeasured, foresee};
+use rollout::{Foreseen, Metric, Rollout, Start, Unmeasured, foresee};
 
 use super::begin::{freeze, start};
 use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
 use super::planned::{Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use super::post;
 use super::standing::Standing;
 use super::tools::Tools;
 use crate::config::{AppConfig, Asked, Strategy};
@@ -52,6 +54,8 @@ pub(super) async fn plan(
         compared: compared(&start, able.router),
         measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
         handover: handover(config, able.carrier),
+        hooks: start.settings.hooks.iter().map(hook).collect(),
+        kept: kept(standing, &start),
         phases: phases(config, &start, &foreseen),
     })
 }
@@ -117,6 +121,46 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
         Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
     };
     order + last
+}
+
+/// What a hook calls, and what follows when it fails. An address is shown as far as its host.
+fn hook(hook: &Hook) -> String {
+    let called = match &hook.call {
+        Call::Program(command) => format!("`{}`", command.join(" ")),
+        Call::Post(to) => format!("POST {}", post::shown(to)),
+    };
+    let fails = match hook.on_failure {
+        OnFailure::Abort => "is undone",
+        OnFailure::Pause => "waits for a person",
+        OnFailure::Continue => "goes on",
+    };
+    let limit = duration::show(Duration::from_millis(hook.limit_ms()));
+    let (name, moment) = (&hook.name, hook.moment);
+    format!("{moment}: {name}, {called}, within {limit}; when it fails the rollout {fails}")
+}
+
+/// What is kept now, and what will be.
+fn kept(standing: &Standing, start: &Start) -> Vec<String> {
+    let copies = |n: u16| format!("{n} instance{}", if n == 1 { "" } else { "s" });
+    let instances = standing.config.instances;
+    let now = standing.kept.as_ref().map(|kept| {
+        let version = &kept.release.version;
+        format!(
+            "{version}, which users left, still runs: its {} end as this begins",
+            copies(instances)
+        )
+    });
+    let keeps = Rollout::new(start.clone()).keeps_stable();
+    let then = start.stable.as_ref().filter(|_| keeps).map(|stable| {
+        let time = duration::show(standing.config.rollout.keep_old);
+        let (version, app) = (&stable.version, &standing.app);
+        format!(
+            "{version} runs on for {time} without traffic, {} beside as many of the new version; \
+             until then `cutover rollback {app}` returns to it at once",
+            copies(instances)
+        )
+    });
+    now.into_iter().chain(then).collect()
 }
 
 /// What becomes of the tunnels that are open on what leaves.

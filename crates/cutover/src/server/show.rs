@@ -90,6 +90,10 @@ pub(super) fn rollout(status: &mut AppStatus, active: &Active) {
     let machine = active.machine();
     let sentence = |why: &str| why.lines().next().unwrap_or_default().to_owned();
     status.paused = machine.paused().map(|pause| sentence(&pause.why));
+    let mut hooks = run.start.settings.hooks.iter();
+    let called = machine.wants().hook;
+    let hook = hooks.find(|hook| called.as_ref() == Some(&hook.name));
+    status.hook = hook.map(|hook| format!("{} ({})", hook.name, hook.moment));
     status.next = machine.successor().map(|next| (next.version.to_string(), next.run.clone()));
 }
 

@@ -13,12 +13,13 @@ use rollout::Aim;
 
 use super::active::Active;
 use super::again;
-use super::begin::{begin, keep};
+use super::begin::{Shipped, begin, keep};
 use super::desired::{Address, Desired, compose};
 use super::ending::Finished;
+use super::kept::{self, Kept};
 use super::orders::{Again, Told};
 use super::tools::Tools;
-use crate::config::{AppConfig, Side, Target};
+use crate::config::{AppConfig, Side, Strategy, Target};
 
 /// What became of an order to ship a release.
 pub(super) struct Ordered {
@@ -40,6 +41,8 @@ pub(super) struct Standing {
     candidate: Option<Release>,
     /// What goes on as it is until the server stops.
     halted: Option<Desired>,
+    /// The release that users left and that still runs.
+    pub(super) kept: Option<Kept>,
     /// What a stuck rollout left, which stays as it is until the next deploy.
     stuck: Option<Stuck>,
     tools: Tools,
@@ -60,7 +63,8 @@ impl Standing {
         let candidate = candidate.map(|id| tools.store.release(&app, id)).transpose()?;
         let active = open.map(|run| Active::resume(Arc::clone(&tools.store), run)).transpose()?;
         let stuck = if active.is_some() { None } else { left_stuck(&app, &tools)? };
-        Ok(Self { app, config, stable, active, candidate, halted: None, stuck, tools })
+        let kept = Kept::load(&tools.store, &app)?;
+        Ok(Self { app, config, stable, active, candidate, halted: None, kept, stuck, tools })
     }
 
     /// Refuses while a rollout is under way, or the server stops.
@@ -158,9 +162,10 @@ impl Standing {
     }
 
     fn begin(&mut self, release: Release, aim: Aim, run: &str) -> Result<(), Fault> {
-        let what = (&release, aim, run);
+        let warm = self.kept.as_ref().is_some_and(|kept| kept.release.id == release.id);
+        let what = (&release, Shipped { aim, warm }, run);
         let run = begin(&self.tools, &self.config, self.stable.as_ref(), what)?;
-        self.stuck = None;
+        (self.stuck, self.kept) = (None, None);
         self.candidate = Some(release);
         self.active = Some(Active::begin(Arc::clone(&self.tools.store), run));
         Ok(())
@@ -188,9 +193,43 @@ impl Standing {
         Ok(machine.successor().map(|by| (by.clone(), outcome, ended)))
     }
 
+    /// The release being shipped.
+    pub(super) const fn candidate(&self) -> Option<&Release> {
+        self.candidate.as_ref()
+    }
+
+    /// What is kept is no longer when its time is over.
+    pub(super) fn look_at_the_clock(&mut self) {
+        self.kept.take_if(|kept| kept.left().is_zero());
+    }
+
+    /// The version that users could be back on at once: it still runs.
+    pub(super) fn warm(&self) -> Option<&Version> {
+        let active = self.active.as_ref();
+        let kept = self.kept.as_ref().filter(|_| active.is_none()).map(|kept| &kept.release);
+        let left = self.stable.as_ref().filter(|_| {
+            let machine = active.map(Active::machine);
+            machine.is_some_and(|machine| machine.keeps_stable() && machine.promotion_is_final())
+        });
+        kept.or(left).map(|release| &release.version)
+    }
+
+    /// Lets the kept release go, as an operator wants.
+    fn let_go(&mut self) -> Result<Option<Told>, Fault> {
+        let Some(kept) = self.kept.take_if(|_| self.active.is_none()) else { return Ok(None) };
+        let version = &kept.release.version;
+        self.tools.store.let_go(&self.app, "promoted")?;
+        Ok(Some(Told { text: format!("{}: {version} is kept no longer", self.app), run: None }))
+    }
+
     /// Tells the machine what an operator wants, or says why that would change nothing.
     pub(super) fn wish(&mut self, wish: &Event) -> Result<Told, Fault> {
         self.works()?;
+        if matches!(wish, Event::PromoteAsked { .. })
+            && let Some(told) = self.let_go()?
+        {
+            return Ok(told);
+        }
         let (verb, does) = words(wish);
         let app = &self.app;
         let Some(active) = &mut self.active else {
@@ -221,6 +260,11 @@ impl Standing {
         if self.active.is_some() {
             let what = format!("a rollout of {} is under way", self.app);
             return Err(Fault::new(Kind::Conflict, what).help("wait for it, or abort it"));
+        }
+        let beside =
+            matches!(config.rollout.strategy, Strategy::BlueGreen | Strategy::Canary { .. });
+        if self.kept.take_if(|_| !beside).is_some() {
+            self.tools.store.let_go(&self.app, "two versions may no longer run side by side")?;
         }
         self.config = config;
         Ok(())
@@ -262,8 +306,12 @@ impl Standing {
     }
 
     /// The server stops: nothing should run any more.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) -> Result<(), Fault> {
         self.halted = Some(Desired::nothing());
+        if self.kept.take().is_some() {
+            self.tools.store.let_go(&self.app, "the server was stopped")?;
+        }
+        Ok(())
     }
 
     /// The rollout is over: the stable pointer moves, or not. Answers the rollout that was.
@@ -277,7 +325,12 @@ impl Standing {
             Outcome::Stuck => desired.carrying().or(stable),
             Outcome::Aborted | Outcome::None => stable,
         };
-        self.tools.store.end(active.run(), finished.outcome, users_on)?;
+        let promoted = finished.outcome == Outcome::Promoted;
+        match if promoted { kept::of(active)? } else { None } {
+            Some(kept) => self.tools.store.end_keeping(active.run(), &kept)?,
+            None => self.tools.store.end(active.run(), finished.outcome, users_on)?,
+        }
+        self.kept = Kept::load(&self.tools.store, &self.app)?;
         if finished.outcome == Outcome::Stuck {
             let releases = self.stable.iter().chain(&self.candidate).cloned().collect();
             self.stuck = Some(Stuck { desired, releases });
@@ -365,7 +418,10 @@ impl Standing {
             (None, None) => self.stuck.as_ref().map_or_else(
                 || {
                     let AppConfig { instances, rollout, .. } = &self.config;
-                    Desired::steady(self.stable.as_ref(), *instances, rollout.return_home)
+                    let steady =
+                        Desired::steady(self.stable.as_ref(), *instances, rollout.return_home);
+                    let kept = self.kept.as_ref();
+                    kept.map_or(steady.clone(), |kept| kept.beside(steady, *instances))
                 },
                 |stuck| stuck.desired.clone(),
             ),
@@ -375,6 +431,7 @@ impl Standing {
     /// The release of that number, if it is one that may run now.
     fn release(&self, id: ReleaseId) -> Option<&Release> {
         let left = self.stuck.iter().flat_map(|stuck| &stuck.releases);
+        let left = left.chain(self.kept.iter().map(|kept| &kept.release));
         self.stable.iter().chain(&self.candidate).chain(left).find(|release| release.id == id)
     }
 }

@@ -78,7 +78,8 @@ impl Steering {
                 let preflight = Preflight::of(Arc::clone(&router), theirs, config.apps.values());
                 let reached = router.reach().await;
                 begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;
-                let carrier = Carrier::Theirs("HAProxy", watch::Sender::new(0));
+                let name = if theirs.consul.is_some() { "HAProxy with Consul" } else { "HAProxy" };
+                let carrier = Carrier::Theirs(name, watch::Sender::new(0));
                 let entrances = theirs.listen.iter().map(ToString::to_string).collect();
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use drivers::platform::Platform;
+use drivers::platform::process::Surroundings;
 use drivers::router::Router;
 
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ pub(super) struct Tools {
     pub(super) layout: Layout,
     /// Runs of each app whose files are kept.
     pub(super) keep: u32,
+    /// What programs of an app are started from.
+    pub(super) surroundings: Arc<Surroundings>,
     /// How the prober is started.
     pub(super) children: Children,
     /// Fencing epoch of this server.

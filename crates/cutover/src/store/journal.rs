@@ -5,7 +5,7 @@
 //! world instead.
 
 use model::{AppName, Event, Fault, Outcome, ReleaseId, Routes};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::{Store, broken, from_json, to_json};
 
@@ -109,6 +109,15 @@ impl Store {
             .map_err(|e| broken("the journal", &e))
     }
 
+    /// True when this was intended in a rollout before.
+    pub(crate) fn has_intent(&self, run: i64, words: &str) -> Result<bool, Fault> {
+        let sql = "SELECT COUNT(*) FROM event WHERE rollout = ?1 AND kind = 'intent' AND body = ?2";
+        self.lock()
+            .query_row(sql, params![run, words], |row| row.get(0))
+            .map(|known: u64| known > 0)
+            .map_err(|e| broken("the journal", &e))
+    }
+
     /// The events of a rollout after that row of its journal, in order, with their times.
     pub(crate) fn events(&self, run: i64, after: u64) -> Result<Vec<(u64, Event)>, Fault> {
         let sql = "SELECT at_ms, body FROM event
@@ -155,6 +164,16 @@ impl Store {
         outcome: Outcome,
         stable: Option<ReleaseId>,
     ) -> Result<(), Fault> {
+        self.end_with(run, (outcome, stable), |_| Ok(()))
+    }
+
+    /// The same, with what else is to be true from then on.
+    pub(super) fn end_with(
+        &self,
+        run: &Run,
+        (outcome, stable): (Outcome, Option<ReleaseId>),
+        besides: impl Fn(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), Fault> {
         let both = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             let text = serde_json::to_value(outcome).unwrap_or_default();
@@ -166,6 +185,7 @@ impl Store {
                 "INSERT INTO app VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET stable = ?2",
                 params![run.start.app.as_str(), stable.map(|id| id.0)],
             )?;
+            besides(&transaction)?;
             transaction.commit()
         };
         self.write(both).map_err(|e| broken("the end of a rollout", &e))

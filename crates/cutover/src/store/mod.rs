@@ -8,6 +8,7 @@ mod apps;
 mod frozen;
 mod history;
 mod journal;
+mod kept;
 mod past;
 mod schema;
 
@@ -23,6 +24,7 @@ use rusqlite::Connection;
 pub(crate) use frozen::Frozen;
 pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
+pub(crate) use kept::Kept;
 
 /// The open database.
 #[derive(Debug)]

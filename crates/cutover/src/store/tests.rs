@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use model::{AppName, Event, Outcome, ReleaseId, Version};
 use rollout::{Named, Settings, Start};
 
-use super::{Entry, NewRun, Run, Store};
+use super::{Entry, Kept, NewRun, Run, Store};
 
 fn start() -> Start {
     let candidate = Named { id: ReleaseId(1), version: Version::new("v1").unwrap() };
@@ -104,6 +104,29 @@ fn the_database_itself_refuses_a_second_rollout_of_an_app() {
     store.end(&first, Outcome::Aborted, None).unwrap();
     assert!(begin(&store, "two").is_ok());
     assert_eq!(store.last_run(&start().app).unwrap().unwrap().name, "two");
+}
+
+#[test]
+fn what_is_kept_ends_with_the_next_rollout_or_when_it_is_let_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, app) = (Store::open(directory.path()).unwrap(), start().app);
+    let kept = Kept { release: ReleaseId(7), boot_id: "boot".into(), until_mono_ns: u64::MAX };
+    let first = begin(&store, "one").unwrap();
+    store.append(first.id, 3, &Entry::Event(&Event::Tick)).unwrap();
+    assert_eq!(store.kept(&app).unwrap(), None);
+    store.end_keeping(&first, &kept).unwrap();
+    drop(store);
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(store.kept(&app).unwrap().as_ref(), Some(&kept));
+    assert_eq!(store.last_run(&app).unwrap().unwrap().outcome, Some(Outcome::Promoted));
+    // It is no event of the rollout, and took no time.
+    assert_eq!(store.events(first.id, 0).unwrap(), [(3, Event::Tick)]);
+    assert_eq!(store.past(Some(&app), 1).unwrap()[0].took_ms, 3);
+    let second = begin(&store, "two").unwrap();
+    assert_eq!(store.kept(&app).unwrap(), None);
+    store.end_keeping(&second, &kept).unwrap();
+    store.let_go(&app, "because").unwrap();
+    assert_eq!(store.kept(&app).unwrap(), None);
 }
 
 #[test]

@@ -265,8 +265,15 @@ fn a_probe_of_what_cannot_be_probed_says_why() {
     let url = format!("http://127.0.0.1:{}/", world.port);
     let output = world.expect(1, &["probe", &url, "--count", "20"]);
     clear(&output, &["FAIL  20 of 20 requests failed", "refused", "nothing was listening"]);
-    let cases: [(&[&str], &[&str]); 8] = [
-        (&["https://127.0.0.1/"], &["https is not supported yet", "help:"]),
+    let cases: [(&[&str], &[&str]); 15] = [
+        (&["https://127.0.0.1/", "--ca", "absent.pem"], &["absent.pem cannot be read"]),
+        (&[&url, "--assert", "p99<250"], &["p99<250", "compared with a time"]),
+        (&[&url, "--watch-version", "cookie:v"], &["`cookie:v` is no place of a version"]),
+        (&[&url, "--basic-from", "NOT_SET"], &["variable NOT_SET is not set", "help:"]),
+        (&[&url, "--header", "no colon"], &["`no colon` cannot be sent", "help:"]),
+        (&[&url, "--resolve", "a:80"], &["`a:80` names no host"]),
+        (&[&url, "--lanes-file", "cutover.toml"], &["cutover.toml", "help:"]),
+        (&["ftp://127.0.0.1/"], &["the scheme `ftp` is not supported", "help:"]),
         (&["127.0.0.1:80"], &["has no scheme", "help:"]),
         (&[&url, "--lanes", "keepalive"], &["no lane `keepalive`", "keep-alive"]),
         (&[&url, "--lanes", "fresh,fresh"], &["a lane is named twice", "help:"]),

@@ -55,7 +55,7 @@ fn kill_points() -> Vec<Kill> {
 }
 
 /// No instance runs twice; answers the pids by id.
-fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
+pub(crate) fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
     let number = running.len();
     let pids: BTreeMap<_, _> = running.iter().cloned().collect();
     assert_eq!(pids.len(), number, "an instance runs twice: {running:?}");
@@ -63,7 +63,7 @@ fn once(running: &[(String, u32)]) -> BTreeMap<String, u32> {
 }
 
 /// Whoever is in both is the same process.
-fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String, u32>) {
+pub(crate) fn assert_same_processes(before: &BTreeMap<String, u32>, after: &BTreeMap<String, u32>) {
     for (id, pid) in after {
         let was = before.get(id).unwrap_or(pid);
         assert_eq!(was, pid, "{id} is another process now: {before:?} {after:?}");
@@ -213,16 +213,18 @@ fn up_refuses_the_state_of_a_newer_cutover_and_leaves_everything_alone() {
     let (before, proxy) = (once(&world.running()), world.parts("proxy"));
     let users = Users::of(&world, None);
     world.kill_up();
-    let schema = |version: i64| {
+    let schema = |version: i64| -> i64 {
         let database = rusqlite::Connection::open(world.state().join("cutover.db")).unwrap();
+        let was = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         database.pragma_update(None, "user_version", version).unwrap();
+        was
     };
-    schema(99);
+    let ours = schema(99);
     let refused = world.expect(2, &["up"]);
     let said = crate::world::said(&refused);
     assert!(said.contains("schema 99"), "{said}");
     assert_eq!((once(&world.running()), world.parts("proxy")), (before.clone(), proxy.clone()));
-    schema(1);
+    schema(ours);
     world.up();
     assert_eq!((once(&world.running()), world.parts("proxy")), (before, proxy));
     users.expect_pass();

@@ -208,6 +208,9 @@ fn killed_in_the_middle_of_a_step_it_judges_on() {
     let kept = compared(&world).unwrap();
     assert!(kept.0 >= before.0, "{kept:?} after {before:?}");
     world.up();
+    // The machine that came back was kept again at once.
+    let back = compared(&world);
+    assert!(back.is_some_and(|back| back.0 >= kept.0), "forgotten: {back:?} after {kept:?}");
     let after = wait_for("more evidence", 30, || compared(&world).filter(|it| it.1 > kept.1 + 2));
     assert!(after.0 > kept.0, "counted anew: {after:?} after {kept:?}");
     world.expect(0, &["abort", "demo"]);

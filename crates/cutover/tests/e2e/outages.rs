@@ -1,15 +1,17 @@
-//! HAProxy and nginx killed, reloaded and restarted in the middle of each phase of a rollout: the rollout
-//! ends, users are served, and the report tells what the outage cost from what the rollout cost, which
-//! is nothing.
+//! HAProxy, nginx and Consul killed, reloaded and restarted in the middle of each phase of a rollout: the
+//! rollout ends, users are served, and the report tells what the outage cost from what the rollout cost,
+//! which is nothing.
 //!
 //! A sample of the cases by default (`CUTOVER_SEED` chooses it), all of them with `CUTOVER_FULL=1`; the
 //! versions of HAProxy on the test bed take turns.
 
+use crate::consul_bed;
 use crate::haproxy_bed::{self, name_of, programs};
 use crate::nginx_bed::{self, nginx};
 use crate::sample;
 use crate::traffic::{Deploy, Shipped, get};
-use crate::world::{World, patient_config, turn};
+use crate::world::{World, patient_config, signal, turn};
+use rustix::process::Signal;
 
 /// A kind of rollout, and the moments at which something is done to HAProxy: each the phases that are
 /// gone through, one after the other, up to the one that it is done in.
@@ -112,6 +114,39 @@ trait Carrier {
     /// SIGTERM to the master, and its end.
     fn end(&mut self);
     fn start(&mut self);
+    /// Users lose something while it is away.
+    fn carries(&self) -> bool {
+        true
+    }
+}
+
+/// A Consul, and a HAProxy that follows it.
+struct Followed {
+    haproxy: haproxy_bed::Real,
+    consul: consul_bed::Bed,
+}
+
+/// What is done to it is done to the Consul.
+impl Carrier for Followed {
+    fn world(&self) -> &World {
+        &self.haproxy.world
+    }
+    fn crash(&mut self) {
+        self.consul.crash();
+    }
+    fn reload(&self) {
+        signal(self.consul.pid(), Signal::HUP);
+    }
+    fn end(&mut self) {
+        signal(self.consul.pid(), Signal::TERM);
+        self.consul.ended();
+    }
+    fn start(&mut self) {
+        self.consul.launch();
+    }
+    fn carries(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! carrier {
@@ -221,6 +256,19 @@ fn whatever_is_done_to_nginx_in_any_phase_the_rollout_costs_nothing() {
     }
 }
 
+#[test]
+fn whatever_is_done_to_consul_in_any_phase_nobody_notices() {
+    let _turn = turn();
+    let Some((program, theirs)) = consul_bed::program().zip(programs().pop()) else { return };
+    for of_one_course in cases(1).chunk_by(|a, b| a.course == b.course) {
+        let config = config(&COURSES[of_one_course[0].course], "");
+        let consul = consul_bed::Bed::start(&program, false);
+        let mut haproxy = haproxy_bed::Real::with(&theirs, &config, &consul.keys());
+        haproxy.begin();
+        go_through(Followed { haproxy, consul }, "Consul", of_one_course);
+    }
+}
+
 /// Cases of one course, one deploy after the other.
 fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
     let course = &COURSES[cases[0].course];
@@ -239,6 +287,9 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         let shipped = deploy.end();
         println!("{words}: {:?} {}", shipped.code, shipped.report["outages"]);
         judge(&shipped, *deed, (course.back, &words));
+        if !carrier.carries() {
+            assert_eq!(shipped.report["failed"], 0, "{words}: {}", shipped.why());
+        }
         let promoted = shipped.report["outcome"] == "promoted";
         assert!(!(promoted && course.back), "{words}");
         let world = carrier.world();

@@ -39,7 +39,8 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert_eq!(texts(&runs, "outcome"), ["promoted"; 3]);
     // A rollout that ends has a report; the files of the ones before are removed then, soon.
     let [newest, old, _] = &texts(&runs, "run")[..] else { panic!("{runs:?}") };
-    let folder = |run: &str| world.state().join("runs").join(run);
+    let runs_of = world.state().join("runs");
+    let folder = |run: &str| runs_of.join(run);
     crate::world::wait_for("the old run's files are gone", 10, || {
         (!folder(old).exists()).then_some(())
     });
@@ -82,7 +83,7 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert!(table.contains("v2 -> v3") && table.contains(".cutover/runs/"), "{table}");
     let report = said(&world.expect(0, &["report", newest]));
     assert!(report.contains("report.html"), "{report}");
-    forms(&world, newest, &world.state().join("runs").join(newest));
+    forms(&world, newest, &folder(newest));
     let output = world.expect(2, &["report", old]);
     assert!(said(&output).contains("`cutover history` lists runs"), "{}", said(&output));
 }

@@ -82,6 +82,11 @@ impl Deploy {
         signal(self.child.0.as_ref().unwrap().id(), sent);
     }
 
+    /// True when the command has ended.
+    pub(crate) fn over(&mut self) -> bool {
+        self.child.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(self) -> Shipped {
         self.end_within(90)
@@ -177,10 +182,22 @@ impl Drop for Ending {
 impl Users {
     /// Asks 60 times a second over kept and fresh connections, until it is ended.
     pub(crate) fn of(world: &World, host: Option<&str>) -> Self {
+        let host = host.iter().flat_map(|host| ["--host", host]);
+        Self::asking(world, ["--late-after", "5s"].into_iter().chain(host))
+    }
+
+    /// The same where requests may be held: nobody waits longer than that.
+    pub(crate) fn held(world: &World) -> Self {
+        Self::asking(world, ["--late-after", "25s", "--timeout", "30s"])
+    }
+
+    fn asking<'a>(world: &World, more: impl IntoIterator<Item = &'a str>) -> Self {
         let url = format!("http://127.0.0.1:{}/datetime", world.port);
-        let mut words = vec!["probe", &url, "--rate", "60", "--duration", "10m", "--json"];
-        words.extend(["--out", "users", "--late-after", "5s"]);
-        words.extend(host.iter().flat_map(|host| ["--host", host]));
+        let more: Vec<_> = more.into_iter().collect();
+        let mut words = vec!["probe", "--rate", "60", "--duration", "10m", "--json"];
+        words.extend(["--out", "users"]);
+        words.extend(&more);
+        words.push(&url);
         let piped = world.command(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         Self { child: Ending(Some(piped.unwrap())) }
     }

@@ -129,6 +129,16 @@ impl World {
 
     /// Starts `cutover up` and waits until it answers.
     pub(crate) fn up(&mut self) -> u32 {
+        let pid = self.launch();
+        wait_for("`cutover up` answers", 20, || {
+            let status = self.status();
+            status.is_some_and(|status| status["pid"] == pid).then_some(())
+        });
+        pid
+    }
+
+    /// Starts `cutover up` and waits for nothing.
+    pub(crate) fn launch(&mut self) -> u32 {
         let log = File::options().create(true).append(true).open(self.path().join("up.log"));
         let log = log.unwrap();
         let child = self
@@ -141,10 +151,6 @@ impl World {
         let pid = child.id();
         self.server = Some(child);
         self.served = true;
-        wait_for("`cutover up` answers", 20, || {
-            let status = self.status();
-            status.is_some_and(|status| status["pid"] == pid).then_some(())
-        });
         pid
     }
 

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, PipeReader};
+use std::fs::File;
+use std::io::{self, PipeReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -59,6 +60,11 @@ pub struct Judged {
 /// Runs a program and waits for its end, at most for `limit`. Whoever does not wait for the answer
 /// ends it.
 pub async fn run(program: &Program, limit: Duration) -> Judged {
+    run_into(program, limit, None).await
+}
+
+/// The same; all that it writes until it ends goes into `copy`, too.
+pub async fn run_into(program: &Program, limit: Duration, copy: Option<File>) -> Judged {
     let begun = Instant::now();
     let named = program.file.display().to_string();
     let program = program.clone();
@@ -71,7 +77,7 @@ pub async fn run(program: &Program, limit: Duration) -> Judged {
             return Judged { passed: false, status: None, words, tail: Vec::new() };
         }
     };
-    let mut tail = Tail::default();
+    let mut tail = Tail { end: Vec::new(), copy };
     let left = limit.saturating_sub(begun.elapsed());
     let ended = timeout(left, running.ended(output, &mut tail)).await;
     let (status, how) = match ended {
@@ -155,14 +161,19 @@ impl Drop for Running {
     }
 }
 
-/// The end of what a program writes.
-#[derive(Debug, Default)]
-struct Tail(Vec<u8>);
+/// The end of what a program writes, and a copy of all of it.
+#[derive(Debug)]
+struct Tail {
+    end: Vec<u8>,
+    copy: Option<File>,
+}
 
 impl Tail {
     fn keep(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-        self.0.drain(..self.0.len().saturating_sub(KEPT));
+        self.end.extend_from_slice(bytes);
+        self.end.drain(..self.end.len().saturating_sub(KEPT));
+        // A disk that is full is no reason to judge otherwise.
+        self.copy.take_if(|copy| copy.write_all(bytes).is_err());
     }
 
     /// Reads for as long as somebody waits.
@@ -187,7 +198,7 @@ impl Tail {
     }
 
     fn lines(&self) -> Vec<String> {
-        let lines = self.0.split(|byte| *byte == b'\n').map(|line| clean(line, LINE));
+        let lines = self.end.split(|byte| *byte == b'\n').map(|line| clean(line, LINE));
         let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(LINES)..].to_vec()
     }

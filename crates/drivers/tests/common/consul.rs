@@ -109,6 +109,20 @@ impl Bed {
         process.wait().unwrap();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
+    /// Waits for its end, which somebody told it.
+    pub fn ended(&mut self) {
+        let mut process = self.process.take().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while process.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "Consul does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// What it answers; `None` when it does not.
     pub fn tell(&self, method: &str, path: &str, token: &str, body: &Value) -> Option<String> {
         let mut stream = TcpStream::connect(self.http).ok()?;

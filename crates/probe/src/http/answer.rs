@@ -4,6 +4,7 @@ use model::Attempt;
 
 use super::body::{Body, Chunks, Fed};
 use super::says::{Reading, Said};
+use super::watch::{Order, Watch};
 use crate::text;
 
 /// Longest head (with interim answers before it), bytes.
@@ -32,6 +33,13 @@ pub(crate) struct Answer<'a> {
     head_bytes: usize,
     body: Option<Body>,
     kept: Vec<u8>,
+    /// How many bytes of the body are kept.
+    keep: usize,
+    watch: Watch,
+    /// The digest that its head names, and what its head says it is.
+    stated_digest: Option<String>,
+    streams_events: bool,
+    length: Option<u64>,
     bytes: u64,
     status: u16,
     reason: String,
@@ -49,6 +57,11 @@ impl<'a> Answer<'a> {
             head_bytes: 0,
             body: None,
             kept: Vec::new(),
+            keep: reading.keeps(),
+            watch: Watch::Nothing,
+            stated_digest: None,
+            streams_events: false,
+            length: None,
             bytes: 0,
             status: 0,
             reason: String::new(),
@@ -56,6 +69,56 @@ impl<'a> Answer<'a> {
             close: false,
             surplus: false,
         }
+    }
+
+    /// Keeps at least so many bytes of the body, to be searched.
+    pub(crate) fn keeping(mut self, bytes: usize) -> Self {
+        self.keep = self.keep.max(bytes);
+        self
+    }
+
+    /// Makes a digest of the body.
+    pub(crate) fn hashing(mut self) -> Self {
+        self.watch = Watch::Digest(sha2::Digest::new());
+        self
+    }
+
+    /// Looks at the order of the events in the body.
+    pub(crate) fn watching_events(mut self) -> Self {
+        self.watch = Watch::Events(Order::default());
+        self
+    }
+
+    /// SHA-256 of the body so far in hex, where it was asked for.
+    pub(crate) fn digest(&self) -> String {
+        self.watch.digest()
+    }
+
+    /// The SHA-256 that the head names (`X-Content-SHA256`).
+    pub(crate) fn stated_digest(&self) -> Option<&str> {
+        self.stated_digest.as_deref()
+    }
+
+    /// True when the head says that a stream of events follows.
+    pub(crate) fn streams_events(&self) -> bool {
+        self.streams_events
+    }
+
+    /// True when what was kept of the body holds this text, in any case.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        let mut windows = self.kept.windows(text.len().max(1));
+        windows.any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+    }
+
+    /// The first bytes of the body.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Which part of the body has come, from 0 to 1; `None` when its length is not known.
+    pub(crate) fn part(&self) -> Option<f64> {
+        let length = self.length.filter(|length| *length > 0)?;
+        Some((self.bytes as f64 / length as f64).clamp(0.0, 1.0))
     }
 
     /// Takes what was read from the connection.
@@ -152,23 +215,40 @@ impl<'a> Answer<'a> {
         }
         let old = parsed.version == Some(0);
         self.said = self.reading.head(parsed.headers.iter().map(|h| (h.name, h.value)));
+        for header in parsed.headers.iter() {
+            if header.name.eq_ignore_ascii_case("x-content-sha256") {
+                self.stated_digest = text::name(header.value);
+            } else if header.name.eq_ignore_ascii_case("content-type") {
+                self.streams_events = header.value.starts_with(b"text/event-stream");
+            }
+        }
         let framing = framing(parsed.headers, old)?;
         self.close = framing.close;
         self.body = (self.status >= 200).then_some(match self.status {
             204 | 304 => Body::Length(0),
             _ => framing.body,
         });
+        self.length = match self.body {
+            Some(Body::Length(length)) => Some(length),
+            _ => None,
+        };
         Ok(())
     }
 
     fn feed_body(&mut self, input: &[u8]) -> Progress {
-        let keep = self.reading.keeps();
-        let (kept, bytes) = (&mut self.kept, &mut self.bytes);
+        let (kept, bytes, keep) = (&mut self.kept, &mut self.bytes, self.keep);
+        let (watch, mut odd) = (&mut self.watch, Ok(()));
         let Some(body) = &mut self.body else { return Progress::More };
         let fed = body.feed(input, |data| {
             *bytes += data.len() as u64;
             kept.extend_from_slice(&data[..data.len().min(keep - kept.len())]);
+            if odd.is_ok() {
+                odd = watch.see(data);
+            }
         });
+        if let Err(why) = odd {
+            return Progress::Wrong(why);
+        }
         match fed {
             Fed::More => Progress::More,
             Fed::Ended(at) => {

@@ -6,23 +6,46 @@
 mod answer;
 mod body;
 mod says;
+mod watch;
 
 pub(crate) use answer::{Answer, Progress};
 pub(crate) use says::{Reading, Said};
 
+use std::fmt::Write as _;
+
 use model::survey::PROBE_FIELD;
 
+use crate::ask::Ask;
 use crate::target::Target;
 
-/// The request of every attempt on the two HTTP lanes.
-pub(crate) fn request(target: &Target, close: bool) -> Vec<u8> {
-    let connection = if close { "Connection: close\r\n" } else { "" };
-    let key = target.key().map(|key| format!("{PROBE_FIELD}: {key}\r\n")).unwrap_or_default();
-    format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: cutover-probe/{}\r\nAccept: */*\r\n{key}{connection}\r\n",
-        target.path(),
-        target.authority(),
-        env!("CARGO_PKG_VERSION"),
-    )
-    .into_bytes()
+/// The request of every attempt on the plain lanes.
+pub(crate) fn request(ask: &Ask, target: &Target, close: bool) -> Vec<u8> {
+    let mut request = head(ask, target, (ask.method(), target.path()));
+    if close {
+        request.push_str("Connection: close\r\n");
+    }
+    if !ask.body().is_empty() || !matches!(ask.method(), "GET" | "DELETE" | "OPTIONS") {
+        let _ = write!(request, "Content-Length: {}\r\n", ask.body().len());
+    }
+    request.push_str("\r\n");
+    [request.as_bytes(), ask.body()].concat()
+}
+
+/// A head without its end, so that more fields can follow.
+pub(crate) fn head(ask: &Ask, target: &Target, (method, path): (&str, &str)) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", target.authority());
+    let says = |name: &str| ask.fields().any(|(said, _)| said.eq_ignore_ascii_case(name));
+    if !says("user-agent") {
+        head.push_str(concat!("User-Agent: cutover-probe/", env!("CARGO_PKG_VERSION"), "\r\n"));
+    }
+    if !says("accept") {
+        head.push_str("Accept: */*\r\n");
+    }
+    if let Some(key) = target.key() {
+        let _ = write!(head, "{PROBE_FIELD}: {key}\r\n");
+    }
+    for (name, value) in ask.fields() {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    head
 }

@@ -30,7 +30,7 @@ impl Reading {
     }
 
     /// How many bytes of the body are needed.
-    pub(super) fn keeps(&self) -> usize {
+    pub(crate) fn keeps(&self) -> usize {
         match self.from {
             VersionFrom::Header(_) => BODY_FOR_DETAIL,
             VersionFrom::JsonPath(_) | VersionFrom::Body => BODY_FOR_VERSION,
@@ -64,7 +64,7 @@ impl Reading {
     }
 
     /// Reads the first bytes of a body, where the version stands in it.
-    pub(super) fn body(&self, kept: &[u8], said: &mut Said) {
+    pub(crate) fn body(&self, kept: &[u8], said: &mut Said) {
         let found = match &self.from {
             VersionFrom::Header(_) => return,
             VersionFrom::Body => kept.split(|&byte| byte == b'\n').next().and_then(text::name),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use model::attempt::{Attempt, Class, Connection, Ending, Lane};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -19,6 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::echo::{Echo, Echoes, asks_to_reconnect};
 use super::upgrade::{Endpoint, Open};
 use crate::http::Said;
+use crate::stream::Stream;
 use crate::text;
 
 /// How long a closing handshake may take.
@@ -74,7 +74,7 @@ enum Finish {
 pub(super) struct Socket {
     endpoint: Rc<Endpoint>,
     record: Connection,
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     said: Said,
     orders: UnboundedReceiver<Order>,
     echoes: Echoes,

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use model::attempt::{Class, Connection};
 use model::survey::PROBE_FIELD;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
@@ -13,9 +12,10 @@ use tokio_tungstenite::tungstenite::{Error, http};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::echo::Numbering;
-use crate::connect::{Failure, connect};
+use crate::connect::{Failure, Speech, connect};
 use crate::http::Said;
 use crate::site::Site;
+use crate::stream::Stream;
 use crate::text;
 
 /// Largest message taken from the peer, bytes.
@@ -32,7 +32,7 @@ pub(super) struct Endpoint {
 /// A socket that stands, and what the upgrade's answer said.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) stream: WebSocketStream<TcpStream>,
+    pub(super) stream: WebSocketStream<Stream>,
     pub(super) said: Said,
 }
 
@@ -67,13 +67,21 @@ pub(super) async fn upgrade(
 
 async fn try_upgrade(endpoint: &Endpoint, record: &mut Connection) -> Result<Box<Open>, Refusal> {
     let refusal = |failure| Refusal { failure, status: 0 };
-    let stream = connect(&endpoint.site, record).await.map_err(refusal)?;
+    let stream = connect(&endpoint.site, Speech::Http1, record).await.map_err(refusal)?;
     record.established_us = 0;
     let url = format!("ws://{}{}", endpoint.site.target.authority(), endpoint.path);
     let mut request = url.into_client_request().map_err(|error| refused(&error))?;
     let key = endpoint.site.target.key().and_then(|key| http::HeaderValue::from_str(key).ok());
     if let Some(key) = key {
         request.headers_mut().insert(PROBE_FIELD, key);
+    }
+    for (name, value) in endpoint.site.ask.fields() {
+        let field =
+            (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_str(value));
+        // Neither can be odd: they were checked when they were given.
+        if let (Ok(name), Ok(value)) = field {
+            request.headers_mut().append(name, value);
+        }
     }
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX))

@@ -139,6 +139,7 @@ pub(crate) fn options(url: Target, lane: Lane, count: u64) -> Options {
         stop: Stop::Count(count),
         late_after: Duration::from_secs(2),
         timeout: Duration::from_secs(3),
+        slowness: Duration::from_millis(100),
         ..Options::new(url, 200)
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant as Moment};
 use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
 
+use crate::age::Age;
 use crate::buffer::Buffer;
 use crate::call::Asks;
 use crate::frames::Taker;
@@ -123,6 +124,8 @@ pub(crate) struct Answer<'a, 'up> {
     pub(crate) progress: &'a Progress,
     /// Answers to be cut short.
     pub(crate) truncate: &'a AtomicU32,
+    /// How old the client's connection is.
+    pub(crate) age: Age,
     /// Says whether the process is ending: connections are not kept then.
     pub(crate) shared: &'a Shared,
 }
@@ -233,8 +236,11 @@ impl Answer<'_, '_> {
         // it from the next request.
         let unsent = self.asks.expects && !self.progress.body_taken.get();
         // How long a connection of frames lives is not said in its answers.
-        let over = unsent || shape == Shape::Bare || self.shared.ending();
-        let keep = self.asks.keep && (framed || !over);
+        let over = || {
+            let old = self.shared.ending() || self.age.is_over(self.patience.age);
+            unsent || shape == Shape::Bare || old
+        };
+        let keep = self.asks.keep && (framed || !over());
         let terms = Terms { keep, old_client: self.asks.old_client, shape };
         let mut bytes = Vec::with_capacity(head.len() + 256);
         said::rewrite(&answer, terms, self.stamp, &mut bytes);

@@ -112,6 +112,7 @@ fn footer(total: u64) -> RunFooter {
         ws_reordered: 0,
         ws_reconnects: SOCKETS,
         ws_longest_gap_us: 513_400,
+        ..RunFooter::default()
     }
 }
 
@@ -142,7 +143,7 @@ fn attempt(id: u64) -> Attempt {
             (1 + (id / 2 % 10) as u32, sent_us > SWITCH_US + 4_000 + jitter(id / 2 % 10, 70_000))
         }
         Lane::Fresh => (1_000 + id as u32, sent_us > SWITCH_US + 4_000 + jitter(id ^ 5, 70_000)),
-        Lane::Websocket => socket(id, intended_us),
+        _ => socket(id, intended_us),
     };
     Attempt {
         id,

@@ -7,6 +7,7 @@ use model::event::PoolSeen;
 use model::{Class, Event, FleetSeen, Phase, ReleaseId, RunState, Tally, Weight, Window};
 use rollout::{ProbeWant, Rollout, Snapshot, Strategy, Wants};
 
+use crate::calls::Calls;
 use crate::plan::{CANDIDATE, Plan, STABLE};
 use crate::rng::Rng;
 use crate::world::{Instance, STEP_MS, World};
@@ -23,6 +24,7 @@ pub(crate) struct Controller<'a> {
     preview: Tally,
     window: Window,
     armed_since: Option<u64>,
+    pub calls: Calls,
     /// What measurements bring, from a stream of their own.
     gauges: Rng,
     pub deaths: u32,
@@ -41,6 +43,7 @@ impl<'a> Controller<'a> {
             preview: Tally::default(),
             window: Window::default(),
             armed_since: None,
+            calls: Calls::default(),
             gauges: Rng::new(plan.start_delay ^ 0x6761_7567_6573),
             deaths: 0,
         }
@@ -108,7 +111,9 @@ impl<'a> Controller<'a> {
         let untold = self.machine.refuses(&event).map(|_| self.machine.clone());
         self.machine.advance(self.world.now, &event);
         let after = self.machine.wants();
-        if was_final && before != after {
+        // Hooks are called also when it is over.
+        let but_hooks = |wants: &Wants| Wants { hook: None, ..wants.clone() };
+        if was_final && but_hooks(&before) != but_hooks(&after) {
             let what = "wants changed after the end".to_owned();
             self.world.violations.push(what);
         }
@@ -274,6 +279,7 @@ impl<'a> Controller<'a> {
                 ready && carries == Some(CANDIDATE) && !crashed
             }
             Phase::DrainingCandidate => first || carries == Some(STABLE),
+            Phase::Promoted if self.world.plan.keeps() => true,
             Phase::Promoted => gone(STABLE) && (wants.leave.is_none() || self.spare_is_drained()),
             Phase::Aborted => gone(CANDIDATE),
             _ => true,
@@ -324,6 +330,7 @@ impl<'a> Controller<'a> {
         }
         self.machine = rebuilt;
         self.reported.clear();
+        self.calls.die();
         self.preview = Tally::default();
         true
     }
@@ -372,6 +379,7 @@ impl<'a> Controller<'a> {
             events.extend(self.ask_directly());
         }
         events.extend(self.hear_prober());
+        events.extend(self.calls.call(self.world.plan, &self.machine.wants(), now));
         events.extend(self.measure());
         if self.machine.wake().is_some_and(|wake| now >= wake) {
             events.push(Event::Tick);

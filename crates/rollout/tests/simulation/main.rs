@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod calls;
 mod controller;
 mod plan;
 mod rng;
@@ -16,11 +17,12 @@ use std::collections::BTreeSet;
 use model::{Outcome, Phase};
 use rollout::Strategy;
 
+use calls::Calls;
 use controller::Controller;
 use plan::{CANDIDATE, Plan};
 use rng::Rng;
 use suffering::Suffering;
-use world::STEP_MS;
+use world::{Instance, STEP_MS};
 
 /// A strategy, a phase and the one that followed it.
 type Way = (&'static str, Phase, Phase);
@@ -57,6 +59,8 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     let mut plan = Plan::draw(&mut rng);
     // From a stream of its own, so that the worlds without operators stay what they were.
     plan.operate(&mut Rng::new(seed ^ 0x6f70_6572_6174_6f72));
+    plan.keep(&mut Rng::new(seed ^ 0x6b65_6570));
+    plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
     plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
     let mut controller = Controller::new(&plan, rng);
     // Each death may cost its down time and the time to look again.
@@ -112,6 +116,8 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(world.candidate_users == 0, "users on a candidate that was never ready");
     }
     home(plan, controller, &mut must);
+    kept(plan, controller, &mut must);
+    Calls::judge(plan, (&controller.journal, world.candidate_users), &mut must);
     must(!blamed(plan, controller), "what hit both was held against the candidate");
     let watched = plan.start.settings.probing && plan.prober_lost.is_none();
     if plan.candidate_errors >= 30 && watched && plan.deaths == 0 && plan.presses.is_empty() {
@@ -135,11 +141,27 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     wrong
 }
 
+/// What is kept is all there and was told nothing; what was kept has its users back without a preview.
+fn kept(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &str)) {
+    let (machine, world) = (&controller.machine, &controller.world);
+    let entered = |phase: Phase| machine.entered().iter().any(|entered| entered.phase == phase);
+    if plan.keeps() {
+        let told = world.stable.instances.iter().any(Instance::told_to_end);
+        let all = world.stable.instances.len() == usize::from(plan.start.instances);
+        must(!told && (all || plan.crashes()), "what is kept did not stay");
+        must(!entered(Phase::Stopping), "what is kept was to end");
+    }
+    if plan.start.settings.warm && !plan.crashes() {
+        must(!entered(Phase::Previewing) && !entered(Phase::Arming), "a warm release had to wait");
+    }
+}
+
 /// An incident that hits both, where each of them answers enough to be seen, undoes nothing by a limit.
 fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
     let machine = &controller.machine;
     let turned = machine.entered().iter().find(|entered| entered.phase == Phase::RollingBack);
-    let good = plan.candidate_is_good() && plan.deaths == 0;
+    // Of a stable that is dead nothing is seen.
+    let good = plan.candidate_is_good() && plan.deaths == 0 && !plan.crashes();
     let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
         return false;
     };

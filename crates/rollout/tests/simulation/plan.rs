@@ -1,6 +1,9 @@
 //! What will go wrong in one world, drawn from its seed before it begins.
 
-use model::{AppName, Event, Farewell, Hold, Pace, Phase, ReleaseId, Successor, Version, Weight};
+use model::{
+    AppName, Call, Event, Farewell, Hold, Hook, Moment, OnFailure, Pace, Phase, ReleaseId,
+    Successor, Version, Weight,
+};
 use rollout::{Aim, Named, Settings, Start, Strategy};
 
 use crate::rng::Rng;
@@ -23,6 +26,17 @@ const PHASES: [Phase; 11] = [
     Phase::DrainingCandidate,
     Phase::StoppingCandidate,
 ];
+
+/// What becomes of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It ends well after so many ms.
+    Passes(u64),
+    /// It fails after so many ms.
+    Fails(u64),
+    /// Nothing is ever heard of it.
+    Lost,
+}
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a list of independent faults")]
@@ -60,6 +74,8 @@ pub(crate) struct Plan {
     pub abort: Option<u64>,
     /// What operators press, and when.
     pub presses: Vec<(u64, Event)>,
+    /// What becomes of each hook.
+    pub fates: Vec<Fate>,
     /// What hits both releases.
     pub suffering: Suffering,
     /// The phase whose entry brings these faults on, if it is not their time.
@@ -133,6 +149,7 @@ impl Plan {
             prober_lost: if probing { rng.maybe(15, 0, 20_000) } else { None },
             abort: rng.maybe(20, 0, 20_000),
             presses: Vec::new(),
+            fates: Vec::new(),
             suffering: Suffering::default(),
             deaths: if rng.chance(50) { rng.between(1, most_deaths) } else { 0 },
             down: if rng.chance(10) { 60_000 } else { 1_500 },
@@ -166,6 +183,75 @@ impl Plan {
         self.presses.sort_by_key(|(at, _)| *at);
     }
 
+    /// Rollouts that keep what they replace, and rollbacks to a release that was kept like this.
+    pub(crate) fn keep(&mut self, rng: &mut Rng) {
+        let settings = &mut self.start.settings;
+        settings.keep_old_ms = if rng.chance(25) { 60_000 } else { 0 };
+        if settings.aim == Aim::Rollback && rng.chance(60) && self.start.stable.is_some() {
+            settings.strategy = Strategy::BlueGreen;
+            settings.pause_after = Vec::new();
+            (settings.return_home, settings.warm) = (false, true);
+            self.never_ready = false;
+        }
+    }
+
+    /// Hooks at some moments, which pass, fail or are lost.
+    pub(crate) fn hook(&mut self, rng: &mut Rng) {
+        if !rng.chance(20) {
+            return;
+        }
+        for moment in Moment::ALL {
+            if !rng.chance(45) {
+                continue;
+            }
+            let after = rng.between(0, 3_000);
+            self.fates.push(match rng.between(0, 99) {
+                0..=79 => Fate::Passes(after),
+                80..=94 => Fate::Fails(after),
+                _ => Fate::Lost,
+            });
+            let on_failure = match rng.between(0, 2) {
+                0 => OnFailure::Abort,
+                1 => OnFailure::Pause,
+                _ => OnFailure::Continue,
+            };
+            self.start.settings.hooks.push(Hook {
+                name: moment.to_string(),
+                moment,
+                call: Call::Program(vec!["call".to_owned()]),
+                timeout_ms: 3_000,
+                retries: 0,
+                on_failure,
+                once: rng.chance(30),
+                rollback: true,
+            });
+        }
+    }
+
+    /// What becomes of that hook.
+    pub(crate) fn fate(&self, name: &str) -> Fate {
+        let mut hooks = self.start.settings.hooks.iter().zip(&self.fates);
+        hooks.find(|(hook, _)| hook.name == name).map(|(_, fate)| *fate).unwrap()
+    }
+
+    /// True when no hook may stand in the way.
+    fn hooks_pass(&self) -> bool {
+        let sure = self.deaths == 0 || self.start.settings.hooks.iter().all(|hook| !hook.once);
+        sure && self.fates.iter().all(|fate| matches!(fate, Fate::Passes(_)))
+    }
+
+    /// How long hooks may hold a rollout, and those who look at what failed.
+    fn hooking_ms(&self) -> u64 {
+        let each = 15_000 + self.start.settings.pause_deadline_ms;
+        self.fates.len() as u64 * each
+    }
+
+    /// True when stable is to stay.
+    pub(crate) fn keeps(&self) -> bool {
+        let beside = self.batch().is_none() && !self.recreates() && !self.returns_home();
+        self.start.settings.keep_old_ms > 0 && self.start.stable.is_some() && beside
+    }
+
     /// When nobody presses any more, and how much longer it may take for what was pressed.
     fn pressing_ms(&self) -> u64 {
         let last = self.presses.last().map_or(0, |(at, _)| *at);
@@ -193,7 +279,7 @@ impl Plan {
     /// True when nobody holds up or hurries what the machine does.
     pub(crate) fn left_alone(&self) -> bool {
         let settings = &self.start.settings;
-        let spared = self.suffering.spares(settings);
+        let spared = self.suffering.spares(settings) && self.hooks_pass();
         self.presses.is_empty() && settings.pause_after.is_empty() && spared
     }
 
@@ -243,7 +329,7 @@ impl Plan {
     /// Longest this rollout may take: all deadlines one after the other.
     pub(crate) fn bound_ms(&self) -> u64 {
         let home = if self.returns_home() { 20_000 } else { 0 };
-        let pressing = self.pressing_ms();
+        let pressing = self.pressing_ms() + self.hooking_ms();
         let rollout = match (&self.start.settings.strategy, self.batch()) {
             (_, Some(_)) => 70_000 * u64::from(self.start.instances),
             (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64 + home,

@@ -98,12 +98,19 @@ impl<'a> World<'a> {
                 stable.instances.push(Instance { id: last_id, ..Instance::default() });
             }
         }
+        let mut candidate = Fleet::default();
+        if plan.start.settings.warm {
+            for _ in 0..plan.start.instances {
+                last_id += 1;
+                candidate.instances.push(Instance { id: last_id, ..Instance::default() });
+            }
+        }
         Self {
             plan,
             rng,
             now: 0,
             stable,
-            candidate: Fleet::default(),
+            candidate,
             router: Router::new(plan),
             moving: None,
             last_id,

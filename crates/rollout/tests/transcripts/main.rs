@@ -5,11 +5,14 @@
 mod canary;
 mod compared;
 mod home;
+mod hooks;
+mod kept;
 mod measured;
 mod operators;
 mod recreate;
 mod rolling;
 mod script;
+mod wishes;
 
 use Role::{All, Retiring, Spare};
 use model::Event;

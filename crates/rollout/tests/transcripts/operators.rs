@@ -6,19 +6,19 @@ use rollout::{Aim, Rollout, Strategy};
 use crate::script::Role::{All, Part, Retiring, Spare};
 use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
 
-fn pause() -> Event {
+pub(crate) fn pause() -> Event {
     Event::PauseAsked { reason: "to look".to_owned() }
 }
 
-const RESUME: Event = Event::ResumeAsked;
-const PROMOTE: Event = Event::PromoteAsked { full: false };
-const FULL: Event = Event::PromoteAsked { full: true };
+pub(crate) const RESUME: Event = Event::ResumeAsked;
+pub(crate) const PROMOTE: Event = Event::PromoteAsked { full: false };
+pub(crate) const FULL: Event = Event::PromoteAsked { full: true };
 
-fn share(percent: u16) -> Event {
+pub(crate) fn share(percent: u16) -> Event {
     Event::WeightAsked { weight: Weight::new(percent * 100).unwrap() }
 }
 
-fn follow(version: &str) -> Event {
+pub(crate) fn follow(version: &str) -> Event {
     let by = Successor {
         release: ReleaseId(3),
         version: Version::new(version).unwrap(),
@@ -29,7 +29,7 @@ fn follow(version: &str) -> Event {
 }
 
 /// A canary of 25 % and 50 %, with pauses after those shares; none is 0, the last one 100.
-fn canary(pauses: &[u16]) -> Script {
+pub(crate) fn canary(pauses: &[u16]) -> Script {
     let steps = [25, 50].map(|percent| Weight::new(percent * 100).unwrap()).to_vec();
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000 };
@@ -40,7 +40,7 @@ fn canary(pauses: &[u16]) -> Script {
 }
 
 /// The share was seen in effect, and the prober saw the candidate's answers.
-fn carries(script: Script, percent: u16) -> Script {
+pub(crate) fn carries(script: Script, percent: u16) -> Script {
     let (stable, candidate) = match percent {
         100 => (Spare, All),
         _ => (Part(100 - percent), Part(percent)),
@@ -49,7 +49,7 @@ fn carries(script: Script, percent: u16) -> Script {
     script.all(&[pools, window("v1", 15, 0), window("v2", 15, 0)])
 }
 
-fn ends_well(script: Script) -> Script {
+pub(crate) fn ends_well(script: Script) -> Script {
     script
         .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 0), routes(&[(2, All)])])
         .all(&[fleet(1, 0, 0)])

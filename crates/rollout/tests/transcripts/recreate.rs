@@ -6,7 +6,7 @@ use rollout::Strategy;
 use crate::script::Role::{All, Retiring};
 use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
 
-fn recreate() -> Script {
+pub(crate) fn recreate() -> Script {
     Script::new(|start| {
         start.instances = 1;
         let hold = Hold { wait_ms: 20_000, requests: 500, bytes: 1 << 20 };
@@ -27,7 +27,7 @@ fn until_started(script: Script) -> Script {
     until_stopping(script).all(&[routes(&[]), fleet(1, 0, 0)])
 }
 
-fn until_baking(script: Script) -> Script {
+pub(crate) fn until_baking(script: Script) -> Script {
     until_started(script).all(&[
         fleet(2, 1, 1),
         preview(40, 0),

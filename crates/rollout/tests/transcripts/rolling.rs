@@ -37,17 +37,21 @@ fn begun() -> Script {
     rolling(4, 1).all(&[fleet(2, 0, 0), fleet(1, 3, 4), fleet(1, 4, 4)])
 }
 
+pub(crate) fn to_the_end() -> Script {
+    (1..=4).fold(begun(), |script, n| one_comes(one_leaves(script, n.into()), n))
+}
+
 #[test]
 fn four_by_one() {
-    let mut script = begun();
-    for n in 1..=4 {
-        script = one_comes(one_leaves(script, n.into()), n);
-    }
-    script.is("rolling");
+    to_the_end().is("rolling");
 }
 
 #[test]
 fn aborted_half_way() {
+    half_way_and_back().is("rolling-abort");
+}
+
+pub(crate) fn half_way_and_back() -> Script {
     let half = one_comes(one_leaves(one_comes(one_leaves(begun(), 1), 1), 2), 2);
     half.all(&[parts(1, 2), leaving(1, &[3], 1, 0), abort()])
         // The third was not told to end: it comes back.
@@ -59,7 +63,6 @@ fn aborted_half_way() {
         .all(&[routes(&[(1, All)]), fleet(1, 3, 3), fleet(2, 1, 1), leaving(2, &[2], 0, 0)])
         .all(&[leaving(2, &[], 0, 0), fleet(1, 4, 4), routes(&[(1, All)]), fleet(2, 0, 0)])
         .all(&[routes(&[(1, All)])])
-        .is("rolling-abort");
 }
 
 #[test]

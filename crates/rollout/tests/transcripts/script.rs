@@ -99,22 +99,23 @@ impl Script {
     }
 
     /// The same; answers the machine.
-    #[expect(clippy::disallowed_methods, reason = "golden files are files")]
     pub(crate) fn tells(mut self, name: &str) -> Rollout {
         let outcome = self.machine.outcome();
         writeln!(self.text, "outcome: {outcome:?}").unwrap();
-        let path = format!("{}/tests/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var("CUTOVER_UPDATE").is_ok() {
-            std::fs::write(&path, &self.text).unwrap();
-        }
-        let expected = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            self.text == expected,
-            "{name} tells another story (CUTOVER_UPDATE=1 takes it):\n{}",
-            self.text
-        );
+        compare(name, &self.text);
         self.machine
     }
+}
+
+/// Compares a text with its golden file, or writes it where `CUTOVER_UPDATE` is set.
+#[expect(clippy::disallowed_methods, reason = "golden files are files")]
+pub(crate) fn compare(name: &str, text: &str) {
+    let path = format!("{}/tests/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var("CUTOVER_UPDATE").is_ok() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == expected, "{name} tells another story (CUTOVER_UPDATE=1 takes it):\n{text}");
 }
 
 pub(crate) fn fleet(release: u32, ready: u16, existing: u16) -> Event {
@@ -250,6 +251,9 @@ fn wants_words(wants: &Wants) -> String {
     if let Some(hold) = &wants.hold {
         write!(line, " | hold {} for {} ms", hold.requests, hold.wait_ms).unwrap();
     }
+    if let Some(hook) = &wants.hook {
+        write!(line, " | hook {hook}").unwrap();
+    }
     write!(line, " | probe {:?}", wants.probe).unwrap();
     if let Some(n) = wants.preview {
         write!(line, " | preview {n}").unwrap();
@@ -257,7 +261,7 @@ fn wants_words(wants: &Wants) -> String {
     line.to_lowercase() + "\n"
 }
 
-fn event_words(event: &Event) -> String {
+pub(crate) fn event_words(event: &Event) -> String {
     match event {
         Event::Tick => "time".to_owned(),
         Event::Fleet { release, seen } => {
@@ -292,6 +296,9 @@ fn event_words(event: &Event) -> String {
             let (new, old) = (&tick.candidate, &tick.stable);
             let words = |one: &Counted| format!("{} of {} failed", one.errors, one.units);
             format!("tick {at_s}: {}, {} of stable", words(new), words(old))
+        }
+        Event::HookEnded { name, passed, .. } => {
+            format!("hook {name} {}", if *passed { "passed" } else { "failed" })
         }
         Event::Measured { words, .. } => format!("measured: {words}"),
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),

@@ -135,3 +135,37 @@ async fn the_page_is_self_contained_and_shows_who_answered() {
         assert!(!page.contains(outside), "{outside}");
     }
 }
+
+#[tokio::test]
+async fn orders_are_counted_once_each_in_a_book_that_instances_share() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders");
+    let (one, other) = (format!("--orders {}", file.display()), App::start("").await);
+    let (first, second) = (App::start(&one).await, App::start(&one).await);
+    let place = |id: &str| {
+        let body = format!("{{\"id\":\"{id}\"}}");
+        format!(
+            "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (app, id) in
+        [(&first, "r-1"), (&second, "r-2"), (&second, "r-1"), (&first, "rr-1"), (&other, "r-3")]
+    {
+        let mut stream = TcpStream::connect(app.address).await.unwrap();
+        stream.write_all(place(id).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let account = first.get("/orders?run=r").await;
+    let account: serde_json::Value = serde_json::from_slice(&account.body).unwrap();
+    assert_eq!(
+        (&account["orders"], &account["doubled_orders"]),
+        (&2.into(), &1.into()),
+        "{account}"
+    );
+    assert_eq!(account["doubled"][0], "r-1");
+    assert_eq!(first.get("/orders").await.status, 400);
+    assert_eq!(other.get("/orders?run=none").await.status, 200);
+}

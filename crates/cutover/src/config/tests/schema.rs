@@ -27,6 +27,8 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
         let pointer = match section {
             "" => String::new(),
             "proxy.certificates" => "/properties/proxy/properties/certificates/items".to_owned(),
+            "notify" => "/properties/notify/items".to_owned(),
+            "app.hooks" => "/properties/app/additionalProperties/properties/hooks/items".to_owned(),
             "app.rollout.metrics" => {
                 let rollout = "/properties/app/additionalProperties/properties/rollout/properties";
                 format!("{rollout}/metrics/items")
@@ -132,6 +134,8 @@ fn what_the_reader_takes_fits() {
          [[app.web.rollout.metrics]]\nname = \"a\"\nprometheus = \"http://[::1]:9090/p/\"\n\
          query = 'a{version=\"{version}\"}'\nmin = -1.5\n[[app.web.rollout.metrics]]\nname = \"b\"\n\
          command = [\"a\"]\nno_data = \"ignore\"\nfailures = 1\n",
+        "[router]\nkind = \"consul\"\nsocket = \"s\"\ndirectory = \"h\"\nlisten = [\"127.0.0.1:80\"]\n\
+         places = 3\ntoken = { file = \"t\" }\n[app.web]\ncommand = [\"a\"]\n",
         "[history]\nruns = 1\nlog_mib = 1\n[app.web]\ncommand = [\"a\", \"\"]\n[app.web.rollout]\n\
          strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
         "[router]\nkind = \"nginx\"\npid = \"p\"\nconfig = \"c\"\ndirectory = \"n\"\nlisten = [\"127.0.0.1:80\"]\nprogram = \"/usr/sbin/nginx\"\n\

@@ -6,7 +6,7 @@ use model::admin::{AccessLog, KeyPair, LogFormat, Maintenance, Observation, Page
 use model::limits::{AppLimits, Limits};
 use model::{AppName, Farewell, Lane, Outliers, Pace};
 
-use super::super::shape::{EnvironmentValue, RouterConfig, Strategy};
+use super::super::shape::{EnvironmentValue, RouterConfig, Strategy, TokenPlace};
 use super::super::{names, template};
 use super::{good, parse, web};
 use crate::duration;
@@ -161,6 +161,7 @@ fn what_the_proxy_tells_and_answers_is_sent_to_it_as_it_is_written() {
 fn limits_are_told_to_the_proxy_as_they_are_written() {
     let text = "[proxy.limits]\nconnect_timeout = \"1s\"\nhead_timeout = \"2s\"\n\
                 body_timeout = \"3s\"\nread_timeout = \"4s\"\nidle_timeout = \"5s\"\n\
+                client_age = \"11s\"\n\
                 request_timeout = \"6s\"\nmax_head = \"8KiB\"\nmax_fields = 50\n\
                 max_body = \"10MiB\"\nclient_connections = 7\nclient_requests = 8\n\
                 client_rate = 9\nclient_burst = 10\nclient_exempt = [\"10.0.0.0/8\"]\n\
@@ -170,6 +171,7 @@ fn limits_are_told_to_the_proxy_as_they_are_written() {
         connect_ms: 1_000,
         instance_reads_ms: 3_000,
         client_idle_ms: 5_000,
+        client_age_ms: 11_000,
         request_ms: 6_000,
         head_bytes: 8 * 1024,
         fields: 50,
@@ -289,6 +291,26 @@ fn a_haproxy_is_found_relative_to_the_file() {
         good("[router]\nkind = \"proxy\"\n[app.web]\ncommand = [\"a\"]\n").router,
         RouterConfig::Proxy
     );
+}
+
+#[test]
+fn a_consul_is_the_agent_of_this_machine_unless_it_is_named() {
+    let text = "[router]\nkind = \"consul\"\nsocket = \"h/m\"\ndirectory = \"h\"\nlisten = \
+                [\"0.0.0.0:80\"]\nprogram = \"haproxy\"\n[app.web]\ncommand = [\"a\"]\n";
+    let of = |text: &str| match parse(text, "/srv/cutover.toml").unwrap().router {
+        RouterConfig::HaProxy(found) => found.consul.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let found = of(text);
+    let (agent, dns) = (found.agent.to_string(), found.dns.to_string());
+    assert_eq!((agent.as_str(), dns.as_str()), ("127.0.0.1:8500", "127.0.0.1:8600"));
+    assert_eq!((found.domain.as_str(), found.places, found.token), ("consul", 16, None));
+    let more = "agent = \"[::1]:1\"\ndns = \"10.0.0.1:53\"\ndomain = \"dc1.consul.\"\nplaces = 3\n\
+                token = { from = \"CONSUL_HTTP_TOKEN\" }\nprogram";
+    let found = of(&text.replace("program", more));
+    assert_eq!((found.agent.port(), found.dns.port(), found.places), (1, 53, 3));
+    assert_eq!(found.domain, "dc1.consul");
+    assert_eq!(found.token, Some(TokenPlace::Variable("CONSUL_HTTP_TOKEN".into())));
 }
 
 #[test]

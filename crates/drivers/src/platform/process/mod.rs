@@ -38,7 +38,7 @@ use model::{AppName, Change, Fault, InstanceId, Plan};
 use super::driver::{Platform, PlatformCapabilities};
 use super::fleet::{FleetHave, FleetWant, InstanceHave};
 pub use log::{InstanceLog, logs_of};
-pub use program::find_program;
+pub use program::{find_program, program};
 pub use rotate::{begin, rotate, rotated};
 pub use surroundings::Surroundings;
 

@@ -3,6 +3,7 @@
 //! The program is looked up here and not left to the system, so that the sentence for people can
 //! say where was looked. It starts nothing.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use model::{Fault, Kind, Release, Variable};
 
 use super::surroundings::Surroundings;
+use crate::check::command::Program;
 
 /// The program of a release that starts from our own environment, as `find_within` finds it: for
 /// asking before a deploy begins. That of its health check, where it has one, must be there as well.
@@ -20,6 +22,22 @@ pub fn find_program(release: &Release) -> Result<PathBuf, Fault> {
         find_checker(release, &surroundings)?;
     }
     Ok(found)
+}
+
+/// Another program of a release, with the environment of its instances but for what tells them apart, and in
+/// their directory: for what is called beside them. The command stands as it is, without placeholders.
+pub fn program(
+    release: &Release,
+    command: &[String],
+    surroundings: &Surroundings,
+) -> Result<Program, Fault> {
+    let file = find(command, release, surroundings)?;
+    let mut environment = surroundings.environment(release)?;
+    // Both together mark processes of an instance, and this is none.
+    environment.remove(OsStr::new("CUTOVER_INSTANCE"));
+    environment.insert("VERSION".into(), release.version.as_str().into());
+    let arguments = command.iter().skip(1).cloned().collect();
+    Ok(Program { file, arguments, directory: PathBuf::from(&release.directory), environment })
 }
 
 /// The program that checks instances of a release, found in the same way.

@@ -47,30 +47,40 @@ pub(super) async fn hold(
         _ => {}
     }
     let path = format!("{}?acquire={ours}", key(app));
-    let said = agent.put(&path, Some(&json!({ "owner": owner }))).await?;
-    if said.body.trim() == "true" {
+    let said = agent.put(&path, Some(&json!({ "owner": owner }))).await;
+    if said.as_ref().is_ok_and(|said| said.body.trim() == "true") {
         return Ok(());
     }
-    // Somebody was faster, or the session ended: the next look tells.
+    // Somebody was faster, or the session ended: the next try tells.
     *session = None;
+    said?;
     Err(taken(agent, app, "another one"))
+}
+
+/// Keeps our session alive, if there is one; whether it is, is asked when it matters.
+pub(super) async fn renew(agent: &Agent, session: &mut Option<Session>) {
+    let Some(one) = session.as_mut().filter(|one| one.renewed.elapsed() >= RENEWED) else { return };
+    let said = agent.put(&format!("/v1/session/renew/{}", one.id), None).await;
+    match said {
+        Ok(_) => one.renewed = Instant::now(),
+        // Away: it may still be known there when it is back.
+        Err(fault) if fault.kind == Kind::Environment => {}
+        Err(_ended) => *session = None,
+    }
 }
 
 /// Keeps our session alive, or begins one.
 async fn keep(agent: &Agent, owner: &str, session: &mut Option<Session>) -> Result<(), Fault> {
-    if let Some(one) = session.as_mut() {
-        if one.renewed.elapsed() < RENEWED {
-            return Ok(());
-        }
-        let said = agent.put(&format!("/v1/session/renew/{}", one.id), None).await;
-        if said.is_ok() {
-            one.renewed = Instant::now();
-            return Ok(());
-        }
-        // It ended, or the agent knows nothing of it any more.
-        *session = None;
+    renew(agent, session).await;
+    if session.is_some() {
+        return Ok(());
     }
-    let wish = json!({ "Name": format!("cutover {owner}"), "TTL": TTL, "LockDelay": "0s", "Behavior": "release" });
+    let wish = json!({
+        "Name": format!("cutover {owner}"),
+        "TTL": TTL,
+        "LockDelay": "0s",
+        "Behavior": "release"
+    });
     let made = agent.put("/v1/session/create", Some(&wish)).await?;
     let id = made.json(agent)?["ID"].as_str().map(str::to_owned);
     let id = id.ok_or_else(|| agent.odd(&made.body))?;

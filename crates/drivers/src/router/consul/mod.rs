@@ -144,6 +144,14 @@ impl Consul {
         lock::hold(&self.agent, (&self.owner, app), &mut session).await
     }
 
+    /// Stays the controller that it is; for as long as it is called every few seconds.
+    pub(super) async fn stay(&self) {
+        // Whoever is just asking for it renews it, too.
+        if let Ok(mut session) = self.session.try_lock() {
+            lock::renew(&self.agent, &mut session).await;
+        }
+    }
+
     /// What the agent has of an app.
     pub(super) async fn entries(&self, app: &AppName) -> Result<Vec<Entry>, Fault> {
         let said = self.agent.get(&format!("/v1/agent/health/service/name/{app}")).await?;

@@ -157,6 +157,9 @@ fn is_haproxy(pid: u32) -> bool {
 #[async_trait]
 impl Router for HaProxy {
     async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault> {
+        if let Some(discovery) = &self.discovery {
+            discovery.consul.stay().await;
+        }
         let found = look::look(&self.address, app, self.discovery.as_ref()).await?;
         self.mixed.store(!found.apart, Ordering::Relaxed);
         let mut have = RoutesHave {

@@ -1,0 +1,165 @@
+//! What the controller does when it is given an order.
+//!
+//! An order is answered at once; what it leads to is the loop's.
+
+use model::{Fault, Outcome, Successor};
+
+use super::Controller;
+use crate::server::active::Active;
+use crate::server::capable::check;
+use crate::server::orders::{Again, Begun, Order};
+use crate::server::planning::{able, plan};
+use crate::server::run_id::new_run_id;
+use crate::server::standing::{Ordered, Standing};
+use crate::server::{show, upgrade};
+
+impl Controller {
+    pub(super) async fn obey(&mut self, order: Order) {
+        // Whoever gave the order may have gone away; that changes nothing.
+        match order {
+            Order::Deploy { version, run, reply } => {
+                let _gone =
+                    reply.send(self.ship(run, |standing, run| standing.deploy(&version, run)));
+            }
+            Order::Plan { version, reply } => {
+                let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
+            }
+            Order::Again { which, run, reply } => {
+                let _gone = reply.send(self.ship(run, |standing, run| standing.again(&which, run)));
+            }
+            Order::Wish { wish, reply } => {
+                let told = self.standing.wish(&wish);
+                self.announce();
+                let _gone = reply.send(told);
+            }
+            Order::Abort { reason, interrupted, reply } => {
+                let _gone = reply.send(self.abort(reason, interrupted));
+            }
+            Order::Configure { config, reply } => {
+                let _gone = reply.send(self.standing.configure(*config));
+            }
+            Order::Idle { reply } => {
+                let run = self.standing.active.as_ref().map(Active::run);
+                let run = run.map(|run| (&*run.name, run.start.candidate.version.to_string()));
+                upgrade::answer_idle(&self.standing.app, run, reply);
+            }
+            Order::Halt { reply } => {
+                self.halt().await;
+                let _gone = reply.send(());
+            }
+            Order::Stop { now, reply } => {
+                self.halt().await;
+                if let Err(fault) = self.standing.stop() {
+                    self.complain(&fault);
+                }
+                self.hurry = now;
+                self.stopping = Some(reply);
+            }
+        }
+    }
+
+    /// Ships a release; a run of that id that is known already is the answer to an earlier question.
+    fn ship(
+        &mut self,
+        run: String,
+        how: impl FnOnce(&mut Standing, &str) -> Result<Ordered, Fault>,
+    ) -> Result<Begun, Fault> {
+        let mut degrades = check(&self.standing.config, able(&self.tools))?;
+        let last = self.tools.store.last_run(&self.standing.app)?;
+        let next = self.successor();
+        let waits = next.as_ref().is_some_and(|next| next.run == run);
+        if waits || last.is_some_and(|last| last.name == run) {
+            return Ok(Begun { run, degrades });
+        }
+        let Ordered { run, first } = how(&mut self.standing, &run)?;
+        match first {
+            Some(first) => {
+                degrades.insert(0, first);
+                self.announce();
+                self.dropped(next);
+            }
+            None => self.began(),
+        }
+        Ok(Begun { run, degrades })
+    }
+
+    /// A rollout has just been journaled as begun.
+    fn began(&mut self) {
+        self.evidence.reset();
+        if let Some(active) = &self.standing.active {
+            self.status.send_modify(|status| show::rollout(status, active));
+            self.voice.began(active);
+        }
+    }
+
+    /// What is to follow the rollout under way.
+    fn successor(&self) -> Option<Successor> {
+        self.standing.active.as_ref().and_then(|active| active.machine().successor().cloned())
+    }
+
+    /// Says so to whoever waits for a rollout that was to follow and does not any more.
+    fn dropped(&self, was: Option<Successor>) {
+        let is = self.successor();
+        let Some(was) = was.filter(|was| is.as_ref().is_none_or(|is| is.run != was.run)) else {
+            return;
+        };
+        let why = is.map_or_else(
+            || format!("{} was given up before it began", was.version),
+            |is| format!("{} follows instead of {} (run {})", is.version, was.version, is.run),
+        );
+        let stable = self.standing.stable.as_ref();
+        self.voice.never_began((&was.run, self.now_ms()), Outcome::Aborted, why, stable);
+    }
+
+    /// Begins what was to follow the rollout that ended like this, or says why not; `None` of one that a
+    /// stop of the server ended.
+    pub(super) fn follow(&mut self, by: &Successor, outcome: Option<Outcome>) {
+        let followed = outcome.map_or(Ok(false), |outcome| self.standing.follow(by, outcome));
+        let why = match followed {
+            Ok(true) => return self.began(),
+            Ok(false) => format!("the rollout before it did not end: {} is not begun", by.version),
+            Err(fault) => format!("{} could not be begun: {fault}", by.version),
+        };
+        tracing::warn!(app = %self.standing.app, "{why}");
+        let outcome = outcome.filter(|how| *how == Outcome::Stuck).unwrap_or(Outcome::Aborted);
+        let stable = self.standing.stable.as_ref();
+        self.voice.never_began((&by.run, 0), outcome, why, stable);
+    }
+
+    /// Where the old version still runs, users are back on it; a command that was interrupted wants no
+    /// more than to end what it began.
+    fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {
+        if let Some(warm) = self.standing.warm().filter(|_| !interrupted).cloned() {
+            let again = Again::Rollback(Some(warm.clone()));
+            let begun = self.ship(new_run_id(), |standing, run| standing.again(&again, run))?;
+            let text = format!("aborting: users return to {warm}, which still runs");
+            return Ok(format!("{text} (run {})", begun.run));
+        }
+        if interrupted && self.standing.active.is_some() {
+            self.evidence.interrupt();
+        }
+        let next = self.successor();
+        let told = self.standing.abort(reason);
+        self.announce();
+        self.dropped(next);
+        told
+    }
+
+    /// Ends an open rollout where it stands.
+    async fn halt(&mut self) {
+        self.hooks.stop();
+        self.evidence.stop(self.standing.active.as_ref()).await;
+        match self.standing.halt() {
+            Ok(Some((active, finished))) => {
+                if let Some(by) = active.machine().successor() {
+                    let why = "the server was stopped before it began".to_owned();
+                    let stable = self.standing.stable.as_ref();
+                    self.voice.never_began((&by.run, 0), Outcome::Aborted, why, stable);
+                }
+                self.voice.ended(&active, finished, "the server was stopped".to_owned());
+            }
+            Ok(None) => {}
+            Err(fault) => self.complain(&fault),
+        }
+    }
+}

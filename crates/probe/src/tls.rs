@@ -1,0 +1,158 @@
+//! What the prober believes of a server's certificate, and what it shows of itself.
+//!
+//! It opens no connection. One provider of cryptography, ring.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::Fault;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+/// A larger file holds no certificates.
+const LARGEST: u64 = 4 << 20;
+
+/// Where systems keep the roots they trust, in one file: Debian and Alpine, Fedora, openSUSE.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// How servers and the prober show who they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the roots to trust, instead of the system's (or those in `SSL_CERT_FILE`).
+    pub ca: Option<PathBuf>,
+    /// Take any certificate.
+    pub insecure: bool,
+    /// PEM files of the prober's own certificate chain and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// The two kinds of client: one that speaks HTTP/1.1, one that speaks HTTP/2.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    pub(crate) http1: Arc<ClientConfig>,
+    pub(crate) http2: Arc<ClientConfig>,
+}
+
+impl Clients {
+    /// Reads the files.
+    pub(crate) fn new(tls: &Tls) -> Result<Self, Fault> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = if tls.insecure {
+            Arc::new(Anyone(Arc::clone(&provider)))
+        } else {
+            let roots = Arc::new(roots(tls.ca.as_deref())?);
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| Fault::environment(format!("the roots cannot be used: {error}")))?
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Fault::internal(format!("no TLS: {error}")))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut http1 = match &tls.client {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(chain_of(chain)?, key_of(key)?).map_err(|error| {
+                    let what = format!("{} and {}", chain.display(), key.display());
+                    Fault::environment(format!("{what} make no client certificate: {error}"))
+                })?
+            }
+        };
+        let mut http2 = http1.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        http2.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
+    }
+}
+
+/// The roots to trust.
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, Fault> {
+    let named =
+        ca.map(Path::to_owned).or_else(|| std::env::var_os("SSL_CERT_FILE").map(Into::into));
+    let bundle = named.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
+    let bundle = bundle.ok_or_else(|| {
+        Fault::environment("this system has no file of trusted roots")
+            .help("install ca-certificates, or name a PEM file with --ca")
+    })?;
+    let mut roots = RootCertStore::empty();
+    // A system's bundle may hold some that nobody can use; one that was named must hold one at least.
+    roots.add_parsable_certificates(chain_of(&bundle)?);
+    if roots.is_empty() {
+        let what = format!("{} holds no certificate that can be a root", bundle.display());
+        return Err(Fault::environment(what).help("name a PEM file with --ca"));
+    }
+    Ok(roots)
+}
+
+fn chain_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    CertificateDer::pem_slice_iter(&content(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Fault::environment(format!("{} is no PEM file: {error}", path.display())))
+}
+
+fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    PrivateKeyDer::from_pem_slice(&content(path)?).map_err(|_| {
+        // The error could quote the file, and that is a secret.
+        Fault::environment(format!("{} holds no private key in PEM", path.display()))
+    })
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, Fault> {
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut content));
+    read.map_err(|error| {
+        Fault::environment(format!("{} cannot be read: {error}", path.display()))
+    })?;
+    Ok(content)
+}
+
+/// Takes any certificate; what was signed with it must still be signed rightly.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

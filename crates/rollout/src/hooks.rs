@@ -1,0 +1,109 @@
+//! Hooks: which one is due, what it holds meanwhile, and what follows when it has ended.
+//!
+//! A hook holds only what takes the rollout further; what speaks against the candidate turns it back
+//! meanwhile, and whoever leaves the phase needs the hook no more. How one is called is not known here,
+//! and whether one was called before a crash neither: who calls says how it ended, or its time is over.
+
+use model::{Moment, OnFailure, Phase, Weight};
+
+use crate::course;
+use crate::gate::undo;
+use crate::hooked::{named, next_of, until_ms, wanted};
+use crate::hooking::Hooking;
+use crate::pause::Cause;
+use crate::state::State;
+use crate::step::Step;
+
+/// Lets a step pass, unless a hook comes first.
+pub(crate) fn pass(state: &State, step: Option<Step>) -> Option<Step> {
+    if state.facts.hooking.is_some() {
+        return step.filter(|step| forward_to(step).is_none());
+    }
+    let mut due = standing(state).into_iter().chain(crossed(state, step.as_ref()).iter().copied());
+    match due.find_map(|moment| next_of(state, moment)) {
+        // Whoever is to go back does not wait for it.
+        Some(_) if step.as_ref().is_some_and(|step| forward_to(step).is_none()) => step,
+        Some(hook) => Some(Step::Hook(Hooking { name: hook.name.clone(), since_ms: state.now_ms })),
+        None => step,
+    }
+}
+
+/// The hook of which nothing was heard in its time.
+pub(crate) fn lost(state: &State) -> Option<Step> {
+    let name = wanted(state)?;
+    let over = until_ms(state).is_some_and(|until| state.now_ms >= until);
+    over.then_some(Step::HookLost(name))
+}
+
+/// A hook has ended; what follows from that.
+pub(crate) fn ended(state: &mut State, name: &str, passed: bool, words: &str) -> Option<Step> {
+    // One that nobody waits for any more changes nothing.
+    state.facts.hooking.take_if(|hooking| hooking.name == name)?;
+    state.facts.hooked.push(name.to_owned());
+    state.facts.went_on_ms = Some(state.now_ms);
+    let (moment, on_failure) = named(state, name).map(|hook| (hook.moment, hook.on_failure))?;
+    if passed {
+        state.note(format!("hook {name} ({moment}): {words}"));
+        return None;
+    }
+    let why = format!("the hook {name} ({moment}) failed: {words}");
+    let waits = state.facts.pause.is_some();
+    match on_failure {
+        OnFailure::Abort if moment.can_turn_back() => return Some(undo(state, why)),
+        OnFailure::Pause if moment.can_turn_back() && !waits => {
+            return Some(Step::Pause(Cause::Asked, why));
+        }
+        OnFailure::Abort | OnFailure::Pause | OnFailure::Continue => state.note(why),
+    }
+    None
+}
+
+/// The moment that lasts now, whatever comes next.
+fn standing(state: &State) -> Option<Moment> {
+    let all = match &state.facts.roll {
+        Some(roll) => roll.running.stable == 0,
+        None => state.share() == Weight::ALL,
+    };
+    match state.phase {
+        Phase::Starting if state.entered.len() == 1 => Some(Moment::BeforeStart),
+        Phase::Baking if all && state.facts.home.is_none() => Some(Moment::AfterSwitch),
+        Phase::Promoted => Some(Moment::AfterFinish),
+        Phase::Aborted => Some(Moment::AfterAbort),
+        _ => None,
+    }
+}
+
+/// The moments that lie between this phase and the next. While requests wait for the only copy of an app
+/// they wait for nothing else.
+fn crossed(state: &State, step: Option<&Step>) -> &'static [Moment] {
+    use Phase as P;
+    let whole = state.facts.roll.is_none();
+    let Some(to) = step.and_then(forward_to) else { return &[] };
+    match (state.phase, to) {
+        _ if course::hold(&state.start).is_some() || state.facts.home.is_some() => &[],
+        (P::Starting, P::Previewing) => &[Moment::AfterStart],
+        (P::Starting | P::Previewing, P::Arming | P::Shifting) => {
+            &[Moment::AfterStart, Moment::BeforeSwitch]
+        }
+        (P::Baking, P::Draining) if whole => &[Moment::BeforeDrain],
+        (P::Draining, P::HandingOver | P::Stopping | P::Promoted) if whole => &[Moment::AfterDrain],
+        _ => &[],
+    }
+}
+
+/// The phase to which a step takes the rollout further.
+fn forward_to(step: &Step) -> Option<Phase> {
+    let to = match step {
+        Step::Enter(to, _) | Step::Turn(_, to, _) | Step::Home(_, to, _) => *to,
+        Step::Share(..) => Phase::Shifting,
+        _ => return None,
+    };
+    let back = [
+        Phase::RollingBack,
+        Phase::DrainingCandidate,
+        Phase::StoppingCandidate,
+        Phase::Aborted,
+        Phase::Stuck,
+    ];
+    (!back.contains(&to)).then_some(to)
+}

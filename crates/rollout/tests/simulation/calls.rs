@@ -1,0 +1,63 @@
+//! Who calls the hooks of the world: it says how each ends, and forgets at its death which one it called.
+
+use std::collections::BTreeSet;
+
+use model::{Event, Moment, OnFailure};
+use rollout::Wants;
+
+use crate::plan::{Fate, Plan};
+
+#[derive(Default)]
+pub(crate) struct Calls {
+    /// The one that is being called, and since when.
+    now: Option<(String, u64)>,
+    /// Those that were being called when the controller died.
+    uncertain: BTreeSet<String>,
+}
+
+impl Calls {
+    /// Calls what is wanted; answers when it has ended.
+    pub(crate) fn call(&mut self, plan: &Plan, wants: &Wants, now: u64) -> Option<Event> {
+        let Some(name) = wants.hook.clone() else {
+            self.now = None;
+            return None;
+        };
+        if self.now.as_ref().is_none_or(|(called, _)| *called != name) {
+            self.now = Some((name.clone(), now));
+        }
+        let since = self.now.as_ref().map_or(now, |(_, since)| *since);
+        let once = plan.start.settings.hooks.iter().any(|hook| hook.name == name && hook.once);
+        let passed = match plan.fate(&name) {
+            _ if once && self.uncertain.contains(&name) => false,
+            Fate::Passes(after) if now >= since + after => true,
+            Fate::Fails(after) if now >= since + after => false,
+            Fate::Passes(_) | Fate::Fails(_) | Fate::Lost => return None,
+        };
+        Some(Event::HookEnded { name, passed, words: "status 1".to_owned() })
+    }
+
+    pub(crate) fn die(&mut self) {
+        self.uncertain.extend(self.now.take().map(|(name, _)| name));
+    }
+
+    /// What failed before any user was on the candidate, and was to end it, has.
+    pub(crate) fn judge(
+        plan: &Plan,
+        (journal, users): (&[(u64, Event)], u64),
+        must: &mut impl FnMut(bool, &str),
+    ) {
+        let said = journal.iter().filter_map(|(_, event)| match event {
+            Event::HookEnded { name, passed, .. } => Some((name, *passed)),
+            _ => None,
+        });
+        let said: Vec<_> = said.collect();
+        for hook in &plan.start.settings.hooks {
+            let early = [Moment::BeforeStart, Moment::AfterStart, Moment::BeforeSwitch];
+            let failed = said.contains(&(&hook.name, false));
+            let ends = early.contains(&hook.moment) && hook.on_failure == OnFailure::Abort;
+            must(!(failed && ends) || users == 0, "users although a hook had failed");
+            let times = said.iter().filter(|(name, _)| **name == hook.name).count();
+            must(times <= 1, "a hook that had ended was wanted again");
+        }
+    }
+}

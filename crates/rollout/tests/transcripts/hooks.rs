@@ -1,0 +1,144 @@
+//! Stories of hooks: what they hold, and what their failure does.
+
+use model::{Call, Event, Hook, Moment, OnFailure, Outcome, Phase, Weight};
+use rollout::{Strategy, foresee};
+
+use crate::script::Role::{All, Retiring, Spare};
+use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
+
+fn hook(moment: Moment, on_failure: OnFailure) -> Hook {
+    Hook {
+        name: moment.to_string().replace(' ', "-"),
+        moment,
+        call: Call::Program(vec!["call".to_owned()]),
+        timeout_ms: 20_000,
+        retries: 1,
+        on_failure,
+        once: false,
+        rollback: false,
+    }
+}
+
+fn with(hooks: &[(Moment, OnFailure)]) -> Script {
+    let hooks = hooks.iter().map(|(moment, on_failure)| hook(*moment, *on_failure)).collect();
+    Script::new(|start| start.settings.hooks = hooks)
+}
+
+fn ended(moment: Moment, passed: bool) -> Event {
+    let name = moment.to_string().replace(' ', "-");
+    Event::HookEnded { name, passed, words: "status 0 in 2 s".to_owned() }
+}
+
+fn passed(moment: Moment) -> Event {
+    ended(moment, true)
+}
+
+fn failed(moment: Moment) -> Event {
+    ended(moment, false)
+}
+
+const EVERY: [(Moment, OnFailure); 8] = [
+    (Moment::BeforeStart, OnFailure::Abort),
+    (Moment::AfterStart, OnFailure::Abort),
+    (Moment::BeforeSwitch, OnFailure::Abort),
+    (Moment::AfterSwitch, OnFailure::Abort),
+    (Moment::BeforeDrain, OnFailure::Abort),
+    (Moment::AfterDrain, OnFailure::Continue),
+    (Moment::AfterFinish, OnFailure::Continue),
+    (Moment::AfterAbort, OnFailure::Continue),
+];
+
+#[test]
+fn each_moment_holds_what_follows() {
+    with(&EVERY)
+        .all(&[fleet(1, 2, 2), passed(Moment::AfterStart), passed(Moment::BeforeStart)])
+        .all(&[fleet(2, 2, 2), preview(40, 0), passed(Moment::AfterStart), preview(40, 0)])
+        .all(&[passed(Moment::BeforeSwitch), Event::Armed, routes(&[(1, Spare), (2, All)])])
+        .all(&[window("v2", 20, 0), window("v2", 20, 0)])
+        .wake()
+        .all(&[Event::Resumed, fleet(1, 2, 2), fleet(2, 2, 2), routes(&[(1, Spare), (2, All)])])
+        .all(&[passed(Moment::AfterSwitch), passed(Moment::BeforeDrain)])
+        .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 1), failed(Moment::AfterDrain)])
+        .all(&[fleet(1, 0, 0), routes(&[(2, All)]), fleet(1, 0, 0), passed(Moment::AfterFinish)])
+        .is("hooks");
+}
+
+#[test]
+fn one_that_fails_before_the_switch_ends_it() {
+    with(&[(Moment::BeforeSwitch, OnFailure::Abort), (Moment::AfterAbort, OnFailure::Continue)])
+        .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), failed(Moment::BeforeSwitch)])
+        .all(&[fleet(2, 0, 0), routes(&[(1, All)]), passed(Moment::AfterAbort)])
+        .is("hook-fails");
+}
+
+#[test]
+fn one_that_fails_before_the_start_starts_nothing() {
+    let machine = with(&[(Moment::BeforeStart, OnFailure::Abort)])
+        .all(&[fleet(1, 2, 2), failed(Moment::BeforeStart), fleet(2, 0, 0), routes(&[(1, All)])])
+        .into_machine();
+    assert_eq!(machine.outcome(), Some(Outcome::Aborted));
+    let script = with(&[(Moment::BeforeStart, OnFailure::Abort)]);
+    let wanted: Vec<_> = script.into_machine().wants().fleet.iter().map(|w| w.instances).collect();
+    assert_eq!(wanted, [2, 0], "nothing of the candidate is started before it");
+}
+
+fn switched(hooks: &[(Moment, OnFailure)]) -> Script {
+    with(hooks).all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed]).all(&[
+        routes(&[(1, Spare), (2, All)]),
+        window("v2", 20, 0),
+        window("v2", 20, 0),
+    ])
+}
+
+#[test]
+fn after_the_switch_it_goes_back_or_waits_or_goes_on() {
+    let moment = Moment::AfterSwitch;
+    let back = switched(&[(moment, OnFailure::Abort)]).all(&[failed(moment)]).into_machine();
+    assert_eq!(back.phase(), Phase::RollingBack);
+    let waits = switched(&[(moment, OnFailure::Pause)]).all(&[failed(moment)]);
+    let waits = waits.all(&[Event::ResumeAsked]);
+    let on = waits.wake().into_machine();
+    assert_eq!(on.phase(), Phase::Draining, "resumed, the hook is not called again");
+    let waits = switched(&[(moment, OnFailure::Pause)]).all(&[failed(moment)]).into_machine();
+    assert!(waits.paused().is_some_and(|pause| pause.why.contains("after-switch")));
+    let on = switched(&[(moment, OnFailure::Continue)]).all(&[failed(moment)]).wake();
+    assert_eq!(on.into_machine().phase(), Phase::Draining);
+}
+
+/// What speaks against the candidate, and an operator, do not wait for a hook.
+#[test]
+fn whoever_goes_back_does_not_wait() {
+    for event in [crashed(2, 1, 1), abort()] {
+        let machine = switched(&[(Moment::AfterSwitch, OnFailure::Abort)]);
+        let machine = machine.all(&[event]).into_machine();
+        assert_eq!((machine.phase(), machine.wants().hook), (Phase::RollingBack, None));
+    }
+}
+
+#[test]
+fn one_that_is_never_heard_of_has_failed() {
+    // Its two attempts and the pause between them, and ten seconds.
+    let script = switched(&[(Moment::AfterSwitch, OnFailure::Abort)]);
+    let machine = script.wake().wake().into_machine();
+    assert_eq!(machine.phase(), Phase::RollingBack);
+    let last = machine.entered().last().unwrap();
+    assert!(last.why.contains("nothing was heard of it"), "{}", last.why);
+    assert_eq!(last.at_ms - machine.entered()[4].at_ms, 51_000, "{:?}", machine.entered());
+}
+
+#[test]
+fn a_moment_comes_once_also_in_shares_and_batches() {
+    let half = Weight::new(5_000).unwrap();
+    for strategy in [
+        Strategy::Canary { steps: vec![half], step_ms: 1_000 },
+        Strategy::Rolling { batch: 1 },
+        Strategy::BlueGreen,
+    ] {
+        let script = Script::new(|start| {
+            start.settings.hooks = EVERY.iter().map(|(m, f)| hook(*m, *f)).collect();
+            start.settings.strategy = strategy.clone();
+        });
+        let seen = foresee(script.into_machine().start());
+        assert_eq!(seen.last().unwrap().phase, Phase::Promoted, "{strategy:?}");
+    }
+}
