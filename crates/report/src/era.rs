@@ -25,7 +25,7 @@ pub struct Era {
     pub from_us: i64,
     /// End.
     pub to_us: i64,
-    /// Requests sent, messages on sockets apart.
+    /// Requests sent; messages on sockets and lanes that are slow on purpose apart.
     pub sent: u64,
     /// Of these, requests that failed.
     pub failed: u64,

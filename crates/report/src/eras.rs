@@ -44,7 +44,8 @@ fn era(run: &Run<'_>, name: EraName, (from_us, to_us): (i64, i64)) -> Era {
     let last = name == EraName::After;
     let within = |a: &&&Attempt| {
         let at = axis(a.intended_us);
-        a.lane != Lane::Websocket && from_us <= at && (at < to_us || last)
+        let request = a.lane != Lane::Websocket && !a.lane.slow();
+        request && from_us <= at && (at < to_us || last)
     };
     let requests: Vec<&Attempt> = run.sent.iter().filter(within).copied().collect();
     let mut taken: BTreeMap<usize, Vec<u64>> = BTreeMap::new();

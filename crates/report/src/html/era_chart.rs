@@ -23,7 +23,7 @@ pub(crate) fn section(report: &Report) -> String {
     }
     let mut out = String::from(
         "<section><h2>Before, during and after</h2><p class=\"say\">Time to last byte of requests, sockets \
-         apart: which share of the answers took at most so long. Thick: before and after; thin: during the \
+         and lanes that are slow on purpose apart: which share of the answers took at most so long. Thick: before and after; thin: during the \
          switch. A quantile needs ten answers beyond it.</p>\n",
     );
     out.push_str(&key(report));

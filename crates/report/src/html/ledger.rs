@@ -10,9 +10,10 @@ use crate::html::tables::table;
 pub(crate) fn section(report: &Report) -> String {
     let mut rows = prober(report);
     rows.extend(router(report));
+    rows.extend(orders(report));
     rows.extend(versions(report));
     format!(
-        "<section><h2>Who counted what</h2><p class=\"say\">The prober counts its own requests; who carries \
+        "<section class=\"half\"><h2>Who counted what</h2><p class=\"say\">The prober counts its own requests; who carries \
          the traffic counts everybody's, so its numbers are the larger ones.</p>\n{}</section>\n",
         table(&["who", "what", "number"], &rows).replace("<table>", "<table class=\"ledger\">")
     )
@@ -53,6 +54,18 @@ fn router(report: &Report) -> Vec<Vec<String>> {
         out.push(row("", "refused because a bound was met", count(held.refused)));
     }
     out
+}
+
+/// What the app says of orders that were to be carried out once.
+fn orders(report: &Report) -> Vec<Vec<String>> {
+    let Some(orders) = &report.orders else {
+        return Vec::new();
+    };
+    vec![
+        row("app", "orders it confirmed to the prober", count(orders.acknowledged)),
+        row("", "orders it carried out", count(orders.executed)),
+        row("", "orders it carried out more than once", count(orders.doubled)),
+    ]
 }
 
 /// What answers say of who gave them.

@@ -144,7 +144,7 @@ pub(crate) fn phases(report: &Report) -> String {
     });
     let rows: Vec<Vec<String>> = rows.collect();
     format!(
-        "<section><h2>The rollout</h2>\n{}</section>\n",
+        "<section class=\"half\"><h2>The rollout</h2>\n{}</section>\n",
         table(&["phase", "from (UTC)", "lasted", "why"], &rows)
     )
 }

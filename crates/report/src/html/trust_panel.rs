@@ -16,7 +16,7 @@ pub(crate) fn section(report: &Report) -> String {
         let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
     out.push_str("</dl>\n");
-    out.push_str(&lateness(report));
+    let _ = write!(out, "<div class=\"lateness\">{}</div>", lateness(report));
     out.push_str("</section>\n");
     out
 }
