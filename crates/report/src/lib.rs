@@ -28,6 +28,7 @@ mod input;
 mod judge;
 mod junit;
 mod kept;
+mod lane_row;
 mod lanes;
 mod markdown;
 mod orders;

@@ -9,7 +9,8 @@ use model::Verdict;
 
 use crate::document::{FailureGroup, Report, VersionRole};
 use crate::escape::markdown as esc;
-use crate::figures::{clock_ms, count, date, percent_of_ppb, several, span, span_or_dash};
+use crate::figures::{clock_ms, count, date, percent_of_ppb, several, span};
+use crate::lane_row::lane_row;
 
 /// Rows of a table.
 const ROWS: usize = 20;
@@ -61,18 +62,7 @@ fn head(report: &Report) -> String {
 
 fn lanes(report: &Report) -> String {
     let head = ["lane", "sent", "failed", "p50", "p99", "max", "longest gap", "sees outages from"];
-    let ran = report.lanes.iter().map(|lane| {
-        vec![
-            lane.lane.name().to_owned(),
-            count(lane.sent),
-            count(lane.failed),
-            span_or_dash(lane.ttlb_p50_us),
-            span_or_dash(lane.ttlb_p99_us),
-            span_or_dash(lane.ttlb_max_us),
-            span(lane.longest_gap_us),
-            span_or_dash(lane.detection_floor_us),
-        ]
-    });
+    let ran = report.lanes.iter().map(|lane| lane_row(lane).to_vec());
     let idle = report.lanes_not_run.iter().map(|lane| {
         let mut row = vec![format!("{}: not run, {}", lane.lane.name(), lane.reason)];
         row.extend((1..8).map(|_| "–".to_owned()));

@@ -9,7 +9,8 @@ use model::Verdict;
 
 use crate::clean;
 use crate::document::{FailureRow, LaneFacts, Report};
-use crate::figures::{clock_ms, count, span, span_or_dash};
+use crate::figures::{clock_ms, count, span};
+use crate::lane_row::lane_row;
 
 /// How to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,16 +77,7 @@ fn lanes(page: &mut Page, lanes: &[LaneFacts]) {
     let head = ["lane", "sent", "failed", "p50", "p99", "max", "gap", "floor"].map(str::to_owned);
     let mut rows = vec![head];
     for lane in lanes {
-        rows.push([
-            lane.lane.name().to_owned(),
-            count(lane.sent),
-            count(lane.failed),
-            span_or_dash(lane.ttlb_p50_us),
-            span_or_dash(lane.ttlb_p99_us),
-            span_or_dash(lane.ttlb_max_us),
-            span(lane.longest_gap_us),
-            span_or_dash(lane.detection_floor_us),
-        ]);
+        rows.push(lane_row(lane));
     }
     // On a narrow terminal the columns that can best be missed go first.
     let mut shown = vec![0, 1, 2, 3, 4, 5, 6, 7];

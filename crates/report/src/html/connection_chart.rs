@@ -2,12 +2,12 @@
 //!
 //! Which clients stayed with the old version, until when, and whether they were cut.
 
-use model::Phase;
 use model::attempt::Ending;
 
 use crate::document::Report;
 use crate::figures::{clock_ms, count, several, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
+use crate::html::lifelines;
 use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
 use crate::kept::KeptConnection;
@@ -15,10 +15,6 @@ use crate::kept::KeptConnection;
 /// Rows drawn.
 const ROWS: usize = 40;
 const ROW: f64 = 15.0;
-/// Switches drawn; a rollout has far fewer.
-const SWITCHES: usize = 200;
-/// Room for words at the right.
-const WORDS: f64 = 330.0;
 
 /// The chart, when connections were kept.
 pub(crate) fn section(report: &Report) -> String {
@@ -62,24 +58,13 @@ fn shown(report: &Report) -> Vec<&KeptConnection> {
 }
 
 fn chart(report: &Report, shown: &[&KeptConnection]) -> String {
-    let axis = TimeAxis::new(report.from_us, report.to_us).until(crate::html::axis::RIGHT - WORDS);
-    let bottom = 8.0 + ROW * shown.len() as f64;
-    let mut d = Drawing::new(
-        bottom + 36.0,
+    let words = (
         "Kept connections over the run",
         "One row per connection; the words at its right say what the row shows.",
     );
-    marks::blind(&mut d, report, axis, 4.0, bottom);
-    for (i, connection) in shown.iter().enumerate() {
-        row(&mut d, report, axis, (connection, 8.0 + ROW * i as f64));
-    }
-    let switches = report.phases.iter().filter(|p| p.phase == Phase::Shifting);
-    for x in switches.take(SWITCHES).filter(|p| axis.holds(p.from_us)).map(|p| axis.x(p.from_us)) {
-        d.line("switch", [x, 2.0, x, bottom]);
-    }
-    d.line("axis", [LEFT, bottom, axis.right(), bottom]);
-    axis.wall_ticks(&mut d, bottom, report.t0_unix_ms);
-    d.finish()
+    lifelines::chart(report, words, shown, ROW, |d, axis, connection, top| {
+        row(d, report, axis, (connection, top));
+    })
 }
 
 fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&KeptConnection, f64)) {

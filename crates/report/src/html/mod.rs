@@ -9,6 +9,7 @@ mod connection_chart;
 mod counts;
 mod era_chart;
 mod ledger;
+mod lifelines;
 mod marks;
 mod page;
 mod rows;

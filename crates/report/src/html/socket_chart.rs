@@ -2,22 +2,18 @@
 //!
 //! Rows that lost something come first when there is no room for all.
 
-use model::Phase;
 use model::attempt::Ending;
 
 use crate::document::{Report, Socket, SocketChain};
 use crate::figures::{count, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
+use crate::html::lifelines;
 use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
 
 /// Rows drawn.
 const ROWS: usize = 40;
 const ROW: f64 = 17.0;
-/// Switches drawn; a rollout has far fewer.
-const SWITCHES: usize = 200;
-/// Room for words at the right.
-const WORDS: f64 = 330.0;
 
 /// The chart, when there were sockets.
 pub(crate) fn section(report: &Report) -> String {
@@ -46,19 +42,10 @@ pub(crate) fn section(report: &Report) -> String {
 }
 
 fn chart(report: &Report, chains: &[&SocketChain]) -> String {
-    let axis = TimeAxis::new(report.from_us, report.to_us).until(crate::html::axis::RIGHT - WORDS);
-    let bottom = 8.0 + ROW * chains.len() as f64;
-    let mut d = Drawing::new(bottom + 36.0, "WebSockets over the run", "One row per socket.");
-    for (i, chain) in chains.iter().enumerate() {
-        row(&mut d, report, axis, (chain, 8.0 + ROW * i as f64));
-    }
-    let switches = report.phases.iter().filter(|p| p.phase == Phase::Shifting);
-    for x in switches.take(SWITCHES).filter(|p| axis.holds(p.from_us)).map(|p| axis.x(p.from_us)) {
-        d.line("switch", [x, 2.0, x, bottom]);
-    }
-    d.line("axis", [LEFT, bottom, axis.right(), bottom]);
-    axis.wall_ticks(&mut d, bottom, report.t0_unix_ms);
-    d.finish()
+    let words = ("WebSockets over the run", "One row per socket.");
+    lifelines::chart(report, words, chains, ROW, |d, axis, chain, top| {
+        row(d, report, axis, (chain, top));
+    })
 }
 
 fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&SocketChain, f64)) {
