@@ -33,6 +33,14 @@ impl Process {
         Ok(Self(started.map_err(|error| format!("{program}: {error}"))?))
     }
 
+    /// Starts it wherever there is room.
+    pub(crate) fn unpinned(command: &mut Command, output: &Path) -> Outcome<Self> {
+        let output = fs::File::create(output)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let program = command.get_program().display().to_string();
+        Ok(Self(command.spawn().map_err(|error| format!("{program}: {error}"))?))
+    }
+
     /// False once it has ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))

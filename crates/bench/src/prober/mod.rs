@@ -27,6 +27,7 @@ use options::Options;
 use paced::Paced;
 use place::Place;
 use tools::Beside;
+pub(crate) use truth::monotonic_ns;
 use truths::{Counts, Freeze, Standstill};
 
 /// Attempts a second.
