@@ -6,7 +6,7 @@ import time
 import urllib.parse
 import urllib.request
 
-kind, method, url = sys.argv[1:4]
+kind, method, url = (sys.argv[1:] + [""])[:3]
 place = urllib.parse.urlsplit(url)
 body = b"{}" if method == "POST" else None
 

@@ -24,8 +24,10 @@ use tally::{Moments, Seen};
 
 /// From the switch until the old version leaves.
 const SWITCHED: Duration = Duration::from_secs(3);
-/// From there until nobody asks any more.
+/// From there until nobody asks any more, at least.
 const LEFT: Duration = Duration::from_millis(2_500);
+/// Who has not been answered by the new version then is waited for, so long at most: names are cached.
+const BACK: Duration = Duration::from_mins(2);
 /// Every client must have had answers so long after it was started.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Answers that a client has had before anything is switched.
@@ -131,6 +133,11 @@ fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     let moments = Moments { switched, left: Instant::now() };
     old.leave();
     std::thread::sleep(LEFT);
+    let until = Instant::now() + BACK;
+    let back = |client: &Client| tally::is_back(&client.said(), moments.left);
+    while !clients.iter().flatten().all(back) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let mut rows = Vec::new();
     for (lane, said) in lanes.end()? {
         let name = format!("`cutover probe`, lane {}", lane.name());

@@ -74,7 +74,11 @@ fn left(seen: &Seen) -> String {
     match seen.failed[1] {
         0 if seen.pinned => "asks again by itself".to_owned(),
         0 => "does not notice".to_owned(),
-        failed => format!("**{failed} failed**"),
+        failed => match seen.back {
+            Some(back) if back.as_secs() == 0 => format!("**{failed} failed**"),
+            Some(back) => format!("**{failed} failed**, for {} s", back.as_secs()),
+            None => format!("**{failed} failed**, and no end"),
+        },
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     pub(crate) pinned: bool,
     /// Requests that failed from the switch to the leaving, and from there on.
     pub(crate) failed: [usize; 2],
+    /// From the leaving to the first answer of the new version, for one that failed then.
+    pub(crate) back: Option<Duration>,
     /// The first failure, in the client's words.
     pub(crate) words: Option<String>,
 }
@@ -42,6 +44,9 @@ pub(crate) fn seen(said: &[Line], moments: Moments) -> Seen {
             continue;
         }
         seen.answers += 1;
+        if line == "v2" && *at >= moments.left {
+            seen.back.get_or_insert_with(|| at.duration_since(moments.left));
+        }
         if line == "v1" && *at >= moments.switched {
             seen.last_old = Some(at.duration_since(moments.switched));
         }
@@ -49,6 +54,11 @@ pub(crate) fn seen(said: &[Line], moments: Moments) -> Seen {
     let staying = moments.left.duration_since(moments.switched);
     seen.pinned = seen.last_old.is_some_and(|last| last + STILL > staying);
     seen
+}
+
+/// True once the client has been answered by the new version after the old one left.
+pub(crate) fn is_back(said: &[Line], left: Instant) -> bool {
+    said.iter().any(|(at, line)| *at >= left && line == "v2")
 }
 
 #[cfg(test)]
@@ -74,6 +84,7 @@ mod tests {
         let stayed = seen(&said(&[(3_950, "v1"), (4_050, "error  reset"), (4_100, "v2")]), moments);
         assert!(stayed.pinned);
         assert_eq!((stayed.failed, stayed.words.as_deref()), ([0, 1], Some("reset")));
+        assert_eq!(stayed.back, Some(Duration::from_millis(100)));
         assert_eq!(seen(&said(&[(900, "v1"), (1_000, "v2")]), moments).last_old, None);
     }
 }
