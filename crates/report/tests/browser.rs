@@ -5,6 +5,11 @@
 //! a folder for pictures of the whole pages, for people.
 
 #![allow(clippy::cast_possible_truncation, clippy::unwrap_used, reason = "synthetic figures")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the crate has no files, no network and no clock; who looks at its pages does"
+)]
 #![allow(clippy::panic, reason = "a test ends there, which is what it should do")]
 #![allow(dead_code, reason = "the stories are shared with other tests")]
 
@@ -58,8 +63,13 @@ const VIEWS: [View; 4] = [
 
 #[test]
 fn a_page_of_ten_minutes_is_small_opens_at_once_and_can_be_seen_everywhere() {
-    let page = html(&judge(&sample::long()));
+    let report = judge(&sample::long());
+    let page = html(&report);
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    assert_eq!(report.failed, 12);
+    for failure in &report.failures {
+        assert!(page.contains(&format!("<td>#{}</td>", failure.id)));
+    }
     looked_at("long", &page);
 }
 
