@@ -130,6 +130,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 17] = [
             "target",
             "sticky",
             "cohort",
+            "preview",
             "preview_requests",
             "preview_path",
             "bake",
