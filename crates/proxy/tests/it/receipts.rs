@@ -75,15 +75,10 @@ fn a_receipt_says_what_became_of_a_probers_request() {
     let backend = Backend::scripted("demo-1-1", moody);
     let mut stage = Stage::before(&[&backend]);
     assert!(ask(&mut stage.admin, None, &[]).threads.iter().all(|told| told.open == 0));
-    for (id, path) in [(1, "/"), (2, "/500")] {
+    for (id, path) in [(1, "/"), (2, "/500"), (3, "/half"), (4, "/none")] {
         let mut client = stage.client();
         client.send(&get(path, &of_probe(id)));
-        client.answer().unwrap();
-    }
-    for (id, path) in [(3, "/half"), (4, "/none")] {
-        let mut client = stage.client();
-        client.send(&get(path, &of_probe(id)));
-        drop(client.rest());
+        assert_eq!(client.answer().is_ok(), id != 3, "{path}");
     }
     // It is open for as long as it lasts, and then its client is gone.
     let mut client = stage.client();
