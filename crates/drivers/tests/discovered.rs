@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod common;
 #[path = "common/consul.rs"]
 mod consul;
 #[path = "common/fake_dns.rs"]
@@ -13,11 +14,12 @@ mod load;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use drivers::platform::discovered::{Discovery, ask_once};
-use drivers::platform::{Condition, FleetHave, FleetWant, Platform, ReleaseWant};
+use drivers::platform::{Condition, FleetHave, FleetWant, Mixed, Platform, ReleaseWant};
 use fake_dns::FakeDns;
 use load::App;
 use model::fleet::HealthCheck;
@@ -71,7 +73,7 @@ fn want(releases: &[(&Release, u16, RunState)]) -> FleetWant {
 
 /// Carries out plans until nothing is left to do or to wait for and `done` holds.
 async fn settle(
-    platform: &Discovery,
+    platform: &dyn Platform,
     want: &FleetWant,
     done: impl Fn(&FleetHave) -> bool,
 ) -> FleetHave {
@@ -324,4 +326,38 @@ async fn a_server_of_dns_that_fails_takes_nobody_away_and_one_that_names_nobody_
     assert!(ask_once(&zone(dns.address, name, Some(1))).await.unwrap().contains("names 0 now"));
     let folder = Path::new("discovered");
     assert!(!folder.exists(), "written elsewhere than in the state directory");
+}
+
+/// Both platforms as one: each release stays with its own.
+#[tokio::test]
+async fn an_app_goes_from_instances_started_here_to_instances_that_are_found_and_back() {
+    let (site, dns, theirs) = (common::Site::new(), FakeDns::start(), App::start("v2"));
+    dns.set(|script| script.at("v2.test", &[theirs.address.ip()]));
+    let open = || Mixed::new(Arc::new(site.open()), Discovery::open(&site.path()).unwrap());
+    let platform = open();
+    let (one, three) = (common::release(1, &[]), common::release(3, &[]));
+    let source = zone(dns.address, "v2.test", Some(theirs.address.port()));
+    let two = Release { app: common::app(), ..release(2, source) };
+    let both = |have: &FleetHave| (ready(have, 1), ready(have, 2), ready(have, 3));
+    let want = common::want;
+    let run = RunState::Running;
+    settle(&platform, &want(&[(&one, 1, run), (&two, 1, run)]), |have| both(have) == (1, 1, 0))
+        .await;
+    assert_eq!(site.living().len(), 1);
+    // Whoever comes back has both.
+    drop(platform);
+    let platform = open();
+    settle(&platform, &want(&[(&one, 1, run), (&two, 1, run)]), |have| both(have) == (1, 1, 0))
+        .await;
+    settle(&platform, &want(&[(&one, 0, RunState::Gone), (&two, 1, run)]), |have| {
+        both(have) == (0, 1, 0) && have.seen(ReleaseId(1)).existing == 0
+    })
+    .await;
+    assert_eq!(site.living().len(), 0);
+    settle(&platform, &want(&[(&two, 1, run), (&three, 1, run)]), |have| both(have) == (0, 1, 1))
+        .await;
+    settle(&platform, &want(&[(&three, 1, run)]), |have| both(have) == (0, 0, 1)).await;
+    assert_eq!((site.living().len(), load::get(theirs.address, "/").unwrap().status), (1, 200));
+    settle(&platform, &want(&[]), |have| have.instances.is_empty()).await;
+    assert_eq!(site.living().len(), 0);
 }

@@ -128,7 +128,9 @@ fn meta(found: &Section<'_>, reader: &mut Reader) -> BTreeMap<String, String> {
 fn zone(dns: &Field<'_>, found: &Section<'_>, reader: &mut Reader) -> Option<Zone> {
     let name = reader.text(Some(dns.clone()))?.trim_end_matches('.');
     command::check(name, &dns.span, &["version"], reader);
-    if !is_name(&command::fill_version(name, "v")) {
+    // A placeholder that is not known was said.
+    let filled = command::fill_version(name, "v");
+    if !filled.contains('{') && !is_name(&filled) {
         let what = format!("`{name}` is no name in DNS");
         let help =
             "use letters, digits, `-`, `_` and `.`, such as \"_shop._tcp.{version}.example\"";

@@ -65,7 +65,8 @@ pub(super) fn discovered(status: &mut AppStatus, fleet: &FleetHave, routes: &Rou
     for known in &fleet.releases {
         let Some(of) = &known.discovered else { continue };
         let version = known.release.version.to_string();
-        if let Some(trouble) = &of.trouble {
+        let nobody = !of.let_go && fleet.of(known.release.id).next().is_none();
+        if let Some(trouble) = of.trouble.as_ref().or(nobody.then_some(&of.words)) {
             status.trouble.get_or_insert_with(|| format!("{version}: {trouble}"));
         }
         if of.left.is_empty() {

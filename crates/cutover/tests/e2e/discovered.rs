@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::consul_bed::{Bed, program};
+use crate::haproxy_bed::{Real, programs};
 use crate::load::Load;
 use crate::traffic::Deploy;
 use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
@@ -159,6 +160,39 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     assert!(held.lost.is_empty() && held.answers.iter().all(|n| *n > 0), "{held:?}");
     world.expect(0, &["down"]);
     assert!(second.lives(), "it was ended by somebody who had not started it");
+}
+
+/// A second Cutover is a follower of Consul like any other: its own proxy takes its instances from where the
+/// first one registers them. A hook of the first moves its users, before anything of the old version leaves.
+#[test]
+fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_nothing() {
+    let _turn = turn();
+    let (Some(program), Some(haproxy)) = (program(), programs().into_iter().next_back()) else {
+        return;
+    };
+    let consul = Bed::start(&program, false);
+    let mut second = World::new(&config(&consul.http.to_string()));
+    let file = second.path().join("cutover.toml");
+    let hook = format!(
+        "\n[[app.demo.hooks]]\nname = \"second\"\nbefore = \"drain\"\ntimeout = \"60s\"\n\
+         command = [\"{CUTOVER}\", \"deploy\", \"demo\", \"{{version}}\", \"--config\", \"{}\"]\n",
+        file.display()
+    );
+    // Nobody is registered yet whom its first deploy could find.
+    let mut first = Real::with(&haproxy, &patient_config(2), &consul.keys());
+    first.begin();
+    second.up();
+    second.expect(0, &["deploy", "demo", "v1"]);
+    let written = std::fs::read_to_string(first.world.path().join("cutover.toml")).unwrap();
+    std::fs::write(first.world.path().join("cutover.toml"), written + &hook).unwrap();
+    first.world.expect(0, &["reload", "--yes"]);
+    let load = Load::start(second.port, 4, 500);
+    Deploy::start(&first.world, "demo", "v2").end().expect_unharmed();
+    assert_eq!(second.status().unwrap()["apps"][0]["stable"], "v2");
+    wait_for("nobody of v1 is shown", 10, || shown(&second).1.eq("null").then_some(()));
+    let held = load.end();
+    assert!(held.lost.is_empty() && held.answers.iter().all(|n| *n > 0), "{held:?}");
+    second.expect(0, &["down"]);
 }
 
 #[test]

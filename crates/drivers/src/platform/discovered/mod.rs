@@ -19,15 +19,20 @@ mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{AppName, Change, Fault, Plan, Source};
+use tokio::time::timeout;
 
 use super::driver::{Platform, PlatformCapabilities};
 use super::fleet::{FleetHave, FleetWant};
 use inner::Inner;
 use plan::Step;
 use store::Store;
+
+/// Longest that somebody waits who asks once.
+const ONCE: Duration = Duration::from_secs(4);
 
 /// Finds instances. Dropping it ends its questions and checks, never an instance.
 #[derive(Debug)]
@@ -55,7 +60,11 @@ impl Drop for Discovery {
 
 /// Asks a source once, in words; nothing is followed by it. Of kind `Environment` when it is away.
 pub async fn ask_once(source: &Source) -> Result<String, Fault> {
-    let heard = heard::hear(source, &mut 0).await?;
+    let Ok(heard) = timeout(ONCE, heard::hear(source, &mut 0)).await else {
+        let what = format!("{source} cannot be asked: no answer within {} s", ONCE.as_secs());
+        return Err(Fault::environment(what).help("is it there, and does it answer?"));
+    };
+    let heard = heard?;
     let all: Vec<_> = heard.addresses.iter().map(ToString::to_string).collect();
     let odd =
         if heard.odd.is_empty() { String::new() } else { format!("; {}", heard.odd.join("; ")) };
