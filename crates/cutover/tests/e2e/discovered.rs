@@ -178,14 +178,11 @@ fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_noth
          command = [\"{CUTOVER}\", \"deploy\", \"demo\", \"{{version}}\", \"--config\", \"{}\"]\n",
         file.display()
     );
-    // Nobody is registered yet whom its first deploy could find.
-    let mut first = Real::with(&haproxy, &patient_config(2), &consul.keys());
+    // A first deploy drains nobody, so it is not called then.
+    let mut first = Real::with(&haproxy, &(patient_config(2) + &hook), &consul.keys());
     first.begin();
     second.up();
     second.expect(0, &["deploy", "demo", "v1"]);
-    let written = std::fs::read_to_string(first.world.path().join("cutover.toml")).unwrap();
-    std::fs::write(first.world.path().join("cutover.toml"), written + &hook).unwrap();
-    first.world.expect(0, &["reload", "--yes"]);
     let load = Load::start(second.port, 4, 500);
     Deploy::start(&first.world, "demo", "v2").end().expect_unharmed();
     assert_eq!(second.status().unwrap()["apps"][0]["stable"], "v2");
