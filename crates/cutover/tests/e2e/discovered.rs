@@ -78,15 +78,14 @@ fn config(agent: &str) -> String {
         "instances = {{ consul = \"demo\", tag = \"{{version}}\", agent = \"{agent}\", at_least = 2 }}"
     );
     let all = patient_config(2);
-    let kept = all.lines().filter(|line| !line.starts_with("command = "));
-    let text: String = kept.map(|line| format!("{line}\n")).collect();
-    let text = text.replace("instances = 2", &found);
+    let kept: Vec<_> = all.lines().filter(|line| !line.starts_with("command = ")).collect();
+    let text = kept.join("\n").replace("instances = 2", &found);
     let text = text.replace("deadline = \"10s\"", "deadline = \"3s\"");
     text.replace("[app.demo.rollout]", "[app.demo.rollout]\nhandover = \"close-1012\"")
 }
 
 /// Addresses of the app's instances, with their conditions, and its notes and trouble.
-fn shown(world: &World) -> (Vec<(String, String)>, String, String) {
+fn look(world: &World) -> (Vec<(String, String)>, String, String) {
     let status = world.status().unwrap();
     let app = &status["apps"][0];
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -120,7 +119,7 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     deploy.end().expect_unharmed();
     // Users have left those of before, and nobody ended them.
     assert!(old.iter_mut().all(Theirs::lives));
-    let (instances, notes, _) = shown(&world);
+    let (instances, notes, _) = look(&world);
     assert!(notes.contains("v1 is drained; safe to stop"), "{notes}");
     for one in &old {
         assert!(instances.contains(&(one.address(), "drained".to_owned())), "{instances:?}");
@@ -129,11 +128,11 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
         one.deregister();
         one.end();
     }
-    wait_for("nobody of v1 is shown", 10, || shown(&world).1.eq("null").then_some(()));
+    wait_for("nobody of v1 is shown", 10, || look(&world).1.eq("null").then_some(()));
     // One more comes, one goes, in the midst of all.
     let third = Theirs::start(&agent, "v2", 3);
     let is = |one: &Theirs<'_>, condition: &str| {
-        shown(&world).0.contains(&(one.address(), condition.to_owned()))
+        look(&world).0.contains(&(one.address(), condition.to_owned()))
     };
     wait_for("the third gets requests", 10, || is(&third, "ready").then_some(()));
     first.deregister();
@@ -144,10 +143,10 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     world.kill_up();
     world.up();
     wait_for("the trouble is told", 10, || {
-        shown(&world).2.contains("cannot be asked").then_some(())
+        look(&world).2.contains("cannot be asked").then_some(())
     });
     wait_for("who was known is well", 10, || {
-        let known = shown(&world).0;
+        let known = look(&world).0;
         (known.len() == 2 && known.iter().all(|(_, how)| how == "ready")).then_some(())
     });
     for arguments in [["plan", "demo", "v3"], ["deploy", "demo", "v3"]] {
@@ -186,7 +185,7 @@ fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_noth
     let load = Load::start(second.port, 4, 500);
     Deploy::start(&first.world, "demo", "v2").end().expect_unharmed();
     assert_eq!(second.status().unwrap()["apps"][0]["stable"], "v2");
-    wait_for("nobody of v1 is shown", 10, || shown(&second).1.eq("null").then_some(()));
+    wait_for("nobody of v1 is shown", 10, || look(&second).1.eq("null").then_some(()));
     let held = load.end();
     assert!(held.lost.is_empty() && held.answers.iter().all(|n| *n > 0), "{held:?}");
     second.expect(0, &["down"]);
