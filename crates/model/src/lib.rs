@@ -22,6 +22,7 @@ pub mod offender;
 pub mod outcome;
 pub mod outliers;
 pub mod phase;
+pub mod receipt;
 pub mod routes;
 pub mod rule;
 pub mod secret;

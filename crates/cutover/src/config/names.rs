@@ -134,6 +134,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 18] = [
             "target",
             "sticky",
             "cohort",
+            "preview",
             "preview_requests",
             "preview_path",
             "bake",

@@ -49,6 +49,7 @@ mod probing;
 pub(crate) mod progress;
 mod prometheus;
 pub(crate) mod proxies;
+mod receipts;
 pub(crate) mod reload;
 mod remote;
 mod retention;

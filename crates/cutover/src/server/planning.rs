@@ -111,6 +111,13 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
     let last = if last { ", a person is waited for before it is final" } else { "" };
     let order = match &config.rollout.strategy {
         Strategy::BlueGreen => format!("blue-green{home}"),
+        Strategy::Canary { steps, step_bake } if steps[..] == [Weight::NONE] => {
+            let pauses = config.rollout.pause_after.contains(&Weight::NONE);
+            let long =
+                if pauses { "a person goes on".to_owned() } else { duration::show(*step_bake) };
+            let until = if pauses { "until" } else { "for" };
+            format!("blue-green, seen by whom a target names {until} {long} first{home}")
+        }
         Strategy::Canary { steps, .. } => {
             let pause = |share: Weight| {
                 let pauses = config.rollout.pause_after.contains(&share);

@@ -3,7 +3,6 @@
 use drivers::platform::{Condition, FleetHave, InstanceHave};
 use drivers::router::{Open, RoutesHave};
 use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId, Weight};
-use rollout::Strategy;
 
 use super::active::Active;
 use super::bus::Live;
@@ -144,12 +143,7 @@ pub(super) fn progress(status: &mut AppStatus, active: &Active, live: Live) {
     let (machine, now_ms) = (active.machine(), active.clock().now_ms());
     let entered = active.entered().last();
     let due = machine.due();
-    let strategy = match &machine.start().settings.strategy {
-        Strategy::BlueGreen => "blue-green",
-        Strategy::Canary { .. } => "canary",
-        Strategy::Rolling { .. } => "rolling",
-        Strategy::Recreate { .. } => "recreate",
-    };
+    let strategy = machine.start().settings.strategy.name();
     let why = entered.and_then(|entered| entered.why.lines().next());
     status.progress = Some(Progress {
         strategy: strategy.to_owned(),
