@@ -89,7 +89,7 @@ fn config(agent: &str) -> String {
 }
 
 /// Addresses of the app's instances, with their conditions, and its notes and trouble.
-fn look(world: &World) -> (Vec<(String, String)>, String, String) {
+fn seen(world: &World) -> (Vec<(String, String)>, String, String) {
     let status = world.status().unwrap();
     let app = &status["apps"][0];
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -123,7 +123,7 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     deploy.end().expect_unharmed();
     // Users have left those of before, and nobody ended them.
     assert!(old.iter_mut().all(Theirs::lives));
-    let (instances, notes, _) = look(&world);
+    let (instances, notes, _) = seen(&world);
     assert!(notes.contains("v1 is drained; safe to stop"), "{notes}");
     for one in &old {
         assert!(instances.contains(&(one.address(), "drained".to_owned())), "{instances:?}");
@@ -132,11 +132,11 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
         one.deregister();
         one.end();
     }
-    wait_for("nobody of v1 is shown", 10, || look(&world).1.eq("null").then_some(()));
+    wait_for("nobody of v1 is shown", 10, || seen(&world).1.eq("null").then_some(()));
     // One more comes, one goes, in the midst of all.
     let third = Theirs::start(&agent, "v2", 3);
     let is = |one: &Theirs<'_>, condition: &str| {
-        look(&world).0.contains(&(one.address(), condition.to_owned()))
+        seen(&world).0.contains(&(one.address(), condition.to_owned()))
     };
     wait_for("the third gets requests", 10, || is(&third, "ready").then_some(()));
     first.deregister();
@@ -147,10 +147,10 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     world.kill_up();
     world.up();
     wait_for("the trouble is told", 10, || {
-        look(&world).2.contains("cannot be asked").then_some(())
+        seen(&world).2.contains("cannot be asked").then_some(())
     });
     wait_for("who was known is well", 10, || {
-        let known = look(&world).0;
+        let known = seen(&world).0;
         (known.len() == 2 && known.iter().all(|(_, how)| how == "ready")).then_some(())
     });
     for arguments in [["plan", "demo", "v3"], ["deploy", "demo", "v3"]] {
@@ -195,7 +195,7 @@ fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_noth
     let load = Load::start(second.port, 4, 500);
     Deploy::start(&first.world, "demo", "v2").end().expect_unharmed();
     assert_eq!(second.status().unwrap()["apps"][0]["stable"], "v2");
-    wait_for("nobody of v1 is shown", 10, || look(&second).1.eq("null").then_some(()));
+    wait_for("nobody of v1 is shown", 10, || seen(&second).1.eq("null").then_some(()));
     let held = load.end();
     assert!(held.lost.is_empty() && held.answers.iter().all(|n| *n > 0), "{held:?}");
     second.expect(0, &["down"]);

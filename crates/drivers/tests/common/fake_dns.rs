@@ -9,11 +9,14 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Type and data of a record.
+type Data = (u16, Vec<u8>);
+
 /// How it answers.
 #[derive(Clone, Default)]
 pub struct Script {
-    /// Records by name and type: their type and data, all of 0 s.
-    pub records: BTreeMap<(String, u16), Vec<(u16, Vec<u8>)>>,
+    /// Records by name and type, all of 0 s.
+    pub records: BTreeMap<(String, u16), Vec<Data>>,
     /// Its word for an answer; 0 is that all is well, or 3 for a name that it does not know.
     pub code: u8,
     /// Over UDP it says that the answer was cut off, and gives nothing of it.
