@@ -4,6 +4,12 @@
 //! samples instead of a report.
 
 mod lanes;
+mod picture;
+mod shown;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod told;
 
 use std::time::Duration;
 
@@ -12,16 +18,16 @@ use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local};
 
 use super::also;
+use crate::cli;
 use crate::duration;
 use crate::interrupt::Interrupt;
-use crate::say;
-use crate::say::pulse::Pulse;
-use crate::{cli, clock};
+use shown::Shown;
 
-/// Windows that may wait to be shown; the prober joins what does not fit to the next one.
-const WINDOWS: usize = 8;
+/// Beats that may wait to be shown; the prober joins what does not fit to the next one.
+const BEATS: usize = 8;
 
 /// How long is probed.
 const DURATION: Duration = Duration::from_secs(10);
@@ -41,33 +47,49 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
         also::writable(&arguments.also)?;
         announce(&arguments, &options);
     }
-    let (sender, mut windows) = mpsc::channel(WINDOWS);
-    let mut pulse = alone.then(|| Pulse::new(say::pulse::stderr(), clock::unix_ms()));
+    let shown =
+        if alone { Shown::on_stderr(&options, arguments.full_screen) } else { Shown::nowhere() };
+    let metrics = arguments.metrics.map(|address| shown.serve(address)).transpose()?;
+    // Who asks for metrics is answered on this thread.
+    let local = LocalSet::new();
+    let followed = local.run_until(async {
+        if let Some(metrics) = metrics {
+            drop(spawn_local(metrics));
+        }
+        follow(options, (told, orders), shown, &mut interrupt).await
+    });
+    let (run, interrupted) = followed.await?;
+    if alone {
+        return finish(&arguments, run, interrupted);
+    }
+    run.trouble.map_or(Ok(0), Err)
+}
+
+/// Runs it to its end, and shows how it goes. True when it was interrupted.
+async fn follow(
+    options: Options,
+    (told, orders): (watch::Sender<Told>, watch::Receiver<Told>),
+    mut shown: Shown,
+    interrupt: &mut Interrupt,
+) -> Result<(Run, bool), Fault> {
+    let alone = options.control.is_none();
+    let (sender, mut beats) = mpsc::channel(BEATS);
     let run = ::probe::run(options, orders, alone.then_some(sender));
     tokio::pin!(run);
     let mut interrupted = false;
     let run = loop {
         tokio::select! {
             run = &mut run => break run,
-            Some(window) = windows.recv() => {
-                if let Some(pulse) = &mut pulse {
-                    pulse.beat(&window);
-                }
-            }
+            Some(beat) = beats.recv() => shown.beat(beat),
             () = interrupt.wait(), if !interrupted => {
                 interrupted = true;
                 told.send_replace(Told::Stop);
+                shown.ending();
             }
         }
     };
-    if let Some(pulse) = pulse {
-        pulse.end();
-    }
-    let run = run?;
-    if alone {
-        return finish(&arguments, run, interrupted);
-    }
-    run.trouble.map_or(Ok(0), Err)
+    shown.end();
+    Ok((run?, interrupted))
 }
 
 /// Lets the prober open as many files as it may: each connection is one. `up` does not do this,
