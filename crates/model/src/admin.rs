@@ -84,6 +84,11 @@ pub enum Request {
         /// All of it.
         observation: Observation,
     },
+    /// Tells a proxy that it takes the place of another, and how many upgrades led to it.
+    Succeed {
+        /// Those before it and its own.
+        upgrades: u64,
+    },
     /// Asks what the proxy carries and what is open.
     Look,
     /// Has units of an app counted, from the first time on for as long as it is asked at least every
@@ -307,6 +312,9 @@ pub struct ProxySeen {
     /// Version of its binary; empty if it is older than this field.
     #[serde(default)]
     pub version: String,
+    /// Upgrades without an end between them that led to it; 0 for one that was started anew.
+    #[serde(default)]
+    pub upgrades: u64,
     /// Newest fencing epoch seen.
     pub epoch: u64,
     /// Addresses it listens on.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::traffic::{Deploy, starved};
-use crate::world::{World, beside, patient_config};
+use crate::world::{World, patient_config, turn};
 
 const LANES: &str = "lanes = [\"keep-alive\", \"fresh\", \"http2\", \"websocket\", \"idle\", \"upload\", \
                      \"download\", \"events\", \"orders\"]\nslowness = \"1s\"\nidle_most = \"3s\"\n\
@@ -11,7 +11,7 @@ const LANES: &str = "lanes = [\"keep-alive\", \"fresh\", \"http2\", \"websocket\
 
 #[test]
 fn every_lane_watches_one_deploy_and_what_is_long_is_open_across_the_switch() {
-    let _turn = beside();
+    let _turn = turn();
     let config = patient_config(1)
         .replace("lanes = [\"keep-alive\", \"fresh\", \"websocket\"]", LANES)
         // Instances share a book, so that both versions' orders are found.

@@ -15,6 +15,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::admin::{KeyPair, ProxySeen, Reply, Request};
@@ -119,6 +120,9 @@ impl Desk {
                 self.shared.settings.store(Arc::new(settings));
             }
             Request::Observe { observation } => self.observe(&observation)?,
+            Request::Succeed { upgrades } => {
+                self.shared.upgrades.store(upgrades, Ordering::Relaxed);
+            }
             Request::Look => return Ok(Reply::Seen(self.seen())),
             Request::Survey { survey, after_s } => {
                 let surveyed = self.ledger.borrow().survey(survey, after_s)?;
@@ -226,6 +230,7 @@ impl Desk {
             metrics: self.tells_on(),
             connections: self.shared.connections(),
             tunnelling: self.shared.tunnelling(),
+            upgrades: self.shared.upgrades.load(Ordering::Relaxed),
             apps: ledger.seen(),
         }
     }

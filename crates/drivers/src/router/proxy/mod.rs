@@ -134,6 +134,11 @@ impl Proxy {
         self.done(&Request::Publish { epoch, expected, routes }, None).await
     }
 
+    /// Tells the proxy that it takes the place of another, after so many upgrades.
+    pub async fn succeed(&self, upgrades: u64) -> Result<(), Fault> {
+        self.done(&Request::Succeed { upgrades }, None).await
+    }
+
     /// The keys of its session tickets, for a successor.
     pub async fn ticket_keys(&self) -> Result<Vec<TicketKey>, Fault> {
         match self.client.ask(&Request::TicketKeys, None).await?.0 {
