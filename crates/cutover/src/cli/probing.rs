@@ -100,6 +100,9 @@ pub(crate) struct Probe {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) also: Also,
+    /// Every attempt beside the report, too, one per line of JSON (gzip)
+    #[arg(long, conflicts_with = "control")]
+    pub(crate) raw: bool,
     /// Show how it goes on the whole terminal (plain lines where stderr is none)
     #[arg(long, conflicts_with = "control")]
     pub(crate) full_screen: bool,

@@ -5,6 +5,7 @@
 
 mod lanes;
 mod picture;
+mod raw;
 mod shown;
 mod sums;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use super::also;
 use crate::cli;
 use crate::duration;
 use crate::interrupt::Interrupt;
+use raw::Raw;
 use shown::Shown;
 
 /// Beats that may wait to be shown; the prober joins what does not fit to the next one.
@@ -38,7 +40,7 @@ const SWITCH_WITHIN: Duration = Duration::from_mins(30);
 /// Runs the command.
 pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
     raise_file_limit();
-    let options = options(&arguments)?;
+    let mut options = options(&arguments)?;
     let (told, orders) = watch::channel(Told::Go);
     let mut interrupt = Interrupt::new()?;
     let alone = arguments.control.is_none();
@@ -46,6 +48,10 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
         super::writable(&arguments.out)?;
         also::writable(&arguments.also)?;
         announce(&arguments, &options);
+    }
+    let raw = arguments.raw.then(|| Raw::within(&arguments.out));
+    if let Some(raw) = &raw {
+        options.samples = Some(raw.path().to_owned());
     }
     let shown =
         if alone { Shown::on_stderr(&options, arguments.full_screen) } else { Shown::nowhere() };
@@ -60,7 +66,7 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
     });
     let (run, interrupted) = followed.await?;
     if alone {
-        return finish(&arguments, run, interrupted);
+        return finish(&arguments, run, (interrupted, raw));
     }
     run.trouble.map_or(Ok(0), Err)
 }
@@ -198,7 +204,12 @@ fn way(reached: &cli::Reached) -> Way {
 }
 
 /// Judges the run, prints the result and writes the files.
-fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fault> {
+fn finish(
+    arguments: &cli::Probe,
+    mut run: Run,
+    (interrupted, raw): (bool, Option<Raw>),
+) -> Result<u8, Fault> {
+    let trouble = run.trouble.take();
     let report = judge(arguments, run, interrupted);
     let json = report::json(&report);
     let base = arguments.out.join(format!("cutover-probe-{}", report.run_id));
@@ -212,11 +223,18 @@ fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fau
         })?;
     }
     also::write(&arguments.also, &report)?;
+    let raw = raw.map(|raw| raw.keep(&base)).transpose()?;
     if arguments.json {
         anstream::println!("{json}");
     } else {
         anstream::print!("{}", report::terminal(&report, super::deploy::style()));
         anstream::println!("report  {}  {}", files[0].0.display(), files[1].0.display());
+        if let Some(raw) = raw {
+            anstream::println!("raw     {}", raw.display());
+        }
+    }
+    if let Some(trouble) = trouble {
+        return Err(trouble);
     }
     Ok(report::exit_code(&report))
 }

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::traffic::get;
-use crate::world::{CUTOVER, World, beside, free_port, patient_config, said, signal, wait_for};
+use crate::world::{
+    CUTOVER, World, beside, free_port, newest_report, patient_config, said, signal, wait_for,
+};
 
 /// What promtool says of a text; nothing where it is not on the test bed.
 fn promtool(text: &str) -> Option<String> {
@@ -36,12 +38,12 @@ fn metrics_of_a_running_probe_are_there_and_clean_and_no_terminal_gets_plain_lin
     let mut world = World::new(&patient_config(1));
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    let port = free_port();
+    let (port, out) = (free_port(), tempfile::tempdir().unwrap());
     let probe = Command::new(CUTOVER)
         .args(["probe", &format!("http://127.0.0.1:{}/datetime", world.port)])
         .args(["--rate", "50", "--duration", "60s", "--full-screen", "--lanes", "fresh,websocket"])
-        .args(["--metrics", &format!("127.0.0.1:{port}")])
-        .current_dir(world.path())
+        .args(["--metrics", &format!("127.0.0.1:{port}"), "--raw"])
+        .current_dir(out.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -61,6 +63,29 @@ fn metrics_of_a_running_probe_are_there_and_clean_and_no_terminal_gets_plain_lin
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(!String::from_utf8_lossy(&output.stderr).contains('\x1b'), "{}", said(&output));
     assert!(get(port, "x", "/metrics").is_err(), "nobody listens any more");
+    expect_files(out.path());
+}
+
+/// Page, JSON and raw attempts of one run: the page comes from the JSON, and each attempt is there.
+fn expect_files(out: &Path) {
+    let entries = std::fs::read_dir(out).unwrap().flatten();
+    let mut lying: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    lying.sort();
+    let [page, json, raw] = &lying[..] else { panic!("{lying:?}") };
+    let again = Command::new(CUTOVER)
+        .args(["report", &format!("./{json}"), "--format", "html"])
+        .current_dir(out)
+        .output()
+        .unwrap();
+    let written = std::fs::read(out.join(page)).unwrap();
+    assert!(again.stdout == written, "the page is another: {}", said(&again));
+    let report = newest_report(out);
+    let run = probe::samples::read(&out.join(raw)).unwrap();
+    assert!(raw.ends_with(".ndjson.gz") && run.footer.is_some(), "{raw}");
+    let (sent, not_sent) = (&report["sent"], &report["not_sent"]);
+    let all = sent.as_u64().unwrap() + not_sent.as_u64().unwrap();
+    assert_eq!(run.attempts.len() as u64, all);
 }
 
 #[test]

@@ -38,9 +38,9 @@ pub(super) fn lines(
     ending: bool,
     (columns, rows): (usize, usize),
 ) -> Vec<Line> {
-    let mut drawn = vec![title(asked, sums, ending), counts(asked, sums)];
-    drawn.extend(switch(asked, sums));
     let narrow = columns < NARROW;
+    let mut drawn = vec![title(asked, sums, ending), counts(asked, sums)];
+    drawn.extend(switch(asked, sums, narrow));
     drawn.push(times(sums, narrow));
     let lanes = lanes(sums, narrow);
     let failed = sums.failures.len();
@@ -95,10 +95,10 @@ fn counts(asked: &Asked, sums: &Sums) -> Line {
 }
 
 /// How far the switch is, where one is waited for.
-fn switch(asked: &Asked, sums: &Sums) -> Option<Line> {
+fn switch(asked: &Asked, sums: &Sums, narrow: bool) -> Option<Line> {
     let Stop::AfterSwitch { settle, .. } = asked.stop else { return None };
     let answered = sums.answered();
-    let line = Line::default().plain("switch").to(WORDS);
+    let line = headed("switch", narrow);
     Some(match answered.as_slice() {
         [] => line.styled(WAIT, "no answer has named a version yet"),
         [(first, _)] => line.plain(format!("waiting for {first} to go")),
@@ -111,13 +111,15 @@ fn switch(asked: &Asked, sums: &Sums) -> Option<Line> {
     })
 }
 
+/// A line that says what it is about, where there is room.
+fn headed(what: &str, narrow: bool) -> Line {
+    if narrow { Line::default() } else { Line::default().plain(what).to(WORDS) }
+}
+
 /// Percentiles of requests that the prober does not make slow itself.
 fn times(sums: &Sums, narrow: bool) -> Line {
     let quick = sums.times(|lane| !lane.slow());
-    let mut line = Line::default();
-    if !narrow {
-        line = line.plain("to last byte").to(WORDS);
-    }
+    let line = headed("to last byte", narrow);
     let Some(max) = quick.last() else { return line.styled(FAINT, "no answer lately") };
     let at = |percent: usize| {
         let rank = (quick.len() * percent).div_ceil(100).max(1);
