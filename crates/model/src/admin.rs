@@ -17,6 +17,7 @@ use crate::name::AppName;
 use crate::network::Network;
 use crate::offender::Offenders;
 use crate::outliers::Outliers;
+use crate::receipt::{Question, Receipts};
 use crate::routes::{Generation, Routes};
 use crate::survey::{Survey, Surveyed};
 
@@ -98,6 +99,14 @@ pub enum Request {
         survey: Survey,
         /// Ticks up to this one are known already.
         after_s: u64,
+    },
+    /// Has a receipt written of each request of a prober, from the first time on until it is forgotten,
+    /// and asks for those that are there. What is told again is what was not said to be taken.
+    Receipts(Question),
+    /// Writes and keeps no more receipts of a prober.
+    ForgetReceipts {
+        /// Its key.
+        key: String,
     },
     /// Asks which requests and tunnels of an app have been open for longest.
     Offenders {
@@ -300,6 +309,8 @@ pub enum Reply {
     Seen(ProxySeen),
     /// What was counted.
     Surveyed(Surveyed),
+    /// What was written down of a prober's requests.
+    Receipts(Receipts),
     /// What has been open for longest.
     Offenders(Offenders),
 }

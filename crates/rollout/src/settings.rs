@@ -138,6 +138,10 @@ pub struct Settings {
     /// rollout are not called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// Releases whose instances somebody else starts and ends: nothing of them is told to end, and what is
+    /// open on them is not cut. Only words depend on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub theirs: Vec<ReleaseId>,
 }
 
 impl Default for Settings {
@@ -170,6 +174,7 @@ impl Default for Settings {
             keep_old_ms: 0,
             warm: false,
             hooks: Vec::new(),
+            theirs: Vec::new(),
         }
     }
 }

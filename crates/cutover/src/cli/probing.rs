@@ -100,15 +100,8 @@ pub(crate) struct Probe {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) also: Also,
-    /// Every attempt beside the report, too, one per line of JSON (gzip)
-    #[arg(long, conflicts_with = "control")]
-    pub(crate) raw: bool,
-    /// Show how it goes on the whole terminal (plain lines where stderr is none)
-    #[arg(long, conflicts_with = "control")]
-    pub(crate) full_screen: bool,
-    /// Answer at this address to GET /metrics while it runs (Prometheus, OpenMetrics)
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "control")]
-    pub(crate) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// The report as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -121,6 +114,21 @@ pub(crate) struct Probe {
     /// Listen here for the controller
     #[arg(long, hide = true, requires = "samples")]
     pub(crate) control: Option<PathBuf>,
+}
+
+/// How a run is watched while it lasts, and what is kept of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Watching")]
+pub(crate) struct Watched {
+    /// Show how it goes on the whole terminal (plain lines where stderr is none)
+    #[arg(long, conflicts_with = "control")]
+    pub(crate) full_screen: bool,
+    /// Answer at this address to GET /metrics while it runs (Prometheus, OpenMetrics)
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "control")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Every attempt beside the report, too, one per line of JSON (gzip)
+    #[arg(long, conflicts_with = "control")]
+    pub(crate) raw: bool,
 }
 
 /// Where the lanes find what they ask for.

@@ -49,13 +49,16 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
         also::writable(&arguments.also)?;
         announce(&arguments, &options);
     }
-    let raw = arguments.raw.then(|| Raw::within(&arguments.out));
+    let raw = arguments.watched.raw.then(|| Raw::within(&arguments.out));
     if let Some(raw) = &raw {
         options.samples = Some(raw.path().to_owned());
     }
-    let shown =
-        if alone { Shown::on_stderr(&options, arguments.full_screen) } else { Shown::nowhere() };
-    let metrics = arguments.metrics.map(|address| shown.serve(address)).transpose()?;
+    let shown = if alone {
+        Shown::on_stderr(&options, arguments.watched.full_screen)
+    } else {
+        Shown::nowhere()
+    };
+    let metrics = arguments.watched.metrics.map(|address| shown.serve(address)).transpose()?;
     // Who asks for metrics is answered on this thread.
     let local = LocalSet::new();
     let followed = local.run_until(async {
@@ -263,6 +266,7 @@ fn judge(arguments: &cli::Probe, run: Run, interrupted: bool) -> Report {
         shares: Vec::new(),
         outages: Vec::new(),
         router: None,
+        account: None,
         header: run.header,
         attempts: run.attempts,
         connections: run.connections,

@@ -109,11 +109,18 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
         )?;
     }
     for instance in &app.instances {
+        let pid = match instance.pid {
+            0 => String::new(),
+            pid => format!("  pid {pid}"),
+        };
         writeln!(
             text,
-            "  instance {:<12} {:<10} {:<9} {}  pid {}",
-            instance.id, instance.version, instance.condition, instance.address, instance.pid
+            "  instance {:<12} {:<10} {:<9} {}{pid}",
+            instance.id, instance.version, instance.condition, instance.address
         )?;
+    }
+    for note in &app.notes {
+        writeln!(text, "  note: {note}")?;
     }
     if let Some(trouble) = &app.trouble {
         writeln!(text, "  trouble: {trouble}")?;

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 17] = [
+pub(crate) const KEYS: [(&str, &[&str]); 18] = [
     ("", &["state_dir", "history", "api", "proxy", "router", "notify", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
@@ -110,6 +110,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 17] = [
             "probe",
         ],
     ),
+    (
+        "app.instances",
+        &["consul", "tag", "meta", "agent", "token", "dns", "server", "port", "at_least"],
+    ),
     ("app.limits", &["answer_begins", "answer_silence", "request_timeout", "max_body"]),
     (
         "app.health",
@@ -130,6 +134,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 17] = [
             "target",
             "sticky",
             "cohort",
+            "preview",
             "preview_requests",
             "preview_path",
             "bake",

@@ -6,6 +6,7 @@
 mod descriptors;
 mod named;
 mod observed;
+mod receipts;
 mod socket;
 mod watch;
 
@@ -33,6 +34,7 @@ use crate::wire;
 use crate::worker::Control;
 use descriptors::Line;
 use observed::Telling;
+use receipts::Books;
 pub(crate) use socket::bind;
 pub(crate) use watch::keep_watch;
 
@@ -55,6 +57,8 @@ pub(crate) struct Desk {
     left: RefCell<Vec<Telling>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
+    /// Whose requests get receipts.
+    books: RefCell<Books>,
     /// When somebody last asked something.
     heard: Cell<Instant>,
 }
@@ -68,8 +72,8 @@ impl Desk {
     ) -> Self {
         let (ledger, listeners) = (RefCell::default(), RefCell::default());
         let (telling, left) = (RefCell::default(), RefCell::default());
-        let heard = Cell::new(Instant::now());
-        Self { shared, ledger, listeners, telling, left, workers, allow_faults, heard }
+        let (books, heard) = (RefCell::default(), Cell::new(Instant::now()));
+        Self { shared, ledger, listeners, telling, left, workers, allow_faults, books, heard }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -128,6 +132,10 @@ impl Desk {
                 let surveyed = self.ledger.borrow().survey(survey, after_s)?;
                 return Ok(Reply::Surveyed(surveyed));
             }
+            Request::Receipts(question) => {
+                return Ok(Reply::Receipts(self.receipts(question).await?));
+            }
+            Request::ForgetReceipts { key } => self.forget_receipts(&key),
             Request::Offenders { app, instances } => {
                 return Ok(Reply::Offenders(self.offenders(&app, &instances).await?));
             }

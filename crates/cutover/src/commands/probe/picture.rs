@@ -202,7 +202,7 @@ fn lane_row(sums: &Sums, lane: Lane, narrow: bool) -> Line {
     let style = if failed > 0 { BAD } else { GOOD };
     let [sent, failed, rest @ ..] = cells;
     let row = Line::default().plain(lane.name()).to(WORDS).plain(sent).styled(style, failed);
-    rest.iter().fold(row, |row, cell| row.plain(cell))
+    rest.iter().fold(row, Line::plain)
 }
 
 /// Sent, failed, median and largest time, each as wide as its column; no median where it is narrow.
