@@ -84,7 +84,7 @@ async fn listen(listener: TcpListener, truth: Arc<Truth>) {
         accepted += 1;
         if truth.race.act == Act::ResetAtAccept && accepted == truth.race.at + 1 {
             truth.committed.fetch_add(1, Ordering::SeqCst);
-            drop(reset(&stream));
+            reset(&stream);
             continue;
         }
         let last = truth.race.act == Act::Gone && accepted == truth.race.at;
@@ -92,7 +92,7 @@ async fn listen(listener: TcpListener, truth: Arc<Truth>) {
             // Before it is answered, so that it is so when the next one comes.
             drop(listener);
             truth.committed.fetch_add(1, Ordering::SeqCst);
-            drop(serve(stream, truth).await);
+            let _over = serve(stream, truth).await;
             return;
         }
         let truth = Arc::clone(&truth);
