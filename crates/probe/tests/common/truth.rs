@@ -17,7 +17,7 @@ use tokio_tungstenite::accept_async;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// The connection is reset as soon as it is accepted.
+    /// The connection is reset with the request unread.
     ResetAtAccept,
     /// Nobody listens any more.
     Gone,
@@ -83,6 +83,8 @@ async fn listen(listener: TcpListener, truth: Arc<Truth>) {
     while let Ok((stream, _)) = listener.accept().await {
         accepted += 1;
         if truth.race.act == Act::ResetAtAccept && accepted == truth.race.at + 1 {
+            // Once the request waits there: before, the client could take it for a refusal.
+            let _came = stream.readable().await;
             truth.committed.fetch_add(1, Ordering::SeqCst);
             reset(&stream);
             continue;
