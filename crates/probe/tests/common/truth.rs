@@ -84,7 +84,7 @@ async fn listen(listener: TcpListener, truth: Arc<Truth>) {
         accepted += 1;
         if truth.race.act == Act::ResetAtAccept && accepted == truth.race.at + 1 {
             // Once the request waits there: before, the client could take it for a refusal.
-            let _came = stream.readable().await;
+            let _came = stream.peek(&mut [0]).await;
             truth.committed.fetch_add(1, Ordering::SeqCst);
             reset(&stream);
             continue;
