@@ -93,6 +93,11 @@ use crate::tls::Tls;
 pub use crate::tls::{check_pair, tls_of};
 use crate::worker::Control;
 
+/// How metrics are written and asked for, for others that tell some.
+pub mod exposition {
+    pub use crate::metrics::{Dialect, Kind, Labels, Text, open, serve};
+}
+
 /// How a proxy is started.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -127,7 +127,11 @@ fn sort(section: &str, key: &str) -> Value {
         ("app", "environment") => environment(),
         ("app", "path_prefix")
         | ("app.health" | "app.probe", "path")
-        | (_, "preview_path" | "websocket_path") => path(),
+        | (
+            _,
+            "preview_path" | "websocket_path" | "upload_path" | "download_path" | "events_path"
+            | "orders_path",
+        ) => path(),
         ("app", "instances") | ("app.health", "rise" | "fall") | ("proxy.limits", "max_fields") => {
             count(1, 100)
         }
@@ -254,6 +258,7 @@ fn is_time(key: &str) -> bool {
     ];
     TIMES.contains(&key)
         || matches!(key, "keep_old" | "late_after" | "eject" | "eject_most")
+        || matches!(key, "slowness" | "idle_most")
         || key.ends_with("_timeout")
 }
 
