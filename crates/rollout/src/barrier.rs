@@ -12,7 +12,7 @@ use crate::awaited::{is_bound, until_ms};
 use crate::course;
 use crate::state::State;
 use crate::step::{Step, turn_back};
-use crate::together::{Awaiting, Stage};
+use crate::together::{Awaiting, Stage, Together};
 use crate::wish;
 use crate::words::duration;
 
@@ -136,6 +136,5 @@ fn crossed(state: &State, to: Phase) -> [Option<Barrier>; 2] {
 
 /// The others, for people.
 fn others(state: &State) -> String {
-    let others = state.start.settings.together.iter().flat_map(|together| &together.others);
-    others.map(|other| other.app.as_str()).collect::<Vec<_>>().join(" and ")
+    state.start.settings.together.as_ref().map(Together::others).unwrap_or_default()
 }

@@ -153,10 +153,13 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(start: Start) -> Self {
-        let why = match &start.stable {
+        let mut why = match &start.stable {
             Some(stable) => format!("{} is to follow {}", start.candidate.version, stable.version),
             None => format!("{} is the first release", start.candidate.version),
         };
+        if let Some(together) = &start.settings.together {
+            why = format!("{why}, together with {}", together.others());
+        }
         let roll = course::batch(&start).map(|_| Roll::new(start.instances));
         let notes = unmet(&start).map(|words| Note { at_ms: 0, words: words.to_owned() });
         let notes = notes.collect();

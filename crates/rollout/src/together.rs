@@ -16,6 +16,13 @@ pub struct Together {
     pub wait_ms: u64,
 }
 
+impl Together {
+    /// The others, for people: "credit and orders".
+    pub(crate) fn others(&self) -> String {
+        self.others.iter().map(|other| other.app.as_str()).collect::<Vec<_>>().join(" and ")
+    }
+}
+
 /// Another app of the group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Other {

@@ -18,10 +18,14 @@ pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
     let (client, config) = super::reach(&arguments.at)?;
     let app = arguments.app.map(AppName::new).transpose()?;
     if let Some(app) = &app {
-        config::must_know(&config, app, &arguments.at.config)?;
+        config::must_know_any(&config, app, &arguments.at.config)?;
     }
+    let members = app.as_ref().and_then(|app| config.together.get(app)).cloned();
     let select = |mut status: ServerStatus| {
-        status.apps.retain(|one| app.as_ref().is_none_or(|app| one.app == *app));
+        status.apps.retain(|one| match (&app, &members) {
+            (_, Some(members)) => members.contains(&one.app),
+            (app, None) => app.as_ref().is_none_or(|app| one.app == *app),
+        });
         status
     };
     if arguments.watch {
@@ -62,6 +66,9 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
     writeln!(text, "\n{}  {stable}  {:?}", app.app, app.coarse)?;
     if let Some((run, version, phase)) = &app.rollout {
         writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
+    }
+    if let Some(together) = &app.together {
+        writeln!(text, "  together {}", together.words())?;
     }
     if let Some(hook) = &app.hook {
         writeln!(text, "  calling: {hook}")?;

@@ -3,8 +3,8 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 17] = [
-    ("", &["state_dir", "history", "api", "proxy", "router", "notify", "app"]),
+pub(crate) const KEYS: [(&str, &[&str]); 18] = [
+    ("", &["state_dir", "history", "api", "proxy", "router", "notify", "together", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
     (
@@ -72,6 +72,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 17] = [
             "token",
         ],
     ),
+    ("together", &["apps"]),
     ("notify", &["url", "events", "token", "ca", "timeout"]),
     (
         "app.hooks",

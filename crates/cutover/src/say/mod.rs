@@ -19,7 +19,7 @@ pub(crate) mod step;
 mod story;
 mod terminal;
 
-pub(crate) use choice::choose;
+pub(crate) use choice::{among, choose};
 pub(crate) use clean::{clean, word};
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};

@@ -69,6 +69,7 @@ mod supervised;
 mod target;
 mod tls;
 mod tls_client;
+mod together;
 mod traffic;
 mod upgrade;
 mod wire;
