@@ -1,5 +1,5 @@
 //! Developer commands of Cutover: `cargo xtask test`, `tidy`, `fmt`, `testbed`, `switches`,
-//! `bench`, `races`.
+//! `clients`, `bench`, `races`.
 //!
 //! Only reads the command line and picks the command; knows nothing of what the steps do. Has no
 //! dependencies, so that it builds in a second on a fresh machine.
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod bench;
+mod clients;
 mod leftover;
 mod races;
 mod step;
@@ -33,7 +34,9 @@ Commands:
   switches                      how long a switch takes behind each router, as a table in Markdown
   races [--million] [NAME...]   what the races of docs/races.md cost behind the proxy and behind others;
          --million     one million requests through fifty switches of the proxy alone
+  clients                       what each kind of client does at a switch, as tables in Markdown
   bench proxy [--help]          Cutover's proxy beside HAProxy, nginx and Caddy: CPU, latency, memory
+  bench probe [--help]          how true the prober's figures are and what they cost, beside load tools
   bench canary [--quick]        how well the comparison of a canary decides, in simulated hours
 ";
 
@@ -63,7 +66,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
     let known: &[&str] = match command {
         "test" => &["--full", "--keep-going"],
         "testbed" => &["--tests"],
-        "tidy" | "fmt" | "switches" => &[],
+        "tidy" | "fmt" | "switches" | "clients" => &[],
         "bench" | "races" => flags,
         other => return Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
@@ -80,6 +83,7 @@ fn run(command: &str, flags: &[&str]) -> Result<bool, String> {
             Ok(!matches!(bring(&shop, |line| println!("{line}")), Outcome::Failed(_)))
         }
         "switches" => Ok(switches::run(&shop) == Outcome::Passed),
+        "clients" => Ok(clients::run(&shop)),
         "bench" => bench::run(&shop, flags),
         "races" => Ok(races::run(&shop, flags)),
         "tidy" => Ok(tidy::run(&shop.root) == Outcome::Passed),

@@ -65,6 +65,52 @@ const SERVERS: [Server; 6] = [
     PROMTOOL,
 ];
 
+/// Load tools, for `bench probe`.
+const LOAD: [Server; 3] = [
+    Server {
+        name: "wrk",
+        folder: "wrk-bookworm",
+        suite: "bookworm",
+        package: "wrk",
+        program: "/usr/bin/wrk",
+        asked: "-v",
+        at_least: (4, 1),
+    },
+    Server {
+        name: "hey",
+        folder: "hey-bookworm",
+        suite: "bookworm",
+        package: "hey",
+        program: "/usr/bin/hey",
+        // It says no version, only how it is used.
+        asked: "-h",
+        at_least: ANY,
+    },
+    Server {
+        name: "h2load",
+        folder: "h2load-bookworm",
+        suite: "bookworm",
+        package: "nghttp2-client",
+        program: "/usr/bin/h2load",
+        asked: "--version",
+        at_least: (1, 52),
+    },
+];
+
+/// The compiler alone, without one for C.
+const GO: Server = Server {
+    name: "Go",
+    folder: "golang-bookworm",
+    suite: "bookworm",
+    package: "golang-1.19-go",
+    program: "/usr/lib/go-1.19/bin/go",
+    asked: "version",
+    at_least: (1, 19),
+};
+
+/// For a program that runs and does not say its version.
+const ANY: (u32, u32) = (0, 0);
+
 /// Those that only the bench and tests with `CUTOVER_FULL=1` need.
 const MORE: [Server; 3] = [
     server("nginx 1.22", "nginx-bookworm", "bookworm", (1, 22)),
@@ -84,6 +130,17 @@ pub(crate) fn run(shop: &Workshop, say: fn(&str)) -> Outcome {
 /// Brings everything, in the same way; `say` gets each line for people.
 pub(crate) fn run_all(shop: &Workshop, say: fn(&str)) -> Outcome {
     bring(shop, SERVERS.iter().chain(&MORE), say)
+}
+
+/// Brings the load tools, in the same way.
+pub(crate) fn run_load(shop: &Workshop, say: fn(&str)) -> Outcome {
+    bring(shop, LOAD.iter(), say)
+}
+
+/// Brings what the clients of a switch need: a router of connections, and a compiler for Go.
+pub(crate) fn run_clients(shop: &Workshop, say: fn(&str)) -> Outcome {
+    let routers = SERVERS.iter().filter(|server| server.folder == "haproxy-sid");
+    bring(shop, routers.chain([&GO]), say)
 }
 
 fn bring<'a>(shop: &Workshop, servers: impl Iterator<Item = &'a Server>, say: fn(&str)) -> Outcome {
@@ -167,6 +224,9 @@ impl Server {
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         let line = said.lines().next().unwrap_or_default().to_owned();
+        if self.at_least == ANY && !line.is_empty() {
+            return Ok(self.name.to_owned());
+        }
         match numbers(&line) {
             Some(version) if version >= self.at_least => Ok(line),
             _ => Err(format!("{} says `{line}`", program.display())),
@@ -177,7 +237,7 @@ impl Server {
 /// Major and minor number of the first word that looks like a version.
 fn numbers(line: &str) -> Option<(u32, u32)> {
     line.split_ascii_whitespace().find_map(|word| {
-        let number = word.rsplit('/').next()?.trim_start_matches('v');
+        let number = word.rsplit('/').next()?.trim_start_matches("go").trim_start_matches('v');
         let mut parts = number.split(['.', '-']).map(str::parse);
         Some((parts.next()?.ok()?, parts.next()?.ok()?))
     })
@@ -193,6 +253,7 @@ mod tests {
         assert_eq!(numbers("HAProxy version 3.10-dev 2027/01/01"), Some((3, 10)));
         assert_eq!(numbers("nginx version: nginx/1.30.6 (Debian)"), Some((1, 30)));
         assert_eq!(numbers("v2.6.2 h1:abc/3.4"), Some((2, 6)));
+        assert_eq!(numbers("go version go1.19.8 linux/amd64"), Some((1, 19)));
         assert_eq!(numbers("sh: not found"), None);
     }
 

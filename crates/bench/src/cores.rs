@@ -35,6 +35,19 @@ impl Cores {
     }
 }
 
+/// The machine in words.
+pub(crate) fn described() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("CPU");
+    format!(
+        "{}, {} cores, Linux {}",
+        model.trim_start_matches([' ', '\t', ':']),
+        info.lines().filter(|line| line.starts_with("processor")).count(),
+        read("/proc/sys/kernel/osrelease").trim(),
+    )
+}
+
 /// The machine's time so far, seconds over all cores.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {

@@ -1,16 +1,20 @@
-//! `cargo xtask bench proxy`: what a request and a connection cost, in Cutover's proxy and in others.
+//! `cargo xtask bench proxy`: what a request and a connection cost, in Cutover's proxy and in others; and
+//! `cargo xtask bench probe`: how true the prober is, which stands in `prober`; and
+//! `cargo xtask clients`: what clients do at a switch, which stands in `clients`.
 //!
 //! One client and one instance for all, on one core; each proxy alone on the other, one after the
 //! other, round by round. It reads the kernel's accounting, prints tables and judges nothing but the
 //! marks that the project has set itself. Not shipped.
 
 mod cases;
+mod clients;
 mod cores;
 mod instance;
 mod load;
 mod measure;
 mod options;
 mod peers;
+mod prober;
 mod process;
 mod pump;
 mod table;
@@ -27,6 +31,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if let ["pump", listen, instance] = words[..] {
         return ended(pump::run(listen, instance));
+    }
+    match words.split_first() {
+        Some((&"probe", words)) => return prober::main(words),
+        Some((&"clients", words)) => return ended(clients::run(words)),
+        Some((&"subject", [order])) => return ended(prober::subject::run(order)),
+        _ => {}
     }
     if words.contains(&"--help") {
         print!("{}", options::USAGE);

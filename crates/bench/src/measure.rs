@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::LocalSet;
 
 use crate::cases::{Case, IDLE, TUNNELS};
-use crate::cores::{Cores, Machine};
+use crate::cores::{Cores, Machine, described};
 use crate::load::held::hold;
 use crate::load::paced::latency;
 use crate::load::{Window, burst};
@@ -74,14 +74,9 @@ pub(crate) fn run(options: &Options) -> Outcome<Figures> {
 }
 
 fn empty(options: &Options, cores: Cores) -> Figures {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("CPU");
     let machine = format!(
-        "{}, {} cores, Linux {}; proxies on core {}, client and instance on core {}",
-        model.trim_start_matches([' ', '\t', ':']),
-        info.lines().filter(|line| line.starts_with("processor")).count(),
-        read("/proc/sys/kernel/osrelease").trim(),
+        "{}; proxies on core {}, client and instance on core {}",
+        described(),
         cores.proxy,
         cores.load,
     );

@@ -33,14 +33,33 @@ impl Process {
         Ok(Self(started.map_err(|error| format!("{program}: {error}"))?))
     }
 
+    /// Starts it wherever there is room.
+    pub(crate) fn unpinned(command: &mut Command, output: &Path) -> Outcome<Self> {
+        let output = fs::File::create(output)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let program = command.get_program().display().to_string();
+        Ok(Self(command.spawn().map_err(|error| format!("{program}: {error}"))?))
+    }
+
     /// False once it has ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Outcome<()> {
+        let pid = pid(self.0.id()).ok_or("it has no number")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
     /// CPU time so far, seconds.
     pub(crate) fn cpu(&self) -> f64 {
         family(self.0.id()).into_iter().map(cpu).sum()
+    }
+
+    /// Resident memory without that of its children, bytes: nothing but one file is read for it.
+    pub(crate) fn own_memory(&self) -> u64 {
+        memory(self.0.id())
     }
 
     /// Resident memory, bytes.
@@ -76,6 +95,12 @@ fn pid(number: u32) -> Option<Pid> {
 /// CPU time of this process so far, seconds.
 pub(crate) fn own_cpu() -> f64 {
     cpu(std::process::id())
+}
+
+/// CPU time of this process's children that have ended, seconds.
+pub(crate) fn ended_cpu() -> f64 {
+    let ticks = |place| field(std::process::id(), place).and_then(|ticks| ticks.parse().ok());
+    (ticks(13).unwrap_or(0.0) + ticks(14).unwrap_or(0.0)) * TICK
 }
 
 /// A process and those it started, and so on.

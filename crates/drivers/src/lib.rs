@@ -5,6 +5,7 @@
 //! and what should be, `act` on one change at a time. What should be is decided elsewhere: this
 //! crate knows no rollout, no phase and no verdict.
 
+mod agent;
 pub mod ballast;
 pub mod check;
 mod exit;

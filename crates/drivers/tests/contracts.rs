@@ -281,7 +281,7 @@ fn drivers_are_registered_under_distinct_names() {
     let routers: Vec<_> = ROUTERS.iter().map(|entry| entry.name).collect();
     assert_eq!(
         (platforms, routers),
-        (vec!["process"], vec!["proxy", "haproxy", "consul", "nginx"])
+        (vec!["process", "discovered"], vec!["proxy", "haproxy", "consul", "nginx"])
     );
     let folder = tempfile::tempdir().unwrap();
     assert!((PLATFORMS[0].open)(folder.path()).is_ok());

@@ -37,6 +37,7 @@ fn fleet(instances: Vec<InstanceHave>) -> FleetHave {
         crashes: 0,
         not_before_ms: 0,
         last_crash: Vec::new(),
+        discovered: None,
     };
     FleetHave {
         app: app(),

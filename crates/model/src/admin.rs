@@ -17,6 +17,7 @@ use crate::name::AppName;
 use crate::network::Network;
 use crate::offender::Offenders;
 use crate::outliers::Outliers;
+use crate::receipt::{Question, Receipts};
 use crate::routes::{Generation, Routes};
 use crate::survey::{Survey, Surveyed};
 
@@ -84,6 +85,11 @@ pub enum Request {
         /// All of it.
         observation: Observation,
     },
+    /// Tells a proxy that it takes the place of another, and how many upgrades led to it.
+    Succeed {
+        /// Those before it and its own.
+        upgrades: u64,
+    },
     /// Asks what the proxy carries and what is open.
     Look,
     /// Has units of an app counted, from the first time on for as long as it is asked at least every
@@ -93,6 +99,14 @@ pub enum Request {
         survey: Survey,
         /// Ticks up to this one are known already.
         after_s: u64,
+    },
+    /// Has a receipt written of each request of a prober, from the first time on until it is forgotten,
+    /// and asks for those that are there. What is told again is what was not said to be taken.
+    Receipts(Question),
+    /// Writes and keeps no more receipts of a prober.
+    ForgetReceipts {
+        /// Its key.
+        key: String,
     },
     /// Asks which requests and tunnels of an app have been open for longest.
     Offenders {
@@ -295,6 +309,8 @@ pub enum Reply {
     Seen(ProxySeen),
     /// What was counted.
     Surveyed(Surveyed),
+    /// What was written down of a prober's requests.
+    Receipts(Receipts),
     /// What has been open for longest.
     Offenders(Offenders),
 }
@@ -307,6 +323,9 @@ pub struct ProxySeen {
     /// Version of its binary; empty if it is older than this field.
     #[serde(default)]
     pub version: String,
+    /// Upgrades without an end between them that led to it; 0 for one that was started anew.
+    #[serde(default)]
+    pub upgrades: u64,
     /// Newest fencing epoch seen.
     pub epoch: u64,
     /// Addresses it listens on.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{AppName, Version};
 use crate::secret::{Owner, Variable};
+use crate::source::Source;
 
 /// Number of a release within its app, growing by one with each deploy.
 #[derive(
@@ -43,6 +44,9 @@ pub struct Release {
     pub health: HealthCheck,
     /// How long an instance may take to end after SIGTERM before it is killed, ms.
     pub stop_timeout_ms: u64,
+    /// Where its instances are found, when somebody else starts and ends them; then there is no command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 impl Release {

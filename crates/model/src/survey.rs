@@ -28,8 +28,8 @@ pub struct Survey {
     pub releases: Vec<ReleaseId>,
     /// What makes a unit.
     pub count_by: CountBy,
-    /// A request whose field [`PROBE_FIELD`] says this is the prober's: it is no unit, and the field is
-    /// not passed on.
+    /// A request whose field [`PROBE_FIELD`] says this is the prober's (see [`crate::receipt`]): it is no
+    /// unit, and the field is not passed on.
     pub probe_key: String,
 }
 

@@ -118,7 +118,8 @@ impl Events {
         attempt: &mut Attempt,
         (answer, listening): (&mut Answer<'_>, Duration),
     ) -> Result<End, (Failure, Ending)> {
-        if let Err(error) = stream.write_all(&self.request).await {
+        let request = self.site.signed(&self.request, attempt);
+        if let Err(error) = stream.write_all(&request).await {
             return Err(broken(&error, attempt));
         }
         // What the kernel does not take at once is seen by the read below.

@@ -98,7 +98,7 @@ async fn talk(
     attempt: &mut Attempt,
     answer: &mut Answer<'_>,
 ) -> Result<(), (Failure, Ending)> {
-    if let Err(error) = send(stream, words.request).await {
+    if let Err(error) = send(stream, &site.signed(words.request, attempt)).await {
         return Err(broken(&error, attempt));
     }
     let Some(slowly) = &words.slowly else {

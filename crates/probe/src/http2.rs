@@ -218,7 +218,13 @@ impl Http2 {
         so_far: &mut Heard,
     ) -> Result<(), Failure> {
         let body = Bytes::copy_from_slice(self.site.ask.body());
-        let sent = sender.send_request(self.request.clone(), body.is_empty());
+        let mut request = self.request.clone();
+        // A key is letters and digits.
+        let says = self.site.says(attempt).and_then(|says| says.parse().ok());
+        if let Some(says) = says {
+            request.headers_mut().insert(PROBE_FIELD, says);
+        }
+        let sent = sender.send_request(request, body.is_empty());
         let (answer, mut sending) = sent.map_err(|error| failure(&error, attempt))?;
         if !body.is_empty() {
             sending.send_data(body, true).map_err(|error| failure(&error, attempt))?;
@@ -266,9 +272,6 @@ fn request(site: &Site) -> Result<http::Request<()>, http::Error> {
     }
     if !says("accept") {
         request = request.header("accept", "*/*");
-    }
-    if let Some(key) = site.target.key() {
-        request = request.header(PROBE_FIELD, key);
     }
     for (name, value) in site.ask.fields() {
         request = request.header(name, value);

@@ -21,6 +21,9 @@ use crate::tap::Tap;
 /// Most distinct versions (and instances) told apart in one run.
 const NAMES_MAX: usize = 64;
 
+/// Number of what is no attempt: a trial.
+pub(crate) const NO_ATTEMPT: u64 = u64::MAX;
+
 /// What all further ones are called.
 const OTHER: &str = "(other)";
 
@@ -91,7 +94,7 @@ impl Ledger {
 
     /// An attempt outside the book, as of now: for a trial. It is not given back.
     pub(crate) fn draft(&self, lane: Lane) -> Attempt {
-        self.blank(0, lane, self.clock.us())
+        self.blank(NO_ATTEMPT, lane, self.clock.us())
     }
 
     fn blank(&self, id: u64, lane: Lane, intended_us: u64) -> Attempt {

@@ -16,6 +16,12 @@ use crate::lanes::Lanes;
 use crate::schedule::{Turns, offset_ns};
 use crate::site::Site;
 
+/// Below this rate, per second, the prober is awake before it sends,
+const RARE: u32 = 500;
+
+/// by this much.
+const AWAKE_NS: u64 = 250_000;
+
 /// The schedule of a run.
 #[derive(Debug)]
 pub(crate) struct Pacer {
@@ -42,7 +48,7 @@ impl Pacer {
             if due_ns > monotonic_ns() {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                    woken = alarm.until(due_ns) => woken?,
+                    woken = self.wake(&alarm, due_ns) => woken?,
                 }
             } else if *stop.borrow() {
                 return Ok(());
@@ -51,6 +57,21 @@ impl Pacer {
                 tokio::task::yield_now().await;
             }
             self.dispatch(lanes, due_ns);
+        }
+        Ok(())
+    }
+
+    /// Waits until it is time. A core that has rested wakes late, by up to a quarter of a millisecond:
+    /// where rests are long, the alarm is set as much earlier and the rest is spent awake, at a cost
+    /// that stays below an eighth of a core.
+    async fn wake(&self, alarm: &Alarm, due_ns: u64) -> Result<(), Fault> {
+        if self.rate >= RARE {
+            return alarm.until(due_ns).await;
+        }
+        alarm.until(due_ns.saturating_sub(AWAKE_NS)).await?;
+        while monotonic_ns() < due_ns {
+            // Lanes go on meanwhile: what has come is read.
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! What every lane of a run needs: whom to ask, how to read the answers, where to write it down.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
+use model::receipt::{self, Item};
+use model::survey::PROBE_FIELD;
 use model::{Attempt, Fault};
 
 use crate::ask::Ask;
@@ -41,6 +44,21 @@ impl Site {
             ledger,
             clock,
         })
+    }
+
+    /// What this attempt says of itself to a proxy of ours: the key, and its number unless it is a trial.
+    pub(crate) fn says(&self, attempt: &Attempt) -> Option<String> {
+        let item = u32::try_from(attempt.id).ok().map(Item::Attempt);
+        Some(receipt::says(self.target.key()?, item))
+    }
+
+    /// A request of HTTP/1.1 with what this attempt says of itself, behind its first line.
+    pub(crate) fn signed<'a>(&self, request: &'a [u8], attempt: &Attempt) -> Cow<'a, [u8]> {
+        let Some(value) = self.says(attempt) else { return Cow::Borrowed(request) };
+        let end = request.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
+        let (first, rest) = request.split_at(end);
+        let field = format!("{PROBE_FIELD}: {value}\r\n");
+        Cow::Owned([first, field.as_bytes(), rest].concat())
     }
 
     /// What is left of an attempt's time.

@@ -31,6 +31,9 @@ pub(crate) fn ended(worker: &Worker, call: &Call, framed: bool) {
         (None, None, Some(class)) => worker.shared.totals.refused.of(class).up(),
         (None, _, None) => {}
     }
+    if let Some(stub) = trail.stub {
+        worker.receipts.end(stub, trail, took);
+    }
     let Some(log) = &*worker.shared.log.load() else { return };
     let protocol = match (framed, call.asks.old_client) {
         (true, _) => "HTTP/2.0",

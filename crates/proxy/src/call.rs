@@ -19,6 +19,7 @@ use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
 use crate::lines::line;
+use crate::receipts::Stub;
 use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
@@ -142,7 +143,9 @@ pub(crate) fn prepare(
         trail.unit = survey.asked(fields, client);
     }
     let trusted = settings.trusts(origin.peer);
-    let probe = matches!(trail.unit, Standing::Probe);
+    let known = settings.probers.as_ref().and_then(|probers| probers.which(request.fields));
+    trail.stub = known.and_then(Stub::of);
+    let probe = known.is_some() || matches!(trail.unit, Standing::Probe);
     let id = rewrite(&request, origin, (trusted, probe), &mut sent);
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);

@@ -80,6 +80,9 @@ pub(crate) async fn exchange(
     client: &mut Client<'_, '_>,
     call: &mut Call,
 ) -> After {
+    if let Some(stub) = call.trail.stub {
+        worker.receipts.begin(stub);
+    }
     let after = match (call.refused, call.app.take()) {
         (Some(class), app) => {
             call.app = app;
@@ -406,7 +409,8 @@ async fn attempt(
     }
 }
 
-fn fail(call: &Call, failure: Failure, (progress, unread): (&Progress, bool)) -> Failed {
+fn fail(call: &mut Call, failure: Failure, (progress, unread): (&Progress, bool)) -> Failed {
+    call.trail.unread = call.trail.unread.saturating_add(unread.into());
     let facts = Facts {
         harmless: call.asks.idempotent || unread,
         body_taken: progress.body_taken.get() && call.rest.kept.is_empty(),
@@ -423,6 +427,7 @@ async fn relay(
     stream: &mut TcpStream,
     (this, progress): (&Try<'_>, &Progress),
 ) -> Result<Ended, Broke> {
+    call.trail.sends = call.trail.sends.saturating_add(1);
     let (mut from, mut to) = stream.split();
     let (giver, taker) = match client {
         Client::Bytes(Connection { read, write, buffer, .. }) => {

@@ -47,6 +47,7 @@ mod overdue;
 mod pages;
 mod pick;
 mod ramp;
+mod receipts;
 mod replay;
 mod roster;
 mod rules;

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     tunnelling: AtomicU64,
     /// When the process was started, by the wall clock.
     pub(crate) started: SystemTime,
+    /// Upgrades that led to it.
+    pub(crate) upgrades: AtomicU64,
     /// Nobody has spoken to the proxy for a while.
     pub(crate) unattended: AtomicBool,
     /// Room for client connections.
@@ -71,6 +73,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
             started: SystemTime::now(),
+            upgrades: AtomicU64::new(0),
             unattended: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(room)),
             overflow: Arc::new(Semaphore::new(limits::OVERFLOW)),

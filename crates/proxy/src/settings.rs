@@ -12,6 +12,7 @@ use model::{AppName, Network, Outliers, admin};
 use crate::cohort::Signer;
 use crate::limits;
 use crate::pages::Pages;
+use crate::receipts::Probers;
 use crate::share::Share;
 
 /// What holds for all apps.
@@ -36,12 +37,20 @@ pub(crate) struct Settings {
     apps: Vec<AppLimits>,
     /// Which instances are left out.
     pub(crate) outliers: Outliers,
+    /// Probers whose requests get receipts; usually there are none.
+    pub(crate) probers: Option<Arc<Probers>>,
 }
 
 impl Settings {
-    /// Other settings; the key stays, and what clients have open.
+    /// Other settings; the key stays, and what clients have open, and who is a prober.
     pub(crate) fn told(&self, told: &admin::Settings) -> Self {
-        Self { signer: self.signer.clone(), ..Self::read(told, &self.share) }
+        let (signer, probers) = (self.signer.clone(), self.probers.clone());
+        Self { signer, probers, ..Self::read(told, &self.share) }
+    }
+
+    /// The same settings with other probers.
+    pub(crate) fn probed(&self, probers: Option<Arc<Probers>>) -> Self {
+        Self { probers, ..self.clone() }
     }
 
     /// The same settings with another key.
@@ -138,6 +147,7 @@ impl Settings {
             body: unless_zero(limits.body_bytes),
             apps: told.apps.clone(),
             outliers: told.outliers,
+            probers: None,
         }
     }
 }

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use model::survey::{CountBy, PROBE_FIELD, TickSeen};
-use model::{ReleaseId, survey};
+use model::survey::{CountBy, TickSeen};
+use model::{ReleaseId, receipt, survey};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::finely::Finely;
@@ -81,12 +81,11 @@ impl Survey {
     /// How a request stands that was just read.
     pub(crate) fn asked<'a>(
         self: &Arc<Self>,
-        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        mut fields: impl Iterator<Item = (&'a str, &'a [u8])>,
         client: impl FnOnce() -> IpAddr,
     ) -> Standing {
-        let key = self.wanted.probe_key.as_bytes();
-        let mut said = fields.filter(|(name, _)| name.eq_ignore_ascii_case(PROBE_FIELD));
-        if !key.is_empty() && said.any(|(_, value)| value == key) {
+        if fields.any(|(name, value)| receipt::said(name, value, &self.wanted.probe_key).is_some())
+        {
             return Standing::Probe;
         }
         let slot = match self.wanted.count_by {
@@ -282,7 +281,13 @@ mod tests {
     #[test]
     fn only_who_knows_the_key_is_the_prober() {
         let survey = survey(CountBy::Request);
-        for (value, probe) in [("secret", true), ("secre", false), ("", false), ("Secret", false)] {
+        for (value, probe) in [
+            ("secret", true),
+            ("secret-a7", true),
+            ("secre", false),
+            ("", false),
+            ("Secret", false),
+        ] {
             let fields = [("accept", &b"*/*"[..]), ("X-Cutover-Probe", value.as_bytes())];
             let standing = survey.asked(fields.into_iter(), || "10.0.0.1".parse().unwrap());
             assert_eq!(matches!(standing, Standing::Probe), probe, "{value}");

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::life::Shared;
 use crate::log::Pen;
+use crate::receipts::Receipts;
 use crate::roster::Roster;
 use crate::upstream::Upstreams;
 use crate::visitors::Visitors;
@@ -27,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) visitors: Rc<Visitors>,
     /// Writes the access log.
     pub(crate) pen: RefCell<Pen>,
+    /// Receipts of requests of probers.
+    pub(crate) receipts: Receipts,
     open: Cell<usize>,
     /// Something has ended.
     pub(crate) closed: Notify,
@@ -41,6 +44,7 @@ impl Worker {
             roster: Roster::default(),
             visitors: Rc::default(),
             pen: RefCell::default(),
+            receipts: Receipts::default(),
             open: Cell::new(0),
             closed: Notify::new(),
         }

@@ -10,6 +10,7 @@ use model::ReleaseId;
 use crate::class::Class;
 use crate::forwarded::Origin;
 use crate::gate::Gate;
+use crate::receipts::Stub;
 use crate::survey::Standing;
 
 /// One request's.
@@ -37,6 +38,12 @@ pub(crate) struct Trail {
     pub(crate) class: Option<Class>,
     /// How it is counted to compare releases.
     pub(crate) unit: Standing,
+    /// Where a receipt of it is to go, if it is a prober's.
+    pub(crate) stub: Option<Stub>,
+    /// How often it was put on a connection to an instance.
+    pub(crate) sends: u8,
+    /// How often of these the instance is known not to have read it.
+    pub(crate) unread: u8,
 }
 
 impl Trail {
@@ -54,6 +61,9 @@ impl Trail {
             tunnel: None,
             class: None,
             unit: Standing::None,
+            stub: None,
+            sends: 0,
+            unread: 0,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::forwarded::Origin;
 use crate::handover::{Handing, hand_over};
 use crate::life::{Life, Shared};
 use crate::limits;
+use crate::receipts::{Lines, Wanted};
 use crate::thread::{Open, Worker};
 use crate::visitors::{Named, Question};
 
@@ -40,6 +41,10 @@ pub(crate) enum Control {
     HandOver(Arc<Handing>),
     /// Say what is open on some instances.
     Name(Question, UnboundedSender<Named>),
+    /// Say what was written down of a prober's requests.
+    Receipts(Wanted, UnboundedSender<Lines>),
+    /// Keep no more of these receipts.
+    Forget(u32),
 }
 
 /// Runs a worker until the process ends.
@@ -80,6 +85,11 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
                     // Nobody waits for one that comes too late.
                     let _ = answer.send(worker.visitors.named(&question));
                 }
+                Some(Control::Receipts(wanted, answer)) => {
+                    // As above.
+                    let _ = answer.send(worker.receipts.tell(wanted));
+                }
+                Some(Control::Forget(book)) => worker.receipts.forget(book),
                 Some(Control::HandOver(handing)) => {
                     spawn_local(hand_over(Rc::clone(worker), handing));
                 }

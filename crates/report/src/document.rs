@@ -12,6 +12,7 @@ use crate::assertion::AssertionFact;
 use crate::era::Era;
 use crate::input::PhaseSpan;
 use crate::kept::KeptConnection;
+use crate::ledger::Ledger;
 use crate::outage::OutageFact;
 use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
@@ -140,6 +141,9 @@ pub struct Report {
     /// What the app says of the orders that the prober placed.
     #[serde(default)]
     pub orders: Option<OrderCount>,
+    /// Each request as all three sides saw it; `None` where who carried the traffic kept no account.
+    #[serde(default)]
+    pub ledger: Option<Ledger>,
 }
 
 /// One lane.

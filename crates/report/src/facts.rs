@@ -13,6 +13,7 @@ use crate::clean;
 use crate::document::{Report, VersionProof};
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
+use crate::ledger::Ledger;
 use crate::orders;
 use crate::outages;
 use crate::router_count::RouterCount;
@@ -140,6 +141,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(outages::facts(report));
     out.extend(report.router.as_ref().and_then(RouterCount::fact));
     out.extend(report.router.as_ref().and_then(RouterCount::waited));
+    out.extend(report.ledger.as_ref().and_then(Ledger::fact));
     out.extend(evidence(report));
     out.extend(sockets(report));
     out.extend(orders::fact(report));

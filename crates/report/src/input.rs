@@ -7,6 +7,7 @@ use model::{AppName, Attempt, Outcome, Phase, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::assertion::Assertion;
+use crate::ledger::Account;
 use crate::outage::OutageSpan;
 use crate::router_count::RouterCount;
 
@@ -97,6 +98,8 @@ pub struct Input {
     pub outages: Vec<OutageSpan>,
     /// What the router counted, where one of ours steered it.
     pub router: Option<RouterCount>,
+    /// What it wrote down of the prober's requests one by one, where it is ours.
+    pub account: Option<Account>,
     /// First line of the samples.
     pub header: RunHeader,
     /// Attempts, in any order.

@@ -6,36 +6,37 @@ use model::exit_code;
 
 use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
+use crate::ledger::Ledger;
 use crate::run::Run;
 use crate::{
     answers, assertions, clean, connections, eras, facts, failures, lanes, orders, outages, proof,
-    series, shares, sockets, trust, verdict, zoom,
+    reconcile, series, shares, sockets, trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
 pub fn judge(input: &Input) -> Report {
     let run = Run::new(input);
-    let mut report = drawn(input, run);
+    let ledger = reconcile::ledger(&run);
+    let mut report = drawn(input, run, ledger);
     tell(&mut report, input);
     report
 }
 
 /// The report without its sentences.
-fn drawn(input: &Input, run: Run<'_>) -> Report {
+fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
     let proof = proof::proof(&run);
     let trust = trust::trust(&run);
     let answered = answers::count(&run);
     let assertions = assertions::facts(&run, &answered, proof.as_ref());
-    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), &trust, &assertions);
+    let sides = (&trust, ledger.as_ref());
+    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), sides, &assertions);
     let (groups, causes) = failures::groups(&run);
     let rows = failures::rows(&run);
-    let failed = run.failures().count() as u64;
-    let sent = run.sent.len() as u64;
+    let (failed, sent) = (run.failures().count() as u64, run.sent.len() as u64);
     let lane_facts = lanes::facts(&run);
     let bucket_us = series::width_us(&run);
     let (chains, sockets_left_out) = sockets::chains(&run);
     let (connections, connections_left_out) = connections::connections(&run);
-    let header = &input.header;
     Report {
         schema_version: SCHEMA_VERSION,
         run_id: clean::name(&input.run_id),
@@ -53,16 +54,16 @@ fn drawn(input: &Input, run: Run<'_>) -> Report {
         url: clean::line(&input.url, clean::LINE_MAX),
         from: run.from.clone(),
         to: run.to.clone(),
-        t0_unix_ms: header.t0_unix_ms,
+        t0_unix_ms: input.header.t0_unix_ms,
         from_us: run.from_us,
         to_us: run.to_us,
-        rate: header.rate,
-        late_after_us: header.late_after_us,
-        timeout_us: header.timeout_us,
+        rate: input.header.rate,
+        late_after_us: input.header.late_after_us,
+        timeout_us: input.header.timeout_us,
         sent,
         failed,
         not_sent: run.not_sent.len() as u64,
-        detection_floor_us: lanes::interval_us(f64::from(header.rate)).unwrap_or(0),
+        detection_floor_us: lanes::interval_us(f64::from(input.header.rate)).unwrap_or(0),
         failure_bound_ppb: (failed == 0 && sent > 0).then(|| 3_000_000_000 / sent.max(3)),
         longest_gap_us: lanes::longest_gap(run.sent.iter().copied().filter(|a| !a.lane.slow())),
         lanes_not_run: lanes::not_run(&run, &lane_facts),
@@ -89,6 +90,7 @@ fn drawn(input: &Input, run: Run<'_>) -> Report {
         trust,
         answered,
         orders: orders::orders(&run),
+        ledger,
         assertions,
         versions: run.slots.facts,
     }

@@ -24,6 +24,7 @@ pub fn markdown(report: &Report) -> String {
     out.push_str(&switch(report));
     out.push_str(&versions(report));
     out.push_str(&failures(report));
+    out.push_str(&ledger(report));
     out.push_str(&demands(report));
     let _ = writeln!(
         out,
@@ -161,6 +162,25 @@ fn group(report: &Report, g: &FailureGroup) -> Vec<String> {
         g.version.clone().unwrap_or_else(dash),
         clock_ms(report.t0_unix_ms, g.first_us),
     ]
+}
+
+/// On what the prober, who carried the traffic and the instances do not agree.
+fn ledger(report: &Report) -> String {
+    let Some(ledger) = report.ledger.as_ref().filter(|ledger| !ledger.rows.is_empty()) else {
+        return String::new();
+    };
+    let rows = ledger.rows.iter().map(|row| {
+        let lane = row.lane.map_or("–", model::Lane::name);
+        let id = format!("no. {}", row.id);
+        vec![id, lane.to_owned(), row.finding.name().to_owned(), row.words.clone()]
+    });
+    let rows: Vec<Vec<String>> = rows.take(ROWS).collect();
+    let more = (ledger.rows.len() - rows.len()) as u64 + ledger.left_out;
+    let mut out = table(&["request", "lane", "found", "what it means"], &rows);
+    if more > 0 {
+        let _ = writeln!(out, "and {} more; the page has them\n", several(more, "request"));
+    }
+    out
 }
 
 fn demands(report: &Report) -> String {

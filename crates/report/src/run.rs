@@ -68,6 +68,11 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The version that a socket spoke to.
+    pub(crate) fn socket_version(&self, connection: u32) -> Option<&'a str> {
+        self.socket_versions.get(&connection).copied()
+    }
+
     /// Index of that version in the report's `versions`.
     pub(crate) fn slot_of(&self, attempt: &'a Attempt) -> usize {
         self.slots.of(self.version_of(attempt))

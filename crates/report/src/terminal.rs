@@ -42,6 +42,7 @@ pub fn terminal(report: &Report, style: Style) -> String {
     verdict(&mut page, report);
     lanes(&mut page, &report.lanes);
     failures(&mut page, report);
+    ledger(&mut page, report);
     causes(&mut page, report);
     page.finish()
 }
@@ -156,6 +157,23 @@ pub(crate) fn failure(t0_unix_ms: u64, row: &FailureRow) -> String {
         text.push_str(&part);
     }
     text
+}
+
+/// On what the prober, who carried the traffic and the instances do not agree.
+fn ledger(page: &mut Page, report: &Report) {
+    let Some(ledger) = report.ledger.as_ref().filter(|ledger| !ledger.rows.is_empty()) else {
+        return;
+    };
+    page.line("");
+    for row in ledger.rows.iter().take(ROWS) {
+        let text = format!("#{}  {}: {}", row.id, row.finding.name(), row.words);
+        page.paragraph("", None, 2, &text);
+    }
+    let more = (ledger.rows.len().saturating_sub(ROWS)) as u64 + ledger.left_out;
+    if more > 0 {
+        let text = format!("and {} more; the JSON and the page list them", count(more));
+        page.paragraph("", None, 2, &text);
+    }
 }
 
 fn causes(page: &mut Page, report: &Report) {

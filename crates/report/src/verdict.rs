@@ -9,6 +9,7 @@ use crate::axis::axis;
 use crate::clean;
 use crate::document::{Trust, VersionProof};
 use crate::figures::{count, list, several, span};
+use crate::ledger::Ledger;
 use crate::orders;
 use crate::router_count::RouterCount;
 use crate::run::Run;
@@ -21,12 +22,14 @@ const BLIND_US: u64 = 1_000_000;
 pub(crate) fn verdict(
     run: &Run<'_>,
     proof: Option<&VersionProof>,
-    trust: &Trust,
+    (trust, ledger): (&Trust, Option<&Ledger>),
     demands: &[AssertionFact],
 ) -> (Verdict, Vec<String>) {
     let mut bad = failures(run, proof, trust);
+    bad.extend(ledger.into_iter().flat_map(|ledger| ledger.faults(limited(run))));
     bad.extend(told(demands, Some(false), "was demanded, and it was"));
     let mut unsure = doubts(run, proof, trust);
+    unsure.extend(ledger.into_iter().flat_map(Ledger::doubts));
     unsure.extend(told(demands, None, "was demanded and cannot be judged:"));
     let verdict = match (bad.is_empty(), unsure.is_empty()) {
         (false, _) => Verdict::Fail,
@@ -35,6 +38,11 @@ pub(crate) fn verdict(
     };
     // A failure stands even when the prober was not at its best; both are said.
     (verdict, bad.into_iter().chain(unsure).collect())
+}
+
+/// A demand says how many may fail.
+fn limited(run: &Run<'_>) -> bool {
+    run.input.asked.assertions.iter().any(Assertion::limits_failures)
 }
 
 /// Sentences on the demands that came out like this.
@@ -46,8 +54,7 @@ fn told(demands: &[AssertionFact], held: Option<bool>, words: &str) -> Vec<Strin
 fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
     let mut out = Vec::new();
     let failed = run.failures().count() as u64;
-    let limited = run.input.asked.assertions.iter().any(Assertion::limits_failures);
-    if failed > 0 && !limited {
+    if failed > 0 && !limited(run) {
         let sent = count(run.sent.len() as u64);
         out.push(format!("{} of {sent} requests failed", count(failed)));
     }

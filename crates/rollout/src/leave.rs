@@ -40,6 +40,13 @@ pub(crate) fn named(state: &State, why: String) -> String {
     with_lines(why, &state.seen.lingering.lines().collect::<Vec<_>>())
 }
 
+/// True for the version of a release whose instances somebody else starts and ends.
+fn is_theirs(state: &State, version: &str) -> bool {
+    let both = state.start.stable.iter().chain([state.candidate()]);
+    let mut named = both.filter(|named| named.version.as_str() == version).peekable();
+    named.peek().is_some() && named.all(|named| state.start.settings.theirs.contains(&named.id))
+}
+
 /// Why the instances that were told to end may now be stopped.
 pub(crate) fn handed_over(
     state: &State,
@@ -48,14 +55,23 @@ pub(crate) fn handed_over(
     version: &str,
 ) -> Option<String> {
     if existing == Some(0) {
-        return Some(format!("every instance of {version} has ended"));
+        return Some(if is_theirs(state, version) {
+            format!("no instance of {version} is found any more")
+        } else {
+            format!("every instance of {version} has ended")
+        });
     }
     if settled(state) && open.is_some_and(Open::none) {
         return Some(format!("nothing is open on {version} any more"));
     }
     overdue(state).then(|| {
         let left = open.map_or_else(|| "an unknown number".to_owned(), Open::words);
-        let why = format!("{left} still open on {version} after {}: they are cut", allowed(state));
+        let then = if is_theirs(state, version) {
+            "they stay open until whoever started its instances ends them"
+        } else {
+            "they are cut"
+        };
+        let why = format!("{left} still open on {version} after {}: {then}", allowed(state));
         named(state, why)
     })
 }
@@ -64,7 +80,11 @@ pub(crate) fn handed_over(
 pub(crate) fn stopped(state: &State, existing: Option<u16>, version: &str) -> Option<String> {
     let settled = settled(state);
     if existing == Some(0) && settled {
-        return Some(format!("nothing of {version} is left"));
+        return Some(if is_theirs(state, version) {
+            format!("{version} is left to whoever started its instances")
+        } else {
+            format!("nothing of {version} is left")
+        });
     }
     overdue(state).then(|| {
         let left = match existing {

@@ -142,6 +142,10 @@ pub struct Settings {
     /// The apps that this rollout goes together with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub together: Option<Together>,
+    /// Releases whose instances somebody else starts and ends: nothing of them is told to end, and what is
+    /// open on them is not cut. Only words depend on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub theirs: Vec<ReleaseId>,
 }
 
 impl Default for Settings {
@@ -175,6 +179,7 @@ impl Default for Settings {
             warm: false,
             hooks: Vec::new(),
             together: None,
+            theirs: Vec::new(),
         }
     }
 }

@@ -37,3 +37,16 @@ pub enum Strategy {
         hold: Hold,
     },
 }
+
+impl Strategy {
+    /// What people call it. A canary that never has a share is a blue-green switch with a preview.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Canary { steps, .. } if steps[..] == [Weight::NONE] => "blue-green",
+            Self::BlueGreen => "blue-green",
+            Self::Canary { .. } => "canary",
+            Self::Rolling { .. } => "rolling",
+            Self::Recreate { .. } => "recreate",
+        }
+    }
+}

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("probe", &["model", "fuzz"]),
     ("report", &["model", "fuzz"]),
     ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "fuzz"]),
-    ("bench", &["model"]),
+    ("bench", &["model", "probe"]),
     ("xtask", &[]),
 ];
 

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -28,15 +29,7 @@ pub(super) fn draft(place: &Place) -> Outcome<Draft> {
 
 /// Gives it a certificate, routes, listeners and what it is looked at by.
 pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>) -> Outcome<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let stream = loop {
-        match UnixStream::connect(place.path("admin")) {
-            Ok(stream) => break stream,
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
-    let mut admin = BufReader::new(stream);
+    let mut admin = admin(&place.path("admin"))?;
     let (chain, key) = place.pem.clone();
     tell(&mut admin, &Request::Certify { pairs: vec![KeyPair { chain, key }] }, None)?;
     let routes = routes(place.instance)?;
@@ -58,6 +51,18 @@ pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>
     let observation = Observation { access_log, metrics: Some(free()?) };
     tell(&mut admin, &Request::Observe { observation }, None)?;
     Ok(())
+}
+
+/// The admin socket of a proxy that has just been started.
+pub(crate) fn admin(path: &Path) -> Outcome<BufReader<UnixStream>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) => return Ok(BufReader::new(stream)),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// One app with two releases, and a rule for the users of the new one.
@@ -86,7 +91,8 @@ fn routes(address: SocketAddr) -> Outcome<Routes> {
     })
 }
 
-fn tell(
+/// Says something to a proxy, and expects no more than that it is done.
+pub(crate) fn tell(
     admin: &mut BufReader<UnixStream>,
     request: &Request,
     listener: Option<&TcpListener>,

@@ -6,7 +6,7 @@
 //! cookie.
 
 mod caddy;
-mod cutover;
+pub(crate) mod cutover;
 mod haproxy;
 mod nginx;
 
@@ -140,12 +140,12 @@ fn pump(place: &Place) -> Outcome<Draft> {
 }
 
 /// An address that nobody listens on now.
-fn free() -> Outcome<SocketAddr> {
+pub(crate) fn free() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// What a program says of its version: the first line that names one.
-fn says(program: &Path, argument: &str) -> Outcome<String> {
+pub(crate) fn says(program: &Path, argument: &str) -> Outcome<String> {
     let ran = Command::new(program).arg(argument).output();
     let output = ran.map_err(|error| format!("{}: {error}", program.display()))?;
     let said = [output.stdout, output.stderr].concat();

@@ -66,6 +66,7 @@ fn of_app(app: &AppStatus) -> Vec<Line> {
     }
     lines.extend(odd_ones(app));
     lines.extend(app.lingering.lines().map(|line| said("still open", WAIT, &line)));
+    lines.extend(app.notes.iter().map(|note| said("note", Style::new(), note)));
     if let Some(trouble) = &app.trouble {
         lines.push(said("trouble", BAD, trouble));
     }
@@ -211,7 +212,10 @@ fn odd_ones(app: &AppStatus) -> impl Iterator<Item = Line> {
             .to(WORDS)
             .plain(format!("{id}  {version}  "))
             .styled(style, condition)
-            .styled(FAINT, format!("  {address}  pid {pid}"))
+            .styled(
+                FAINT,
+                if *pid == 0 { format!("  {address}") } else { format!("  {address}  pid {pid}") },
+            )
     })
 }
 

@@ -23,6 +23,7 @@ pub(super) async fn doctor(arguments: cli::Doctor) -> Result<u8, Fault> {
     let app = AppName::new(arguments.app.clone())?;
     let config = super::load(&arguments.at)?;
     config::must_know(&config, &app, &arguments.at.config)?;
+    started_here(&app, &config)?;
     let version = version(&arguments, &app, &config).await?;
     let slow_path = arguments.slow_path.as_deref();
     if slow_path.is_some_and(|path| !path.starts_with('/')) {
@@ -47,6 +48,22 @@ pub(super) async fn doctor(arguments: cli::Doctor) -> Result<u8, Fault> {
     }
     let bad = |finding: &Finding| finding.severity != Severity::Note;
     Ok(if examined.findings.iter().any(bad) { FOUND } else { 0 })
+}
+
+/// Refuses an app whose instances somebody else starts: there is nothing to start one with.
+fn started_here(app: &AppName, config: &Config) -> Result<(), Fault> {
+    let Some(source) = config.apps.get(app).and_then(|app| app.source.as_ref()) else {
+        return Ok(());
+    };
+    let what = format!(
+        "doctor starts and ends an instance to try it, and those of {app} are started by somebody else \
+         and found at {source}"
+    );
+    let help = format!(
+        "write a file with the `command` that they are started with and try it there; `cutover plan {app} \
+         VERSION` shows who is found"
+    );
+    Err(Fault::new(Kind::Usage, what).help(help))
 }
 
 /// The version that was named; else the one users are on, where the command depends on it.

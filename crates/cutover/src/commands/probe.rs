@@ -223,6 +223,7 @@ fn judge(arguments: &cli::Probe, run: Run, interrupted: bool) -> Report {
         shares: Vec::new(),
         outages: Vec::new(),
         router: None,
+        account: None,
         header: run.header,
         attempts: run.attempts,
         connections: run.connections,

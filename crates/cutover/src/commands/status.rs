@@ -61,12 +61,8 @@ fn text(status: &ServerStatus) -> String {
     text
 }
 
-fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
-    let stable = app.stable.as_deref().unwrap_or("nothing deployed yet");
-    writeln!(text, "\n{}  {stable}  {:?}", app.app, app.coarse)?;
-    if let Some((run, version, phase)) = &app.rollout {
-        writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
-    }
+/// Whom and what a rollout waits for.
+fn held_up(text: &mut String, app: &AppStatus) -> std::fmt::Result {
     if let Some(together) = &app.together {
         writeln!(text, "  together {}", together.words())?;
     }
@@ -77,6 +73,16 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
         writeln!(text, "  paused: {why}")?;
         writeln!(text, "  `cutover resume {0}`, `promote {0}` or `abort {0}` ends that", app.app)?;
     }
+    Ok(())
+}
+
+fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
+    let stable = app.stable.as_deref().unwrap_or("nothing deployed yet");
+    writeln!(text, "\n{}  {stable}  {:?}", app.app, app.coarse)?;
+    if let Some((run, version, phase)) = &app.rollout {
+        writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
+    }
+    held_up(text, app)?;
     if let Some((version, run)) = &app.next {
         writeln!(text, "  then: {version} (run {run})")?;
     }
@@ -116,11 +122,18 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
         )?;
     }
     for instance in &app.instances {
+        let pid = match instance.pid {
+            0 => String::new(),
+            pid => format!("  pid {pid}"),
+        };
         writeln!(
             text,
-            "  instance {:<12} {:<10} {:<9} {}  pid {}",
-            instance.id, instance.version, instance.condition, instance.address, instance.pid
+            "  instance {:<12} {:<10} {:<9} {}{pid}",
+            instance.id, instance.version, instance.condition, instance.address
         )?;
+    }
+    for note in &app.notes {
+        writeln!(text, "  note: {note}")?;
     }
     if let Some(trouble) = &app.trouble {
         writeln!(text, "  trouble: {trouble}")?;

@@ -12,8 +12,8 @@ use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
 use super::{
-    address, analysis, cohort, command, environment, handover, hooks, metrics, strategy, target,
-    watch, words,
+    address, analysis, cohort, command, environment, handover, hooks, metrics, source, strategy,
+    target, watch, words,
 };
 use crate::duration;
 
@@ -76,14 +76,14 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
     let probed = Section::within(app, "probe", reader);
     let path_prefix = address::path(app.field("path_prefix"), "/", reader);
     let probe = watch::read(&probed, &path_prefix, reader);
-    let instances = reader.count(app.field("instances"), 1, 1..=100);
-    let instances = u16::try_from(instances).unwrap_or(1);
+    let (instances, source) = source::read(app, folder, reader);
     let mut read = AppConfig {
         name: name.clone().or_else(|| AppName::new("unnamed").ok())?,
-        command: command::read(app, reader),
+        command: if source.is_none() { command::read(app, reader) } else { Vec::new() },
         directory: folder.join(command::directory(app, reader)),
         environment: environment::read(app, reader),
         instances,
+        source,
         hosts: address::hosts(app, reader),
         path_prefix,
         slow_start: reader.duration(app.field("slow_start"), Duration::ZERO, Duration::ZERO..=HOUR),
@@ -95,6 +95,7 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
     };
     read.hooks = hooks::read(app, (&read.rollout.strategy, folder), reader);
     strategy::can_be_held(&rollout, &read, reader);
+    source::no_other(&read, app, reader);
     if let Strategy::Recreate { hold, .. } = read.rollout.strategy {
         watch::wait_along(&probed, hold, &mut read.probe);
     }

@@ -129,6 +129,8 @@ impl Difference {
         self.note(&key("instances"), &before.instances, &after.instances);
         self.note(&key("slow_start"), &before.slow_start, &after.slow_start);
         let next = |key: &str| format!("app.{name} {key} (from the next deploy on)");
+        let source = |of: &AppConfig| of.source.as_ref().map(ToString::to_string);
+        self.note(&next("instances"), &source(before), &source(after));
         self.note(&next("command"), &before.command, &after.command);
         self.note(&next("directory"), &before.directory, &after.directory);
         self.note(&next("environment"), &before.environment, &after.environment);

@@ -38,6 +38,7 @@ mod schema;
 mod secret;
 mod section;
 mod shape;
+mod source;
 mod strategy;
 mod target;
 mod theirs;

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 18] = [
+pub(crate) const KEYS: [(&str, &[&str]); 19] = [
     ("", &["state_dir", "history", "api", "proxy", "router", "notify", "together", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
@@ -111,6 +111,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 18] = [
             "probe",
         ],
     ),
+    (
+        "app.instances",
+        &["consul", "tag", "meta", "agent", "token", "dns", "server", "port", "at_least"],
+    ),
     ("app.limits", &["answer_begins", "answer_silence", "request_timeout", "max_body"]),
     (
         "app.health",
@@ -131,6 +135,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 18] = [
             "target",
             "sticky",
             "cohort",
+            "preview",
             "preview_requests",
             "preview_path",
             "bake",
@@ -212,7 +217,9 @@ pub(crate) fn keys(section: &str) -> &'static [&'static str] {
 /// Sections other than `section` that know exactly this key.
 pub(crate) fn homes(key: &str, section: &str) -> Vec<&'static str> {
     let knows = |&(name, keys): &(&'static str, &[&str])| {
-        (name != section && keys.contains(&key)).then_some(name)
+        // `[apps.web]` is meant to be an app, not the apps of a group.
+        let group = section.is_empty() && name == "together";
+        (name != section && !group && keys.contains(&key)).then_some(name)
     };
     KEYS.iter().filter_map(knows).collect()
 }

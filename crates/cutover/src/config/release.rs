@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use drivers::platform::discovered::is_name;
 use model::fleet::HealthCheck;
-use model::{Fault, Owner, Release, ReleaseId, Secret, Variable, Version};
+use model::{Fault, Kind, Owner, Release, ReleaseId, Secret, Source, Variable, Version};
 
 use super::command::fill_version;
 use super::shape::{AppConfig, EnvironmentValue, HealthConfig};
@@ -59,7 +60,21 @@ impl AppConfig {
             environment,
             health: check(&self.health, checker),
             stop_timeout_ms: ms(self.stop_timeout),
+            source: self.source.as_ref().map(|source| found(source, fill)).transpose()?,
         })
+    }
+}
+
+/// Where the instances of this version are found.
+fn found(source: &Source, fill: impl Fn(&str) -> String) -> Result<Source, Fault> {
+    let source = source.filled(fill);
+    match &source {
+        Source::Dns(zone) if !is_name(&zone.name) => {
+            let what = format!("`{}` is no name in DNS", zone.name);
+            Err(Fault::new(Kind::Usage, what)
+                .help("ship a version whose name is made of letters, digits, `-` and `.`"))
+        }
+        _ => Ok(source),
     }
 }
 

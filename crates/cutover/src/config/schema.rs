@@ -31,6 +31,7 @@ fn section(name: &str) -> Value {
             "proxy.certificates" | "app.hooks" | "notify" | "app.rollout.metrics" => {
                 json!({ "type": "array", "items": section(&dotted) })
             }
+            "app.instances" => json!({ "anyOf": [sort(name, key), section(&dotted)] }),
             _ if inner => section(&dotted),
             _ => sort(name, key),
         };
@@ -40,7 +41,6 @@ fn section(name: &str) -> Value {
         properties.insert((*key).to_owned(), value);
     }
     let required: &[&str] = match name {
-        "app" => &["command"],
         "api" => &["listen", "chain", "key", "token"],
         "proxy.certificates" => &["chain", "key"],
         "notify" => &["url"],
@@ -48,12 +48,24 @@ fn section(name: &str) -> Value {
         "app.hooks" | "app.rollout.metrics" => &["name"],
         _ => &[],
     };
-    json!({
+    let mut whole = json!({
         "type": "object",
         "properties": properties,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    // Instances are started, or found.
+    let found = json!({ "required": ["instances"],
+                        "properties": { "instances": { "type": "object" } } });
+    match name {
+        "app" => whole["anyOf"] = json!([{ "required": ["command"] }, found]),
+        "app.instances" => {
+            let dns = json!({ "required": ["dns", "server"] });
+            whole["oneOf"] = json!([{ "required": ["consul"] }, dns]);
+        }
+        _ => {}
+    }
+    whole
 }
 
 fn apps() -> Value {
@@ -88,6 +100,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("history", "log_mib") => count(1, 65_536),
         ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
         ("api" | "router", "token") => token(),
+        ("app.instances", key) => found(key),
         ("app.hooks" | "notify", key) => called(key),
         ("together", "apps") => json!({ "type": "array", "minItems": 2, "uniqueItems": true,
             "items": { "type": "string", "minLength": 1 } }),
@@ -142,6 +155,17 @@ fn sort(section: &str, key: &str) -> Value {
         ) => text(),
         (_, key) if is_time(key) => time(),
         _ => json!({}),
+    }
+}
+
+/// Where instances are found.
+fn found(key: &str) -> Value {
+    match key {
+        "at_least" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
+        "port" => json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }),
+        "meta" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        "token" => token(),
+        _ => json!({ "type": "string", "minLength": 1 }),
     }
 }
 
@@ -215,6 +239,7 @@ fn rollout(key: &str) -> Value {
         "preview_requests" => count(0, 10_000),
         "max_errors" => count(0, 1_000_000),
         "max_error_share" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        "preview" => json!({ "anyOf": [time(), { "const": "pause" }] }),
         "preview_path" => json!({ "type": "string", "pattern": "^/" }),
         key if is_time(key) => time(),
         _ => json!({}),

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AppName, Call};
+use model::{AppName, Call, Catalog, Source};
 
 use super::shape::{Config, EnvironmentValue, TokenPlace};
 
@@ -19,6 +19,13 @@ impl Config {
         if let Some(TokenPlace::Variable(name)) = self.api.as_ref().map(|api| &api.token) {
             // Ours alone.
             secrets.entry(name.clone()).or_default();
+        }
+        let sources = self.apps.values().filter_map(|app| app.source.as_ref());
+        for source in sources {
+            if let Source::Consul(Catalog { token: Some(TokenPlace::Variable(name)), .. }) = source
+            {
+                secrets.entry(name.clone()).or_default();
+            }
         }
         let hooks = self.apps.values().flat_map(|app| &app.hooks);
         let called = hooks.filter_map(|hook| match &hook.call {

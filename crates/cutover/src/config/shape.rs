@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use drivers::router::haproxy::Address;
+pub(crate) use model::TokenPlace;
 use model::admin::{KeyPair, Observation, Settings};
 use model::survey::CountBy;
-use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Weight};
+use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Source, Weight};
 use rollout::{Inconclusive, OnIncident, Unmeasured};
 
 /// A whole file.
@@ -94,15 +95,6 @@ pub(crate) struct ApiConfig {
     pub(crate) pair: KeyPair,
     /// Where the token is.
     pub(crate) token: TokenPlace,
-}
-
-/// Where a token is. It stands in no file of ours, and is never shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TokenPlace {
-    /// In a variable of the environment of `cutover up`.
-    Variable(String),
-    /// In a file.
-    File(PathBuf),
 }
 
 /// Cutover's own proxy.
@@ -213,8 +205,10 @@ pub(crate) struct AppConfig {
     pub(crate) directory: PathBuf,
     /// Additional environment.
     pub(crate) environment: BTreeMap<String, EnvironmentValue>,
-    /// How many copies run.
+    /// How many copies run; of those that somebody else starts, how many must be found.
     pub(crate) instances: u16,
+    /// Where they are found when somebody else starts them; `{version}` is not filled in yet.
+    pub(crate) source: Option<Source>,
     /// Host names, lower case, `*.` for every name below one; empty means every host.
     pub(crate) hosts: Vec<String>,
     /// Path prefix, starting with `/`.

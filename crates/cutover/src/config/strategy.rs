@@ -17,7 +17,8 @@ use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Keys of one strategy only, each with its strategy.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 9] = [
+    ("preview", "blue-green"),
     ("analysis", "canary"),
     ("steps", "canary"),
     ("step_bake", "canary"),
@@ -79,9 +80,26 @@ fn order(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> (Strateg
         "canary" => return canary(rollout, reader),
         "rolling" => rolling(rollout, (instances, &span), reader),
         "recreate" => recreate(rollout, reader),
-        _ => Strategy::BlueGreen,
+        _ => return blue_green(rollout, reader),
     };
     (strategy, Vec::new())
+}
+
+/// All at once; with a `preview` those see the new version before whom a target names, which is a canary
+/// without a share.
+fn blue_green(rollout: &Section<'_>, reader: &mut Reader) -> (Strategy, Vec<Weight>) {
+    let Some(field) = rollout.field("preview") else { return (Strategy::BlueGreen, Vec::new()) };
+    if rollout.field("target").is_none() {
+        let what = "`preview` without a `target`: nobody would see the new version";
+        let help = "add a target, such as `target = { header = \"x-preview\", value = \"new\" }`";
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+    }
+    let person = field.value.as_str() == Some(PAUSE);
+    let (pauses, field) =
+        if person { (vec![Weight::NONE], None) } else { (Vec::new(), Some(field)) };
+    let least = Duration::from_millis(1);
+    let step_bake = reader.duration(field, least, least..=DAY);
+    (Strategy::Canary { steps: vec![Weight::NONE], step_bake }, pauses)
 }
 
 /// Whether a new version is put in the place of the old one at the end.

@@ -35,7 +35,8 @@ pub(crate) fn read(rollout: &Section<'_>, strategy: &Strategy, reader: &mut Read
     let named = rollout.field("strategy").map(|field| field.value.as_str());
     if *strategy == Strategy::BlueGreen && matches!(named, None | Some(Some("blue-green"))) {
         let what = "`target` does nothing here: blue-green moves all requests at once";
-        let help = "write `strategy = \"canary\"`, or remove `target`";
+        let help = "write `preview = \"5m\"` (or \"pause\") to let those see the new version before the \
+                    switch, or `strategy = \"canary\"`, or remove `target`";
         reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
     }
     if matches!(strategy, Strategy::Recreate { .. }) {

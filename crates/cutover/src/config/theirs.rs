@@ -78,6 +78,14 @@ pub(super) fn refuse(
         let help = "remove `handover`, or let Cutover's own proxy carry it (remove `[router]`)";
         refuse(what, whole, help.to_owned());
     }
+    if let Some(field) = section.field("instances").filter(|_| app.source.is_some()) {
+        let what = format!("{carrier} is not told of instances that somebody else starts");
+        let help = format!(
+            "let {carrier} find them itself, or let Cutover's own proxy carry the traffic (remove \
+             `[router]`)"
+        );
+        refuse(what, (&field.span, ""), help);
+    }
     let ours = format!("by Cutover's own proxy, and here {carrier} carries the traffic");
     if let Some(field) = section.field("limits") {
         let help = format!(

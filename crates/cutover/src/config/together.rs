@@ -104,7 +104,7 @@ fn members(section: &Section<'_>, known: &[&str], reader: &mut Reader) -> Vec<Na
 
 fn named(list: &DeArray<'_>, known: &[&str], reader: &mut Reader) -> Vec<Named> {
     let mut members: Vec<Named> = Vec::new();
-    for one in list.iter() {
+    for one in list {
         let span = one.span();
         let DeValue::String(text) = one.get_ref() else {
             let what = "an app is named by text";
@@ -149,23 +149,18 @@ fn once(
     }
 }
 
-/// Shares are taken step by step by all of them.
+/// Canaries take their shares step by step together; the others have no steps, and are where they are.
 fn in_step(members: &[Named], apps: &Apps, reader: &mut Reader) {
-    let steps = |(app, _): &Named| {
-        let strategy = apps.get(app).map(|app| &app.rollout.strategy)?;
-        Some(match strategy {
-            Strategy::Canary { steps, .. } => Some(steps),
-            _ => None,
-        })
+    let steps = |(app, _): &Named| match &apps.get(app)?.rollout.strategy {
+        Strategy::Canary { steps, .. } => Some(steps),
+        _ => None,
     };
-    let Some((first, theirs)) = members.iter().find_map(|one| Some((one, steps(one)?))) else {
-        return;
-    };
-    let differs = |one: &&Named| steps(one).is_some_and(|steps| steps != theirs);
+    let Some(first) = members.iter().find(|one| steps(one).is_some()) else { return };
+    let differs = |one: &&Named| steps(one).is_some() && steps(one) != steps(first);
     if let Some((app, span)) = members.iter().find(differs) {
         let what = format!("`{app}` and `{}` do not take the same steps", first.0);
-        let help = "a canary goes together with canaries of the same `steps`; the other strategies go with \
-                    each other";
+        let help =
+            "canaries that go together take their shares together: give both the same `steps`";
         reader.push(Diagnostic::new(what).at(span, "").also(&first.1, "and this").help(help));
     }
 }

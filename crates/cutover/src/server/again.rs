@@ -144,6 +144,7 @@ mod tests {
                 fall: 1,
             },
             stop_timeout_ms: 1,
+            source: None,
         }
     }
 

@@ -25,7 +25,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::Notice;
 use super::history::{self, PastRun};
-use super::orders::{Again, AppStatus, Begun, Order, Told};
+use super::orders::{Again, AppStatus, Begun, Desk, Order, Told};
 use super::planned::Planned;
 use super::proxies::ProxyStatus;
 use super::reach::{Reach, Refusal};
@@ -271,21 +271,30 @@ async fn abort(
 /// none of them hears it.
 async fn wish(reach: &Reach, app: &str, wish: Event) -> Result<Json<Told>, Refusal> {
     let (mut told, mut refused) = (Vec::new(), None);
-    for desk in reach.all_of(app)? {
+    let desks = reach.all_of(app)?;
+    // Where one waits for a person, nobody's bake is meant.
+    let waits = |desk: &Desk| desk.status.borrow().paused.is_some();
+    let next = matches!(wish, Event::PromoteAsked { full: false });
+    let waiting = next && desks.iter().any(|desk| waits(desk));
+    for desk in desks {
+        if waiting && !waits(desk) {
+            continue;
+        }
         let wish = wish.clone();
         match desk.ask(|reply| Order::Wish { wish, reply }).await {
-            Ok(answer) => told.push(answer),
+            Ok(answer) => told.push((desk, answer)),
             Err(fault) => refused = refused.or(Some(fault)),
         }
     }
-    let texts: Vec<&str> = told.iter().map(|one: &Told| one.text.as_str()).collect();
-    let text = texts.join("; ");
-    match (told.first(), refused) {
-        (Some(first), _) => Ok(Json(Told { text, run: first.run.clone() })),
-        (None, refused) => {
-            Err(refused.unwrap_or_else(|| Fault::internal("nobody was asked")).into())
-        }
+    if told.is_empty() {
+        let refused = refused.unwrap_or_else(|| Fault::internal("nobody was asked"));
+        return Err(refused.into());
     }
+    let texts: Vec<&str> = told.iter().map(|(_, told)| told.text.as_str()).collect();
+    let text = texts.join("; ");
+    // Whoever asked follows the app that was named.
+    let named = told.into_iter().find(|(desk, _)| desk.status.borrow().app.as_str() == app);
+    Ok(Json(Told { text, run: named.and_then(|(_, told)| told.run) }))
 }
 
 async fn pause(

@@ -65,7 +65,9 @@ pub(super) fn freeze(
     version: &Version,
 ) -> Result<Release, Fault> {
     let release = config.release(tools.store.next_release_id(app)?, version)?;
-    drivers::platform::process::find_program(&release)?;
+    if release.source.is_none() {
+        drivers::platform::process::find_program(&release)?;
+    }
     Ok(release)
 }
 
@@ -82,12 +84,15 @@ pub(super) fn start_of(
 ) -> Start {
     let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
     let probing = config.probe.enabled && stable.is_some();
+    let mut settings = aimed(settings(config, probing, &candidate.version), shipped);
+    let found = stable.into_iter().chain([candidate]).filter(|release| release.source.is_some());
+    settings.theirs = found.map(|release| release.id).collect();
     Start {
         app: candidate.app.clone(),
         stable: stable.map(named),
         candidate: named(candidate),
         instances: config.instances,
-        settings: aimed(settings(config, probing, &candidate.version), shipped),
+        settings,
     }
 }
 

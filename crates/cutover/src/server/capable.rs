@@ -58,6 +58,24 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
              compared: only what the prober sees can turn it back"
         ));
     }
+    if let Some(source) = &app.source {
+        let enough = match app.instances {
+            1 => "an instance is".to_owned(),
+            n => format!("{n} instances are"),
+        };
+        worse.push(format!(
+            "instances are started and ended by somebody else: a new version waits until {enough} found \
+             and pass{}, and what users left is not ended but told as safe to stop",
+            if app.instances == 1 { "es" } else { "" }
+        ));
+        if matches!(source, model::Source::Dns(_)) {
+            worse.push(
+                "DNS is asked again when an answer is no longer good: until then nobody hears of an \
+                 instance that comes or goes"
+                    .to_owned(),
+            );
+        }
+    }
     if !app.probe.enabled {
         worse.push(
             "nobody probes (`enabled = false`): only health checks can turn it back, and no verdict \

@@ -353,6 +353,9 @@ impl Controller {
         status.kept = standing.kept.as_ref().map(Kept::status);
         status.lingering = self.lingering.told().clone();
         show::fail_open(&mut status, open);
+        if self.stopping.is_none() {
+            show::discovered(&mut status, fleet, routes);
+        }
         let last = self.tools.store.last_run(&standing.app).ok().flatten();
         show::conclude(&mut status, last.as_ref());
         self.status.send_replace(status);

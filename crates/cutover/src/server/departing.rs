@@ -138,9 +138,14 @@ struct Going<'a> {
 fn unattended(want: &mut FleetWant, fleet: &FleetHave, id: ReleaseId) -> Option<ReleaseWant> {
     if let Some(wanted) = want.releases.iter().find(|wanted| wanted.release.id == id) {
         let free = wanted.state == RunState::Running && wanted.leave.is_none();
-        return free.then(|| wanted.clone());
+        // How many there are of those that are found is not ours to say, nor when they end.
+        let started = wanted.release.source.is_none();
+        return (free && started).then(|| wanted.clone());
     }
     let release = fleet.release(id)?.release.clone();
+    if release.source.is_some() {
+        return None;
+    }
     let there = fleet.of(id).any(InstanceHave::exists);
     there.then_some(ReleaseWant { release, instances: 0, state: RunState::Running, leave: None })
 }

@@ -36,6 +36,7 @@ fn release(id: u32) -> Release {
             fall: 1,
         },
         stop_timeout_ms: 1_000,
+        source: None,
     }
 }
 
@@ -70,6 +71,7 @@ fn fleet(now_ms: u64, instances: &[(u32, u32)]) -> FleetHave {
         crashes: 0,
         not_before_ms: 0,
         last_crash: Vec::new(),
+        discovered: None,
     };
     FleetHave {
         app: app(),

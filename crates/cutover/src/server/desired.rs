@@ -258,6 +258,7 @@ pub(crate) mod tests {
                 fall: 1,
             },
             stop_timeout_ms: 1,
+            source: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use drivers::router::Evidence;
 use model::attempt::RunHeader;
 use model::{Entered, Fault, Outcome, ReleaseId, Verdict, Weight};
 use report::{
@@ -15,6 +16,7 @@ use rollout::Share;
 use super::counted::{Counted, HeldSum};
 use super::layout::Layout;
 use super::outages::Outage;
+use super::receipts;
 use crate::clock::RolloutClock;
 use crate::store::Run;
 
@@ -42,8 +44,8 @@ pub(super) struct Facts {
     pub(super) shares: Vec<Share>,
     /// What carried the traffic.
     pub(super) router: String,
-    /// It counts requests; else what it counted means nothing.
-    pub(super) counts: bool,
+    /// What it can say about requests; what one counted that can say nothing means nothing.
+    pub(super) evidence: Evidence,
     /// A failure that it counts is one that a user met.
     pub(super) exact: bool,
     /// When it was away.
@@ -60,6 +62,13 @@ pub(super) struct Facts {
     pub(super) url: String,
 }
 
+impl Facts {
+    /// The router counts requests.
+    fn counts(&self) -> bool {
+        self.evidence != Evidence::ProberOnly
+    }
+}
+
 /// Writes report.json and report.html of a run and answers the verdict.
 pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
     let run = &facts.run.name;
@@ -70,6 +79,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
     let began = samples.header.t0_mono_ns;
     let end_us = samples.footer.as_ref().map_or(0, |footer| footer.until_us);
     let start = &facts.run.start;
+    let one_by_one = facts.evidence == Evidence::PerRequest;
     let input = Input {
         app: Some(start.app.clone()),
         run_id: run.clone(),
@@ -83,7 +93,8 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         ending_note: (facts.outcome != Outcome::Promoted).then(|| facts.reason.clone()),
         shares: shares(facts, began, end_us),
         outages: outages(facts, began),
-        router: facts.counts.then(|| counted(facts)),
+        router: facts.counts().then(|| counted(facts)),
+        account: one_by_one.then(|| account(layout, facts, began)),
         header: samples.header,
         attempts: samples.attempts,
         connections: samples.connections,
@@ -152,7 +163,7 @@ fn shares(facts: &Facts, t0_mono_ns: u64, end_us: u64) -> Vec<ShareSpan> {
             from_us: *from_us,
             settled_us: share.settled_ms.map(at_us),
             to_us,
-            counted: facts.counts.then(|| counted(place)),
+            counted: facts.counts().then(|| counted(place)),
         })
         .collect()
 }
@@ -185,6 +196,19 @@ fn counted(facts: &Facts) -> RouterCount {
         old: side(start.stable.as_ref().map(|named| named.id)),
         new: side(Some(start.candidate.id)),
     }
+}
+
+/// What the router wrote down of the prober's requests, on the same axis.
+fn account(layout: &Layout, facts: &Facts, t0_mono_ns: u64) -> report::Account {
+    let start = &facts.run.start;
+    let named: Vec<_> = start.stable.iter().chain([&start.candidate]).collect();
+    let version_of = |release: ReleaseId| {
+        named.iter().find(|named| named.id == release).map(|named| named.version.to_string())
+    };
+    let t0_us = t0_mono_ns / 1_000;
+    let on_axis = |us: u64| us.cast_signed().saturating_sub_unsigned(t0_us);
+    let told = receipts::read(&receipts::file(&layout.run_directory(&facts.run.name)));
+    receipts::account(&facts.router, &told, version_of, on_axis)
 }
 
 /// A time of the rollout on the axis of the samples, us.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
-use drivers::router::{Evidence as Counts, RoutesHave};
+use drivers::router::RoutesHave;
 use model::{Event, Fault, Outcome, Verdict};
 use probe::control::FromProbe;
 use rollout::ProbeWant;
@@ -24,6 +24,7 @@ use super::outages::Outages;
 use super::preview::{Previewed, preview};
 use super::prober::Heard;
 use super::probing::Probing;
+use super::receipts::{self, Taking};
 use super::tools::Tools;
 use super::units::Units;
 use super::windows::Windows;
@@ -33,6 +34,8 @@ use crate::config::AppConfig;
 const TAIL: Duration = Duration::from_secs(1);
 /// How long a prober that was told to stop may take before it is left to itself.
 const LAST_WORDS: Duration = Duration::from_secs(15);
+/// How long the proxy may take, once the prober has ended, to have ended its last request too.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// What reports back to the controller.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ enum Ending {
     NotYet,
     Tail(Instant),
     Closing(Instant),
+    Settling(Instant),
     Reporting,
     Done(Finished),
 }
@@ -78,6 +82,9 @@ pub(super) struct Evidence {
     counted: Counted,
     units: Units,
     measuring: Measuring,
+    receipts: Taking,
+    /// The last look found the router.
+    reached: bool,
 }
 
 impl Evidence {
@@ -96,6 +103,8 @@ impl Evidence {
             counted: Counted::default(),
             units: Units::default(),
             measuring: Measuring::default(),
+            receipts: Taking::default(),
+            reached: false,
         }
     }
 
@@ -134,6 +143,10 @@ impl Evidence {
     ) -> Result<Option<Finished>, Fault> {
         let wants = active.wants();
         if active.run().start.settings.probing {
+            if self.reached && wants.probe != ProbeWant::Off {
+                let directory = self.tools.layout.run_directory(&active.run().name);
+                self.receipts.gather(&*self.tools.router, &directory).await;
+            }
             self.keep_probing(active, config, wants.probe).await?;
         }
         self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
@@ -254,7 +267,9 @@ impl Evidence {
             Ending::NotYet if self.probing.live() => {
                 self.ending = Ending::Tail(Instant::now() + TAIL);
             }
-            Ending::NotYet if active.run().start.settings.probing => self.report(active, outcome),
+            Ending::NotYet if active.run().start.settings.probing => {
+                self.ending = Ending::Settling(Instant::now() + SETTLING);
+            }
             Ending::NotYet => {
                 let finished = Finished { outcome, verdict: None, report: false };
                 self.ending = Ending::Done(finished);
@@ -264,7 +279,15 @@ impl Evidence {
                 self.ending = Ending::Closing(Instant::now() + LAST_WORDS);
             }
             Ending::Closing(until) if !self.probing.live() || Instant::now() >= *until => {
-                self.report(active, outcome);
+                self.ending = Ending::Settling(Instant::now() + SETTLING);
+            }
+            Ending::Settling(until) => {
+                let until = *until;
+                let directory = self.tools.layout.run_directory(&active.run().name);
+                let settled = self.receipts.settled(&*self.tools.router, &directory).await;
+                if settled || Instant::now() >= until {
+                    self.report(active, outcome);
+                }
             }
             Ending::Done(finished) => return Some(*finished),
             Ending::Tail(_) | Ending::Closing(_) | Ending::Reporting => {}
@@ -280,7 +303,7 @@ impl Evidence {
             entered: active.entered().to_vec(),
             shares: active.machine().shares().to_vec(),
             router: self.tools.carrier.to_owned(),
-            counts: self.tools.router.can().evidence != Counts::ProberOnly,
+            evidence: self.tools.router.can().evidence,
             exact: self.tools.exact,
             outages: self.outages.all(),
             counted: self.counted.clone(),
@@ -291,10 +314,15 @@ impl Evidence {
         };
         let (layout, news) = (self.tools.layout.clone(), self.news.clone());
         let run = active.run().id;
+        let (router, directory) =
+            (Arc::clone(&self.tools.router), layout.run_directory(&active.run().name));
         let writing = tokio::task::spawn_blocking(move || ending::write(&layout, &facts));
         tokio::spawn(async move {
             let lost = |e| Fault::internal(format!("the report could not be made: {e}"));
             let verdict = writing.await.unwrap_or_else(|e| Err(lost(e)));
+            if verdict.is_ok() {
+                receipts::forget(&*router, &directory).await;
+            }
             // The controller waits for this; when it is gone, the next one writes it again.
             let what = Inner::Reported(outcome, verdict);
             drop(news.send(News { run, what }).await);
@@ -307,6 +335,7 @@ impl Evidence {
 
     /// A look at the router that was begun then found it, or did not.
     pub(super) fn looked(&mut self, active: &Active, begun_ms: u64, found: Option<&RoutesHave>) {
+        self.reached = found.is_some();
         match found {
             Some(routes) => {
                 self.outages.found((begun_ms, active.clock().now_ms()), routes.pid);

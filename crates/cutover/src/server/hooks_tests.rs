@@ -29,6 +29,7 @@ fn release(folder: &Path) -> Release {
             fall: 1,
         },
         stop_timeout_ms: 1,
+        source: None,
     }
 }
 

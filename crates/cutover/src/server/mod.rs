@@ -50,6 +50,7 @@ pub(crate) mod progress;
 mod prometheus;
 pub(crate) mod proxies;
 mod reach;
+mod receipts;
 pub(crate) mod reload;
 mod remote;
 mod retention;
@@ -76,8 +77,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drivers::platform::discovered::Discovery;
 use drivers::platform::process::{Process, Surroundings};
-use drivers::platform::{Condition, Platform};
+use drivers::platform::{Condition, Mixed, Platform};
 use futures_util::future::join_all;
 use model::admin::ProxySeen;
 use model::{AppName, Fault, Kind, Routes, Weight};
@@ -137,7 +139,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let process = Process::open_within(layout.directory(), around.clone())?;
     refuse_orphans(&process, &config).await?;
     living::bury();
-    let platform: Arc<dyn Platform> = Arc::new(process);
+    let platform = platform(process, &layout)?;
     let started = (start.allow_faults, &mut start.passed);
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
@@ -234,6 +236,12 @@ fn yield_to(layout: &Layout, fault: Fault) -> Result<(), Fault> {
 async fn see_off(others: Vec<Other>, upgrades: Arc<Upgrades>, within: Duration) {
     upgrades.settled().await;
     join_all(others.into_iter().map(|other| other.see_off(within))).await;
+}
+
+/// What starts instances, and what finds those that somebody else starts.
+fn platform(process: Process, layout: &Layout) -> Result<Arc<dyn Platform>, Fault> {
+    let finds = Discovery::open(layout.directory())?;
+    Ok(Arc::new(Mixed::new(Arc::new(process), finds)))
 }
 
 /// What every controller works with.

@@ -156,11 +156,12 @@ pub(crate) struct InstanceStatus {
     pub(crate) version: String,
     /// Where it listens.
     pub(crate) address: String,
-    /// Process id.
+    /// Process id; 0 of one that somebody else started.
     pub(crate) pid: u32,
     /// In one word: starting, adopted, ready, standby (ready, and in no pool), ejected (ready, but it failed
     /// requests in a row and gets none for a while), unready, fail-open (unready, but too few others are
-    /// ready, so it gets requests), ended.
+    /// ready, so it gets requests), ended; and of those that users left and somebody else ends: draining,
+    /// drained.
     pub(crate) condition: String,
 }
 
@@ -246,6 +247,9 @@ pub(crate) struct AppStatus {
     /// What has been open for long on instances that get nothing new.
     #[serde(default)]
     pub(crate) lingering: Offenders,
+    /// What is good to know, such as whom users have left; sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     /// What is wrong now, if something is.
     pub(crate) trouble: Option<String>,
 }
@@ -278,6 +282,7 @@ impl AppStatus {
             pools: Vec::new(),
             held: HoldSeen { now: 0, bytes: 0, total: 0, refused: 0, longest_ms: 0 },
             lingering: Offenders { oldest: Vec::new(), more: 0 },
+            notes: Vec::new(),
             trouble: None,
         }
     }

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
+use drivers::platform::discovered::ask_once;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
 use model::{
     Call, Change, Farewell, Fault, Hook, Lane, OnFailure, Pace, Phase, PoolState, Release,
-    ReleaseId, Version, Weight,
+    ReleaseId, Source, Version, Weight,
 };
 use rollout::{Foreseen, Metric, Rollout, Start, Unmeasured, foresee};
 
@@ -32,6 +33,8 @@ pub(super) async fn plan(
     standing.may_deploy()?;
     let (app, config) = (&standing.app, &standing.config);
     let candidate = freeze(tools, (app, config), version)?;
+    standing.may_find(&candidate)?;
+    let now = found_now(candidate.source.as_ref()).await?;
     let fleet = tools.platform.look(app).await?;
     let routes = tools.router.look(app).await?;
     // What the router can do may depend on what the look found.
@@ -40,7 +43,8 @@ pub(super) async fn plan(
     let stable = standing.stable.as_ref();
     let start = start(config, stable, &candidate);
     let foreseen = foresee(&start);
-    let first = first(tools, standing, (&candidate, &foreseen), (&fleet, &routes));
+    let mut first = first(tools, standing, (&candidate, &foreseen), (&fleet, &routes));
+    first.waiting.extend(now);
     Ok(Planned {
         app: app.clone(),
         from: stable.map(|release| release.version.to_string()),
@@ -58,6 +62,15 @@ pub(super) async fn plan(
         kept: kept(standing, &start),
         phases: phases(config, &start, &foreseen),
     })
+}
+
+/// Who is found now where a release's instances are, when somebody else starts them. Refused when nobody
+/// can say.
+pub(super) async fn found_now(source: Option<&Source>) -> Result<Option<String>, Fault> {
+    match source {
+        Some(source) => ask_once(source).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// What carries and what runs, with what they can do.
@@ -98,6 +111,13 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
     let last = if last { ", a person is waited for before it is final" } else { "" };
     let order = match &config.rollout.strategy {
         Strategy::BlueGreen => format!("blue-green{home}"),
+        Strategy::Canary { steps, step_bake } if steps[..] == [Weight::NONE] => {
+            let pauses = config.rollout.pause_after.contains(&Weight::NONE);
+            let long =
+                if pauses { "a person goes on".to_owned() } else { duration::show(*step_bake) };
+            let until = if pauses { "until" } else { "for" };
+            format!("blue-green, seen by whom a target names {until} {long} first{home}")
+        }
         Strategy::Canary { steps, .. } => {
             let pause = |share: Weight| {
                 let pauses = config.rollout.pause_after.contains(&share);
@@ -166,13 +186,19 @@ fn kept(standing: &Standing, start: &Start) -> Vec<String> {
 /// What becomes of the tunnels that are open on what leaves.
 fn handover(config: &AppConfig, carrier: &str) -> String {
     let Some(Pace { farewell, per_second, at_once }) = &config.rollout.handover else {
-        return "the app is told to end, and tells their clients to reconnect".to_owned();
+        return if config.source.is_some() {
+            "nobody tells their clients: they stay until whoever started the instances ends them"
+                .to_owned()
+        } else {
+            "the app is told to end, and tells their clients to reconnect".to_owned()
+        };
     };
     let told = match farewell {
         Farewell::Close => "closes WebSockets (1012)".to_owned(),
         Farewell::Frame(text) => format!("sends WebSockets {text:?}"),
     };
-    format!("{carrier} {told}, {per_second} a second, {at_once} at once; then the app is told")
+    let then = if config.source.is_some() { "" } else { "; then the app is told" };
+    format!("{carrier} {told}, {per_second} a second, {at_once} at once{then}")
 }
 
 fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {

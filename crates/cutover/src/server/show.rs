@@ -1,9 +1,8 @@
 //! What `status` shows of an app, put together from looks.
 
 use drivers::platform::{Condition, FleetHave, InstanceHave};
-use drivers::router::RoutesHave;
+use drivers::router::{Open, RoutesHave};
 use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId, Weight};
-use rollout::Strategy;
 
 use super::active::Active;
 use super::bus::Live;
@@ -59,6 +58,48 @@ pub(super) fn status(
     status
 }
 
+/// Adds what is known of instances that somebody else starts: whom users have left, and what their source
+/// does not say.
+pub(super) fn discovered(status: &mut AppStatus, fleet: &FleetHave, routes: &RoutesHave) {
+    for known in &fleet.releases {
+        let Some(of) = &known.discovered else { continue };
+        let version = known.release.version.to_string();
+        let nobody = !of.let_go && fleet.of(known.release.id).next().is_none();
+        if let Some(trouble) = of.trouble.as_ref().or(nobody.then_some(&of.words)) {
+            status.trouble.get_or_insert_with(|| format!("{version}: {trouble}"));
+        }
+        if of.left.is_empty() {
+            continue;
+        }
+        let mut open = Open::default();
+        for one in &of.left {
+            let its = routes.instances.get(&one.id).copied().unwrap_or_default();
+            open.requests += its.requests;
+            open.tunnels += its.tunnels;
+            let quiet = its.requests + its.tunnels == 0;
+            status.instances.push(InstanceStatus {
+                id: one.id.to_string(),
+                version: version.clone(),
+                address: one.address.to_string(),
+                pid: 0,
+                condition: if quiet { "drained" } else { "draining" }.to_owned(),
+            });
+        }
+        status.notes.push(if routes.pid.is_none() {
+            format!(
+                "{version}: users were moved off it; the router does not say what is open on it"
+            )
+        } else if open.requests + open.tunnels == 0 {
+            format!("{version} is drained; safe to stop for whoever started its instances")
+        } else {
+            let Open { requests, tunnels } = open;
+            format!(
+                "{version} is not safe to stop yet: {requests} requests, {tunnels} tunnels open"
+            )
+        });
+    }
+}
+
 /// In one word; ready ones that get no request stand by.
 fn condition(instance: &InstanceHave, routes: &RoutesHave) -> String {
     let mut pools = routes.routes.iter().flat_map(|routes| &routes.pools);
@@ -107,12 +148,7 @@ pub(super) fn progress(status: &mut AppStatus, active: &Active, live: Live) {
     let (machine, now_ms) = (active.machine(), active.clock().now_ms());
     let entered = active.entered().last();
     let due = machine.due();
-    let strategy = match &machine.start().settings.strategy {
-        Strategy::BlueGreen => "blue-green",
-        Strategy::Canary { .. } => "canary",
-        Strategy::Rolling { .. } => "rolling",
-        Strategy::Recreate { .. } => "recreate",
-    };
+    let strategy = machine.start().settings.strategy.name();
     let why = entered.and_then(|entered| entered.why.lines().next());
     status.progress = Some(Progress {
         strategy: strategy.to_owned(),

@@ -148,6 +148,7 @@ impl Standing {
 
     /// Begins a rollout, or has it follow the one under way.
     fn ship(&mut self, release: Release, aim: Aim, run: &str) -> Result<Ordered, Fault> {
+        self.may_find(&release)?;
         let Some(active) = &mut self.active else {
             self.begin(release, aim, run)?;
             return Ok(Ordered { run: run.to_owned(), first: None });
@@ -163,6 +164,18 @@ impl Standing {
         };
         active.tell(&Event::SupersedeAsked { by })?;
         Ok(Ordered { run: run.to_owned(), first: Some(first) })
+    }
+
+    /// Refuses what has the instances that users are on: nothing could be moved.
+    pub(super) fn may_find(&self, release: &Release) -> Result<(), Fault> {
+        let same = |stable: &&Release| stable.source.is_some() && stable.source == release.source;
+        let Some(stable) = self.stable.as_ref().filter(same) else { return Ok(()) };
+        let (app, now, version) = (&self.app, &stable.version, &release.version);
+        let what =
+            format!("the instances of {version} are those that users of {app} are on ({now})");
+        let help = "start instances of another version, and tell versions apart by `{version}` in \
+                    `instances`, such as a tag";
+        Err(Fault::new(Kind::Conflict, what).help(help))
     }
 
     fn begin(&mut self, release: Release, aim: Aim, run: &str) -> Result<(), Fault> {

@@ -266,10 +266,44 @@ impl Shown {
     }
 }
 
+impl Shown {
+    /// Numbers of the attempts on which the three sides do not agree in this way, and what it means.
+    fn found(&self, finding: &str) -> Vec<(u64, &str)> {
+        let rows = self.report["ledger"]["rows"].as_array().unwrap();
+        let found = rows.iter().filter(|row| row["finding"] == finding);
+        found.map(|row| (number(&row["id"]), row["words"].as_str().unwrap())).collect()
+    }
+
+    /// Prober, proxy and instances agree on every request but those, one by one.
+    fn expect_accounted_for_but(&self, found: u64) {
+        let ledger = &self.report["ledger"];
+        let requests = self.list("lanes").iter().filter(|lane| lane["lane"] != "websocket");
+        let requests: u64 = requests.map(|lane| number(&lane["sent"])).sum();
+        let of = |name: &str| number(&ledger[name]);
+        let asked = requests - of("never_asked");
+        assert_eq!(
+            (of("requests"), of("agreed"), of("unknown")),
+            (asked, asked - found, 0),
+            "{ledger}"
+        );
+        assert_eq!(ledger["incomplete"], Value::Array(Vec::new()), "{ledger}");
+        assert!(of("sockets") > 0 && of("sockets") == of("sockets_agreed"), "{ledger}");
+        let told = format!(
+            "{} of {} requests accounted for one by one",
+            grouped(asked - found),
+            grouped(asked)
+        );
+        let screen = String::from_utf8_lossy(&self.output.stdout);
+        let squeezed = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.contains(&told), "no `{told}`: {screen}");
+    }
+}
+
 #[test]
 fn one_instance_each_passes() {
     let shown = demo(&[]);
     shown.expect(0, "PASS", "promoted");
+    shown.expect_accounted_for_but(0);
     shown.expect_one_version_after_the_other();
     shown.expect_every_socket_moved_without_a_lost_message();
 }
@@ -291,6 +325,12 @@ fn old_instances_killed_before_their_drain_fail_and_users_end_on_v2() {
     let shown = demo(&["--inject", "kill-before-drain"]);
     shown.expect(1, "FAIL", "promoted");
     assert_eq!(shown.classes(), ["ws_dropped"]);
+    shown.expect_accounted_for_but(0);
+    // Each message that was lost says on which instance its socket was.
+    let lost: Vec<u64> = shown.list("failures").iter().map(|row| number(&row["id"])).collect();
+    let found = shown.found("socket_lost");
+    assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), lost);
+    assert!(found.iter().all(|(_, words)| words.ends_with("(v1)")), "{found:?}");
     // A message may have been on its way when they were killed, a moment into the baking.
     shown.expect_one_cause(
         "sockets on v1 were cut before they were handed over",
@@ -332,6 +372,7 @@ fn a_candidate_that_dies_after_the_switch_costs_nothing() {
     assert!(number(&proof["regressions_excused"]) > 0, "{proof}");
     assert_eq!(proof["regressions"], 0, "{proof}");
     assert!(shown.taken_over_by_v1() > 0, "{:?} {proof}", shown.list("phases"));
+    shown.expect_accounted_for_but(0);
 }
 
 #[test]
@@ -343,6 +384,10 @@ fn one_answer_cut_short_is_found() {
     shown.expect_one_cause("an answer was cut short after its head had arrived", &["baking"]);
     let [group] = shown.list("groups") else { panic!("{:?}", shown.list("groups")) };
     assert_eq!((&group["version"], &group["status"]), (&"v2".into(), &200.into()));
+    shown.expect_accounted_for_but(1);
+    let [(id, words)] = shown.found("cut_short")[..] else { panic!("{}", shown.report["ledger"]) };
+    assert_eq!(shown.list("failures")[0]["id"], id);
+    assert!(words.contains("(v2) on purpose: a fault was injected"), "{words}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::traffic::get;
-use crate::world::{World, patient_config, turn, wait_for};
+use crate::world::{World, beside, patient_config, wait_for};
 
 /// A file system in memory, unmounted when it is dropped.
 struct Disk(PathBuf);
@@ -55,7 +55,7 @@ fn paused(world: &World, version: &str) -> Child {
 
 #[test]
 fn on_a_full_disk_users_are_served_and_a_rollout_is_undone() {
-    let _turn = turn();
+    let _turn = beside();
     let own = "bake = \"300ms\"\npause = \"manual\"\npreview_requests = 0";
     let config = patient_config(1).replace("bake = \"1500ms\"\npreview_requests = 10", own);
     let mut world = World::new(&config.replace("rate = 100", "enabled = false"));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::traffic::Deploy;
-use crate::world::{World, patient_config, said, turn, wait_for};
+use crate::world::{World, beside, patient_config, said, wait_for};
 
 const HOOKS: &str = r#"
 [[app.demo.hooks]]
@@ -92,7 +92,7 @@ fn events(told: &[Value], version: &str) -> String {
 
 #[test]
 fn a_hook_holds_the_rollout_ends_it_and_is_called_again_after_a_crash() {
-    let _turn = turn();
+    let _turn = beside();
     let (port, got) = receiver();
     let config = patient_config(1).replace("bake = \"1500ms\"", "bake = \"300ms\"");
     let mut world = World::new(&(config + &HOOKS.replace("NOTIFY", &port.to_string())));

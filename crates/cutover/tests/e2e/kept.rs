@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::crowd::{Crowd, EVERYONE};
 use crate::traffic::Deploy;
-use crate::world::{World, patient_config, said, turn, wait_for};
+use crate::world::{World, beside, patient_config, said, wait_for};
 
 fn app(world: &World) -> Value {
     world.status().map_or(Value::Null, |status| status["apps"][0].clone())
@@ -29,7 +29,7 @@ fn promoted(world: &World, version: &str) {
 
 #[test]
 fn what_is_kept_survives_up_takes_users_back_and_goes_when_it_is_told_or_replaced() {
-    let _turn = turn();
+    let _turn = beside();
     let keys = "bake = \"300ms\"\nkeep_old = \"1h\"";
     let mut world = World::new(&patient_config(1).replace("bake = \"1500ms\"", keys));
     world.up();

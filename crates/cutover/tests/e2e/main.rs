@@ -21,6 +21,7 @@ mod crash;
 mod crowd;
 mod deadline;
 mod demo;
+mod discovered;
 mod disk;
 mod doctor;
 mod echo;

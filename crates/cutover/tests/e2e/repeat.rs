@@ -1,7 +1,7 @@
 //! Ten deploys in a row under load: nothing is lost and nothing grows.
 
 use crate::traffic::{Deploy, Users};
-use crate::world::{World, patient_config, turn, wait_for};
+use crate::world::{World, beside, patient_config, wait_for};
 
 const INSTANCES: u16 = 2;
 /// Deploys after which everything that is made once has been made.
@@ -47,7 +47,7 @@ fn ship(world: &World, numbers: std::ops::RangeInclusive<u32>) {
 
 #[test]
 fn ten_deploys_in_a_row_lose_nothing_and_nothing_grows() {
-    let _turn = turn();
+    let _turn = beside();
     let config = patient_config(INSTANCES).replace("bake = \"1500ms\"", "bake = \"500ms\"");
     let mut world = World::new(&config);
     let up = world.up();

@@ -14,7 +14,7 @@ use drivers::router::proxy::Proxy;
 use model::admin::{Reply, Request};
 use model::{AppName, Generation, Routes};
 
-use crate::world::{CUTOVER, turn, wait_for};
+use crate::world::{CUTOVER, beside, wait_for};
 
 #[path = "../../../drivers/tests/contract/mod.rs"]
 #[allow(dead_code, reason = "its other half is about platforms")]
@@ -154,7 +154,7 @@ fn carry(client: UnixStream, behind: &Path, says: &Mutex<Option<Vec<u8>>>) -> Op
 
 #[test]
 fn own_proxy() {
-    let _turn = turn();
+    let _turn = beside();
     let foreign = Routes {
         spread: model::Spread::default(),
         app: AppName::new("demo-1").unwrap(),

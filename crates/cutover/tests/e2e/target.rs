@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::haproxy_bed::{Real, programs};
 use crate::scene::Scene;
-use crate::traffic::Deploy;
-use crate::world::{patient_config, said, turn, wait_for};
+use crate::traffic::{Deploy, Users};
+use crate::world::{World, beside, patient_config, said, turn, wait_for};
 
 const TARGET: &str = "target = { header = \"X-Canary\", value = \"new\" }";
 const MARK: &str = "x-canary: new\r\n";
@@ -139,6 +139,37 @@ fn a_target_goes_back_with_everybody_when_the_candidate_is_given_up() {
         deploy.end().expect(4, "PASS");
         saw(&scene, &user.end(), &["v1", "v2", "v1"]);
     }
+}
+
+/// Blue-green with a preview: those who are named see the new version alone, until a person lets it go on.
+#[test]
+fn a_preview_is_seen_by_a_target_alone_until_a_person_lets_everybody_in() {
+    let _turn = beside();
+    let preview = format!("preview = \"pause\"\nbake = \"1s\"\n{TARGET}");
+    let config = patient_config(2).replace("bake = \"1500ms\"", &preview);
+    let mut world = World::new(&config);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let plan = said(&world.expect(0, &["plan", "demo", "v2"]));
+    assert!(
+        plan.contains("blue-green, seen by whom a target names until a person goes on first"),
+        "{plan}"
+    );
+    let (user, users) = (Marked::of(world.port), Users::of(&world, None));
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    wait_for("a pause", 30, || (world.status()?["apps"][0]["coarse"] == "Paused").then_some(()));
+    for _ in 0..50 {
+        assert_eq!(marked(world.port), "v2");
+        let (_, version) = ask(world.port, "/datetime", "Connection: close\r\n").unwrap();
+        assert_eq!(version, "v1", "nobody else sees it");
+    }
+    assert_eq!(world.status().unwrap()["apps"][0]["progress"]["strategy"], "blue-green");
+    assert!(!deploy.over(), "it waits");
+    world.expect(0, &["resume", "demo"]);
+    deploy.end().expect_unharmed();
+    users.expect_none_lost();
+    assert_eq!(user.end(), ["v1", "v2"]);
+    assert_eq!(marked(world.port), "v2");
 }
 
 /// A rule on another name needs a reload, so it is refused before anything relies on it.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::tls_client::{Asking, Identity, Kept};
 use crate::traffic::get;
-use crate::world::{World, free_port, patient_config, said, signal, turn, wait_for};
+use crate::world::{World, beside, free_port, patient_config, said, signal, wait_for};
 
 /// A world that listens for TLS too, with certificates `shop` and `other`; the port of it.
 fn world(instances: u16) -> (World, u16) {
@@ -50,7 +50,7 @@ fn kill_proxy(world: &World) {
 
 #[test]
 fn clients_over_tls_go_from_v1_to_v2_on_the_connections_they_have() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, port, shop) = live(2);
     let clients = [Asking::one_by_one(port, &shop), Asking::several(port, &shop)];
     world.expect(0, &["deploy", "demo", "v2"]);
@@ -68,7 +68,7 @@ fn clients_over_tls_go_from_v1_to_v2_on_the_connections_they_have() {
 
 #[test]
 fn a_killed_proxy_serves_tls_again() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, port, shop) = live(1);
     kill_proxy(&world);
     serves(port, &shop, "v1");
@@ -93,7 +93,7 @@ fn a_killed_proxy_serves_tls_again() {
 
 #[test]
 fn sessions_resume_at_the_proxy_that_an_upgrade_brings() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, port, shop) = live(1);
     let client = shop.remembers();
     let connect = || Kept::remembering(&client, Duration::from_secs(20), (port, &shop)).unwrap();
@@ -116,7 +116,7 @@ fn sessions_resume_at_the_proxy_that_an_upgrade_brings() {
 
 #[test]
 fn a_proxy_that_is_taken_over_keeps_its_clients_and_takes_up_renewed_certificates() {
-    let _turn = turn();
+    let _turn = beside();
     let (mut world, port, shop) = live(1);
     let proxy = world.parts("proxy");
     let clients = [Asking::one_by_one(port, &shop), Asking::several(port, &shop)];
@@ -149,7 +149,7 @@ fn a_proxy_that_is_taken_over_keeps_its_clients_and_takes_up_renewed_certificate
 
 #[test]
 fn certificates_that_cannot_be_used_are_refused_with_their_line_before_anything_starts() {
-    let _turn = turn();
+    let _turn = beside();
     let (world, _) = world(1);
     let folder = world.path();
     Identity::write(folder, "shop", "shop.test");

@@ -119,7 +119,7 @@ fn an_abort_of_one_takes_back_both() {
     world.expect(0, &["deploy", "both", "v1"]);
     let mut deploy = Deploy::run(&world, &["deploy", "both", "v2", "--json"]);
     deploy.reach("baking");
-    let weight = world.expect(2, &["set-weight", "right", "50"]);
+    let weight = world.expect(2, &["set-weight", "right", "50%"]);
     assert!(said(&weight).contains("take their steps together"), "{}", said(&weight));
     world.expect(0, &["abort", "right"]);
     let aborted = deploy.end();

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::crowd::{Crowd, Kind};
 use crate::knocks::Knocks;
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
+use crate::world::{CUTOVER, World, beside, free_port, patient_config, said, signal, wait_for};
 
 /// A copy of the binary under test that is not the same file.
 fn another(world: &World) -> PathBuf {
@@ -57,9 +57,17 @@ fn proxies(world: &World) -> Vec<Value> {
     world.status().unwrap()["proxies"].as_array().unwrap().clone()
 }
 
+/// Upgrades by the metrics of the proxy that is there now.
+fn counted(world: &World) -> Option<u64> {
+    let file = std::fs::read_to_string(world.path().join("cutover.toml")).unwrap();
+    let port = file.split("metrics = \"127.0.0.1:").nth(1)?.split('"').next()?.parse().ok()?;
+    let metrics = get(port, "x", "/metrics").unwrap();
+    metrics.split("\ncutover_upgrades_total ").nth(1)?.lines().next()?.parse().ok()
+}
+
 #[test]
 fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
-    let _turn = turn();
+    let _turn = beside();
     let full = std::env::var_os("CUTOVER_FULL").is_some();
     let world = live(2);
     let (before, pid) = (world.running(), world.status().unwrap()["pid"].clone());
@@ -67,7 +75,8 @@ fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow, Kind::Upload, Kind::Socket]);
     let knocks = Knocks::at(world.port);
-    for round in 0..if full { 100 } else { 3 } {
+    let rounds = if full { 100 } else { 3 };
+    for round in 0..rounds {
         crowd.mark();
         // To another binary, to the one of the command, and so on.
         let words = if round % 2 == 0 { vec!["upgrade", &*new] } else { vec!["upgrade"] };
@@ -78,6 +87,7 @@ fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
     }
     assert_eq!(world.status().unwrap()["pid"], pid, "the server keeps its number");
     assert_eq!(world.running(), before, "instances are not touched");
+    assert_eq!(counted(&world), Some(rounds), "the metrics tell them all");
     let served = knocks.expect_none_refused();
     assert!(served > 500, "hardly a load: {served}");
     // Sockets are told to move by a deploy, wherever their proxy is; then the old proxies are empty.
@@ -107,7 +117,7 @@ fn zombies_of(parent: u64) -> Vec<String> {
 
 #[test]
 fn a_new_binary_that_fails_its_self_check_is_refused_and_nothing_is_touched() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live(1);
     let before = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
     let check =
@@ -167,7 +177,7 @@ fn ask_to_upgrade(world: &World, program: &str) -> String {
 
 #[test]
 fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live(1);
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Socket]);
@@ -199,7 +209,7 @@ fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
 
 #[test]
 fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
-    let _turn = turn();
+    let _turn = beside();
     let world = live(1);
     let mut deploy = Deploy::start(&world, "demo", "v2");
     deploy.reach("baking");
@@ -227,7 +237,7 @@ fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
 
 #[test]
 fn up_killed_in_the_middle_of_an_upgrade_costs_nothing() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = live(1);
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow]);

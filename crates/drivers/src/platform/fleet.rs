@@ -123,6 +123,23 @@ pub struct ReleaseHave {
     pub not_before_ms: u64,
     /// How the last crash came about, in words.
     pub last_crash: Vec<String>,
+    /// What is known of it besides, when somebody else starts its instances.
+    pub discovered: Option<Discovered>,
+}
+
+/// What is known of a release whose instances are found and not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// Users have left it: its instances are whoever's who started them.
+    pub let_go: bool,
+    /// Those of a release that was let go that are still found.
+    pub left: Vec<Instance>,
+    /// Who is found where, in words.
+    pub words: String,
+    /// Why what is known is not what the source says, in words.
+    pub trouble: Option<String>,
+    /// The source answered since it is followed.
+    pub heard: bool,
 }
 
 /// What a platform found of one app.
@@ -183,6 +200,8 @@ impl FleetHave {
                 trouble.extend(instance.trouble.iter().cloned());
             }
         }
+        let discovered = known.and_then(|known| known.discovered.as_ref());
+        seen.trouble.extend(discovered.filter(|of| !of.let_go).map(|of| of.words.clone()));
         let all_ready = seen.ready > 0 && trouble.is_empty();
         if let Some(known) = known.filter(|_| !all_ready) {
             seen.trouble.extend(known.last_crash.iter().cloned());

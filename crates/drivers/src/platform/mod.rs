@@ -3,8 +3,11 @@
 //! A platform brings the instances of an app to what is wanted of them. It does not decide how many
 //! there should be or when they end, and it routes nothing.
 
+pub mod discovered;
 mod driver;
 mod fleet;
+mod health;
+mod mixed;
 pub mod process;
 
 use std::path::Path;
@@ -13,7 +16,10 @@ use std::sync::Arc;
 use model::Fault;
 
 pub use driver::{Platform, PlatformCapabilities};
-pub use fleet::{Condition, FleetHave, FleetWant, InstanceHave, Leave, ReleaseHave, ReleaseWant};
+pub use fleet::{
+    Condition, Discovered, FleetHave, FleetWant, InstanceHave, Leave, ReleaseHave, ReleaseWant,
+};
+pub use mixed::Mixed;
 
 /// A driver by its name: help, completion and reference documents come from here.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +33,15 @@ pub struct PlatformEntry {
 }
 
 /// Every platform.
-pub const PLATFORMS: &[PlatformEntry] = &[PlatformEntry {
-    name: "process",
-    summary: "local processes on loopback ports",
-    open: |state| Ok(Arc::new(process::Process::open(state)?)),
-}];
+pub const PLATFORMS: &[PlatformEntry] = &[
+    PlatformEntry {
+        name: "process",
+        summary: "local processes on loopback ports",
+        open: |state| Ok(Arc::new(process::Process::open(state)?)),
+    },
+    PlatformEntry {
+        name: "discovered",
+        summary: "instances that somebody else starts, found in Consul or by DNS",
+        open: |state| Ok(Arc::new(discovered::Discovery::open(state)?)),
+    },
+];

@@ -7,6 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use model::admin::{HoldSeen, ReleaseSeen};
+use model::receipt::{Question, Receipts};
 use model::{
     AppName, Change, Fault, InstanceId, Offenders, Plan, ReleaseId, Routes, Survey, Surveyed,
     Weight,
@@ -32,6 +33,19 @@ pub trait Router: fmt::Debug + Send + Sync {
     async fn survey(&self, survey: &Survey, after_s: u64) -> Result<Option<Surveyed>, Fault> {
         let _no_evidence = (survey, after_s);
         Ok(None)
+    }
+
+    /// Has a receipt written of each request of a prober (see `model::receipt`) and tells those that were
+    /// not taken. `None` where the router can say nothing about single requests.
+    async fn receipts(&self, question: &Question) -> Result<Option<Receipts>, Fault> {
+        let _no_evidence = question;
+        Ok(None)
+    }
+
+    /// Nobody asks for receipts of the prober with this key any more.
+    async fn forget_receipts(&self, key: &str) -> Result<(), Fault> {
+        let _no_evidence = key;
+        Ok(())
     }
 
     /// What these instances have had open for longest; nothing where the router cannot name it.

@@ -149,6 +149,7 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         | Request::Observe { .. }
         | Request::Certify { .. }
         | Request::CohortKey { .. }
+        | Request::Succeed { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
         Request::Survey { .. } => refused("this fake counts nothing"),

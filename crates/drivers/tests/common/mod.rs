@@ -103,6 +103,7 @@ pub fn release(id: u32, arguments: &[&str]) -> Release {
             fall: 2,
         },
         stop_timeout_ms: 500,
+        source: None,
     }
 }
 

@@ -13,8 +13,6 @@ pub(crate) use says::{Reading, Said};
 
 use std::fmt::Write as _;
 
-use model::survey::PROBE_FIELD;
-
 use crate::ask::Ask;
 use crate::target::Target;
 
@@ -31,7 +29,8 @@ pub(crate) fn request(ask: &Ask, target: &Target, close: bool) -> Vec<u8> {
     [request.as_bytes(), ask.body()].concat()
 }
 
-/// A head without its end, so that more fields can follow.
+/// A head without its end, so that more fields can follow. What an attempt says of itself comes later
+/// (`Site::signed`).
 pub(crate) fn head(ask: &Ask, target: &Target, (method, path): (&str, &str)) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", target.authority());
     let says = |name: &str| ask.fields().any(|(said, _)| said.eq_ignore_ascii_case(name));
@@ -40,9 +39,6 @@ pub(crate) fn head(ask: &Ask, target: &Target, (method, path): (&str, &str)) -> 
     }
     if !says("accept") {
         head.push_str("Accept: */*\r\n");
-    }
-    if let Some(key) = target.key() {
-        let _ = write!(head, "{PROBE_FIELD}: {key}\r\n");
     }
     for (name, value) in ask.fields() {
         let _ = write!(head, "{name}: {value}\r\n");

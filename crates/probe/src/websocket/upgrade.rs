@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use model::attempt::{Class, Connection};
+use model::receipt::{self, Item};
 use model::survey::PROBE_FIELD;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -71,8 +72,9 @@ async fn try_upgrade(endpoint: &Endpoint, record: &mut Connection) -> Result<Box
     record.established_us = 0;
     let url = format!("ws://{}{}", endpoint.site.target.authority(), endpoint.path);
     let mut request = url.into_client_request().map_err(|error| refused(&error))?;
-    let key = endpoint.site.target.key().and_then(|key| http::HeaderValue::from_str(key).ok());
-    if let Some(key) = key {
+    let item = Some(Item::Socket(record.connection));
+    let key = endpoint.site.target.key().map(|key| receipt::says(key, item));
+    if let Some(key) = key.and_then(|key| http::HeaderValue::from_str(&key).ok()) {
         request.headers_mut().insert(PROBE_FIELD, key);
     }
     for (name, value) in endpoint.site.ask.fields() {

@@ -6,6 +6,7 @@
 mod descriptors;
 mod named;
 mod observed;
+mod receipts;
 mod socket;
 mod watch;
 
@@ -15,6 +16,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::admin::{KeyPair, ProxySeen, Reply, Request};
@@ -32,6 +34,7 @@ use crate::wire;
 use crate::worker::Control;
 use descriptors::Line;
 use observed::Telling;
+use receipts::Books;
 pub(crate) use socket::bind;
 pub(crate) use watch::keep_watch;
 
@@ -54,6 +57,8 @@ pub(crate) struct Desk {
     left: RefCell<Vec<Telling>>,
     workers: Vec<UnboundedSender<Control>>,
     allow_faults: bool,
+    /// Whose requests get receipts.
+    books: RefCell<Books>,
     /// When somebody last asked something.
     heard: Cell<Instant>,
 }
@@ -67,8 +72,8 @@ impl Desk {
     ) -> Self {
         let (ledger, listeners) = (RefCell::default(), RefCell::default());
         let (telling, left) = (RefCell::default(), RefCell::default());
-        let heard = Cell::new(Instant::now());
-        Self { shared, ledger, listeners, telling, left, workers, allow_faults, heard }
+        let (books, heard) = (RefCell::default(), Cell::new(Instant::now()));
+        Self { shared, ledger, listeners, telling, left, workers, allow_faults, books, heard }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -119,11 +124,18 @@ impl Desk {
                 self.shared.settings.store(Arc::new(settings));
             }
             Request::Observe { observation } => self.observe(&observation)?,
+            Request::Succeed { upgrades } => {
+                self.shared.upgrades.store(upgrades, Ordering::Relaxed);
+            }
             Request::Look => return Ok(Reply::Seen(self.seen())),
             Request::Survey { survey, after_s } => {
                 let surveyed = self.ledger.borrow().survey(survey, after_s)?;
                 return Ok(Reply::Surveyed(surveyed));
             }
+            Request::Receipts(question) => {
+                return Ok(Reply::Receipts(self.receipts(question).await?));
+            }
+            Request::ForgetReceipts { key } => self.forget_receipts(&key),
             Request::Offenders { app, instances } => {
                 return Ok(Reply::Offenders(self.offenders(&app, &instances).await?));
             }
@@ -226,6 +238,7 @@ impl Desk {
             metrics: self.tells_on(),
             connections: self.shared.connections(),
             tunnelling: self.shared.tunnelling(),
+            upgrades: self.shared.upgrades.load(Ordering::Relaxed),
             apps: ledger.seen(),
         }
     }

@@ -182,6 +182,29 @@ fn of_apps(text: &mut Text, apps: &[AppCensus]) {
     }
 }
 
+/// Since when it runs, what led to it, and whether somebody looks after it.
+fn of_life(text: &mut Text, shared: &Shared) {
+    text.family(
+        "cutover_start_time_seconds",
+        Kind::Gauge,
+        "When this proxy was started, seconds since 1970: another one after an upgrade or a crash.",
+    );
+    let started = shared.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], started.as_secs());
+    text.family(
+        "cutover_upgrades_total",
+        Kind::Counter,
+        "Upgrades of the proxy since it was last started anew.",
+    );
+    text.sample(&[], shared.upgrades.load(Ordering::Relaxed));
+    text.family(
+        "cutover_unattended",
+        Kind::Gauge,
+        "1 while nobody speaks to the proxy, which checks instances by itself then.",
+    );
+    text.sample(&[], u64::from(shared.unattended.load(Ordering::Relaxed)));
+}
+
 fn of_process(text: &mut Text, shared: &Shared) {
     let totals = &shared.totals;
     text.family(
@@ -192,19 +215,7 @@ fn of_process(text: &mut Text, shared: &Shared) {
     for class in Class::ALL.iter().filter(|class| !class.of_instance()) {
         text.sample(&[("class", class.name())], totals.refused.of(*class).get());
     }
-    text.family(
-        "cutover_start_time_seconds",
-        Kind::Gauge,
-        "When this proxy was started, seconds since 1970: another one after an upgrade or a crash.",
-    );
-    let started = shared.started.duration_since(UNIX_EPOCH).unwrap_or_default();
-    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], started.as_secs());
-    text.family(
-        "cutover_unattended",
-        Kind::Gauge,
-        "1 while nobody speaks to the proxy, which checks instances by itself then.",
-    );
-    text.sample(&[], u64::from(shared.unattended.load(Ordering::Relaxed)));
+    of_life(text, shared);
     text.family("cutover_connections", Kind::Gauge, "Client connections open.");
     text.sample(&[], shared.connections());
     let mut counter = |name, help, value| {

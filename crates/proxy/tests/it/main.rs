@@ -32,6 +32,7 @@ mod outliers;
 mod own_answers;
 mod races;
 mod races_departing;
+mod receipts;
 mod recycling;
 mod rules;
 mod sentry;

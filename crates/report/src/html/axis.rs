@@ -7,6 +7,8 @@ use crate::html::svg::{Drawing, WIDTH, n};
 
 /// Left edge of every plot; the names of the tracks stand before it.
 pub(crate) const LEFT: f64 = 64.0;
+/// What the label of a tick takes up, also beside one at an edge, which leans inwards.
+const TICK_ROOM: f64 = 85.0;
 /// Right edge of every plot.
 pub(crate) const RIGHT: f64 = WIDTH - 12.0;
 
@@ -111,9 +113,10 @@ impl TimeAxis {
         self.to_us.saturating_sub(self.from_us).max(1)
     }
 
-    /// Round times counted from `zero`, ten at most.
+    /// Round times counted from `zero`, ten at most, and no more than have room beside each other.
     fn ticks(self, zero: i64) -> Vec<i64> {
-        let fits = |step: &&i64| self.length() / **step <= 10;
+        let room = (self.right - LEFT) / TICK_ROOM;
+        let fits = |step: &&i64| (self.length() / **step) as f64 <= room.min(10.0);
         let Some(step) = STEPS_US.iter().find(fits).copied() else {
             return vec![self.from_us];
         };

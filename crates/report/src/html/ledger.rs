@@ -1,10 +1,15 @@
 //! Panel I: who counted what. The prober, who carried the traffic, and the app must agree.
 //!
-//! It shows the counts; what does not agree is weighed in the verdict.
+//! It shows the counts, and request by request what does not agree; that is weighed in the verdict.
 
 use crate::document::Report;
-use crate::figures::{count, span};
-use crate::html::tables::table;
+use crate::figures::{clock_ms, count, span};
+use crate::html::svg::esc;
+use crate::html::tables::{folded, table};
+use crate::ledger::Ledger;
+
+/// Disagreements shown.
+const ROWS: usize = 100;
 
 /// The panel.
 pub(crate) fn section(report: &Report) -> String {
@@ -14,9 +19,71 @@ pub(crate) fn section(report: &Report) -> String {
     rows.extend(versions(report));
     format!(
         "<section class=\"half\"><h2>Who counted what</h2><p class=\"say\">The prober counts its own requests; who carries \
-         the traffic counts everybody's, so its numbers are the larger ones.</p>\n{}</section>\n",
-        table(&["who", "what", "number"], &rows).replace("<table>", "<table class=\"ledger\">")
+         the traffic counts everybody's, so its numbers are the larger ones.</p>\n{}{}</section>\n",
+        table(&["who", "what", "number"], &rows).replace("<table>", "<table class=\"ledger\">"),
+        one_by_one(report)
     )
+}
+
+/// The three sides, request by request.
+fn one_by_one(report: &Report) -> String {
+    let Some(ledger) = &report.ledger else {
+        return "<p class=\"say\">One by one it is not known: who carried the traffic kept no account of each \
+                request that could be compared.</p>\n"
+            .to_owned();
+    };
+    let fact = ledger.fact().unwrap_or_default();
+    let mut out = format!(
+        "<h3>Request by request</h3><p class=\"say\">{}</p>\n{}",
+        esc(&fact),
+        table(&["who", "what", "number"], &sides(ledger))
+            .replace("<table>", "<table class=\"ledger\">")
+    );
+    if !ledger.rows.is_empty() {
+        let rows: Vec<Vec<String>> = ledger
+            .rows
+            .iter()
+            .take(ROWS)
+            .map(|row| {
+                let lane = row.lane.map_or("–", model::Lane::name).to_owned();
+                let at = clock_ms(report.t0_unix_ms, row.at_us);
+                vec![
+                    format!("#{}", row.id),
+                    at,
+                    lane,
+                    row.finding.name().to_owned(),
+                    row.words.clone(),
+                ]
+            })
+            .collect();
+        let more = (ledger.rows.len() - rows.len()) as u64 + ledger.left_out;
+        let rest =
+            if more > 0 { format!("; {} more are not shown", count(more)) } else { String::new() };
+        let summary = format!("On what the sides do not agree{rest}");
+        out +=
+            &folded(&summary, &table(&["request", "UTC", "lane", "found", "what it means"], &rows));
+    }
+    out
+}
+
+fn sides(ledger: &Ledger) -> Vec<Vec<String>> {
+    let who = &ledger.who;
+    let mut rows = vec![
+        row("prober", "requests sent (messages on WebSockets aside)", count(ledger.requests)),
+        row(who, "received of these", count(ledger.received)),
+        row("instances", "answered whole, as it says", count(ledger.answered)),
+        row("all", "agree", count(ledger.agreed)),
+    ];
+    for found in &ledger.findings {
+        rows.push(row("", found.finding.name(), count(found.count)));
+    }
+    let rest = [
+        ("put to an instance more than once", ledger.resent),
+        ("came to no request: no connection", ledger.never_asked),
+        ("nothing is known of", ledger.unknown),
+    ];
+    rows.extend(rest.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| row("", what, count(n))));
+    rows
 }
 
 fn row(who: &str, what: &str, number: String) -> Vec<String> {

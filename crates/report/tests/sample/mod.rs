@@ -42,6 +42,7 @@ pub(crate) fn pass() -> Input {
         shares: canary::at_once(),
         outages: Vec::new(),
         router: None,
+        account: None,
         header: header(),
         attempts,
         connections: sockets(),

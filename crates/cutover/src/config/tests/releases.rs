@@ -32,6 +32,26 @@ fn version_is_filled_in_and_port_is_left_for_the_platform() {
 }
 
 #[test]
+fn a_source_is_frozen_with_the_version_and_without_a_token() {
+    let text = "[app.web]\ninstances = { consul = \"shop\", tag = \"r-{version}\", meta = { v = \"{version}\" }, \
+                token = { from = \"CONSUL\" }, at_least = 3 }\n[app.api]\nhosts = [\"a.test\"]\n\
+                instances = { dns = \"_api._tcp.{version}.test.\", server = \"127.0.0.1:8600\" }\n";
+    let config = good(text);
+    assert!(config.secrets()["CONSUL"].is_empty(), "it is passed on");
+    let of = |app: &str, text: &str| {
+        let app = &config.apps[&AppName::new(app).unwrap()];
+        let release = app.release(ReleaseId(1), &version(text));
+        release.map(|release| (app.instances, release.source.unwrap().to_string()))
+    };
+    let words = "Consul at 127.0.0.1:8500 (service `shop`, tag `r-v2`, v = `v2`)";
+    assert_eq!(of("web", "v2").unwrap(), (3, words.to_owned()));
+    let words = "DNS at 127.0.0.1:8600 (SRV of `_api._tcp.1.2.test`)";
+    assert_eq!(of("api", "1.2").unwrap(), (1, words.to_owned()));
+    let fault = of("api", "1+b").unwrap_err();
+    assert!(fault.what.contains("is no name in DNS") && fault.help.is_some(), "{fault:?}");
+}
+
+#[test]
 fn a_program_without_a_slash_is_left_for_path() {
     let mut app = web("");
     app.command = vec!["python3".into(), "./x/y".into()];

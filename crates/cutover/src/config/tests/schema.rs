@@ -26,9 +26,13 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
     for (section, keys) in names::KEYS {
         let pointer = match section {
             "" => String::new(),
+            "together" => "/properties/together/additionalProperties".to_owned(),
             "proxy.certificates" => "/properties/proxy/properties/certificates/items".to_owned(),
             "notify" => "/properties/notify/items".to_owned(),
             "app.hooks" => "/properties/app/additionalProperties/properties/hooks/items".to_owned(),
+            "app.instances" => {
+                "/properties/app/additionalProperties/properties/instances/anyOf/1".to_owned()
+            }
             "app.rollout.metrics" => {
                 let rollout = "/properties/app/additionalProperties/properties/rollout/properties";
                 format!("{rollout}/metrics/items")
@@ -140,6 +144,8 @@ fn what_the_reader_takes_fits() {
          strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
         "[router]\nkind = \"nginx\"\npid = \"p\"\nconfig = \"c\"\ndirectory = \"n\"\nlisten = [\"127.0.0.1:80\"]\nprogram = \"/usr/sbin/nginx\"\n\
          accept_reload_cuts = true\n[app.web]\ncommand = [\"a\"]\n",
+        "[app.web]\ninstances = { consul = \"shop\", tag = \"{version}\", meta = { a = \"b\" }, at_least = 2 }\n\
+         [app.api]\nhosts = [\"a.test\"]\ninstances = { dns = \"{version}.test\", server = \"[::1]:53\", port = 80 }\n",
         "[api]\nlisten = \"[::1]:1\"\nchain = \"c\"\nkey = \"k\"\ntoken = { file = \"t\" }\n\
          [app.web]\ncommand = [\"a\"]\nenvironment = { A = { from = \"B\" } }\nmaintenance = \"m.html\"\n",
     ] {

@@ -2,14 +2,15 @@
 //!
 //! An order is answered at once; what it leads to is the loop's.
 
-use model::{Fault, Outcome, Successor};
+use model::{Fault, Outcome, Successor, Version};
 use tokio::sync::oneshot;
 
 use super::Controller;
 use crate::server::active::Active;
+use crate::server::begin::freeze;
 use crate::server::capable::check;
 use crate::server::orders::{Again, Begun, Offer, Order, Shipping};
-use crate::server::planning::{able, plan};
+use crate::server::planning::{able, found_now, plan};
 use crate::server::run_id::new_run_id;
 use crate::server::standing::{Ordered, Standing};
 use crate::server::{show, upgrade};
@@ -20,8 +21,11 @@ impl Controller {
         // Whoever gave the order may have gone away; that changes nothing.
         match order {
             Order::Deploy { version, run, reply } => {
-                let _gone =
-                    reply.send(self.ship(run, |standing, run| standing.deploy(&version, run)));
+                let begun = match self.can_be_found(&version).await {
+                    Ok(()) => self.ship(run, |standing, run| standing.deploy(&version, run)),
+                    Err(fault) => Err(fault),
+                };
+                let _gone = reply.send(begun);
             }
             Order::Join { what, reply, go } => self.join(&what, reply, go).await,
             Order::Plan { version, reply } => {
@@ -61,6 +65,16 @@ impl Controller {
         }
     }
 
+    /// Refuses a version whose instances nobody could find now, before anything is touched.
+    async fn can_be_found(&self, version: &Version) -> Result<(), Fault> {
+        let config = &self.standing.config;
+        if config.source.is_none() || self.standing.active.is_some() {
+            return Ok(());
+        }
+        let release = freeze(&self.tools, (&self.standing.app, config), version)?;
+        found_now(release.source.as_ref()).await.map(drop)
+    }
+
     /// Ships a release; a run of that id that is known already is the answer to an earlier question.
     fn ship(
         &mut self,
@@ -94,7 +108,12 @@ impl Controller {
         reply: oneshot::Sender<Result<Offer, Fault>>,
         go: oneshot::Receiver<Run>,
     ) {
-        let offered = check(&self.standing.config, able(&self.tools))
+        let found = match what {
+            Shipping::Version(version) => self.can_be_found(version).await,
+            Shipping::Again(_) => Ok(()),
+        };
+        let offered = found
+            .and_then(|()| check(&self.standing.config, able(&self.tools)))
             .and_then(|degrades| self.standing.offer(what, degrades));
         let (offer, release) = match offered {
             Ok(offered) => offered,

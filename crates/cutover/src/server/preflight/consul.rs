@@ -3,7 +3,7 @@
 use drivers::router::consul::{AppSetup, Consul, FOLLOWED_WITHIN, Setup, Token};
 use model::Fault;
 
-use crate::config::{Config, ConsulConfig, TokenPlace};
+use crate::config::{Config, ConsulConfig};
 
 /// The driver's part of it; nothing is asked yet.
 pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, Fault> {
@@ -12,7 +12,7 @@ pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, F
         check_path: app.health.path.clone(),
         check_ms: u64::try_from(app.health.interval.as_millis()).unwrap_or(u64::MAX),
     });
-    let token = consul.token.as_ref().map(token).transpose()?;
+    let token = consul.token.as_ref().map(Token::read).transpose()?;
     Ok(Consul::new(Setup {
         agent: consul.agent,
         token,
@@ -27,20 +27,4 @@ fn owner(config: &Config) -> String {
     let directory = config.state_dir.canonicalize().unwrap_or_else(|_| config.state_dir.clone());
     let machine = rustix::system::uname();
     format!("{}:{}", machine.nodename().to_string_lossy(), directory.display())
-}
-
-/// Takes it from where it is. Nothing of it is shown.
-fn token(place: &TokenPlace) -> Result<Token, Fault> {
-    let (text, shown) = match place {
-        TokenPlace::Variable(name) => (std::env::var(name).ok(), format!("the variable {name}")),
-        TokenPlace::File(path) => (std::fs::read_to_string(path).ok(), path.display().to_string()),
-    };
-    let text = text.as_deref().map(str::trim).unwrap_or_default();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Token::new(text));
-    }
-    let what =
-        format!("{shown}, which should hold Consul's token, is not there, empty, or no token");
-    Err(Fault::environment(what)
-        .help("set it where `cutover` is started, or remove `token` under [router]"))
 }

@@ -106,6 +106,8 @@ impl Successor {
         let observation = Observation { metrics: None, ..config.observation };
         self.proxy.observe(&observation).await?;
         let seen = place.present.seen().await?;
+        // One of an older version does not know this word, and only its metrics miss it.
+        drop(self.proxy.succeed(seen.upgrades + 1).await);
         for app in &seen.apps {
             self.proxy.carry(epoch, app.routes.clone()).await?;
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use model::InstanceId;
 use model::fleet::HealthCheck;
 
-use super::health::{Clue, Health};
 use super::log::tail;
 use super::procfs::{Mark, listening, marked_in_group};
 use super::watch::End;
+use crate::platform::health::{Clue, Health};
 use crate::words::{clean, span};
 
 /// A living instance that is not ready.

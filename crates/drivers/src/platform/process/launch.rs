@@ -125,6 +125,7 @@ mod tests {
             environment: std::collections::BTreeMap::new(),
             health,
             stop_timeout_ms: 1,
+            source: None,
         };
         let id = InstanceId("demo-1-1".into());
         let state = std::path::Path::new("/s");

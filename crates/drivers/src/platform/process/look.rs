@@ -9,7 +9,6 @@ use std::sync::Arc;
 use model::{AppName, Fault, InstanceId};
 
 use super::diagnose::{Unwell, crash};
-use super::health::{Asks, Health};
 use super::inner::Inner;
 use super::launch::Launch;
 use super::procfs::{Identity, boot_id, find_leader, marked_in_group};
@@ -18,6 +17,7 @@ use super::step::identity_words;
 use super::told::again_at_ms;
 use super::watch::{Subject, Watched, own};
 use crate::platform::fleet::{Condition, FleetHave, InstanceHave, ReleaseHave};
+use crate::platform::health::{Asks, Health};
 
 /// An entry of the records beside the process it speaks of.
 #[derive(Debug)]
@@ -193,5 +193,6 @@ fn release_have(record: &Record) -> ReleaseHave {
         crashes: record.crashes,
         not_before_ms: if this_boot { record.not_before_ms } else { 0 },
         last_crash: record.last_crash.clone(),
+        discovered: None,
     }
 }

@@ -9,7 +9,6 @@ mod act;
 mod diagnose;
 #[cfg(test)]
 mod fuzz;
-mod health;
 mod inner;
 mod launch;
 mod log;

@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::health::{Asks, Health, check};
 use super::procfs::Identity;
 use super::record::now_ms;
 use super::signal::{exit_descriptor, reap};
 use super::store::Store;
 use crate::exit;
 use crate::platform::fleet::Condition;
+use crate::platform::health::{Asks, Health, check};
 
 /// How an instance ended.
 #[derive(Clone, Debug)]

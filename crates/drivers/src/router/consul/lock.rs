@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::{AppName, Fault, Kind};
 use serde_json::{Value, json};
 
-use super::agent::Agent;
+use crate::agent::Agent;
 use crate::words::clean;
 
 /// How long a session lives that is not renewed; Consul knows no shorter one than 10 s.

@@ -4,7 +4,6 @@
 //! Each change is waited for in the catalog, which is what followers read, by blocking queries. One
 //! controller at a time does so. Who gets traffic is not decided here, nor whether anybody follows.
 
-mod agent;
 mod entry;
 mod lock;
 
@@ -14,9 +13,9 @@ use std::time::{Duration, Instant};
 use model::{AppName, Fault, Instance, InstanceId, Kind, Version};
 use serde_json::{Value, json};
 
+pub use crate::agent::Token;
+use crate::agent::{Agent, Purpose};
 use crate::check::{ask, connect};
-pub use agent::Token;
-use agent::{Agent, RIGHTS};
 use entry::{Check, registration, service_id};
 pub(super) use entry::{Entry, Health};
 use lock::Session;
@@ -85,7 +84,7 @@ impl Consul {
     pub fn new(setup: Setup) -> Self {
         let Setup { agent: address, token, owner, apps, followed_within } = setup;
         Self {
-            agent: Agent { address, token },
+            agent: Agent { address, token, purpose: Purpose::Register },
             owner,
             apps,
             followed_within,
@@ -121,10 +120,10 @@ impl Consul {
         }
         if let Some(question) = self.agent.denied(&asked).await? {
             let what = format!("the token may not {question} at Consul {}", self.agent.address);
-            return Err(Fault::new(Kind::Config, what).help(RIGHTS));
+            return Err(Fault::new(Kind::Config, what).help(Purpose::Register.rights()));
         }
         // DNS shows no token: who asks it may read what somebody may who has none.
-        let nobody = Agent { address: self.agent.address, token: None };
+        let nobody = Agent { token: None, ..self.agent.clone() };
         let read = |app: &AppName| right("service", "read", app.as_str());
         let asked: Vec<Value> = apps.iter().map(read).collect();
         if let Some(question) = nobody.denied(&asked).await? {

@@ -50,6 +50,7 @@ impl Client {
             request,
             Request::Look
                 | Request::Survey { .. }
+                | Request::Receipts(_)
                 | Request::Offenders { .. }
                 | Request::Listeners
                 | Request::TicketKeys

@@ -19,6 +19,7 @@ use model::admin::{
     AppSeen, CohortKey, HoldSeen, InstanceSeen, KeyPair, Observation, ProxySeen, ReleaseSeen,
     Reply, Request, Settings, TicketKey,
 };
+use model::receipt::{Question, Receipts};
 use model::{
     AppName, Change, Fault, Generation, InstanceId, Offenders, Plan, Routes, Survey, Surveyed,
     Weight,
@@ -134,6 +135,11 @@ impl Proxy {
         self.done(&Request::Publish { epoch, expected, routes }, None).await
     }
 
+    /// Tells the proxy that it takes the place of another, after so many upgrades.
+    pub async fn succeed(&self, upgrades: u64) -> Result<(), Fault> {
+        self.done(&Request::Succeed { upgrades }, None).await
+    }
+
     /// The keys of its session tickets, for a successor.
     pub async fn ticket_keys(&self) -> Result<Vec<TicketKey>, Fault> {
         match self.client.ask(&Request::TicketKeys, None).await?.0 {
@@ -217,6 +223,18 @@ impl Router for Proxy {
             Reply::Surveyed(surveyed) => Ok(Some(surveyed)),
             other => Err(self.client.odd(&request, &other)),
         }
+    }
+
+    async fn receipts(&self, question: &Question) -> Result<Option<Receipts>, Fault> {
+        let request = Request::Receipts(question.clone());
+        match self.client.ask(&request, None).await?.0 {
+            Reply::Receipts(receipts) => Ok(Some(receipts)),
+            other => Err(self.client.odd(&request, &other)),
+        }
+    }
+
+    async fn forget_receipts(&self, key: &str) -> Result<(), Fault> {
+        self.done(&Request::ForgetReceipts { key: key.to_owned() }, None).await
     }
 
     async fn offenders(&self, app: &AppName, instances: &[InstanceId]) -> Result<Offenders, Fault> {

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{Fault, Kind};
+use model::{Fault, Kind, TokenPlace};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,6 +32,25 @@ impl Token {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// Takes it from where it is. Nothing of it is shown.
+    pub fn read(place: &TokenPlace) -> Result<Self, Fault> {
+        let (text, shown) = match place {
+            TokenPlace::Variable(name) => {
+                (std::env::var(name).ok(), format!("the variable {name}"))
+            }
+            TokenPlace::File(path) => {
+                (std::fs::read_to_string(path).ok(), path.display().to_string())
+            }
+        };
+        let text = text.as_deref().map(str::trim).unwrap_or_default();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Self::new(text));
+        }
+        let what =
+            format!("{shown}, which should hold Consul's token, is not there, empty, or no token");
+        Err(Fault::environment(what).help("set it where `cutover` is started, or remove `token`"))
+    }
 }
 
 impl fmt::Debug for Token {
@@ -42,51 +61,88 @@ impl fmt::Debug for Token {
 
 /// The API of an agent.
 #[derive(Clone, Debug)]
-pub(super) struct Agent {
-    pub(super) address: SocketAddr,
-    pub(super) token: Option<Token>,
+pub(crate) struct Agent {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<Token>,
+    pub(crate) purpose: Purpose,
+}
+
+/// What an agent is asked for; decides what is said of one that does not answer as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Instances are registered there for a router that follows it.
+    Register,
+    /// Instances that somebody else registered are read.
+    Read,
+}
+
+impl Purpose {
+    /// Where its address stands in the file.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::Register => "`agent` under [router]",
+            Self::Read => "`agent` in `instances`",
+        }
+    }
+
+    /// What a token must allow, as what to do.
+    pub(crate) const fn rights(self) -> &'static str {
+        match self {
+            Self::Register => {
+                "give the token a policy with `service_prefix \"\" { policy = \"write\" }` (or one \
+                 `service` for each app), `key_prefix \"cutover/\" { policy = \"write\" }`, \
+                 `session_prefix \"\" { policy = \"write\" }` and `node_prefix \"\" { policy = \
+                 \"read\" }`, and name its variable: `token = { from = \"CONSUL_HTTP_TOKEN\" }`"
+            }
+            Self::Read => {
+                "give the token a policy with `service_prefix \"\" { policy = \"read\" }` and \
+                 `node_prefix \"\" { policy = \"read\" }`, and name its variable: `token = { from = \
+                 \"CONSUL_HTTP_TOKEN\" }`"
+            }
+        }
+    }
 }
 
 /// What it said.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) status: u16,
+pub(crate) struct Said {
+    pub(crate) status: u16,
     /// Where a blocking query goes on.
-    pub(super) index: u64,
-    pub(super) body: String,
+    pub(crate) index: u64,
+    pub(crate) body: String,
 }
 
 impl Said {
     /// The body as JSON.
-    pub(super) fn json(&self, agent: &Agent) -> Result<Value, Fault> {
+    pub(crate) fn json(&self, agent: &Agent) -> Result<Value, Fault> {
         serde_json::from_str(&self.body).map_err(|_| agent.odd(&self.body))
     }
 }
 
 impl Agent {
     /// Reads something.
-    pub(super) async fn get(&self, path: &str) -> Result<Said, Fault> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Said, Fault> {
         self.ask(("GET", path), None, LIMIT).await
     }
 
     /// Reads something when it has changed; `within` is part of the path, too.
-    pub(super) async fn watch(&self, path: &str, within: Duration) -> Result<Said, Fault> {
+    pub(crate) async fn watch(&self, path: &str, within: Duration) -> Result<Said, Fault> {
         self.ask(("GET", path), None, within + LIMIT).await
     }
 
     /// Changes something; anything but 200 is a fault.
-    pub(super) async fn put(&self, path: &str, body: Option<&Value>) -> Result<Said, Fault> {
+    pub(crate) async fn put(&self, path: &str, body: Option<&Value>) -> Result<Said, Fault> {
         let said = self.ask(("PUT", path), body, LIMIT).await?;
         if said.status == 200 { Ok(said) } else { Err(self.refused("PUT", path, &said)) }
     }
 
     /// Asks something that needs a body; whatever it answers is the caller's.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Said, Fault> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Said, Fault> {
         self.ask(("POST", path), Some(body), LIMIT).await
     }
 
     /// The first of these rights that the token has not, in words.
-    pub(super) async fn denied(&self, rights: &[Value]) -> Result<Option<String>, Fault> {
+    pub(crate) async fn denied(&self, rights: &[Value]) -> Result<Option<String>, Fault> {
         let said = self.post("/v1/internal/acl/authorize", &Value::from(rights)).await?;
         // 401: there are no rights to have. 404: this version cannot be asked; it will say so itself.
         let answer = if said.status == 200 { said.json(self)? } else { Value::Null };
@@ -142,16 +198,20 @@ impl Agent {
     }
 
     fn away(&self, why: &str) -> Fault {
-        Fault::environment(format!("Consul at {} cannot be asked: {why}", self.address))
-            .help("is its agent running, and is this the address of its HTTP API (`agent` under [router])?")
+        Fault::environment(format!("Consul at {} cannot be asked: {why}", self.address)).help(
+            format!(
+                "is its agent running, and is this the address of its HTTP API ({})?",
+                self.purpose.place()
+            ),
+        )
     }
 
     /// An answer that is none.
-    pub(super) fn odd(&self, answer: &str) -> Fault {
+    pub(crate) fn odd(&self, answer: &str) -> Fault {
         let shown = clean(answer.as_bytes(), 80);
         let what = format!("what answers on {} is no Consul: `{shown}`", self.address);
         Fault::new(Kind::Config, what)
-            .help("write the address of its HTTP API as `agent` under [router]")
+            .help(format!("write the address of its HTTP API as {}", self.purpose.place()))
     }
 
     /// It understood, and will not.
@@ -160,15 +220,9 @@ impl Agent {
         let why = clean(said.body.as_bytes(), 120);
         let what = format!("Consul at {} refuses `{method} {path}`: {why}", self.address);
         let fault = Fault::new(Kind::Config, what);
-        if said.status == 403 { fault.help(RIGHTS) } else { fault }
+        if said.status == 403 { fault.help(self.purpose.rights()) } else { fault }
     }
 }
-
-/// What a token must allow.
-pub(super) const RIGHTS: &str = "give the token a policy with `service_prefix \"\" { policy = \"write\" }` (or one `service` \
-     for each app), `key_prefix \"cutover/\" { policy = \"write\" }`, `session_prefix \"\" { policy = \
-     \"write\" }` and `node_prefix \"\" { policy = \"read\" }`, and name its variable: `token = { from = \
-     \"CONSUL_HTTP_TOKEN\" }`";
 
 /// A whole answer; `None` when it is none.
 fn read(bytes: &[u8]) -> Option<Said> {

@@ -1,0 +1,97 @@
+//! One version of a small app: answers with its name, until it leaves in the worst permitted way.
+//!
+//! Leaving, it takes no new connections, and on each that is kept it reads one more request and closes
+//! without an answer: to the client that is a request which crossed the end of its connection on the way.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memchr::memmem;
+
+use crate::Outcome;
+
+/// What a browser opens.
+const PAGE: &str = include_str!("../../clients/page.html");
+
+/// A running instance; its threads end with their connections.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    leaving: Arc<AtomicBool>,
+}
+
+impl Instance {
+    /// Starts one.
+    pub(crate) fn start(version: &'static str, listener: TcpListener) -> Outcome<Self> {
+        let address = listener.local_addr()?;
+        let leaving = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&leaving);
+        std::thread::Builder::new().name(version.to_owned()).spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if told.load(Ordering::SeqCst) {
+                    return;
+                }
+                let told = Arc::clone(&told);
+                std::thread::spawn(move || converse(stream, version, &told));
+            }
+        })?;
+        Ok(Self { address, leaving })
+    }
+
+    /// Leaves.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        // Wakes the one that accepts, which then closes the door.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// `None` when the connection has ended.
+fn converse(mut stream: TcpStream, version: &str, leaving: &AtomicBool) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut received = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(end) = memmem::find(&received, b"\r\n\r\n") {
+                break received.drain(..end + 4).collect::<Vec<u8>>();
+            }
+            more(&mut stream, &mut received)?;
+        };
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next());
+        let length: usize = length.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0);
+        while received.len() < length {
+            more(&mut stream, &mut received)?;
+        }
+        received.drain(..length);
+        if leaving.load(Ordering::SeqCst) {
+            return None;
+        }
+        let body = if head.starts_with("get /page") { PAGE } else { version };
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App-Version: {version}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(answer.as_bytes()).ok()?;
+        if head.contains("connection: close") {
+            return None;
+        }
+    }
+}
+
+fn more(stream: &mut TcpStream, received: &mut Vec<u8>) -> Option<()> {
+    let mut piece = [0; 4_096];
+    let read = stream.read(&mut piece).ok().filter(|read| *read > 0)?;
+    received.extend_from_slice(piece.get(..read)?);
+    Some(())
+}

@@ -1,0 +1,216 @@
+//! The clients: what each is called, how it is started, what it says of its version.
+//!
+//! Each asks every 100 ms and says a line for every answer. Those that are not here are left out.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::Outcome;
+use crate::peers::says;
+
+/// A kind of client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// In tables.
+    pub(crate) name: &'static str,
+    program: &'static str,
+    /// Words before the method, or none for programs of their own way.
+    words: &'static [&'static str],
+}
+
+/// Sources of the clients, in this repository.
+const SOURCES: [(&str, &str); 3] = [
+    ("client.py", include_str!("../../clients/client.py")),
+    ("client.mjs", include_str!("../../clients/client.mjs")),
+    ("client.go", include_str!("../../clients/client.go")),
+];
+
+const fn kind(name: &'static str, program: &'static str, words: &'static [&'static str]) -> Kind {
+    Kind { name, program, words }
+}
+
+/// All of them.
+pub(crate) const ALL: [Kind; 8] = [
+    kind("curl, one call with many URLs", "curl", &[]),
+    kind("Go, net/http", "go", &[]),
+    kind("Node, http.Agent with keepAlive", "node", &["client.mjs", "agent"]),
+    kind("Node, fetch", "node", &["client.mjs", "fetch"]),
+    kind("Python, http.client, connection kept", "python3", &["client.py", "kept"]),
+    kind("Python, requests.Session", "python3", &["client.py", "session"]),
+    kind("Python, urllib.request", "python3", &["client.py", "fresh"]),
+    kind("Chromium, fetch in a page", "chromium", &[]),
+];
+
+/// Writes the clients' sources into a folder.
+pub(crate) fn unpack(folder: &Path) -> Outcome<()> {
+    for (name, text) in SOURCES {
+        std::fs::write(folder.join(name), text)?;
+    }
+    Ok(())
+}
+
+impl Kind {
+    /// Its version; an error when it is not here.
+    pub(crate) fn version(&self, folder: &Path, testbed: &Path) -> Outcome<String> {
+        match self.program {
+            "curl" | "chromium" => says(Path::new(self.program), "--version")
+                .map(|line| line.split(" built on").next().unwrap_or(&line).to_owned())
+                .map(|line| line.split(" (").next().unwrap_or_default().to_owned()),
+            "go" => {
+                build_go(folder, testbed)?;
+                says(&folder.join("go-client"), "version")
+            }
+            program => {
+                let mut command = Command::new(program);
+                let output =
+                    command.current_dir(folder).args(self.words).args(["version"]).output()?;
+                let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                if !output.status.success() || said.is_empty() {
+                    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+                    return Err(why.lines().next_back().unwrap_or("it says nothing").into());
+                }
+                Ok(said)
+            }
+        }
+    }
+
+    /// Starts one that asks so.
+    pub(crate) fn start(&self, folder: &Path, method: &str, url: &str) -> Outcome<Client> {
+        let mut command = Command::new(self.program);
+        match self.program {
+            "curl" => {
+                command.args(["-s", "-o", "/dev/null", "--rate", "10/s", "-X", method]);
+                if method == "POST" {
+                    command.args(["-d", "{}"]);
+                }
+                // Standard output would wait for a full buffer.
+                let says =
+                    "%{stderr}said:%header{x-app-version}\\n%{onerror}said:error %{errormsg}\\n";
+                command.args(["-w", says]);
+                command.arg(format!("{url}?[1-1000]"));
+            }
+            "go" => {
+                command = Command::new(folder.join("go-client"));
+                command.args([method, url]);
+            }
+            "chromium" => {
+                let profile = tempfile::tempdir_in(folder)?.keep();
+                command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
+                command.args(["--disable-background-networking", "--disable-component-update"]);
+                command.args(["--disable-sync", "--disable-dev-shm-usage", "--disable-quic"]);
+                command.args(["--enable-logging=stderr", "--remote-debugging-port=0"]);
+                command.arg(format!("--user-data-dir={}", profile.display()));
+                command.arg(format!("{url}page#{method}"));
+            }
+            _ => {
+                command.args(self.words).args([method, url]);
+            }
+        }
+        Client::start(command.current_dir(folder))
+    }
+}
+
+/// Builds the client in Go with the compiler in the path or on the test bed.
+fn build_go(folder: &Path, testbed: &Path) -> Outcome<()> {
+    let root = testbed.join("golang-bookworm/usr/lib/go-1.19");
+    let bed = root.join("bin/go");
+    let mut command = if bed.is_file() {
+        let mut command = Command::new(&bed);
+        command.env("GOROOT", &root);
+        command
+    } else {
+        Command::new("go")
+    };
+    command.args(["build", "-o", "go-client", "client.go"]).current_dir(folder);
+    command.env("GOCACHE", folder.join("go-cache")).env("GOPATH", folder.join("go-path"));
+    command.env("CGO_ENABLED", "0").env("GO111MODULE", "off").env("GOFLAGS", "");
+    let output = command.output().map_err(|error| format!("no Go here: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+type Said = Arc<Mutex<Vec<(Instant, String)>>>;
+
+/// A running client, in a process group of its own.
+#[derive(Debug)]
+pub(crate) struct Client {
+    process: Child,
+    said: Said,
+}
+
+impl Client {
+    fn start(command: &mut Command) -> Outcome<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.process_group(0).spawn()?;
+        let said = Said::default();
+        let streams: [Option<Box<dyn Read + Send>>; 2] = [
+            process.stdout.take().map(|stream| Box::new(stream) as Box<_>),
+            process.stderr.take().map(|stream| Box::new(stream) as Box<_>),
+        ];
+        for stream in streams.into_iter().flatten() {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || listen(stream, &said));
+        }
+        Ok(Self { process, said })
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> Vec<(Instant, String)> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have gone by itself.
+        let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
+        let _ = self.process.wait();
+    }
+}
+
+fn listen(stream: impl Read, said: &Said) {
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let now = Instant::now();
+        let Some(word) = answer(&line) else { continue };
+        said.lock().unwrap_or_else(PoisonError::into_inner).push((now, word));
+    }
+}
+
+/// The version or the error that a line tells; `None` for the noise of a browser.
+fn answer(line: &str) -> Option<String> {
+    let word = match line.split_once("said:") {
+        // A browser adds from where.
+        Some((_, word)) => word.split("\", source:").next()?,
+        None if line.starts_with("v1") || line.starts_with("v2") => line,
+        None if line.starts_with("error") => line,
+        None => return None,
+    };
+    Some(word.trim().to_owned()).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer;
+
+    #[test]
+    fn answers_are_found_in_what_programs_say() {
+        for (line, word) in [
+            ("v1", Some("v1")),
+            ("said:v2", Some("v2")),
+            ("said:error Empty reply from server", Some("error Empty reply from server")),
+            ("[1:2:INFO:CONSOLE:12] \"said:v2\", source: http://x/page (12)", Some("v2")),
+            ("error ECONNRESET", Some("error ECONNRESET")),
+            ("[ERROR:dbus] Failed to connect", None),
+        ] {
+            assert_eq!(answer(line).as_deref(), word, "{line}");
+        }
+    }
+}

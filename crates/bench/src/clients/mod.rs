@@ -1,0 +1,151 @@
+//! `cargo xtask clients`: what each kind of client does when the service behind its URL is switched.
+//!
+//! Two versions of a small app, three ways of switching between them, and every client that is here, all at
+//! the same time: half with GET, half with POST. Three seconds after the switch the old version leaves, and
+//! each connection to it that is still kept ends under a request. Prints a table and judges nothing.
+
+mod instance;
+mod kinds;
+mod lanes;
+mod routers;
+mod table;
+mod tally;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use instance::Instance;
+use kinds::{Client, Kind};
+use lanes::Lanes;
+use routers::Place;
+use tally::{Moments, Seen};
+
+/// From the switch until the old version leaves.
+const SWITCHED: Duration = Duration::from_secs(3);
+/// From there until nobody asks any more, at least.
+const LEFT: Duration = Duration::from_millis(2_500);
+/// Who has not been answered by the new version then is waited for, so long at most: names are cached.
+const BACK: Duration = Duration::from_mins(2);
+/// Every client must have had answers so long after it was started.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Answers that a client has had before anything is switched.
+const WARM: usize = 5;
+
+/// What one kind of client has seen behind one router.
+#[derive(Clone, Debug)]
+struct Row {
+    name: String,
+    get: Seen,
+    /// `None` for the prober's lanes, which ask with GET.
+    post: Option<Seen>,
+}
+
+/// One router and all clients.
+#[derive(Debug)]
+struct Trial {
+    kind: routers::Kind,
+    /// What the router says of itself, or why there is none.
+    router: Result<String, String>,
+    rows: Vec<Row>,
+}
+
+/// Runs all of it; `words` are those after `clients`.
+pub(crate) fn run(words: &[&str]) -> Outcome<()> {
+    let inside = words == ["--inside"];
+    if !inside && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|s| s.success()) {
+        // A name of our own, which nobody else on the machine sees.
+        let own = std::env::current_exe()?;
+        let status =
+            Command::new("unshare").arg("-m").arg(own).args(["clients", "--inside"]).status()?;
+        return if status.success() { Ok(()) } else { Err(status.to_string().into()) };
+    }
+    let place = Place {
+        folder: tempfile::tempdir()?,
+        cutover: std::env::current_exe()?.with_file_name("cutover"),
+        testbed: std::path::absolute("target/testbed")?,
+        names: inside && own_names()?,
+    };
+    let folder = place.folder.path();
+    kinds::unpack(folder)?;
+    let (mut here, mut versions, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for kind in kinds::ALL {
+        match kind.version(folder, &place.testbed) {
+            Ok(version) => {
+                here.push(kind);
+                versions.push((kind.name, version));
+            }
+            Err(why) => missing.push((kind.name, why.to_string())),
+        }
+    }
+    let mut trials = Vec::new();
+    for kind in routers::Kind::ALL {
+        eprintln!("{}", kind.title());
+        trials.push(trial(&place, kind, &here).unwrap_or_else(|error| Trial {
+            kind,
+            router: Err(error.to_string()),
+            rows: Vec::new(),
+        }));
+    }
+    print!("{}", table::markdown(&trials, &versions, &missing));
+    Ok(())
+}
+
+/// A hosts file of our own in this mount namespace.
+fn own_names() -> Outcome<bool> {
+    let file = tempfile::NamedTempFile::new()?.keep()?.1;
+    let bound = Command::new("mount").arg("--bind").arg(&file).arg("/etc/hosts").status()?;
+    std::fs::remove_file(file)?;
+    Ok(bound.success())
+}
+
+/// The same port on two addresses, so that a name alone tells them apart.
+fn doors() -> Outcome<[TcpListener; 2]> {
+    for _ in 0..100 {
+        let old = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = old.local_addr()?.port();
+        if let Ok(new) = TcpListener::bind(SocketAddr::from(([127, 0, 0, 2], port))) {
+            return Ok([old, new]);
+        }
+    }
+    Err("no port is free on two addresses".into())
+}
+
+fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
+    let [old, new] = doors()?;
+    let (old, new) = (Instance::start("v1", old)?, Instance::start("v2", new)?);
+    let mut router = kind.start(place, [old.address, new.address])?;
+    let lanes = Lanes::start(&router.url)?;
+    let start = |kind: &Kind| -> Outcome<[Client; 2]> {
+        let of = |method| kind.start(place.folder.path(), method, &router.url);
+        Ok([of("GET")?, of("POST")?])
+    };
+    let clients = here.iter().map(start).collect::<Outcome<Vec<_>>>()?;
+    let until = Instant::now() + PATIENCE;
+    let warm = |client: &Client| client.said().len() >= WARM;
+    while !clients.iter().flatten().all(warm) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (router.switch)()?;
+    let switched = Instant::now();
+    std::thread::sleep(SWITCHED);
+    let moments = Moments { switched, left: Instant::now() };
+    old.leave();
+    std::thread::sleep(LEFT);
+    let until = Instant::now() + BACK;
+    let back = |client: &Client| tally::is_back(&client.said(), moments.left);
+    while !clients.iter().flatten().all(back) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut rows = Vec::new();
+    for (lane, said) in lanes.end()? {
+        let name = format!("`cutover probe`, lane {}", lane.name());
+        rows.push(Row { name, get: tally::seen(&said, moments), post: None });
+    }
+    for (kind, clients) in here.iter().zip(&clients) {
+        let [get, post] = clients.each_ref().map(|client| tally::seen(&client.said(), moments));
+        rows.push(Row { name: kind.name.to_owned(), get, post: Some(post) });
+    }
+    Ok(Trial { kind, router: Ok(router.version), rows })
+}

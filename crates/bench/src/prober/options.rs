@@ -1,0 +1,91 @@
+//! The command line of `bench probe`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to say to whoever asks wrongly.
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask bench probe [OPTIONS]
+
+Options:
+  --quick            short windows, for a look; figures to quote need the long run
+  --json             JSON in place of Markdown
+  --window SECONDS   how long each rate and each tool is measured (20; with --quick 3)
+  --only PARTS       comma-separated: rates, highest, faults, freeze, stopped, tools
+";
+
+/// What can be measured.
+pub(crate) const PARTS: [&str; 6] = ["rates", "highest", "faults", "freeze", "stopped", "tools"];
+
+/// A run as asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) json: bool,
+    pub(crate) quick: bool,
+    pub(crate) window: Duration,
+    parts: Vec<String>,
+    /// Where `cargo xtask testbed` puts the tools.
+    pub(crate) testbed: PathBuf,
+}
+
+impl Options {
+    /// Reads the words after `bench probe`.
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self {
+            json: false,
+            quick: false,
+            window: Duration::ZERO,
+            parts: PARTS.map(str::to_owned).to_vec(),
+            testbed: PathBuf::from("target/testbed"),
+        };
+        let mut words = words.iter();
+        while let Some(&word) = words.next() {
+            let mut value = || words.next().copied().ok_or(format!("`{word}` needs a value"));
+            match word {
+                "--quick" => options.quick = true,
+                "--json" => options.json = true,
+                "--window" => {
+                    let said = value()?;
+                    let seconds = said.parse().map_err(|_| format!("`{said}` is no number"))?;
+                    options.window = Duration::from_secs(seconds);
+                }
+                "--only" => options.parts = value()?.split(',').map(str::to_owned).collect(),
+                "--testbed" => options.testbed = value()?.into(),
+                other => return Err(format!("`{other}` is not known")),
+            }
+        }
+        if let Some(odd) = options.parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
+            return Err(format!("there is no part `{odd}`"));
+        }
+        if options.window.is_zero() {
+            options.window = Duration::from_secs(if options.quick { 3 } else { 20 });
+        }
+        Ok(options)
+    }
+
+    /// True when this part was asked for.
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.parts.iter().any(|asked| asked == part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn words_are_read_and_odd_ones_named() {
+        let options = Options::parse(&["--quick", "--only", "faults,freeze"]).unwrap();
+        assert_eq!(
+            (options.window.as_secs(), options.has("faults"), options.has("rates")),
+            (3, true, false)
+        );
+        for (words, what) in [
+            (&["--only", "all"][..], "no part `all`"),
+            (&["--window", "x"][..], "`x` is no number"),
+            (&["--slow"][..], "`--slow` is not known"),
+        ] {
+            assert!(Options::parse(words).unwrap_err().contains(what), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The prober at a rate, as the server of truth saw it: rate, lateness, evenness, CPU time, memory.
+//!
+//! The first tenth, in which connections are opened, is left out.
+
+use std::time::Duration;
+
+use model::Class;
+
+use super::figures::{dispersion, error_ppm, quantile, rate, three};
+use super::place::{Place, Subject};
+use super::script::Script;
+use super::subject::{Account, Order};
+use super::truth::Truth;
+use crate::Outcome;
+
+/// Fewest attempts that are left out at the beginning.
+const WARM: usize = 16;
+/// A rate is sustained when it is met as well as this, parts per million,
+const SUSTAINED_PPM: f64 = 1_000.0;
+/// and no send of a hundred is later than this, µs.
+const SUSTAINED_US: f64 = 10_000.0;
+/// Rates that are tried for the highest.
+const LADDER: [u32; 12] =
+    [2_000, 5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000, 60_000, 80_000, 100_000];
+
+/// What one rate has shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Paced {
+    /// Attempts a second, as asked for.
+    pub(crate) asked: u32,
+    /// How far the rate was off, parts per million.
+    pub(crate) error_ppm: f64,
+    /// Arrival at the server less intended time less the usual way there: p50, p99, largest, µs.
+    pub(crate) late_us: [f64; 3],
+    /// The usual way: median of arrival less the stamp after the send, µs.
+    pub(crate) way_us: f64,
+    /// The same lateness in the prober's own words (until it takes an attempt up).
+    pub(crate) own_us: [u64; 3],
+    /// Variance to mean of arrivals in bins of a millisecond or an interval.
+    pub(crate) dispersion: f64,
+    /// CPU time per request, µs.
+    pub(crate) cpu_us: f64,
+    /// Growth of its memory for each attempt recorded, bytes; not of short runs.
+    pub(crate) bytes: Option<f64>,
+    /// Sent, failed, not sent.
+    pub(crate) counts: [u64; 3],
+    /// Times in which it saw nothing.
+    pub(crate) blind: usize,
+}
+
+impl Paced {
+    /// True when the prober keeps this up.
+    fn sustained(&self) -> bool {
+        self.counts[1] == 0
+            && self.counts[2] == 0
+            && self.error_ppm.abs() <= SUSTAINED_PPM
+            && self.late_us[1] <= SUSTAINED_US
+    }
+}
+
+/// Measures one rate.
+pub(crate) fn paced(place: &Place, asked: u32, window: Duration) -> Outcome<Paced> {
+    let server = Truth::start(Script::Answer, place.cores.load)?;
+    let count = (f64::from(asked) * window.as_secs_f64()).ceil();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and small"
+    )]
+    let count = (count as u64).max(4 * WARM as u64);
+    let mut subject = place.probe(&Order::plain(server.address, asked, count))?;
+    let bytes = growth(&mut subject, &server, count)?;
+    let account = subject.account()?;
+    judge(asked, &account, &server.seen().received_ns, bytes)
+}
+
+/// The highest rate of the ladder that is kept up, and what it has shown.
+pub(crate) fn highest(place: &Place, window: Duration) -> Outcome<Option<Paced>> {
+    let mut best = None;
+    for asked in LADDER {
+        eprintln!("highest rate: {asked}/s");
+        // One disturbance of the machine is not the prober's limit.
+        let mut tries = (0..2).map(|_| paced(place, asked, window));
+        match tries.find(|tried| tried.as_ref().is_ok_and(Paced::sustained)) {
+            Some(kept_up) => best = Some(kept_up?),
+            None => break,
+        }
+    }
+    Ok(best)
+}
+
+/// Memory per attempt between a fifth and nearly all of the run.
+fn growth(subject: &mut Subject, server: &Truth, count: u64) -> Outcome<Option<f64>> {
+    let (mut first, mut last) = (None, None);
+    while subject.goes_on()? {
+        let now = (server.count() as u64, subject.memory());
+        if now.0 >= count / 5 && now.0 < count {
+            first = first.or(Some(now));
+            last = Some(now);
+        }
+    }
+    let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
+    // Of fewer, the pages of everything else would be counted.
+    let enough = last.0 - first.0 >= 20_000;
+    Ok(enough.then(|| last.1.saturating_sub(first.1) as f64 / (last.0 - first.0) as f64))
+}
+
+fn judge(asked: u32, account: &Account, received: &[u64], bytes: Option<f64>) -> Outcome<Paced> {
+    let sent = account.intended_us.len();
+    let of = |class| account.classes.get(&class).copied().unwrap_or(0);
+    if received.len() != sent {
+        return Err(format!("{sent} were sent and {} arrived", received.len()).into());
+    }
+    let warm = (sent / 10).max(WARM);
+    let mut arrived = received.to_vec();
+    arrived.sort_unstable();
+    let mut handed = account.sent_us.clone();
+    handed.sort_unstable();
+    let at = |us: &u64| (account.t0_ns + us * 1_000) as f64;
+    let apart = |from: &[u64]| -> Vec<f64> {
+        let pairs = arrived.iter().zip(from).skip(warm);
+        pairs.map(|(arrived, from)| (*arrived as f64 - at(from)) / 1e3).collect()
+    };
+    let mut way = apart(&handed);
+    way.sort_by(f64::total_cmp);
+    let way_us = quantile(&way, 500).max(0.0);
+    let late = apart(&account.intended_us).into_iter().map(|us| (us - way_us).max(0.0));
+    let late_us = three(late.collect());
+    let kept = arrived.get(warm..).unwrap_or_default();
+    let (Some(rate), Some(dispersion)) =
+        (rate(kept), dispersion(kept, (1_000_000_000 / u64::from(asked)).max(1_000_000)))
+    else {
+        return Err("too few requests arrived".into());
+    };
+    Ok(Paced {
+        asked,
+        error_ppm: error_ppm(rate, f64::from(asked)),
+        late_us,
+        way_us,
+        own_us: account.lateness_us,
+        dispersion,
+        cpu_us: account.cpu_s / sent as f64 * 1e6,
+        bytes,
+        counts: [sent as u64, sent as u64 - of(Class::Ok), account.not_sent],
+        blind: account.blind_us.len(),
+    })
+}

@@ -1,0 +1,203 @@
+//! Findings as tables of Markdown and as JSON. Nothing is rounded in JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Findings;
+use super::marks::marks;
+use super::paced::Paced;
+use super::tools::{RATE, Sent};
+
+/// All tables.
+pub(crate) fn markdown(findings: &Findings) -> String {
+    let mut out = String::new();
+    rates(&mut out, findings);
+    beside(&mut out, findings);
+    faults(&mut out, findings);
+    freeze(&mut out, findings);
+    out.push_str("\n### Marks\n\n| mark | is | at most | |\n|---|---:|---:|---|\n");
+    for mark in marks(findings) {
+        let met = if mark.met() { "met" } else { "MISSED" };
+        let _ = writeln!(out, "| {} | {:.3} | {} | {met} |", mark.words, mark.is, mark.most);
+    }
+    foot(&mut out, findings);
+    out
+}
+
+fn rates(out: &mut String, findings: &Findings) {
+    let all = || findings.rates.iter().chain(&findings.highest);
+    if all().next().is_none() {
+        return;
+    }
+    out.push_str(
+        "### The prober at a rate, as the server saw it\n\n\
+         | asked | rate error, ppm | lateness p50 / p99 / max, µs | in its own words | variance / mean \
+         | CPU per request, µs | bytes per attempt | failed | not sent | blind |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for paced in all() {
+        let bytes = paced.bytes.map_or("–".to_owned(), |bytes| format!("{bytes:.1}"));
+        let [p50, p99, max] = paced.late_us;
+        let [own50, own99, own_max] = paced.own_us;
+        let _ = writeln!(
+            out,
+            "| {} | {:.1} | {p50:.0} / {p99:.0} / {max:.0} | {own50} / {own99} / {own_max} | {:.4} | \
+             {:.1} | {bytes} | {} | {} | {} |",
+            paced.asked,
+            paced.error_ppm,
+            paced.dispersion,
+            paced.cpu_us,
+            paced.counts[1],
+            paced.counts[2],
+            paced.blind,
+        );
+    }
+    if let Some(highest) = &findings.highest {
+        let _ = writeln!(
+            out,
+            "\nThe last row is the highest rate that was kept up: all sent and answered, the rate met \
+             within 0.1 %, p99 of the lateness below 10 ms: {}/s.",
+            highest.asked
+        );
+    }
+}
+
+/// The prober as a tool among tools.
+fn own(findings: &Findings) -> [Option<&Paced>; 2] {
+    [findings.highest.as_ref(), findings.rates.iter().find(|paced| paced.asked == RATE)]
+}
+
+fn beside(out: &mut String, findings: &Findings) {
+    if findings.beside.is_empty() {
+        return;
+    }
+    let [highest, paced] = own(findings);
+    let _ = writeln!(
+        out,
+        "\n### Beside load tools, on one core\n\n| | highest rate, /s | CPU per request there, µs | at \
+         {RATE}/s: rate error, ppm | variance / mean | CPU per request, µs | prober's CPU there / its | \
+         prober's highest rate / its |\n|---|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    let show = |figure: Option<f64>, digits: usize| {
+        figure.map_or("–".to_owned(), |figure| format!("{figure:.digits$}"))
+    };
+    let _ = writeln!(
+        out,
+        "| `cutover probe` | {} | {} | {} | {} | {} | 1 | 1 |",
+        show(highest.map(|paced| f64::from(paced.asked)), 0),
+        show(highest.map(|paced| paced.cpu_us), 1),
+        show(paced.map(|paced| paced.error_ppm), 1),
+        show(paced.map(|paced| paced.dispersion), 3),
+        show(paced.map(|paced| paced.cpu_us), 1),
+    );
+    for tool in &findings.beside {
+        let Sent { rate, cpu_us, .. } = tool.fast;
+        let theirs = tool.paced.map_or(cpu_us, |sent| sent.cpu_us);
+        let ours = if tool.paced.is_some() { paced } else { highest };
+        let _ = writeln!(
+            out,
+            "| {} | {rate:.0} | {cpu_us:.1} | {} | {} | {} | {} | {} |",
+            tool.name,
+            show(tool.paced.map(|sent| sent.error_ppm), 1),
+            show(tool.paced.map(|sent| sent.dispersion), 3),
+            show(tool.paced.map(|sent| sent.cpu_us), 1),
+            show(ours.map(|paced| paced.cpu_us / theirs), 2),
+            show(highest.map(|paced| f64::from(paced.asked) / rate), 2),
+        );
+    }
+    out.push_str(
+        "\nWho knows no rates is compared at its highest. Tools send the next request when an answer \
+         has come; the prober sends by the clock and keeps a record of each attempt.\n",
+    );
+}
+
+fn faults(out: &mut String, findings: &Findings) {
+    if findings.faults.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n### Failures by class\n\n| story | class | played | counted |\n|---|---|---:|---:|\n",
+    );
+    for counts in &findings.faults {
+        for (class, wanted, is) in &counts.classes {
+            let _ = writeln!(out, "| {} | {} | {wanted} | {is} |", counts.story, class.name());
+        }
+    }
+}
+
+fn freeze(out: &mut String, findings: &Findings) {
+    let Some(freeze) = &findings.freeze else { return };
+    let _ = writeln!(
+        out,
+        "\n### A server that stood still for {:.3} s of ten times as long\n\n| quantile | must be, ms | \
+         was, ms |\n|---:|---:|---:|",
+        freeze.frozen_s
+    );
+    for (p, wanted, is) in &freeze.quantiles {
+        let _ = writeln!(out, "| {:.1} % | {:.1} | {:.1} |", p * 100.0, wanted * 1e3, is * 1e3);
+    }
+}
+
+fn foot(out: &mut String, findings: &Findings) {
+    let _ = writeln!(
+        out,
+        "\n{}; prober and tools on the first core, the server on the last. Windows of {} s. Others used \
+         {:.0} % of the machine, its host took {:.0} %.",
+        findings.machine,
+        findings.window.as_secs(),
+        findings.noise.0 * 100.0,
+        findings.noise.1 * 100.0,
+    );
+    if findings.noise.0 > 0.05 || findings.noise.1 > 0.05 {
+        out.push_str("**That is a noisy machine: lateness and CPU are upper bounds.**\n");
+    }
+    for (name, why) in &findings.skipped {
+        let _ =
+            writeln!(out, "- **not measured: {name}**: {}", why.lines().next().unwrap_or_default());
+    }
+}
+
+/// The same for programs.
+pub(crate) fn json(findings: &Findings) -> Value {
+    let paced = |paced: &Paced| {
+        json!({
+            "asked": paced.asked, "error_ppm": paced.error_ppm, "late_us": paced.late_us,
+            "way_us": paced.way_us, "own_late_us": paced.own_us, "dispersion": paced.dispersion,
+            "cpu_us": paced.cpu_us, "bytes": paced.bytes, "sent": paced.counts[0],
+            "failed": paced.counts[1], "not_sent": paced.counts[2], "blind": paced.blind,
+        })
+    };
+    let sent = |sent: Sent| {
+        json!({
+            "rate": sent.rate, "cpu_us": sent.cpu_us, "error_ppm": sent.error_ppm,
+            "dispersion": sent.dispersion,
+        })
+    };
+    let counts = findings.faults.iter().map(|counts| {
+        let rows = counts.classes.iter().map(|(class, wanted, is)| {
+            json!({ "class": class.name(), "played": wanted, "counted": is })
+        });
+        json!({ "story": counts.story, "wrong": counts.wrong(), "classes": rows.collect::<Vec<_>>() })
+    });
+    json!({
+        "machine": findings.machine, "window_s": findings.window.as_secs(),
+        "others_share": findings.noise.0, "stolen_share": findings.noise.1,
+        "rates": findings.rates.iter().map(paced).collect::<Vec<_>>(),
+        "highest": findings.highest.as_ref().map(paced),
+        "beside": findings.beside.iter().map(|tool| json!({
+            "name": tool.name, "fast": sent(tool.fast), "paced": tool.paced.map(sent),
+        })).collect::<Vec<_>>(),
+        "faults": counts.collect::<Vec<_>>(),
+        "freeze": findings.freeze.as_ref().map(|freeze| json!({
+            "frozen_s": freeze.frozen_s, "quantiles": freeze.quantiles, "error": freeze.error(),
+        })),
+        "stopped": findings.standstill.as_ref().map(|stood| json!({
+            "stopped_ms": stood.stopped_ms, "said_ms": stood.said_ms, "blamed": stood.blamed,
+        })),
+        "marks": marks(findings).iter().map(|mark| json!({
+            "mark": mark.words, "is": mark.is, "most": mark.most, "met": mark.met(),
+        })).collect::<Vec<_>>(),
+        "skipped": findings.skipped,
+    })
+}

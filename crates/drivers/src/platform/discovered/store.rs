@@ -1,0 +1,152 @@
+//! The records of releases that are followed: whom the source named last, so that a controller that comes
+//! back while the source is away still knows them. What they mean is `followed`'s affair.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use model::{AppName, Fault, Kind, Release, ReleaseId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::followed::Followed;
+
+/// One release on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) release: Release,
+    pub(super) let_go: bool,
+    pub(super) known: Vec<Entry>,
+}
+
+/// One instance on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) address: SocketAddr,
+    pub(super) ready_before: bool,
+}
+
+impl Record {
+    /// What is to be remembered of it.
+    pub(super) fn of(followed: &Followed) -> Self {
+        let entry = |(address, ready_before)| Entry { address, ready_before };
+        Self {
+            release: followed.release.clone(),
+            let_go: followed.let_go,
+            known: followed.known().map(entry).collect(),
+        }
+    }
+
+    /// What is known then.
+    pub(super) fn followed(self) -> Followed {
+        let known = self.known.iter().map(|entry| (entry.address, entry.ready_before));
+        Followed::new((self.release, self.let_go), known)
+    }
+}
+
+/// Where they lie: in `discovered/` of the state directory.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Makes the folder (mode 0700).
+    pub(super) fn open(state: &Path) -> Result<Self, Fault> {
+        let folder = state.join("discovered");
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| unusable(&folder, &error))?;
+        Ok(Self { folder })
+    }
+
+    /// Every release of an app that is on record.
+    pub(super) fn records(&self, app: &AppName) -> Result<Vec<Record>, Fault> {
+        let entries = fs::read_dir(&self.folder).map_err(|error| unusable(&self.folder, &error))?;
+        let mut records = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if number(app, &name).is_none() {
+                continue;
+            }
+            if let Some(record) = read::<Record>(&entry.path())? {
+                let said = self.path(&record.release.app, record.release.id);
+                if said != entry.path() {
+                    return Err(damaged(&entry.path(), "it speaks of another release"));
+                }
+                records.push(record);
+            }
+        }
+        records.sort_by_key(|record| record.release.id);
+        Ok(records)
+    }
+
+    /// Writes one; after a crash there is the old or the new one.
+    pub(super) fn write(&self, record: &Record) -> Result<(), Fault> {
+        replace(&self.path(&record.release.app, record.release.id), record)
+    }
+
+    /// Forgets one.
+    pub(super) fn forget(&self, app: &AppName, release: ReleaseId) -> Result<(), Fault> {
+        let path = self.path(app, release);
+        fs::remove_file(&path).map_err(|error| unusable(&path, &error))
+    }
+
+    /// Refuses an epoch older than the newest seen, and remembers a newer one.
+    pub(super) fn admit(&self, epoch: u64) -> Result<(), Fault> {
+        let path = self.folder.join("epoch");
+        let newest = read::<u64>(&path)?.unwrap_or_default();
+        if epoch < newest {
+            let what = format!(
+                "a controller of epoch {epoch} may not act any more: epoch {newest} is in charge"
+            );
+            return Err(Fault::new(Kind::Conflict, what).help("end the older controller"));
+        }
+        if epoch > newest { replace(&path, &epoch) } else { Ok(()) }
+    }
+
+    fn path(&self, app: &AppName, release: ReleaseId) -> PathBuf {
+        self.folder.join(format!("{app}-{}.json", release.0))
+    }
+}
+
+/// The number of the release that a file of this app is about.
+fn number(app: &AppName, name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(app.as_str())?.strip_prefix('-')?.strip_suffix(".json")?;
+    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| damaged(path, &error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn replace(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
+    let beside = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(value)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Fault {
+    let what = format!("`{}` in the state directory cannot be used: {error}", path.display());
+    Fault::environment(what).help("give Cutover a state directory it may write to")
+}
+
+fn damaged(path: &Path, why: &str) -> Fault {
+    let what = format!("the record `{}` is damaged: {why}", path.display());
+    Fault::environment(what).help("move it away; the instances are found again where they were")
+}
