@@ -46,8 +46,8 @@ four_hundred() { # service, more arguments
         --late-after "${LATE:-1s}" --lanes fresh --out "$work" "$@"
 }
 
-in_phase() { # phase of what is being shipped
-    grep -qw "$1" "$shipping"
+in_phase_of() { # service, phase of what is being shipped
+    grep -w "app=$1" "$shipping" | grep -qw "$2"
 }
 
 version_of() { # line of a header
@@ -74,28 +74,26 @@ until_true 10 "HAProxy listens" listens "$PORT"
 launch up cutover up
 until_true 20 "cutover up answers" cutover status
 cutover haproxy check
-for service in message credit; do
-    deploy $service v1
-    judged wait "$deploying"
-done
+# Both services in one rollout, as `[together.both]` says.
+deploy both v1
+judged wait "$deploying"
 judged four_hundred message
 judged four_hundred credit
-
-# One of four, as soon as it is there; then the others, one after the other, without anybody's doing.
-deploy message v2
-until_true 60 "one of four is replaced" in_phase baking
-judged four_hundred message --assert 'share(v2)=25%±10'
-judged wait "$deploying"
-judged four_hundred message --assert 'share(v2)=100%±0'
-
-# For those who carry the header; for everybody when it is promoted.
 with_header v1
-deploy credit v2
-until_true 60 "credit v2 waits" in_phase paused
+
+# One of four of message, as soon as it is there; the others follow, one after the other, without anybody's
+# doing. credit meanwhile: for those who carry the header, until somebody promotes it.
+deploy both v2
+until_true 60 "one of four is replaced" in_phase_of message baking
+judged four_hundred message --assert 'share(v2)=25%±10'
+until_true 60 "credit v2 waits" in_phase_of credit paused
 with_header v2
 judged four_hundred credit --assert 'share(v2)=1%±3'
+
+# For everybody; neither old version ends before both are sure of the new one.
 judged cutover promote credit
 judged wait "$deploying"
+judged four_hundred message --assert 'share(v2)=100%±0'
 judged four_hundred credit --assert 'share(v2)=100%±0'
 say "nothing was lost, and no old replica is left"
 exit "$code"

@@ -214,6 +214,7 @@ Examples:
   cutover deploy shop v2                     ship v2; the report goes to this directory
   cutover deploy shop v2 --out /tmp/reports
   cutover deploy shop v2 --json > report.json 2> steps.ndjson
+  cutover deploy all v2 --set orders=v7      apps that [together.all] names, in one rollout
 
 Ctrl-C takes the rollout back as long as it is not final; a second Ctrl-C leaves it to the server.
 
@@ -223,10 +224,13 @@ Exit codes: 0 pass, 1 requests failed, 2 nothing was done, 3 inconclusive,
 #[derive(Debug, Args)]
 #[command(after_help = DEPLOY)]
 pub(crate) struct Deploy {
-    /// Name of the app, as in the configuration
+    /// Name of the app, as in the configuration, or of several together
     pub(crate) app: String,
     /// Version to ship; fills `{version}` in the app's command
     pub(crate) version: String,
+    /// Another version for one of the apps that are rolled out together
+    #[arg(long, value_name = "APP=VERSION")]
+    pub(crate) set: Vec<String>,
     #[command(flatten)]
     pub(crate) at: Where,
     /// Directory for the report files

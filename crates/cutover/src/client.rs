@@ -27,6 +27,7 @@ use crate::server::history::PastRun;
 use crate::server::orders::{Begun, Told};
 use crate::server::planned::Planned;
 use crate::server::reload::{ReloadBody, Reloaded};
+use crate::server::together::{BegunTogether, TogetherAgainBody, TogetherBody};
 
 /// How long a server may be away before it is given up.
 pub(crate) const AWAY: Duration = Duration::from_mins(1);
@@ -85,9 +86,33 @@ impl Client {
         self.begin(&format!("/v1/apps/{app}/rollback"), &body).await
     }
 
+    /// Begins a rollout of several apps, under ids that begin with that of the body.
+    pub(crate) async fn deploy_together(
+        &self,
+        name: &AppName,
+        body: &TogetherBody,
+    ) -> Result<BegunTogether, Fault> {
+        self.begin(&format!("/v1/together/{name}/deploy"), body).await
+    }
+
+    /// Ships releases of several apps again: `what` is `retry` or `rollback`.
+    pub(crate) async fn again_together(
+        &self,
+        name: &AppName,
+        what: &str,
+        run: &str,
+    ) -> Result<BegunTogether, Fault> {
+        let body = TogetherAgainBody { run: Some(run.to_owned()) };
+        self.begin(&format!("/v1/together/{name}/{what}"), &body).await
+    }
+
     /// Asks for a rollout, again while the server is away: the id in the body makes that safe.
-    async fn begin<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Begun, Fault> {
-        let mut asked = self.ask_once::<_, Begun>(Method::POST, path, body).await;
+    async fn begin<B, T>(&self, path: &str, body: &B) -> Result<T, Fault>
+    where
+        B: Serialize + Sync,
+        T: DeserializeOwned,
+    {
+        let mut asked = self.ask_once::<_, T>(Method::POST, path, body).await;
         let deadline = Instant::now() + AWAY;
         let mut met = false;
         loop {

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::barrier::Barrier;
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
 use crate::measured::Measured;
-use crate::name::Version;
+use crate::name::{AppName, Version};
 use crate::offender::Offenders;
 use crate::routes::PoolState;
 use crate::units::{Threshold, Tick};
@@ -131,6 +132,18 @@ pub enum Event {
         found: Measured,
         /// What was found, in words: "checkout is 0.71, at most 0.5".
         words: String,
+    },
+    /// All apps that are rolled out together have come to a barrier.
+    BarrierOpened {
+        /// The barrier.
+        barrier: Barrier,
+    },
+    /// An app that this one is rolled out together with has turned back.
+    Deserted {
+        /// The app.
+        app: AppName,
+        /// Why it did.
+        why: String,
     },
     /// An operator wants the rollout undone.
     AbortAsked {

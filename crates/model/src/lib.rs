@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod attempt;
+pub mod barrier;
 pub mod change;
 pub mod event;
 pub mod fault;
@@ -34,6 +35,7 @@ pub mod weight;
 pub mod window;
 
 pub use attempt::{Attempt, Class, Lane};
+pub use barrier::Barrier;
 pub use change::{Change, Plan};
 pub use event::{Event, Successor};
 pub use fault::{Fault, Kind};

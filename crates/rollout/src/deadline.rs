@@ -5,6 +5,7 @@
 
 use model::Phase;
 
+use crate::awaited;
 use crate::course::{self, judged_ms};
 use crate::hooked;
 use crate::incident;
@@ -82,7 +83,7 @@ fn deadline_ms(state: &State) -> Option<u64> {
         let deadline = from.saturating_add(state.start.settings.pause_deadline_ms.max(1));
         return Some(deadline.max(looked));
     }
-    if let Some(until) = hooked::until_ms(state) {
+    if let Some(until) = hooked::until_ms(state).or_else(|| awaited::until_ms(state)) {
         return Some(until);
     }
     let from = match (state.phase, state.drained()) {

@@ -39,8 +39,12 @@ pub fn foresee(start: &Start) -> Vec<Foreseen> {
         while let Some(name) = world.machine.wants().hook {
             world.tell(&Event::HookEnded { name, passed: true, words: String::new() });
         }
+        while let Some(barrier) = world.machine.awaits() {
+            world.tell(&Event::BarrierOpened { barrier });
+        }
         let told = world.events().iter().any(|event| world.tell(event));
-        if !told && world.machine.wants().hook.is_none() {
+        let held = world.machine.wants().hook.is_some() || world.machine.awaits().is_some();
+        if !told && !held {
             // Only time is missing.
             world.now_ms = world.machine.wake().unwrap_or(world.now_ms).max(world.now_ms + 1);
             world.tell(&Event::Tick);

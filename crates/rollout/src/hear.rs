@@ -1,10 +1,11 @@
 //! What an event does to the memory of the machine.
 //!
-//! Only an operator's wish and the failure of a hook are steps by themselves; every other step comes from
+//! Only an operator's wish, the failure of a hook and what others do that it goes together with are steps by themselves; every other step comes from
 //! the state, later.
 
 use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window};
 
+use crate::barrier;
 use crate::compare;
 use crate::handover;
 use crate::hooks;
@@ -31,10 +32,7 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
             }
         }
         Event::Open { release, requests, tunnels } => {
-            let settled = target::settled(state);
-            if let Some(sighting) = state.sighting_mut(*release).filter(|_| settled) {
-                sighting.open = Some(Open { requests: *requests, tunnels: *tunnels });
-            }
+            see_open(state, *release, Open { requests: *requests, tunnels: *tunnels });
         }
         Event::Leaving { release, instances, requests, tunnels } => {
             let open = Open { requests: *requests, tunnels: *tunnels };
@@ -77,6 +75,8 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         Event::HookEnded { name, passed, words } => {
             return hooks::ended(state, name, *passed, words);
         }
+        Event::BarrierOpened { barrier } => return barrier::opened(state, *barrier),
+        Event::Deserted { app, why } => return barrier::deserted(state, app, why),
         Event::AbortAsked { .. }
         | Event::PauseAsked { .. }
         | Event::ResumeAsked
@@ -110,6 +110,14 @@ fn crashes_since(state: &mut State, crashes: u32) -> u32 {
     let already = state.facts.crashes_already.map_or(crashes, |already| already.min(crashes));
     state.facts.crashes_already = Some(already);
     crashes - already
+}
+
+/// What is open counts only under the wanted routes.
+fn see_open(state: &mut State, release: ReleaseId, open: Open) {
+    let settled = target::settled(state);
+    if let Some(sighting) = state.sighting_mut(release).filter(|_| settled) {
+        sighting.open = Some(open);
+    }
 }
 
 /// Before they are named, what is picked counts only under the wanted routes; then, only what was

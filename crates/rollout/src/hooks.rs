@@ -17,12 +17,12 @@ use crate::step::Step;
 /// Lets a step pass, unless a hook comes first.
 pub(crate) fn pass(state: &State, step: Option<Step>) -> Option<Step> {
     if state.facts.hooking.is_some() {
-        return step.filter(|step| forward_to(step).is_none());
+        return step.filter(|step| step.onward().is_none());
     }
     let mut due = standing(state).into_iter().chain(crossed(state, step.as_ref()).iter().copied());
     match due.find_map(|moment| next_of(state, moment)) {
         // Whoever is to go back does not wait for it.
-        Some(_) if step.as_ref().is_some_and(|step| forward_to(step).is_none()) => step,
+        Some(_) if step.as_ref().is_some_and(|step| step.onward().is_none()) => step,
         Some(hook) => Some(Step::Hook(Hooking { name: hook.name.clone(), since_ms: state.now_ms })),
         None => step,
     }
@@ -78,7 +78,7 @@ fn standing(state: &State) -> Option<Moment> {
 fn crossed(state: &State, step: Option<&Step>) -> &'static [Moment] {
     use Phase as P;
     let whole = state.facts.roll.is_none();
-    let Some(to) = step.and_then(forward_to) else { return &[] };
+    let Some((to, _)) = step.and_then(Step::onward) else { return &[] };
     match (state.phase, to) {
         _ if course::hold(&state.start).is_some() || state.facts.home.is_some() => &[],
         (P::Starting, P::Previewing) => &[Moment::AfterStart],
@@ -89,21 +89,4 @@ fn crossed(state: &State, step: Option<&Step>) -> &'static [Moment] {
         (P::Draining, P::HandingOver | P::Stopping | P::Promoted) if whole => &[Moment::AfterDrain],
         _ => &[],
     }
-}
-
-/// The phase to which a step takes the rollout further.
-fn forward_to(step: &Step) -> Option<Phase> {
-    let to = match step {
-        Step::Enter(to, _) | Step::Turn(_, to, _) | Step::Home(_, to, _) => *to,
-        Step::Share(..) => Phase::Shifting,
-        _ => return None,
-    };
-    let back = [
-        Phase::RollingBack,
-        Phase::DrainingCandidate,
-        Phase::StoppingCandidate,
-        Phase::Aborted,
-        Phase::Stuck,
-    ];
-    (!back.contains(&to)).then_some(to)
 }

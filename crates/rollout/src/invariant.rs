@@ -25,8 +25,10 @@
 //! 12. A stable that is kept is never wanted ended.
 //! 13. No user is on the candidate before the hooks of the moments until then have ended, and no promotion
 //!     is final before those of the trial have; but for those whose moment does not come.
+//! 14. Rolled out together: no share and no batch before all have come to it, no final promotion before all were
+//!     sure, and once that is open nobody turns back.
 
-use model::{Moment, Phase, PoolState, RunState, Weight};
+use model::{Barrier, Moment, Phase, PoolState, RunState, Weight};
 
 use crate::course;
 use crate::deadline::wake_ms;
@@ -49,6 +51,7 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     a_pause_holds(state)?;
     what_is_kept_stays(state, &wants)?;
     hooks_came_first(state)?;
+    others_came_too(state)?;
     stuck_keeps_serving(state, &wants)?;
     state.facts.home.map_or(Ok(()), |_| home_ends_nothing(state, &wants))?;
     state.facts.roll.as_ref().map_or(Ok(()), |roll| books_add_up(state, roll))
@@ -56,6 +59,10 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
 
 /// True when `to` may follow `from` in this rollout; `homeward` once stable is stopped.
 fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
+    // Nobody says whether the others are bound, too.
+    if state.start.settings.together.is_some() && (from, to) == (Phase::Baking, Phase::Stuck) {
+        return true;
+    }
     // A rollback that serves nobody is stuck where it is.
     if state.start.settings.aim == Aim::Rollback && to == Phase::Stuck {
         return !from.is_final();
@@ -307,6 +314,26 @@ fn hooks_came_first(state: &State) -> Result<(), String> {
     let baked = drains || (ended(Moment::AfterSwitch) && ended(Moment::BeforeDrain));
     let promoted = state.phase != Phase::Promoted || ended(Moment::AfterSwitch);
     ensure(baked && promoted, 13, "final before a hook has ended", state)
+}
+
+fn others_came_too(state: &State) -> Result<(), String> {
+    if state.start.settings.together.is_none() {
+        return Ok(());
+    }
+    let opened = state.facts.opened;
+    let in_place = state.facts.roll.is_some() || course::hold(&state.start).is_some();
+    let (begun, switches) = if in_place {
+        let begun = state.has_entered(Phase::Draining);
+        (begun, usize::from(begun))
+    } else {
+        (state.has_entered(Phase::Shifting), state.switches())
+    };
+    let share = Some(Barrier::Share(u16::try_from(switches).unwrap_or(u16::MAX)));
+    ensure(!begun || opened >= share, 14, "users before the others came", state)?;
+    let binding = opened == Some(Barrier::Final);
+    ensure(!state.promotion_is_final() || binding, 14, "final before the others", state)?;
+    let back = state.has_entered(Phase::RollingBack) || state.has_entered(Phase::Aborted);
+    ensure(!(binding && back), 14, "turned back when all were bound", state)
 }
 
 fn what_is_kept_stays(state: &State, wants: &Wants) -> Result<(), String> {

@@ -75,6 +75,13 @@
 //! always: then it is no longer wanted. Those *after* the end are wanted in the final phase, which waits for nobody.
 //! A hook is wanted again after a crash, since nobody can say what became of it.
 //!
+//! # Together
+//! With [`Settings::together`] the rollouts of several apps go on as one: each waits at its barriers until all
+//! have come there, and turns back when another one has, as long as no promotion is final. Each tells how far it
+//! is ([`Rollout::stage`]); [`Rollout::ruling`] answers what it is to be told, given the stages of the others. What
+//! is told lasts and stages only grow, so whoever asks may ask at any time, for each app alone, and again after
+//! a crash: nobody who leads is needed. Once all promotions are final each goes its own way to the end.
+//!
 //! # Comparing
 //! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
 //! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
@@ -121,7 +128,9 @@
 
 mod alone;
 pub mod analysis;
+mod awaited;
 mod back;
+mod barrier;
 mod compare;
 mod comparing;
 mod course;
@@ -155,6 +164,7 @@ mod state;
 mod step;
 mod strategy;
 mod target;
+mod together;
 mod trouble;
 mod unroll;
 mod waiting;
@@ -171,4 +181,5 @@ pub use pause::{Cause, Pause};
 pub use settings::{Aim, MACHINE_VERSION, Named, Settings, Start};
 pub use state::{Note, Share};
 pub use strategy::Strategy;
+pub use together::{Other, Stage, Together};
 pub use wants::{FleetWant, HandOverWant, LeaveWant, ProbeWant, Wants};

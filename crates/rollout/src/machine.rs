@@ -4,7 +4,7 @@
 //! `unroll`, of a recreation `recreate`, on the way home `homeward`) decide when a phase is left, `target` says
 //! what each one wants, `deadline` how long it may last.
 
-use model::{Entered, Event, Fault, Offenders, Outcome, Phase, Successor, Weight};
+use model::{Barrier, Entered, Event, Fault, Offenders, Outcome, Phase, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
@@ -18,10 +18,11 @@ use crate::roll::Roll;
 use crate::settings::{MACHINE_VERSION, Start};
 use crate::state::{Note, Share, State};
 use crate::step::Step;
+use crate::together::Stage;
 use crate::wants::Wants;
 use crate::{
-    back, course, forward, handover, homeward, hooks, invariant, measure, recreate, rolling,
-    target, unroll, wish,
+    back, barrier, course, forward, handover, homeward, hooks, invariant, measure, recreate,
+    rolling, target, unroll, wish,
 };
 
 /// One rollout of one app. See the crate's documentation.
@@ -141,6 +142,24 @@ impl Rollout {
         wish::refused(&self.state, wish)
     }
 
+    /// Where the apps that it goes together with are waited for, while they are.
+    pub fn awaits(&self) -> Option<Barrier> {
+        self.state.facts.awaiting.as_ref().map(|awaiting| awaiting.barrier)
+    }
+
+    /// How far it is, for those that it goes together with.
+    pub fn stage(&self) -> Stage {
+        barrier::stage(&self.state)
+    }
+
+    /// What it is to be told now, given how far the others of [`Settings::together`] are, each at its place; of
+    /// one that nobody knows anything of, a stage that says nothing.
+    ///
+    /// [`Settings::together`]: crate::Settings::together
+    pub fn ruling(&self, others: &[Stage]) -> Option<Event> {
+        barrier::ruling(&self.state, others)
+    }
+
     /// What is being rolled out.
     pub const fn start(&self) -> &Start {
         &self.state.start
@@ -222,10 +241,14 @@ impl Rollout {
 
     /// The step that the state allows, if any.
     fn next(&self) -> Option<Step> {
-        hooks::lost(&self.state).or_else(|| hooks::pass(&self.state, self.decided()))
+        if let (true, decided) = barrier::late(&self.state) {
+            return decided;
+        }
+        let hooked = || hooks::pass(&self.state, self.decided());
+        hooks::lost(&self.state).or_else(|| barrier::pass(&self.state, hooked()))
     }
 
-    /// The step that the state allows but for hooks.
+    /// The step that the state allows but for hooks and barriers.
     fn decided(&self) -> Option<Step> {
         let state = &self.state;
         if let (true, decided) = gate::next(state) {
@@ -295,6 +318,7 @@ impl Rollout {
                 self.enter(phase, why);
             }
             Step::Hook(hooking) => self.state.facts.hooking = Some(hooking),
+            Step::Await(awaiting) => self.state.facts.awaiting = Some(awaiting),
             Step::HookLost(name) => {
                 let words = "nothing was heard of it in its time";
                 if let Some(step) = hooks::ended(&mut self.state, &name, false, words) {
@@ -368,7 +392,7 @@ impl Rollout {
             self.state.facts.pause = None;
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
-        self.state.facts.hooking = None;
+        (self.state.facts.hooking, self.state.facts.awaiting) = (None, None);
         (self.state.seen.movable, self.state.facts.moved) = (None, false);
         self.state.seen.lingering = Offenders::default();
         self.state.phase = phase;

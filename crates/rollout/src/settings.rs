@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::comparing::{Analysis, OnIncident};
 use crate::metric::Metric;
 use crate::strategy::Strategy;
+use crate::together::Together;
 
 /// Version of the machine's rules. A journal written under an earlier one is replayed by the rules it
 /// was begun under ([`Settings::rules`]); a snapshot of a later one is refused.
@@ -138,6 +139,9 @@ pub struct Settings {
     /// rollout are not called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// The apps that this rollout goes together with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// Releases whose instances somebody else starts and ends: nothing of them is told to end, and what is
     /// open on them is not cut. Only words depend on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +178,7 @@ impl Default for Settings {
             keep_old_ms: 0,
             warm: false,
             hooks: Vec::new(),
+            together: None,
             theirs: Vec::new(),
         }
     }

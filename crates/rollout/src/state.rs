@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Entered, Phase, ReleaseId, Successor, Weight};
+use model::{Barrier, Entered, Phase, ReleaseId, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
@@ -19,6 +19,7 @@ use crate::roll::{Roll, Side};
 use crate::seen::{Seen, Sighting};
 use crate::settings::{Named, Start};
 use crate::strategy::Strategy;
+use crate::together::Awaiting;
 use crate::wants::Wants;
 
 /// Something worth telling that changed no phase.
@@ -122,6 +123,12 @@ pub(crate) struct Facts {
     /// The hooks that have ended, well or not.
     #[serde(default)]
     pub hooked: Vec<String>,
+    /// The apps that it goes together with are waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Awaiting>,
+    /// The last place to which all of them have come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Barrier>,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.
@@ -146,10 +153,13 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(start: Start) -> Self {
-        let why = match &start.stable {
+        let mut why = match &start.stable {
             Some(stable) => format!("{} is to follow {}", start.candidate.version, stable.version),
             None => format!("{} is the first release", start.candidate.version),
         };
+        if let Some(together) = &start.settings.together {
+            why = format!("{why}, together with {}", together.others());
+        }
         let roll = course::batch(&start).map(|_| Roll::new(start.instances));
         let notes = unmet(&start).map(|words| Note { at_ms: 0, words: words.to_owned() });
         let notes = notes.collect();

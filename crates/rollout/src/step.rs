@@ -9,6 +9,7 @@ use crate::hooking::Hooking;
 use crate::pause::Cause;
 use crate::roll::{Roll, Side};
 use crate::state::State;
+use crate::together::Awaiting;
 
 /// One step of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +38,29 @@ pub(crate) enum Step {
     Hook(Hooking),
     /// Nothing was heard of a hook in its time.
     HookLost(String),
+    /// The apps that it goes together with come first.
+    Await(Awaiting),
     /// On the way home: how far, in a new phase, and why.
     Home(Home, Phase, String),
+}
+
+impl Step {
+    /// The phase to which it takes the rollout further, and why.
+    pub(crate) fn onward(&self) -> Option<(Phase, &str)> {
+        let (to, why) = match self {
+            Self::Enter(to, why) | Self::Turn(_, to, why) | Self::Home(_, to, why) => (*to, why),
+            Self::Share(_, why) => (Phase::Shifting, why),
+            _ => return None,
+        };
+        let back = [
+            Phase::RollingBack,
+            Phase::DrainingCandidate,
+            Phase::StoppingCandidate,
+            Phase::Aborted,
+            Phase::Stuck,
+        ];
+        (!back.contains(&to)).then_some((to, why))
+    }
 }
 
 /// The way back: the phase that undoes what has been done so far.

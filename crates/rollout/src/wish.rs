@@ -5,6 +5,7 @@
 
 use model::{Event, Phase, Successor, Weight};
 
+use crate::awaited::is_bound;
 use crate::compare;
 use crate::course;
 use crate::gate;
@@ -34,7 +35,7 @@ fn stand(state: &State) -> Stand {
     let turns = state.facts.roll.is_some() || course::hold(&state.start).is_some();
     match state.phase {
         Phase::Aborted | Phase::Stuck => Stand::Over,
-        _ if state.facts.home.is_some() => Stand::Final,
+        _ if state.facts.home.is_some() || is_bound(state) => Stand::Final,
         Phase::Starting | Phase::Previewing | Phase::Arming | Phase::Shifting | Phase::Baking => {
             Stand::Trial
         }
@@ -79,6 +80,8 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::ProberLost
         | Event::Window(_)
         | Event::HookEnded { .. }
+        | Event::BarrierOpened { .. }
+        | Event::Deserted { .. }
         | Event::Resumed => return None,
     })
 }
@@ -113,6 +116,9 @@ fn why_not(state: &State, wish: Wish<'_>) -> Option<String> {
             let ends = paused || state.phase == Phase::Baking;
             return (!ends)
                 .then(|| format!("it is {}, and neither paused nor baking", state.phase));
+        }
+        (Share(_), Trial | Ending) if state.start.settings.together.is_some() => {
+            "apps that are rolled out together take their steps together"
         }
         (Share(weight), Trial | Ending) => return share_refused(state, weight),
     };
@@ -240,7 +246,7 @@ fn hear_abort(state: &mut State, reason: &str) -> Option<Step> {
 }
 
 /// Turns back if that can still be: at once, or when those that are ending are gone.
-fn give_up(state: &mut State, why: String) -> Option<Step> {
+pub(crate) fn give_up(state: &mut State, why: String) -> Option<Step> {
     match stand(state) {
         Stand::Trial => {
             state.facts.wished_back_ms = Some(state.now_ms);

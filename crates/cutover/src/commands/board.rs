@@ -45,6 +45,9 @@ fn of_app(app: &AppStatus) -> Vec<Line> {
         lines.extend(ladder(progress));
         lines.push(now(app, progress));
     }
+    if let Some(together) = &app.together {
+        lines.push(said("together", Style::new(), &together.words()));
+    }
     if let Some(why) = &app.paused {
         lines.push(said("paused", WAIT, why));
         let ways = format!("`cutover resume {0}`, `promote {0}` or `abort {0}` ends that", app.app);

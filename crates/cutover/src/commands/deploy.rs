@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use model::{AppName, Entered, Fault, Outcome, Verdict, Version, exit_code};
+use model::{AppName, Entered, Fault, Kind, Outcome, Verdict, Version, exit_code};
 use report::Report;
 
 use super::also;
@@ -20,6 +20,11 @@ use crate::{cli, config};
 /// Runs the command.
 pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
     let app = AppName::new(arguments.app)?;
+    if !arguments.set.is_empty() {
+        let what =
+            format!("`--set` is for apps that are rolled out together, and {app} is one app");
+        return Err(Fault::new(Kind::Usage, what).help("name its version alone"));
+    }
     let version = Version::new(arguments.version)?;
     let (client, config) = super::reach(&arguments.at)?;
     config::must_know(&config, &app, &arguments.at.config)?;

@@ -13,23 +13,33 @@ use crate::server::layout::Layout;
 use crate::store::Store;
 use crate::{cli, duration};
 
+/// As many as the server tells at most.
+const MOST: u32 = 10_000;
+
 /// Runs the command.
 pub(super) async fn history(arguments: cli::History) -> Result<u8, Fault> {
-    let app = arguments.app.clone().map(AppName::new).transpose()?;
+    let mut app = arguments.app.clone().map(AppName::new).transpose()?;
     let (client, config) = super::reach(&arguments.at)?;
-    let runs = if client.unserved().await {
+    // Those that went together are found among all.
+    let group = app.take_if(|app| config.together.contains_key(app));
+    let limit = if group.is_some() { MOST } else { arguments.limit };
+    let mut runs = if client.unserved().await {
         let layout = Layout::at(&config.state_dir)?;
         let store = Store::open_to_read(layout.directory())?;
-        read(&store, &layout, (app.as_ref(), arguments.limit))?
+        read(&store, &layout, (app.as_ref(), limit))?
     } else {
-        client.history(app.as_ref(), arguments.limit).await?
+        client.history(app.as_ref(), limit).await?
     };
+    if let Some(group) = &group {
+        runs.retain(|run| run.together.as_deref() == Some(group.as_str()));
+        runs.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
+    }
     if arguments.json {
         let json = serde_json::to_string_pretty(&runs)
             .map_err(|e| Fault::internal(format!("the history cannot be written: {e}")))?;
         anstream::println!("{json}");
     } else if runs.is_empty() {
-        let of = app.map_or(String::new(), |app| format!(" of {app}"));
+        let of = group.or(app).map_or(String::new(), |app| format!(" of {app}"));
         anstream::println!("no deploy{of} so far");
     } else {
         anstream::print!("{}", text(&runs, &std::env::current_dir().unwrap_or_default()));
@@ -58,7 +68,9 @@ fn line(text: &mut String, row: &[String], widths: &[usize]) -> fmt::Result {
 }
 
 fn row(run: &PastRun, here: &Path) -> [String; 8] {
-    let PastRun { run: id, app, from, to, outcome, verdict, began_unix_ms, took_ms, report } = run;
+    let PastRun { run: id, app, from, to, together, .. } = run;
+    let PastRun { outcome, verdict, began_unix_ms, took_ms, report, .. } = run;
+    let group = together.as_ref().map_or(String::new(), |name| format!(" ({name})"));
     let version = from.as_ref().map_or(to.clone(), |from| format!("{from} -> {to}"));
     let outcome = outcome.map_or("under way".to_owned(), |outcome| {
         serde_json::to_value(outcome)
@@ -71,7 +83,7 @@ fn row(run: &PastRun, here: &Path) -> [String; 8] {
     };
     [
         utc(*began_unix_ms),
-        app.clone(),
+        format!("{app}{group}"),
         version,
         outcome,
         verdict.map_or("-".to_owned(), |verdict| verdict.to_string()),
@@ -118,6 +130,7 @@ began (UTC)          app   version   outcome    verdict  took  run       report
             app: "shop".into(),
             from: Some("v1".into()),
             to: "v2".into(),
+            together: None,
             outcome: Some(Outcome::Promoted),
             verdict: Some(Verdict::Pass),
             began_unix_ms: 1_795_269_751_000,

@@ -21,6 +21,7 @@ mod reload;
 mod report;
 mod shell;
 mod status;
+mod together;
 mod upgrade;
 mod watch;
 
@@ -43,15 +44,15 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::Demo(arguments) => block_on(demo::demo(arguments))?,
         Command::Up(arguments) => up(&arguments),
         Command::Down(arguments) => block_on(down::down(arguments))?,
-        Command::Deploy(arguments) => block_on(deploy::deploy(arguments))?,
+        Command::Deploy(arguments) => block_on(together::deploy(arguments))?,
         Command::Plan(arguments) => block_on(plan::plan(arguments))?,
         Command::Abort(arguments) => block_on(abort(arguments))?,
         Command::Pause(arguments) => block_on(operate::pause(arguments))?,
         Command::Resume(arguments) => block_on(operate::resume(arguments))?,
         Command::Promote(arguments) => block_on(operate::promote(arguments))?,
         Command::SetWeight(arguments) => block_on(operate::set_weight(arguments))?,
-        Command::Retry(arguments) => block_on(operate::retry(arguments))?,
-        Command::Rollback(arguments) => block_on(operate::rollback(arguments))?,
+        Command::Retry(arguments) => block_on(together::retry(arguments))?,
+        Command::Rollback(arguments) => block_on(together::rollback(arguments))?,
         Command::Reload(arguments) => block_on(reload::reload(arguments))?,
         Command::Status(arguments) => block_on(status::status(arguments))?,
         Command::History(arguments) => block_on(history::history(arguments))?,
@@ -113,8 +114,9 @@ fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
 }
 
 async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
-    let (client, _) = reach(&arguments.at)?;
+    let (client, config) = reach(&arguments.at)?;
     let app = AppName::new(arguments.app)?;
+    let app = config.together.get(&app).and_then(|apps| apps.first()).unwrap_or(&app).clone();
     anstream::println!("{}", client.abort(&app, "asked for by `cutover abort`", false).await?);
     Ok(0)
 }

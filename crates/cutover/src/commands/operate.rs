@@ -15,11 +15,13 @@ use crate::server::run_id::new_run_id;
 use crate::{config, say};
 
 /// The server, and the app by its name in the file.
-fn reach(target: &cli::Target) -> Result<(Client, AppName), Fault> {
+pub(super) fn reach(target: &cli::Target) -> Result<(Client, AppName), Fault> {
     let app = AppName::new(target.app.clone())?;
     let (client, config) = super::reach(&target.at)?;
-    config::must_know(&config, &app, &target.at.config)?;
-    Ok((client, app))
+    config::must_know_any(&config, &app, &target.at.config)?;
+    // What one of those hears that go together, all of them hear.
+    let first = config.together.get(&app).and_then(|apps| apps.first()).cloned();
+    Ok((client, first.unwrap_or(app)))
 }
 
 /// `cutover pause`.
@@ -77,7 +79,7 @@ pub(super) async fn rollback(arguments: cli::Rollback) -> Result<u8, Fault> {
 }
 
 /// Shows that the report can be written, before anything is asked for.
-fn ready(following: &Following) -> Result<Interrupt, Fault> {
+pub(super) fn ready(following: &Following) -> Result<Interrupt, Fault> {
     if !following.detach {
         super::writable(&following.out)?;
         also::writable(&following.also)?;

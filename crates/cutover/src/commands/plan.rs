@@ -18,8 +18,15 @@ pub(super) async fn plan(arguments: cli::Plan) -> Result<u8, Fault> {
     let app = AppName::new(arguments.app)?;
     let version = Version::new(arguments.version)?;
     let config = super::load_judged(&arguments.at)?;
-    config::must_know(&config, &app, &arguments.at.config)?;
+    config::must_know_any(&config, &app, &arguments.at.config)?;
     let (client, _) = super::reach(&arguments.at)?;
+    if let Some(apps) = config.together.get(&app) {
+        let mut all = Vec::new();
+        for one in apps {
+            all.push(client.plan(one, version.as_str()).await?);
+        }
+        return show_all(&app, &all, arguments.json);
+    }
     let planned = client.plan(&app, version.as_str()).await?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&planned)
@@ -27,6 +34,26 @@ pub(super) async fn plan(arguments: cli::Plan) -> Result<u8, Fault> {
         anstream::println!("{json}");
     } else {
         anstream::print!("{}", text(&planned));
+    }
+    Ok(0)
+}
+
+/// The plans of apps that go together, one after the other.
+fn show_all(name: &AppName, all: &[Planned], json: bool) -> Result<u8, Fault> {
+    if json {
+        let json = serde_json::to_string_pretty(all)
+            .map_err(|e| Fault::internal(format!("the plan cannot be written: {e}")))?;
+        anstream::println!("{json}");
+        return Ok(0);
+    }
+    let apps: Vec<&str> = all.iter().map(|one| one.app.as_str()).collect();
+    anstream::println!(
+        "{name}: {} in one rollout. Each waits for the others before its users are switched, before each \
+         step and before the old version is given up; until then all turn back when one does.",
+        apps.join(" and ")
+    );
+    for one in all {
+        anstream::print!("\n{}", text(one));
     }
     Ok(0)
 }

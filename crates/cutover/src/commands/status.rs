@@ -18,10 +18,14 @@ pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
     let (client, config) = super::reach(&arguments.at)?;
     let app = arguments.app.map(AppName::new).transpose()?;
     if let Some(app) = &app {
-        config::must_know(&config, app, &arguments.at.config)?;
+        config::must_know_any(&config, app, &arguments.at.config)?;
     }
+    let members = app.as_ref().and_then(|app| config.together.get(app)).cloned();
     let select = |mut status: ServerStatus| {
-        status.apps.retain(|one| app.as_ref().is_none_or(|app| one.app == *app));
+        status.apps.retain(|one| match (&app, &members) {
+            (_, Some(members)) => members.contains(&one.app),
+            (app, None) => app.as_ref().is_none_or(|app| one.app == *app),
+        });
         status
     };
     if arguments.watch {
@@ -57,11 +61,10 @@ fn text(status: &ServerStatus) -> String {
     text
 }
 
-fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
-    let stable = app.stable.as_deref().unwrap_or("nothing deployed yet");
-    writeln!(text, "\n{}  {stable}  {:?}", app.app, app.coarse)?;
-    if let Some((run, version, phase)) = &app.rollout {
-        writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
+/// Whom and what a rollout waits for.
+fn held_up(text: &mut String, app: &AppStatus) -> std::fmt::Result {
+    if let Some(together) = &app.together {
+        writeln!(text, "  together {}", together.words())?;
     }
     if let Some(hook) = &app.hook {
         writeln!(text, "  calling: {hook}")?;
@@ -70,6 +73,16 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
         writeln!(text, "  paused: {why}")?;
         writeln!(text, "  `cutover resume {0}`, `promote {0}` or `abort {0}` ends that", app.app)?;
     }
+    Ok(())
+}
+
+fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
+    let stable = app.stable.as_deref().unwrap_or("nothing deployed yet");
+    writeln!(text, "\n{}  {stable}  {:?}", app.app, app.coarse)?;
+    if let Some((run, version, phase)) = &app.rollout {
+        writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
+    }
+    held_up(text, app)?;
     if let Some((version, run)) = &app.next {
         writeln!(text, "  then: {version} (run {run})")?;
     }

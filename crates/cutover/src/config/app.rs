@@ -56,7 +56,7 @@ pub(crate) fn sections<'a>(top: &Section<'a>, reader: &mut Reader) -> Vec<Sectio
                     let help = fault.help.unwrap_or_default();
                     reader.push(Diagnostic::new(fault.what).at(&key.span(), "").help(help));
                 }
-                sections.push(Section::app(name, table, key.span(), reader));
+                sections.push(Section::of("app", name, (table, key.span()), reader));
             }
             _ => reader.push(
                 Diagnostic::new(format!("`{name}` stands in `[app]`, which holds only apps"))

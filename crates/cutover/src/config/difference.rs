@@ -41,6 +41,7 @@ impl Difference {
                 ),
             }
         }
+        difference.note("[together]", &runs.together, &wanted.together);
         difference.moved(runs, wanted);
         difference
     }

@@ -42,6 +42,7 @@ mod source;
 mod strategy;
 mod target;
 mod theirs;
+mod together;
 mod watch;
 mod words;
 
@@ -98,10 +99,23 @@ pub(crate) fn load_judged(path: &Path, judge: Judge) -> Result<Config, Vec<Diagn
 
 /// Refuses a name that no app of the file has; `file` is its path as the user wrote it.
 pub(crate) fn must_know(config: &Config, app: &AppName, file: &Path) -> Result<(), Fault> {
-    if config.apps.contains_key(app) {
+    known(config.apps.keys(), app, file)
+}
+
+/// Refuses a name that neither an app of the file has nor several together.
+pub(crate) fn must_know_any(config: &Config, app: &AppName, file: &Path) -> Result<(), Fault> {
+    known(config.apps.keys().chain(config.together.keys()), app, file)
+}
+
+fn known<'a>(
+    names: impl Iterator<Item = &'a AppName>,
+    app: &AppName,
+    file: &Path,
+) -> Result<(), Fault> {
+    let known: Vec<&str> = names.map(AppName::as_str).collect();
+    if known.contains(&app.as_str()) {
         return Ok(());
     }
-    let known: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
     let help = match nearest(app.as_str(), &known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("known there: {}", list(&known)),
@@ -139,8 +153,9 @@ fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, 
     let router = router::read(&top, folder, &mut reader);
     let notify = notify::read(&top, folder, &mut reader);
     let apps = apps(&top, (folder, judge), (&router, &mut proxy), &mut reader);
+    let together = together::read(&top, &apps, &mut reader);
     let state_dir = folder.join(state_dir);
-    let config = Config { state_dir, history, api, proxy, router, notify, apps };
+    let config = Config { state_dir, history, api, proxy, router, notify, apps, together };
     let found = reader.finish();
     if found.is_empty() { Ok(config) } else { Err(found) }
 }

@@ -3,8 +3,8 @@
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 18] = [
-    ("", &["state_dir", "history", "api", "proxy", "router", "notify", "app"]),
+pub(crate) const KEYS: [(&str, &[&str]); 19] = [
+    ("", &["state_dir", "history", "api", "proxy", "router", "notify", "together", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
     (
@@ -72,6 +72,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 18] = [
             "token",
         ],
     ),
+    ("together", &["apps"]),
     ("notify", &["url", "events", "token", "ca", "timeout"]),
     (
         "app.hooks",
@@ -222,7 +223,9 @@ pub(crate) fn keys(section: &str) -> &'static [&'static str] {
 /// Sections other than `section` that know exactly this key.
 pub(crate) fn homes(key: &str, section: &str) -> Vec<&'static str> {
     let knows = |&(name, keys): &(&'static str, &[&str])| {
-        (name != section && keys.contains(&key)).then_some(name)
+        // `[apps.web]` is meant to be an app, not the apps of a group.
+        let group = section.is_empty() && name == "together";
+        (name != section && !group && keys.contains(&key)).then_some(name)
     };
     KEYS.iter().filter_map(knows).collect()
 }

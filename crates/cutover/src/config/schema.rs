@@ -27,6 +27,7 @@ fn section(name: &str) -> Value {
         let inner = KEYS.iter().any(|(known, _)| *known == dotted);
         let mut value = match dotted.as_str() {
             "app" => apps(),
+            "together" => groups(),
             "proxy.certificates" | "app.hooks" | "notify" | "app.rollout.metrics" => {
                 json!({ "type": "array", "items": section(&dotted) })
             }
@@ -43,6 +44,7 @@ fn section(name: &str) -> Value {
         "api" => &["listen", "chain", "key", "token"],
         "proxy.certificates" => &["chain", "key"],
         "notify" => &["url"],
+        "together" => &["apps"],
         "app.hooks" | "app.rollout.metrics" => &["name"],
         _ => &[],
     };
@@ -75,6 +77,14 @@ fn apps() -> Value {
     })
 }
 
+fn groups() -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z][a-z0-9-]*$", "maxLength": 40 },
+        "additionalProperties": section("together"),
+    })
+}
+
 /// What a value must be. One that is not known here may be anything.
 fn sort(section: &str, key: &str) -> Value {
     let text = || json!({ "type": "string", "minLength": 1 });
@@ -92,6 +102,8 @@ fn sort(section: &str, key: &str) -> Value {
         ("api" | "router", "token") => token(),
         ("app.instances", key) => found(key),
         ("app.hooks" | "notify", key) => called(key),
+        ("together", "apps") => json!({ "type": "array", "minItems": 2, "uniqueItems": true,
+            "items": { "type": "string", "minLength": 1 } }),
         ("router", "places") => count(1, 1_000),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {

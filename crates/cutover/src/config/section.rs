@@ -55,14 +55,14 @@ impl<'a> Section<'a> {
         Self::open(name, form, (table, field.span), reader)
     }
 
-    /// The section of one app.
-    pub(crate) fn app(
+    /// The section of one name within a table of names: `app.NAME`, `together.NAME`.
+    pub(crate) fn of(
+        form: &'static str,
         name: &str,
-        table: &'a DeTable<'a>,
-        span: Range<usize>,
+        (table, span): (&'a DeTable<'a>, Range<usize>),
         reader: &mut Reader,
     ) -> Self {
-        Self::open(format!("app.{name}"), "app", (table, span), reader)
+        Self::open(format!("{form}.{name}"), form, (table, span), reader)
     }
 
     /// One table of the list `key` of another section.
@@ -147,6 +147,7 @@ impl<'a> Section<'a> {
             }
             Some(rest) => format!("[app.{}{rest}]", app.unwrap_or("NAME")),
             None if matches!(form, "proxy.certificates" | "notify") => format!("[[{form}]]"),
+            None if form == "together" => "[together.NAME]".to_owned(),
             None if form.is_empty() => "the top of the file".to_owned(),
             None => format!("[{form}]"),
         }

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) notify: Vec<NotifyConfig>,
     /// The apps, at least one.
     pub(crate) apps: BTreeMap<AppName, AppConfig>,
+    /// Apps that can be rolled out together, by what they are called together.
+    pub(crate) together: BTreeMap<AppName, Vec<AppName>>,
 }
 
 /// Somebody who is told what happens.

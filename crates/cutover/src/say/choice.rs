@@ -15,6 +15,14 @@ pub(crate) fn redraws() -> bool {
     io::stderr().is_terminal() && !dumb
 }
 
+/// One for an app among several that are told of at once: lines, which do not get in each other's way.
+pub(crate) fn among(app: &str, json: bool) -> Box<dyn Progress> {
+    if json {
+        return Box::new(Json::of(io::stderr(), app));
+    }
+    Box::new(Plain::new(io::stderr()))
+}
+
 /// The renderer that fits: JSON when asked for, the redrawing one on a terminal that can move its
 /// cursor, else plain lines.
 pub(crate) fn choose(json: bool) -> Box<dyn Progress> {

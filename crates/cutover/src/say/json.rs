@@ -9,12 +9,19 @@ use super::step::Step;
 /// Writes each step as one line of JSON.
 pub(crate) struct Json<W> {
     out: W,
+    /// Added to each line, where several apps are told of at once.
+    app: Option<String>,
 }
 
 impl<W: Write> Json<W> {
     /// A renderer that writes to `out`.
     pub(crate) fn new(out: W) -> Self {
-        Self { out }
+        Self { out, app: None }
+    }
+
+    /// The same, of one app among several.
+    pub(crate) fn of(out: W, app: &str) -> Self {
+        Self { out, app: Some(app.to_owned()) }
     }
 }
 
@@ -26,9 +33,13 @@ impl<W> fmt::Debug for Json<W> {
 
 impl<W: Write + Send> Progress for Json<W> {
     fn step(&mut self, step: &Step) {
-        let Ok(mut line) = serde_json::to_vec(step) else {
+        let Ok(mut value) = serde_json::to_value(step) else {
             return;
         };
+        if let (Some(app), Some(object)) = (&self.app, value.as_object_mut()) {
+            object.insert("app".to_owned(), app.as_str().into());
+        }
+        let mut line = value.to_string().into_bytes();
         line.push(b'\n');
         let _ = self.out.write_all(&line).and_then(|()| self.out.flush());
     }

@@ -22,7 +22,7 @@ mod terminal;
 mod whole;
 
 pub(crate) use bar::Bar;
-pub(crate) use choice::{choose, redraws};
+pub(crate) use choice::{among, choose, redraws};
 pub(crate) use clean::{clean, word};
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};

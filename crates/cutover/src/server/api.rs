@@ -2,11 +2,10 @@
 //!
 //! `GET /openapi.json` (it describes all of these) · `GET /v1/status` · `GET /v1/events` · `GET /v1/history` ·
 //! `POST /v1/apps/APP/plan|deploy|abort|pause|resume|promote|weight|retry|rollback` ·
-//! `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
+//! `POST /v1/together/NAME/deploy|retry|rollback` · `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
 //! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is
 //! taken here.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,22 +20,19 @@ use axum::{Json, Router};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use model::{AppName, Event, Fault, Kind, Version, Weight};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
 
 use super::bus::Notice;
-use super::happenings;
 use super::history::{self, PastRun};
-use super::layout::Layout;
 use super::orders::{Again, AppStatus, Begun, Desk, Order, Told};
 use super::planned::Planned;
-use super::preflight::Preflight;
-use super::proxies::{Proxies, ProxyStatus};
-use super::reload::{ReloadBody, Reloaded, Reloader};
+use super::proxies::ProxyStatus;
+use super::reach::{Reach, Refusal};
+use super::reload::{ReloadBody, Reloaded};
 use super::run_id::{check_run_id, new_run_id};
-use super::upgrade::{Upgrades, VERSION, Wish};
-use crate::config;
-use crate::store::Store;
+use super::upgrade::{VERSION, Wish};
+use super::{happenings, together};
 
 /// This API, for programs; a test holds the two together.
 const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
@@ -44,31 +40,6 @@ const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
 /// How many runs a history tells of, if nobody says how many, and at most.
 const HISTORY: u32 = 20;
 const HISTORY_MOST: u32 = 10_000;
-
-/// What the API can reach.
-#[derive(Debug)]
-pub(super) struct Reach {
-    /// The apps' controllers.
-    pub(super) desks: BTreeMap<AppName, Desk>,
-    /// Where reports lie.
-    pub(super) layout: Layout,
-    /// The journal.
-    pub(super) store: Arc<Store>,
-    /// Tells the server to stop everything; true: without waiting for anything that is open.
-    pub(super) stop: mpsc::Sender<bool>,
-    /// Fencing epoch of this server.
-    pub(super) epoch: u64,
-    /// Where users' requests come in.
-    pub(super) listen: Vec<String>,
-    /// What a deploy must pass.
-    pub(super) preflight: Preflight,
-    /// Takes up edits of the file.
-    pub(super) reloader: Reloader,
-    /// Other binaries in the place of this one.
-    pub(super) upgrades: Arc<Upgrades>,
-    /// Our own proxies.
-    pub(super) proxies: Proxies,
-}
 
 /// Answer of `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,26 +174,6 @@ pub(crate) struct Said {
     pub(crate) text: String,
 }
 
-/// A fault on its way out.
-struct Refusal(Fault);
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self(fault)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = match self.0.kind {
-            Kind::Usage | Kind::Config => StatusCode::BAD_REQUEST,
-            Kind::Conflict => StatusCode::CONFLICT,
-            Kind::Environment | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(self.0)).into_response()
-    }
-}
-
 /// The routes of the API.
 pub(super) fn router(reach: Arc<Reach>) -> Router {
     Router::new()
@@ -239,32 +190,15 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/apps/{app}/retry", post(retry))
         .route("/v1/apps/{app}/rollback", post(rollback))
         .route("/v1/apps/{app}/events", get(events))
+        .route("/v1/together/{name}/deploy", post(together::deploy))
+        .route("/v1/together/{name}/retry", post(together::retry))
+        .route("/v1/together/{name}/rollback", post(together::rollback))
         .route("/v1/history", get(history))
         .route("/v1/runs/{run}/{file}", get(report))
         .route("/v1/reload", post(reload))
         .route("/v1/stop", post(stop))
         .route("/v1/upgrade", post(upgrade))
         .with_state(reach)
-}
-
-impl Reach {
-    /// Looks at the file, or takes it up; that is no time for an upgrade.
-    pub(super) async fn reload(&self, body: ReloadBody) -> Result<Reloaded, Fault> {
-        let _no_upgrade = self.upgrades.none_under_way().await?;
-        self.reloader.reload(&self.desks, body).await
-    }
-
-    fn desk(&self, app: &str) -> Result<&Desk, Fault> {
-        let found = self.desks.iter().find(|(name, _)| name.as_str() == app);
-        found.map(|(_, desk)| desk).ok_or_else(|| {
-            let known: Vec<&str> = self.desks.keys().map(AppName::as_str).collect();
-            let help = match config::nearest(app, &known) {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => format!("the running server knows {}", config::list(&known)),
-            };
-            Fault::new(Kind::Usage, format!("there is no app `{}`", app.escape_debug())).help(help)
-        })
-    }
 }
 
 async fn reload(
@@ -324,14 +258,43 @@ async fn abort(
     Json(body): Json<AbortBody>,
 ) -> Result<Json<Said>, Refusal> {
     let AbortBody { reason, interrupted } = body;
-    let order = |reply| Order::Abort { reason, interrupted, reply };
-    let text = reach.desk(&app)?.ask(order).await?;
-    Ok(Json(Said { text }))
+    let mut texts = Vec::new();
+    for desk in reach.all_of(&app)? {
+        let reason = reason.clone();
+        texts.push(desk.ask(|reply| Order::Abort { reason, interrupted, reply }).await?);
+    }
+    texts.dedup();
+    Ok(Json(Said { text: texts.join("; ") }))
 }
 
-/// Tells the machine of an app what an operator wants.
+/// Tells the machine of an app what an operator wants, and those that it goes together with. Refused where
+/// none of them hears it.
 async fn wish(reach: &Reach, app: &str, wish: Event) -> Result<Json<Told>, Refusal> {
-    Ok(Json(reach.desk(app)?.ask(|reply| Order::Wish { wish, reply }).await?))
+    let (mut told, mut refused) = (Vec::new(), None);
+    let desks = reach.all_of(app)?;
+    // Where one waits for a person, nobody's bake is meant.
+    let waits = |desk: &Desk| desk.status.borrow().paused.is_some();
+    let next = matches!(wish, Event::PromoteAsked { full: false });
+    let waiting = next && desks.iter().any(|desk| waits(desk));
+    for desk in desks {
+        if waiting && !waits(desk) {
+            continue;
+        }
+        let wish = wish.clone();
+        match desk.ask(|reply| Order::Wish { wish, reply }).await {
+            Ok(answer) => told.push((desk, answer)),
+            Err(fault) => refused = refused.or(Some(fault)),
+        }
+    }
+    if told.is_empty() {
+        let refused = refused.unwrap_or_else(|| Fault::internal("nobody was asked"));
+        return Err(refused.into());
+    }
+    let texts: Vec<&str> = told.iter().map(|(_, told)| told.text.as_str()).collect();
+    let text = texts.join("; ");
+    // Whoever asked follows the app that was named.
+    let named = told.into_iter().find(|(desk, _)| desk.status.borrow().app.as_str() == app);
+    Ok(Json(Told { text, run: named.and_then(|(_, told)| told.run) }))
 }
 
 async fn pause(

@@ -35,9 +35,10 @@ pub(super) fn begin(
 ) -> Result<Run, Fault> {
     let store = &tools.store;
     let original = store.committed_routes(&release.app)?;
+    let start = start_of(config, stable, (release, shipped));
     store.begin(&NewRun {
         run,
-        start: &start_of(config, stable, (release, shipped)),
+        start: &start,
         original_routes: original.as_ref(),
         boot_id: &clock::boot_id()?,
         began_mono_ns: clock::mono_ns(),
@@ -76,7 +77,7 @@ pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Re
 }
 
 /// A release that ran before has no shares to pass, and is not waited for: users are to be back soon.
-fn start_of(
+pub(super) fn start_of(
     config: &AppConfig,
     stable: Option<&Release>,
     (candidate, shipped): (&Release, Shipped),

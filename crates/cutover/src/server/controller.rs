@@ -241,6 +241,7 @@ impl Controller {
         if let Some(movable) = routes.and_then(|routes| movable(moving.as_ref()?, routes)) {
             active.saw_movable(movable)?;
         }
+        self.standing.heed()?;
         self.announce();
         Ok(())
     }

@@ -24,6 +24,9 @@ pub(crate) struct PastRun {
     pub(crate) from: Option<String>,
     /// Version that was shipped.
     pub(crate) to: String,
+    /// What the apps are called that it went together with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) together: Option<String>,
     /// How it ended; `None` while it is under way.
     pub(crate) outcome: Option<Outcome>,
     /// What the traffic saw, if somebody looked and the report is still there.
@@ -47,11 +50,11 @@ pub(crate) fn history(
 }
 
 fn told(layout: &Layout, past: Past) -> PastRun {
-    let Past { run, app, from, to, outcome, began_unix_ms, took_ms } = past;
+    let Past { run, app, from, to, together, outcome, began_unix_ms, took_ms } = past;
     let page = layout.report(&run, "html");
     let report = page.exists().then(|| page.display().to_string());
     let verdict = verdict(layout, &run);
-    PastRun { run, app, from, to, outcome, verdict, began_unix_ms, took_ms, report }
+    PastRun { run, app, from, to, together, outcome, verdict, began_unix_ms, took_ms, report }
 }
 
 /// The verdict of a report, which is among the first things in it; the rest is not read.

@@ -49,6 +49,7 @@ mod probing;
 pub(crate) mod progress;
 mod prometheus;
 pub(crate) mod proxies;
+mod reach;
 mod receipts;
 pub(crate) mod reload;
 mod remote;
@@ -56,11 +57,13 @@ mod retention;
 pub(crate) mod run_id;
 mod show;
 mod sight;
+mod stages;
 mod standing;
 mod steering;
 mod stopping;
 mod takeover;
 mod timed;
+pub(crate) mod together;
 mod token;
 mod tools;
 mod units;
@@ -84,7 +87,6 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
-use self::api::Reach;
 use self::bus::Bus;
 use self::children::Children;
 use self::controller::Controller;
@@ -93,8 +95,10 @@ use self::orders::{AppStatus, Desk};
 use self::others::Other;
 use self::passed::Passed;
 use self::proxies::Proxies;
+use self::reach::Reach;
 use self::reload::{ReloadBody, Reloader};
 use self::remote::Remote;
+use self::stages::Stages;
 use self::steering::Steering;
 use self::tools::Tools;
 use self::upgrade::{Kit, Upgrades};
@@ -256,6 +260,7 @@ fn tools(
         carrier: steering.name(),
         exact: steering.counts_exactly(),
         layout: layout.clone(),
+        stages: Arc::new(Stages::default()),
         keep: config.history.runs,
         surroundings: Arc::new(surroundings),
         children,

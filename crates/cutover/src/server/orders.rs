@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use model::admin::HoldSeen;
-use model::{AppName, Coarse, Event, Fault, Offenders, Phase, Version};
+use model::{AppName, Coarse, Event, Fault, Offenders, Phase, Routes, Version};
+use rollout::Start;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -14,6 +15,7 @@ use super::kept::KeptStatus;
 use super::planned::Planned;
 use super::progress::Progress;
 use crate::config::AppConfig;
+use crate::store::Run;
 
 /// A rollout that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,26 @@ pub(super) enum Again {
     Rollback(Option<Version>),
 }
 
+/// What is to be shipped together with others.
+#[derive(Clone, Debug)]
+pub(super) enum Shipping {
+    /// That version.
+    Version(Version),
+    /// A release that ran before.
+    Again(Again),
+}
+
+/// What it takes to begin a rollout. Nothing of it has begun.
+#[derive(Debug)]
+pub(super) struct Offer {
+    /// The machine's start.
+    pub(super) start: Start,
+    /// The app's own routes as they are.
+    pub(super) original_routes: Option<Routes>,
+    /// What is worse than it could be, and why; sentences.
+    pub(super) degrades: Vec<String>,
+}
+
 /// An order to one app's controller.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -55,6 +77,16 @@ pub(super) enum Order {
         run: String,
         /// The answer.
         reply: oneshot::Sender<Result<Begun, Fault>>,
+    },
+    /// Offer to ship a release together with others, and wait for the word: the run that was begun, or
+    /// nothing, when not all can.
+    Join {
+        /// What.
+        what: Shipping,
+        /// The offer.
+        reply: oneshot::Sender<Result<Offer, Fault>>,
+        /// The word.
+        go: oneshot::Receiver<Run>,
     },
     /// Say what shipping a version would do.
     Plan {
@@ -148,6 +180,29 @@ pub(crate) struct PoolStatus {
     pub(crate) tunnels: u64,
 }
 
+/// The apps that a rollout goes together with, for `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TogetherStatus {
+    /// What they are called together.
+    pub(crate) name: String,
+    /// The others.
+    pub(crate) with: Vec<AppName>,
+    /// They are waited for: where they are to come to, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<String>,
+}
+
+impl TogetherStatus {
+    /// In words: `with credit (shop), waits for it to come to the switch`.
+    pub(crate) fn words(&self) -> String {
+        let with: Vec<&str> = self.with.iter().map(AppName::as_str).collect();
+        let whom = if with.len() == 1 { "it" } else { "all of them" };
+        let waits =
+            self.waits.as_ref().map(|place| format!(", waits for {whom} to come to {place}"));
+        format!("with {} ({}){}", with.join(" and "), self.name, waits.unwrap_or_default())
+    }
+}
+
 /// One app, for `status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AppStatus {
@@ -162,6 +217,9 @@ pub(crate) struct AppStatus {
     /// How far that is.
     #[serde(default)]
     pub(crate) progress: Option<Progress>,
+    /// The apps that the rollout under way goes together with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) together: Option<TogetherStatus>,
     /// A person is waited for, and why; a sentence.
     #[serde(default)]
     pub(crate) paused: Option<String>,
@@ -213,6 +271,7 @@ impl AppStatus {
             stable: None,
             rollout: None,
             progress: None,
+            together: None,
             paused: None,
             hook: None,
             next: None,

@@ -87,6 +87,22 @@ impl Reloader {
         self.runs.lock().await.proxy.drain_timeout
     }
 
+    /// The apps that are called that together.
+    pub(super) async fn together(&self, name: &str) -> Result<(AppName, Vec<AppName>), Fault> {
+        let runs = self.runs.lock().await;
+        let found = runs.together.iter().find(|(known, _)| known.as_str() == name);
+        found.map(|(known, apps)| (known.clone(), apps.clone())).ok_or_else(|| {
+            let known: Vec<&str> = runs.together.keys().map(AppName::as_str).collect();
+            let help = match config::nearest(name, &known) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None if known.is_empty() => "the file has no [together.NAME]".to_owned(),
+                None => format!("the running server knows {}", config::list(&known)),
+            };
+            let what = format!("no apps are called `{}` together", name.escape_debug());
+            Fault::new(Kind::Usage, what).help(help)
+        })
+    }
+
     /// Looks at the file, and takes it up if that is asked for and all of it is possible.
     pub(super) async fn reload(&self, desks: &Desks, body: ReloadBody) -> Result<Reloaded, Fault> {
         let mut runs = self.runs.lock().await;

@@ -7,7 +7,7 @@ use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId, Weight};
 use super::active::Active;
 use super::bus::Live;
 use super::fail_open::Opened;
-use super::orders::{AppStatus, InstanceStatus, PoolStatus};
+use super::orders::{AppStatus, InstanceStatus, PoolStatus, TogetherStatus};
 use super::progress::Progress;
 use crate::store::Run;
 
@@ -131,6 +131,11 @@ pub(super) fn rollout(status: &mut AppStatus, active: &Active) {
     let machine = active.machine();
     let sentence = |why: &str| why.lines().next().unwrap_or_default().to_owned();
     status.paused = machine.paused().map(|pause| sentence(&pause.why));
+    status.together = run.start.settings.together.as_ref().map(|together| TogetherStatus {
+        name: together.name.to_string(),
+        with: together.others.iter().map(|other| other.app.clone()).collect(),
+        waits: machine.awaits().map(|barrier| barrier.to_string()),
+    });
     let mut hooks = run.start.settings.hooks.iter();
     let called = machine.wants().hook;
     let hook = hooks.find(|hook| called.as_ref() == Some(&hook.name));

@@ -2,6 +2,8 @@
 //!
 //! Changes of it go through the store. It talks to no driver and to no person.
 
+mod joining;
+
 use std::sync::Arc;
 
 use drivers::platform::{FleetHave, FleetWant};
@@ -88,6 +90,7 @@ impl Standing {
     /// for it if it still can. The version that users are on is an abort of that rollout instead.
     pub(super) fn deploy(&mut self, version: &Version, run: &str) -> Result<Ordered, Fault> {
         self.works()?;
+        self.alone()?;
         if let Some(active) = &self.active {
             let (machine, named) = (active.machine(), &active.run().start.candidate);
             let undoable = !machine.promotion_is_final() && machine.outcome().is_none();
@@ -108,6 +111,7 @@ impl Standing {
     /// Ships a release that ran before, exactly as it ran.
     pub(super) fn again(&mut self, which: &Again, run: &str) -> Result<Ordered, Fault> {
         self.works()?;
+        self.alone()?;
         let (store, app, stable) = (&self.tools.store, &self.app, self.stable.as_ref());
         let Some(active) = &self.active else {
             let (release, aim) = match which {
@@ -178,10 +182,13 @@ impl Standing {
         let warm = self.kept.as_ref().is_some_and(|kept| kept.release.id == release.id);
         let what = (&release, Shipped { aim, warm }, run);
         let run = begin(&self.tools, &self.config, self.stable.as_ref(), what)?;
-        (self.stuck, self.kept) = (None, None);
-        self.candidate = Some(release);
-        self.active = Some(Active::begin(Arc::clone(&self.tools.store), run));
+        self.began(release, Active::begin(Arc::clone(&self.tools.store), run));
         Ok(())
+    }
+
+    fn began(&mut self, release: Release, active: Active) {
+        (self.stuck, self.kept) = (None, None);
+        (self.candidate, self.active) = (Some(release), Some(active));
     }
 
     /// Begins what was to follow the rollout that is over. One that got stuck is followed by nothing.
@@ -306,7 +313,8 @@ impl Standing {
             self.halted = Some(self.desired());
         }
         let Some(active) = self.active.take() else { return Ok(None) };
-        let (outcome, users_on) = if active.machine().promotion_is_final() {
+        let binding = self.tools.stages.halt(&active);
+        let (outcome, users_on) = if active.machine().promotion_is_final() || binding {
             (Outcome::Promoted, Some(active.run().start.candidate.id))
         } else {
             (Outcome::Aborted, self.stable.as_ref().map(|release| release.id))

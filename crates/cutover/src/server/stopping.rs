@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::api::Reach;
 use super::orders::{AppStatus, Order};
+use super::reach::Reach;
 use super::steering::Steering;
 
 /// Stops everything; returns when nothing runs any more. `drain` is how long requests may take;

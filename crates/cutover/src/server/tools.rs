@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::children::Children;
 use super::layout::Layout;
+use super::stages::Stages;
 use crate::store::Store;
 
 /// What a controller works with; the same for every app of a server.
@@ -23,6 +24,8 @@ pub(super) struct Tools {
     /// A failure that it counts is one that a user met.
     pub(super) exact: bool,
     pub(super) layout: Layout,
+    /// How far rollouts are that go together with others.
+    pub(super) stages: Arc<Stages>,
     /// Runs of each app whose files are kept.
     pub(super) keep: u32,
     /// What programs of an app are started from.

@@ -21,6 +21,8 @@ pub(crate) struct Past {
     pub(crate) from: Option<String>,
     /// Version that was shipped.
     pub(crate) to: String,
+    /// What the apps are called that it went together with.
+    pub(crate) together: Option<String>,
     /// How it ended; `None` while it is under way.
     pub(crate) outcome: Option<Outcome>,
     /// Wall clock at its begin, ms since 1970.
@@ -34,6 +36,19 @@ pub(crate) struct Past {
 struct Versions {
     stable: Option<Named>,
     candidate: Named,
+    #[serde(default)]
+    settings: Joined,
+}
+
+#[derive(Default, Deserialize)]
+struct Joined {
+    #[serde(default)]
+    together: Option<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -111,5 +126,7 @@ fn read((run, app, start, outcome, began_unix_ms, took_ms): Raw) -> Result<Past,
     let outcome =
         outcome.map(|text| from_json("an outcome", &format!("\"{text}\""))).transpose()?;
     let from = versions.stable.map(|named| named.version);
-    Ok(Past { run, app, from, to: versions.candidate.version, outcome, began_unix_ms, took_ms })
+    let (to, together) = (versions.candidate.version, versions.settings.together);
+    let together = together.map(|group| group.name);
+    Ok(Past { run, app, from, to, together, outcome, began_unix_ms, took_ms })
 }

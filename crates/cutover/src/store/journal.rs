@@ -64,34 +64,26 @@ const RUN: &str =
 impl Store {
     /// Begins a rollout; refused by the database itself while another one of the app is open.
     pub(crate) fn begin(&self, new: &NewRun<'_>) -> Result<Run, Fault> {
-        let sql = "INSERT INTO rollout (run, app, start, original_routes, boot_id, began_mono_ns,
-            began_unix_ms, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
-        let start = to_json(new.start)?;
-        let original = new.original_routes.map(to_json).transpose()?;
-        let app = new.start.app.as_str();
-        let row = params![
-            new.run,
-            app,
-            start,
-            original,
-            new.boot_id,
-            new.began_mono_ns,
-            new.began_unix_ms,
-            new.epoch
-        ];
-        let id = self
-            .lock()
-            .query_row(sql, row, |row| row.get(0))
-            .map_err(|e| broken("a new rollout", &e))?;
-        Ok(Run {
-            id,
-            name: new.run.to_owned(),
-            start: new.start.clone(),
-            boot_id: new.boot_id.to_owned(),
-            began_mono_ns: new.began_mono_ns,
-            began_unix_ms: new.began_unix_ms,
-            outcome: None,
-        })
+        let mut runs = self.begin_all(std::slice::from_ref(new))?;
+        runs.pop().ok_or_else(|| Fault::internal("a rollout was begun and is not there"))
+    }
+
+    /// Begins several rollouts, or none of them.
+    pub(crate) fn begin_all(&self, all: &[NewRun<'_>]) -> Result<Vec<Run>, Fault> {
+        let rows = all.iter().map(NewRow::of).collect::<Result<Vec<_>, _>>()?;
+        let mut connection = self.lock();
+        let begin = |connection: &mut Connection| -> rusqlite::Result<Vec<Run>> {
+            let transaction = connection.transaction()?;
+            let runs = rows.iter().map(|row| row.insert(&transaction)).collect::<Result<_, _>>()?;
+            transaction.commit()?;
+            Ok(runs)
+        };
+        begin(&mut connection).map_err(|e| broken("a new rollout", &e))
+    }
+
+    /// The rollout of that public id.
+    pub(crate) fn run_named(&self, run: &str) -> Result<Option<Run>, Fault> {
+        self.run_where("run = ?1", run)
     }
 
     /// Appends one row; durable when this returns.
@@ -189,6 +181,46 @@ impl Store {
             transaction.commit()
         };
         self.write(both).map_err(|e| broken("the end of a rollout", &e))
+    }
+}
+
+/// A row before it is written, its JSON made.
+struct NewRow<'a> {
+    new: &'a NewRun<'a>,
+    start: String,
+    original: Option<String>,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(new: &'a NewRun<'a>) -> Result<Self, Fault> {
+        let original = new.original_routes.map(to_json).transpose()?;
+        Ok(Self { new, start: to_json(new.start)?, original })
+    }
+
+    fn insert(&self, connection: &Connection) -> rusqlite::Result<Run> {
+        let sql = "INSERT INTO rollout (run, app, start, original_routes, boot_id, began_mono_ns,
+            began_unix_ms, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+        let new = self.new;
+        let row = params![
+            new.run,
+            new.start.app.as_str(),
+            self.start,
+            self.original,
+            new.boot_id,
+            new.began_mono_ns,
+            new.began_unix_ms,
+            new.epoch
+        ];
+        let id = connection.query_row(sql, row, |row| row.get(0))?;
+        Ok(Run {
+            id,
+            name: new.run.to_owned(),
+            start: new.start.clone(),
+            boot_id: new.boot_id.to_owned(),
+            began_mono_ns: new.began_mono_ns,
+            began_unix_ms: new.began_unix_ms,
+            outcome: None,
+        })
     }
 }
 

@@ -216,12 +216,41 @@ fn operate(world: &World, document: &mut Document) {
     call(world, document, retry, "/v1/apps/demo/retry", run("runoftheretry"));
 }
 
+/// Both apps in one rollout, there, back and once more.
+fn together(world: &World, document: &mut Document) {
+    let idle = || {
+        wait_for("no rollout is under way", 30, || {
+            let apps = world.status()?["apps"].as_array()?.clone();
+            apps.iter().all(|app| app["rollout"].is_null()).then_some(())
+        });
+    };
+    for (verb, body) in [
+        ("deploy", json!({ "version": "v4", "run": "runoftheboth" })),
+        ("rollback", json!({ "run": "runofbothback" })),
+        ("retry", json!({ "run": "runofbothagain" })),
+    ] {
+        let path = format!("/v1/together/{{name}}/{verb}");
+        call(world, document, ("post", &path), &path.replace("{name}", "both"), body);
+        call(world, document, ("get", "/v1/status"), "/v1/status", json!({}));
+        let abort = ("post", "/v1/apps/{app}/abort");
+        if verb != "deploy" {
+            call(world, document, abort, "/v1/apps/demo/abort", json!({ "reason": "a test" }));
+        }
+        idle();
+    }
+    call(world, document, ("get", "/v1/history"), "/v1/history", json!({}));
+}
+
 #[test]
 fn real_answers_fit_the_document_and_every_operation_is_asked() {
     let _turn = beside();
     let canary = "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"1s\"\nbake = \"300ms\"";
     let config = patient_config(1).replace("bake = \"1500ms\"", canary);
-    let mut world = World::new(&config);
+    let (_, app) = config.split_once("[app.demo]").unwrap();
+    let other = app.replace("app.demo", "app.other");
+    let other = format!("[app.other]\nhosts = [\"other.test\"]{other}");
+    let both = "[together.both]\napps = [\"demo\", \"other\"]\n";
+    let mut world = World::new(&format!("{config}\n{other}\n{both}"));
     world.up();
     let mut document = Document::read();
     let (status, plan) = (("get", "/v1/status"), ("post", "/v1/apps/{app}/plan"));
@@ -270,6 +299,7 @@ fn real_answers_fit_the_document_and_every_operation_is_asked() {
     );
     let nothing = json!({ "program": "/nowhere/cutover", "within_ms": 1000 });
     call(&world, &mut document, ("post", "/v1/upgrade"), "/v1/upgrade", nothing);
+    together(&world, &mut document);
     operate(&world, &mut document);
     call(&world, &mut document, ("post", "/v1/stop"), "/v1/stop", json!({ "now": true }));
     document.all_asked();

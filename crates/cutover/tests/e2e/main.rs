@@ -71,6 +71,7 @@ mod supervised;
 mod target;
 mod tls;
 mod tls_client;
+mod together;
 mod traffic;
 mod upgrade;
 mod watching;

@@ -16,7 +16,7 @@ pub(crate) struct Controller<'a> {
     pub world: World<'a>,
     pub machine: Rollout,
     pub journal: Vec<(u64, Event)>,
-    down_until: u64,
+    pub down_until: u64,
     /// Ready instances as last reported in this life.
     reported: BTreeMap<ReleaseId, u16>,
     /// Crashes of the candidate as reported last, and when it was switched to.
@@ -98,7 +98,7 @@ impl<'a> Controller<'a> {
     }
 
     /// Journals and advances.
-    fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         if let Event::Fleet { release, seen } = &event {
             self.reported.insert(*release, seen.ready);
             if *release == CANDIDATE {
@@ -276,7 +276,9 @@ impl<'a> Controller<'a> {
             Phase::Draining => {
                 let overlooked = self.world.plan.rolls_back();
                 let crashed = self.crashes.0 != self.crashes.1 && !overlooked;
-                ready && carries == Some(CANDIDATE) && !crashed
+                // Bound by the others, it goes on whatever was seen since.
+                let bound = self.world.plan.start.settings.together.is_some();
+                bound || (ready && carries == Some(CANDIDATE) && !crashed)
             }
             Phase::DrainingCandidate => first || carries == Some(STABLE),
             Phase::Promoted if self.world.plan.keeps() => true,
@@ -318,7 +320,7 @@ impl<'a> Controller<'a> {
     }
 
     /// After an event was journaled and before its effect.
-    fn dies(&mut self) -> bool {
+    pub(crate) fn dies(&mut self) -> bool {
         if self.world.rng.between(1, 10_000) > self.world.plan.deaths {
             return false;
         }

@@ -6,6 +6,7 @@
 
 mod calls;
 mod controller;
+mod pair;
 mod plan;
 mod rng;
 mod router;

@@ -12,6 +12,7 @@ mod operators;
 mod recreate;
 mod rolling;
 mod script;
+mod together;
 mod wishes;
 
 use Role::{All, Retiring, Spare};

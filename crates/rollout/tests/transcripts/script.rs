@@ -52,6 +52,9 @@ impl Script {
         for note in &self.machine.notes()[notes..] {
             writeln!(self.text, "    note: {}", note.words).unwrap();
         }
+        if let Some(barrier) = self.machine.awaits() {
+            writeln!(self.text, "    waits at {barrier}").unwrap();
+        }
         if self.machine.entered().len() > told {
             self.tell_phases(told);
         } else if before != self.machine.wants() {
@@ -300,6 +303,8 @@ pub(crate) fn event_words(event: &Event) -> String {
         Event::HookEnded { name, passed, .. } => {
             format!("hook {name} {}", if *passed { "passed" } else { "failed" })
         }
+        Event::BarrierOpened { barrier } => format!("all came to {barrier}"),
+        Event::Deserted { app, .. } => format!("{app} turned back"),
         Event::Measured { words, .. } => format!("measured: {words}"),
         Event::AbortAsked { reason } => format!("abort asked: {reason}"),
         Event::PauseAsked { reason } => format!("pause asked: {reason}"),

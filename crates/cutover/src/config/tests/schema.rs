@@ -26,6 +26,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
     for (section, keys) in names::KEYS {
         let pointer = match section {
             "" => String::new(),
+            "together" => "/properties/together/additionalProperties".to_owned(),
             "proxy.certificates" => "/properties/proxy/properties/certificates/items".to_owned(),
             "notify" => "/properties/notify/items".to_owned(),
             "app.hooks" => "/properties/app/additionalProperties/properties/hooks/items".to_owned(),

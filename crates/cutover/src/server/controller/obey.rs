@@ -3,16 +3,18 @@
 //! An order is answered at once; what it leads to is the loop's.
 
 use model::{Fault, Outcome, Successor, Version};
+use tokio::sync::oneshot;
 
 use super::Controller;
 use crate::server::active::Active;
 use crate::server::begin::freeze;
 use crate::server::capable::check;
-use crate::server::orders::{Again, Begun, Order};
+use crate::server::orders::{Again, Begun, Offer, Order, Shipping};
 use crate::server::planning::{able, found_now, plan};
 use crate::server::run_id::new_run_id;
 use crate::server::standing::{Ordered, Standing};
 use crate::server::{show, upgrade};
+use crate::store::Run;
 
 impl Controller {
     pub(super) async fn obey(&mut self, order: Order) {
@@ -25,6 +27,7 @@ impl Controller {
                 };
                 let _gone = reply.send(begun);
             }
+            Order::Join { what, reply, go } => self.join(&what, reply, go).await,
             Order::Plan { version, reply } => {
                 let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
             }
@@ -95,6 +98,33 @@ impl Controller {
             None => self.began(),
         }
         Ok(Begun { run, degrades })
+    }
+
+    /// Offers to ship a release together with others. Nothing else is done until the word comes, so that all of
+    /// it still holds then; whoever asked sees to it that this is soon.
+    async fn join(
+        &mut self,
+        what: &Shipping,
+        reply: oneshot::Sender<Result<Offer, Fault>>,
+        go: oneshot::Receiver<Run>,
+    ) {
+        let found = match what {
+            Shipping::Version(version) => self.can_be_found(version).await,
+            Shipping::Again(_) => Ok(()),
+        };
+        let offered = found
+            .and_then(|()| check(&self.standing.config, able(&self.tools)))
+            .and_then(|degrades| self.standing.offer(what, degrades));
+        let (offer, release) = match offered {
+            Ok(offered) => offered,
+            Err(fault) => return drop(reply.send(Err(fault))),
+        };
+        if reply.send(Ok(offer)).is_ok()
+            && let Ok(run) = go.await
+        {
+            self.standing.join(release, run);
+            self.began();
+        }
     }
 
     /// A rollout has just been journaled as begun.

@@ -1,0 +1,18 @@
+//! Whether and how long the others of the group are waited for. It decides nothing.
+
+use model::Barrier;
+
+use crate::state::State;
+
+/// True while only the others can still turn it back: it has said that it will not.
+pub(crate) fn is_bound(state: &State) -> bool {
+    state.facts.awaiting.as_ref().is_some_and(|awaiting| awaiting.barrier == Barrier::Final)
+}
+
+/// When the others are waited for no longer.
+pub(crate) fn until_ms(state: &State) -> Option<u64> {
+    let awaiting = state.facts.awaiting.as_ref()?;
+    let from = awaiting.since_ms.max(state.facts.resumed_ms.unwrap_or(0));
+    let wait = state.start.settings.together.as_ref().map_or(0, |together| together.wait_ms);
+    Some(from.saturating_add(wait.max(1)))
+}
