@@ -85,6 +85,12 @@ fn groups() -> Value {
     })
 }
 
+/// Apps that go together.
+fn members() -> Value {
+    json!({ "type": "array", "minItems": 2, "uniqueItems": true,
+        "items": { "type": "string", "minLength": 1 } })
+}
+
 /// What a value must be. One that is not known here may be anything.
 fn sort(section: &str, key: &str) -> Value {
     let text = || json!({ "type": "string", "minLength": 1 });
@@ -102,8 +108,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("api" | "router", "token") => token(),
         ("app.instances", key) => found(key),
         ("app.hooks" | "notify", key) => called(key),
-        ("together", "apps") => json!({ "type": "array", "minItems": 2, "uniqueItems": true,
-            "items": { "type": "string", "minLength": 1 } }),
+        ("together", "apps") => members(),
         ("router", "places") => count(1, 1_000),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {
@@ -152,11 +157,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("app.probe", "sockets") => count(1, 10_000),
         ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
             "items": one_of(&model::Lane::ALL.map(model::Lane::name)) }),
-        (
-            _,
-            "state_dir" | "access_log" | "chain" | "key" | "socket" | "directory" | "program"
-            | "version_header",
-        ) => text(),
+        (_, key) if is_text(key) => text(),
         (_, key) if is_time(key) => time(),
         _ => json!({}),
     }
@@ -248,6 +249,21 @@ fn rollout(key: &str) -> Value {
         key if is_time(key) => time(),
         _ => json!({}),
     }
+}
+
+/// Keys whose value is a text that is not empty.
+fn is_text(key: &str) -> bool {
+    const TEXTS: [&str; 8] = [
+        "state_dir",
+        "access_log",
+        "chain",
+        "key",
+        "socket",
+        "directory",
+        "program",
+        "version_header",
+    ];
+    TEXTS.contains(&key)
 }
 
 /// Keys whose value is a duration.
