@@ -92,10 +92,10 @@ fn config(agent: &str) -> String {
 fn seen(world: &World) -> (Vec<(String, String)>, String, String) {
     let status = world.status().unwrap();
     let app = &status["apps"][0];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let one = |one: &Value| (text(&one["address"]), text(&one["condition"]));
+    let text_of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let one = |one: &Value| (text_of(&one["address"]), text_of(&one["condition"]));
     let instances = app["instances"].as_array().unwrap().iter().map(one).collect();
-    (instances, app["notes"].to_string(), text(&app["trouble"]))
+    (instances, app["notes"].to_string(), text_of(&app["trouble"]))
 }
 
 #[test]
