@@ -46,6 +46,7 @@ mod outlier;
 mod overdue;
 mod pages;
 mod pick;
+mod prober;
 mod ramp;
 mod receipts;
 mod replay;
