@@ -93,10 +93,10 @@ async fn settle(
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, rounds).await {
-        Ok(have) => have,
-        Err(_late) => panic!("not settled: {:?}", platform.look(&want.app).await),
+    if let Ok(have) = tokio::time::timeout(PATIENCE, rounds).await {
+        return have;
     }
+    panic!("not settled: {:?}", platform.look(&want.app).await)
 }
 
 fn there(have: &FleetHave, release: u32) -> BTreeSet<SocketAddr> {

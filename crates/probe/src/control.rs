@@ -26,7 +26,8 @@ pub enum FromProbe {
     /// What ended since the window before; about every 100 ms. The first window after a controller
     /// was away covers the time of its absence.
     Window(Window),
-    /// Every lane has had an answer and the sockets stand. Said again on each connection.
+    /// Every lane works, the sockets stand, a connection rests, and what is slow on purpose has just begun.
+    /// Said again on each connection.
     Armed,
     /// The run is over; nothing follows.
     Ended(RunFooter),

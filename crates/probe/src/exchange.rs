@@ -106,15 +106,16 @@ async fn talk(
         return hear(site, stream, words.taking, (attempt, answer)).await;
     };
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut sent_us = 0;
+    let (mut sent_us, mut broke) = (0, None);
     let heard = {
         let mut hearing = pin!(hear(site, &mut reader, words.taking, (&mut *attempt, answer)));
         let mut sending = pin!(slowly.send(&mut writer));
         tokio::select! {
             sent = &mut sending => {
                 // A peer that takes no more may have answered before it closed.
-                if sent.is_ok() {
-                    sent_us = site.clock.us();
+                match sent {
+                    Ok(()) => sent_us = site.clock.us(),
+                    Err(error) => broke = Some(error),
                 }
                 hearing.await
             }
@@ -122,7 +123,13 @@ async fn talk(
         }
     };
     attempt.sent_us = sent_us;
-    heard
+    match (heard, broke) {
+        // The kernel tells of a reset once: who was told so was sending, and the reader saw an end.
+        (Err(_), Some(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+            Err(broken(&error, attempt))
+        }
+        (heard, _) => heard,
+    }
 }
 
 impl Slowly<'_> {

@@ -103,7 +103,7 @@ impl KeepAlive {
         attempt
     }
 
-    /// Drops idle connections that the peer has closed.
+    /// Drops idle connections that the peer has closed, and tells how long the others rest.
     pub(crate) fn sweep(&self) {
         let idle = self.idle.take();
         let (standing, ended): (VecDeque<_>, VecDeque<_>) = idle
@@ -113,6 +113,10 @@ impl KeepAlive {
         *self.idle.borrow_mut() = standing.into_iter().map(|(_, warm)| warm).collect();
         for (ending, warm) in ended {
             self.end(warm.record, ending.unwrap_or(Ending::IdleByPeer));
+        }
+        if matches!(self.habit, Habit::Resting(_)) {
+            let latest = self.idle.borrow().iter().map(|warm| warm.rested_us).max();
+            self.site.ledger.resting(latest.unwrap_or(0));
         }
     }
 

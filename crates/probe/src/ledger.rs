@@ -4,15 +4,17 @@
 //! sent at the end. It decides nothing but what is `late`, and it bounds what hostile answers make
 //! it remember.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use model::attempt::{
     Attempt, BlindWindow, Class, Connection, Ending, Lane, RunFooter, RunHeader, SampleLine,
 };
 use tokio::sync::Notify;
 
+use crate::arming::{Arming, Wanted};
 use crate::clock::Clock;
+use crate::live::{Beat, Live};
 use crate::packed::Packed;
 use crate::samples::{Run, Writer};
 use crate::switch::Switch;
@@ -35,9 +37,8 @@ pub(crate) struct Ledger {
     writer: Option<Writer>,
     book: RefCell<Book>,
     ended: Notify,
-    armed_when_standing: Cell<u16>,
     /// For the caller's own listener.
-    pub(crate) live: Tap,
+    pub(crate) live: Live,
     /// For the controller.
     pub(crate) control: Tap,
 }
@@ -50,11 +51,9 @@ struct Book {
     blind: Vec<BlindWindow>,
     footer: RunFooter,
     in_flight: u64,
-    in_lane: BTreeMap<Lane, u64>,
     last_connection: u32,
     open_connections: u32,
-    answered: BTreeSet<Lane>,
-    standing: u16,
+    arming: Arming,
     switch: Switch,
     versions: Names,
     instances: Names,
@@ -68,17 +67,21 @@ impl Ledger {
             writer,
             book: RefCell::default(),
             ended: Notify::new(),
-            armed_when_standing: Cell::new(0),
-            live: Tap::default(),
+            live: Live::default(),
             control: Tap::default(),
         }
     }
 
-    /// Opens the book; `sockets` must stand before the run counts as armed.
-    pub(crate) fn open(&self, header: RunHeader, sockets: u16) {
+    /// Opens the book; what is `wanted` must be in place before the run counts as armed.
+    pub(crate) fn open(&self, header: RunHeader, wanted: Wanted) {
         self.write(|| SampleLine::Header(header.clone()));
-        self.armed_when_standing.set(sockets);
-        self.book.borrow_mut().header = Some(header);
+        self.live.begin(&header);
+        let mut book = self.book.borrow_mut();
+        // Sockets may stand already.
+        let standing = book.arming.stand();
+        book.arming = Arming::new(wanted, header.lanes.iter().map(|(lane, _)| *lane));
+        (0..standing).for_each(|_| book.arming.standing(true));
+        book.header = Some(header);
     }
 
     /// A new attempt, taken up now. It must be given back to [`Ledger::settle`].
@@ -88,7 +91,7 @@ impl Ledger {
         book.footer.planned += 1;
         book.footer.until_us = book.footer.until_us.max(intended_us);
         book.in_flight += 1;
-        *book.in_lane.entry(lane).or_default() += 1;
+        book.arming.began(lane, id, self.clock.us());
         self.blank(id, lane, intended_us)
     }
 
@@ -135,9 +138,7 @@ impl Ledger {
             Class::NotSent => book.footer.not_sent += 1,
             _ => book.footer.sent += 1,
         }
-        if attempt.class == Class::Ok {
-            book.answered.insert(attempt.lane);
-        }
+        book.arming.ended(attempt.lane, attempt.id, attempt.class == Class::Ok);
         if attempt.lane != Lane::Websocket
             && let Some(version) = &attempt.version
         {
@@ -148,15 +149,16 @@ impl Ledger {
         self.live.count(&attempt);
         self.control.count(&attempt);
         self.write(|| SampleLine::Attempt(attempt.clone()));
-        let lane = attempt.lane;
         book.attempts.push(attempt);
         book.in_flight = book.in_flight.saturating_sub(1);
-        if let Some(in_lane) = book.in_lane.get_mut(&lane) {
-            *in_lane = in_lane.saturating_sub(1);
-        }
         if book.in_flight == 0 {
             self.ended.notify_waiters();
         }
+    }
+
+    /// What happened since the caller last heard, up to now.
+    pub(crate) fn beat(&self) -> Beat {
+        self.live.take(self.clock.us(), self.in_flight())
     }
 
     /// Attempts taken and not yet given back.
@@ -218,6 +220,7 @@ impl Ledger {
     /// Records a time in which the prober saw nothing.
     pub(crate) fn blind(&self, window: BlindWindow) {
         self.write(|| SampleLine::Blind(window));
+        self.live.blind(window);
         self.book.borrow_mut().blind.push(window);
     }
 
@@ -228,21 +231,27 @@ impl Ledger {
 
     /// A socket stands, or no longer does.
     pub(crate) fn standing(&self, up: bool) {
-        let mut book = self.book.borrow_mut();
-        book.standing =
-            if up { book.standing.saturating_add(1) } else { book.standing.saturating_sub(1) };
+        self.book.borrow_mut().arming.standing(up);
     }
 
-    /// True when every lane has had an answer, the sockets stand, and whatever is slow on purpose is
-    /// under way at this moment: so it will be when what the run is armed for happens.
+    /// Until when a connection of the idle lane will rest, us.
+    pub(crate) fn resting(&self, until_us: u64) {
+        self.book.borrow_mut().arming.resting(until_us);
+    }
+
+    /// A controller waits for the run to be armed, or no longer does.
+    pub(crate) fn arm(&self, asked: bool) {
+        self.book.borrow_mut().arming.ask(asked);
+    }
+
+    /// The lane that should have the next turn so that the run is armed.
+    pub(crate) fn due(&self) -> Option<Lane> {
+        self.book.borrow().arming.due(self.clock.us())
+    }
+
+    /// True when what the run is armed for may happen now: see [`Arming`].
     pub(crate) fn armed(&self) -> bool {
-        let book = self.book.borrow();
-        let answered = |lane: &Lane| book.answered.contains(lane);
-        let under_way =
-            |lane: &Lane| !lane.slow() || book.in_lane.get(lane).is_some_and(|n| *n > 0);
-        let ready = |lane: &Lane| answered(lane) && under_way(lane);
-        let lanes = book.header.as_ref().is_some_and(|h| h.lanes.iter().all(|(l, _)| ready(l)));
-        lanes && book.standing >= self.armed_when_standing.get()
+        self.book.borrow().arming.ready(self.clock.us())
     }
 
     /// True when the version has changed, and the first one did not answer for so long.

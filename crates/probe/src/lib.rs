@@ -8,6 +8,7 @@
 //! What this crate does *not* do: it passes no verdict, knows no phases of a rollout and no proxy.
 
 mod alarm;
+mod arming;
 mod ask;
 pub mod client;
 mod clock;
@@ -24,6 +25,7 @@ mod http2;
 mod keepalive;
 mod lanes;
 mod ledger;
+mod live;
 mod options;
 mod orders;
 mod pacer;
@@ -45,6 +47,7 @@ mod way;
 mod websocket;
 
 pub use ask::Ask;
+pub use live::{BOUNDS_US, Beat, Times};
 pub use options::{Options, Stop, Told, VersionFrom};
 pub use run::run;
 pub use samples::Run;

@@ -77,8 +77,8 @@ impl Pacer {
     }
 
     fn dispatch(&mut self, lanes: &Lanes, due_ns: u64) {
-        let Some(lane) = self.turns.next() else { return };
         let ledger = &self.site.ledger;
+        let Some(lane) = self.turns.next(ledger.due()) else { return };
         let over = ledger.in_flight() >= self.cap;
         let attempt = ledger.take(lane, self.site.clock.us_at(due_ns));
         let behind_ns = monotonic_ns().saturating_sub(due_ns);

@@ -173,7 +173,10 @@ impl Clerk {
             ToProbe::Stop => {
                 self.stop.send_replace(true);
             }
-            ToProbe::Arm => *asked_to_arm = true,
+            ToProbe::Arm => {
+                *asked_to_arm = true;
+                self.ledger.arm(true);
+            }
         }
     }
 
@@ -189,6 +192,7 @@ impl Clerk {
         let mut tick = interval(WINDOW_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told_armed = false;
+        self.ledger.arm(*asked_to_arm);
         loop {
             let footer = self.ended.borrow_and_update().clone();
             if let Some(footer) = footer {
@@ -210,6 +214,7 @@ impl Clerk {
             }
             if *asked_to_arm && !told_armed && self.ledger.armed() {
                 told_armed = true;
+                self.ledger.arm(false);
                 if say(writer, &FromProbe::Armed).await.is_err() {
                     return Over::Gone;
                 }

@@ -6,15 +6,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use model::attempt::{Lane, RunFooter, RunHeader};
-use model::window::Window;
 use model::{Fault, Kind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
+use crate::arming::Wanted;
 use crate::clock::Clock;
 use crate::heartbeat;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
+use crate::live::Beat;
 use crate::options::{Options, Stop, Told};
 use crate::pacer::Pacer;
 use crate::post::{Clerk, Post, WINDOW_EVERY};
@@ -25,12 +26,12 @@ use crate::site::Site;
 /// What connections are given at the end to close.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Runs a probe to its end. `live` gets a window about every 100 ms; what it does not fetch in time
+/// Runs a probe to its end. `live` gets a [`Beat`] about every 100 ms; what it does not fetch in time
 /// comes with the next one. Dropping the future stops the run.
 pub async fn run(
     options: Options,
     told: watch::Receiver<Told>,
-    live: Option<mpsc::Sender<Window>>,
+    live: Option<mpsc::Sender<Beat>>,
 ) -> Result<Run, Fault> {
     options.check()?;
     let (mut reply, answer) = oneshot::channel();
@@ -63,7 +64,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
 struct Session<'a> {
     options: Options,
     told: watch::Receiver<Told>,
-    live: Option<mpsc::Sender<Window>>,
+    live: Option<mpsc::Sender<Beat>>,
     reply: &'a mut oneshot::Sender<Result<Run, Fault>>,
 }
 
@@ -75,10 +76,13 @@ impl Session<'_> {
         let clock = Clock::start();
         let ledger = Rc::new(Ledger::new(clock, micros(options.late_after), writer));
         let site = Rc::new(Site::new(options, Rc::clone(&ledger), clock)?);
+        if self.live.is_some() {
+            ledger.live.listen();
+        }
         let (lanes, header) = open_lanes(&site, options).await?;
         let lanes = Rc::new(lanes);
         let sockets = if lanes.has(Lane::Websocket) { options.sockets } else { 0 };
-        ledger.open(header.clone(), sockets);
+        ledger.open(header.clone(), Wanted::new(options, sockets));
 
         let (stop, stopped) = watch::channel(false);
         let (ended, seen_end) = watch::channel(None);
@@ -91,7 +95,7 @@ impl Session<'_> {
         });
         let clerk = clerk.map(|clerk| tokio::task::spawn_local(clerk.serve()));
         let beating = tokio::task::spawn_local(heartbeat::watch(Rc::clone(&ledger), clock));
-        let chores = self.chores(&lanes, &ledger, clock);
+        let chores = self.chores(&lanes, &ledger);
 
         let sent = self.send(&lanes, &site, &header, (&stop, stopped)).await;
         self.close(&lanes, &ledger).await;
@@ -100,12 +104,12 @@ impl Session<'_> {
         // A controller reads the samples.
         let keep = self.options.control.is_none() || self.options.samples.is_none();
         let run = ledger.close(keep);
-        self.tell_end(&ledger, clock, (&ended, run.footer.clone()), clerk).await;
+        self.tell_end(&ledger, (&ended, run.footer.clone()), clerk).await;
         sent.map(|()| run)
     }
 
     /// What is done about every 100 ms: windows for the caller, and a look at idle connections.
-    fn chores(&self, lanes: &Rc<Lanes>, ledger: &Rc<Ledger>, clock: Clock) -> JoinHandle<()> {
+    fn chores(&self, lanes: &Rc<Lanes>, ledger: &Rc<Ledger>) -> JoinHandle<()> {
         let (ledger, live) = (Rc::clone(ledger), self.live.clone());
         let lanes = Rc::clone(lanes);
         tokio::task::spawn_local(async move {
@@ -115,7 +119,7 @@ impl Session<'_> {
                 lanes.sweep();
                 let Some(live) = &live else { continue };
                 if let Ok(room) = live.try_reserve() {
-                    room.send(ledger.live.take(clock.us()));
+                    room.send(ledger.beat());
                 }
             }
         })
@@ -173,12 +177,11 @@ impl Session<'_> {
     async fn tell_end(
         &self,
         ledger: &Ledger,
-        clock: Clock,
         (ended, footer): (&watch::Sender<Option<RunFooter>>, Option<RunFooter>),
         clerk: Option<JoinHandle<()>>,
     ) {
         if let Some(live) = &self.live {
-            let last = live.send(ledger.live.take(clock.us()));
+            let last = live.send(ledger.beat());
             // A listener that does not fetch it has the run itself.
             let _ = tokio::time::timeout(CLOSING, last).await;
         }

@@ -48,16 +48,21 @@ impl Turns {
         Self { lanes: shares.iter().map(turn).collect() }
     }
 
-    /// The lane of the next attempt; `None` when there is no lane.
-    pub(crate) fn next(&mut self) -> Option<Lane> {
+    /// The lane of the next attempt: `due` out of its turn, which it gives back later, or whose turn it
+    /// is; `None` when there is no lane.
+    pub(crate) fn next(&mut self, due: Option<Lane>) -> Option<Lane> {
         let total: i64 = self.lanes.iter().map(|turn| turn.weight).sum();
         for turn in &mut self.lanes {
             turn.credit += turn.weight;
         }
-        // The first of the richest: `max_by_key` would take the last.
-        let richest = self.lanes.iter_mut().rev().max_by_key(|turn| turn.credit)?;
-        richest.credit -= total;
-        Some(richest.lane)
+        let waits = self.lanes.iter().position(|turn| Some(turn.lane) == due);
+        let next = match waits {
+            Some(at) => self.lanes.get_mut(at)?,
+            // The first of the richest: `max_by_key` would take the last.
+            None => self.lanes.iter_mut().rev().max_by_key(|turn| turn.credit)?,
+        };
+        next.credit -= total;
+        Some(next.lane)
     }
 }
 
@@ -94,7 +99,7 @@ mod tests {
     fn lanes_interleave_evenly_and_in_proportion() {
         let shares = [(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.25), (Lane::Websocket, 0.25)];
         let mut turns = Turns::new(&shares);
-        let order: Vec<Lane> = (0..4_000).filter_map(|_| turns.next()).collect();
+        let order: Vec<Lane> = (0..4_000).filter_map(|_| turns.next(None)).collect();
         for (lane, share) in shares {
             let share_of_4 = order.chunks(4).map(|four| count(four, lane));
             let expected = if share > 0.4 { 2 } else { 1 };
@@ -106,8 +111,19 @@ mod tests {
     #[test]
     fn odd_shares_come_out_right_in_the_long_run() {
         let mut turns = Turns::new(&[(Lane::KeepAlive, 0.7), (Lane::Fresh, 0.3)]);
-        let order: Vec<Lane> = (0..1_000).filter_map(|_| turns.next()).collect();
+        let order: Vec<Lane> = (0..1_000).filter_map(|_| turns.next(None)).collect();
         assert_eq!(count(&order, Lane::Fresh), 300);
+    }
+
+    #[test]
+    fn a_turn_that_is_taken_early_is_given_back() {
+        let mut turns = Turns::new(&[(Lane::KeepAlive, 0.9), (Lane::Upload, 0.1)]);
+        assert_eq!(turns.next(Some(Lane::Upload)), Some(Lane::Upload));
+        assert_eq!(turns.next(Some(Lane::Upload)), Some(Lane::Upload));
+        let order: Vec<Lane> = (2..100).filter_map(|_| turns.next(None)).collect();
+        assert_eq!(count(&order, Lane::Upload), 8);
+        assert_eq!(count(&order[..12], Lane::Upload), 0);
+        assert_eq!(turns.next(Some(Lane::Events)), Some(Lane::KeepAlive), "no such lane");
     }
 
     fn count(order: &[Lane], lane: Lane) -> usize {

@@ -3,21 +3,25 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test ends there, which is what it should do"
+    clippy::cast_possible_truncation,
+    reason = "a test ends there, which is what it should do; and bytes are cut from numbers"
 )]
 
 mod common;
+#[path = "common/routes.rs"]
+#[allow(dead_code, reason = "only a right server of its kinds is needed here")]
+mod routes;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Act, Server, books_balance, options, right};
-use model::attempt::Lane;
+use model::attempt::{Class, Lane};
 use model::window::Tally;
 use probe::client::Client;
 use probe::control::{FromProbe, ToProbe};
-use probe::{Options, Run, Stop, Told};
+use probe::{Options, Run, Stop, Target, Told};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -29,9 +33,13 @@ struct Running {
 }
 
 fn start(change: impl FnOnce(&mut Options), server: &Server) -> Running {
+    start_at(server.url(), change)
+}
+
+fn start_at(url: Target, change: impl FnOnce(&mut Options)) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("probe.sock");
-    let mut options = options(server.url(), Lane::KeepAlive, 0);
+    let mut options = options(url, Lane::KeepAlive, 0);
     options.stop = Stop::WhenTold;
     options.control = Some(socket.clone());
     change(&mut options);
@@ -153,6 +161,47 @@ async fn not_armed_before_every_lane_has_answered() {
     running.run.await.unwrap();
 }
 
+/// Each slow lane would have its first turn after a minute; one that is armed for begins at once.
+#[tokio::test]
+async fn what_is_slow_is_begun_when_the_run_is_armed_and_is_under_way_then() {
+    let (address, _) = routes::start(routes::Wrong::Nothing).await;
+    let slow = [Lane::Upload, Lane::Download, Lane::Events];
+    let running = start_at(Target::parse(&format!("http://{address}/")).unwrap(), |options| {
+        options.lanes = [(Lane::Fresh, 0.79), (Lane::Idle, 0.2997)]
+            .into_iter()
+            .chain(slow.map(|lane| (lane, 0.0001)))
+            .map(|(lane, share)| (lane, share / 1.09))
+            .collect();
+        (options.rate, options.slowness) = (40, Duration::from_secs(1));
+        options.idle_most = Duration::from_secs(1);
+        options.download_path = "/download".to_owned();
+        options.timeout = Duration::from_secs(4);
+    });
+    let mut client = connect(&running.socket).await;
+    client.send(ToProbe::Arm).await.unwrap();
+    let mut last_us = 0;
+    loop {
+        match next(&mut client).await.expect("the prober has gone") {
+            FromProbe::Window(window) => last_us = window.to_us,
+            FromProbe::Armed => break,
+            _ => {}
+        }
+        assert!(last_us < 5_000_000, "not armed in five seconds");
+    }
+    client.send(ToProbe::Stop).await.unwrap();
+    until(&mut client, |m| matches!(m, FromProbe::Ended(_))).await;
+    let run = running.run.await.unwrap();
+    books_balance(&run);
+    for lane in slow {
+        let of_lane = run.attempts.iter().filter(|a| a.lane == lane);
+        let open = of_lane.clone().filter(|a| a.dispatched_us <= last_us + 100_000);
+        let open: Vec<_> = open.filter(|a| a.done_us > last_us + 300_000).collect();
+        assert!(!open.is_empty(), "{lane:?} at {last_us}: {:?}", of_lane.collect::<Vec<_>>());
+    }
+    let rested = |c: &&model::attempt::Connection| c.lane == Lane::Idle && c.closed_us > last_us;
+    assert!(run.connections.iter().any(|c| rested(&c)), "{:?}", run.connections);
+}
+
 #[tokio::test]
 async fn without_a_controller_the_run_ends_by_itself() {
     let server = Server::start(|_| right("v1")).await;
@@ -201,7 +250,11 @@ async fn the_caller_gets_windows_and_can_stop() {
     let run = tokio::spawn(probe::run(options, told, Some(live)));
     let mut tally = Tally::default();
     let mut end = 0;
-    while let Some(window) = windows.recv().await {
+    let (mut counted, mut first) = (0, true);
+    while let Some(beat) = windows.recv().await {
+        assert_eq!(beat.header.is_some(), std::mem::take(&mut first), "what it does is told once");
+        counted += beat.counts.get("v1").map_or(0, |counts| counts[&(Lane::Fresh, Class::Ok)]);
+        let window = beat.window;
         assert_eq!(window.from_us, end, "windows leave no gap");
         end = window.to_us;
         window.by_version.values().for_each(|counted| tally.add(counted));
@@ -211,5 +264,5 @@ async fn the_caller_gets_windows_and_can_stop() {
     }
     let run = run.await.unwrap().unwrap();
     books_balance(&run);
-    assert_eq!(tally.ok, server.asked() as u64);
+    assert_eq!((tally.ok, counted), (server.asked() as u64, tally.ok));
 }

@@ -55,6 +55,29 @@ async fn every_lane_is_right_where_the_server_is() {
     }
 }
 
+/// A proxy of ours is told which attempt a request is, once for each; a trial is none.
+#[tokio::test]
+async fn with_a_key_each_request_says_which_attempt_it_is() {
+    for lane in
+        [Lane::KeepAlive, Lane::Fresh, Lane::Upload, Lane::Download, Lane::Events, Lane::Orders]
+    {
+        let (address, seen) = start(Wrong::Nothing).await;
+        let mut options = probing(address, lane);
+        options.url = options.url.with_key("5ec2e7").unwrap();
+        let run = run(options).await;
+        assert_classes(&run, &[(Class::Ok, 12)]);
+        let mut says = seen.lock().unwrap().says.clone();
+        says.retain(|said| said != "5ec2e7");
+        let mut wanted: Vec<String> =
+            of(&run, Class::Ok).iter().map(|a| format!("5ec2e7-a{}", a.id)).collect();
+        says.sort();
+        wanted.sort();
+        assert_eq!(says, wanted, "{lane:?}");
+    }
+    let (_, seen) = against(Wrong::Nothing, Lane::KeepAlive).await;
+    assert!(seen.lock().unwrap().says.is_empty(), "there is no key to tell");
+}
+
 #[tokio::test]
 async fn a_transfer_that_arrives_changed_or_cut_is_told_from_a_right_one() {
     for (wrong, lane, class) in [

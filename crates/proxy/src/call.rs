@@ -19,7 +19,7 @@ use crate::forwarded::{self, Origin};
 use crate::framing::{Body, Connection, Field, Refusal, RequestHead, classify, read_request};
 use crate::limits;
 use crate::lines::line;
-use crate::receipts::Stub;
+use crate::prober::Stub;
 use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};

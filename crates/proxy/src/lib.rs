@@ -46,6 +46,7 @@ mod outlier;
 mod overdue;
 mod pages;
 mod pick;
+mod prober;
 mod ramp;
 mod receipts;
 mod replay;
@@ -91,6 +92,11 @@ pub use crate::pages::check_page;
 use crate::tls::Tls;
 pub use crate::tls::{check_pair, tls_of};
 use crate::worker::Control;
+
+/// How metrics are written and asked for, for others that tell some.
+pub mod exposition {
+    pub use crate::metrics::{Dialect, Kind, Labels, Text, open, serve};
+}
 
 /// How a proxy is started.
 #[derive(Clone, Debug)]

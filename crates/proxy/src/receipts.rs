@@ -2,53 +2,21 @@
 //!
 //! Each thread has a ring of its own for each prober's book and tells it when it is asked, so no request
 //! waits for anybody and none allocates. What was taken is forgotten; when there is no room the oldest
-//! one goes, and that is counted. A request is a prober's if it knows the key of its run, and else costs
-//! a look at a pointer. Nothing is compared here.
+//! one goes, and that is counted. Whose requests these are is known by `prober`. Nothing is compared here.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use httparse::Header;
 use model::receipt::{self, End, Item};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::class::Class;
 use crate::gate::Gate;
 use crate::limits;
+use crate::prober::Stub;
 use crate::trail::Trail;
-
-/// Probers whose requests get receipts: their keys, and the number of each one's book.
-#[derive(Debug)]
-pub(crate) struct Probers(pub(crate) Vec<(String, u32)>);
-
-/// Where a receipt is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stub {
-    book: u32,
-    item: Item,
-}
-
-impl Probers {
-    /// Whether this is a request of one of them: of which book, and what it belongs to if it is no
-    /// trial.
-    pub(crate) fn which(&self, fields: &[Header<'_>]) -> Option<(u32, Option<Item>)> {
-        let of_field = |field: &Header<'_>| {
-            let mut known = self.0.iter();
-            known
-                .find_map(|(key, book)| Some((*book, receipt::said(field.name, field.value, key)?)))
-        };
-        fields.iter().find_map(of_field)
-    }
-}
-
-impl Stub {
-    /// The receipt of a trial goes nowhere.
-    pub(crate) fn of((book, item): (u32, Option<Item>)) -> Option<Self> {
-        Some(Self { book, item: item? })
-    }
-}
 
 /// The receipts of one thread.
 #[derive(Debug, Default)]
@@ -228,10 +196,11 @@ mod tests {
 
     use model::receipt::Item;
 
-    use super::{Line, Receipts, Stub, Wanted};
+    use super::{Line, Receipts, Wanted};
     use crate::age::Age;
     use crate::forwarded::Origin;
     use crate::limits;
+    use crate::prober::Stub;
     use crate::trail::Trail;
 
     fn told(receipts: &Receipts, taken: u64) -> (Vec<u32>, u64, u64, u64, u64) {

@@ -12,7 +12,7 @@ use model::{AppName, Network, Outliers, admin};
 use crate::cohort::Signer;
 use crate::limits;
 use crate::pages::Pages;
-use crate::receipts::Probers;
+use crate::prober::Probers;
 use crate::share::Share;
 
 /// What holds for all apps.

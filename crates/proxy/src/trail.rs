@@ -10,7 +10,7 @@ use model::ReleaseId;
 use crate::class::Class;
 use crate::forwarded::Origin;
 use crate::gate::Gate;
-use crate::receipts::Stub;
+use crate::prober::Stub;
 use crate::survey::Standing;
 
 /// One request's.

@@ -167,6 +167,10 @@ pub struct LaneFacts {
     pub longest_gap_us: u64,
     /// Any outage of this lane at least this long met one of its requests.
     pub detection_floor_us: Option<u64>,
+    /// How many of its transfers, streams, sockets or resting connections were open while traffic was
+    /// moved, the fewest of several times; `None` where the lane has nothing long or nothing was moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub across: Option<u64>,
 }
 
 /// A lane that was wanted and did not run.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use model::attempt::Witness;
 use model::{Class, Outcome, Verdict};
 
+use crate::across;
 use crate::axis::between;
 use crate::clean;
 use crate::document::{Report, VersionProof};
@@ -145,6 +146,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(evidence(report));
     out.extend(sockets(report));
     out.extend(orders::fact(report));
+    out.extend(across::fact(report));
     out.extend(lanes(report));
     out
 }

@@ -4,6 +4,7 @@
 
 use model::{Attempt, Class, Lane};
 
+use crate::across;
 use crate::axis::{axis, between};
 use crate::clean;
 use crate::document::{LaneFacts, LaneNotRun};
@@ -89,6 +90,7 @@ fn of_lane(run: &Run<'_>, lane: Lane) -> Option<LaneFacts> {
         ttlb_max_us: max,
         longest_gap_us: longest_gap(sent.into_iter()),
         detection_floor_us: share.and_then(|(_, rate)| interval_us(*rate)),
+        across: across::of_lane(run, lane),
     })
 }
 

@@ -5,6 +5,7 @@
 //! do: no IO, no clock, no decisions about the rollout, no measuring. Text that came from the
 //! server under test is cleaned when it is taken in and escaped again where it is shown.
 
+mod across;
 mod answered;
 mod answers;
 mod assertion;

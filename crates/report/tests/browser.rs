@@ -5,6 +5,11 @@
 //! a folder for pictures of the whole pages, for people.
 
 #![allow(clippy::cast_possible_truncation, clippy::unwrap_used, reason = "synthetic figures")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the crate has no files, no network and no clock; who looks at its pages does"
+)]
 #![allow(clippy::panic, reason = "a test ends there, which is what it should do")]
 #![allow(dead_code, reason = "the stories are shared with other tests")]
 
@@ -35,6 +40,25 @@ const OVERFLOW: &str = "(() => {
         + wide.slice(0, 3).map((one) => one.outerHTML.slice(0, 120)).join(' | ');
 })()";
 
+/// Words of a drawing that stand on each other in one line.
+const CLASHES: &str = "(() => {
+    const clashes = [];
+    for (const drawing of document.querySelectorAll('svg')) {
+        const lines = {};
+        for (const text of drawing.querySelectorAll('text')) {
+            (lines[text.getAttribute('y')] ??= []).push(text);
+        }
+        for (const line of Object.values(lines)) {
+            const all = line.map((text) => [text.getBoundingClientRect(), text.textContent]);
+            all.sort(([a], [b]) => a.left - b.left);
+            for (let i = 1; i < all.length; i += 1) {
+                if (all[i][0].left < all[i - 1][0].right) clashes.push(all[i - 1][1] + ' ' + all[i][1]);
+            }
+        }
+    }
+    return clashes.join(', ');
+})()";
+
 /// A window.
 struct View {
     name: &'static str,
@@ -58,8 +82,13 @@ const VIEWS: [View; 4] = [
 
 #[test]
 fn a_page_of_ten_minutes_is_small_opens_at_once_and_can_be_seen_everywhere() {
-    let page = html(&judge(&sample::long()));
+    let report = judge(&sample::long());
+    let page = html(&report);
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    assert_eq!(report.failed, 12);
+    for failure in &report.failures {
+        assert!(page.contains(&format!("<td>#{}</td>", failure.id)));
+    }
     looked_at("long", &page);
 }
 
@@ -103,6 +132,7 @@ fn seen(browser: &mut Browser, view: &View, file: &Path) {
     println!("{}: opens in {fastest:.0} ms", view.name);
     assert!(fastest < 1_000.0, "{}: it opens in {fastest} ms", view.name);
     assert_eq!(browser.evaluate(OVERFLOW), "", "{}: wider than the window", view.name);
+    assert_eq!(browser.evaluate(CLASHES), "", "{}: words on words", view.name);
     assert_eq!(browser.complaints, Vec::<String>::new(), "{}: the page complains", view.name);
     let picture = Picture::read(&browser.screenshot(false));
     assert_eq!((picture.width, picture.height), (view.width as usize, view.height as usize));

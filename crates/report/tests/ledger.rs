@@ -75,7 +75,8 @@ fn one_found(change: impl FnOnce(&mut Input)) -> Report {
     change(&mut input);
     let report = judge(&input);
     let ledger = ledger(&report);
-    let [row] = &ledger.rows[..] else { panic!("{:?}", ledger.rows) };
+    assert_eq!(ledger.rows.len(), 1, "{:?}", ledger.rows);
+    let row = &ledger.rows[0];
     assert_eq!((ledger.findings.len(), ledger.findings[0].count), (1, 1));
     assert_eq!(ledger.findings[0].first, [row.id]);
     let screen = terminal(&report, Style { colour: false, width: 200 });

@@ -20,30 +20,41 @@ const PAGE: &str = include_str!("../../clients/page.html");
 pub(crate) struct Instance {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    leaving: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    announcing: AtomicBool,
+    leaving: AtomicBool,
 }
 
 impl Instance {
     /// Starts one.
     pub(crate) fn start(version: &'static str, listener: TcpListener) -> Outcome<Self> {
         let address = listener.local_addr()?;
-        let leaving = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&leaving);
+        let state = Arc::new(State::default());
+        let told = Arc::clone(&state);
         std::thread::Builder::new().name(version.to_owned()).spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if told.load(Ordering::SeqCst) {
+                if told.leaving.load(Ordering::SeqCst) {
                     return;
                 }
                 let told = Arc::clone(&told);
                 std::thread::spawn(move || converse(stream, version, &told));
             }
         })?;
-        Ok(Self { address, leaving })
+        Ok(Self { address, state })
+    }
+
+    /// From now on each answer says that its connection ends with it.
+    pub(crate) fn announce(&self) {
+        self.state.announcing.store(true, Ordering::SeqCst);
     }
 
     /// Leaves.
     pub(crate) fn leave(&self) {
-        self.leaving.store(true, Ordering::SeqCst);
+        self.state.leaving.store(true, Ordering::SeqCst);
         // Wakes the one that accepts, which then closes the door.
         let _ = TcpStream::connect(self.address);
     }
@@ -56,7 +67,7 @@ impl Drop for Instance {
 }
 
 /// `None` when the connection has ended.
-fn converse(mut stream: TcpStream, version: &str, leaving: &AtomicBool) -> Option<()> {
+fn converse(mut stream: TcpStream, version: &str, state: &State) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut received = Vec::new();
     loop {
@@ -73,17 +84,19 @@ fn converse(mut stream: TcpStream, version: &str, leaving: &AtomicBool) -> Optio
             more(&mut stream, &mut received)?;
         }
         received.drain(..length);
-        if leaving.load(Ordering::SeqCst) {
+        if state.leaving.load(Ordering::SeqCst) {
             return None;
         }
+        let announced = state.announcing.load(Ordering::SeqCst);
+        let close = if announced { "Connection: close\r\n" } else { "" };
         let body = if head.starts_with("get /page") { PAGE } else { version };
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App-Version: {version}\r\n\
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App-Version: {version}\r\n{close}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(answer.as_bytes()).ok()?;
-        if head.contains("connection: close") {
+        if announced || head.contains("connection: close") {
             return None;
         }
     }

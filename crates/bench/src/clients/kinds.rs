@@ -105,6 +105,8 @@ impl Kind {
                 command.args(["--disable-background-networking", "--disable-component-update"]);
                 command.args(["--disable-sync", "--disable-dev-shm-usage", "--disable-quic"]);
                 command.args(["--enable-logging=stderr", "--remote-debugging-port=0"]);
+                // Its own resolver reads the file of names once; the system's is what others use.
+                command.arg("--disable-features=AsyncDns");
                 command.arg(format!("--user-data-dir={}", profile.display()));
                 command.arg(format!("{url}page#{method}"));
             }

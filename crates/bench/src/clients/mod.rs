@@ -1,6 +1,6 @@
 //! `cargo xtask clients`: what each kind of client does when the service behind its URL is switched.
 //!
-//! Two versions of a small app, three ways of switching between them, and every client that is here, all at
+//! Two versions of a small app, four ways of switching between them, and every client that is here, all at
 //! the same time: half with GET, half with POST. Three seconds after the switch the old version leaves, and
 //! each connection to it that is still kept ends under a request. Prints a table and judges nothing.
 
@@ -129,6 +129,9 @@ fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     }
     (router.switch)()?;
     let switched = Instant::now();
+    if kind == routers::Kind::Announced {
+        old.announce();
+    }
     std::thread::sleep(SWITCHED);
     let moments = Moments { switched, left: Instant::now() };
     old.leave();

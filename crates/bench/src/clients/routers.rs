@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) enum Kind {
     Requests,
     Connections,
+    /// The same, and the old version says `Connection: close` from the switch on.
+    Announced,
     Name,
 }
 
@@ -52,13 +54,15 @@ pub(crate) struct Router {
 
 impl Kind {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 3] = [Self::Requests, Self::Connections, Self::Name];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Requests, Self::Connections, Self::Announced, Self::Name];
 
     /// In headings.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Requests => "A router that switches requests",
             Self::Connections => "A router that switches connections",
+            Self::Announced => "The same, and the old version announces the end of its connections",
             Self::Name => "A name whose address changes",
         }
     }
@@ -67,7 +71,7 @@ impl Kind {
     pub(crate) fn start(self, place: &Place, ends: [SocketAddr; 2]) -> Outcome<Router> {
         match self {
             Self::Requests => proxy(place, ends),
-            Self::Connections => haproxy(place, ends),
+            Self::Connections | Self::Announced => haproxy(place, ends),
             Self::Name => name(place, ends),
         }
     }

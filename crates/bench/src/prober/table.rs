@@ -201,3 +201,79 @@ pub(crate) fn json(findings: &Findings) -> Value {
         "skipped": findings.skipped,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use model::Class;
+
+    use super::super::Findings;
+    use super::super::paced::Paced;
+    use super::super::truths::{Counts, Freeze, Standstill};
+    use super::{json, markdown};
+
+    fn findings() -> Findings {
+        let paced = Paced {
+            asked: 1_000,
+            error_ppm: -12.5,
+            late_us: [60.0, 180.0, 900.0],
+            way_us: 40.0,
+            own_us: [2, 90, 700],
+            dispersion: 0.01,
+            cpu_us: 50.0,
+            bytes: Some(57.0),
+            counts: [20_000, 0, 0],
+            blind: 0,
+        };
+        let classes = vec![(Class::Ok, 10, 10), (Class::Timeout, 5, 5)];
+        Findings {
+            rates: vec![paced],
+            faults: vec![Counts { story: "a story", classes }],
+            freeze: Some(Freeze { frozen_s: 2.0, quantiles: vec![(0.95, 1.0, 1.01)] }),
+            standstill: Some(Standstill { stopped_ms: 201.0, said_ms: 201.0, blamed: 0 }),
+            skipped: vec![("oha".to_owned(), "not here".to_owned())],
+            machine: "a machine".to_owned(),
+            window: Duration::from_secs(20),
+            ..Findings::default()
+        }
+    }
+
+    #[test]
+    fn marks_that_are_met_and_who_is_missing_are_told() {
+        let text = markdown(&findings());
+        assert!(!text.contains("MISSED"), "{text}");
+        for part in [
+            "| 1000 | -12.5 | 60 / 180 / 900 | 2 / 90 / 700 | 0.0100 | 50.0 | 57.0 | 0 | 0 | 0 |",
+            "| send lateness p99, µs, at 1000/s | 180.000 | 200 | met |",
+            "| quantiles of a freeze, % of its length off | 0.500 | 1 | met |",
+            "**not measured: oha**: not here",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_mark_that_is_missed_is_loud() {
+        type Break = fn(&mut Findings);
+        let breaks: [(Break, &str); 7] = [
+            (|f| f.rates[0].error_ppm = -51.0, "rate error"),
+            (|f| f.rates[0].late_us[1] = 201.0, "send lateness"),
+            (|f| f.rates[0].dispersion = 0.06, "variance to mean"),
+            (|f| f.rates[0].bytes = Some(65.0), "memory per attempt"),
+            (|f| f.faults[0].classes[1].2 = 4, "wrong class"),
+            (|f| f.freeze.as_mut().unwrap().quantiles[0].2 = 1.03, "a freeze"),
+            (|f| f.standstill.as_mut().unwrap().said_ms = 150.0, "not said"),
+        ];
+        for (change, what) in breaks {
+            let mut findings = findings();
+            change(&mut findings);
+            let text = markdown(&findings);
+            let missed: Vec<&str> = text.lines().filter(|line| line.contains("MISSED")).collect();
+            assert!(matches!(missed[..], [line] if line.contains(what)), "{what}: {missed:?}");
+            let json = json(&findings);
+            let met = |mark: &&serde_json::Value| mark["met"] == false;
+            assert_eq!(json["marks"].as_array().unwrap().iter().filter(met).count(), 1);
+        }
+    }
+}

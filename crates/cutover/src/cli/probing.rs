@@ -1,5 +1,6 @@
 //! The arguments of `probe`. What they mean is in `commands`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ Examples:
   cutover probe http://10.0.0.5/ --host shop.example.org --late-after 250ms
   cutover probe http://127.0.0.1:8080/ --lanes keep-alive,websocket --websocket-path /chat
 
+  cutover probe http://127.0.0.1:8080/ --full-screen --metrics 127.0.0.1:9464 --duration 10m
   cutover probe https://shop.example.org/ --until-switch --watch-version json:build.version
   cutover probe http://127.0.0.1:8080/ --count 400 --assert 'share(v2)=25%±5' --assert 'p99<250ms'
 
@@ -98,6 +100,8 @@ pub(crate) struct Probe {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) also: Also,
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// The report as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -110,6 +114,21 @@ pub(crate) struct Probe {
     /// Listen here for the controller
     #[arg(long, hide = true, requires = "samples")]
     pub(crate) control: Option<PathBuf>,
+}
+
+/// How a run is watched while it lasts, and what is kept of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Watching")]
+pub(crate) struct Watched {
+    /// Show how it goes on the whole terminal (plain lines where stderr is none)
+    #[arg(long, conflicts_with = "control")]
+    pub(crate) full_screen: bool,
+    /// Answer at this address to GET /metrics while it runs (Prometheus, OpenMetrics)
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "control")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Every attempt beside the report, too, one per line of JSON (gzip)
+    #[arg(long, conflicts_with = "control")]
+    pub(crate) raw: bool,
 }
 
 /// Where the lanes find what they ask for.

@@ -1,14 +1,14 @@
 //! What `cutover status --watch` draws on a terminal: who carries what, how far a rollout is, what waits.
 //!
-//! Lines with styles from one answer of the API; it asks nobody and knows no clock. Colour repeats what
-//! words and bars say already.
+//! Lines with styles from one answer of the API; it asks nobody and knows no clock.
 
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use model::{Coarse, Phase};
 
 use crate::duration;
+use crate::say::ink::{BAD, BOLD, FAINT, GOOD, WAIT};
 use crate::say::{Line, figure};
 use crate::server::api::ServerStatus;
 use crate::server::orders::{AppStatus, InstanceStatus, PoolStatus};
@@ -18,12 +18,6 @@ use crate::server::progress::Progress;
 const BAR: usize = 20;
 /// Column where what is said of something begins.
 const WORDS: usize = 14;
-
-const FAINT: Style = Style::new().dimmed();
-const BOLD: Style = Style::new().bold();
-const GOOD: Style = AnsiColor::Green.on_default();
-const WAIT: Style = AnsiColor::Yellow.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// The whole board.
 pub(super) fn lines(status: &ServerStatus) -> Vec<Line> {

@@ -4,6 +4,13 @@
 //! samples instead of a report.
 
 mod lanes;
+mod picture;
+mod raw;
+mod shown;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod told;
 
 use std::time::Duration;
 
@@ -12,16 +19,17 @@ use model::{Fault, Kind, Lane, Outcome};
 use report::{Input, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local};
 
 use super::also;
+use crate::cli;
 use crate::duration;
 use crate::interrupt::Interrupt;
-use crate::say;
-use crate::say::pulse::Pulse;
-use crate::{cli, clock};
+use raw::Raw;
+use shown::Shown;
 
-/// Windows that may wait to be shown; the prober joins what does not fit to the next one.
-const WINDOWS: usize = 8;
+/// Beats that may wait to be shown; the prober joins what does not fit to the next one.
+const BEATS: usize = 8;
 
 /// How long is probed.
 const DURATION: Duration = Duration::from_secs(10);
@@ -32,7 +40,7 @@ const SWITCH_WITHIN: Duration = Duration::from_mins(30);
 /// Runs the command.
 pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
     raise_file_limit();
-    let options = options(&arguments)?;
+    let mut options = options(&arguments)?;
     let (told, orders) = watch::channel(Told::Go);
     let mut interrupt = Interrupt::new()?;
     let alone = arguments.control.is_none();
@@ -41,33 +49,56 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
         also::writable(&arguments.also)?;
         announce(&arguments, &options);
     }
-    let (sender, mut windows) = mpsc::channel(WINDOWS);
-    let mut pulse = alone.then(|| Pulse::new(say::pulse::stderr(), clock::unix_ms()));
+    let raw = arguments.watched.raw.then(|| Raw::within(&arguments.out));
+    if let Some(raw) = &raw {
+        options.samples = Some(raw.path().to_owned());
+    }
+    let shown = if alone {
+        Shown::on_stderr(&options, arguments.watched.full_screen)
+    } else {
+        Shown::nowhere()
+    };
+    let metrics = arguments.watched.metrics.map(|address| shown.serve(address)).transpose()?;
+    // Who asks for metrics is answered on this thread.
+    let local = LocalSet::new();
+    let followed = local.run_until(async {
+        if let Some(metrics) = metrics {
+            drop(spawn_local(metrics));
+        }
+        follow(options, (told, orders), shown, &mut interrupt).await
+    });
+    let (run, interrupted) = followed.await?;
+    if alone {
+        return finish(&arguments, run, (interrupted, raw));
+    }
+    run.trouble.map_or(Ok(0), Err)
+}
+
+/// Runs it to its end, and shows how it goes. True when it was interrupted.
+async fn follow(
+    options: Options,
+    (told, orders): (watch::Sender<Told>, watch::Receiver<Told>),
+    mut shown: Shown,
+    interrupt: &mut Interrupt,
+) -> Result<(Run, bool), Fault> {
+    let alone = options.control.is_none();
+    let (sender, mut beats) = mpsc::channel(BEATS);
     let run = ::probe::run(options, orders, alone.then_some(sender));
     tokio::pin!(run);
     let mut interrupted = false;
     let run = loop {
         tokio::select! {
             run = &mut run => break run,
-            Some(window) = windows.recv() => {
-                if let Some(pulse) = &mut pulse {
-                    pulse.beat(&window);
-                }
-            }
+            Some(beat) = beats.recv() => shown.beat(beat),
             () = interrupt.wait(), if !interrupted => {
                 interrupted = true;
                 told.send_replace(Told::Stop);
+                shown.ending();
             }
         }
     };
-    if let Some(pulse) = pulse {
-        pulse.end();
-    }
-    let run = run?;
-    if alone {
-        return finish(&arguments, run, interrupted);
-    }
-    run.trouble.map_or(Ok(0), Err)
+    shown.end();
+    Ok((run?, interrupted))
 }
 
 /// Lets the prober open as many files as it may: each connection is one. `up` does not do this,
@@ -176,7 +207,12 @@ fn way(reached: &cli::Reached) -> Way {
 }
 
 /// Judges the run, prints the result and writes the files.
-fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fault> {
+fn finish(
+    arguments: &cli::Probe,
+    mut run: Run,
+    (interrupted, raw): (bool, Option<Raw>),
+) -> Result<u8, Fault> {
+    let trouble = run.trouble.take();
     let report = judge(arguments, run, interrupted);
     let json = report::json(&report);
     let base = arguments.out.join(format!("cutover-probe-{}", report.run_id));
@@ -190,11 +226,18 @@ fn finish(arguments: &cli::Probe, run: Run, interrupted: bool) -> Result<u8, Fau
         })?;
     }
     also::write(&arguments.also, &report)?;
+    let raw = raw.map(|raw| raw.keep(&base)).transpose()?;
     if arguments.json {
         anstream::println!("{json}");
     } else {
         anstream::print!("{}", report::terminal(&report, super::deploy::style()));
         anstream::println!("report  {}  {}", files[0].0.display(), files[1].0.display());
+        if let Some(raw) = raw {
+            anstream::println!("raw     {}", raw.display());
+        }
+    }
+    if let Some(trouble) = trouble {
+        return Err(trouble);
     }
     Ok(report::exit_code(&report))
 }

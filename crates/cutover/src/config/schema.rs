@@ -85,6 +85,12 @@ fn groups() -> Value {
     })
 }
 
+/// Apps that go together.
+fn members() -> Value {
+    json!({ "type": "array", "minItems": 2, "uniqueItems": true,
+        "items": { "type": "string", "minLength": 1 } })
+}
+
 /// What a value must be. One that is not known here may be anything.
 fn sort(section: &str, key: &str) -> Value {
     let text = || json!({ "type": "string", "minLength": 1 });
@@ -102,8 +108,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("api" | "router", "token") => token(),
         ("app.instances", key) => found(key),
         ("app.hooks" | "notify", key) => called(key),
-        ("together", "apps") => json!({ "type": "array", "minItems": 2, "uniqueItems": true,
-            "items": { "type": "string", "minLength": 1 } }),
+        ("together", "apps") => members(),
         ("router", "places") => count(1, 1_000),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {
@@ -139,7 +144,11 @@ fn sort(section: &str, key: &str) -> Value {
         ("app", "environment") => environment(),
         ("app", "path_prefix")
         | ("app.health" | "app.probe", "path")
-        | (_, "preview_path" | "websocket_path") => path(),
+        | (
+            _,
+            "preview_path" | "websocket_path" | "upload_path" | "download_path" | "events_path"
+            | "orders_path",
+        ) => path(),
         ("app", "instances") | ("app.health", "rise" | "fall") | ("proxy.limits", "max_fields") => {
             count(1, 100)
         }
@@ -148,11 +157,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("app.probe", "sockets") => count(1, 10_000),
         ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
             "items": one_of(&model::Lane::ALL.map(model::Lane::name)) }),
-        (
-            _,
-            "state_dir" | "access_log" | "chain" | "key" | "socket" | "directory" | "program"
-            | "version_header",
-        ) => text(),
+        (_, key) if is_text(key) => text(),
         (_, key) if is_time(key) => time(),
         _ => json!({}),
     }
@@ -246,6 +251,21 @@ fn rollout(key: &str) -> Value {
     }
 }
 
+/// Keys whose value is a text that is not empty.
+fn is_text(key: &str) -> bool {
+    const TEXTS: [&str; 8] = [
+        "state_dir",
+        "access_log",
+        "chain",
+        "key",
+        "socket",
+        "directory",
+        "program",
+        "version_header",
+    ];
+    TEXTS.contains(&key)
+}
+
 /// Keys whose value is a duration.
 fn is_time(key: &str) -> bool {
     const TIMES: [&str; 14] = [
@@ -266,6 +286,7 @@ fn is_time(key: &str) -> bool {
     ];
     TIMES.contains(&key)
         || matches!(key, "keep_old" | "late_after" | "eject" | "eject_most")
+        || matches!(key, "slowness" | "idle_most")
         || key.ends_with("_timeout")
 }
 

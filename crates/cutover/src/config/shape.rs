@@ -429,6 +429,18 @@ pub(crate) struct ProbeConfig {
     pub(crate) websocket_path: String,
     /// Sockets the WebSocket lane holds open.
     pub(crate) sockets: u32,
+    /// Path that takes uploads.
+    pub(crate) upload_path: String,
+    /// Path of a long answer.
+    pub(crate) download_path: String,
+    /// Path of a stream of server-sent events.
+    pub(crate) events_path: String,
+    /// Path that takes orders and tells what was carried out.
+    pub(crate) orders_path: String,
+    /// Over how long an upload is sent, a download taken, a stream listened to.
+    pub(crate) slowness: Duration,
+    /// The longest that a connection of the idle lane rests.
+    pub(crate) idle_most: Duration,
     /// A later answer is a failure of class `late`.
     pub(crate) late_after: Duration,
     /// An attempt without a whole answer after this is a timeout.

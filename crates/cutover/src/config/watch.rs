@@ -12,25 +12,58 @@ use super::shape::ProbeConfig;
 use super::{address, names};
 use crate::duration;
 
+/// How long what is slow on purpose takes by itself, unless half of the timeout is less.
+const SLOWNESS: Duration = Duration::from_secs(2);
+
 /// Reads the section; paths default to places below the app's own prefix.
 pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> ProbeConfig {
-    let socket_path = format!("{}/ws", prefix.trim_end_matches('/'));
+    let bare = prefix.trim_end_matches('/');
     let second = Duration::from_secs;
     let smallest = Duration::from_millis(1);
+    let timeout = reader.duration(probe.field("timeout"), second(10), smallest..=second(300));
+    let rests = smallest..=Duration::from_hours(1);
+    let mut place =
+        |key, usual: &str| address::path(probe.field(key), &format!("{bare}{usual}"), reader);
+    let [websocket_path, upload_path, download_path, events_path, orders_path] = [
+        place("websocket_path", "/ws"),
+        place("upload_path", "/upload"),
+        place("download_path", "/download?bytes=4194304"),
+        place("events_path", "/events"),
+        place("orders_path", "/orders"),
+    ];
     let config = ProbeConfig {
         enabled: reader.switch(probe.field("enabled"), true),
         rate: reader.count(probe.field("rate"), 50, 1..=5000),
         path: address::path(probe.field("path"), prefix, reader),
         lanes: lanes(probe, reader),
-        websocket_path: address::path(probe.field("websocket_path"), &socket_path, reader),
+        websocket_path,
         sockets: reader.count(probe.field("sockets"), 4, 1..=1000),
+        upload_path,
+        download_path,
+        events_path,
+        orders_path,
+        slowness: reader.duration(
+            probe.field("slowness"),
+            SLOWNESS.min(timeout / 2),
+            Duration::ZERO..=second(150),
+        ),
+        idle_most: reader.duration(probe.field("idle_most"), second(20), rests),
         late_after: reader.duration(probe.field("late_after"), second(1), smallest..=second(300)),
-        timeout: reader.duration(probe.field("timeout"), second(10), smallest..=second(300)),
+        timeout,
         version_header: header(probe, reader),
     };
     reaches_the_app(probe, "path", (&config.path, prefix), reader);
-    reaches_the_app(probe, "websocket_path", (&config.websocket_path, prefix), reader);
+    for (key, path) in [
+        ("websocket_path", &config.websocket_path),
+        ("upload_path", &config.upload_path),
+        ("download_path", &config.download_path),
+        ("events_path", &config.events_path),
+        ("orders_path", &config.orders_path),
+    ] {
+        reaches_the_app(probe, key, (path, prefix), reader);
+    }
     can_be_late(probe, &config, reader);
+    can_be_slow(probe, &config, reader);
     config
 }
 
@@ -132,5 +165,19 @@ fn can_be_late(probe: &Section<'_>, config: &ProbeConfig, reader: &mut Reader) {
         Diagnostic::new(format!("`late_after` ({late}) is longer than `timeout` ({timeout})"))
             .at(&span, "")
             .help("an attempt is given up at its timeout: make `timeout` the longer of the two"),
+    );
+}
+
+fn can_be_slow(probe: &Section<'_>, config: &ProbeConfig, reader: &mut Reader) {
+    if config.slowness.saturating_mul(2) <= config.timeout {
+        return;
+    }
+    let span = probe.field("slowness").map_or(0..0, |field| field.span);
+    let (slow, timeout) = (duration::show(config.slowness), duration::show(config.timeout));
+    let most = duration::show(config.timeout / 2);
+    reader.push(
+        Diagnostic::new(format!("`slowness` ({slow}) is more than half of `timeout` ({timeout})"))
+            .at(&span, "")
+            .help(format!("write `slowness = \"{most}\"` at most, or a longer `timeout`")),
     );
 }

@@ -9,6 +9,7 @@ mod clean;
 mod excerpt;
 mod fault;
 pub(crate) mod figure;
+pub(crate) mod ink;
 mod json;
 mod line;
 mod plain;
@@ -18,14 +19,17 @@ mod screen;
 pub(crate) mod step;
 mod story;
 mod terminal;
+mod whole;
 
-pub(crate) use choice::{among, choose};
+pub(crate) use bar::Bar;
+pub(crate) use choice::{among, choose, redraws};
 pub(crate) use clean::{clean, word};
 pub(crate) use excerpt::{Excerpt, render};
 pub(crate) use fault::{fault, print};
 pub(crate) use line::Line;
 pub(crate) use plain::{quoted, utc};
 pub(crate) use screen::{Look, Screen};
+pub(crate) use whole::Whole;
 
 #[cfg(test)]
 mod tests;

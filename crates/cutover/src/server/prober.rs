@@ -151,6 +151,12 @@ fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> 
     add("--lanes", lanes.join(","));
     add("--websocket-path", config.websocket_path.clone());
     add("--sockets", config.sockets.to_string());
+    add("--upload-path", config.upload_path.clone());
+    add("--download-path", config.download_path.clone());
+    add("--events-path", config.events_path.clone());
+    add("--orders-path", config.orders_path.clone());
+    add("--slowness", ms(config.slowness));
+    add("--idle-most", ms(config.idle_most));
     add("--late-after", ms(config.late_after));
     add("--timeout", ms(config.timeout));
     add("--version-header", config.version_header.clone());

@@ -1,7 +1,7 @@
 //! Instances that somebody else starts, here the test, and that the proxy finds in a real Consul: a version is
 //! shipped, instances come and go, and the Consul dies, with users all the while.
 
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::consul_bed::{Bed, program};
 use crate::haproxy_bed::{Real, programs};
 use crate::load::Load;
+use crate::sample::whole;
 use crate::traffic::Deploy;
 use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
 
@@ -23,7 +24,7 @@ struct Theirs<'a> {
 impl<'a> Theirs<'a> {
     fn start(consul: &'a str, version: &str, number: u16) -> Self {
         let port = free_port();
-        let mut command = std::process::Command::new(CUTOVER);
+        let mut command = Command::new(CUTOVER);
         command.args(["app", "--version", version, "--port", &port.to_string()]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let one = Self { consul, id: format!("{version}-{number}"), port, process };
@@ -80,18 +81,21 @@ fn config(agent: &str) -> String {
     let all = patient_config(2);
     let kept: Vec<_> = all.lines().filter(|line| !line.starts_with("command = ")).collect();
     let text = kept.join("\n").replace("instances = 2", &found);
-    let text = text.replace("deadline = \"10s\"", "deadline = \"3s\"");
-    text.replace("[app.demo.rollout]", "[app.demo.rollout]\nhandover = \"close-1012\"")
+    let text = text.replace("deadline = \"10s\"", "deadline = \"2s\"");
+    text.replace(
+        "[app.demo.rollout]",
+        "[app.demo.rollout]\nhandover = { frame = '{\"message\":\"reconnect\"}' }",
+    )
 }
 
 /// Addresses of the app's instances, with their conditions, and its notes and trouble.
-fn look(world: &World) -> (Vec<(String, String)>, String, String) {
+fn seen(world: &World) -> (Vec<(String, String)>, String, String) {
     let status = world.status().unwrap();
     let app = &status["apps"][0];
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let one = |one: &Value| (word(&one["address"]), word(&one["condition"]));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let one = |one: &Value| (text(&one["address"]), text(&one["condition"]));
     let instances = app["instances"].as_array().unwrap().iter().map(one).collect();
-    (instances, app["notes"].to_string(), word(&app["trouble"]))
+    (instances, app["notes"].to_string(), text(&app["trouble"]))
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     let load = Load::start(world.port, 6, 3_000);
     // Nobody of this version is there.
     let text = said(&world.expect(4, &["deploy", "demo", "v9"]));
-    assert!(text.contains("names no instance that passes its checks"), "{text}");
+    assert!(text.contains("names no instance that passes"), "{text}");
     let first = Theirs::start(&agent, "v2", 1);
     let mut deploy = Deploy::start(&world, "demo", "v2");
     deploy.reach("starting");
@@ -119,7 +123,7 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     deploy.end().expect_unharmed();
     // Users have left those of before, and nobody ended them.
     assert!(old.iter_mut().all(Theirs::lives));
-    let (instances, notes, _) = look(&world);
+    let (instances, notes, _) = seen(&world);
     assert!(notes.contains("v1 is drained; safe to stop"), "{notes}");
     for one in &old {
         assert!(instances.contains(&(one.address(), "drained".to_owned())), "{instances:?}");
@@ -128,11 +132,11 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
         one.deregister();
         one.end();
     }
-    wait_for("nobody of v1 is shown", 10, || look(&world).1.eq("null").then_some(()));
+    wait_for("nobody of v1 is shown", 10, || seen(&world).1.eq("null").then_some(()));
     // One more comes, one goes, in the midst of all.
     let third = Theirs::start(&agent, "v2", 3);
     let is = |one: &Theirs<'_>, condition: &str| {
-        look(&world).0.contains(&(one.address(), condition.to_owned()))
+        seen(&world).0.contains(&(one.address(), condition.to_owned()))
     };
     wait_for("the third gets requests", 10, || is(&third, "ready").then_some(()));
     first.deregister();
@@ -143,10 +147,10 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     world.kill_up();
     world.up();
     wait_for("the trouble is told", 10, || {
-        look(&world).2.contains("cannot be asked").then_some(())
+        seen(&world).2.contains("cannot be asked").then_some(())
     });
     wait_for("who was known is well", 10, || {
-        let known = look(&world).0;
+        let known = seen(&world).0;
         (known.len() == 2 && known.iter().all(|(_, how)| how == "ready")).then_some(())
     });
     for arguments in [["plan", "demo", "v3"], ["deploy", "demo", "v3"]] {
@@ -165,12 +169,18 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
 /// first one registers them. A hook of the first moves its users, before anything of the old version leaves.
 #[test]
 fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_nothing() {
+    if !whole() {
+        return;
+    }
     let _turn = turn();
     let (Some(program), Some(haproxy)) = (program(), programs().into_iter().next_back()) else {
         return;
     };
     let consul = Bed::start(&program, false);
-    let mut second = World::new(&config(&consul.http.to_string()));
+    // The crowd judges it; two probers at once would starve each other.
+    let alone =
+        config(&consul.http.to_string()).replace("rate = 100", "rate = 100\nenabled = false");
+    let mut second = World::new(&alone);
     let file = second.path().join("cutover.toml");
     let hook = format!(
         "\n[[app.demo.hooks]]\nname = \"second\"\nbefore = \"drain\"\ntimeout = \"60s\"\n\
@@ -185,7 +195,7 @@ fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_noth
     let load = Load::start(second.port, 4, 500);
     Deploy::start(&first.world, "demo", "v2").end().expect_unharmed();
     assert_eq!(second.status().unwrap()["apps"][0]["stable"], "v2");
-    wait_for("nobody of v1 is shown", 10, || look(&second).1.eq("null").then_some(()));
+    wait_for("nobody of v1 is shown", 10, || seen(&second).1.eq("null").then_some(()));
     let held = load.end();
     assert!(held.lost.is_empty() && held.answers.iter().all(|n| *n > 0), "{held:?}");
     second.expect(0, &["down"]);

@@ -9,11 +9,14 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Type and data of a record.
+type Data = (u16, Vec<u8>);
+
 /// How it answers.
 #[derive(Clone, Default)]
 pub struct Script {
-    /// Records by name and type: their type and data, all of 0 s.
-    pub records: BTreeMap<(String, u16), Vec<(u16, Vec<u8>)>>,
+    /// Records by name and type, all of 0 s.
+    pub records: BTreeMap<(String, u16), Vec<Data>>,
     /// Its word for an answer; 0 is that all is well, or 3 for a name that it does not know.
     pub code: u8,
     /// Over UDP it says that the answer was cut off, and gives nothing of it.
@@ -34,9 +37,14 @@ pub struct FakeDns {
 
 impl FakeDns {
     pub fn start() -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // One port for both; somebody else may have the other half of the first.
+        let both = || {
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+            Some((udp, tcp))
+        };
+        let (udp, tcp) = (0..50).find_map(|_| both()).expect("a port that is free twice");
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).unwrap();
         let script: Arc<Mutex<Script>> = Arc::default();
         let (over_udp, over_tcp): (Arc<AtomicU64>, Arc<AtomicU64>) = Default::default();
         let (its, count) = (Arc::clone(&script), Arc::clone(&over_udp));
@@ -47,12 +55,14 @@ impl FakeDns {
                 let script = its.lock().unwrap().clone();
                 let true_one = answer(&asked[..length], &script, true);
                 if script.lies {
-                    let mut other = true_one.clone();
-                    other[0] ^= 1;
-                    udp.send_to(&other, from).unwrap();
-                    let mut other = true_one.clone();
-                    other[14] ^= 1;
-                    udp.send_to(&other, from).unwrap();
+                    // The last byte is a part of an address or name.
+                    let last = true_one.len() - 1;
+                    for place in [0, 14] {
+                        let mut other = true_one.clone();
+                        other[place] ^= 1;
+                        other[last] ^= 1;
+                        udp.send_to(&other, from).unwrap();
+                    }
                     udp.send_to(b"garbage", from).unwrap();
                 }
                 udp.send_to(&true_one, from).unwrap();

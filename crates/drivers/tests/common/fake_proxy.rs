@@ -152,7 +152,9 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         | Request::Succeed { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
-        Request::Survey { .. } => refused("this fake counts nothing"),
+        Request::Survey { .. } | Request::Receipts(_) | Request::ForgetReceipts { .. } => {
+            refused("this fake counts nothing")
+        }
         Request::Offenders { instances, .. } => Reply::Offenders(offenders(&instances)),
     };
     (reply, Vec::new())

@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) streams: usize,
     /// Times between two requests on one connection, us.
     pub(crate) rests_us: Vec<u64>,
+    /// What each request says of itself, if it does.
+    pub(crate) says: Vec<String>,
 }
 
 pub(crate) const DOWNLOAD: usize = 300_000;
@@ -74,6 +76,8 @@ async fn serve(mut stream: TcpStream, wrong: Wrong, seen: Arc<Mutex<Seen>>) -> O
             let rest = u64::try_from(last.elapsed().as_micros()).unwrap();
             seen.lock().unwrap().rests_us.push(rest);
         }
+        let said = head.lines().filter_map(|line| line.strip_prefix("x-cutover-probe: "));
+        seen.lock().unwrap().says.extend(said.map(str::to_owned));
         let length = head.to_lowercase();
         let length =
             length.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use super::Desk;
 use crate::limits;
-use crate::receipts::{Lines, Probers, Wanted, now_us};
+use crate::prober::Probers;
+use crate::receipts::{Lines, Wanted, now_us};
 use crate::worker::Control;
 
 /// The books that are open.

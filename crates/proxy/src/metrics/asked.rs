@@ -20,7 +20,10 @@ use super::Dialect;
 use crate::limits;
 
 /// Listens for them.
-pub(crate) fn open(address: SocketAddr) -> Result<TcpListener, Fault> {
+///
+/// # Errors
+/// When the address is in use or none of this machine.
+pub fn open(address: SocketAddr) -> Result<TcpListener, Fault> {
     let bound = std::net::TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
@@ -36,8 +39,8 @@ pub(crate) fn open(address: SocketAddr) -> Result<TcpListener, Fault> {
     })
 }
 
-/// Answers everybody who comes, for as long as it is polled.
-pub(crate) async fn serve(listener: TcpListener, tell: Rc<impl Fn(Dialect) -> String + 'static>) {
+/// Answers everybody who comes, for as long as it is polled, on the thread of a `LocalSet`.
+pub async fn serve(listener: TcpListener, tell: Rc<impl Fn(Dialect) -> String + 'static>) {
     let room = Arc::new(Semaphore::new(limits::ASKERS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };

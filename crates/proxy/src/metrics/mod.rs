@@ -6,15 +6,16 @@ mod asked;
 mod text;
 mod told;
 
-pub(crate) use asked::{answer, open, serve};
-pub(crate) use text::Dialect;
+pub(crate) use asked::answer;
+pub use asked::{open, serve};
+pub use text::{Dialect, Kind, Labels, Text};
 
 use crate::census::AppCensus;
 use crate::life::Shared;
 
 /// Everything that is counted, as text.
 pub(crate) fn tell(dialect: Dialect, shared: &Shared, apps: &[AppCensus]) -> String {
-    let mut text = text::Text::new(dialect);
+    let mut text = Text::new(dialect);
     told::write(&mut text, shared, apps);
     text.finish()
 }

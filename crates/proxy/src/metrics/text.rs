@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
     /// `text/plain; version=0.0.4`.
     Prometheus,
     /// `application/openmetrics-text; version=1.0.0`.
@@ -15,7 +15,7 @@ pub(crate) enum Dialect {
 
 impl Dialect {
     /// Its `Content-Type`.
-    pub(crate) const fn content_type(self) -> &'static str {
+    pub const fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -25,7 +25,7 @@ impl Dialect {
 
 /// What a family's numbers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// They only grow.
     Counter,
     /// They go up and down.
@@ -35,11 +35,11 @@ pub(crate) enum Kind {
 }
 
 /// Labels of one sample.
-pub(crate) type Labels<'a> = [(&'a str, &'a str)];
+pub type Labels<'a> = [(&'a str, &'a str)];
 
 /// A text under way.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub struct Text {
     dialect: Dialect,
     out: String,
     name: &'static str,
@@ -48,13 +48,13 @@ pub(crate) struct Text {
 
 impl Text {
     /// Nothing told yet.
-    pub(crate) const fn new(dialect: Dialect) -> Self {
+    pub const fn new(dialect: Dialect) -> Self {
         Self { dialect, out: String::new(), name: "", kind: Kind::Gauge }
     }
 
     /// Begins a family; those of kind counter have names that end in `_total`. `help` is one line
     /// without quotes and backslashes.
-    pub(crate) fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
+    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         (self.name, self.kind) = (name, kind);
         let word = match kind {
             Kind::Counter => "counter",
@@ -71,13 +71,18 @@ impl Text {
     }
 
     /// One sample of the family.
-    pub(crate) fn sample(&mut self, labels: &Labels<'_>, value: u64) {
+    pub fn sample(&mut self, labels: &Labels<'_>, value: u64) {
         self.line("", labels, value);
+    }
+
+    /// One sample of the family: a time, told in seconds.
+    pub fn seconds(&mut self, labels: &Labels<'_>, us: u64) {
+        self.line("", labels, seconds(us));
     }
 
     /// A histogram of the family: how many fell into each bucket, and the sum, in microseconds; told
     /// in seconds and piled up.
-    pub(crate) fn histogram(
+    pub fn histogram(
         &mut self,
         labels: &Labels<'_>,
         bounds_us: &[u64],
@@ -96,7 +101,7 @@ impl Text {
     }
 
     /// The whole.
-    pub(crate) fn finish(mut self) -> String {
+    pub fn finish(mut self) -> String {
         if self.dialect == Dialect::OpenMetrics {
             self.out.push_str("# EOF\n");
         }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocket;
 use tokio_tungstenite::tungstenite::{Message, client};
 
 /// No answer of the browser takes as long, whatever else the machine does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where a browser may be found, beside the one that `CHROME` names.
 const NAMES: [&str; 4] =

@@ -70,8 +70,8 @@ impl Picture {
         let (ground, count) = counts.iter().max_by_key(|(_, count)| **count).unwrap();
         let all = self.pixels.len() as f64;
         Glance {
-            brightness: self.pixels.iter().map(bright).sum::<f64>() / all,
-            ground: bright(ground),
+            brightness: self.pixels.iter().copied().map(bright).sum::<f64>() / all,
+            ground: bright(*ground),
             drawn: 1.0 - *count as f64 / all,
             colours: counts.len(),
         }
@@ -83,7 +83,7 @@ fn number(four: &[u8]) -> usize {
 }
 
 /// ITU-R BT.709.
-fn bright(pixel: &[u8; 3]) -> f64 {
+fn bright(pixel: [u8; 3]) -> f64 {
     let [red, green, blue] = pixel.map(f64::from);
     0.2126 * red + 0.7152 * green + 0.0722 * blue
 }

@@ -217,6 +217,14 @@ fn probes_follow_the_prefix() {
         (app.probe.path.as_str(), app.probe.websocket_path.as_str()),
         ("/shop/", "/shop/ws")
     );
+    let places = [
+        &app.probe.upload_path,
+        &app.probe.download_path,
+        &app.probe.events_path,
+        &app.probe.orders_path,
+    ];
+    let wanted = ["/shop/upload", "/shop/download?bytes=4194304", "/shop/events", "/shop/orders"];
+    assert_eq!(places, wanted);
     assert_eq!(app.rollout.preview_path, "/shop/");
     let app = web("path_prefix = \"/shop\"\n[app.web.probe]\npath = \"/shop?deep=1\"");
     assert_eq!(app.probe.path, "/shop?deep=1");

@@ -4,6 +4,7 @@ mod faults;
 mod live;
 mod plainly;
 mod pulses;
+mod wholly;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

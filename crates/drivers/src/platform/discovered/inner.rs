@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use model::fleet::HealthCheck;
 use model::{AppName, Change, Fault, Kind, Release};
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use super::followed::Followed;
 use super::heard::Heard;
 use super::plan::Step;
 use super::store::{Record, Store};
-use super::watch::{Key, Tasks};
+use super::watch::{Key, Listener, Tasks};
 use crate::platform::fleet::{Condition, FleetHave, ReleaseHave};
 use crate::platform::health::CheckResult;
 
@@ -161,52 +162,13 @@ impl Inner {
         Ok(())
     }
 
-    /// A source answered.
-    pub(super) async fn heard(self: &Arc<Self>, key: &Key, heard: &Heard) {
-        self.change(key, |followed| {
-            let before = (followed.known().collect::<Vec<_>>(), followed.discovered());
-            followed.hear(heard);
-            before != (followed.known().collect(), followed.discovered())
-        })
-        .await;
-    }
-
-    /// A source could not be asked; said once in the log.
-    pub(super) fn lost(&self, key: &Key, fault: &Fault) {
-        if let Some((followed, _)) = self.own().followed.get_mut(key) {
-            let before = followed.discovered().trouble;
-            followed.lost(&fault.what);
-            if followed.discovered().trouble != before {
-                tracing::warn!(app = %key.0, "{fault}");
-            }
-        }
-        self.tell();
-    }
-
-    /// How instances of a release are checked.
-    pub(super) fn how(&self, key: &Key) -> Option<HealthCheck> {
-        self.own().followed.get(key).map(|(followed, _)| followed.how().clone())
-    }
-
-    /// An instance was checked; answers what became of it when that is new.
-    pub(super) async fn checked(
-        self: &Arc<Self>,
-        key: &Key,
-        at: SocketAddr,
-        result: CheckResult,
-    ) -> Option<Condition> {
-        let mut now = None;
-        self.change(key, |followed| {
-            now = followed.checked(at, result);
-            now.is_some()
-        })
-        .await;
-        now
-    }
-
     /// Changes what is known; when it says that something did change, that is on record before anybody
     /// is told.
-    async fn change(self: &Arc<Self>, key: &Key, change: impl FnOnce(&mut Followed) -> bool) {
+    async fn change(
+        self: &Arc<Self>,
+        key: &Key,
+        change: impl FnOnce(&mut Followed) -> bool + Send,
+    ) {
         {
             let mut state = self.own();
             let Some((followed, tasks)) = state.followed.get_mut(key) else { return };
@@ -225,6 +187,49 @@ impl Inner {
             tracing::warn!(%fault, "who was found could not be recorded");
         }
         self.tell();
+    }
+}
+
+#[async_trait]
+impl Listener for Inner {
+    async fn heard(self: Arc<Self>, key: &Key, heard: &Heard) {
+        self.change(key, |followed| {
+            let before = (followed.known().collect::<Vec<_>>(), followed.discovered());
+            followed.hear(heard);
+            before != (followed.known().collect(), followed.discovered())
+        })
+        .await;
+    }
+
+    fn lost(&self, key: &Key, fault: &Fault) {
+        if let Some((followed, _)) = self.own().followed.get_mut(key) {
+            let before = followed.discovered().trouble;
+            followed.lost(&fault.what);
+            // Once, however long it is away.
+            if followed.discovered().trouble != before {
+                tracing::warn!(app = %key.0, "{fault}");
+            }
+        }
+        self.tell();
+    }
+
+    fn how(&self, key: &Key) -> Option<HealthCheck> {
+        self.own().followed.get(key).map(|(followed, _)| followed.how().clone())
+    }
+
+    async fn checked(
+        self: Arc<Self>,
+        key: &Key,
+        at: SocketAddr,
+        result: CheckResult,
+    ) -> Option<Condition> {
+        let mut now = None;
+        self.change(key, |followed| {
+            now = followed.checked(at, result);
+            now.is_some()
+        })
+        .await;
+        now
     }
 }
 

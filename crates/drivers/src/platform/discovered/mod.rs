@@ -5,6 +5,7 @@
 //! starts nothing, ends nothing and registers nothing. The state directory holds one record per release
 //! (`discovered/`), so that who was known is known again.
 
+mod ask;
 mod catalog;
 mod dns;
 mod followed;
@@ -60,7 +61,7 @@ impl Drop for Discovery {
 
 /// Asks a source once, in words; nothing is followed by it. Of kind `Environment` when it is away.
 pub async fn ask_once(source: &Source) -> Result<String, Fault> {
-    let Ok(heard) = timeout(ONCE, heard::hear(source, &mut 0)).await else {
+    let Ok(heard) = timeout(ONCE, ask::hear(source, &mut 0)).await else {
         let what = format!("{source} cannot be asked: no answer within {} s", ONCE.as_secs());
         return Err(Fault::environment(what).help("is it there, and does it answer?"));
     };

@@ -1,0 +1,101 @@
+//! Where a probe that runs alone shows how it goes: one line, plain lines, or the whole terminal; and to
+//! whoever asks for its metrics.
+
+use std::cell::RefCell;
+use std::io::Stderr;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ::probe::{Beat, Options};
+use model::Fault;
+use proxy::exposition;
+use tokio::net::TcpListener;
+
+use super::picture::{self, Asked};
+use super::sums::Sums;
+use super::told;
+use crate::clock;
+use crate::say::pulse::{self, Pulse};
+use crate::say::{Whole, redraws};
+
+/// Least time between two pictures, us.
+const DRAW_EVERY_US: u64 = 250_000;
+
+/// Where it is shown, and what.
+#[derive(Debug)]
+pub(super) struct Shown {
+    sums: Rc<RefCell<Sums>>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Nowhere,
+    Line(Pulse<Stderr>),
+    All { whole: Whole<Stderr>, asked: Asked, drawn_us: u64, ending: bool },
+}
+
+impl Shown {
+    /// To nobody.
+    pub(super) fn nowhere() -> Self {
+        Self { sums: Rc::default(), place: Place::Nowhere }
+    }
+
+    /// On stderr: the whole of it when that is wanted and it is a terminal.
+    pub(super) fn on_stderr(options: &Options, full_screen: bool) -> Self {
+        let began_unix_ms = clock::unix_ms();
+        let place = if full_screen && redraws() {
+            let (rate, stop, url) = (options.rate, options.stop, options.url.to_string());
+            let asked = Asked { url, rate, stop, began_unix_ms };
+            Place::All { whole: Whole::of_stderr(), asked, drawn_us: 0, ending: false }
+        } else {
+            Place::Line(Pulse::new(pulse::stderr(), began_unix_ms))
+        };
+        Self { sums: Rc::default(), place }
+    }
+
+    /// Answers those who ask for metrics, until it is dropped.
+    pub(super) fn serve(
+        &self,
+        address: SocketAddr,
+    ) -> Result<impl Future<Output = ()> + use<>, Fault> {
+        let listener: TcpListener = exposition::open(address)?;
+        let sums = Rc::clone(&self.sums);
+        let tell = Rc::new(move |dialect| told::metrics(dialect, &sums.borrow()));
+        Ok(exposition::serve(listener, tell))
+    }
+
+    /// Something happened.
+    pub(super) fn beat(&mut self, beat: Beat) {
+        if let Place::Line(pulse) = &mut self.place {
+            pulse.beat(&beat.window);
+        }
+        self.sums.borrow_mut().add(beat);
+        self.draw(false);
+    }
+
+    /// It was told to end.
+    pub(super) fn ending(&mut self) {
+        if let Place::All { ending, .. } = &mut self.place {
+            *ending = true;
+        }
+        self.draw(true);
+    }
+
+    /// Takes away what is only there while it runs.
+    pub(super) fn end(self) {
+        if let Place::Line(pulse) = self.place {
+            pulse.end();
+        }
+    }
+
+    fn draw(&mut self, now: bool) {
+        let Place::All { whole, asked, drawn_us, ending } = &mut self.place else { return };
+        let sums = self.sums.borrow();
+        if now || sums.now_us >= *drawn_us + DRAW_EVERY_US {
+            *drawn_us = sums.now_us;
+            let lines = picture::lines(asked, &sums, *ending, whole.size());
+            whole.draw(lines);
+        }
+    }
+}
