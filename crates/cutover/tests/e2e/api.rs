@@ -224,16 +224,17 @@ fn together(world: &World, document: &mut Document) {
             apps.iter().all(|app| app["rollout"].is_null()).then_some(())
         });
     };
-    for (verb, body) in [
-        ("deploy", json!({ "version": "v4", "run": "runoftheboth" })),
-        ("rollback", json!({ "run": "runofbothback" })),
-        ("retry", json!({ "run": "runofbothagain" })),
+    for (verb, body, aborts) in [
+        ("deploy", json!({ "version": "v4", "run": "runoftheboth" }), false),
+        ("deploy", json!({ "version": "v5", "run": "runofbothnext" }), true),
+        ("retry", json!({ "run": "runofbothagain" }), false),
+        ("rollback", json!({ "run": "runofbothback" }), true),
     ] {
         let path = format!("/v1/together/{{name}}/{verb}");
         call(world, document, ("post", &path), &path.replace("{name}", "both"), body);
         call(world, document, ("get", "/v1/status"), "/v1/status", json!({}));
-        let abort = ("post", "/v1/apps/{app}/abort");
-        if verb != "deploy" {
+        if aborts {
+            let abort = ("post", "/v1/apps/{app}/abort");
             call(world, document, abort, "/v1/apps/demo/abort", json!({ "reason": "a test" }));
         }
         idle();
