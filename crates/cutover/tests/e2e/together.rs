@@ -106,7 +106,7 @@ fn both_get_the_new_version_or_neither_does() {
     let past = said(&world.expect(0, &["history", "both"]));
     assert!(past.contains("left (both)") && past.contains("right (both)"), "{past}");
     for users in users {
-        users.expect_pass();
+        users.expect_none_lost();
     }
 }
 
