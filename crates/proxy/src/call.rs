@@ -23,7 +23,6 @@ use crate::prober::Stub;
 use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
-use crate::survey::Standing;
 use crate::table::{App, Table, Unrouted};
 use crate::trail::Trail;
 
@@ -145,8 +144,7 @@ pub(crate) fn prepare(
     let trusted = settings.trusts(origin.peer);
     let known = settings.probers.as_ref().and_then(|probers| probers.which(request.fields));
     trail.stub = known.and_then(Stub::of);
-    let probe = known.is_some() || matches!(trail.unit, Standing::Probe);
-    let id = rewrite(&request, origin, (trusted, probe), &mut sent);
+    let id = rewrite(&request, origin, trusted, &mut sent);
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
     let (patience, room) = settings.terms(name);
@@ -251,7 +249,7 @@ const fn nowhere(missing: Unrouted, origin: Origin) -> Refusal {
 fn rewrite(
     request: &RequestHead<'_, '_>,
     origin: Origin,
-    (trusted, probe): (bool, bool),
+    trusted: bool,
     out: &mut Vec<u8>,
 ) -> Range<usize> {
     for part in [request.method, " ", request.target, " HTTP/1.1\r\n"] {
@@ -263,7 +261,7 @@ fn rewrite(
             Field::Upgrade if request.upgrade => line(out, field.name, &[field.value]),
             Field::Expect if request.expects => line(out, field.name, &[field.value]),
             Field::IdempotencyKey => line(out, field.name, &[field.value]),
-            Field::Other if probe && field.name.eq_ignore_ascii_case(PROBE_FIELD) => {}
+            Field::Other if field.name.eq_ignore_ascii_case(PROBE_FIELD) => {}
             Field::Other | Field::Stamp if !request.connection.drops(field.name) => {
                 line(out, field.name, &[field.value]);
             }

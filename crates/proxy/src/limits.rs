@@ -133,7 +133,7 @@ pub(crate) const RECEIPTS: usize = 1 << 16;
 /// Most receipts that a thread tells at a time.
 pub(crate) const RECEIPTS_TOLD: usize = 1 << 12;
 /// Probers that get receipts at a time; of more, the one that was asked about longest ago gets none.
-pub(crate) const PROBERS: usize = 8;
+pub(crate) const PROBERS: usize = 64;
 /// Who says nothing on the admin socket for this long is taken for gone: a controller asks twice a second.
 pub(crate) const UNATTENDED: Duration = Duration::from_secs(5);
 /// Pause between two looks at that, and at what checks have found meanwhile.

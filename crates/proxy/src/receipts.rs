@@ -1,7 +1,7 @@
 //! Receipts: what is written down of each request of a prober, for whoever asks for it one by one.
 //!
 //! Each thread has a ring of its own for each prober's book and tells it when it is asked, so no request
-//! waits for anybody and none allocates. What was taken is forgotten; when there is no room the oldest
+//! waits for anybody. What was taken is forgotten; when there is no room the oldest
 //! one goes, and that is counted. Whose requests these are is known by `prober`. Nothing is compared here.
 
 use std::cell::RefCell;
@@ -112,15 +112,12 @@ impl Receipts {
 }
 
 impl Ring {
-    /// Room for it is taken with the first receipt.
+    /// It stays small as long as it is read, and has its limit when it is not.
     const fn of(book: u32) -> Self {
         Self { book, first: 0, lost: 0, open: 0, lines: VecDeque::new() }
     }
 
     fn add(&mut self, line: Line) {
-        if self.lines.capacity() == 0 {
-            self.lines.reserve_exact(limits::RECEIPTS);
-        }
         if self.lines.len() >= limits::RECEIPTS {
             self.lines.pop_front();
             self.first += 1;

@@ -27,6 +27,8 @@ mod watch;
 
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use model::{AppName, Fault, Kind};
@@ -116,13 +118,13 @@ fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
 async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
     let (client, config) = reach(&arguments.at)?;
     let app = AppName::new(arguments.app)?;
-    let app = config.together.get(&app).and_then(|apps| apps.first()).unwrap_or(&app).clone();
+    let app = member(&client, &config, app).await?;
     anstream::println!("{}", client.abort(&app, "asked for by `cutover abort`", false).await?);
     Ok(0)
 }
 
 fn check(at: &Where) -> Result<u8, Fault> {
-    let config = load_judged(at)?;
+    let config = judged(at, if serves(at) { |_| Ok(()) } else { free })?;
     let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
     anstream::println!("{} is right: {}", at.config.display(), apps.join(", "));
     Ok(0)
@@ -133,9 +135,34 @@ fn load(at: &Where) -> Result<Config, Fault> {
     config::load(&at.config).map_err(|mistakes| tell(at, &mistakes))
 }
 
+/// True when a server or its proxy is there, whose ports are its own; also when nobody can say.
+fn serves(at: &Where) -> bool {
+    let config = config::load(&at.config).ok();
+    let Some(layout) = config.and_then(|config| Layout::at(&config.state_dir).ok()) else {
+        return true;
+    };
+    [layout.api_socket(), layout.proxy_socket()].iter().any(|at| UnixStream::connect(at).is_ok())
+}
+
+/// Refuses a port that another program has. Whether this user may have it is `up`'s to find out.
+fn free(address: SocketAddr) -> Result<(), Fault> {
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(Fault::new(Kind::Config, format!("another program listens on `{address}`"))
+                .help("end it, or name another port"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The same; certificates and pages must be usable now, as the proxy judges it.
 fn load_judged(at: &Where) -> Result<Config, Fault> {
-    let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page };
+    judged(at, |_| Ok(()))
+}
+
+/// The same, and ports too.
+fn judged(at: &Where, port: fn(SocketAddr) -> Result<(), Fault>) -> Result<Config, Fault> {
+    let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page, port };
     let loaded = config::load_judged(&at.config, judge);
     loaded.map_err(|mistakes| tell(at, &mistakes))
 }
@@ -156,6 +183,19 @@ fn reach(at: &Where) -> Result<(Client, Config), Fault> {
     let config = load(at)?;
     let layout = Layout::at(&config.state_dir)?;
     Ok((Client::new(&layout.api_socket()), config))
+}
+
+/// The app of that name, or of those that go by it together one whose rollout is under way: what one of them
+/// hears, all hear.
+async fn member(client: &Client, config: &Config, name: AppName) -> Result<AppName, Fault> {
+    let Some(apps) = config.together.get(&name) else { return Ok(name) };
+    let status = client.status().await?;
+    let goes =
+        |app: &&AppName| status.apps.iter().any(|one| one.app == **app && one.together.is_some());
+    apps.iter().find(goes).cloned().ok_or_else(|| {
+        Fault::new(Kind::Conflict, format!("no rollout of {name} is under way"))
+            .help(format!("`cutover rollback {name}` returns all of them to the version before"))
+    })
 }
 
 /// Shows that files can be written into `directory`, before anything is started.

@@ -15,38 +15,37 @@ use crate::server::run_id::new_run_id;
 use crate::{config, say};
 
 /// The server, and the app by its name in the file.
-pub(super) fn reach(target: &cli::Target) -> Result<(Client, AppName), Fault> {
+pub(super) async fn reach(target: &cli::Target) -> Result<(Client, AppName), Fault> {
     let app = AppName::new(target.app.clone())?;
     let (client, config) = super::reach(&target.at)?;
     config::must_know_any(&config, &app, &target.at.config)?;
-    // What one of those hears that go together, all of them hear.
-    let first = config.together.get(&app).and_then(|apps| apps.first()).cloned();
-    Ok((client, first.unwrap_or(app)))
+    let app = super::member(&client, &config, app).await?;
+    Ok((client, app))
 }
 
 /// `cutover pause`.
 pub(super) async fn pause(arguments: cli::Pause) -> Result<u8, Fault> {
-    let (client, app) = reach(&arguments.target)?;
+    let (client, app) = reach(&arguments.target).await?;
     let reason = arguments.reason.unwrap_or_else(|| "by `cutover pause`".to_owned());
     tell(&client.pause(&app, reason).await?, arguments.json)
 }
 
 /// `cutover resume`.
 pub(super) async fn resume(arguments: cli::Resume) -> Result<u8, Fault> {
-    let (client, app) = reach(&arguments.target)?;
+    let (client, app) = reach(&arguments.target).await?;
     tell(&client.resume(&app).await?, arguments.json)
 }
 
 /// `cutover set-weight`.
 pub(super) async fn set_weight(arguments: cli::SetWeight) -> Result<u8, Fault> {
-    let (client, app) = reach(&arguments.target)?;
+    let (client, app) = reach(&arguments.target).await?;
     let weight: Weight = arguments.share;
     tell(&client.set_weight(&app, weight).await?, arguments.json)
 }
 
 /// `cutover promote`: goes on, and follows to the end.
 pub(super) async fn promote(arguments: cli::Promote) -> Result<u8, Fault> {
-    let (client, app) = reach(&arguments.target)?;
+    let (client, app) = reach(&arguments.target).await?;
     let following = arguments.following;
     let mut interrupt = ready(&following)?;
     let told = client.promote(&app, arguments.full).await?;
@@ -64,7 +63,7 @@ pub(super) async fn promote(arguments: cli::Promote) -> Result<u8, Fault> {
 
 /// `cutover retry`: begins anew, and follows to the end.
 pub(super) async fn retry(arguments: cli::Retry) -> Result<u8, Fault> {
-    let (client, app) = reach(&arguments.target)?;
+    let (client, app) = reach(&arguments.target).await?;
     let interrupt = ready(&arguments.following)?;
     let begun = client.retry(&app, &new_run_id()).await?;
     follow(&client, (&app, begun), interrupt, &arguments.following).await
@@ -72,7 +71,7 @@ pub(super) async fn retry(arguments: cli::Retry) -> Result<u8, Fault> {
 
 /// `cutover rollback`: begins the way back, and follows to the end.
 pub(super) async fn rollback(arguments: cli::Rollback) -> Result<u8, Fault> {
-    let (client, app) = reach(&arguments.target)?;
+    let (client, app) = reach(&arguments.target).await?;
     let interrupt = ready(&arguments.following)?;
     let begun = client.rollback(&app, arguments.to, &new_run_id()).await?;
     follow(&client, (&app, begun), interrupt, &arguments.following).await

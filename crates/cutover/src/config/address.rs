@@ -1,12 +1,13 @@
 //! Where traffic comes in: listening addresses, host names, paths.
 //!
-//! Checks what is written; whether a port is free is found when it is bound.
+//! Checks what is written; whether a port is free the judge says, or it is found when it is bound.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use model::Network;
 
+use super::Judge;
 use super::diagnostic::Diagnostic;
 use super::field::Field;
 use super::reader::Reader;
@@ -49,8 +50,9 @@ pub(crate) struct Places {
     pub(crate) metrics: Option<SocketAddr>,
 }
 
-/// The addresses in `listen`, `tls_listen` and `metrics`; no two of them overlap.
-pub(crate) fn of_proxy(proxy: &Section<'_>, reader: &mut Reader) -> Places {
+/// The addresses in `listen`, `tls_listen` and `metrics`; no two of them overlap, and the judge has nothing
+/// against any.
+pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge, reader: &mut Reader) -> Places {
     let mut taken = entrances(proxy, reader);
     let plain = taken.len();
     let texts = reader.texts(proxy.field("tls_listen").as_ref()).unwrap_or_default();
@@ -60,6 +62,13 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, reader: &mut Reader) -> Places {
         let span = field.span.clone();
         let text = reader.text(Some(field));
         take(text.map(|text| (text, span)).into_iter().collect(), &mut taken, reader);
+    }
+    // One that nobody wrote has no place to point at.
+    for (address, span) in taken.iter().filter(|(_, span)| !span.is_empty()) {
+        if let Err(fault) = (judge.port)(*address) {
+            let diagnostic = Diagnostic::new(fault.what).at(span, "");
+            reader.push(diagnostic.help(fault.help.unwrap_or_default()));
+        }
     }
     let metrics = taken.split_off(with_tls);
     let secure = taken.split_off(plain);

@@ -1,7 +1,7 @@
 //! `cutover.toml`: what a person asks for, checked before anything starts.
 //!
 //! The only IO is [`load`] and that of its judge. Every mistake of a file is reported at once, each with its place, the
-//! nearest name and the fix. What this module does *not* do: look at the machine (ports, programs,
+//! nearest name and the fix. What this module does *not* do: look at the machine (programs,
 //! directories), or know what runs.
 
 mod address;
@@ -49,6 +49,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use model::admin::KeyPair;
@@ -72,18 +73,20 @@ use section::Section;
 /// A file that is larger is not a configuration.
 const LARGEST: u64 = 1 << 20;
 
-/// Looks at files that the configuration names, and says what is wrong with them.
+/// Looks at what the configuration names, files and ports, and says what is wrong with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge {
     /// The files of a certificate.
     pub(crate) pair: fn(&KeyPair) -> Result<(), Fault>,
     /// A page that the proxy answers.
     pub(crate) page: fn(&Path) -> Result<(), Fault>,
+    /// An address that the proxy is to listen on.
+    pub(crate) port: fn(SocketAddr) -> Result<(), Fault>,
 }
 
 impl Judge {
-    /// Takes every file for good, unseen.
-    const BLIND: Self = Self { pair: |_| Ok(()), page: |_| Ok(()) };
+    /// Takes every file and port for good, unseen.
+    const BLIND: Self = Self { pair: |_| Ok(()), page: |_| Ok(()), port: |_| Ok(()) };
 }
 
 /// Reads and checks a file. Paths in it become absolute, relative to where it lies.

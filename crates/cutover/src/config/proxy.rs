@@ -27,7 +27,7 @@ pub(crate) fn read(
     let threads = reader.count(proxy.field("threads"), cores, 1..=256);
     let drain = proxy.field("drain_timeout");
     let upgrade = proxy.field("upgrade_timeout");
-    let places = address::of_proxy(proxy, reader);
+    let places = address::of_proxy(proxy, judge, reader);
     let mut settings = settings(proxy, reader);
     limits::of_proxy(proxy, &mut settings, reader);
     answers::read(proxy, None, (folder, judge), &mut settings, reader);

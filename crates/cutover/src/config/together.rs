@@ -149,18 +149,21 @@ fn once(
     }
 }
 
-/// Canaries take their shares step by step together; the others have no steps, and are where they are.
+/// They take their shares step by step together, and blue-green, which has none, would be at everything with
+/// the first of them. What goes instance by instance is in no step with anybody, and may.
 fn in_step(members: &[Named], apps: &Apps, reader: &mut Reader) {
     let steps = |(app, _): &Named| match &apps.get(app)?.rollout.strategy {
         Strategy::Canary { steps, .. } => Some(steps),
         _ => None,
     };
     let Some(first) = members.iter().find(|one| steps(one).is_some()) else { return };
-    let differs = |one: &&Named| steps(one).is_some() && steps(one) != steps(first);
+    let at_once = |(app, _): &Named| {
+        apps.get(app).is_some_and(|app| app.rollout.strategy == Strategy::BlueGreen)
+    };
+    let differs = |one: &&Named| at_once(one) || steps(one).is_some() && steps(one) != steps(first);
     if let Some((app, span)) = members.iter().find(differs) {
         let what = format!("`{app}` and `{}` do not take the same steps", first.0);
-        let help =
-            "canaries that go together take their shares together: give both the same `steps`";
+        let help = "those that go together take their shares together: give both the same `steps` (or `preview`)";
         reader.push(Diagnostic::new(what).at(span, "").also(&first.1, "and this").help(help));
     }
 }

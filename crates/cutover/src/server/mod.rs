@@ -294,15 +294,19 @@ fn open_desks(
     Config { apps, notify, .. }: &Config,
     tools: &Tools,
 ) -> Result<BTreeMap<AppName, Desk>, Fault> {
-    let mut desks = BTreeMap::new();
+    let (mut desks, mut controllers) = (BTreeMap::new(), Vec::new());
     for (app, config) in apps.clone() {
         let bus = Arc::new(Bus::new());
         let (orders, inbox) = mpsc::channel(16);
         let (shown, status) = watch::channel(AppStatus::unknown(app.clone()));
         let controller =
             Controller::load((app.clone(), config), tools.clone(), Arc::clone(&bus), shown, inbox)?;
-        tokio::spawn(controller.run());
+        controllers.push(controller);
         desks.insert(app, Desk { orders, bus, status });
+    }
+    // None of them begins before all have said how far they are: those that go together ask each other.
+    for controller in controllers {
+        tokio::spawn(controller.run());
     }
     herald::begin(notify, desks.iter());
     Ok(desks)

@@ -63,13 +63,17 @@ impl Reach {
         })
     }
 
-    /// The desk of an app, and those of the apps that its rollout under way goes together with.
+    /// The desk of an app, and those of the apps that its rollout under way goes together with and that are
+    /// not over.
     pub(super) fn all_of(&self, app: &str) -> Result<Vec<&Desk>, Fault> {
         let desk = self.desk(app)?;
         let together = desk.status.borrow().together.clone();
-        let with = together.into_iter().flat_map(|together| together.with);
-        let others: Result<Vec<&Desk>, Fault> = with.map(|app| self.desk(app.as_str())).collect();
-        Ok(std::iter::once(desk).chain(others?).collect())
+        let Some(together) = together else { return Ok(vec![desk]) };
+        let others = together.with.iter().filter_map(|app| self.desks.get(app));
+        let still = |other: &&Desk| {
+            other.status.borrow().together.as_ref().is_some_and(|its| its.name == together.name)
+        };
+        Ok(std::iter::once(desk).chain(others.filter(still)).collect())
     }
 }
 

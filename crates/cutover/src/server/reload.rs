@@ -106,7 +106,12 @@ impl Reloader {
     /// Looks at the file, and takes it up if that is asked for and all of it is possible.
     pub(super) async fn reload(&self, desks: &Desks, body: ReloadBody) -> Result<Reloaded, Fault> {
         let mut runs = self.runs.lock().await;
-        let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page };
+        let judge = config::Judge {
+            pair: proxy::check_pair,
+            page: proxy::check_page,
+            // Those that are its own already are held; the others are tried when they are bound.
+            port: |_| Ok(()),
+        };
         let wanted = config::load_judged(&self.file, judge);
         let wanted = wanted.map_err(|mistakes| unusable(&self.file, &mistakes))?;
         let mut difference = Difference::between(&runs, &wanted);

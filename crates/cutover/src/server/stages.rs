@@ -32,8 +32,15 @@ impl Stages {
     /// What the machine of a rollout is to be told now because of the others.
     pub(super) fn ruling(&self, active: &Active, store: &Store) -> Result<Option<Event>, Fault> {
         let Some(together) = &active.run().start.settings.together else { return Ok(None) };
-        let others = together.others.iter().map(|other| self.of(other, store));
-        let others = others.collect::<Result<Vec<_>, _>>()?;
+        let past = together.others.iter().map(|other| self.past(other, store));
+        let past = past.collect::<Result<Vec<_>, _>>()?;
+        // All at one moment: between two looks one of them could halt.
+        let all = self.lock();
+        let now = |(other, past): (&Other, Stage)| {
+            let said = all.get(&other.app).filter(|(run, _)| *run == other.run);
+            said.map_or(past, |(_, stage)| stage.clone())
+        };
+        let others: Vec<Stage> = together.others.iter().zip(past).map(now).collect();
         Ok(active.machine().ruling(&others))
     }
 
@@ -44,11 +51,13 @@ impl Stages {
         let Some(together) = &run.start.settings.together else { return false };
         let mut all = self.lock();
         let said = |app: &AppName, run: &str| all.get(app).filter(|(said, _)| said == run);
-        let bound = |app: &AppName, run: &str| {
-            said(app, run).is_some_and(|(_, stage)| stage.reached == Some(Barrier::Final))
-        };
+        // One that was halted before is bound to nothing any more.
+        let is_bound =
+            |stage: &Stage| stage.reached == Some(Barrier::Final) && stage.turned.is_none();
+        let bound =
+            |app: &AppName, run: &str| said(app, run).is_some_and(|(_, stage)| is_bound(stage));
         let others = together.others.iter().all(|other| bound(&other.app, &other.run));
-        let binding = others && active.machine().stage().reached == Some(Barrier::Final);
+        let binding = others && is_bound(&active.machine().stage());
         if !binding {
             let turned = Some("the server was stopped".to_owned());
             let stage = Stage { turned, ..active.machine().stage() };
@@ -57,13 +66,10 @@ impl Stages {
         binding
     }
 
-    /// How far another one is. One that nobody spoke of since the server began has ended before, or its
-    /// controller has not looked yet.
-    fn of(&self, other: &Other, store: &Store) -> Result<Stage, Fault> {
-        if let Some((run, stage)) = self.lock().get(&other.app)
-            && *run == other.run
-        {
-            return Ok(stage.clone());
+    /// How far another one is of whom nobody spoke since the server began: it has ended before.
+    fn past(&self, other: &Other, store: &Store) -> Result<Stage, Fault> {
+        if self.lock().get(&other.app).is_some_and(|(run, _)| *run == other.run) {
+            return Ok(Stage::default());
         }
         let Some(run) = store.run_named(&other.run)? else { return Ok(Stage::default()) };
         let Some(outcome) = run.outcome else { return Ok(Stage::default()) };

@@ -64,6 +64,9 @@ impl Standing {
         let candidate = open.as_ref().map(|run| run.start.candidate.id);
         let candidate = candidate.map(|id| tools.store.release(&app, id)).transpose()?;
         let active = open.map(|run| Active::resume(Arc::clone(&tools.store), run)).transpose()?;
+        if let Some(active) = &active {
+            tools.stages.say(active);
+        }
         let stuck = if active.is_some() { None } else { left_stuck(&app, &tools)? };
         let kept = Kept::load(&tools.store, &app)?;
         Ok(Self { app, config, stable, active, candidate, halted: None, kept, stuck, tools })
@@ -298,6 +301,11 @@ impl Standing {
         if active.machine().promotion_is_final() {
             let version = &active.run().start.candidate.version;
             return Ok(format!("{version} is promoted already; the rollout finishes"));
+        }
+        let asked = Event::AbortAsked { reason: reason.clone() };
+        let bound = active.run().start.settings.together.is_some();
+        if let Some(why) = active.machine().refuses(&asked).filter(|_| bound) {
+            return Ok(format!("it cannot be aborted now: {why}"));
         }
         active.tell(&Event::AbortAsked { reason })?;
         Ok(match &self.stable {

@@ -94,8 +94,11 @@ fn a_busy_port_is_named_and_nothing_is_started() {
     let other = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
     let address = other.local_addr().unwrap().to_string();
     world.refused(&["up"], &[&address, "cannot be listened on", "help:", "change `listen`"]);
+    let checked = ["another program listens on", &address, "cutover.toml:", "^^^", "help: end it"];
+    world.refused(&["config", "check"], &checked);
     world.assert_nothing_runs();
     drop(other);
+    world.expect(0, &["config", "check"]);
     let app = world.port.to_string();
     let other = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
     world.refused(&["app", "--port", &app], &["in use", "help:", "--port"]);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::judging::Users;
-use crate::world::{World, free_port, patient_config, said, turn, wait_for};
+use crate::world::{World, beside, free_port, patient_config, said, wait_for};
 
 const BEAT: Duration = Duration::from_millis(300);
 /// The proxy gives such a request up, whoever was to answer it.
@@ -49,7 +49,7 @@ fn ended(deploy: Child, code: i32) -> String {
 
 #[test]
 fn an_incident_that_hits_both_pauses_and_a_person_goes_on() {
-    let _turn = turn();
+    let _turn = beside();
     let limits = "\n[app.demo.limits]\nanswer_begins = \"300ms\"\n";
     let mut world = World::new(&canary("steps = [\"40%\"]\nstep_bake = \"60s\"", limits));
     world.up();
@@ -70,7 +70,7 @@ fn an_incident_that_hits_both_pauses_and_a_person_goes_on() {
 
 #[test]
 fn a_step_in_which_nothing_was_shown_waits_for_a_person() {
-    let _turn = turn();
+    let _turn = beside();
     let inconclusive = "\n[app.demo.rollout.analysis]\ninconclusive = \"pause\"\n";
     let mut world = World::new(&canary("steps = [\"40%\"]\nstep_bake = \"300ms\"", inconclusive));
     world.up();
@@ -84,7 +84,7 @@ fn a_step_in_which_nothing_was_shown_waits_for_a_person() {
 
 #[test]
 fn a_program_has_the_say() {
-    let _turn = turn();
+    let _turn = beside();
     let metric = "\n[[app.demo.rollout.metrics]]\nname = \"queue\"\nmax = 100\ninterval = \"100ms\"\n\
                   failures = 2\ncommand = [\"cat\", \"queue-{version}\"]\n";
     let mut world = World::new(&canary("steps = [\"40%\"]\nstep_bake = \"300ms\"", metric));
@@ -158,7 +158,7 @@ impl Drop for Prometheus {
 /// The proxy's own metrics, scraped by a real Prometheus, end a rollout whose version fails.
 #[test]
 fn a_real_prometheus_has_the_say() {
-    let _turn = turn();
+    let _turn = beside();
     let (metrics, directory) = (free_port(), tempfile::tempdir().unwrap());
     let Some(prometheus) = Prometheus::scraping(metrics, directory.path()) else { return };
     let metric = format!(
@@ -197,7 +197,7 @@ fn compared(world: &World) -> Option<(u64, u64)> {
 
 #[test]
 fn killed_in_the_middle_of_a_step_it_judges_on() {
-    let _turn = turn();
+    let _turn = beside();
     let mut world = World::new(&canary("steps = [\"40%\"]\nstep_bake = \"60s\"", ""));
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -225,7 +225,7 @@ fn one_percent_of_errors_is_found_in_about_a_minute() {
         println!("skipped: it lasts as long as the evidence takes (CUTOVER_FULL=1)");
         return;
     }
-    let _turn = turn();
+    let _turn = beside();
     let app = "command = [\"sh\", \"-c\", \"errors=0.001; test $1 != v2 || errors=0.01; exec CUTOVER app \
                --port $0 --version $1 --error-share $errors\", \"{port}\", \"{version}\"]";
     let own =

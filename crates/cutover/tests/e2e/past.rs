@@ -31,7 +31,9 @@ fn history_logs_and_reports_are_there_with_and_without_a_server_and_old_runs_go(
     assert!(said(&world.expect(2, &["logs", "demo"])).contains("demo has written no log yet"));
     for version in ["v1", "v2", "v3"] {
         let also = ["--summary", "summary.md", "--junit", "junit.xml"];
-        world.expect(0, &[&["deploy", "demo", version], &also[..]].concat());
+        let output = world.run(&[&["deploy", "demo", version], &also[..]].concat());
+        // Whether its prober had time for a verdict, beside another test, is not the question here.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
     }
     let runs = history(&world, &["demo"]);
     assert_eq!(texts(&runs, "to"), ["v3", "v2", "v1"], "the newest first");

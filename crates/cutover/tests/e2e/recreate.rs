@@ -39,7 +39,7 @@ fn held(world: &World) -> HoldSeen {
 
 /// Ships a version under load; nothing fails, and users waited.
 fn ship(world: &World, version: &str, phases: &[&str]) -> Shipped {
-    let (crowd, users) = (Crowd::of(world, &REQUESTS), Users::of(world, None));
+    let (crowd, users) = (Crowd::of(world, &REQUESTS), Users::held(world));
     let before = held(world);
     let mut deploy = Deploy::start(world, "demo", version);
     for phase in phases {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::crowd::{Crowd, Kind};
 use crate::knocks::Knocks;
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{CUTOVER, World, beside, free_port, patient_config, said, signal, wait_for};
+use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
 
 /// A copy of the binary under test that is not the same file.
 fn another(world: &World) -> PathBuf {
@@ -67,7 +67,7 @@ fn counted(world: &World) -> Option<u64> {
 
 #[test]
 fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
-    let _turn = beside();
+    let _turn = turn();
     let full = std::env::var_os("CUTOVER_FULL").is_some();
     let world = live(2);
     let (before, pid) = (world.running(), world.status().unwrap()["pid"].clone());
@@ -117,7 +117,7 @@ fn zombies_of(parent: u64) -> Vec<String> {
 
 #[test]
 fn a_new_binary_that_fails_its_self_check_is_refused_and_nothing_is_touched() {
-    let _turn = beside();
+    let _turn = turn();
     let world = live(1);
     let before = (world.status().unwrap()["pid"].clone(), proxies(&world), world.running());
     let check =
@@ -177,7 +177,7 @@ fn ask_to_upgrade(world: &World, program: &str) -> String {
 
 #[test]
 fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
-    let _turn = beside();
+    let _turn = turn();
     let world = live(1);
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Socket]);
@@ -209,7 +209,7 @@ fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
 
 #[test]
 fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
-    let _turn = beside();
+    let _turn = turn();
     let world = live(1);
     let mut deploy = Deploy::start(&world, "demo", "v2");
     deploy.reach("baking");
@@ -237,7 +237,7 @@ fn neither_begins_beside_the_other_an_upgrade_and_a_rollout() {
 
 #[test]
 fn up_killed_in_the_middle_of_an_upgrade_costs_nothing() {
-    let _turn = beside();
+    let _turn = turn();
     let mut world = live(1);
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow]);

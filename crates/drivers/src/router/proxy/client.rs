@@ -86,7 +86,10 @@ impl Client {
     /// An answer that does not belong to the question.
     pub(super) fn odd(&self, request: &Request, reply: &Reply) -> Fault {
         let shown = clean(format!("{reply:?}").as_bytes(), 80);
-        self.fault(&format!("answered `{shown}` to {request:?}"))
+        // The question's name alone: it may hold a key.
+        let asked = format!("{request:?}");
+        let asked = asked.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        self.fault(&format!("answered `{shown}` to {asked}"))
     }
 
     fn broken(&self, error: &io::Error) -> Fault {
