@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::{AppName, Barrier, Event, Fault, Outcome};
-use rollout::{Other, Stage};
+use rollout::{Other, Stage, Together};
 
 use super::active::Active;
 use crate::store::Store;
@@ -49,19 +49,20 @@ impl Stages {
     pub(super) fn halt(&self, active: &Active) -> bool {
         let run = active.run();
         let Some(together) = &run.start.settings.together else { return false };
+        self.halted((&run.start.app, &run.name), together, active.machine().stage())
+    }
+
+    fn halted(&self, (app, run): (&AppName, &str), together: &Together, own: Stage) -> bool {
         let mut all = self.lock();
-        let said = |app: &AppName, run: &str| all.get(app).filter(|(said, _)| said == run);
         // One that was halted before is bound to nothing any more.
-        let is_bound =
-            |stage: &Stage| stage.reached == Some(Barrier::Final) && stage.turned.is_none();
-        let bound =
-            |app: &AppName, run: &str| said(app, run).is_some_and(|(_, stage)| is_bound(stage));
-        let others = together.others.iter().all(|other| bound(&other.app, &other.run));
-        let binding = others && is_bound(&active.machine().stage());
+        let bound = |stage: &Stage| stage.reached == Some(Barrier::Final) && stage.turned.is_none();
+        let other = |other: &Other| {
+            all.get(&other.app).is_some_and(|(run, stage)| *run == other.run && bound(stage))
+        };
+        let binding = bound(&own) && together.others.iter().all(other);
         if !binding {
             let turned = Some("the server was stopped".to_owned());
-            let stage = Stage { turned, ..active.machine().stage() };
-            all.insert(run.start.app.clone(), (run.name.clone(), stage));
+            all.insert(app.clone(), (run.to_owned(), Stage { turned, ..own }));
         }
         binding
     }
@@ -86,5 +87,67 @@ impl Stages {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AppName, (String, Stage)>> {
         // Each change is one insertion: there is no half of one.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AppName, Barrier, Version};
+    use rollout::{Other, Stage, Together};
+
+    use super::Stages;
+
+    const ALL: [&str; 3] = ["cart", "credit", "shop"];
+
+    fn app(name: &str) -> AppName {
+        AppName::new(name).unwrap()
+    }
+
+    fn at(barrier: Barrier) -> Stage {
+        Stage { reached: Some(barrier), turned: None }
+    }
+
+    /// One of them says how far it is.
+    fn says(stages: &Stages, name: &str, barrier: Barrier) {
+        stages.lock().insert(app(name), (format!("run of {name}"), at(barrier)));
+    }
+
+    /// The server ends one of them where it stands: whether it is final.
+    fn halts(stages: &Stages, name: &str, barrier: Barrier) -> bool {
+        let other = |other: &&str| Other {
+            app: app(other),
+            version: Version::new("v2").unwrap(),
+            run: format!("run of {other}"),
+        };
+        let others = ALL.iter().filter(|other| **other != name).map(other).collect();
+        let together = Together { name: app("all"), others, wait_ms: 1 };
+        stages.halted((&app(name), &format!("run of {name}")), &together, at(barrier))
+    }
+
+    #[test]
+    fn when_all_are_bound_each_ends_final_in_any_order() {
+        let stages = Stages::default();
+        ALL.iter().for_each(|name| says(&stages, name, Barrier::Final));
+        assert!(ALL.iter().all(|name| halts(&stages, name, Barrier::Final)));
+    }
+
+    #[test]
+    fn when_one_was_halted_before_all_were_bound_none_ends_final() {
+        let stages = Stages::default();
+        says(&stages, "cart", Barrier::Final);
+        says(&stages, "credit", Barrier::Sure);
+        says(&stages, "shop", Barrier::Final);
+        assert!(!halts(&stages, "shop", Barrier::Final), "credit is not bound yet");
+        says(&stages, "credit", Barrier::Final);
+        assert!(!halts(&stages, "cart", Barrier::Final), "shop is on the old version");
+        assert!(!halts(&stages, "credit", Barrier::Final));
+    }
+
+    #[test]
+    fn another_run_of_an_app_binds_nobody() {
+        let stages = Stages::default();
+        ALL.iter().for_each(|name| says(&stages, name, Barrier::Final));
+        stages.lock().insert(app("cart"), ("its next".to_owned(), at(Barrier::Final)));
+        assert!(!halts(&stages, "shop", Barrier::Final));
     }
 }
