@@ -49,20 +49,20 @@ impl Stages {
     pub(super) fn halt(&self, active: &Active) -> bool {
         let run = active.run();
         let Some(together) = &run.start.settings.together else { return false };
-        self.halted((&run.start.app, &run.name), together, active.machine().stage())
+        self.halted((&run.start.app, &run.name), together, &active.machine().stage())
     }
 
-    fn halted(&self, (app, run): (&AppName, &str), together: &Together, own: Stage) -> bool {
+    fn halted(&self, (app, run): (&AppName, &str), together: &Together, own: &Stage) -> bool {
         let mut all = self.lock();
         // One that was halted before is bound to nothing any more.
         let bound = |stage: &Stage| stage.reached == Some(Barrier::Final) && stage.turned.is_none();
         let other = |other: &Other| {
             all.get(&other.app).is_some_and(|(run, stage)| *run == other.run && bound(stage))
         };
-        let binding = bound(&own) && together.others.iter().all(other);
+        let binding = bound(own) && together.others.iter().all(other);
         if !binding {
             let turned = Some("the server was stopped".to_owned());
-            all.insert(app.clone(), (run.to_owned(), Stage { turned, ..own }));
+            all.insert(app.clone(), (run.to_owned(), Stage { turned, reached: own.reached }));
         }
         binding
     }
@@ -121,13 +121,15 @@ mod tests {
         };
         let others = ALL.iter().filter(|other| **other != name).map(other).collect();
         let together = Together { name: app("all"), others, wait_ms: 1 };
-        stages.halted((&app(name), &format!("run of {name}")), &together, at(barrier))
+        stages.halted((&app(name), &format!("run of {name}")), &together, &at(barrier))
     }
 
     #[test]
     fn when_all_are_bound_each_ends_final_in_any_order() {
         let stages = Stages::default();
-        ALL.iter().for_each(|name| says(&stages, name, Barrier::Final));
+        for name in ALL {
+            says(&stages, name, Barrier::Final);
+        }
         assert!(ALL.iter().all(|name| halts(&stages, name, Barrier::Final)));
     }
 
@@ -146,7 +148,9 @@ mod tests {
     #[test]
     fn another_run_of_an_app_binds_nobody() {
         let stages = Stages::default();
-        ALL.iter().for_each(|name| says(&stages, name, Barrier::Final));
+        for name in ALL {
+            says(&stages, name, Barrier::Final);
+        }
         stages.lock().insert(app("cart"), ("its next".to_owned(), at(Barrier::Final)));
         assert!(!halts(&stages, "shop", Barrier::Final));
     }
