@@ -5,6 +5,7 @@
 
 pub mod discovered;
 mod driver;
+mod files;
 mod fleet;
 mod health;
 mod mixed;

@@ -1,17 +1,19 @@
 //! The records of releases that are followed: whom the source named last, so that a controller that comes
 //! back while the source is away still knows them. What they mean is `followed`'s affair.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use model::{AppName, Fault, Kind, Release, ReleaseId};
-use serde::de::DeserializeOwned;
+use model::{AppName, Fault, Release, ReleaseId};
 use serde::{Deserialize, Serialize};
 
 use super::followed::Followed;
+use crate::platform::files::{self, damaged, release_in, replace, unusable};
+
+/// What to do with a record that is damaged.
+const FIX: &str = "move it away; the instances are found again where they were";
 
 /// One release on record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,13 +69,13 @@ impl Store {
         let mut records = Vec::new();
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if number(app, &name).is_none() {
+            if release_in(app, &name).is_none() {
                 continue;
             }
-            if let Some(record) = read::<Record>(&entry.path())? {
+            if let Some(record) = files::read::<Record>(&entry.path(), FIX)? {
                 let said = self.path(&record.release.app, record.release.id);
                 if said != entry.path() {
-                    return Err(damaged(&entry.path(), "it speaks of another release"));
+                    return Err(damaged(&entry.path(), "it speaks of another release", FIX));
                 }
                 records.push(record);
             }
@@ -95,58 +97,10 @@ impl Store {
 
     /// Refuses an epoch older than the newest seen, and remembers a newer one.
     pub(super) fn admit(&self, epoch: u64) -> Result<(), Fault> {
-        let path = self.folder.join("epoch");
-        let newest = read::<u64>(&path)?.unwrap_or_default();
-        if epoch < newest {
-            let what = format!(
-                "a controller of epoch {epoch} may not act any more: epoch {newest} is in charge"
-            );
-            return Err(Fault::new(Kind::Conflict, what).help("end the older controller"));
-        }
-        if epoch > newest { replace(&path, &epoch) } else { Ok(()) }
+        files::admit(&self.folder, epoch, FIX)
     }
 
     fn path(&self, app: &AppName, release: ReleaseId) -> PathBuf {
         self.folder.join(format!("{app}-{}.json", release.0))
     }
-}
-
-/// The number of the release that a file of this app is about.
-fn number(app: &AppName, name: &str) -> Option<u32> {
-    let digits = name.strip_prefix(app.as_str())?.strip_prefix('-')?.strip_suffix(".json")?;
-    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| damaged(path, &error.to_string())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unusable(path, &error)),
-    }
-}
-
-fn replace(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
-    let beside = path.with_extension("new");
-    let write = || -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(value)?;
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    write().map_err(|error| unusable(path, &error))
-}
-
-fn unusable(path: &Path, error: &io::Error) -> Fault {
-    let what = format!("`{}` in the state directory cannot be used: {error}", path.display());
-    Fault::environment(what).help("give Cutover a state directory it may write to")
-}
-
-fn damaged(path: &Path, why: &str) -> Fault {
-    let what = format!("the record `{}` is damaged: {why}", path.display());
-    Fault::environment(what).help("move it away; the instances are found again where they were")
 }

@@ -1,21 +1,21 @@
 //! The files of the process platform: records, numbers, the newest epoch, logs' places.
 //!
-//! Files are the truth; nothing of them is kept in memory. Every write is a new file, synced and
-//! renamed over the old one. What the records mean is `record`'s affair.
+//! Files are the truth; nothing of them is kept in memory. How they are written is `platform::files`'. What the records mean is `record`'s affair.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use model::{AppName, Fault, InstanceId, Kind, ReleaseId};
+use model::{AppName, Fault, InstanceId, ReleaseId};
 use rustix::fs::{FlockOperation, flock};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::record::Record;
-use crate::ballast;
+use crate::platform::files::{self, damaged, release_in, replace, unusable};
+
+/// What to do with a record that is damaged.
+const FIX: &str = "move it away; processes it speaks of go on running and can be found by the variable \
+                   CUTOVER_INSTANCE in their environment";
 
 /// Where everything lies.
 #[derive(Clone, Debug)]
@@ -31,16 +31,16 @@ impl Store {
     pub(super) fn open(state: &Path) -> Result<Self, Fault> {
         let make = |path: &Path| {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-            made.map_err(|error| unwritable(path, &error))
+            made.map_err(|error| unusable(path, &error))
         };
         make(state)?;
-        let state = state.canonicalize().map_err(|error| unwritable(state, &error))?;
+        let state = state.canonicalize().map_err(|error| unusable(state, &error))?;
         let store = Self { instances: state.join("instances"), logs: state.join("logs"), state };
         make(&store.instances)?;
         make(&store.logs)?;
         let lock = store.instances.join("lock");
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&lock);
-        opened.map_err(|error| unwritable(&lock, &error))?;
+        opened.map_err(|error| unusable(&lock, &error))?;
         Ok(store)
     }
 
@@ -51,7 +51,7 @@ impl Store {
             flock(&file, FlockOperation::LockExclusive)?;
             Ok(file)
         });
-        taken.map_err(|error| unwritable(&path, &error))
+        taken.map_err(|error| unusable(&path, &error))
     }
 
     /// Every release of an app that is on record, in the order of its number.
@@ -69,13 +69,13 @@ impl Store {
     /// One release on record.
     pub(super) fn record(&self, app: &AppName, id: ReleaseId) -> Result<Option<Record>, Fault> {
         let path = self.record_path(app, id);
-        let Some(record) = read::<Record>(&path)? else {
+        let Some(record) = files::read::<Record>(&path, FIX)? else {
             return Ok(None);
         };
         if record.release.app == *app && record.release.id == id {
             return Ok(Some(record));
         }
-        Err(damaged(&path, "it speaks of another release"))
+        Err(damaged(&path, "it speaks of another release", FIX))
     }
 
     /// Ports on record, of every app.
@@ -97,7 +97,7 @@ impl Store {
         let names = self.names()?.into_iter();
         let records = names.filter(|name| name.strip_suffix(".json").is_some());
         let paths = records.map(|name| self.instances.join(name));
-        Ok(paths.filter_map(|path| read::<Record>(&path).ok().flatten()).collect())
+        Ok(paths.filter_map(|path| files::read::<Record>(&path, FIX).ok().flatten()).collect())
     }
 
     /// Writes one release.
@@ -111,25 +111,17 @@ impl Store {
         numbers.insert(record.release.id, record.last_number);
         replace(&self.numbers_path(&record.release.app), &numbers)?;
         let path = self.record_path(&record.release.app, record.release.id);
-        fs::remove_file(&path).map_err(|error| unwritable(&path, &error))
+        fs::remove_file(&path).map_err(|error| unusable(&path, &error))
     }
 
     /// The last numbers given by forgotten releases.
     pub(super) fn numbers(&self, app: &AppName) -> Result<BTreeMap<ReleaseId, u32>, Fault> {
-        Ok(read(&self.numbers_path(app))?.unwrap_or_default())
+        Ok(files::read(&self.numbers_path(app), FIX)?.unwrap_or_default())
     }
 
     /// Refuses an epoch older than the newest seen, and remembers a newer one.
     pub(super) fn admit(&self, epoch: u64) -> Result<(), Fault> {
-        let path = self.instances.join("epoch");
-        let newest = read::<u64>(&path)?.unwrap_or_default();
-        if epoch < newest {
-            let what = format!(
-                "a controller of epoch {epoch} may not act any more: epoch {newest} is in charge"
-            );
-            return Err(Fault::new(Kind::Conflict, what).help("end the older controller"));
-        }
-        if epoch > newest { replace(&path, &epoch) } else { Ok(()) }
+        files::admit(&self.instances, epoch, FIX)
     }
 
     /// Where an instance's output goes.
@@ -144,7 +136,7 @@ impl Store {
 
     fn names(&self) -> Result<Vec<String>, Fault> {
         let entries = fs::read_dir(&self.instances);
-        let entries = entries.map_err(|error| unwritable(&self.instances, &error))?;
+        let entries = entries.map_err(|error| unusable(&self.instances, &error))?;
         Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
 
@@ -155,57 +147,4 @@ impl Store {
     fn numbers_path(&self, app: &AppName) -> PathBuf {
         self.instances.join(format!("{app}.numbers"))
     }
-}
-
-fn release_in(app: &AppName, name: &str) -> Option<ReleaseId> {
-    let digits = name.strip_prefix(app.as_str())?.strip_prefix('-')?.strip_suffix(".json")?;
-    let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|_| plain).map(ReleaseId)
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    match fs::read(path) {
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(damaged(path, &error.to_string())),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unwritable(path, &error)),
-    }
-}
-
-/// Writes beside, syncs, renames, syncs the folder: after a crash there is the old or the new file.
-fn replace(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
-    let text = serde_json::to_vec_pretty(value).map_err(|error| {
-        Fault::internal(format!("{} cannot be written: {error}", path.display()))
-    })?;
-    let beside = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    let state = path.parent().and_then(Path::parent);
-    let again = |error: &io::Error| ballast::is_full(error) && state.is_some_and(ballast::release);
-    let done = match written() {
-        Err(error) if again(&error) => written(),
-        done => done,
-    };
-    done.map_err(|error| unwritable(path, &error))
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Fault {
-    let what = format!("`{}` in the state directory cannot be used: {error}", path.display());
-    Fault::environment(what).help("give Cutover a state directory it may write to")
-}
-
-fn damaged(path: &Path, why: &str) -> Fault {
-    let what = format!("the record `{}` is damaged: {why}", path.display());
-    Fault::environment(what).help(
-        "move it away; processes it speaks of go on running and can be found by the variable \
-         CUTOVER_INSTANCE in their environment",
-    )
 }
