@@ -3,6 +3,7 @@
 //! Does not decide what a law is (see `tidy`) nor how a process is run (see `step`).
 
 use std::process;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::leftover;
@@ -108,22 +109,27 @@ fn servers(shop: &Workshop) -> Outcome {
     testbed::run(shop, |line| println!("{line}"))
 }
 
-/// What the tests of a run are started with: each a call of `cargo test --workspace`, and how many tests of
-/// one binary it runs at a time (none: as many as there are cores). The end to end tests take turns
-/// (`turn` and `beside` in their `world.rs`); each has a thread to wait on, so that none keeps out another.
-const CALLS: [(&[&str], Option<&str>); 3] = [
-    (&["--lib", "--bins", "--test", "[!e]*"], None),
-    (&["--test", "e2e"], Some("200")),
-    (&["--doc"], None),
+/// A call of `cargo test --workspace`: its targets, and how many tests of one binary run at a time (none:
+/// as many as there are cores).
+type Call = (&'static [&'static str], Option<&'static str>);
+
+/// The calls of a run, round by round; those of one round run at once. The drivers' tests wait for real
+/// servers most of the time, so the others run beside them. The end to end tests take turns (`turn` and
+/// `beside` in their `world.rs`); each has a thread to wait on, so that none keeps out another.
+const ROUNDS: [&[Call]; 3] = [
+    &[(&["--lib", "--bins", "--test", "[!e]*"], None), (&["--test", "engines"], None)],
+    &[(&["--test", "e2e"], Some("200"))],
+    &[(&["--doc"], None)],
 ];
 
 /// The tests were built before, so every process that carries the mark is one that a test started;
 /// one that is still there afterwards was forgotten.
 fn tests(shop: &Workshop) -> Outcome {
     let mark = process::id().to_string();
-    let failed: Vec<String> = CALLS
+    let failed: Vec<String> = ROUNDS
         .iter()
-        .filter_map(|(targets, threads)| match run_tests(shop, &mark, targets, *threads) {
+        .flat_map(|round| run_round(shop, &mark, round))
+        .filter_map(|outcome| match outcome {
             Outcome::Failed(why) => Some(why),
             Outcome::Passed | Outcome::Skipped(_) => None,
         })
@@ -138,15 +144,51 @@ fn tests(shop: &Workshop) -> Outcome {
     Outcome::Failed(format!("tests left processes running: {}", forgotten.join("; ")))
 }
 
+/// Runs the calls of one round at once. What the first one says is seen as it is said, what the others say
+/// when they have ended: lines of two runs among each other tell nobody anything.
+fn run_round(shop: &Workshop, mark: &str, round: &[Call]) -> Vec<Outcome> {
+    let Some(((targets, threads), others)) = round.split_first() else { return Vec::new() };
+    thread::scope(|scope| {
+        let others: Vec<_> = others
+            .iter()
+            .map(|(targets, threads)| scope.spawn(|| hear_tests(shop, mark, targets, *threads)))
+            .collect();
+        let mut outcomes = vec![run_tests(shop, mark, targets, *threads)];
+        for other in others {
+            let ended = other.join();
+            outcomes.push(ended.unwrap_or_else(|_| Outcome::Failed("a round fell over".into())));
+        }
+        outcomes
+    })
+}
+
 fn run_tests(shop: &Workshop, mark: &str, targets: &[&str], threads: Option<&str>) -> Outcome {
+    shop.cargo_with(&test_words(targets), &test_environment(shop, mark, threads))
+}
+
+/// [`run_tests`], with everything it says kept until it has ended.
+fn hear_tests(shop: &Workshop, mark: &str, targets: &[&str], threads: Option<&str>) -> Outcome {
+    let words = test_words(targets);
+    let (outcome, said) = shop.cargo_says(&words, &test_environment(shop, mark, threads));
+    println!("   $ cargo {} (beside the others)\n{said}", words.join(" "));
+    outcome
+}
+
+fn test_words<'a>(targets: &[&'a str]) -> Vec<&'a str> {
+    [&["test", "--workspace", "--no-fail-fast"], targets].concat()
+}
+
+fn test_environment<'a>(
+    shop: &Workshop,
+    mark: &'a str,
+    threads: Option<&'a str>,
+) -> Vec<(&'static str, &'a str)> {
     let mut environment = vec![(MARK, mark)];
     if shop.full {
         environment.push(("CUTOVER_FULL", "1"));
     }
     environment.extend(threads.map(|count| ("RUST_TEST_THREADS", count)));
-    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
-    arguments.extend(targets);
-    shop.cargo_with(&arguments, &environment)
+    environment
 }
 
 #[cfg(test)]
@@ -162,7 +204,8 @@ mod tests {
             };
             for target in targets {
                 let name = target.unwrap().file_name().into_string().unwrap();
-                assert!(name == "e2e" || !name.starts_with('e'), "{name}: see CALLS");
+                let named = ["e2e", "engines"].contains(&name.as_str());
+                assert!(named || !name.starts_with('e'), "{name}: see ROUNDS");
             }
         }
     }

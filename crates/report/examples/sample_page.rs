@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "synthetic figures")]
 #![allow(dead_code, reason = "the stories are shared with the tests")]
 
-#[path = "../tests/sample/mod.rs"]
+#[path = "../tests/it/sample/mod.rs"]
 mod sample;
 
 fn main() {

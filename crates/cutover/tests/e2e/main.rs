@@ -15,7 +15,8 @@ mod bad_input;
 mod browser;
 mod cli;
 mod consul;
-#[path = "../../../drivers/tests/common/consul.rs"]
+#[path = "../../../drivers/tests/engines/common/consul.rs"]
+#[allow(dead_code, reason = "the tests of the driver use more of it")]
 mod consul_bed;
 mod crash;
 mod crowd;

@@ -16,7 +16,7 @@ use model::{AppName, Generation, Routes};
 
 use crate::world::{CUTOVER, beside, wait_for};
 
-#[path = "../../../drivers/tests/contract/mod.rs"]
+#[path = "../../../drivers/tests/engines/contract/mod.rs"]
 #[allow(dead_code, reason = "its other half is about platforms")]
 mod contract;
 

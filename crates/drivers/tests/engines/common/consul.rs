@@ -1,0 +1,189 @@
+//! A real Consul for a test: found in the test bed, one server on free ports of loopback that keeps what
+//! it knows, ended with the test.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use drivers::router::consul::{AppSetup, Consul, Setup, Token};
+use drivers::router::haproxy::config::Discovery;
+use model::AppName;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// May everything, where tokens are asked for.
+pub(crate) const MASTER: &str = "b1gs33cr3t-0000-0000-0000-000000000000";
+
+/// Its program. Absent: said, and a failure with `TESTBED=required`.
+pub(crate) fn program() -> Option<PathBuf> {
+    let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
+    let there = bed.join("consul-bullseye/usr/bin/consul").canonicalize().ok();
+    if there.is_none() {
+        let words = "no Consul (cargo xtask testbed)";
+        assert_ne!(std::env::var("TESTBED").as_deref(), Ok("required"), "{words}");
+        println!("skipped: {words}");
+    }
+    there
+}
+
+/// A running Consul.
+pub(crate) struct Bed {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+    pub(crate) http: SocketAddr,
+    pub(crate) dns: SocketAddr,
+    asks_for_tokens: bool,
+    process: Option<Child>,
+}
+
+impl Bed {
+    pub(crate) fn start(program: &Path, asks_for_tokens: bool) -> Self {
+        let free = [0; 4].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = free.each_ref().map(|free| free.local_addr().unwrap());
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = json!({
+            "ports": { "http": ports[0].port(), "dns": ports[1].port(), "serf_lan": ports[2].port(),
+                       "server": ports[3].port(), "https": -1, "grpc": -1, "serf_wan": -1 },
+            "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "node_name": "here",
+            "server": true, "bootstrap_expect": 1, "data_dir": folder.path().join("data"),
+            "performance": { "raft_multiplier": 1 }, "disable_update_check": true,
+            "dns_config": { "service_ttl": { "*": "0s" }, "node_ttl": "0s", "udp_answer_limit": 100 },
+        });
+        if asks_for_tokens {
+            config["acl"] = json!({ "enabled": true, "default_policy": "deny",
+                                    "tokens": { "master": MASTER, "agent": MASTER } });
+        }
+        std::fs::write(folder.path().join("agent.json"), config.to_string()).unwrap();
+        let (program, [http, dns, ..]) = (program.to_owned(), ports);
+        let mut bed = Self { folder, program, http, dns, asks_for_tokens, process: None };
+        bed.launch();
+        bed
+    }
+
+    /// Starts it, and waits until it has a leader that may be asked.
+    pub(crate) fn launch(&mut self) {
+        let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = Command::new(&self.program);
+        command.arg("agent").arg("-config-file").arg(self.folder.path().join("agent.json"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(command.spawn().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        let key = "/v1/kv/there";
+        while self.tell("PUT", key, MASTER, &Value::Null).is_none_or(|said| said.trim() != "true") {
+            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            assert!(Instant::now() < deadline, "Consul does not start:\n{}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if self.asks_for_tokens {
+            self.let_dns_read();
+        }
+    }
+
+    /// DNS shows no token: what it may tell is what may be read without one.
+    fn let_dns_read(&self) {
+        let rules =
+            "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
+        let body = json!({ "Name": "dns", "Rules": rules });
+        // It may be there already.
+        let _made = self.tell("PUT", "/v1/acl/policy", MASTER, &body);
+        let body = json!({ "Policies": [{ "Name": "dns" }] });
+        let anonymous = "/v1/acl/token/00000000-0000-0000-0000-000000000002";
+        self.tell("PUT", anonymous, MASTER, &body).unwrap();
+    }
+
+    /// Takes that back.
+    pub(crate) fn let_dns_read_nothing(&self) {
+        let anonymous = "/v1/acl/token/00000000-0000-0000-0000-000000000002";
+        self.tell("PUT", anonymous, MASTER, &json!({ "Policies": [] })).unwrap();
+    }
+
+    /// Kills it.
+    pub(crate) fn crash(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
+    /// Waits for its end, which somebody told it.
+    pub(crate) fn ended(&mut self) {
+        let mut process = self.process.take().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while process.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "Consul does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it answers; `None` when it does not.
+    pub(crate) fn tell(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &Value,
+    ) -> Option<String> {
+        let mut stream = TcpStream::connect(self.http).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let token = if self.asks_for_tokens {
+            format!("X-Consul-Token: {token}\r\n")
+        } else {
+            String::new()
+        };
+        let head =
+            format!("{method} {path} HTTP/1.0\r\n{token}Content-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+    }
+
+    /// As JSON.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.tell("GET", path, MASTER, &Value::Null).unwrap()).unwrap()
+    }
+
+    /// The keys of a `[router]` that follows it.
+    pub(crate) fn keys(&self) -> String {
+        format!("kind = \"consul\"\nagent = \"{}\"\ndns = \"{}\"\n", self.http, self.dns)
+    }
+
+    /// A driver's part, under that name.
+    pub(crate) fn consul(&self, owner: &str, token: Option<&str>) -> Consul {
+        let app = |name: &str| AppSetup {
+            name: AppName::new(name).unwrap(),
+            check_path: Some("/healthz".into()),
+            check_ms: 40,
+        };
+        Consul::new(Setup {
+            agent: self.http,
+            token: token.map(Token::new),
+            owner: owner.into(),
+            apps: vec![app("demo"), app("demo-1")],
+            followed_within: Duration::from_millis(150),
+        })
+    }
+
+    /// What a HAProxy needs to follow it.
+    pub(crate) fn discovery(&self) -> Discovery {
+        Discovery { dns: self.dns, domain: "consul".into(), places: 4 }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.crash();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("Consul, last lines first:\n{}", tail.join("\n"));
+        }
+    }
+}

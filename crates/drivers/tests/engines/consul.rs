@@ -1,0 +1,200 @@
+//! HAProxy that follows Consul, with users: what is switched, reloaded and killed while they ask, who may
+//! change anything, and what is refused before anything is touched.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::common::consul;
+use crate::common::haproxy;
+use crate::common::load;
+use drivers::router::Router;
+use drivers::router::haproxy::HaProxy;
+use haproxy::{app, pool, routes, settle, wait};
+use load::{App, Users, get};
+use model::PoolState::{Retiring, Serving};
+use model::{Kind, ReleaseId};
+use serde_json::Value;
+
+haproxy::on_each_haproxy!(
+    a_rollout_under_load_loses_nothing_although_consul_is_killed,
+    one_of_four_gets_a_quarter_and_everybody_is_reached,
+);
+
+/// A Consul, a HAProxy that follows it, and the driver of both; `None` without them.
+async fn beds(program: &Path) -> Option<(consul::Bed, haproxy::Bed, HaProxy)> {
+    let consul = consul::Bed::start(&consul::program()?, false);
+    let haproxy = haproxy::Bed::following(program, Some(consul.discovery())).await;
+    let driver = haproxy.driver().following(Arc::new(consul.consul("one", None)));
+    Some((consul, haproxy, driver))
+}
+
+/// Kept, fresh and slow requests and tunnels in a blue-green rollout. HAProxy is reloaded and Consul
+/// killed and started in the middle of each of its steps.
+async fn a_rollout_under_load_loses_nothing_although_consul_is_killed(program: PathBuf) {
+    let Some((mut consul, haproxy, router)) = beds(&program).await else { return };
+    let (v1, v2) = ([App::start("v1"), App::start("v1")], [App::start("v2"), App::start("v2")]);
+    let stable = |weight, state| pool(1, weight, state, &v1.each_ref().map(|app| app.address));
+    let candidate = pool(2, 10_000, Serving, &v2.each_ref().map(|app| app.address));
+    settle(&router, &routes(vec![stable(10_000, Serving)])).await;
+    let users = Users::start(haproxy.entrance, 8, 2);
+    let more = |n: u64| {
+        let enough = users.met.asked.load(Ordering::SeqCst) + n;
+        wait(|| users.met.asked.load(Ordering::SeqCst) > enough, || "no traffic".into());
+    };
+    more(100);
+    let steps = [
+        routes(vec![stable(0, Serving), candidate.clone()]),
+        routes(vec![stable(0, Retiring), candidate.clone()]),
+        routes(vec![candidate]),
+    ];
+    for (n, want) in steps.iter().enumerate() {
+        consul.crash();
+        let fault = router.look(&app()).await.unwrap_err();
+        assert!(fault.kind == Kind::Environment && fault.what.contains("Consul"), "{fault:?}");
+        more(50);
+        consul.launch();
+        haproxy.reload();
+        settle(&router, want).await;
+        if n == 0 {
+            // From the moment that this is called settled.
+            for _ in 0..50 {
+                assert_eq!(get(haproxy.entrance, "/").unwrap().body, "v2");
+            }
+        }
+        more(50);
+    }
+    // Only what is open in tunnels is left on the old release, and nothing of it is at Consul.
+    let deadline = Instant::now() + haproxy::PATIENCE;
+    while router.look(&app()).await.unwrap().open_on(ReleaseId(1)).requests > 0 {
+        assert!(Instant::now() < deadline, "{:?}", router.look(&app()).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let taken: u64 = v1.iter().map(App::requests).sum();
+    more(200);
+    assert_eq!(v1.iter().map(App::requests).sum::<u64>(), taken, "a retired pool got a request");
+    let met = users.stop();
+    let lost = met.lost.lock().unwrap().clone();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// Every instance of one address is used: without `allow-dup-ip` two of them would not be.
+async fn one_of_four_gets_a_quarter_and_everybody_is_reached(program: PathBuf) {
+    let Some((consul, haproxy, router)) = beds(&program).await else { return };
+    let (v1, v2) = ([(); 3].map(|()| App::start("v1")), App::start("v2"));
+    let stable = pool(1, 7_500, Serving, &v1.each_ref().map(|app| app.address));
+    let want = routes(vec![stable, pool(2, 2_500, Serving, &[v2.address])]);
+    settle(&router, &want).await;
+    let version = |name: &str| {
+        let path = format!("/v1/health/service/demo?passing&tag={name}");
+        consul.get(&path).as_array().unwrap().len()
+    };
+    assert_eq!((version("v1"), version("v2"), version("a"), version("b")), (3, 1, 3, 1));
+    for _ in 0..800 {
+        get(haproxy.entrance, "/").unwrap();
+    }
+    let each: Vec<u64> = v1.iter().chain([&v2]).map(App::requests).collect();
+    assert_eq!(each.iter().sum::<u64>(), 800, "{each:?}");
+    // 4.4 standard deviations of a share, and of a place in three.
+    assert!((147..=253).contains(&each[3]), "{each:?}");
+    assert!(each[..3].iter().all(|taken| (140..=260).contains(taken)), "{each:?}");
+    // One that dies is no longer in Consul's answers, and nobody meets it.
+    let [gone, ..] = v1;
+    drop(gone);
+    wait(|| version("v1") == 2, || format!("{} of v1", version("v1")));
+    for _ in 0..50 {
+        assert_eq!(get(haproxy.entrance, "/").unwrap().status, 200);
+    }
+}
+
+/// Two controllers that know nothing of each other.
+#[tokio::test]
+async fn one_controller_ships_and_the_other_is_refused() {
+    let Some(program) = consul::program() else { return };
+    let Some(theirs) = haproxy::BED.iter().find_map(|one| one.there()) else { return };
+    let (mut consul, v1) = (consul::Bed::start(&program, false), App::start("v1"));
+    let haproxy = haproxy::Bed::following(&theirs, Some(consul.discovery())).await;
+    let named = |consul: &consul::Bed, name| {
+        haproxy.driver().following(Arc::new(consul.consul(name, None)))
+    };
+    let (one, other) = (named(&consul, "one"), named(&consul, "other"));
+    let want = routes(vec![pool(1, 10_000, Serving, &[v1.address])]);
+    settle(&one, &want).await;
+    let before = consul.get("/v1/agent/services");
+    let have = other.look(&app()).await.unwrap();
+    let plan = other.plan(None, &have);
+    // Also with an epoch that is newer than any: the other's journal is not ours.
+    let fault = other.act(&plan.changes[0], 1_000_000).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Conflict, "{fault:?}");
+    assert!(fault.what.contains("another Cutover: one"), "{fault:?}");
+    assert_eq!(consul.get("/v1/agent/services"), before);
+    // The same one after a crash, and after Consul has been away, goes on at once.
+    let again = named(&consul, "one");
+    settle(&again, &routes(vec![])).await;
+    consul.crash();
+    consul.launch();
+    settle(&again, &want).await;
+    // Its session is gone: the other may.
+    for session in consul.get("/v1/session/list").as_array().unwrap() {
+        let path = format!("/v1/session/destroy/{}", session["ID"].as_str().unwrap());
+        consul.tell("PUT", &path, "", &Value::Null).unwrap();
+    }
+    settle(&other, &routes(vec![])).await;
+    let have = again.look(&app()).await.unwrap();
+    let late = again.plan(Some(&want), &have).changes;
+    assert_eq!(again.act(&late[0], have.epoch).await.unwrap_err().kind, Kind::Conflict);
+}
+
+/// Of a token and of an agent that cannot be worked with, before anything is touched.
+#[tokio::test]
+async fn what_cannot_be_worked_with_is_refused_and_untouched() {
+    let Some(program) = consul::program() else { return };
+    let Some(theirs) = haproxy::BED.iter().find_map(|one| one.there()) else { return };
+    let consul = consul::Bed::start(&program, true);
+    let haproxy = haproxy::Bed::following(&theirs, Some(consul.discovery())).await;
+    let with =
+        |token: Option<&str>| haproxy.driver().following(Arc::new(consul.consul("one", token)));
+    let policy = |name: &str, rules: &str| {
+        let body = serde_json::json!({ "Name": name, "Rules": rules });
+        consul.tell("PUT", "/v1/acl/policy", consul::MASTER, &body).unwrap();
+        let body = serde_json::json!({ "Policies": [{ "Name": name }] });
+        let made = consul.tell("PUT", "/v1/acl/token", consul::MASTER, &body).unwrap();
+        let made: Value = serde_json::from_str(&made).unwrap();
+        made["SecretID"].as_str().unwrap().to_owned()
+    };
+    let dns = "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
+    let all = "service_prefix \"\" { policy = \"write\" } node_prefix \"\" { policy = \"read\" } \
+               session_prefix \"\" { policy = \"write\" } ";
+    let weak = policy("weak", dns);
+    let keyless = policy("keyless", all);
+    let whole = format!("{all}key_prefix \"cutover/\" {{ policy = \"write\" }}");
+    let enough = policy("enough", &whole);
+    for (token, word) in
+        [(None, "session"), (Some(weak.as_str()), "session"), (Some(&keyless), "key")]
+    {
+        let fault = with(token).preflight(&[app()]).await.unwrap_err();
+        assert!(fault.kind == Kind::Config && fault.what.contains(word), "{token:?}: {fault:?}");
+        assert!(fault.help.unwrap().contains("key_prefix"));
+        let shown = format!("{:?} {}", fault.notes, fault.what);
+        assert!(token.is_none_or(|token| !shown.contains(token)), "the token is shown");
+    }
+    let services = consul.get("/v1/agent/services");
+    assert_eq!(
+        (services, consul.get("/v1/session/list")),
+        (serde_json::json!({}), serde_json::json!([]))
+    );
+    with(Some(&enough)).preflight(&[app()]).await.unwrap();
+    consul.let_dns_read_nothing();
+    let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
+    assert!(
+        fault.what.contains("DNS") && fault.what.contains("read the service `demo`"),
+        "{fault:?}"
+    );
+    let gone = consul::Bed::start(&program, false);
+    let nobody = gone.consul("one", None);
+    drop(gone);
+    let router = haproxy.driver().following(Arc::new(nobody));
+    let fault = router.preflight(&[app()]).await.unwrap_err();
+    assert!(fault.kind == Kind::Environment && fault.what.contains("cannot be asked"), "{fault:?}");
+}

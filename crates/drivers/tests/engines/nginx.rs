@@ -1,0 +1,172 @@
+//! The nginx driver with users, and what it refuses.
+
+use std::sync::atomic::Ordering;
+
+use crate::common::haproxy;
+use crate::common::load;
+use crate::common::nginx;
+use drivers::router::Router;
+use drivers::router::nginx::{Nginx, cuts};
+use haproxy::{app, pool, routes, settle};
+use load::{App, Users};
+use model::PoolState::{Retiring, Serving};
+use model::{Kind, ReleaseId};
+use nginx::{Bed, wait};
+
+nginx::on_each_nginx!(a_switch_under_load_loses_nothing_but_what_was_predicted);
+
+/// Kept, fresh and slow requests and tunnels across the reloads of a blue-green rollout.
+async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
+    let (v1, v2) = (App::start("v1"), App::start("v2"));
+    let stable = |weight, state| pool(1, weight, state, &[v1.address]);
+    let candidate = pool(2, 10_000, Serving, &[v2.address]);
+    let router = bed.driver();
+    settle(&router, &routes(vec![stable(10_000, Serving)])).await;
+    let predicted = router.preflight(&[app()]).await.unwrap().iter().any(cuts);
+    assert_eq!(predicted, !bed.waits);
+    let users = Users::start(bed.entrance(), 8, 2);
+    let more = |n: u64| {
+        let enough = users.met.asked.load(Ordering::SeqCst) + n;
+        wait(|| users.met.asked.load(Ordering::SeqCst) > enough, || "no traffic".into());
+    };
+    more(100);
+    settle(&router, &routes(vec![stable(0, Serving), candidate.clone()])).await;
+    // For a while both answered; it is over when that is called settled, on kept connections too.
+    let taken = v1.requests();
+    more(200);
+    assert_eq!(v1.requests(), taken, "settled, and the old version got a request");
+    let want = routes(vec![stable(0, Retiring), candidate]);
+    settle(&router, &want).await;
+    // Of what is open there only the tunnels are left when workers that end have seen off the rest.
+    let open = async || router.look(&app()).await.unwrap().open_on(ReleaseId(1)).requests;
+    let deadline = std::time::Instant::now() + nginx::PATIENCE;
+    while open().await != 2 {
+        assert!(std::time::Instant::now() < deadline, "{} open", open().await);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let taken = v1.requests();
+    more(200);
+    assert_eq!(v1.requests(), taken, "a retired pool got a request");
+    let met = users.stop();
+    let lost = met.lost.lock().unwrap().clone();
+    if bed.waits {
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+    let odd = lost.iter().find(|one| !one.starts_with("keep-alive: "));
+    assert!(odd.is_none(), "nobody predicted {odd:?}");
+    while open().await != 0 {
+        assert!(std::time::Instant::now() < deadline, "{} open", open().await);
+    }
+}
+
+/// While a worker that ends may still bring it a request, a change is not called settled, and the
+/// release that is left not idle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_open_by_a_worker_that_ends_counts() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let bed = Bed::start(program, true);
+    let (v1, v2) = (App::start("v1"), App::start("v2"));
+    let router = bed.driver();
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    let mut kept = load::Connection::open(bed.entrance()).unwrap();
+    assert_eq!(kept.ask("GET", "/", "").unwrap().body, "v1");
+    let want = routes(vec![pool(2, 10_000, Serving, &[v2.address])]);
+    let deadline = std::time::Instant::now() + nginx::PATIENCE;
+    while load::get(bed.entrance(), "/").unwrap().body != "v2" {
+        assert!(std::time::Instant::now() < deadline, "it is never taken up");
+        for change in router.plan(Some(&want), &router.look(&app()).await.unwrap()).changes {
+            router.act(&change, 1).await.unwrap();
+        }
+    }
+    let have = router.look(&app()).await.unwrap();
+    assert!(have.open_on(ReleaseId(1)).requests > 0, "{have:?}");
+    assert!(!router.plan(Some(&want), &have).settled(), "{have:?}");
+    let answer = kept.ask("GET", "/", "").unwrap();
+    assert_eq!((answer.body.as_str(), answer.header("connection")), ("v1", Some("close")));
+    let have = settle(&router, &want).await;
+    assert_eq!(have.open_on(ReleaseId(1)).requests, 0, "{have:?}");
+}
+
+/// What cannot work is refused before anything is touched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_work_is_refused_and_nothing_is_touched() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let bed = Bed::start(program, true);
+    let (v1, router) = (App::start("v1"), bed.driver());
+    let want = routes(vec![pool(1, 10_000, Serving, &[v1.address])]);
+    settle(&router, &want).await;
+    let files = || {
+        let read = |name| std::fs::read_to_string(bed.setup.directory.join(name)).unwrap();
+        ["demo.conf", "demo.json"].map(read)
+    };
+    let (before, config) = (files(), bed.config());
+    let refused = async |router: &Nginx, words: &str| {
+        let fault = router.preflight(&[app()]).await.unwrap_err();
+        let said = format!("{fault:?}");
+        assert!(said.contains(words), "{words}: {said}");
+        fault.kind
+    };
+    // A configuration that does not pass, also in the middle of a rollout.
+    bed.configure(&config.replace("events", "evnets"));
+    assert_eq!(refused(&router, "evnets").await, Kind::Config);
+    let have = router.look(&app()).await.unwrap();
+    let change = router.plan(None, &have).changes.remove(0);
+    let fault = router.act(&change, 1).await.unwrap_err();
+    assert!(format!("{fault:?}").contains("evnets"), "{fault:?}");
+    assert_eq!(files(), before);
+    // A literal address; nothing included; no such program; a pid file that names somebody else.
+    bed.configure(&config.replace("http://$cutover_demo;", "http://127.0.0.1:3000;"));
+    assert_eq!(refused(&router, "literal: `proxy_pass http://127.0.0.1:3000`").await, Kind::Config);
+    bed.configure(&config);
+    let with = |change: &dyn Fn(&mut drivers::router::nginx::Setup)| {
+        let mut setup = bed.setup.clone();
+        change(&mut setup);
+        Nginx::new(setup)
+    };
+    let elsewhere = with(&|setup| setup.control = v1.address);
+    assert_eq!(refused(&elsewhere, "is not what was written for demo").await, Kind::Config);
+    let none = with(&|setup| setup.program.path = "/nowhere/nginx".into());
+    assert_eq!(refused(&none, "/nowhere/nginx").await, Kind::Environment);
+    std::fs::write(bed.path("lie"), std::process::id().to_string()).unwrap();
+    let lied_to = with(&|setup| setup.pid = bed.path("lie"));
+    assert_eq!(refused(&lied_to, "no master of nginx").await, Kind::Config);
+    let other = Bed::start(bed.setup.program.path.clone(), true);
+    let crossed = with(&|setup| setup.pid.clone_from(&other.setup.pid));
+    assert_eq!(refused(&crossed, "is not that of the pid file").await, Kind::Config);
+    assert_eq!(router.preflight(&[app()]).await.unwrap(), []);
+    assert_eq!((files(), load::get(bed.entrance(), "/").unwrap().body), (before, "v1".to_owned()));
+}
+
+/// A rule by header or cookie, and a share, are kept by what nginx really does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_and_shares_are_what_was_asked() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let bed = Bed::start(program, true);
+    let (v1, v2) = (App::start("v1"), App::start("v2"));
+    let mut want = routes(vec![
+        pool(1, 7_500, Serving, &[v1.address]),
+        pool(2, 2_500, Serving, &[v2.address]),
+    ]);
+    let rule = |on, value: &str, release| model::Rule {
+        mark: model::Mark::new(on, value).unwrap(),
+        release: ReleaseId(release),
+    };
+    want.rules = vec![
+        rule(model::Selector::Header("x-canary".into()), "New.1", 2),
+        rule(model::Selector::Cookie("a-b".into()), "x", 2),
+        rule(model::Selector::Header("x-canary".into()), "old", 1),
+    ];
+    settle(&bed.driver(), &want).await;
+    let of = |header: &str, times: usize| {
+        let mut client = load::Connection::open(bed.entrance()).unwrap();
+        let new = (0..times).filter(|_| client.ask("GET", "/", header).unwrap().body == "v2");
+        new.count()
+    };
+    assert_eq!((of("X-Canary: New.1\r\n", 20), of("X-Canary: old\r\n", 20)), (20, 0));
+    assert_eq!(of("Cookie: z=1; a-b=x\r\n", 20), 20);
+    for other in ["X-Canary: new.1\r\n", "X-Canary: Newx1\r\n", "Cookie: a-b=xx\r\n", ""] {
+        // 4 standard deviations about a quarter.
+        let new = of(other, 400);
+        assert!((65..=135).contains(&new), "{other}: {new} of 400");
+    }
+}

@@ -1,0 +1,33 @@
+//! Runs that end by themselves when the version has changed.
+
+use std::time::Duration;
+
+use crate::common::{Server, options, right, run};
+use model::attempt::Lane;
+use probe::{Options, Stop};
+
+fn until_switch(options: Options, settle_ms: u64, at_most_ms: u64) -> Options {
+    let [settle, at_most] = [settle_ms, at_most_ms].map(Duration::from_millis);
+    Options { stop: Stop::AfterSwitch { settle, at_most }, ..options }
+}
+
+#[tokio::test]
+async fn a_run_ends_when_the_old_version_has_been_silent() {
+    // v2 comes and goes back once before it stays: that is no switch yet.
+    let version = |n| if n < 30 || (35..60).contains(&n) { "v1" } else { "v2" };
+    let server = Server::start(move |n| right(version(n))).await;
+    let run = run(until_switch(options(server.url(), Lane::Fresh, 0), 300, 10_000)).await;
+    let old = run.attempts.iter().filter(|a| a.version.as_deref() == Some("v1"));
+    let last_old = old.clone().map(|a| a.sent_us).max().unwrap();
+    assert_eq!(old.count(), 55, "it ended before the old version was gone");
+    let footer = run.footer.unwrap();
+    let silent_us = footer.until_us - last_old;
+    assert!((250_000..5_000_000).contains(&silent_us), "{silent_us} us of the new version alone");
+}
+
+#[tokio::test]
+async fn a_switch_that_never_comes_is_waited_for_no_longer_than_told() {
+    let server = Server::start(|_| right("v1")).await;
+    let run = run(until_switch(options(server.url(), Lane::Fresh, 0), 0, 200)).await;
+    assert_eq!(run.footer.unwrap().planned, 40);
+}

@@ -1,0 +1,269 @@
+//! The WebSocket lane against a server that drops, closes, doubles and moves its sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::common::{Act, Server, assert_classes, of, options, run, stopped};
+use futures_util::{SinkExt, StreamExt};
+use model::attempt::{Class, Ending, Lane};
+use probe::{Options, Run, Target};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+
+/// What the server does when a message has come.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Echo,
+    /// As the sample app does.
+    EchoInJson,
+    AskToReconnect,
+    Close(u16),
+    /// Ends the connection without a close frame.
+    Drop,
+    Reset,
+    /// Echoes the message before this one, then this one... or keeps the first for then.
+    Swap,
+}
+
+/// Number of the socket from 0, number of the message on it from 0 → steps.
+type Script = fn(u64, u64) -> &'static [Step];
+
+async fn server(script: Script) -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sockets = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&sockets);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(serve(stream, number, script));
+        }
+    });
+    (address, sockets)
+}
+
+async fn serve(stream: TcpStream, socket: u64, script: Script) {
+    #[expect(clippy::result_large_err, reason = "the library's type")]
+    let named = |_: &Request, mut answer: Response| {
+        answer.headers_mut().insert("x-app-version", format!("v{socket}").parse().unwrap());
+        Ok(answer)
+    };
+    // Else a close frame could wait for the acknowledgement of the echo before it.
+    stream.set_nodelay(true).unwrap();
+    let Ok(mut ws) = accept_hdr_async(stream, named).await else { return };
+    let mut message = 0;
+    let mut kept = None;
+    while let Some(Ok(received)) = ws.next().await {
+        let Message::Text(text) = received else { continue };
+        for step in script(socket, message) {
+            if play(&mut ws, *step, text.as_str(), &mut kept).await.is_none() {
+                return;
+            }
+        }
+        message += 1;
+    }
+}
+
+/// `None` when the socket ends with it.
+async fn play(
+    ws: &mut WebSocketStream<TcpStream>,
+    step: Step,
+    text: &str,
+    kept: &mut Option<String>,
+) -> Option<()> {
+    let say = |text: String| Message::text(text);
+    match step {
+        Step::Echo => ws.send(say(text.to_owned())).await.ok(),
+        Step::EchoInJson => {
+            let echo = serde_json::json!({"echo": text, "n": 1, "version": "v"}).to_string();
+            ws.send(say(echo)).await.ok()
+        }
+        Step::AskToReconnect => ws.send(say(r#"{"message":"reconnect"}"#.to_owned())).await.ok(),
+        Step::Close(code) => {
+            ws.close(Some(CloseFrame { code: code.into(), reason: "bye".into() })).await.ok()
+        }
+        Step::Drop => None,
+        Step::Reset => {
+            SockRef::from(ws.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+            None
+        }
+        Step::Swap => match kept.take() {
+            None => {
+                *kept = Some(text.to_owned());
+                Some(())
+            }
+            Some(before) => {
+                ws.send(say(text.to_owned())).await.ok()?;
+                ws.send(say(before)).await.ok()
+            }
+        },
+    }
+}
+
+/// `count` messages on one socket, 50/s.
+async fn messages(script: Script, count: u64) -> (Run, u64) {
+    let (address, sockets) = server(script).await;
+    let url = Target::parse(&format!("http://{address}/")).unwrap();
+    let options = Options { sockets: 1, rate: 50, ..options(url, Lane::Websocket, count) };
+    let run = run(options).await;
+    (run, sockets.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn every_echo_comes_back_plain_or_in_json() {
+    let (address, sockets) = server(|socket, _| match socket % 2 {
+        0 => &[Step::Echo],
+        _ => &[Step::EchoInJson],
+    })
+    .await;
+    let url = Target::parse(&format!("http://{address}/")).unwrap();
+    let run = run(options(url, Lane::Websocket, 40)).await;
+    assert_classes(&run, &[(Class::Ok, 40)]);
+    assert_eq!(sockets.load(Ordering::SeqCst), 4);
+    assert_eq!(run.connections.len(), 4);
+    for connection in &run.connections {
+        assert_eq!((connection.ending, connection.close_code), (Ending::ByUs, Some(1000)));
+    }
+    let footer = run.footer.as_ref().unwrap();
+    let odd = [footer.ws_lost, footer.ws_doubled, footer.ws_reordered, footer.ws_reconnects];
+    assert_eq!(odd, [0; 4]);
+    let versions = run.attempts.iter().filter_map(|a| a.version.clone());
+    assert_eq!(versions.collect::<std::collections::BTreeSet<_>>().len(), 4);
+}
+
+#[tokio::test]
+async fn a_socket_dropped_with_a_message_under_way_loses_that_message() {
+    for script in [
+        (|socket, message| match (socket, message) {
+            (0, 4) => &[Step::Drop],
+            _ => &[Step::Echo],
+        }) as Script,
+        |socket, message| match (socket, message) {
+            (0, 4) => &[Step::Reset],
+            _ => &[Step::Echo],
+        },
+    ] {
+        let (run, sockets) = messages(script, 12).await;
+        assert_classes(&run, &[(Class::Ok, 11), (Class::WsDropped, 1)]);
+        assert_eq!(sockets, 2);
+        assert_eq!(run.footer.as_ref().unwrap().ws_lost, 1);
+        let first = &run.connections[0];
+        assert!(matches!(first.ending, Ending::MidAttempt | Ending::Reset), "{first:?}");
+        assert_eq!(first.successor, Some(run.connections[1].connection));
+        assert!(run.footer.as_ref().unwrap().ws_longest_gap_us > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_dropped_while_idle_is_one_failure_of_its_own() {
+    let script: Script = |socket, message| match (socket, message) {
+        (0, 4) => &[Step::Echo, Step::Drop],
+        _ => &[Step::Echo],
+    };
+    let (run, _) = messages(script, 12).await;
+    assert_classes(&run, &[(Class::Ok, 12), (Class::WsDropped, 1)]);
+    let lost = of(&run, Class::WsDropped)[0];
+    assert_eq!(lost.version.as_deref(), Some("v0"));
+    assert!(lost.detail.as_deref().unwrap().contains("no message under way"), "{lost:?}");
+    assert_eq!(run.footer.unwrap().ws_lost, 0);
+}
+
+#[tokio::test]
+async fn a_close_frame_hands_over_unless_a_message_was_under_way() {
+    let script: Script = |socket, message| match (socket, message) {
+        (0, 4) => &[Step::Echo, Step::Close(1012)],
+        (1, 4) => &[Step::Close(1001)],
+        (2, 3) => &[Step::Echo, Step::Close(1011)],
+        _ => &[Step::Echo],
+    };
+    let (run, sockets) = messages(script, 20).await;
+    assert_classes(&run, &[(Class::Ok, 19), (Class::WsDropped, 2)]);
+    assert_eq!(sockets, 4);
+    let ends: Vec<_> = run.connections.iter().map(|c| (c.ending, c.close_code)).collect();
+    let closed = |code| (Ending::CloseFrame, Some(code));
+    assert_eq!(ends, [closed(1012), closed(1001), closed(1011), (Ending::ByUs, Some(1000))]);
+    let footer = run.footer.unwrap();
+    assert_eq!((footer.ws_lost, footer.ws_reconnects), (1, 2));
+}
+
+#[tokio::test]
+async fn an_announced_reconnect_moves_without_loss() {
+    // The message after the announcement may still come on the old socket, and is echoed there.
+    let script: Script = |socket, message| match (socket, message) {
+        (0, 4) => &[Step::AskToReconnect, Step::Echo],
+        _ => &[Step::Echo],
+    };
+    let (run, sockets) = messages(script, 15).await;
+    assert_classes(&run, &[(Class::Ok, 15)]);
+    assert_eq!(sockets, 2);
+    let (first, second) = (&run.connections[0], &run.connections[1]);
+    assert_eq!((first.ending, first.close_code), (Ending::Reconnected, Some(1000)));
+    assert_eq!(first.successor, Some(second.connection));
+    assert!(first.attempts >= 5 && second.attempts >= 8, "{first:?} {second:?}");
+    assert!(second.established_us < first.closed_us, "the old one was left before the new stood");
+    assert_eq!(run.footer.unwrap().ws_reconnects, 1);
+}
+
+#[tokio::test]
+async fn doubles_and_disorder_are_counted_and_a_missing_echo_is_dropped() {
+    let doubled: Script = |_, message| match message {
+        3 | 5 => &[Step::Echo, Step::Echo],
+        _ => &[Step::Echo],
+    };
+    let (twice, _) = messages(doubled, 10).await;
+    assert_classes(&twice, &[(Class::Ok, 10)]);
+    assert_eq!(twice.footer.unwrap().ws_doubled, 2);
+
+    let (swapped, _) = messages(|_, _| &[Step::Swap], 10).await;
+    let reordered = swapped.footer.as_ref().unwrap().ws_reordered;
+    assert_eq!(reordered, (10 - stopped(&swapped) as u64) / 2);
+
+    let silent: Script = |_, message| match message {
+        3 => &[],
+        _ => &[Step::Echo],
+    };
+    let (address, _) = server(silent).await;
+    let url = Target::parse(&format!("http://{address}/")).unwrap();
+    let mut options = Options { sockets: 1, ..options(url, Lane::Websocket, 10) };
+    options.timeout = Duration::from_millis(400);
+    let run = run(options).await;
+    assert_classes(&run, &[(Class::Ok, 9), (Class::WsDropped, 1)]);
+    let missing = of(&run, Class::WsDropped)[0];
+    assert!((400_000..800_000).contains(&missing.ttlb_us()), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_target_without_the_endpoint_gets_the_other_lanes_at_the_whole_rate() {
+    let refuse = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let server = Server::start(|_| Act::Say(refuse.to_vec())).await;
+    let mut options = options(server.url(), Lane::Websocket, 20);
+    options.lanes = vec![(Lane::Fresh, 0.5), (Lane::Websocket, 0.5)];
+    let both = run(options.clone()).await;
+    assert_eq!(both.header.lanes, [(Lane::Fresh, 200.0)]);
+    let (lane, reason) = &both.header.lanes_not_run[0];
+    assert_eq!(*lane, Lane::Websocket);
+    assert!(reason.contains("404"), "{reason}");
+    assert!(both.attempts.iter().all(|attempt| attempt.lane == Lane::Fresh));
+    assert_eq!(both.attempts.len(), 20);
+
+    options.lanes = vec![(Lane::Websocket, 1.0)];
+    let (_going, told) = tokio::sync::watch::channel(probe::Told::Go);
+    let fault = probe::run(options, told, None).await.unwrap_err();
+    assert!(fault.what.contains("serves no websocket"), "{fault}");
+    assert!(fault.help.is_some());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_for_now_is_a_failure() {
+    let down = b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let server = Server::start(|_| Act::SayAndClose(down.to_vec())).await;
+    let run = run(options(server.url(), Lane::Websocket, 20)).await;
+    assert_classes(&run, &[(Class::BadStatus, 20)]);
+    assert!(of(&run, Class::BadStatus).iter().all(|a| a.status == 503 && a.sent_us == 0));
+}

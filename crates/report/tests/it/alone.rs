@@ -1,0 +1,220 @@
+//! What the report of a probe alone tells: a deploy that somebody else ran, or none at all.
+
+use crate::sample;
+use model::attempt::{OrderCount, RunFooter};
+use model::{Class, Lane, Outcome, Verdict};
+use report::{Asked, Assertion, Input, judge};
+
+/// The traffic of a deploy from v1 to v2, as one saw it who knows nothing of the deploy.
+fn alone() -> Input {
+    let input = sample::pass();
+    Input {
+        app: None,
+        from: None,
+        to: None,
+        outcome: Outcome::None,
+        phases: Vec::new(),
+        shares: Vec::new(),
+        ..input
+    }
+}
+
+#[test]
+fn answers_are_shared_by_version_and_by_instance_without_sockets() {
+    let input = alone();
+    let requests = input.attempts.iter().filter(|a| a.lane != Lane::Websocket);
+    let new = requests.clone().filter(|a| a.version.as_deref() == Some("v2")).count() as u64;
+    let all = requests.count() as u64;
+    let report = judge(&input);
+    assert_eq!(report.answered.requests, all);
+    let rows: Vec<_> =
+        report.answered.versions.iter().map(|r| (r.name.as_deref(), r.answers)).collect();
+    assert_eq!(rows, [(Some("v1"), all - new), (Some("v2"), new)]);
+    let rows: Vec<_> =
+        report.answered.instances.iter().map(|r| (r.name.as_deref(), r.answers)).collect();
+    assert_eq!(rows, [(Some("demo-1-1"), all - new), (Some("demo-2-1"), new)]);
+    let told = |head: &str| report.facts.iter().find(|fact| fact.starts_with(head)).cloned();
+    let share = (new * 10_000 + all / 2) / all;
+    let words = format!("({}.{:02}%)", share / 100, share % 100);
+    assert!(
+        told("by version: v1 ").is_some_and(|fact| fact.ends_with(&words)),
+        "{:?}",
+        report.facts
+    );
+    assert!(told("by instance: demo-1-1 ").is_some_and(|fact| fact.ends_with(&words)));
+}
+
+#[test]
+fn a_deploy_of_ours_has_its_shares_elsewhere() {
+    let facts = judge(&sample::pass()).facts;
+    assert!(!facts.iter().any(|fact| fact.starts_with("by version")), "{facts:?}");
+}
+
+/// The same, told by the caller from what to what the version changed.
+fn until_switch() -> Input {
+    let asked = Asked { switch: true, assertions: Vec::new() };
+    Input { from: Some("v1".to_owned()), to: Some("v2".to_owned()), asked, ..alone() }
+}
+
+#[test]
+fn a_switch_that_was_waited_for_is_told_and_one_that_never_came_is_inconclusive() {
+    let report = judge(&until_switch());
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    assert!(report.sentence.ends_with(" from v1 to v2"), "{}", report.sentence);
+    assert!(
+        report.facts.iter().any(|f| f.starts_with("both versions answered for ")),
+        "{:?}",
+        report.facts
+    );
+    let never = judge(&Input { from: None, to: None, ..until_switch() });
+    assert_eq!(never.verdict, Verdict::Inconclusive);
+    assert_eq!(never.reasons, ["the version never changed from v1 for good"]);
+}
+
+#[test]
+fn a_connection_that_goes_back_in_somebody_elses_deploy_is_told_and_judged_on_demand() {
+    let mut input = until_switch();
+    let back = input.attempts.iter().rposition(|a| a.lane == Lane::KeepAlive).unwrap();
+    input.attempts[back].version = Some("v1".to_owned());
+    let words =
+        "1 request was answered by v1 although v2 had answered before on the same connection";
+    let report = judge(&input);
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert!(report.facts.iter().any(|fact| fact == words), "{:?}", report.facts);
+    input.asked.assertions = demands(&["regressions=0"]);
+    let report = judge(&input);
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(report.reasons, ["`regressions=0` was demanded, and it was 1"]);
+}
+
+fn demands(texts: &[&str]) -> Vec<Assertion> {
+    texts.iter().map(|text| Assertion::parse(text).unwrap()).collect()
+}
+
+/// Verdict and what was seen of one demand.
+fn demanded(input: &Input, text: &str) -> (Verdict, String) {
+    let mut input = input.clone();
+    input.asked.assertions = demands(&[text]);
+    let report = judge(&input);
+    (report.verdict, report.assertions[0].seen.clone())
+}
+
+#[test]
+fn demands_decide() {
+    let mut input = alone();
+    let counts = judge(&input).answered.versions;
+    let share = counts[1].answers as f64 * 100.0 / (counts[0].answers + counts[1].answers) as f64;
+    assert_eq!(demanded(&input, "failed=0"), (Verdict::Pass, "0".to_owned()));
+    assert_eq!(demanded(&input, "sent(fresh)=1800"), (Verdict::Pass, "1,800".to_owned()));
+    assert_eq!(demanded(&input, "p50<1ms").0, Verdict::Fail);
+    assert_eq!(demanded(&input, "p99<1s").0, Verdict::Pass);
+    assert_eq!(demanded(&input, &format!("share(v2)={share:.1}%±0.1")).0, Verdict::Pass);
+    assert_eq!(demanded(&input, &format!("share(v2)={:.1}%±0.1", share + 1.0)).0, Verdict::Fail);
+    assert_eq!(demanded(&input, "instance(nobody)=0%").0, Verdict::Pass);
+    assert_eq!(demanded(&input, "mixed<1s").0, Verdict::Inconclusive, "nobody named both versions");
+    assert_eq!(
+        demanded(&input, "p99.99<1s"),
+        (Verdict::Inconclusive, "6,000 whole answers are too few".to_owned())
+    );
+    sample::fail(&mut input.attempts[7], Class::Refused, "connection refused");
+    assert_eq!(demanded(&input, "p99<1s").0, Verdict::Fail, "the built-in rule stands");
+    assert_eq!(
+        demanded(&input, "failed<=1").0,
+        Verdict::Pass,
+        "who says how many may fail is obeyed"
+    );
+    assert_eq!(demanded(&input, "failed<0.01%").0, Verdict::Fail);
+}
+
+#[test]
+fn percentiles_of_demands_are_nearest_rank() {
+    let mut input = alone();
+    input.attempts.truncate(200);
+    for (n, a) in input.attempts.iter_mut().enumerate() {
+        a.done_us = a.intended_us + n as u64 + 1;
+    }
+    input.footer = input.footer.map(|f| RunFooter { planned: 200, sent: 200, ..f });
+    for (text, seen) in [("p50<1s", "100 µs"), ("p99<1s", "198 µs"), ("max<1s", "200 µs")] {
+        assert_eq!(demanded(&input, text), (Verdict::Pass, seen.to_owned()), "{text}");
+    }
+}
+
+fn with_orders(doubled: u64, executed: u64) -> Input {
+    let examples = (0..doubled).map(|n| format!("run-{n}\x1b[2J")).collect();
+    let orders = OrderCount { acknowledged: 20, executed, doubled, examples };
+    let input = alone();
+    let footer = input.footer.clone().map(|f| RunFooter { orders: Some(orders), ..f });
+    Input { footer, ..input }
+}
+
+#[test]
+fn an_order_that_was_carried_out_twice_or_never_is_a_failure_nobody_was_told_of() {
+    let report = judge(&with_orders(0, 20));
+    assert_eq!(report.verdict, Verdict::Pass);
+    let fact = "20 orders confirmed, 20 carried out, none twice, as the app says";
+    assert!(report.facts.iter().any(|f| f == fact), "{:?}", report.facts);
+    let report = judge(&with_orders(1, 20));
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(report.reasons, [r"1 order was carried out more than once (run-0\u{1b}[2J)"]);
+    let report = judge(&with_orders(0, 18));
+    assert_eq!(report.reasons, ["2 orders were confirmed and never carried out"]);
+}
+
+#[test]
+fn what_is_slow_on_purpose_does_not_pass_for_a_slow_app() {
+    let mut input = alone();
+    for a in input.attempts.iter_mut().filter(|a| a.lane == Lane::Fresh) {
+        a.lane = Lane::Download;
+        a.done_us += 2_000_000;
+    }
+    input.header.lanes[1].0 = Lane::Download;
+    assert_eq!(demanded(&input, "max<1s").0, Verdict::Pass);
+    assert_eq!(demanded(&input, "max(download)<1s").0, Verdict::Fail);
+    let report = judge(&input);
+    assert!(report.slow.iter().all(|dot| dot.ttlb_us < 1_000_000));
+    assert!(report.buckets.iter().all(|b| b.ttlb_max_us.unwrap() < 1_000_000));
+}
+
+#[test]
+fn an_upload_belongs_to_the_time_of_its_head() {
+    let mut input = until_switch();
+    let before = judge(&input).proof.unwrap();
+    let first_new = before.first_new_us.unwrap().cast_unsigned();
+    // An upload that began on the old version and whose last byte left 2 s after the switch.
+    let upload = input.attempts.iter_mut().find(|a| a.lane == Lane::Fresh).unwrap();
+    (upload.lane, upload.connected_us) = (Lane::Upload, first_new - 500_000);
+    (upload.sent_us, upload.done_us) = (first_new + 2_000_000, first_new + 2_001_000);
+    let after = judge(&input).proof.unwrap();
+    assert_eq!((after.mixed_us, after.last_old_us), (before.mixed_us, before.last_old_us));
+}
+
+#[test]
+fn connections_that_stayed_with_the_old_version_are_counted_with_the_longest_time() {
+    let mut input = until_switch();
+    let first_new = {
+        let new = input.attempts.iter().filter(|a| a.lane != Lane::Websocket);
+        new.filter(|a| a.version.as_deref() == Some("v2")).map(|a| a.sent_us).min().unwrap()
+    };
+    // Two clients never leave their connection, whose last requests are 3 s and 1 s later.
+    for a in
+        input.attempts.iter_mut().filter(|a| a.lane == Lane::KeepAlive && a.sent_us > first_new)
+    {
+        a.version = Some("v2".to_owned());
+        a.connection += 5_000;
+    }
+    for (connection, after_us) in [(9_001, 3_000_000), (9_002, 1_000_000)] {
+        let late = input.attempts.iter_mut().filter(|a| a.lane == Lane::KeepAlive);
+        let kept =
+            late.filter(|a| a.sent_us > first_new + after_us).min_by_key(|a| a.sent_us).unwrap();
+        (kept.connection, kept.version) = (connection, Some("v1".to_owned()));
+        kept.sent_us = first_new + after_us;
+    }
+    for a in input.attempts.iter_mut().filter(|a| a.lane == Lane::Fresh && a.sent_us > first_new) {
+        a.version = Some("v2".to_owned());
+    }
+    let report = judge(&input);
+    let proof = report.proof.as_ref().unwrap();
+    assert_eq!((proof.pinned_connections, proof.longest_pinned_us), (2, 3_000_000));
+    let fact = "2 connections stayed with v1 for up to 3.0 s";
+    assert!(report.facts.iter().any(|f| f.starts_with(fact)), "{:?}", report.facts);
+}

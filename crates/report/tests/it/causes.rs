@@ -1,0 +1,190 @@
+//! Causes: what a failure is said to come from, by class, phase and version.
+
+use crate::sample;
+use crate::sample::SWITCH_US;
+use model::attempt::{BlindWindow, Witness};
+use model::{Attempt, Class, Lane};
+use report::{Cause, judge};
+
+/// Makes the first attempt of `lane` after `us` fail, and gives the cause.
+fn cause(lane: Lane, us: u64, class: Class, change: impl Fn(&mut Attempt)) -> Cause {
+    let mut input = sample::pass();
+    let a = input.attempts.iter_mut().find(|a| a.lane == lane && a.intended_us >= us).unwrap();
+    sample::fail(a, class, "odd");
+    change(a);
+    judge(&input).causes.remove(0)
+}
+
+fn says(cause: &Cause, why: &str, advice: &str) {
+    assert!(cause.why.contains(why), "why: {}", cause.why);
+    let given = cause.advice.as_deref().unwrap_or_default();
+    assert!(given.contains(advice), "advice: {given}");
+}
+
+#[test]
+fn a_kill_before_the_drain_is_told_by_its_sockets() {
+    let report = judge(&sample::killed_before_drain());
+    let sockets = report.causes.iter().find(|c| c.failures == 20).unwrap();
+    says(
+        sockets,
+        "sockets on v1 were cut before they were handed over: its instances ended while tunnels were open",
+        "until their tunnels have moved",
+    );
+    assert!(report.sentence.ends_with(": 20 ws dropped, 4 lost in flight, 3 truncated"));
+}
+
+#[test]
+fn a_stall_of_everything_is_the_paths() {
+    let report = judge(&sample::stalled());
+    assert_eq!(report.causes.len(), 1, "{:?}", report.causes);
+    says(&report.causes[0], "nothing answered for 1.0 s from 12:02:21.8", "a pause of the process");
+    says(&report.causes[0], "103 requests waited", "");
+    assert!(report.groups.len() > 1, "one sentence for all of them");
+}
+
+#[test]
+fn a_stall_that_sockets_did_not_feel_is_told_so() {
+    let mut input = sample::stalled();
+    let calm = sample::pass();
+    for (a, was) in input.attempts.iter_mut().zip(&calm.attempts) {
+        if a.lane == Lane::Websocket {
+            a.clone_from(was);
+        }
+    }
+    let report = judge(&input);
+    assert_eq!(report.causes.len(), 1, "{:?}", report.causes);
+    says(&report.causes[0], "no request was answered for 1.0 s", "");
+    says(&report.causes[0], "83 requests waited, whatever the version, while sockets went on", "");
+}
+
+#[test]
+fn one_slow_request_is_no_stall() {
+    let late = |a: &mut Attempt| a.done_us = a.intended_us + 900_000;
+    says(&cause(Lane::Fresh, 25_000_000, Class::Late, late), "v2 answered later than 500 ms", "v1");
+    says(&cause(Lane::Fresh, 12_500_000, Class::Late, late), "still cold", "warm it up");
+    let hang = |a: &mut Attempt| a.done_us = a.intended_us + 5_000_000;
+    says(
+        &cause(Lane::Fresh, 29_990_000, Class::Timeout, hang),
+        "no whole answer came within 5.0 s",
+        "",
+    );
+}
+
+#[test]
+fn a_prober_that_stood_still_does_not_blame_the_target() {
+    let mut input = sample::stalled();
+    input.blind = vec![BlindWindow { from_us: SWITCH_US - 100_000, to_us: SWITCH_US + 900_000 }];
+    let report = judge(&input);
+    says(
+        &report.causes[0],
+        "the prober itself was stopped or starved for 1.0 s",
+        "core of its own",
+    );
+    assert!(report.reasons.iter().any(|r| r.contains("during the switch")));
+}
+
+#[test]
+fn losses_in_the_drain_name_its_setting() {
+    for class in [Class::LostInFlight, Class::ResetBeforeBytes] {
+        let found = cause(Lane::KeepAlive, 17_100_000, class, |_| ());
+        says(
+            &found,
+            "while v1 was drained",
+            "raise drain_timeout (now 10 s) above the longest answer (244 ms seen)",
+        );
+    }
+    let cut =
+        cause(Lane::KeepAlive, 17_100_000, Class::Truncated, |a| a.version = Some("v1".into()));
+    says(&cut, "v1 was ended while it was still sending", "drain_timeout");
+}
+
+type Change = fn(&mut Attempt);
+
+/// On a connection that stood, ended sooner than answers come, while fresh ones were answered.
+#[test]
+fn a_reuse_race_is_named_as_long_as_all_of_its_evidence_is_there() {
+    let raced = |a: &mut Attempt| (a.connected_us, a.done_us) = (0, a.sent_us + 40);
+    for class in [Class::LostInFlight, Class::ResetBeforeBytes] {
+        for us in [SWITCH_US + 20_000, 17_100_000, 25_000_000] {
+            let found = cause(Lane::KeepAlive, us, class, raced);
+            says(&found, "reuse race", "keepalive_min_timeout");
+        }
+    }
+    let others: [(Lane, Class, Change); 4] = [
+        (Lane::KeepAlive, Class::LostInFlight, |a| a.done_us = a.sent_us + 9_000),
+        (Lane::KeepAlive, Class::LostInFlight, |a| {
+            (a.connected_us, a.done_us) = (a.sent_us - 1, a.sent_us + 40);
+        }),
+        (Lane::KeepAlive, Class::Truncated, |a| a.done_us = a.sent_us + 40),
+        (Lane::Fresh, Class::LostInFlight, |a| a.done_us = a.sent_us + 40),
+    ];
+    for (lane, class, change) in others {
+        let found = cause(lane, 25_000_000, class, change);
+        assert!(!found.why.contains("reuse race"), "{lane:?} {class:?}: {found:?}");
+    }
+    // Who came with a fresh connection just after failed, too: then it was not the connection.
+    let mut input = sample::pass();
+    let kept = |a: &Attempt| a.lane == Lane::KeepAlive && a.intended_us >= 25_000_000;
+    let one = input.attempts.iter_mut().find(|a| kept(a)).unwrap();
+    sample::fail(one, Class::LostInFlight, "odd");
+    raced(one);
+    let us = one.intended_us;
+    let fresh = |a: &Attempt| a.lane == Lane::Fresh && a.intended_us > us;
+    let next = input.attempts.iter_mut().find(|a| fresh(a)).unwrap();
+    sample::fail(next, Class::Refused, "odd");
+    let report = judge(&input);
+    assert!(report.causes.iter().all(|one| !one.why.contains("reuse race")), "{report:?}");
+}
+
+#[test]
+fn a_request_is_explained_by_when_it_was_cut_not_when_it_was_sent() {
+    let found = cause(Lane::KeepAlive, 16_999_000, Class::LostInFlight, |a| a.done_us = 17_050_000);
+    says(&found, "while v1 was drained", "drain_timeout");
+}
+
+#[test]
+fn a_cut_answer_outside_the_drain_blames_nobody() {
+    let cut = cause(Lane::Fresh, SWITCH_US + 500_000, Class::Truncated, |_| ());
+    says(&cut, "cut short after its head had arrived: who sent the body", "of the proxy");
+}
+
+#[test]
+fn sockets_cut_in_the_hand_over_want_an_announcement() {
+    let old = cause(Lane::Websocket, 19_000_000, Class::WsDropped, |a| a.connection = 115);
+    says(&old, "sockets on v1 ended in the hand-over", "handover_timeout (now 20 s)");
+    let new = cause(Lane::Websocket, 25_000_000, Class::WsDropped, |_| ());
+    says(&new, "sockets on v2 were cut", "log of v2");
+}
+
+#[test]
+fn a_bad_status_is_told_apart_by_who_sent_it() {
+    let status = |status: u16, version: Option<&str>, us: u64| {
+        let version = version.map(str::to_owned);
+        cause(Lane::Fresh, us, Class::BadStatus, move |a| {
+            a.status = status;
+            a.version.clone_from(&version);
+            a.witness = version.as_ref().map(|_| Witness::App);
+        })
+    };
+    says(&status(500, Some("v2"), 25_000_000), "v2 itself answered 500", "health check");
+    says(&status(503, Some("v2"), 25_000_000), "v2 itself answered 503", "");
+    says(&status(500, Some("v1"), 5_000_000), "v1 itself answered 500", "without a rollout");
+    says(&status(503, Some("v1"), 17_100_000), "on its way out", "after SIGTERM");
+    says(
+        &status(502, None, 12_500_000),
+        "the instance that had the request was gone",
+        "early end of v1",
+    );
+    says(&status(502, None, 25_000_000), "it had no instance", "drain_timeout");
+    says(&status(404, None, 25_000_000), "answers came with status 404", "");
+}
+
+#[test]
+fn a_refusal_before_the_switch_is_not_the_rollouts() {
+    says(&cause(Lane::Fresh, 1_000, Class::Refused, |_| ()), "before the switch", "its port");
+    says(
+        &cause(Lane::Fresh, 25_000_000, Class::Refused, |_| ()),
+        "nothing was listening",
+        "hand its socket over",
+    );
+}

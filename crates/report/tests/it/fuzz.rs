@@ -1,0 +1,55 @@
+//! Fuzz bodies of the report: any samples can be judged, any report can be shown, and nothing that came
+//! from outside gets out of its place.
+
+use crate::sample;
+use fuzz::corpus;
+use model::attempt::SampleLine;
+use report::{Input, Style};
+
+const WORDS: &[&str] = &[
+    "<i>x</i>",
+    "\\u001b[31m",
+    "18446744073709551615",
+    "-9223372036854775808",
+    "null",
+    "\\\"><i>x",
+];
+
+fn shown(report: &report::Report) {
+    let text = report::json(report);
+    let again = report::parse(&text).unwrap();
+    assert_eq!(report::json(&again), text);
+    let page = report::html(report);
+    assert!(!page.contains("<i>x") && !page.contains("<i&"), "markup got through");
+    let plain = report::terminal(report, Style { colour: false, width: 100 });
+    assert!(!plain.contains('\u{1b}'), "an escape got through: {}", plain.escape_debug());
+}
+
+#[test]
+fn a_saved_report_is_refused_or_shown() {
+    fuzz::run(corpus!("reports").words(WORDS).most(64 * 1024), |case| {
+        if let Ok(report) = report::parse(&case.text()) {
+            shown(&report);
+        }
+    });
+}
+
+/// Samples as they lie in a file, of which the lines that can be read are judged.
+#[test]
+fn any_samples_can_be_judged() {
+    fuzz::run(corpus!("samples").words(WORDS), |case| {
+        let mut input =
+            Input { attempts: Vec::new(), connections: Vec::new(), footer: None, ..sample::pass() };
+        for line in case.bytes.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(SampleLine::Header(header)) => input.header = header,
+                Ok(SampleLine::Attempt(attempt)) => input.attempts.push(attempt),
+                Ok(SampleLine::Connection(connection)) => input.connections.push(connection),
+                Ok(SampleLine::Blind(window)) => input.blind.push(window),
+                Ok(SampleLine::Footer(footer)) => input.footer = Some(footer),
+                Err(_) => {}
+            }
+        }
+        shown(&report::judge(&input));
+    });
+}

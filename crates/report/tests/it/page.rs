@@ -1,0 +1,169 @@
+//! The page's own promises: one script that is known by its hash, nothing said by it alone, every connection
+//! and part of the run drawn, and old reports still read.
+
+use crate::hostile::{HOSTILE, balance, hostile};
+use crate::sample;
+use model::attempt::{Connection, Ending};
+use model::{Class, Lane};
+use report::{EraName, Report, html, json, judge, parse};
+use sha2::{Digest, Sha256};
+
+/// The text of the page's scripts.
+fn scripts(page: &str) -> Vec<&str> {
+    page.split("<script>").skip(1).map(|rest| rest.split("</script>").next().unwrap()).collect()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
+        let word = word << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let digit = char::from(DIGITS[(word >> (18 - 6 * i) & 63) as usize]);
+            out.push(if i > chunk.len() { '=' } else { digit });
+        }
+    }
+    out
+}
+
+#[test]
+fn one_script_runs_and_it_is_known_by_its_hash() {
+    assert_eq!(base64(b"ab"), "YWI=");
+    for text in HOSTILE {
+        let page = html(&judge(&hostile(text)));
+        let [script] = scripts(&page)[..] else { panic!("other scripts than ours") };
+        let hash = base64(&Sha256::digest(script.as_bytes()));
+        let policy = page.split("Content-Security-Policy\" content=\"").nth(1).unwrap();
+        let policy = policy.split('"').next().unwrap();
+        let wanted =
+            format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'");
+        assert_eq!(policy, wanted);
+        assert!(script.len() < 10_000 && !script.contains("innerHTML"), "{}", script.len());
+    }
+}
+
+#[test]
+fn what_the_script_shows_stands_in_a_table() {
+    let report = judge(&sample::pass());
+    let page = html(&report);
+    let steps = page.split("<details class=\"numbers\">").nth(1).unwrap();
+    let steps = steps.split("</details>").next().unwrap();
+    assert_eq!(steps.matches("<tr><td>").count(), report.buckets.len());
+    assert_eq!(page.matches("data-left=").count(), 2, "over the run and over the times");
+}
+
+#[test]
+fn every_chart_can_be_read_without_seeing_it() {
+    let page = html(&judge(&sample::killed_before_drain()));
+    for drawing in page.split("role=\"img\"").skip(1) {
+        let drawing = drawing.split("</svg>").next().unwrap();
+        assert!(drawing.contains("<title>") && drawing.contains("<desc>"), "{drawing:.100}");
+    }
+    let boxes = page.matches("class=\"scroll\"").count();
+    assert_eq!(boxes, page.matches("class=\"scroll\" tabindex=\"0\" role=\"group\"").count());
+}
+
+#[test]
+fn the_parts_of_the_run_are_cut_at_the_switch() {
+    let report = judge(&sample::pass());
+    let names: Vec<EraName> = report.eras.iter().map(|era| era.name).collect();
+    assert_eq!(names, [EraName::Before, EraName::During, EraName::After]);
+    let requests: u64 =
+        report.lanes.iter().filter(|l| l.lane != Lane::Websocket).map(|l| l.sent).sum();
+    assert_eq!(report.eras.iter().map(|era| era.sent).sum::<u64>(), requests);
+    let [before, during, after] = &report.eras[..] else { panic!() };
+    assert_eq!(before.to_us, sample::SWITCH_US.cast_signed());
+    let label = |i: usize| report.versions[i].label.as_str();
+    assert_eq!(before.sides.iter().map(|s| label(s.version)).collect::<Vec<_>>(), ["v1"]);
+    assert_eq!(after.sides.iter().map(|s| label(s.version)).collect::<Vec<_>>(), ["v2"]);
+    assert!(during.sides.len() == 2 && during.to_us > during.from_us);
+    for side in report.eras.iter().flat_map(|era| &era.sides) {
+        assert!(side.curve.is_sorted_by_key(|p| (p.per_mille, p.ttlb_us)));
+        assert_eq!(side.curve.last().unwrap().per_mille, 1_000);
+        let p99 = side.curve.iter().any(|p| p.per_mille == 990);
+        assert_eq!(p99, side.answers >= 1_000, "{} answers", side.answers);
+    }
+    let page = html(&report);
+    assert!(page.contains("class=\"curve old\"") && page.contains("class=\"curve new\""));
+    // Where users went back, the rest of the run is not the switch.
+    let back = judge(&sample::candidate_died());
+    let during = back.eras.iter().find(|era| era.name == EraName::During).unwrap();
+    assert!(during.to_us < back.to_us - 1_000_000, "{during:?}");
+}
+
+/// The story with records of two kept connections: one cut in a request, one closed while idle.
+fn with_records() -> Report {
+    let mut input = sample::killed_before_drain();
+    for (connection, ending) in [(3, Ending::MidAttempt), (5, Ending::IdleByPeer)] {
+        input.connections.push(Connection {
+            connection,
+            lane: Lane::KeepAlive,
+            opened_us: 500,
+            established_us: 900,
+            closed_us: 29_000_000,
+            ending,
+            close_code: None,
+            attempts: 300,
+            successor: None,
+        });
+    }
+    judge(&input)
+}
+
+#[test]
+fn each_kept_connection_is_a_row_with_its_versions_and_its_end() {
+    let report = with_records();
+    assert_eq!(report.connections.len(), 10);
+    assert_eq!(report.connections_left_out, 0);
+    let kept: u64 = report.connections.iter().map(|c| c.requests).sum();
+    assert_eq!(kept, report.lanes[0].sent);
+    let failed: u64 = report.connections.iter().map(|c| c.failed).sum();
+    assert_eq!(failed, report.lanes[0].failed);
+    for c in &report.connections {
+        let path: Vec<&str> =
+            c.stretches.iter().map(|s| report.versions[s.version].label.as_str()).collect();
+        assert_eq!(path, ["v1", "v2"], "#{}", c.connection);
+    }
+    let page = html(&report);
+    let chart = page.split("<h2>Kept connections</h2>").nth(1).unwrap();
+    let chart = chart.split("</section>").next().unwrap();
+    assert_eq!(chart.matches("class=\"alive\"").count(), 10);
+    assert!(chart.contains("cut in a request") && chart.contains("closed while idle"));
+    assert_eq!(chart.matches("class=\"gone\"").count(), 1);
+}
+
+#[test]
+fn a_thousand_connections_are_counted_and_those_that_failed_are_drawn() {
+    let mut input = sample::pass();
+    for a in input.attempts.iter_mut().filter(|a| a.lane == Lane::KeepAlive) {
+        a.connection = 1 + a.id as u32 / 4;
+    }
+    for id in [2_000, 2_002] {
+        sample::fail(&mut input.attempts[id], Class::LostInFlight, "closed");
+    }
+    let lost = input.attempts[2_000].connection;
+    let report = judge(&input);
+    assert_eq!(report.connections.len(), 200);
+    assert!(report.connections_left_out > 1_000);
+    assert!(report.connections.iter().any(|c| c.connection == lost && c.failed > 0));
+    assert!(html(&report).contains(&format!("#{lost}</text>")));
+}
+
+#[test]
+fn a_report_of_the_first_version_is_still_read_and_shown() {
+    let old = include_str!("../kept/report-1.json");
+    for novel in ["eras", "connections", "connections_left_out", "shares", "answered"] {
+        assert!(!old.contains(&format!("\"{novel}\":")), "{novel} was not there then");
+    }
+    let report = parse(old).unwrap();
+    assert_eq!((report.sent, report.failed), (200, 3));
+    let page = html(&report);
+    balance(&page).unwrap();
+    assert!(
+        page.contains("while demo moved from v1 to v2")
+            && page.contains("The switch from close by")
+    );
+    // What is read is written whole, and read again.
+    assert_eq!(parse(&json(&report)).unwrap(), report);
+}
