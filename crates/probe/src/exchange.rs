@@ -70,6 +70,7 @@ pub(crate) async fn exchange(
     let result = tokio::time::timeout(left, whole).await;
     attempt.done_us = site.clock.us();
     answer.tell(attempt);
+    site.ledger.clients.told(attempt, answer.cookies());
     match result {
         Ok(Ok(())) => {
             judge(answer, attempt);

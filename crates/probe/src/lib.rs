@@ -22,6 +22,7 @@ mod fuzz;
 mod heartbeat;
 mod http;
 mod http2;
+mod jars;
 mod keepalive;
 mod lanes;
 mod ledger;

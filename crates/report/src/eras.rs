@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use model::{Attempt, Lane, Outcome};
 
+use crate::version_proof::VersionProof;
 use crate::axis::axis;
-use crate::document::VersionProof;
 use crate::era::{CurvePoint, Era, EraName, EraSide};
 use crate::lanes::whole_answer;
 use crate::run::{Run, percentile};

@@ -9,7 +9,7 @@ use crate::input::{Input, PhaseSpan};
 use crate::ledger::Ledger;
 use crate::run::Run;
 use crate::{
-    answers, assertions, clean, connections, eras, facts, failures, lanes, orders, outages, proof,
+    answers, assertions, clean, clients, connections, eras, facts, failures, lanes, orders, outages, proof,
     reconcile, series, shares, sockets, trust, verdict, zoom,
 };
 
@@ -27,9 +27,11 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
     let proof = proof::proof(&run);
     let trust = trust::trust(&run);
     let answered = answers::count(&run);
-    let assertions = assertions::facts(&run, &answered, proof.as_ref());
+    let clients = clients::clients(&run);
+    let moves = (proof.as_ref(), clients.as_ref());
+    let assertions = assertions::facts(&run, &answered, moves);
     let sides = (&trust, ledger.as_ref());
-    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), sides, &assertions);
+    let (verdict, reasons) = verdict::verdict(&run, moves, sides, &assertions);
     let (groups, causes) = failures::groups(&run);
     let rows = failures::rows(&run);
     let (failed, sent) = (run.failures().count() as u64, run.sent.len() as u64);
@@ -73,6 +75,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         connections,
         connections_left_out,
         proof,
+        clients,
         phases: phases(input),
         shares: shares::facts(&run),
         outages: outages::outages(&run),

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use model::{Attempt, Class};
 
+use crate::version_proof::VersionProof;
 use crate::axis::{axis, between};
-use crate::document::{VersionProof, Zoom, ZoomBin, ZoomLine};
+use crate::document::{Zoom, ZoomBin, ZoomLine};
 use crate::run::Run;
 
 const REACH_US: i64 = 2_000_000;

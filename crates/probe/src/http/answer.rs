@@ -162,6 +162,11 @@ impl<'a> Answer<'a> {
         text::detail(&self.head[..self.head.len().min(256)])
     }
 
+    /// The cookies that its head tells the client, where clients keep them.
+    pub(crate) fn cookies(&self) -> &[String] {
+        self.said.cookies()
+    }
+
     /// Writes what is known into the record.
     pub(crate) fn tell(&mut self, attempt: &mut Attempt) {
         self.reading.body(&self.kept, &mut self.said);
@@ -317,7 +322,7 @@ mod tests {
     use crate::options::VersionFrom;
 
     fn reading() -> Reading {
-        Reading::new(VersionFrom::Header("x-app-version".to_owned()))
+        Reading::new(VersionFrom::Header("x-app-version".to_owned()), false)
     }
 
     fn read(text: &[u8]) -> (Progress, bool, u16) {

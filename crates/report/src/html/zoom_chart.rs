@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use model::{Lane, Phase};
 
-use crate::document::{Report, VersionProof, Zoom, ZoomLine};
+use crate::version_proof::VersionProof;
+use crate::document::{Report, Zoom, ZoomLine};
 use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
 use crate::html::counts::{Bar, Plot, stacked};

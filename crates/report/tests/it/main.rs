@@ -12,6 +12,7 @@ mod browser;
 mod causes;
 mod chromium;
 mod ci;
+mod clients;
 mod compare;
 mod fuzz;
 mod hostile;
