@@ -139,8 +139,7 @@ mod tests {
 
     fn told(clients: &Clients, client: u16, lines: &[&str]) -> Vec<(String, String)> {
         let ledger = Ledger::new(Clock::start(), 0, None, Clients::default());
-        let attempt =
-            model::Attempt { client: Some(client), ..ledger.draft(Lane::KeepAlive) };
+        let attempt = model::Attempt { client: Some(client), ..ledger.draft(Lane::KeepAlive) };
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         clients.told(&attempt, &lines);
         let says = clients.says(&attempt).into_iter();
@@ -154,7 +153,10 @@ mod tests {
     #[test]
     fn each_client_says_what_it_was_told_itself_and_the_last_word_counts() {
         let clients = Clients::new(2, None);
-        assert_eq!(told(&clients, 1, &["a=1; Path=/; HttpOnly", "b = x y "]), cookies("a=1; b=x y"));
+        assert_eq!(
+            told(&clients, 1, &["a=1; Path=/; HttpOnly", "b = x y "]),
+            cookies("a=1; b=x y")
+        );
         assert_eq!(told(&clients, 2, &[]), []);
         assert_eq!(told(&clients, 1, &["a=2; Max-Age=60", "c=3"]), cookies("a=2; b=x y; c=3"));
         assert_eq!(told(&clients, 1, &["b=; max-age=0", "c=; Max-Age=-1"]), cookies("a=2"));

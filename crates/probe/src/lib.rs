@@ -10,6 +10,7 @@
 mod alarm;
 mod arming;
 mod ask;
+mod buffers;
 pub mod client;
 mod clock;
 mod connect;

@@ -230,8 +230,11 @@ impl Options {
 
     fn check_clients(&self) -> Result<(), Fault> {
         if self.clients > CLIENTS_MAX {
-            return Err(Fault::new(Kind::Usage, "the clients that keep their cookies are too many")
-                .help("use at most 1000"));
+            return Err(Fault::new(
+                Kind::Usage,
+                "the clients that keep their cookies are too many",
+            )
+            .help("use at most 1000"));
         }
         if let Some(name) = &self.client_field {
             // What cannot be a field of all requests cannot be one of theirs.
@@ -240,8 +243,9 @@ impl Options {
         let mut said = self.ask.fields().map(|(name, _)| name).chain(self.client_field.as_deref());
         if self.clients > 0 && said.any(|name| name.eq_ignore_ascii_case("cookie")) {
             let what = "clients that keep their own cookies cannot be told to say another one";
-            return Err(Fault::new(Kind::Usage, what)
-                .help("leave out the clients, or the field `Cookie`"));
+            return Err(
+                Fault::new(Kind::Usage, what).help("leave out the clients, or the field `Cookie`")
+            );
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use model::survey::PROBE_FIELD;
 use model::{Attempt, Fault};
 
 use crate::ask::Ask;
+use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::http::Reading;
 use crate::ledger::Ledger;
@@ -28,6 +29,7 @@ pub(crate) struct Site {
     pub(crate) tls: Option<Clients>,
     pub(crate) reading: Reading,
     pub(crate) timeout: Duration,
+    pub(crate) buffers: Buffers,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) clock: Clock,
 }
@@ -42,6 +44,7 @@ impl Site {
             tls: secure.then(|| Clients::new(&options.way.tls)).transpose()?,
             reading: Reading::new(options.version_from.clone(), ledger.clients.any()),
             timeout: options.timeout,
+            buffers: Buffers::default(),
             ledger,
             clock,
         })

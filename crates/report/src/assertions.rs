@@ -4,7 +4,6 @@
 
 use model::Attempt;
 
-use crate::version_proof::VersionProof;
 use crate::answered::{AnswerCount, Answered};
 use crate::assertion::{Assertion, AssertionFact, Metric};
 use crate::clean;
@@ -12,6 +11,7 @@ use crate::client_fact::ClientFacts;
 use crate::figures::{count, span};
 use crate::lanes::{longest_gap, whole_answer};
 use crate::run::Run;
+use crate::version_proof::VersionProof;
 
 /// The demands, each with what came of it.
 pub(crate) fn facts(

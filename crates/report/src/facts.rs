@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use model::attempt::Witness;
 use model::{Class, Outcome, Verdict};
 
-use crate::version_proof::VersionProof;
 use crate::across;
 use crate::axis::between;
 use crate::clean;
@@ -23,6 +22,7 @@ use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
 use crate::share_words;
 use crate::verdict;
+use crate::version_proof::VersionProof;
 
 /// The verdict in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {

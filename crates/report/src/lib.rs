@@ -63,8 +63,9 @@ pub use client_fact::{ClientFacts, ClientRegression};
 pub use compare::{ComparedFigure, ComparedRun, Comparison, Unit, compare};
 pub use compare_text::{compare_json, compare_markdown, compare_terminal};
 pub use document::{
-    Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin,
-    Report, SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionRole, Zoom, ZoomBin, ZoomLine,
+    Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Report,
+    SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionRole, Zoom, ZoomBin,
+    ZoomLine,
 };
 pub use era::{CurvePoint, Era, EraName, EraSide};
 pub use html::{compare_html, html};

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use model::attempt::Witness;
 use model::{Attempt, Lane, Outcome, Phase};
 
-use crate::version_proof::{Regression, VersionProof};
 use crate::axis::{axis, between, sent_at};
 use crate::run::Run;
 use crate::shares;
+use crate::version_proof::{Regression, VersionProof};
 
 /// Regressions listed one by one.
 const LISTED: usize = 100;

@@ -30,9 +30,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
         let lanes: Vec<String> = ["keep-alive", "fresh"].map(str::to_owned).into();
         let whose = if report.clients.is_some() { " of newcomers" } else { "" };
         let lanes = list(&lanes);
-        out.push(format!(
-            "shares are counted on {lanes} requests{whose}: each is routed anew"
-        ));
+        out.push(format!("shares are counted on {lanes} requests{whose}: each is routed anew"));
     }
     out.extend(counted(report, ShareFinding::Off, "✕ shares not as wanted by what"));
     out.extend(counted(report, ShareFinding::AsWanted, "shares by what"));

@@ -4,7 +4,6 @@
 
 use model::{Outcome, Verdict};
 
-use crate::version_proof::VersionProof;
 use crate::assertion::{Assertion, AssertionFact};
 use crate::axis::axis;
 use crate::clean;
@@ -17,6 +16,7 @@ use crate::orders;
 use crate::router_count::RouterCount;
 use crate::run::Run;
 use crate::shares;
+use crate::version_proof::VersionProof;
 
 /// Blind time in total that voids a run, us.
 const BLIND_US: u64 = 1_000_000;

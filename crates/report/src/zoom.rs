@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use model::{Attempt, Class};
 
-use crate::version_proof::VersionProof;
 use crate::axis::{axis, between};
 use crate::document::{Zoom, ZoomBin, ZoomLine};
 use crate::run::Run;
+use crate::version_proof::VersionProof;
 
 const REACH_US: i64 = 2_000_000;
 /// Least half width of the window of single requests.

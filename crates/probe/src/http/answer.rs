@@ -290,6 +290,10 @@ fn framing(headers: &[httparse::Header<'_>], old: bool) -> Result<Framing, Strin
     let mut coding: Option<bool> = None;
     let mut close = old;
     for header in headers {
+        let framing = ["content-length", "transfer-encoding", "connection"];
+        if !framing.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
+            continue;
+        }
         let value = String::from_utf8_lossy(header.value).to_ascii_lowercase();
         let mut words = value.split(',').map(str::trim);
         if header.name.eq_ignore_ascii_case("content-length") {

@@ -1,8 +1,8 @@
 //! The HTTP/2 lane against servers that say goodbye, refuse, reset and drop.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{assert_classes, of, options, run, stopped};

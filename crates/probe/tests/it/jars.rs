@@ -146,8 +146,7 @@ async fn a_client_comes_back_with_its_cookie_and_stays_where_it_was_put() {
 async fn a_client_may_name_itself_in_a_field() {
     for lane in [Lane::KeepAlive, Lane::Http2] {
         let (address, seen) = start(Habit::Field, lane).await;
-        let options =
-            Options { client_field: Some("X-User".to_owned()), ..probing(address, lane) };
+        let options = Options { client_field: Some("X-User".to_owned()), ..probing(address, lane) };
         let run = run(options).await;
         assert_classes(&run, &[(Class::Ok, 48)]);
         let versions = versions(&run);

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use model::{Lane, Phase};
 
-use crate::version_proof::VersionProof;
 use crate::document::{Report, Zoom, ZoomLine};
 use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
@@ -16,6 +15,7 @@ use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
 use crate::html::tables;
 use crate::share_fact::ShareFact;
+use crate::version_proof::VersionProof;
 
 /// Rows per lane: neighbours in time get different heights.
 const ROWS: usize = 18;

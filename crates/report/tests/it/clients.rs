@@ -4,7 +4,9 @@ use crate::sample;
 use crate::sample::canary::{STEPS, canary, gave_up};
 use crate::sample::jitter;
 use model::{Attempt, Lane, Outcome, Verdict};
-use report::{Asked, Assertion, ClientFacts, Input, Report, ShareFinding, html, json, judge, parse};
+use report::{
+    Asked, Assertion, ClientFacts, Input, Report, ShareFinding, html, json, judge, parse,
+};
 
 const CLIENTS: u64 = 16;
 
