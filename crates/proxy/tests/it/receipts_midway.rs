@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use model::AppName;
-use model::admin::{Request, Settings};
+use model::admin::{Reply, Request, Settings};
 use model::limits::Limits;
 use model::receipt::{End, Item};
+use model::survey::CountBy;
+use model::{AppName, ReleaseId, Survey};
 
 use crate::backend::{Backend, Peer, Then};
 use crate::client::Client;
@@ -122,11 +123,28 @@ fn a_stream_that_breaks_off_says_whose_doing_it_was() {
     assert_eq!(told(&mut stage, 2), [(1, End::Cut, 200), (2, End::ClientGone, 200)]);
 }
 
+/// How many requests the comparison of releases counts, and how many of them as failed.
+fn units(stage: &mut Stage) -> (u64, u64) {
+    let survey = Survey {
+        app: AppName::new("demo").unwrap(),
+        releases: vec![ReleaseId(1)],
+        count_by: CountBy::Request,
+        probe_key: "another".to_owned(),
+    };
+    match stage.admin.ask(&Request::Survey { survey, after_s: 0 }) {
+        Reply::Surveyed(seen) => {
+            seen.ticks.iter().fold((0, 0), |sum, tick| (sum.0 + tick.units, sum.1 + tick.errors))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn an_answer_that_takes_too_long_says_who_was_waited_for() {
     let backend = Backend::scripted("demo-1-1", begins);
     let mut stage = Stage::before(&[&backend]);
     ask(&mut stage.admin, None, &[]);
+    assert_eq!(units(&mut stage), (0, 0));
     let configure = |stage: &mut Stage, settings| {
         stage.admin.done(&Request::Configure { settings });
     };
@@ -153,4 +171,6 @@ fn an_answer_that_takes_too_long_says_who_was_waited_for() {
         (5, End::ClientGone, 200),
     ];
     assert_eq!(told(&mut stage, 5), expected);
+    // All of them but the last are failures of the release.
+    assert_eq!(units(&mut stage), (5, 4));
 }
