@@ -24,6 +24,7 @@ Options:
 ";
 
 /// A run as asked for.
+#[expect(clippy::struct_excessive_bools, reason = "independent words of a command line")]
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// JSON in place of Markdown.
