@@ -49,6 +49,7 @@ fn both_end_on_the_same_side() {
 
 fn draw(rng: &mut Rng, seed: u64, other: &str) -> Plan {
     let mut plan = Plan::draw(rng);
+    plan.surges(&mut Rng::new(seed ^ 0x7375_7267));
     // Where each of two has so many faults, hardly any pair would ever be promoted.
     if rng.chance(65) {
         calm(&mut plan);
@@ -128,7 +129,7 @@ fn judge(plans: &[Plan; 2], pair: &[Controller<'_>; 2]) -> Vec<String> {
     let ended = |outcome| outcomes.contains(&Some(outcome));
     must(!(ended(Outcome::Promoted) && ended(Outcome::Aborted)), "one on each side");
     must(pair.iter().all(|one| one.replayed() == one.machine), "the journal makes another machine");
-    let beside = |plan: &Plan| plan.batch().is_none() && !plan.recreates();
+    let beside = |plan: &Plan| (plan.batch().is_none() || plan.surge() > 0) && !plan.recreates();
     if plans.iter().any(|plan| plan.never_ready && beside(plan)) {
         let users = pair.iter().any(|one| one.world.candidate_users > 0);
         must(!users, "users on a candidate whose other was never ready");
