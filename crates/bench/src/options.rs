@@ -20,9 +20,11 @@ Options:
   --peers NAMES      comma-separated: cutover, haproxy-2.6, haproxy-3.0, haproxy-3.2, nginx-1.22,
                      nginx-1.26, nginx-1.30, caddy, pump; the default is the newest of each
   --bare             without access logs and metrics, all of them
+  --newcomers        no client sends the cookie that it was given, and each answer gives it one anew
 ";
 
 /// A run as asked for.
+#[expect(clippy::struct_excessive_bools, reason = "independent words of a command line")]
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// JSON in place of Markdown.
@@ -35,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     /// Without access logs and metrics.
     pub(crate) bare: bool,
+    /// Clients send no cookie of a cohort.
+    pub(crate) newcomers: bool,
     /// What is measured.
     pub(crate) cases: Vec<Case>,
     /// Who is measured.
@@ -55,6 +59,7 @@ impl Options {
             window: Duration::ZERO,
             quick: false,
             bare: false,
+            newcomers: false,
             cases: Case::ALL.to_vec(),
             peers: peers.map(str::to_owned).to_vec(),
             cutover: beside(),
@@ -67,6 +72,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--json" => options.json = true,
                 "--bare" => options.bare = true,
+                "--newcomers" => options.newcomers = true,
                 "--rounds" => options.rounds = usize::try_from(number(value()?)?).unwrap_or(0),
                 "--window" => options.window = Duration::from_millis(number(value()?)?),
                 "--only" => options.cases = named_cases(value()?)?,

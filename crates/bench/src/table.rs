@@ -153,13 +153,14 @@ fn foot(out: &mut String, figures: &Figures) {
     let _ = writeln!(
         out,
         "\n{}. {} rounds of {} ms, interleaved; medians, ± half the range. Others used at most {:.0} % \
-         of the machine during a window, its host took {:.0} %.{}",
+         of the machine during a window, its host took {:.0} %.{}{}",
         figures.machine,
         options.rounds,
         options.window.as_millis(),
         figures.noise.0 * 100.0,
         figures.noise.1 * 100.0,
         if options.bare { " Without access logs and metrics." } else { "" },
+        if options.newcomers { " Clients send no cookie of a cohort." } else { "" },
     );
     if figures.noise.0 > 0.05 {
         out.push_str("**That is a noisy machine: figures are upper bounds, ratios are rough.**\n");
@@ -189,6 +190,7 @@ pub(crate) fn json(figures: &Figures) -> Value {
     json!({
         "machine": figures.machine, "rounds": figures.options.rounds,
         "window_ms": figures.options.window.as_secs_f64() * 1e3, "bare": figures.options.bare,
+        "newcomers": figures.options.newcomers,
         "others_share": figures.noise.0, "stolen_share": figures.noise.1,
         "peers": figures.peers, "skipped": figures.skipped, "cases": cases,
         "marks": marks.map(|(mark, is, most)| json!({"mark": mark, "is": is, "most": most}))

@@ -214,6 +214,7 @@ Examples:
   cutover deploy shop v2                     ship v2; the report goes to this directory
   cutover deploy shop v2 --out /tmp/reports
   cutover deploy shop v2 --json > report.json 2> steps.ndjson
+  cutover deploy shop v2 --detach            begin it; `cutover status shop --watch` shows it
   cutover deploy all v2 --set orders=v7      apps that [together.all] names, in one rollout
 
 Ctrl-C takes the rollout back as long as it is not final; a second Ctrl-C leaves it to the server.
@@ -233,14 +234,8 @@ pub(crate) struct Deploy {
     pub(crate) set: Vec<String>,
     #[command(flatten)]
     pub(crate) at: Where,
-    /// Directory for the report files
-    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
-    pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub(crate) also: Also,
-    /// Steps as JSON lines on stderr, the report as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) following: Following,
 }
 
 const PLAN: &str = "\

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fuzz::corpus;
 
-use crate::duration;
+use crate::{duration, size};
 
 #[test]
 fn durations_are_refused_or_say_themselves_again() {
@@ -21,6 +21,24 @@ fn durations_are_refused_or_say_themselves_again() {
         if let Some(meant) = duration::repair(&text, Duration::from_secs(10)) {
             // What is proposed can be written.
             assert!(duration::parse(&duration::show(meant)).is_some(), "{text}: {meant:?}");
+        }
+    });
+}
+
+#[test]
+fn sizes_are_refused_or_say_themselves_again() {
+    let words =
+        &["KiB", "MiB", "GiB", "B", "mb", " ", "99999999999999999999", "-", "\u{130}", "\u{e9}"];
+    fuzz::run(corpus!("sizes").words(words).most(60), |case| {
+        let text = case.text();
+        let meant = size::parse(&text);
+        if let Some(bytes) = meant {
+            assert_eq!(size::parse(&size::show(bytes)), Some(bytes), "{text}");
+        }
+        // What is proposed can be written, and what was right is not mended.
+        if let Some(bytes) = size::repair(&text) {
+            assert_eq!(size::parse(&size::show(bytes)), Some(bytes), "{text}");
+            assert!(meant.is_none_or(|meant| meant == bytes), "{text}");
         }
     });
 }

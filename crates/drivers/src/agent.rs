@@ -3,6 +3,9 @@
 //! HTTP/1.0, so that the end of the connection is the end of the answer. It knows no services and no
 //! locks, asks nothing twice, and never shows the token.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;

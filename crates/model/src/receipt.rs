@@ -57,11 +57,11 @@ pub enum End {
     Whole,
     /// The proxy answered in its own name, or nobody did.
     Own,
-    /// The instance began to answer and did not finish.
+    /// The instance began to answer and did not finish, or not in time.
     Cut,
     /// The answer was cut on purpose: a fault was injected.
     Injected,
-    /// The client went before the end.
+    /// The client went before the end; or it broke its own request off, or took nothing, for too long.
     ClientGone,
     /// It became a tunnel, or an endless answer, which is over.
     Tunnel,

@@ -3,6 +3,8 @@
 
 use fuzz::corpus;
 use model::attempt::SampleLine;
+use model::receipt::{Receipt, said, says};
+use model::survey::PROBE_FIELD;
 use model::{AppName, Event, Fault, Mark, Network, Version, Weight};
 
 const WORDS: &[&str] =
@@ -42,6 +44,26 @@ fn networks_say_themselves_again_and_hold_their_own_address() {
     });
 }
 
+/// What is taken for a prober's word is one that it would say, but for zeros before a number; and nobody is a
+/// prober without its key.
+#[test]
+fn a_probers_word_is_what_a_prober_says() {
+    const KEY: &str = "5ec2e7";
+    let words = &[KEY, "-a", "-s", "4294967295", "+1", "0"];
+    fuzz::run(corpus!("receipts").words(words).most(64), |case| {
+        assert_eq!(said(PROBE_FIELD, &case.bytes, ""), None);
+        assert_eq!(said("x-other", &case.bytes, KEY), None);
+        let Some(item) = said(PROBE_FIELD, &case.bytes, KEY) else { return };
+        let (sent, again) = (case.text(), says(KEY, item));
+        let plain = |text: &str| {
+            let (mark, number) = text.split_at(text.len().min(KEY.len() + 2));
+            format!("{mark}{}", number.trim_start_matches('0'))
+        };
+        assert_eq!(plain(&sent), plain(&again), "{sent}");
+        assert_eq!(said(PROBE_FIELD, again.as_bytes(), KEY), Some(item));
+    });
+}
+
 /// Everything that travels between processes or lies on disk as JSON.
 #[test]
 fn records_are_refused_or_say_themselves_again() {
@@ -59,6 +81,7 @@ fn records_are_refused_or_say_themselves_again() {
         again::<SampleLine>(&case.bytes);
         again::<Mark>(&case.bytes);
         again::<Fault>(&case.bytes);
+        again::<Receipt>(&case.bytes);
         again::<model::admin::Request>(&case.bytes);
         if let Ok(weight) = serde_json::from_slice::<Weight>(&case.bytes) {
             assert!(weight.basis_points() <= 10_000);

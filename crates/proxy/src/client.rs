@@ -63,7 +63,7 @@ pub(crate) async fn secure(worker: &Rc<Worker>, stream: TcpStream, origin: Origi
 /// Carries requests until the connection ends. A connection that turns out to speak HTTP/2 is given
 /// back, with what was read from it.
 async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -> Option<Buffer> {
-    let mut life = worker.shared.life();
+    let mut life = worker.life.subscribe();
     // Over TLS the protocol was agreed on before.
     let mut may_change = !origin.secure;
     while client.buffer.is_some() || request_comes(worker, &mut client, (&mut life, origin)).await {

@@ -1,16 +1,20 @@
 //! What each client has open and how often it asks, in a table of fixed size that all threads share.
 //!
-//! Counts are exact over all threads. Whoever is known is found without a lock; one that is new takes
-//! that of its set, one of thousands, for a look at eight places. A client of whom nothing is open and
-//! whose rate is back at rest is as good as unknown, and its place is free. A set without a free place
-//! means no limit for that client, and is counted. What is answered to whom has too much is not
-//! decided here.
+//! No client gets over its limit, over all threads, and no thread waits for another: there is no lock. A
+//! client of whom nothing is open and whose rate is back at rest is as good as unknown, and its place is
+//! free. A set without a free place means no limit for that client, and is counted. What is answered to
+//! whom has too much is not decided here.
+//!
+//! Threads that meet a client for the first time in one moment may each give it a place. Then what is
+//! open is the sum of all, so the limit holds; at the limit, and then only, threads that come at once may
+//! all be refused where one of them had room. New ones take the first of these places, so the others
+//! empty.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::counters::Count;
@@ -34,18 +38,11 @@ pub(crate) enum What {
 /// The clients of whom something is open.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    sets: Box<[Set]>,
+    sets: Box<[[Place; WAYS]]>,
     keys: RandomState,
     start: Instant,
     /// How often there was no place.
     pub(crate) unknown: Count,
-}
-
-#[derive(Debug, Default)]
-struct Set {
-    /// Held while a place changes hands.
-    changing: Mutex<()>,
-    places: [Place; WAYS],
 }
 
 /// One client.
@@ -63,7 +60,7 @@ struct Place {
 impl Place {
     /// Uses the place if it is this client's.
     fn enter(&self, key: u64) -> bool {
-        if self.key.load(Acquire) != key {
+        if self.key.load(SeqCst) != key {
             return false;
         }
         let mine = self.users.fetch_add(1, AcqRel) & TAKING == 0 && self.key.load(Acquire) == key;
@@ -80,7 +77,7 @@ impl Place {
         }
         let free = self.rests.load(Relaxed) <= now;
         if free {
-            self.key.store(key, Release);
+            self.key.store(key, SeqCst);
         }
         self.users.fetch_sub(if free { TAKING - 1 } else { TAKING }, Release);
         free
@@ -101,54 +98,20 @@ pub(crate) struct Full;
 impl Clients {
     /// Nobody yet.
     pub(crate) fn new() -> Self {
-        let sets = (0..SETS).map(|_| Set::default()).collect();
+        let sets = (0..SETS).map(|_| Default::default()).collect();
         Self { sets, keys: RandomState::new(), start: Instant::now(), unknown: Count::default() }
     }
 
-    /// One more of a client that may have so many, for as long as what is given lives; nothing is given
-    /// where there is no place to count it.
-    pub(crate) fn open(
-        self: &Arc<Self>,
-        client: IpAddr,
-        (what, most): (What, u32),
-    ) -> Result<Option<Client>, Full> {
-        let Some(mut found) = self.find(client) else { return Ok(None) };
-        let more = |open: u32| (open < most).then_some(open + 1);
-        let counted = found.place().count(what).fetch_update(Relaxed, Relaxed, more);
-        found.what = counted.is_ok().then_some(what);
-        counted.map(|_| Some(found)).map_err(|_| Full)
-    }
-
-    /// Whether a client may ask now that may ask `rate` times a second, and `burst` times at once.
-    pub(crate) fn asks(self: &Arc<Self>, client: IpAddr, pace: (u32, u32)) -> bool {
-        self.asks_at(self.now(), client, pace)
-    }
-
-    /// The same at a certain time, ns since the start.
-    fn asks_at(self: &Arc<Self>, now: u64, client: IpAddr, (rate, burst): (u32, u32)) -> bool {
-        let Some(found) = self.find(client) else { return true };
-        let every = 1_000_000_000 / u64::from(rate.max(1));
-        let room = every.saturating_mul(burst.max(1).into());
-        let next = |rests: u64| {
-            let rests = rests.max(now) + every;
-            (rests - now <= room).then_some(rests)
-        };
-        found.place().rests.fetch_update(Relaxed, Relaxed, next).is_ok()
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    fn find(self: &Arc<Self>, client: IpAddr) -> Option<Client> {
+    /// The client, known for as long as what is given lives; nothing is given where there is no place for
+    /// it, so it has no limit.
+    pub(crate) fn find(self: &Arc<Self>, client: IpAddr) -> Option<Client> {
         let key = key(client);
         let hash = usize::try_from(self.keys.hash_one(key) % SETS as u64).unwrap_or(0);
-        let set = &self.sets[hash];
-        let known = || set.places.iter().position(|place| place.enter(key));
-        let found = known().or_else(|| {
-            let _changing = set.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = &self.sets[hash];
+        let known = places.iter().position(|place| place.enter(key));
+        let found = known.or_else(|| {
             let now = self.now();
-            known().or_else(|| set.places.iter().position(|place| place.take(key, now)))
+            places.iter().position(|place| place.take(key, now))
         });
         let Some(way) = found else {
             self.unknown.up();
@@ -156,6 +119,10 @@ impl Clients {
         };
         let at = u32::try_from(hash * WAYS + way).unwrap_or(0);
         Some(Client { table: Arc::clone(self), at, what: None })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -168,16 +135,56 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// One more of a client that may have so many, for as long as what is given lives.
+    pub(crate) fn open(mut self, what: What, most: u32) -> Result<Self, Full> {
+        let more = |open: u32| (open < most).then_some(open + 1);
+        let counted = self.place().count(what).fetch_update(SeqCst, SeqCst, more);
+        let before = counted.map_err(|_| Full)?;
+        // From here on it is given back when this is dropped.
+        self.what = Some(what);
+        // Counted first and summed up then: of two threads the later one sees the other.
+        if before + self.elsewhere(what) < most { Ok(self) } else { Err(Full) }
+    }
+
+    /// Whether it may ask now that may ask `rate` times a second, and `burst` times at once.
+    pub(crate) fn asks(&self, pace: (u32, u32)) -> bool {
+        self.asks_at(self.table.now(), pace)
+    }
+
+    /// The same at a certain time, ns since the start.
+    fn asks_at(&self, now: u64, (rate, burst): (u32, u32)) -> bool {
+        let every = 1_000_000_000 / u64::from(rate.max(1));
+        let room = every.saturating_mul(burst.max(1).into());
+        let next = |rests: u64| {
+            let rests = rests.max(now) + every;
+            (rests - now <= room).then_some(rests)
+        };
+        self.place().rests.fetch_update(Relaxed, Relaxed, next).is_ok()
+    }
+
     fn place(&self) -> &Place {
         let at = self.at as usize;
-        &self.table.sets[at / WAYS].places[at % WAYS]
+        &self.table.sets[at / WAYS][at % WAYS]
+    }
+
+    /// How many it has open in other places.
+    fn elsewhere(&self, what: What) -> u32 {
+        let (at, key) = (self.at as usize, self.place().key.load(Relaxed));
+        let others = self.table.sets[at / WAYS].iter().enumerate();
+        let same = others.filter(|(way, place)| *way != at % WAYS && place.enter(key));
+        let open = same.map(|(_, place)| {
+            let open = place.count(what).load(SeqCst);
+            place.users.fetch_sub(1, Release);
+            open
+        });
+        open.sum()
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
         if let Some(what) = self.what {
-            self.place().count(what).fetch_sub(1, Relaxed);
+            self.place().count(what).fetch_sub(1, SeqCst);
         }
         self.place().users.fetch_sub(1, Release);
     }
@@ -199,18 +206,18 @@ fn key(client: IpAddr) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Barrier};
 
-    use super::{Client, Clients, Full, SETS, WAYS, What};
+    use super::{Client, Clients, Full, SETS, WAYS, What, key};
 
     fn one(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     fn open(clients: &Arc<Clients>, client: IpAddr, most: u32) -> Option<Client> {
-        let open = clients.open(client, (What::Requests, most));
-        open.ok().map(|open| open.expect("there is room in the table"))
+        let found = clients.find(client).expect("there is room in the table");
+        found.open(What::Requests, most).ok()
     }
 
     #[test]
@@ -233,8 +240,8 @@ mod tests {
     fn connections_and_requests_are_counted_apart() {
         let clients = Arc::new(Clients::new());
         let _request = open(&clients, one("10.0.0.1"), 1).unwrap();
-        let connection = clients.open(one("10.0.0.1"), (What::Connections, 1));
-        assert!(connection.unwrap().is_some());
+        let client = clients.find(one("10.0.0.1")).unwrap();
+        assert!(client.open(What::Connections, 1).is_ok());
     }
 
     /// However many threads come at once, and however often the place changes hands meanwhile.
@@ -254,8 +261,58 @@ mod tests {
             }
         });
         assert!((1..=2).contains(&most.into_inner()));
-        let places = clients.sets.iter().flat_map(|set| &set.places);
+        let places = clients.sets.iter().flatten();
         assert_eq!(places.map(|place| place.users.load(Ordering::SeqCst)).max(), Some(0));
+    }
+
+    /// Also when all of them meet it for the first time.
+    #[test]
+    fn a_client_that_is_new_to_several_threads_has_one_limit() {
+        const ROUNDS: u32 = 2_000;
+        let clients = Arc::new(Clients::new());
+        let (barrier, inside) = (Barrier::new(3), AtomicU32::new(0));
+        let most = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for round in 0..ROUNDS {
+                        let client = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + round));
+                        barrier.wait();
+                        let held = open(&clients, client, 2);
+                        inside.fetch_add(held.is_some().into(), Ordering::SeqCst);
+                        barrier.wait();
+                        most.fetch_max(inside.load(Ordering::SeqCst), Ordering::SeqCst);
+                        barrier.wait();
+                        inside.store(0, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 2);
+    }
+
+    /// Two threads have given it a place at once.
+    #[test]
+    fn what_a_client_has_open_in_two_places_is_one_sum() {
+        let clients = Arc::new(Clients::new());
+        let client = one("10.0.0.1");
+        let first = open(&clients, client, 3).unwrap();
+        let at = first.at as usize;
+        let (set, way) = (at / WAYS, (at + 1) % WAYS);
+        assert!(clients.sets[set][way].take(key(client), 0));
+        let twin = Client {
+            table: Arc::clone(&clients),
+            at: u32::try_from(set * WAYS + way).unwrap(),
+            what: None,
+        };
+        let twin = twin.open(What::Requests, 3).unwrap();
+        let third = open(&clients, client, 3).unwrap();
+        assert!(open(&clients, client, 3).is_none(), "three are open");
+        drop(twin);
+        let fourth = open(&clients, client, 3).unwrap();
+        assert!(open(&clients, client, 3).is_none(), "three are open again");
+        drop((first, third, fourth));
+        assert!(open(&clients, client, 1).is_some());
     }
 
     #[test]
@@ -264,7 +321,8 @@ mod tests {
         let start = 1_000_000_000_000_000;
         let asked = |client: &str, ms: u64| {
             let now = start + ms * 1_000_000;
-            (0..100).filter(|_| clients.asks_at(now, one(client), (20, 5))).count()
+            let asks = || clients.find(one(client)).unwrap().asks_at(now, (20, 5));
+            (0..100).filter(|_| asks()).count()
         };
         for (ms, let_in) in [(0, 5), (49, 0), (50, 1), (99, 0), (200, 3), (9_000, 5)] {
             assert_eq!(asked("10.0.0.1", ms), let_in, "at {ms} ms");
@@ -284,12 +342,12 @@ mod tests {
         assert_eq!(clients.unknown.get(), 0);
         let mut held = Vec::new();
         for number in 0..all {
-            let open = clients.open(client(number), (What::Requests, 1)).unwrap();
-            held.extend(open.map(|open| (number, open)));
+            let found = clients.find(client(number));
+            held.extend(found.map(|found| (number, found.open(What::Requests, 1).unwrap())));
         }
         assert!(clients.unknown.get() > 0 && held.len() <= SETS * WAYS);
         for (number, _) in &held {
-            let more = clients.open(client(*number), (What::Requests, 1));
+            let more = clients.find(client(*number)).unwrap().open(What::Requests, 1);
             assert_eq!(more.err(), Some(Full), "{number}");
         }
     }

@@ -4,7 +4,9 @@
 //! then only read; which release it leads to is decided where instances are picked. The key is the
 //! same for all proxies of a state directory, also after a restart.
 
-use std::fmt::Write as _;
+#[cfg(test)]
+mod fuzz;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::admin::CohortKey;
@@ -16,6 +18,9 @@ use crate::limits;
 
 /// Cohorts have the numbers below this.
 pub(crate) const COHORTS: u32 = 10_000;
+
+/// Longest text that is signed: `cookie`, the name of an app, a number and a time, with what parts them.
+const COVERED: usize = 7 + 40 + 1 + 4 + 1 + 16;
 
 /// The key, ready for use.
 #[derive(Debug)]
@@ -127,29 +132,41 @@ impl Membership {
         let issued = Some(issued).filter(|text| text.len() <= 16 && plain(text))?;
         let issued_s = u64::from_str_radix(issued, 16).ok()?;
         let tag = unhex(tag)?;
-        hmac::verify(&signer.0, &self.covered(claim), &tag).ok()?;
+        hmac::verify(&signer.0, self.covered(claim, &mut [0; COVERED]), &tag).ok()?;
         Some(Said { cohort, issued_s })
     }
 
-    /// The signature is over the app too: a cookie of one means nothing to another.
-    fn covered(&self, claim: &str) -> Vec<u8> {
-        [b"cookie\0", self.app.as_str().as_bytes(), b"\0", claim.as_bytes()].concat()
+    /// The signature is over the app too: a cookie of one means nothing to another. Nothing is allocated:
+    /// this is done for each request.
+    fn covered<'r>(&self, claim: &str, room: &'r mut [u8; COVERED]) -> &'r [u8] {
+        let parts = [b"cookie\0", self.app.as_str().as_bytes(), b"\0", claim.as_bytes()];
+        let mut length = 0;
+        for (place, byte) in room.iter_mut().zip(parts.into_iter().flatten()) {
+            *place = *byte;
+            length += 1;
+        }
+        &room[..length]
     }
 
     fn line(&self, signer: &Signer, name: &str, said: &Said, secure: bool) -> Vec<u8> {
         let claim = format!("{}.{:x}", said.cohort, said.issued_s);
-        let tag = hmac::sign(&signer.0, &self.covered(&claim));
-        let mut line = format!("set-cookie: {name}={claim}.");
-        for byte in tag.as_ref() {
-            // Writing to a string cannot fail.
-            let _written = write!(line, "{byte:02x}");
-        }
-        let (age_s, path) = (limits::COHORT_LIFE.as_secs(), &self.path);
+        let tag = hmac::sign(&signer.0, self.covered(&claim, &mut [0; COVERED]));
         // A `;` would end the attribute; who has one in the prefix gets the cookie everywhere.
-        let path = if path.contains(';') { "/" } else { path };
-        let _written = write!(line, "; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Lax");
-        line.push_str(if secure { "; Secure\r\n" } else { "\r\n" });
-        line.into_bytes()
+        let path = if self.path.contains(';') { "/" } else { &self.path };
+        let mut line = Vec::with_capacity(192 + name.len() + path.len());
+        for part in ["set-cookie: ", name, "=", &claim, "."] {
+            line.extend_from_slice(part.as_bytes());
+        }
+        for byte in tag.as_ref() {
+            line.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+        }
+        let mut seconds = itoa::Buffer::new();
+        let seconds = seconds.format(limits::COHORT_LIFE.as_secs());
+        let ends = if secure { "; Secure\r\n" } else { "\r\n" };
+        for part in ["; Path=", path, "; Max-Age=", seconds, "; HttpOnly; SameSite=Lax", ends] {
+            line.extend_from_slice(part.as_bytes());
+        }
+        line
     }
 }
 
@@ -162,6 +179,8 @@ fn cookies<'f>(
     let pairs = lines.flat_map(|(_, line)| crate::rules::cookies(line));
     pairs.filter_map(move |(is, value)| (is == name.as_bytes()).then_some(value))
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The bytes of a signature.
 fn unhex(text: &str) -> Option<[u8; 32]> {

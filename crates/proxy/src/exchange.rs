@@ -286,6 +286,7 @@ async fn refuse(
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
 ) -> After {
     call.trail.begins(refusal.status);
+    call.trail.own = true;
     let mut asks = call.asks;
     let readable = !asks.expects || call.rest.body.done();
     asks.keep &= readable && !worker.shared.ending() && !call.is_last();

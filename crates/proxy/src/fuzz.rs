@@ -3,6 +3,7 @@
 //! Those of message boundaries are in `framing::fuzz`.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use fuzz::{Target, corpus};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -10,7 +11,7 @@ use model::admin::{self, Reply};
 
 use crate::age::Age;
 use crate::call::prepare;
-use crate::forwarded::Origin;
+use crate::forwarded::{self, Origin};
 use crate::frames::{request_head, trailer_lines};
 use crate::framing::{Body, Field, HeadScan, check_trailer, classify, read_request};
 use crate::ledger::Ledger;
@@ -203,6 +204,46 @@ fn admin_messages_are_taken_or_refused() {
             }
             _ => {}
         }
+    });
+}
+
+/// Whoever is not trusted is the client itself, and one who is names it or is it.
+#[test]
+fn a_client_is_its_sender_or_whom_a_trusted_one_names() {
+    let words = &[
+        "X-Forwarded-For: ",
+        "9.9.9.9",
+        "10.1.1.1",
+        ", ",
+        "[::1]:80",
+        "unknown",
+        "::ffff:9.9.9.9",
+    ];
+    fuzz::run(heads().words(words), |case| {
+        let Ok(Some(length)) = HeadScan::default().advance(&case.bytes) else { return };
+        let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
+        let Ok(request) = read_request(&case.bytes[..length], &mut room) else { return };
+        let peer: IpAddr = if case.random.bool() { [10, 0, 0, 9] } else { [11, 0, 0, 9] }.into();
+        let origin = Origin { peer, secure: false, over: None, age: Age::begins() };
+        let trusted = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 10);
+        let client = forwarded::client(&request, origin, trusted);
+        assert_eq!(forwarded::client(&request, origin, |_| false), peer);
+        if !trusted(peer) {
+            return assert_eq!(client, peer);
+        }
+        let lines = request
+            .fields
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+        let named = lines.flat_map(|line| line.value.split(|byte| *byte == b','));
+        let address = |text: &[u8]| {
+            let text = std::str::from_utf8(text).ok()?.trim_ascii();
+            let bare = text.trim_start_matches('[').trim_end_matches(']');
+            let alone = bare.parse::<IpAddr>().ok();
+            alone.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
+        };
+        let mut known = named.filter_map(address).map(|ip| ip.to_canonical());
+        assert!(client == peer || known.any(|ip| ip == client), "{client}");
     });
 }
 

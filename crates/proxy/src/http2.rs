@@ -85,7 +85,7 @@ struct Streams<'a, T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
     /// Takes streams in until the connection has ended, and lets those finish that are open.
     async fn run(mut self) {
-        let mut life = self.worker.shared.life();
+        let mut life = self.worker.life.subscribe();
         let (mut ending, mut begun) = (false, false);
         loop {
             // With this many under way, those behind them wait in h2, which limits them.

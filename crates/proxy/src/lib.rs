@@ -20,6 +20,8 @@ mod client;
 mod clients;
 mod cohort;
 mod connection;
+#[cfg(test)]
+mod copies;
 mod counters;
 mod crossing;
 mod ejection;
@@ -63,6 +65,8 @@ mod table;
 mod talk;
 mod thread;
 mod tls;
+#[cfg(test)]
+mod tracks;
 mod trail;
 mod tunnel;
 mod upload;

@@ -165,18 +165,21 @@ impl Line {
     }
 }
 
-/// How a request ended.
+/// How a request ended. Whether an answer that began was an instance's is not told by its status: an
+/// instance may say 504 too.
 fn end(trail: &Trail) -> End {
-    let begun = trail.first.is_some();
-    match trail.class {
-        None if trail.tunnel.is_some() => End::Tunnel,
-        None if begun => End::Whole,
-        Some(Class::ClientGone) => End::ClientGone,
-        Some(Class::Injected) => End::Injected,
-        Some(Class::Cut) => End::Cut,
-        // Too late for an answer of our own.
-        Some(Class::Overdue) if begun && trail.status != 504 => End::Cut,
-        _ => End::Own,
+    if trail.own {
+        return End::Own;
+    }
+    match (trail.class, trail.first) {
+        (None, Some(_)) if trail.tunnel.is_some() => End::Tunnel,
+        (None, Some(_)) => End::Whole,
+        (Some(Class::Injected), _) => End::Injected,
+        // It was silent for too long, or everything took too long: too late for an answer of our own.
+        (Some(Class::Cut | Class::Overdue), Some(_)) => End::Cut,
+        // Also a client that stopped sending the request, or broke its framing, in mid-answer.
+        (Some(Class::ClientGone), _) | (Some(_), Some(_)) => End::ClientGone,
+        (_, None) => End::Own,
     }
 }
 

@@ -3,6 +3,9 @@
 //! It reads requests and names a release; whether the request still can go there is known only when it is
 //! picked, from the table of that instant.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

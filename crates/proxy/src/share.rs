@@ -46,30 +46,34 @@ impl Share {
 
     /// One more connection; counted for as long as what is given lives.
     pub(crate) fn connection(&self, client: IpAddr) -> Result<Option<Client>, Class> {
-        self.open(client, (What::Connections, self.connections))
-            .map_err(|Full| Class::ClientConnections)
+        let counted = self.counted(client).filter(|_| self.connections > 0);
+        let Some(found) = counted.and_then(|clients| clients.find(client)) else {
+            return Ok(None);
+        };
+        let open = found.open(What::Connections, self.connections);
+        open.map(Some).map_err(|Full| Class::ClientConnections)
     }
 
     /// One more request; counted for as long as what is given lives.
     pub(crate) fn request(&self, client: IpAddr) -> Result<Option<Client>, Class> {
-        let paced = self.clients.as_ref().filter(|_| self.rate > 0 && !self.exempts(client));
-        if paced.is_some_and(|clients| !clients.asks(client, (self.rate, self.burst))) {
+        let counted = self.counted(client).filter(|_| self.of_requests());
+        let Some(found) = counted.and_then(|clients| clients.find(client)) else {
+            return Ok(None);
+        };
+        if self.rate > 0 && !found.asks((self.rate, self.burst)) {
             return Err(Class::ClientRate);
         }
-        self.open(client, (What::Requests, self.requests)).map_err(|Full| Class::ClientRequests)
-    }
-
-    fn open(&self, client: IpAddr, (what, most): (What, u32)) -> Result<Option<Client>, Full> {
-        match &self.clients {
-            Some(clients) if most > 0 && !self.exempts(client) => {
-                clients.open(client, (what, most))
-            }
-            _ => Ok(None),
+        if self.requests == 0 {
+            return Ok(None);
         }
+        let open = found.open(What::Requests, self.requests);
+        open.map(Some).map_err(|Full| Class::ClientRequests)
     }
 
-    fn exempts(&self, client: IpAddr) -> bool {
-        self.exempt.iter().any(|network| network.contains(client))
+    /// Where this client is counted; nowhere if it is exempt.
+    fn counted(&self, client: IpAddr) -> Option<&Arc<Clients>> {
+        let exempt = || self.exempt.iter().any(|network| network.contains(client));
+        self.clients.as_ref().filter(|_| !exempt())
     }
 
     /// How often a client was not limited because there was no place to count it.

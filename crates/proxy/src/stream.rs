@@ -61,7 +61,7 @@ impl Source for Reading<'_> {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(half) => Pin::new(half).poll_read(context, room),
+            Self::Plain(half) => Source::poll_read(half, context, room),
             Self::Secure(shared) => Pin::new(&mut *shared.borrow_mut()).poll_read(context, room),
         }
     }

@@ -6,9 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::life::Shared;
+use crate::life::{Life, Shared};
 use crate::log::Pen;
 use crate::receipts::Receipts;
 use crate::roster::Roster;
@@ -30,6 +30,9 @@ pub(crate) struct Worker {
     pub(crate) pen: RefCell<Pen>,
     /// Receipts of requests of probers.
     pub(crate) receipts: Receipts,
+    /// The process's life as this thread knows it. Who waits for its end beside a client puts itself on
+    /// a list that has a lock, so each thread has its own.
+    pub(crate) life: watch::Sender<Life>,
     open: Cell<usize>,
     /// Something has ended.
     pub(crate) closed: Notify,
@@ -45,9 +48,15 @@ impl Worker {
             visitors: Rc::default(),
             pen: RefCell::default(),
             receipts: Receipts::default(),
+            life: watch::Sender::new(Life::Running),
             open: Cell::new(0),
             closed: Notify::new(),
         }
+    }
+
+    /// Tells this thread what has become of the process.
+    pub(crate) fn lives(&self, now: Life) {
+        self.life.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
 
     /// True when nothing is left that the thread must not end before.

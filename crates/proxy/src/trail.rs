@@ -28,6 +28,8 @@ pub(crate) struct Trail {
     pub(crate) status: u16,
     /// When the answer's head was passed on.
     pub(crate) first: Option<Instant>,
+    /// It is an answer of the proxy itself.
+    pub(crate) own: bool,
     /// Bytes of its body that were taken from the client; of a tunnel all.
     pub(crate) received: u64,
     /// Bytes of the answer's body that were passed on; of a tunnel all.
@@ -56,6 +58,7 @@ impl Trail {
             replays: 0,
             status: 0,
             first: None,
+            own: false,
             received: 0,
             sent: 0,
             tunnel: None,
@@ -85,7 +88,8 @@ impl Trail {
 
     /// An instance was asked, and that is over.
     pub(crate) fn answered(&mut self) {
-        let failed = self.class == Some(Class::Cut) || (self.class.is_none() && self.status >= 500);
+        let broken_off = matches!(self.class, Some(Class::Cut | Class::Overdue));
+        let failed = broken_off || (self.class.is_none() && self.status >= 500);
         self.unit.ended(failed, self.began.elapsed());
     }
 

@@ -80,7 +80,10 @@ impl Source for ReadHalf<'_> {
         context: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(self), context, room)
+        let polled = AsyncRead::poll_read(Pin::new(self), context, room);
+        #[cfg(test)]
+        crate::tracks::came(room.filled());
+        polled
     }
 }
 
@@ -108,10 +111,15 @@ pub(crate) fn poll_plain(
     parts: &[IoSlice<'_>],
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    match parts {
+    let polled = match parts {
         [part] => Pin::new(half).poll_write(context, part),
         _ => Pin::new(half).poll_write_vectored(context, parts),
+    };
+    #[cfg(test)]
+    if let Poll::Ready(Ok(bytes)) = polled {
+        crate::tracks::went(parts, bytes);
     }
+    polled
 }
 
 /// Waits until a read would give something.

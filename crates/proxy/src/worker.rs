@@ -63,7 +63,9 @@ async fn work(worker: &Rc<Worker>, mut controls: UnboundedReceiver<Control>) {
     let mut life = worker.shared.life();
     let mut beat = interval(limits::POOL_SWEEP);
     loop {
-        let deadline = match *life.borrow_and_update() {
+        let now = *life.borrow_and_update();
+        worker.lives(now);
+        let deadline = match now {
             Life::Ending(_) if worker.idle() => return,
             Life::Ending(deadline) => Some(deadline),
             Life::Running => None,
@@ -117,7 +119,7 @@ fn listen(worker: &Rc<Worker>, listener: StdListener, secure: bool) {
 /// Accepts until the process ends; then takes what the kernel has accepted already, since closing
 /// the last descriptor of a listening socket resets it.
 async fn accept(worker: Rc<Worker>, listener: TcpListener, secure: bool) {
-    let mut life = worker.shared.life();
+    let mut life = worker.life.subscribe();
     // Counts as open until the backlog is taken.
     let _open = Open::of(&worker);
     while !worker.shared.ending() {

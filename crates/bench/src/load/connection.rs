@@ -17,34 +17,40 @@ use crate::cases::BODY;
 use crate::instance;
 
 /// What is asked, and the length of the answer's body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Question {
-    head: &'static str,
+    head: String,
     body: usize,
 }
 
-/// Small JSON, with the fields of a plain client.
-pub(super) const SMALL: Question = Question {
-    head: "GET /api/items/1 HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: bench/1\r\n\
-        Accept: application/json\r\nCookie: session=0123456789abcdef; cohort=old\r\n\r\n",
-    body: instance::SMALL.len(),
-};
-/// The same as the last one of its connection.
-pub(super) const LAST: Question = Question {
-    head: "GET /api/items/1 HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: bench/1\r\n\
-        Accept: application/json\r\nCookie: session=0123456789abcdef; cohort=old\r\n\
-        Connection: close\r\n\r\n",
-    body: instance::SMALL.len(),
-};
-/// A large body.
-pub(super) const LARGE: Question = Question {
-    head: "GET /large HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\
-        Cookie: session=0123456789abcdef; cohort=old\r\n\r\n",
-    body: BODY,
-};
-const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: bench/1\r\n\
-    Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: session=0123456789abcdef\r\n\r\n";
+impl Question {
+    /// Small JSON, with the fields of a plain client.
+    pub(super) fn small(target: &Target) -> Self {
+        let head = head("/api/items/1", &target.cookie, "Accept: application/json\r\n");
+        Self { head, body: instance::SMALL.len() }
+    }
+
+    /// The same as the last one of its connection.
+    pub(super) fn last(target: &Target) -> Self {
+        let more = "Accept: application/json\r\nConnection: close\r\n";
+        Self { head: head("/api/items/1", &target.cookie, more), body: instance::SMALL.len() }
+    }
+
+    /// A large body.
+    pub(super) fn large(target: &Target) -> Self {
+        Self { head: head("/large", &target.cookie, "Accept: */*\r\n"), body: BODY }
+    }
+}
+
+fn head(path: &str, cookie: &str, more: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: bench/1\r\nCookie: {cookie}\r\n\
+         {more}\r\n"
+    )
+}
+
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 /// A masked text message; the instance sends it back as it is, which no proxy may mind.
 const MESSAGE: &[u8] = b"\x81\x8eABCD(((((((((((((((";
 
@@ -63,13 +69,13 @@ impl Kept {
     }
 
     /// One request and its whole answer.
-    pub(super) async fn ask(&mut self, question: Question) -> io::Result<()> {
+    pub(super) async fn ask(&mut self, question: &Question) -> io::Result<()> {
         ask(&mut self.stream, question).await
     }
 
     /// Turns into a tunnel and sends a message through it and back.
-    pub(super) async fn switch(&mut self) -> io::Result<()> {
-        self.stream.write_all(UPGRADE.as_bytes()).await?;
+    pub(super) async fn switch(&mut self, target: &Target) -> io::Result<()> {
+        self.stream.write_all(head("/socket", &target.cookie, UPGRADE).as_bytes()).await?;
         let mut room = [0; 1024];
         let mut length = 0;
         while !room[..length].ends_with(b"\r\n\r\n") {
@@ -86,9 +92,23 @@ impl Kept {
 }
 
 /// A handshake, one request and the end.
-pub(super) async fn ask_over_tls(target: &Target) -> io::Result<()> {
+pub(super) async fn ask_over_tls(target: &Target, last: &Question) -> io::Result<()> {
     let mut stream = secure(target, b"http/1.1").await?;
-    ask(&mut stream, LAST).await
+    ask(&mut stream, last).await
+}
+
+/// The cookie that a client with those of the target is given, if it is given one: name and value.
+pub(crate) async fn given(target: &Target) -> io::Result<Option<String>> {
+    let mut stream = TcpStream::connect(target.plain).await?;
+    stream.write_all(Question::last(target).head.as_bytes()).await?;
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).await?;
+    let said = String::from_utf8_lossy(&said);
+    let line = said.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("set-cookie").then_some(value)
+    });
+    Ok(line.map(|line| line.split(';').next().unwrap_or_default().to_owned()))
 }
 
 /// A connection over TLS that speaks a certain protocol.
@@ -104,7 +124,7 @@ pub(super) async fn secure(target: &Target, protocol: &[u8]) -> io::Result<TlsSt
 
 async fn ask(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    question: Question,
+    question: &Question,
 ) -> io::Result<()> {
     stream.write_all(question.head.as_bytes()).await?;
     stream.flush().await?;

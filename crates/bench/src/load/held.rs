@@ -5,7 +5,7 @@
 use std::io;
 
 use super::Target;
-use super::connection::{Kept, SMALL};
+use super::connection::{Kept, Question};
 use crate::cases::Case;
 
 /// Connections that stay open until this is dropped.
@@ -15,12 +15,13 @@ pub(crate) struct Held(#[expect(dead_code, reason = "kept open")] Vec<Kept>);
 /// Opens so many, one after the other, each used once: a request, or a message through a tunnel.
 pub(crate) async fn hold(target: &Target, case: Case, count: usize) -> io::Result<Held> {
     let mut open = Vec::with_capacity(count);
+    let small = Question::small(target);
     for _ in 0..count {
         let mut kept = Kept::open(target).await?;
         if case == Case::Tunnels {
-            kept.switch().await?;
+            kept.switch(target).await?;
         } else {
-            kept.ask(SMALL).await?;
+            kept.ask(&small).await?;
         }
         open.push(kept);
     }

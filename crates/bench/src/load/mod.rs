@@ -3,7 +3,7 @@
 //! Lanes are tasks of one thread; each has one request under way. It repeats nothing: a request that
 //! fails is counted as failed.
 
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod held;
 pub(crate) mod paced;
 mod streams;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::Outcome;
 use crate::cases::Case;
-use connection::Kept;
+use connection::{Kept, Question};
 
 /// Failed requests after which a lane gives up.
 const FAILURES: u64 = 100;
@@ -37,6 +37,8 @@ pub(crate) struct Target {
     pub(crate) secure: Option<SocketAddr>,
     /// Knows the certificate and resumes no sessions.
     pub(crate) tls: Arc<ClientConfig>,
+    /// What each of its clients sends as cookies.
+    pub(crate) cookie: Arc<str>,
 }
 
 /// What lanes have done so far.
@@ -98,10 +100,14 @@ async fn lane(target: &Target, case: Case, tally: &Rc<Tally>) {
     if case == Case::Http2 {
         return streams::lane(target, case.lanes().1, tally).await;
     }
-    let question = if case == Case::Body { connection::LARGE } else { connection::SMALL };
+    let question = match case {
+        Case::Body => Question::large(target),
+        Case::Fresh | Case::Handshake => Question::last(target),
+        _ => Question::small(target),
+    };
     let mut kept = None;
     loop {
-        let asked = once(target, case, question, &mut kept).await;
+        let asked = once(target, case, &question, &mut kept).await;
         if asked.is_err() {
             kept = None;
         }
@@ -115,12 +121,12 @@ async fn lane(target: &Target, case: Case, tally: &Rc<Tally>) {
 async fn once(
     target: &Target,
     case: Case,
-    question: connection::Question,
+    question: &Question,
     kept: &mut Option<Kept>,
 ) -> io::Result<()> {
     match case {
-        Case::Fresh => Kept::open(target).await?.ask(connection::LAST).await,
-        Case::Handshake => connection::ask_over_tls(target).await,
+        Case::Fresh => Kept::open(target).await?.ask(question).await,
+        Case::Handshake => connection::ask_over_tls(target, question).await,
         _ => {
             if kept.is_none() {
                 *kept = Some(Kept::open(target).await?);

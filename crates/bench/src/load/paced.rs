@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinSet, yield_now};
 
 use super::Target;
-use super::connection::{Kept, SMALL};
+use super::connection::{Kept, Question};
 use crate::Outcome;
 use crate::cases::{Case, RATE};
 
@@ -64,13 +64,13 @@ pub(crate) async fn latency(target: &Target, window: Duration) -> Outcome<Latenc
 }
 
 async fn lane(target: Target, mut due: UnboundedReceiver<Instant>, times: Times) {
-    let mut kept = None;
+    let (mut kept, small) = (None, Question::small(&target));
     while let Some(meant) = due.recv().await {
         let asked = async {
             if kept.is_none() {
                 kept = Some(Kept::open(&target).await.ok()?);
             }
-            kept.as_mut()?.ask(SMALL).await.ok()
+            kept.as_mut()?.ask(&small).await.ok()
         };
         let good = asked.await.map(|()| meant.elapsed());
         if good.is_none() {

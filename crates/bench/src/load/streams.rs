@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use h2::client::SendRequest;
 use tokio::io::AsyncWriteExt;
@@ -29,9 +30,10 @@ async fn connection(target: &Target, streams: usize, tally: &Rc<Tally>) -> io::R
     let mut lanes = JoinSet::new();
     for _ in 0..streams {
         let (sender, tally) = (sender.clone(), Rc::clone(tally));
+        let cookie = Arc::clone(&target.cookie);
         lanes.spawn_local(async move {
             loop {
-                let asked = ask(&sender).await.map_err(io::Error::other);
+                let asked = ask(&sender, &cookie).await.map_err(io::Error::other);
                 if !tally.note(&asked) || asked.is_err() {
                     return asked;
                 }
@@ -47,11 +49,11 @@ async fn connection(target: &Target, streams: usize, tally: &Rc<Tally>) -> io::R
     ended
 }
 
-async fn ask(sender: &SendRequest<bytes::Bytes>) -> Result<(), h2::Error> {
+async fn ask(sender: &SendRequest<bytes::Bytes>, cookie: &str) -> Result<(), h2::Error> {
     let request = http::Request::get("https://shop.test/api/items/1")
         .header("user-agent", "bench/1")
         .header("accept", "application/json")
-        .header("cookie", "session=0123456789abcdef; cohort=old")
+        .header("cookie", cookie)
         .body(())
         .unwrap_or_default();
     let (answer, _) = sender.clone().ready().await?.send_request(request, true)?;

@@ -9,10 +9,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use model::admin::{AccessLog, KeyPair, LogFormat, Observation, Reply, Request};
+use model::admin::{
+    AccessLog, CohortKey, KeyPair, LogFormat, Observation, Reply, Request, Settings,
+};
+use model::fleet::HealthCheck;
+use model::limits::Limits;
 use model::{
-    AppName, Generation, Instance, InstanceId, Mark, Pool, PoolState, ReleaseId, Routes, Rule,
-    Selector, Version, Weight,
+    AppName, Cohorts, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Spread,
+    Version, Watch, Weight,
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
@@ -32,6 +36,8 @@ pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>
     let mut admin = admin(&place.path("admin"))?;
     let (chain, key) = place.pem.clone();
     tell(&mut admin, &Request::Certify { pairs: vec![KeyPair { chain, key }] }, None)?;
+    tell(&mut admin, &Request::CohortKey { key: CohortKey([7; 32]) }, None)?;
+    tell(&mut admin, &Request::Configure { settings: settings() }, None)?;
     let routes = routes(place.instance)?;
     tell(&mut admin, &Request::Publish { epoch: 1, expected: Generation(0), routes }, None)?;
     let listener = TcpListener::bind(plain)?;
@@ -65,27 +71,57 @@ pub(crate) fn admin(path: &Path) -> Outcome<BufReader<UnixStream>> {
     }
 }
 
-/// One app with two releases, and a rule for the users of the new one.
+/// Every timeout and every limit there is, none of which is reached.
+fn settings() -> Settings {
+    let limits = Limits {
+        client_age_ms: 3_600_000,
+        request_ms: 300_000,
+        body_bytes: 64 << 20,
+        client_connections: 17_000,
+        client_requests: 17_000,
+        client_rate: 1_000_000,
+        // The clients are here.
+        exempt: Vec::new(),
+        ..Limits::default()
+    };
+    Settings { answer_silence_ms: 300_000, max_connections: 18_000, limits, ..Settings::default() }
+}
+
+/// One app in mid-canary: a tenth of the clients is on the new release, and all stay where they are.
 fn routes(address: SocketAddr) -> Outcome<Routes> {
-    let pool = |release: u32, weight| -> Outcome<Pool> {
+    let pool = |release: u32, weight: u16| -> Outcome<Pool> {
         let id = InstanceId(format!("shop-{release}-1"));
         Ok(Pool {
             release: ReleaseId(release),
             version: Version::new(format!("v{release}"))?,
-            weight,
+            weight: Weight::new(weight)?,
             state: PoolState::Serving,
             instances: vec![Instance { id, address }],
         })
     };
-    let mark = Mark::new(Selector::Cookie("cohort".to_owned()), "new")?;
+    // Nobody speaks to this proxy while it is measured, so it checks by itself.
+    let how = HealthCheck {
+        path: Some("/health".to_owned()),
+        command: Vec::new(),
+        interval_ms: 2_000,
+        timeout_ms: 1_000,
+        rise: 2,
+        fall: 3,
+    };
+    let watch = |release| Watch { release: ReleaseId(release), how: how.clone(), fail_open: 50 };
+    let spread = Spread {
+        cohorts: Some(Cohorts { header: None, cookie: true }),
+        checks: vec![watch(1), watch(2)],
+        ..Spread::default()
+    };
     Ok(Routes {
         app: AppName::new("shop")?,
         generation: Generation(1),
         hosts: vec!["shop.test".to_owned()],
         path_prefix: "/".into(),
-        pools: vec![pool(1, Weight::ALL)?, pool(2, Weight::NONE)?],
-        rules: vec![Rule { mark, release: ReleaseId(2) }],
-        spread: model::Spread::default(),
+        pools: vec![pool(1, 9_000)?, pool(2, 1_000)?],
+        rules: Vec::new(),
+        spread,
         hold: None,
         hand_over: None,
     })

@@ -52,6 +52,10 @@ defaults
 frontend shop
   bind {plain}
   bind {secure} ssl crt {chain} alpn h2,http/1.1
+  stick-table type ip size 100k expire 30s store conn_cur,http_req_rate(1s)
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if {{ sc0_conn_cur gt 17000 }}
+  http-request deny deny_status 429 if {{ sc0_http_req_rate gt 1000000 }}
   unique-id-format %{{+X}}o%ci%cp%fi%fp%Ts%rt%pid
   unique-id-header X-Request-Id
   http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}

@@ -2,8 +2,10 @@
 //! and asked until it answers.
 //!
 //! As in production means: access log to a file, metrics, an active health check where there is one,
-//! every timeout, limits of connections, fields that say who asked, a request id, and one rule on a
-//! cookie.
+//! every timeout, limits of connections and for each client (none of which is reached), fields that say
+//! who asked, a request id, and one rule that keeps clients in their cohort. That of Cutover is its own:
+//! a canary of 10 % whose clients send the signed cookie that they were given; that of the others is a
+//! cookie that says which. Caddy has no limits for each client.
 
 mod caddy;
 pub(crate) mod cutover;
@@ -22,12 +24,16 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::Outcome;
 use crate::cores::Cores;
 use crate::load::Target;
+use crate::load::connection::given;
 use crate::load::held::hold;
 use crate::options::Options;
 use crate::process::Process;
 
 /// One must answer this long after it was started.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What clients send as cookies where they are given none.
+const COOKIES: &str = "session=0123456789abcdef; cohort=old";
 
 /// Where peers are started.
 #[derive(Debug)]
@@ -41,6 +47,7 @@ pub(crate) struct Place {
     pem: (PathBuf, PathBuf),
     client: Arc<ClientConfig>,
     bare: bool,
+    newcomers: bool,
     cutover: PathBuf,
     testbed: PathBuf,
 }
@@ -89,6 +96,7 @@ impl Place {
             pem,
             client: Arc::new(client),
             bare: options.bare,
+            newcomers: options.newcomers,
             cutover: options.cutover.canonicalize().unwrap_or_else(|_| options.cutover.clone()),
             testbed: options.testbed.canonicalize().unwrap_or_else(|_| options.testbed.clone()),
         })
@@ -118,8 +126,12 @@ impl Place {
         if name == "cutover" {
             cutover::equip(self, draft.plain, draft.secure)?;
         }
-        let target =
-            Target { plain: draft.plain, secure: draft.secure, tls: Arc::clone(&self.client) };
+        let target = Target {
+            plain: draft.plain,
+            secure: draft.secure,
+            tls: Arc::clone(&self.client),
+            cookie: COOKIES.into(),
+        };
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = hold(&target, crate::cases::Case::Idle, 1).await {
             if !process.runs() || Instant::now() > deadline {
@@ -128,7 +140,21 @@ impl Place {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        let target = self.known(target).await?;
         Ok(Peer { version: draft.version, target, process })
+    }
+
+    /// The target as clients ask it that have been there before, unless newcomers are wanted.
+    async fn known(&self, target: Target) -> Outcome<Target> {
+        let Some(cookie) = given(&target).await? else { return Ok(target) };
+        if self.newcomers {
+            return Ok(target);
+        }
+        let target = Target { cookie: format!("{COOKIES}; {cookie}").into(), ..target };
+        match given(&target).await? {
+            None => Ok(target),
+            Some(_) => Err("a client that sends the cookie it was given is given another".into()),
+        }
     }
 }
 

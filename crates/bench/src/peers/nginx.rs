@@ -60,6 +60,8 @@ fn servers(place: &Place, version: &str, (plain, secure): (SocketAddr, SocketAdd
     let (instance, chain, key) = (place.instance, place.pem.0.display(), place.pem.1.display());
     format!(
         "limit_conn_zone $server_name zone=all:1m;
+  limit_conn_zone $binary_remote_addr zone=each:10m;
+  limit_req_zone $binary_remote_addr zone=rate:10m rate=1000000r/s;
   map $http_upgrade $connection_of {{ default upgrade; '' ''; }}
   map $cookie_cohort $pool {{ default old; new new; }}
   upstream old {{ server {instance}; keepalive 256; keepalive_requests 100000000; }}
@@ -71,7 +73,8 @@ fn servers(place: &Place, version: &str, (plain, secure): (SocketAddr, SocketAdd
     server_name shop.test;
     ssl_certificate {chain}; ssl_certificate_key {key};
     ssl_protocols TLSv1.2 TLSv1.3;
-    limit_conn all 19000;
+    limit_conn all 19000; limit_conn each 17000;
+    limit_req zone=rate burst=1000000 nodelay;
     location / {{
       proxy_pass http://$pool;
       proxy_http_version 1.1;

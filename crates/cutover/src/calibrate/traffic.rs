@@ -1,5 +1,8 @@
 //! Requests that were made, second by second, from a JSON access log of Cutover's proxy.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, Result};
 

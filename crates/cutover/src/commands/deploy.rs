@@ -5,8 +5,8 @@ use std::path::Path;
 use model::{AppName, Entered, Fault, Kind, Outcome, Verdict, Version, exit_code};
 use report::Report;
 
-use super::also;
 use super::follow::{Followed, Follower};
+use super::{also, operate};
 use crate::client::Client;
 use crate::interrupt::Interrupt;
 use crate::say;
@@ -28,16 +28,17 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
     let version = Version::new(arguments.version)?;
     let (client, config) = super::reach(&arguments.at)?;
     config::must_know(&config, &app, &arguments.at.config)?;
-    super::writable(&arguments.out)?;
-    also::writable(&arguments.also)?;
-    let mut progress = say::choose(arguments.json);
-    let show = Show { out: &arguments.out, also: &arguments.also, json: arguments.json };
+    let following = arguments.following;
+    let mut interrupt = operate::ready(&following)?;
+    if following.detach {
+        let begun = client.deploy(&app, version.as_str(), &new_run_id()).await?;
+        return operate::begun(&app, begun, following.json);
+    }
+    let mut progress = say::choose(following.json);
+    let show = Show { out: &following.out, also: &following.also, json: following.json };
     let mut nothing = |_: &Entered| {};
-    let watch = Watch {
-        progress: progress.as_mut(),
-        interrupt: &mut Interrupt::new()?,
-        at_phase: &mut nothing,
-    };
+    let (interrupt, at_phase) = (&mut interrupt, &mut nothing);
+    let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };
     ship(&client, (&app, &version), watch, &show).await
 }
 

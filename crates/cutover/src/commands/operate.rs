@@ -93,9 +93,7 @@ async fn follow(
     following: &Following,
 ) -> Result<u8, Fault> {
     if following.detach {
-        let text = std::iter::once(format!("{app}: began run {}", begun.run)).chain(begun.degrades);
-        let text = text.collect::<Vec<_>>().join("\n");
-        return tell(&Told { text, run: Some(begun.run) }, following.json);
+        return self::begun(app, begun, following.json);
     }
     let mut progress = say::choose(following.json);
     let mut nothing = |_: &Entered| {};
@@ -103,6 +101,13 @@ async fn follow(
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };
     let show = Show { out: &following.out, also: &following.also, json: following.json };
     deploy::follow(client, (app, begun), watch, &show).await
+}
+
+/// Which rollout has begun, for somebody who does not follow it.
+pub(super) fn begun(app: &AppName, begun: Begun, json: bool) -> Result<u8, Fault> {
+    let text = std::iter::once(format!("{app}: began run {}", begun.run)).chain(begun.degrades);
+    let text = text.collect::<Vec<_>>().join("\n");
+    tell(&Told { text, run: Some(begun.run) }, json)
 }
 
 /// What will happen now, on stdout.

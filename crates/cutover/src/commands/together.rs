@@ -32,6 +32,13 @@ struct Into<'a> {
     detach: bool,
 }
 
+impl<'a> Into<'a> {
+    fn of(following: &'a cli::Following) -> Self {
+        let cli::Following { out, also, json, detach } = following;
+        Self { out, also, json: *json, detach: *detach }
+    }
+}
+
 /// Runs `cutover deploy`.
 pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
     let (client, config) = super::reach(&arguments.at)?;
@@ -40,9 +47,9 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
         config::must_know_any(&config, &name, &arguments.at.config)?;
         return deploy::deploy(arguments).await;
     };
-    let cli::Deploy { version, set, out, also, json, .. } = arguments;
+    let cli::Deploy { version, set, following, .. } = arguments;
     let versions = set.iter().map(|one| named(one, (&name, apps))).collect::<Result<_, _>>()?;
-    let into = Into { out: &out, also: &also, json, detach: false };
+    let into = Into::of(&following);
     ready(&into, apps)?;
     let body = TogetherBody { version: Some(version), versions, run: Some(new_run_id()) };
     let begun = client.deploy_together(&name, &body).await?;
@@ -83,8 +90,7 @@ async fn again(
     (name, what): (&AppName, &str),
     following: &cli::Following,
 ) -> Result<u8, Fault> {
-    let cli::Following { out, also, json, detach, .. } = following;
-    let into = Into { out, also, json: *json, detach: *detach };
+    let into = Into::of(following);
     ready(&into, config.together.get(name).map_or(&[][..], Vec::as_slice))?;
     let begun = client.again_together(name, what, &new_run_id()).await?;
     follow(client, name, begun, &into).await

@@ -3,6 +3,9 @@
 //! The documented HTTP API alone (`GET /api/v1/query`), over plain HTTP, one connection each time. What a
 //! value means is decided elsewhere.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

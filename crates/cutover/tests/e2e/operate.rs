@@ -138,6 +138,11 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
     let wanted: Vec<_> = shares.iter().map(|share| share["wanted_bp"].as_u64()).collect();
     assert_eq!(wanted, [Some(2_500), Some(1_000), Some(10_000)], "{}", shipped.said);
     watch.wait(&["healthy ", "stable=v2", "traffic=v2:100.00%"]);
+    // A deploy that nobody follows.
+    let began = said(&world.expect(0, &["deploy", "demo", "v3", "--detach"]));
+    assert!(began.contains("demo: began run "), "{began}");
+    assert_eq!(app(&world)["rollout"][1], "v3");
+    world.expect(0, &["abort", "demo"]);
     watch.end();
 }
 

@@ -1,13 +1,10 @@
 //! The control socket: hello, windows, arming, stopping, controllers that vanish, orphans.
 
-#[path = "common/routes.rs"]
-#[allow(dead_code, reason = "only a right server of its kinds is needed here")]
-mod routes;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::common::routes;
 use crate::common::{Act, Server, books_balance, options, right};
 use model::attempt::{Class, Lane};
 use model::window::Tally;

@@ -72,6 +72,23 @@ impl Client {
         self.answer()
     }
 
+    /// Uploads so many pieces of 1000 bytes, with a pause before each.
+    pub(crate) fn upload(
+        &mut self,
+        path: &str,
+        (pieces, pause): (usize, Duration),
+    ) -> Option<Answer> {
+        let (host, length) = (self.host, pieces * 1000);
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
+        self.send(head.as_bytes())?;
+        for _ in 0..pieces {
+            std::thread::sleep(pause);
+            self.send(&[b'x'; 1000])?;
+        }
+        self.answer()
+    }
+
     /// Asks for an upgrade; true when it was done.
     pub(crate) fn upgrade(&mut self) -> bool {
         let head = format!(

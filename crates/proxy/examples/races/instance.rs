@@ -1,6 +1,6 @@
 //! A toy instance with switches: its paths say how it behaves.
 //!
-//! `/slow` takes 50 ms, `/long` is a download of a second, `/early` answers an upload before it has
+//! `/slow` takes 50 ms, `/longest` 3 s, `/long` is a download of a second, `/early` answers an upload before it has
 //! come, `/dies` takes a request and ends the connection without a word, `/ws` echoes lines.
 
 use std::collections::BTreeMap;
@@ -117,6 +117,7 @@ impl Peer {
             self.inbox.take(&mut self.stream, length.unwrap_or(0));
             match path {
                 "/slow" => std::thread::sleep(Duration::from_millis(50)),
+                "/longest" => std::thread::sleep(Duration::from_secs(3)),
                 "/dies" => {
                     shared.taken.fetch_add(1, Ordering::SeqCst);
                     return Ok(());

@@ -6,11 +6,16 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot go on must end")]
 
 mod client;
+mod identity;
 mod inbox;
 mod instance;
 mod peers;
 mod scenarios;
+mod secure;
+mod seen;
 mod users;
+mod waits;
+mod world;
 
 use std::path::PathBuf;
 
@@ -25,8 +30,10 @@ fn main() {
         return peers::cutover::serve(PathBuf::from(admin));
     }
     let testbed = PathBuf::from("target/testbed").canonicalize().unwrap_or_default();
-    let wanted =
-        |name: &str| words.is_empty() || words.iter().any(|word| name.starts_with(&**word));
+    // `R13` names a race, everything else peers.
+    let (races, peers): (Vec<_>, Vec<_>) =
+        words.iter().map(String::as_str).partition(|word| word.starts_with('R'));
+    let wanted = |name: &str| peers.is_empty() || peers.iter().any(|word| name.starts_with(*word));
     let mut names = Vec::new();
     let mut about = Vec::new();
     for name in NAMES.into_iter().filter(|name| wanted(name)) {
@@ -40,7 +47,8 @@ fn main() {
     }
     println!("| race | what is done | {} |", names.join(" | "));
     println!("|---|---|{}", "--:|".repeat(names.len()));
-    for scenario in &SCENARIOS {
+    let asked = |race: &str| races.is_empty() || race.split(", ").any(|one| races.contains(&one));
+    for scenario in SCENARIOS.iter().filter(|scenario| asked(scenario.race)) {
         let cells: Vec<String> = names
             .iter()
             .map(|name| {

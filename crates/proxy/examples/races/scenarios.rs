@@ -8,6 +8,8 @@ use crate::client::Client;
 use crate::instance::{Instance, LONG_BYTES};
 use crate::peers::{Apps, Peer};
 use crate::users::{Count, USER, Way, answers, during};
+use crate::world::world;
+use crate::{secure, seen, waits};
 
 /// One row of the table.
 pub(crate) struct Scenario {
@@ -16,7 +18,7 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&str, &Path) -> Count,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 11] = [
+pub(crate) const SCENARIOS: [Scenario; 19] = [
     Scenario {
         race: "R1",
         words: "a version is switched 8 times; 40 kept connections send POST after idle pauses of 1 to 17 ms",
@@ -47,20 +49,55 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
     Scenario { race: "R10", words: "20 WebSockets live through 3 switches", run: r10 },
     Scenario { race: "R11", words: "20 downloads of a second across a switch", run: r11 },
     Scenario {
+        race: "R12",
+        words: "the proxy is replaced (reloaded) 5 times under streams of HTTP/2 over TLS, 4 connections of 8",
+        run: secure::r12,
+    },
+    Scenario {
+        race: "R13",
+        words: "40 kept connections through 4 switches: lost is an answer of the old version when new connections get the new one",
+        run: seen::r13,
+    },
+    Scenario {
+        race: "R18",
+        words: "20 requests of 3 s; the instance that leaves is killed 1 s after it was told to end",
+        run: waits::r18,
+    },
+    Scenario {
         race: "R19",
         words: "an instance takes a POST and dies: lost is expected, twice is not",
         run: r19,
     },
+    Scenario {
+        race: "R20",
+        words: "one of two instances never listened; all kinds of users for 3 s",
+        run: waits::r20,
+    },
+    Scenario {
+        race: "R22",
+        words: "300 requests at once wait 3 s for an app that pauses",
+        run: waits::r22,
+    },
+    Scenario {
+        race: "R27",
+        words: "8 users with fresh connections through 5 switches: lost is an answer of an older version than one before",
+        run: seen::r27,
+    },
     Scenario { race: "R28", words: "another app is switched 5 times under load", run: r28 },
+    Scenario {
+        race: "R29",
+        words: "20 uploads of 1.5 s across a switch; the old instance ends once the new one answers",
+        run: waits::r29,
+    },
+    Scenario {
+        race: "R31",
+        words: "20 clients come back over TLS after the proxy was replaced (reloaded): lost is a session that is not resumed",
+        run: secure::r31,
+    },
 ];
 
 /// Between two switches: nobody is told to reload while it still does.
 const BETWEEN: Duration = Duration::from_millis(400);
-
-fn world(a: &[&Instance], b: &[&Instance]) -> Apps {
-    let addresses = |instances: &[&Instance]| instances.iter().map(|one| one.address).collect();
-    Apps { a: addresses(a), b: addresses(b) }
-}
 
 /// Two users of each kind: kept and fresh, GET and POST.
 fn everybody() -> [Way; 4] {

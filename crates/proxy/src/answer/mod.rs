@@ -274,15 +274,16 @@ impl Answer<'_, '_> {
             if shape == Shape::Chunk && step.content > 0 {
                 prefix.extend_from_slice(format!("{:x}\r\n", step.content).as_bytes());
             }
+            self.begins(status, endless);
             if cut && step.content > 0 {
                 let _ = self.send(to, &[&prefix, &data[..step.content / 2]]).await;
                 return Ended::Injected;
             }
-            self.begins(status, endless);
             let end: &[u8] = if shape == Shape::Chunk && step.content > 0 { b"\r\n" } else { b"" };
             let content = &data[..step.content];
             let sent = if !prefix.is_empty() && content.len() <= limits::JOINED {
-                // Copying so little costs less than a list of parts.
+                // Copying so little costs less than a list of parts, if it is done once.
+                prefix.reserve(content.len() + end.len());
                 prefix.extend_from_slice(content);
                 prefix.extend_from_slice(end);
                 self.send(to, &[&prefix]).await

@@ -3,6 +3,9 @@
 //! Served on the thread of the admin socket, never where users' requests are carried. What is told is
 //! made by whoever calls.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -89,6 +92,15 @@ fn whole(head: &[u8], tell: impl Fn(Dialect) -> String) -> Vec<u8> {
     if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
         return said("400 Bad Request", "text/plain", "a malformed request\n");
     }
+    let mut answer = said_to(&request, tell);
+    if request.method == Some("HEAD") {
+        let end = memmem::find(&answer, b"\r\n\r\n").map_or(0, |at| at + 4);
+        answer.truncate(end);
+    }
+    answer
+}
+
+fn said_to(request: &httparse::Request<'_, '_>, tell: impl Fn(Dialect) -> String) -> Vec<u8> {
     let path = request.path.unwrap_or_default();
     let path = path.split('?').next().unwrap_or_default();
     if path != "/metrics" {
@@ -104,13 +116,7 @@ fn whole(head: &[u8], tell: impl Fn(Dialect) -> String) -> Vec<u8> {
         Dialect::Prometheus
     };
     match request.method {
-        Some("GET") => said("200 OK", dialect.content_type(), &tell(dialect)),
-        Some("HEAD") => {
-            let mut answer = said("200 OK", dialect.content_type(), &tell(dialect));
-            let end = memmem::find(&answer, b"\r\n\r\n").map_or(0, |at| at + 4);
-            answer.truncate(end);
-            answer
-        }
+        Some("GET" | "HEAD") => said("200 OK", dialect.content_type(), &tell(dialect)),
         _ => said("405 Method Not Allowed", "text/plain", "ask with GET\n"),
     }
 }

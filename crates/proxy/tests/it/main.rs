@@ -33,6 +33,7 @@ mod own_answers;
 mod races;
 mod races_departing;
 mod receipts;
+mod receipts_midway;
 mod recycling;
 mod rules;
 mod sentry;

@@ -8,9 +8,9 @@ use model::receipt::{Book, End, Item, Question, Receipt, Receipts, Told};
 use crate::backend::{Backend, Peer, Then};
 use crate::stage::{Admin, Stage, pool, wait_until};
 
-const KEY: &str = "5ec2e7";
+pub(crate) const KEY: &str = "5ec2e7";
 
-fn ask(admin: &mut Admin, book: Option<Book>, taken: &[u64]) -> Receipts {
+pub(crate) fn ask(admin: &mut Admin, book: Option<Book>, taken: &[u64]) -> Receipts {
     let question = Question { key: KEY.to_owned(), book, taken: taken.to_vec() };
     match admin.ask(&Request::Receipts(question)) {
         Reply::Receipts(receipts) => receipts,
@@ -19,7 +19,7 @@ fn ask(admin: &mut Admin, book: Option<Book>, taken: &[u64]) -> Receipts {
 }
 
 /// All that there are as soon as there are so many, by item: with the instance's name.
-fn all(admin: &mut Admin, count: usize) -> BTreeMap<Item, (Receipt, String)> {
+pub(crate) fn all(admin: &mut Admin, count: usize) -> BTreeMap<Item, (Receipt, String)> {
     let mut found = Vec::new();
     wait_until("the receipts are there", || {
         let of_thread = |told: Told| {
@@ -41,7 +41,7 @@ fn get(path: &str, field: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n{field}\r\n\r\n")
 }
 
-fn of_probe(id: u32) -> String {
+pub(crate) fn of_probe(id: u32) -> String {
     format!("X-Cutover-Probe: {KEY}-a{id}")
 }
 

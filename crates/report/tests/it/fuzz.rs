@@ -4,7 +4,7 @@
 use crate::sample;
 use fuzz::corpus;
 use model::attempt::SampleLine;
-use report::{Input, Style};
+use report::{Assertion, Input, Style};
 
 const WORDS: &[&str] = &[
     "<i>x</i>",
@@ -30,6 +30,37 @@ fn a_saved_report_is_refused_or_shown() {
     fuzz::run(corpus!("reports").words(WORDS).most(64 * 1024), |case| {
         if let Ok(report) = report::parse(&case.text()) {
             shown(&report);
+        }
+    });
+}
+
+/// A demand is what it says, or why it is none is said in one line.
+#[test]
+fn demands_say_themselves_again_or_are_refused() {
+    let words = &[
+        "p99",
+        "failed",
+        "share(",
+        "instance(",
+        ")",
+        "(",
+        "<=",
+        "!=",
+        "±",
+        "+/-",
+        "%",
+        "ms",
+        "1e999",
+        "nan",
+        "inf",
+    ];
+    fuzz::run(corpus!("demands").words(words).most(200), |case| {
+        let text = case.text();
+        match Assertion::parse(&text) {
+            Ok(demand) => assert_eq!(Assertion::parse(demand.text()), Ok(demand), "{text}"),
+            Err(fault) => {
+                assert!(!fault.what.contains(char::is_control), "{}", fault.what.escape_debug());
+            }
         }
     });
 }

@@ -3,13 +3,19 @@
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot go on must fail"
+    reason = "a test that cannot go on must fail; the figures are synthetic"
 )]
 
 mod across;
 mod alone;
+#[expect(clippy::disallowed_methods, reason = "pictures are kept for people")]
 mod browser;
 mod causes;
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the crate has no files, no network and no clock; who looks at its pages does"
+)]
 mod chromium;
 mod ci;
 mod compare;

@@ -1,6 +1,9 @@
 //! The time that stands in a line of a log: `2026-11-21T14:02:31.204Z`, with a blank in place of the T,
 //! with an offset, or with none (then it is UTC), near its beginning. Other forms are not read.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A time of day further into a line is part of what it says.

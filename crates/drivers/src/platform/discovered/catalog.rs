@@ -36,7 +36,7 @@ pub(super) async fn ask(catalog: &Catalog, place: &mut u64) -> Result<Heard, Fau
 }
 
 /// An answer about a service; `None` when it is none.
-fn read(answer: &Value, catalog: &Catalog) -> Option<Heard> {
+pub(super) fn read(answer: &Value, catalog: &Catalog) -> Option<Heard> {
     let (mut addresses, mut odd) = (BTreeSet::new(), Vec::new());
     for one in answer.as_array()?.iter().filter(|one| is_meant(&one["Service"], catalog)) {
         let service = &one["Service"];

@@ -1,7 +1,10 @@
-//! Fuzz bodies of what strangers say where instances are: messages of DNS.
+//! Fuzz bodies of what strangers say where instances are: messages of DNS, and a catalog.
 
 use fuzz::corpus;
+use model::Catalog;
+use serde_json::Value;
 
+use super::catalog;
 use super::message::{Data, Question, Read, Wanted, read, write};
 
 /// The question that the corpus answers.
@@ -38,5 +41,30 @@ fn names_are_asked_about_or_not_and_an_answer_to_them_is_theirs() {
         assert_eq!(read(&message, &asked), Read::Answer { code: 0, records: Vec::new() });
         let other = Question { id: asked.id ^ 1, ..asked };
         assert_eq!(read(&message, &other), Read::Foreign);
+    });
+}
+
+#[test]
+fn a_catalog_names_addresses_and_what_cannot_be_used() {
+    let words =
+        &["\"Service\":", "\"Port\":", "70000", "null", "[]", "\"::1\"", "\\u001b", "\"v1\""];
+    fuzz::run(corpus!("consul").words(words), |case| {
+        let Ok(answer) = serde_json::from_slice::<Value>(&case.bytes) else { return };
+        for tag in [None, Some("v1".to_owned())] {
+            let wanted = Catalog {
+                agent: ([127, 0, 0, 1], 8500).into(),
+                service: "shop".into(),
+                tag,
+                meta: [("version".to_owned(), "v1".to_owned())].into(),
+                token: None,
+            };
+            let Some(heard) = catalog::read(&answer, &wanted) else { continue };
+            let all = answer.as_array().unwrap().len();
+            assert!(heard.addresses.len() + heard.odd.len() <= all);
+            assert!(heard.addresses.iter().all(|address| address.port() > 0));
+            for odd in &heard.odd {
+                assert!(!odd.contains(char::is_control), "{}", odd.escape_debug());
+            }
+        }
     });
 }

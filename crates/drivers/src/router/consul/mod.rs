@@ -5,6 +5,8 @@
 //! controller at a time does so. Who gets traffic is not decided here, nor whether anybody follows.
 
 mod entry;
+#[cfg(test)]
+mod fuzz;
 mod lock;
 
 use std::net::SocketAddr;

@@ -60,7 +60,7 @@ fn foreign(control: SocketAddr, app: &AppName) -> Fault {
 }
 
 /// `GENERATION PID VERSION APP`.
-fn read(text: &str, app: &AppName) -> Option<Heard> {
+pub(super) fn read(text: &str, app: &AppName) -> Option<Heard> {
     let mut words = text.split(' ');
     let (generation, pid, version) = (words.next()?, words.next()?, words.next()?);
     if words.next()? != app.as_str() || words.next().is_some() {

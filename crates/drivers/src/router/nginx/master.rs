@@ -125,7 +125,7 @@ fn stat(pid: u32) -> Option<(u32, u64)> {
 }
 
 /// Fields are counted after the last `)`: the name of a program may hold anything.
-fn parse_stat(text: &str) -> Option<(u32, u64)> {
+pub(super) fn parse_stat(text: &str) -> Option<(u32, u64)> {
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(1);
     let parent = fields.next()?.parse().ok()?;
     Some((parent, fields.nth(17)?.parse().ok()?))

@@ -9,6 +9,8 @@
 mod act;
 mod checks;
 mod conf;
+#[cfg(test)]
+mod fuzz;
 mod heard;
 mod install;
 mod master;

@@ -24,7 +24,7 @@ pub(super) fn connections(pid: u32) -> BTreeMap<SocketAddr, u64> {
 }
 
 /// Where the connection of a line leads to, if it is open.
-fn leads_to(line: &str) -> Option<SocketAddr> {
+pub(super) fn leads_to(line: &str) -> Option<SocketAddr> {
     let mut words = line.split_ascii_whitespace().skip(2);
     let (remote, state) = (words.next()?, words.next()?);
     if !OPEN.contains(&state) {

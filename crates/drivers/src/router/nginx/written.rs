@@ -122,7 +122,7 @@ pub(super) fn time(words: &[String]) -> Option<Duration> {
             "d" => 86_400_000,
             _ => return None,
         };
-        sum += Duration::from_millis(number.saturating_mul(ms));
+        sum = sum.saturating_add(Duration::from_millis(number.saturating_mul(ms)));
     }
     Some(sum)
 }

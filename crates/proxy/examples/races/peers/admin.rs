@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader, IoSlice, Write};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use model::admin::{ProxySeen, Reply, Request};
+use model::admin::{ProxySeen, Reply, Request, TicketKey};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 /// A conversation.
@@ -38,13 +38,19 @@ impl Admin {
         seen
     }
 
+    pub(super) fn ticket_keys(&mut self) -> Vec<TicketKey> {
+        self.0.get_mut().write_all(&line(&Request::TicketKeys)).unwrap();
+        let Reply::TicketKeys { keys } = self.reply() else { panic!("no keys of Cutover's proxy") };
+        keys
+    }
+
     /// Hands a listener over.
-    pub(super) fn listen(&mut self, address: SocketAddr, listener: &TcpListener) {
+    pub(super) fn listen(&mut self, request: &Request, listener: &TcpListener) {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors = [listener.as_fd()];
         assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
-        let line = line(&Request::Listen { address });
+        let line = line(request);
         let parts = [IoSlice::new(&line)];
         rustix::net::sendmsg(self.0.get_ref(), &parts, &mut control, SendFlags::empty()).unwrap();
         assert_eq!(self.reply(), Reply::Done);

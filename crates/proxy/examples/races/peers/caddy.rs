@@ -5,18 +5,26 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-use super::Apps;
+use super::{Apps, Places};
+use crate::identity::Identity;
 
 /// The configuration.
-pub(super) fn text((address, control): (SocketAddr, SocketAddr), apps: &Apps) -> String {
+pub(super) fn text((at, identity): (&Places, &Identity), apps: &Apps) -> String {
+    let Places { address, secure, control } = at;
+    let (chain, key) = (identity.chain.display(), identity.key.display());
     let mut text = format!("{{\n admin {control}\n auto_https off\n}}\n");
     for (name, instances) in [("a", &apps.a), ("b", &apps.b)] {
-        let port = address.port();
-        let _ = write!(text, "http://{name}.test:{port} {{\n bind 127.0.0.1\n reverse_proxy");
-        for instance in instances {
-            let _ = write!(text, " {instance}");
+        let both =
+            [("http", address, String::new()), ("https", secure, format!("tls {chain} {key}"))];
+        for (scheme, at, tls) in both {
+            let port = at.port();
+            let _ = write!(text, "{scheme}://{name}.test:{port} {{\n bind 127.0.0.1\n {tls}\n");
+            let _ = write!(text, " reverse_proxy");
+            for instance in instances {
+                let _ = write!(text, " {instance}");
+            }
+            text.push_str("\n}\n");
         }
-        text.push_str("\n}\n");
     }
     text
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use model::admin::Request;
+use model::admin::{KeyPair, Request};
 use model::{
     AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
 };
 
 use super::{Apps, admin::Admin};
+use crate::identity::Identity;
 
 /// Is the proxy; called again by this very program.
 pub(crate) fn serve(admin_socket: PathBuf) {
@@ -21,7 +22,10 @@ pub(crate) fn serve(admin_socket: PathBuf) {
 /// What steers it.
 pub(crate) struct Own {
     pub(crate) address: SocketAddr,
-    listener: TcpListener,
+    /// Over TLS.
+    pub(crate) secure: SocketAddr,
+    /// The listening sockets of both.
+    listeners: [TcpListener; 2],
     admin: Admin,
     /// Proxies so far, for their sockets' names.
     started: u32,
@@ -36,13 +40,14 @@ pub(crate) struct Own {
 
 impl Own {
     /// Starts one.
-    pub(super) fn start(folder: &Path, apps: &Apps) -> (Self, Child) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+    pub(super) fn start(folder: &Path, apps: &Apps, identity: &Identity) -> (Self, Child) {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, secure] = listeners.each_ref().map(|one| one.local_addr().unwrap());
         let (child, admin) = spawn(folder, 0);
         let mut own = Self {
             address,
-            listener,
+            secure,
+            listeners,
             admin,
             started: 1,
             generation: 0,
@@ -52,8 +57,16 @@ impl Own {
             ended: Vec::new(),
         };
         own.publish(apps);
-        own.admin.listen(address, &own.listener);
+        own.listen(identity);
         (own, child)
+    }
+
+    fn listen(&mut self, identity: &Identity) {
+        let pair = KeyPair { chain: identity.chain.clone(), key: identity.key.clone() };
+        self.admin.done(&Request::Certify { pairs: vec![pair] });
+        let (address, secure) = (self.address, self.secure);
+        self.admin.listen(&Request::Listen { address }, &self.listeners[0]);
+        self.admin.listen(&Request::ListenTls { address: secure }, &self.listeners[1]);
     }
 
     /// Publishes routes to these; those before them retire.
@@ -94,14 +107,21 @@ impl Own {
         self.admin.done(&Request::Publish { epoch: 1, expected, routes });
     }
 
-    /// Starts a successor on the same listening socket and has the present one drain.
-    pub(super) fn renew(&mut self, child: &mut Child, folder: &Path, apps: &Apps) {
+    /// Starts a successor on the same listening sockets, with the keys of its tickets, and has the present one
+    /// drain.
+    pub(super) fn renew(
+        &mut self,
+        child: &mut Child,
+        folder: &Path,
+        (apps, identity): (&Apps, &Identity),
+    ) {
         let (next, admin) = spawn(folder, self.started);
         self.started += 1;
         self.generation = 0;
         let mut old = std::mem::replace(&mut self.admin, admin);
         self.publish(apps);
-        self.admin.listen(self.address, &self.listener);
+        self.admin.done(&Request::AdoptTicketKeys { keys: old.ticket_keys() });
+        self.listen(identity);
         old.done(&Request::stop(5_000));
         self.ended.push(std::mem::replace(child, next));
     }

@@ -1,12 +1,13 @@
 //! HAProxy as master and worker; its defaults but for the timeouts it asks for.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
-use super::Apps;
+use super::{Apps, Places};
+use crate::identity::Identity;
 
 /// The configuration.
-pub(super) fn text(address: SocketAddr, apps: &Apps) -> String {
+pub(super) fn text((at, identity): (&Places, &Identity), apps: &Apps) -> String {
+    let (Places { address, secure, .. }, both) = (at, identity.both.display());
     let mut text = format!(
         "global
   maxconn 2000
@@ -17,6 +18,7 @@ defaults
   timeout server 50s
 frontend web
   bind {address}
+  bind {secure} ssl crt {both} alpn h2,http/1.1
   use_backend b if {{ hdr(host) -i b.test }}
   default_backend a
 "

@@ -7,13 +7,14 @@ pub(crate) mod cutover;
 mod haproxy;
 mod nginx;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::identity::Identity;
 use crate::users::answers;
 
 /// Everybody, in the order of the table.
@@ -37,9 +38,22 @@ pub(crate) struct Apps {
     pub(crate) b: Vec<SocketAddr>,
 }
 
+/// Where one listens.
+struct Places {
+    address: SocketAddr,
+    /// Over TLS.
+    secure: SocketAddr,
+    /// For whoever operates it, if it needs a place for that.
+    control: SocketAddr,
+}
+
 /// A running proxy.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
+    /// The same over TLS.
+    pub(crate) secure: SocketAddr,
+    /// What it shows there.
+    pub(crate) identity: Identity,
     name: String,
     folder: tempfile::TempDir,
     child: Child,
@@ -61,18 +75,31 @@ impl Peer {
         Ok(said.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// Starts one that carries to these, and waits until it does: the first of `a` is called `v1`.
+    /// Starts one that carries to these, and waits until it does: those of `a` are called `v1`.
     pub(crate) fn start(name: &str, testbed: &Path, apps: &Apps) -> Self {
+        let peer = Self::begin(name, testbed, apps);
+        assert!(answers(peer.address, "a.test", "v1"), "{name}: {}", peer.said());
+        peer
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Starts one and waits until it takes connections.
+    pub(crate) fn begin(name: &str, testbed: &Path, apps: &Apps) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let control = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let identity = Identity::of(folder.path());
         if name == "cutover" {
-            let (own, child) = cutover::Own::start(folder.path(), apps);
-            let address = own.address;
-            let name = name.to_owned();
-            return Self { address, name, folder, child, control, own: Some(own) };
+            let (own, child) = cutover::Own::start(folder.path(), apps, &identity);
+            let (address, secure, control) = (own.address, own.secure, own.address);
+            let (name, own) = (name.to_owned(), Some(own));
+            return Self { address, secure, identity, name, folder, child, control, own };
         }
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        write(name, folder.path(), (address, control), apps);
+        let [address, secure, control] =
+            [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+        let places = Places { address, secure, control };
+        write(name, folder.path(), (&places, &identity), apps);
         let mut command = Command::new(program(name, testbed));
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         match name.split('-').next() {
@@ -86,12 +113,13 @@ impl Peer {
         };
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
-        let peer = Self { address, name: name.to_owned(), folder, child, control, own: None };
-        assert!(
-            answers(address, "a.test", "v1"),
-            "{name}: {}",
-            std::fs::read_to_string(peer.folder.path().join("log")).unwrap_or_default()
-        );
+        let name = name.to_owned();
+        let peer = Self { address, secure, identity, name, folder, child, control, own: None };
+        let deadline = Instant::now() + Duration::from_secs(8);
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "{}: {}", peer.name, peer.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
         peer
     }
 
@@ -100,16 +128,23 @@ impl Peer {
         if let Some(own) = &mut self.own {
             return own.publish(apps);
         }
-        write(&self.name, self.folder.path(), (self.address, self.control), apps);
+        self.write(apps);
         self.reload();
     }
 
-    /// Puts a new process, or new workers, in the place of those that run.
+    fn write(&self, apps: &Apps) {
+        let Self { address, secure, control, .. } = *self;
+        let places = Places { address, secure, control };
+        write(&self.name, self.folder.path(), (&places, &self.identity), apps);
+    }
+
+    /// Puts a new process, or new workers, in the place of those that run; they carry to these.
     pub(crate) fn renew(&mut self, apps: &Apps) {
-        match &mut self.own {
-            Some(own) => own.renew(&mut self.child, self.folder.path(), apps),
-            None => self.reload(),
+        if let Some(own) = &mut self.own {
+            return own.renew(&mut self.child, self.folder.path(), (apps, &self.identity));
         }
+        self.write(apps);
+        self.reload();
     }
 
     /// Waits until nothing is open on an instance that left, where the proxy can tell; the others
@@ -170,11 +205,11 @@ fn nginx_arguments<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Comma
 }
 
 /// Writes its configuration.
-fn write(name: &str, folder: &Path, (address, control): (SocketAddr, SocketAddr), apps: &Apps) {
+fn write(name: &str, folder: &Path, at: (&Places, &Identity), apps: &Apps) {
     let text = match name.split('-').next() {
-        Some("haproxy") => haproxy::text(address, apps),
-        Some("nginx") => nginx::text(address, folder, apps),
-        _ => caddy::text((address, control), apps),
+        Some("haproxy") => haproxy::text(at, apps),
+        Some("nginx") => nginx::text(at, (name, folder), apps),
+        _ => caddy::text(at, apps),
     };
     std::fs::write(folder.join("conf"), text).unwrap();
 }

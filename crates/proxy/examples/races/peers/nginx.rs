@@ -1,14 +1,21 @@
 //! nginx with kept connections to instances, as its documentation shows them; else its defaults.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 
-use super::Apps;
+use super::{Apps, Places};
+use crate::identity::Identity;
 
 /// The configuration.
-pub(super) fn text(address: SocketAddr, folder: &Path, apps: &Apps) -> String {
-    let at = folder.display();
+pub(super) fn text(
+    (places, identity): (&Places, &Identity),
+    (name, folder): (&str, &Path),
+    apps: &Apps,
+) -> String {
+    let (Places { address, secure, .. }, at) = (places, folder.display());
+    let (chain, key) = (identity.chain.display(), identity.key.display());
+    // Before 1.25.1 it is a word of the listener.
+    let (word, line) = if name.ends_with("bookworm") { (" http2", "") } else { ("", "http2 on;") };
     let mut text = format!(
         "daemon off; worker_processes 2; pid {at}/pid; error_log {at}/error.log;
 events {{ worker_connections 2000; }}
@@ -33,7 +40,8 @@ http {{
             text,
             " keepalive 32; }}
   server {{
-    listen {address}; server_name {name}.test;
+    listen {address}; listen {secure} ssl{word}; {line}
+    ssl_certificate {chain}; ssl_certificate_key {key}; server_name {name}.test;
     location / {{
       proxy_pass http://{name}; proxy_http_version 1.1; proxy_set_header Host $host;
       proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_of;
