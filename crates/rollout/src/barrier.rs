@@ -115,14 +115,18 @@ pub(crate) fn ruling(state: &State, others: &[Stage]) -> Option<Event> {
 }
 
 /// The barriers between this phase and the next. Where instances are replaced in place, users have nothing
-/// of the rollout before the first of stable leaves, and nothing may wait after that.
+/// of the rollout before the first of stable leaves, or with a surge before the first of the candidate is
+/// there, and nothing may wait after that.
 fn crossed(state: &State, to: Phase) -> [Option<Barrier>; 2] {
     use Phase as P;
+    let surges = course::surge(&state.start) > 0;
     let begins = match &state.facts.roll {
+        Some(_) if surges => !state.has_entered(P::Shifting),
         Some(roll) => state.phase == P::Starting && roll.running.candidate == 0,
         None => !state.has_entered(P::Draining),
     };
     let in_place = state.facts.roll.is_some() || course::hold(&state.start).is_some();
+    let shares = !in_place || (surges && begins);
     let one = |barrier| [Some(barrier), None];
     let both = [Some(Barrier::Sure), Some(Barrier::Final)];
     match (state.phase, to) {
@@ -131,7 +135,7 @@ fn crossed(state: &State, to: Phase) -> [Option<Barrier>; 2] {
         (P::Baking, P::Draining) if !in_place => both,
         (P::Starting | P::Arming, P::Draining) if begins => one(Barrier::Share(1)),
         (P::Starting | P::Previewing, P::Arming) if begins => one(Barrier::Ready),
-        (P::Starting | P::Previewing | P::Arming | P::Baking, P::Shifting) if !in_place => {
+        (P::Starting | P::Previewing | P::Arming | P::Baking, P::Shifting) if shares => {
             let next = u16::try_from(state.switches() + 1).unwrap_or(u16::MAX);
             one(Barrier::Share(next))
         }

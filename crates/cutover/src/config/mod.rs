@@ -33,6 +33,7 @@ mod post;
 mod proxy;
 mod reader;
 mod release;
+mod rolling;
 mod router;
 mod schema;
 mod secret;

@@ -194,8 +194,8 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// Room is made only where as many as usual but a batch go on serving, as far as was reported, or
-    /// where those that leave serve nobody; and they are named when their requests or their time is
+    /// Room is made only where as many as usual but a batch (and its surge) go on serving, as far as was
+    /// reported, or where those that leave serve nobody; and they are named when their requests or their time is
     /// over.
     fn check_room(&mut self, before: &Wants, after: &Wants) {
         let Some(leave) = &after.leave else { return };
@@ -223,7 +223,7 @@ impl<'a> Controller<'a> {
         let stays = after.fleet.iter().find(|want| want.release == leave.release).unwrap();
         let then = ready(other) + ready(leave.release).min(stays.instances);
         let now = ready(other) + ready(leave.release).min(stays.instances + leave.instances);
-        if then < now && then + batch < plan.start.instances {
+        if then < now && then + batch < plan.start.instances + plan.surge() {
             let what = format!("{leave:?} while {now} serve at {}", self.world.now);
             self.world.violations.push(what);
         }

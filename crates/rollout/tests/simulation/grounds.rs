@@ -14,7 +14,8 @@ pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
         Strategy::Canary { steps: steps.iter().map(weight).collect(), step_ms: 1_000 }
     };
     let hold = Hold { wait_ms: 60_000, requests: 100, bytes: 1 << 20 };
-    let (rolling, recreate) = (Strategy::Rolling { batch: 1 }, Strategy::Recreate { hold });
+    let (rolling, recreate) =
+        (Strategy::Rolling { batch: 1, surge: 0 }, Strategy::Recreate { hold });
     let all = [
         ("blue-green", "blue-green", of(Strategy::BlueGreen, |_| {})),
         ("the first deploy", "blue-green", of(Strategy::BlueGreen, |start| start.stable = None)),
@@ -65,6 +66,7 @@ pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
                 start.settings.aim = Aim::Rollback;
             }),
         ),
+        ("rolling with a surge", "rolling", of(Strategy::Rolling { batch: 1, surge: 1 }, |_| {})),
         ("rolling in a group", "rolling", of(rolling, join)),
         ("recreate", "recreate", of(recreate.clone(), |start| start.instances = 1)),
         (

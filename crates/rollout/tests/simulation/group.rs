@@ -154,6 +154,7 @@ fn draw(seed: u64) -> Fate {
     let (mut members, deaths) = (Vec::new(), rng.chance(60));
     for (n, name) in (0..).zip(names) {
         let mut plan = Plan::draw(&mut rng);
+        plan.surges(&mut Rng::new(seed ^ (n << 32) ^ 0x7375_7267));
         if calm || rng.chance(50) {
             settle(&mut plan);
         } else {
@@ -234,7 +235,7 @@ fn judge(server: &Server<'_>) -> Vec<String> {
     let ended = |outcome| outcomes.contains(&Some(outcome));
     must(!(ended(Outcome::Promoted) && ended(Outcome::Aborted)), "one on each side");
     must(members.iter().all(|one| one.replayed() == one.machine), "the journal makes another one");
-    let beside = |plan: &Plan| plan.batch().is_none() && !plan.recreates();
+    let beside = |plan: &Plan| (plan.batch().is_none() || plan.surge() > 0) && !plan.recreates();
     if plans.iter().any(|plan| plan.never_ready && beside(plan)) {
         let users = members.iter().any(|one| one.world.candidate_users > 0);
         must(!users, "users on a candidate whose other was never ready");

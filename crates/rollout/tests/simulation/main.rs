@@ -63,6 +63,7 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     plan.operate(&mut Rng::new(seed ^ 0x6f70_6572_6174_6f72));
     plan.keep(&mut Rng::new(seed ^ 0x6b65_6570));
     plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
+    plan.surges(&mut Rng::new(seed ^ 0x7375_7267));
     plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
     let mut controller = Controller::new(&plan, rng);
     // Each death may cost its down time and the time to look again.

@@ -112,7 +112,7 @@ fn shares_are_taken_in_step() {
 fn in_place_nothing_leaves_before_the_others_are_ready() {
     let script = Script::new(|start| {
         join(start);
-        start.settings.strategy = Strategy::Rolling { batch: 1 };
+        start.settings.strategy = Strategy::Rolling { batch: 1, surge: 0 };
     });
     let waits = script.all(&[fleet(1, 2, 2), fleet(2, 0, 0)]);
     let machine = waits.into_machine();
@@ -142,7 +142,7 @@ fn the_ruling_says_what_is_told_next() {
 
 #[test]
 fn a_plan_does_not_wait() {
-    for strategy in [Strategy::BlueGreen, Strategy::Rolling { batch: 1 }] {
+    for strategy in [Strategy::BlueGreen, Strategy::Rolling { batch: 1, surge: 0 }] {
         let script = Script::new(|start| {
             join(start);
             start.settings.strategy = strategy;
