@@ -34,6 +34,7 @@ mod post;
 mod proxy;
 mod reader;
 mod release;
+mod rolling;
 mod router;
 mod schema;
 mod secret;

@@ -147,6 +147,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 19] = [
             "pause",
             "pause_timeout",
             "batch",
+            "surge",
             "hold",
             "hold_requests",
             "slots",

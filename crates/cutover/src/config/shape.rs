@@ -397,10 +397,12 @@ pub(crate) enum Strategy {
         /// How long each of them is watched.
         step_bake: Duration,
     },
-    /// Instance by instance, without one more than usual.
+    /// Instance by instance.
     Rolling {
         /// How many are replaced at once.
         batch: u16,
+        /// How many of them are started before others leave, so many more than usual.
+        surge: u16,
     },
     /// The old version ends before the new one starts, and requests wait.
     Recreate {
