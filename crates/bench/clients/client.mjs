@@ -1,6 +1,7 @@
 // One client of `cargo xtask clients`: node client.mjs KIND METHOD URL
 // Asks every 100 ms and says on a line of its own which version answered, or what went wrong.
 import http from "node:http";
+import http2 from "node:http2";
 
 const [kind, method, url] = process.argv.slice(2);
 const body = method === "POST" ? "{}" : undefined;
@@ -23,11 +24,31 @@ const fetched = async () => {
   return answer.headers.get("x-app-version");
 };
 
+// One session for all requests; a new one when it has ended or is ending, as every library does it.
+let session;
+const stream = () =>
+  new Promise((resolve, reject) => {
+    if (!session || session.closed || session.destroyed) {
+      session = http2.connect(url);
+      const mine = session;
+      mine.on("error", () => {});
+      mine.on("goaway", () => mine.close());
+    }
+    const asked = session.request({ ":path": new URL(url).pathname, ":method": method });
+    let version;
+    asked.setTimeout(5000, () => asked.close(http2.constants.NGHTTP2_CANCEL));
+    asked.on("response", (headers) => (version = headers["x-app-version"]));
+    asked.on("error", reject);
+    asked.resume();
+    asked.on("close", () => (version ? resolve(version) : reject(new Error("stream closed without an answer"))));
+    asked.end(body);
+  });
+
 if (method === "version") {
   console.log(`Node ${process.version}${kind === "fetch" ? `, undici ${process.versions.undici}` : ""}`);
   process.exit(0);
 }
-const ask = kind === "fetch" ? fetched : classic;
+const ask = { fetch: fetched, http2: stream }[kind] ?? classic;
 for (;;) {
   try {
     console.log(await ask());

@@ -50,14 +50,31 @@ def session():
     return ask
 
 
+def httpx():
+    import os
+
+    import httpx
+
+    kept = httpx.Client(http2=True, verify=os.environ["SSL_CERT_FILE"])
+
+    def ask():
+        return kept.request(method, url, content=body, timeout=5).headers["x-app-version"]
+
+    return ask
+
+
 if method == "version":
     if kind == "session":
         import requests
         print("requests", requests.__version__, end=", ")
+    if kind == "httpx":
+        import h2
+        import httpx
+        print("httpx", httpx.__version__, end=", ")
     print("Python", sys.version.split()[0])
     sys.exit(0)
 
-ask = {"kept": kept, "fresh": fresh, "session": session}[kind]()
+ask = {"kept": kept, "fresh": fresh, "session": session, "httpx": httpx}[kind]()
 while True:
     try:
         print(ask(), flush=True)

@@ -172,6 +172,9 @@ pub struct Attempt {
     pub connection: u32,
     /// Bytes of body read.
     pub bytes: u64,
+    /// The client that asked and comes back with its cookies, from 1; none for one that comes once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<u16>,
     /// The version that answered, as the answer said it (hostile text possible).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -257,6 +260,9 @@ pub struct RunHeader {
     pub lanes: Vec<(Lane, f64)>,
     /// Lanes that were wanted and could not be run, with the reason.
     pub lanes_not_run: Vec<(Lane, String)>,
+    /// Clients that keep their cookies.
+    #[serde(default)]
+    pub clients: u16,
     /// An answer later than this (from the intended send time) is `late`, us.
     pub late_after_us: u64,
     /// An attempt without a whole answer after this is a timeout, us.

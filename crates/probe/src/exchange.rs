@@ -15,8 +15,6 @@ use crate::http::{Answer, Progress};
 use crate::site::Site;
 use crate::stream::Stream;
 
-const READ_SIZE: usize = 16 * 1024;
-
 /// Pieces of a body that is sent slowly.
 const PIECES: usize = 32;
 
@@ -70,6 +68,7 @@ pub(crate) async fn exchange(
     let result = tokio::time::timeout(left, whole).await;
     attempt.done_us = site.clock.us();
     answer.tell(attempt);
+    site.ledger.clients.told(attempt, answer.cookies());
     match result {
         Ok(Ok(())) => {
             judge(answer, attempt);
@@ -153,7 +152,7 @@ async fn hear(
     taking: Option<Duration>,
     (attempt, answer): (&mut Attempt, &mut Answer<'_>),
 ) -> Result<(), (Failure, Ending)> {
-    let mut buffer = vec![0; READ_SIZE];
+    let mut buffer = site.buffers.lend();
     let start = Instant::now();
     loop {
         let read = match stream.read(&mut buffer).await {

@@ -11,6 +11,7 @@ use model::attempt::Lane;
 use crate::clock::Clock;
 use crate::control::{FromProbe, ToProbe};
 use crate::http::{Answer, Progress, Reading};
+use crate::jars::Clients;
 use crate::ledger::Ledger;
 use crate::options::VersionFrom;
 use crate::{Target, samples, text};
@@ -24,7 +25,7 @@ enum Found {
 }
 
 fn attempt() -> Attempt {
-    Ledger::new(Clock::start(), 1, None).take(Lane::KeepAlive, 0)
+    Ledger::new(Clock::start(), 1, None, Clients::default()).take(Lane::KeepAlive, 0)
 }
 
 /// Feeds pieces as a connection would, and what comes behind the end as surplus.
@@ -69,7 +70,7 @@ fn answers_are_the_same_however_they_arrive() {
             VersionFrom::Body,
             VersionFrom::JsonPath("version".to_owned()),
         ] {
-            let reading = Reading::new(from);
+            let reading = Reading::new(from, true);
             let found = case.however_cut(|pieces| read(&reading, pieces));
             if let Found::Whole { said: (_, bytes, version, _), .. } = found {
                 assert!(bytes <= case.bytes.len() as u64);

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
+use http::HeaderName;
 use model::attempt::{Attempt, Class, Connection, Ending, Lane};
-use model::survey::PROBE_FIELD;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -200,6 +200,7 @@ impl Http2 {
         let result = self.talk(sender, attempt, &mut heard).await;
         self.site.reading.body(&heard.kept, &mut heard.said);
         heard.said.tell(attempt);
+        self.site.ledger.clients.told(attempt, heard.said.cookies());
         result?;
         attempt.class = Class::Ok;
         attempt.done_us = self.site.clock.us();
@@ -219,10 +220,11 @@ impl Http2 {
     ) -> Result<(), Failure> {
         let body = Bytes::copy_from_slice(self.site.ask.body());
         let mut request = self.request.clone();
-        // A key is letters and digits.
-        let says = self.site.says(attempt).and_then(|says| says.parse().ok());
-        if let Some(says) = says {
-            request.headers_mut().insert(PROBE_FIELD, says);
+        for (name, value) in self.site.own_fields(attempt) {
+            // Neither can be odd: names were checked, values are plain.
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
+                request.headers_mut().insert(name, value);
+            }
         }
         let sent = sender.send_request(request, body.is_empty());
         let (answer, mut sending) = sent.map_err(|error| failure(&error, attempt))?;

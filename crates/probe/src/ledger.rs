@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::arming::{Arming, Wanted};
 use crate::clock::Clock;
+use crate::jars::Clients;
 use crate::live::{Beat, Live};
 use crate::packed::Packed;
 use crate::samples::{Run, Writer};
@@ -41,6 +42,8 @@ pub(crate) struct Ledger {
     pub(crate) live: Live,
     /// For the controller.
     pub(crate) control: Tap,
+    /// Those who come back.
+    pub(crate) clients: Clients,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +63,12 @@ struct Book {
 }
 
 impl Ledger {
-    pub(crate) fn new(clock: Clock, late_after_us: u64, writer: Option<Writer>) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        late_after_us: u64,
+        writer: Option<Writer>,
+        clients: Clients,
+    ) -> Self {
         Self {
             clock,
             late_after_us,
@@ -69,6 +77,7 @@ impl Ledger {
             ended: Notify::new(),
             live: Live::default(),
             control: Tap::default(),
+            clients,
         }
     }
 
@@ -92,7 +101,7 @@ impl Ledger {
         book.footer.until_us = book.footer.until_us.max(intended_us);
         book.in_flight += 1;
         book.arming.began(lane, id, self.clock.us());
-        self.blank(id, lane, intended_us)
+        Attempt { client: self.clients.seat(lane), ..self.blank(id, lane, intended_us) }
     }
 
     /// An attempt outside the book, as of now: for a trial. It is not given back.
@@ -114,6 +123,7 @@ impl Ledger {
             status: 0,
             connection: 0,
             bytes: 0,
+            client: None,
             version: None,
             witness: None,
             instance: None,
@@ -126,6 +136,7 @@ impl Ledger {
         if attempt.done_us == 0 {
             attempt.done_us = self.clock.us().max(attempt.intended_us);
         }
+        self.clients.leave(attempt.client);
         let waited_us = waited_us(&attempt);
         if attempt.class == Class::Ok && waited_us > self.late_after_us {
             attempt.class = Class::Late;

@@ -10,6 +10,7 @@
 mod alarm;
 mod arming;
 mod ask;
+mod buffers;
 pub mod client;
 mod clock;
 mod connect;
@@ -22,6 +23,7 @@ mod fuzz;
 mod heartbeat;
 mod http;
 mod http2;
+mod jars;
 mod keepalive;
 mod lanes;
 mod ledger;

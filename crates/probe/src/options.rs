@@ -15,6 +15,9 @@ use crate::way::Way;
 /// Highest rate taken, attempts per second.
 const RATE_MAX: u32 = 100_000;
 
+/// Most clients that come back.
+const CLIENTS_MAX: u16 = 1_000;
+
 /// Longest upload, bytes.
 const UPLOAD_MAX: usize = 64 << 20;
 
@@ -115,6 +118,10 @@ pub struct Options {
     pub slowness: Duration,
     /// The longest that a connection of the idle lane rests.
     pub idle_most: Duration,
+    /// Clients that keep their cookies: every second request of the lanes of short requests is one of theirs.
+    pub clients: u16,
+    /// A field in which these clients also name themselves.
+    pub client_field: Option<String>,
     /// When to end.
     pub stop: Stop,
     /// A right answer later than this after its intended send time is `late`.
@@ -151,6 +158,8 @@ impl Options {
             orders_path: "/orders".to_owned(),
             slowness: Duration::from_secs(2),
             idle_most: Duration::from_secs(20),
+            clients: 0,
+            client_field: None,
             stop: Stop::WhenTold,
             late_after: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
@@ -192,6 +201,7 @@ impl Options {
         if self.timeout.is_zero() || self.late_after.is_zero() {
             return refuse("a time limit of the probe is zero", "use at least a millisecond");
         }
+        self.check_clients()?;
         let slow = self.lanes.iter().any(|(lane, _)| lane.slow());
         if slow && self.slowness.saturating_mul(2) > self.timeout {
             return refuse(
@@ -214,6 +224,28 @@ impl Options {
         };
         if !paths.iter().all(path) {
             return refuse("the path of a lane is not a path", "start it with `/`, without spaces");
+        }
+        Ok(())
+    }
+
+    fn check_clients(&self) -> Result<(), Fault> {
+        if self.clients > CLIENTS_MAX {
+            return Err(Fault::new(
+                Kind::Usage,
+                "the clients that keep their cookies are too many",
+            )
+            .help("use at most 1000"));
+        }
+        if let Some(name) = &self.client_field {
+            // What cannot be a field of all requests cannot be one of theirs.
+            Ask::default().with_field(name, "")?;
+        }
+        let mut said = self.ask.fields().map(|(name, _)| name).chain(self.client_field.as_deref());
+        if self.clients > 0 && said.any(|name| name.eq_ignore_ascii_case("cookie")) {
+            let what = "clients that keep their own cookies cannot be told to say another one";
+            return Err(
+                Fault::new(Kind::Usage, what).help("leave out the clients, or the field `Cookie`")
+            );
         }
         Ok(())
     }
@@ -257,7 +289,7 @@ mod tests {
         let good = Options::new(Target::parse("http://a/").unwrap(), 100);
         assert!(good.check().is_ok());
         assert_eq!(good.cap(), 1_000);
-        let breaks: [Break; 9] = [
+        let breaks: [Break; 12] = [
             |options| options.rate = 0,
             |options| options.rate = 1_000_000,
             |options| options.lanes.clear(),
@@ -265,6 +297,12 @@ mod tests {
             |options| options.lanes = vec![(Lane::Fresh, 0.5), (Lane::Fresh, 0.5)],
             |options| options.lanes = vec![(Lane::Fresh, f64::NAN)],
             |options| options.sockets = 0,
+            |options| options.clients = 1_001,
+            |options| options.client_field = Some("a b".to_owned()),
+            |options| {
+                options.clients = 1;
+                options.ask = options.ask.clone().with_field("Cookie", "a=b").unwrap();
+            },
             |options| options.websocket_path = "/ws\r\nX: y".to_owned(),
             |options| {
                 options.lanes = vec![(Lane::Websocket, 1.0)];

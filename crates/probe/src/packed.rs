@@ -39,6 +39,8 @@ struct Row {
     bytes: u32,
     detail: u32,
     status: u16,
+    /// 0 for none.
+    client: u16,
     version: u16,
     instance: u16,
     lane: Lane,
@@ -90,6 +92,7 @@ impl Packed {
             connection: attempt.connection,
             bytes: u32::try_from(attempt.bytes).ok()?,
             status: attempt.status,
+            client: attempt.client.unwrap_or(0),
             version: u16::try_from(self.names.number(attempt.version.as_deref(), usize::MAX))
                 .ok()?,
             instance: u16::try_from(self.names.number(attempt.instance.as_deref(), usize::MAX))
@@ -119,6 +122,7 @@ impl Packed {
             status: row.status,
             connection: row.connection,
             bytes: u64::from(row.bytes),
+            client: (row.client != 0).then_some(row.client),
             version: self.names.word(u32::from(row.version)),
             witness: row.witness,
             instance: self.names.word(u32::from(row.instance)),
@@ -141,6 +145,7 @@ impl Row {
         bytes: 0,
         detail: 0,
         status: 0,
+        client: 0,
         version: 0,
         instance: 0,
         lane: Lane::KeepAlive,
@@ -202,6 +207,7 @@ mod tests {
             status: 200,
             connection: 7,
             bytes: id,
+            client: id.is_multiple_of(5).then_some(7),
             version: id.is_multiple_of(2).then(|| format!("v{}", id % 5)),
             witness: id.is_multiple_of(2).then_some(Witness::Stamp),
             instance: id.is_multiple_of(4).then(|| "a".to_owned()),

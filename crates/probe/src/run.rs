@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use crate::arming::Wanted;
 use crate::clock::Clock;
 use crate::heartbeat;
+use crate::jars::Clients;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::live::Beat;
@@ -74,7 +75,9 @@ impl Session<'_> {
         let post = options.control.as_deref().map(Post::bind).transpose()?;
         let writer = options.samples.as_deref().map(Writer::create).transpose()?;
         let clock = Clock::start();
-        let ledger = Rc::new(Ledger::new(clock, micros(options.late_after), writer));
+        let clients = Clients::new(options.clients, options.client_field.as_deref());
+        let late_after_us = micros(options.late_after);
+        let ledger = Rc::new(Ledger::new(clock, late_after_us, writer, clients));
         let site = Rc::new(Site::new(options, Rc::clone(&ledger), clock)?);
         if self.live.is_some() {
             ledger.live.listen();
@@ -225,6 +228,7 @@ async fn open_lanes(site: &Rc<Site>, options: &Options) -> Result<(Lanes, RunHea
         rate: options.rate,
         lanes,
         lanes_not_run,
+        clients: options.clients,
         late_after_us: micros(options.late_after),
         timeout_us: micros(options.timeout),
     };

@@ -51,6 +51,7 @@ impl Run {
             rate: 0,
             lanes: Vec::new(),
             lanes_not_run: Vec::new(),
+            clients: 0,
             late_after_us: 0,
             timeout_us: 0,
         }

@@ -1,6 +1,7 @@
 //! What every lane of a run needs: whom to ask, how to read the answers, where to write it down.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use model::survey::PROBE_FIELD;
 use model::{Attempt, Fault};
 
 use crate::ask::Ask;
+use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::http::Reading;
 use crate::ledger::Ledger;
@@ -27,6 +29,7 @@ pub(crate) struct Site {
     pub(crate) tls: Option<Clients>,
     pub(crate) reading: Reading,
     pub(crate) timeout: Duration,
+    pub(crate) buffers: Buffers,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) clock: Clock,
 }
@@ -39,26 +42,41 @@ impl Site {
             ask: options.ask.clone(),
             way: options.way.clone(),
             tls: secure.then(|| Clients::new(&options.way.tls)).transpose()?,
-            reading: Reading::new(options.version_from.clone()),
+            reading: Reading::new(options.version_from.clone(), ledger.clients.any()),
             timeout: options.timeout,
+            buffers: Buffers::default(),
             ledger,
             clock,
         })
     }
 
     /// What this attempt says of itself to a proxy of ours: the key, and its number unless it is a trial.
-    pub(crate) fn says(&self, attempt: &Attempt) -> Option<String> {
+    fn says(&self, attempt: &Attempt) -> Option<String> {
         let item = u32::try_from(attempt.id).ok().map(Item::Attempt);
         Some(receipt::says(self.target.key()?, item))
     }
 
-    /// A request of HTTP/1.1 with what this attempt says of itself, behind its first line.
+    /// The fields that this attempt adds to what all say.
+    pub(crate) fn own_fields(&self, attempt: &Attempt) -> Vec<(&str, String)> {
+        let mut fields = self.ledger.clients.says(attempt);
+        fields.extend(self.says(attempt).map(|value| (PROBE_FIELD, value)));
+        fields
+    }
+
+    /// A request of HTTP/1.1 with this attempt's own fields, behind its first line.
     pub(crate) fn signed<'a>(&self, request: &'a [u8], attempt: &Attempt) -> Cow<'a, [u8]> {
-        let Some(value) = self.says(attempt) else { return Cow::Borrowed(request) };
+        let fields = self.own_fields(attempt);
+        if fields.is_empty() {
+            return Cow::Borrowed(request);
+        }
         let end = request.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
         let (first, rest) = request.split_at(end);
-        let field = format!("{PROBE_FIELD}: {value}\r\n");
-        Cow::Owned([first, field.as_bytes(), rest].concat())
+        let lines = fields.iter().fold(String::new(), |mut lines, (name, value)| {
+            // Writing to a string cannot fail.
+            let _written = write!(lines, "{name}: {value}\r\n");
+            lines
+        });
+        Cow::Owned([first, lines.as_bytes(), rest].concat())
     }
 
     /// What is left of an attempt's time.

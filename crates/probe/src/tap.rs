@@ -32,8 +32,11 @@ impl Tap {
         if attempt.class == Class::Ok && times.len() < TIMES_MAX {
             times.push(attempt.ttlb_us());
         }
-        let version = attempt.version.clone().unwrap_or_default();
-        window.by_version.entry(version).or_default().count(attempt.class);
+        let version = attempt.version.as_deref().unwrap_or_default();
+        match window.by_version.get_mut(version) {
+            Some(tally) => tally.count(attempt.class),
+            None => window.by_version.entry(version.to_owned()).or_default().count(attempt.class),
+        }
     }
 
     /// Ends the window now and begins the next one.

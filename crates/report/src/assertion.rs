@@ -9,8 +9,8 @@ use model::{Fault, Kind, Lane};
 use serde::{Deserialize, Serialize};
 
 /// What can be demanded, for people.
-pub const KNOWN: &str = "sent, failed, not_sent, regressions, versions, p50 to p99.9, max, gap, \
-                         mixed, share(VERSION), instance(NAME)";
+pub const KNOWN: &str = "sent, failed, not_sent, regressions, client_regressions, versions, \
+                         p50 to p99.9, max, gap, mixed, share(VERSION), instance(NAME)";
 
 /// One demand.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub(crate) enum Metric {
     FailedShare,
     NotSent,
     Regressions,
+    /// Of clients that keep their cookies.
+    ClientRegressions,
     Versions,
     /// Time to last byte that so many in a hundred answers do not exceed.
     Percentile(f64),
@@ -161,9 +163,12 @@ impl Sign {
 impl Metric {
     const fn unit(&self) -> Unit {
         match self {
-            Self::Sent | Self::Failed | Self::NotSent | Self::Regressions | Self::Versions => {
-                Unit::Count
-            }
+            Self::Sent
+            | Self::Failed
+            | Self::NotSent
+            | Self::Regressions
+            | Self::ClientRegressions
+            | Self::Versions => Unit::Count,
             Self::Percentile(_) | Self::Max | Self::Gap | Self::Mixed => Unit::Time,
             Self::FailedShare | Self::Share(_) | Self::Instance(_) => Unit::Percent,
         }
@@ -200,10 +205,11 @@ fn figure_of(text: &str) -> Result<(Metric, Option<Lane>), String> {
         "not_sent" => Metric::NotSent,
         "max" => Metric::Max,
         "gap" => Metric::Gap,
-        "regressions" | "versions" | "mixed" if argument.is_some() => {
+        "regressions" | "client_regressions" | "versions" | "mixed" if argument.is_some() => {
             return Err(format!("{word} is of the whole run, not of a lane"));
         }
         "regressions" => Metric::Regressions,
+        "client_regressions" => Metric::ClientRegressions,
         "versions" => Metric::Versions,
         "mixed" => Metric::Mixed,
         _ => percentile_of(word)

@@ -7,18 +7,19 @@ use model::Attempt;
 use crate::answered::{AnswerCount, Answered};
 use crate::assertion::{Assertion, AssertionFact, Metric};
 use crate::clean;
-use crate::document::VersionProof;
+use crate::client_fact::ClientFacts;
 use crate::figures::{count, span};
 use crate::lanes::{longest_gap, whole_answer};
 use crate::run::Run;
+use crate::version_proof::VersionProof;
 
 /// The demands, each with what came of it.
 pub(crate) fn facts(
     run: &Run<'_>,
     answered: &Answered,
-    proof: Option<&VersionProof>,
+    (proof, clients): (Option<&VersionProof>, Option<&ClientFacts>),
 ) -> Vec<AssertionFact> {
-    let sight = Sight { run, answered, proof };
+    let sight = Sight { run, answered, proof, clients };
     let demands = run.input.asked.assertions.iter();
     demands
         .map(|demand| {
@@ -35,6 +36,7 @@ struct Sight<'a> {
     run: &'a Run<'a>,
     answered: &'a Answered,
     proof: Option<&'a VersionProof>,
+    clients: Option<&'a ClientFacts>,
 }
 
 impl Sight<'_> {
@@ -61,6 +63,10 @@ impl Sight<'_> {
             Metric::Regressions => {
                 let proof = self.proof.ok_or_else(no_change)?;
                 Ok(number(usize::try_from(proof.regressions).unwrap_or(usize::MAX)))
+            }
+            Metric::ClientRegressions => {
+                let clients = self.clients.ok_or("no client kept its cookies (--clients)")?;
+                Ok(number(usize::try_from(clients.regressions).unwrap_or(usize::MAX)))
             }
             Metric::Mixed => {
                 let mixed = self.proof.and_then(|proof| proof.mixed_us).ok_or_else(no_change)?;

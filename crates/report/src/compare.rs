@@ -104,6 +104,9 @@ fn whole(runs: [&Report; 2]) -> Vec<ComparedFigure> {
         }),
         row("both versions answered for", Unit::Microseconds, |r| r.proof.as_ref()?.mixed_us),
         row("went back to the old version", Unit::Count, |r| Some(r.proof.as_ref()?.regressions)),
+        row("went back to it at a client that keeps its cookies", Unit::Count, |r| {
+            Some(r.clients.as_ref()?.regressions)
+        }),
         row("WebSocket messages lost", Unit::Count, |r| {
             (!r.sockets.is_empty()).then_some(r.trust.ws_lost)
         }),

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use model::{Attempt, Lane, Outcome};
 
 use crate::axis::axis;
-use crate::document::VersionProof;
 use crate::era::{CurvePoint, Era, EraName, EraSide};
 use crate::lanes::whole_answer;
 use crate::run::{Run, percentile};
+use crate::version_proof::VersionProof;
 
 /// Quantiles of a curve, per mille; the last is the longest answer.
 pub(crate) const QUANTILES: [u16; 11] = [10, 50, 100, 250, 500, 750, 900, 950, 990, 999, 1_000];

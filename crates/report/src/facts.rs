@@ -11,7 +11,8 @@ use model::{Class, Outcome, Verdict};
 use crate::across;
 use crate::axis::between;
 use crate::clean;
-use crate::document::{Report, VersionProof};
+use crate::clients;
+use crate::document::Report;
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
 use crate::ledger::Ledger;
@@ -21,6 +22,7 @@ use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
 use crate::share_words;
 use crate::verdict;
+use crate::version_proof::VersionProof;
 
 /// The verdict in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {
@@ -134,6 +136,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     }
     out.extend(change(report));
     out.extend(went_back(report));
+    out.extend(clients::fact(report));
     out.extend(pinned(report));
     out.extend(own_lateness(report));
     out.extend(kept(report));

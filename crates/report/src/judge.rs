@@ -9,8 +9,8 @@ use crate::input::{Input, PhaseSpan};
 use crate::ledger::Ledger;
 use crate::run::Run;
 use crate::{
-    answers, assertions, clean, connections, eras, facts, failures, lanes, orders, outages, proof,
-    reconcile, series, shares, sockets, trust, verdict, zoom,
+    answers, assertions, clean, clients, connections, eras, facts, failures, lanes, orders,
+    outages, proof, reconcile, series, shares, sockets, trust, verdict, zoom,
 };
 
 /// Judges a run. Never fails and never panics, whatever the samples hold.
@@ -24,17 +24,16 @@ pub fn judge(input: &Input) -> Report {
 
 /// The report without its sentences.
 fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
-    let proof = proof::proof(&run);
-    let trust = trust::trust(&run);
-    let answered = answers::count(&run);
-    let assertions = assertions::facts(&run, &answered, proof.as_ref());
+    let (proof, clients) = (proof::proof(&run), clients::clients(&run));
+    let moves = (proof.as_ref(), clients.as_ref());
+    let (trust, answered) = (trust::trust(&run), answers::count(&run));
+    let assertions = assertions::facts(&run, &answered, moves);
     let sides = (&trust, ledger.as_ref());
-    let (verdict, reasons) = verdict::verdict(&run, proof.as_ref(), sides, &assertions);
+    let (verdict, reasons) = verdict::verdict(&run, moves, sides, &assertions);
     let (groups, causes) = failures::groups(&run);
-    let rows = failures::rows(&run);
-    let (failed, sent) = (run.failures().count() as u64, run.sent.len() as u64);
-    let lane_facts = lanes::facts(&run);
-    let bucket_us = series::width_us(&run);
+    let (rows, failed) = (failures::rows(&run), run.failures().count() as u64);
+    let sent = run.sent.len() as u64;
+    let (lane_facts, bucket_us) = (lanes::facts(&run), series::width_us(&run));
     let (chains, sockets_left_out) = sockets::chains(&run);
     let (connections, connections_left_out) = connections::connections(&run);
     Report {
@@ -73,6 +72,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         connections,
         connections_left_out,
         proof,
+        clients,
         phases: phases(input),
         shares: shares::facts(&run),
         outages: outages::outages(&run),

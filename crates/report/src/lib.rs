@@ -14,6 +14,8 @@ mod axis;
 mod cause;
 mod cause_rules;
 mod clean;
+mod client_fact;
+mod clients;
 mod compare;
 mod compare_text;
 mod connections;
@@ -50,18 +52,20 @@ mod sockets;
 mod terminal;
 mod trust;
 mod verdict;
+mod version_proof;
 mod versions;
 mod wilson;
 mod zoom;
 
 pub use answered::{AnswerCount, Answered};
 pub use assertion::{Assertion, AssertionFact, KNOWN as KNOWN_FIGURES};
+pub use client_fact::{ClientFacts, ClientRegression};
 pub use compare::{ComparedFigure, ComparedRun, Comparison, Unit, compare};
 pub use compare_text::{compare_json, compare_markdown, compare_terminal};
 pub use document::{
-    Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Regression,
-    Report, SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionProof,
-    VersionRole, Zoom, ZoomBin, ZoomLine,
+    Bucket, Cause, FailureGroup, FailureRow, LaneFacts, LaneNotRun, LatenessBin, Report,
+    SCHEMA_VERSION, SlowDot, Socket, SocketChain, Trust, VersionFacts, VersionRole, Zoom, ZoomBin,
+    ZoomLine,
 };
 pub use era::{CurvePoint, Era, EraName, EraSide};
 pub use html::{compare_html, html};
@@ -75,6 +79,7 @@ pub use outage::{OutageFact, OutageKind, OutageSpan};
 pub use router_count::{HeldCount, RouterCount, SideCount};
 pub use share_fact::{ShareFact, ShareFinding};
 pub use terminal::{Style, terminal};
+pub use version_proof::{Regression, VersionProof};
 
 use model::{Fault, Kind};
 

@@ -91,6 +91,10 @@ fn switch(report: &Report) -> String {
         format!("requests that went back to {old}"),
         proof.map(|p| count(p.regressions)).filter(|n| n != "0"),
     );
+    row(
+        "of them to clients that keep their cookies".to_owned(),
+        report.clients.as_ref().map(|c| count(c.regressions)).filter(|n| n != "0"),
+    );
     row("longest time without a success".to_owned(), Some(span(report.longest_gap_us)));
     row("any outage from here on was seen".to_owned(), Some(span(report.detection_floor_us)));
     row(

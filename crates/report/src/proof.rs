@@ -8,9 +8,9 @@ use model::attempt::Witness;
 use model::{Attempt, Lane, Outcome, Phase};
 
 use crate::axis::{axis, between, sent_at};
-use crate::document::{Regression, VersionProof};
 use crate::run::Run;
 use crate::shares;
+use crate::version_proof::{Regression, VersionProof};
 
 /// Regressions listed one by one.
 const LISTED: usize = 100;
@@ -83,13 +83,8 @@ fn regressions(run: &Run<'_>, from: &str, to: &str) -> Regressions {
         let arrived = new_seen.entry(a.connection).or_insert(i64::MAX);
         *arrived = (*arrived).min(axis(a.done_us));
     }
-    let back = run.input.phases.iter().filter(|s| going_back(s.phase)).map(|s| s.from_us).min();
-    let shared_until = shared_until(run).min(back.unwrap_or(i64::MAX));
-    let excused_from = match run.input.outcome {
-        // A candidate that dies is replayed to stable before the rollout knows that it will abort.
-        Outcome::Aborted => i64::MIN,
-        Outcome::Promoted | Outcome::Stuck | Outcome::None => back.unwrap_or(i64::MAX),
-    };
+    let shared_until = shared_until(run).min(back_from(run));
+    let excused_from = excused_from(run);
     let old = run.sent.iter().filter(|a| a.version.as_deref() == Some(from));
     let mut out = Regressions::default();
     for (a, new_seen_us) in old.filter_map(|a| Some((*a, *new_seen.get(&a.connection)?))) {
@@ -105,6 +100,21 @@ fn regressions(run: &Run<'_>, from: &str, to: &str) -> Regressions {
         }
     }
     out
+}
+
+/// From when on an answer of the old version is what going back means.
+pub(crate) fn excused_from(run: &Run<'_>) -> i64 {
+    match run.input.outcome {
+        // A candidate that dies is replayed to stable before the rollout knows that it will abort.
+        Outcome::Aborted => i64::MIN,
+        Outcome::Promoted | Outcome::Stuck | Outcome::None => back_from(run),
+    }
+}
+
+/// When the rollout turned back; the end of time when it never did.
+fn back_from(run: &Run<'_>) -> i64 {
+    let back = run.input.phases.iter().filter(|s| going_back(s.phase)).map(|s| s.from_us).min();
+    back.unwrap_or(i64::MAX)
 }
 
 /// Until when random shares may send one connection to either version: until all traffic was seen to

@@ -28,7 +28,9 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     if partial && !rest.is_empty() {
         out.push(format!("shares: {}", line(&rest)));
         let lanes: Vec<String> = ["keep-alive", "fresh"].map(str::to_owned).into();
-        out.push(format!("shares are counted on {} requests: each is routed anew", list(&lanes)));
+        let whose = if report.clients.is_some() { " of newcomers" } else { "" };
+        let lanes = list(&lanes);
+        out.push(format!("shares are counted on {lanes} requests{whose}: each is routed anew"));
     }
     out.extend(counted(report, ShareFinding::Off, "✕ shares not as wanted by what"));
     out.extend(counted(report, ShareFinding::AsWanted, "shares by what"));

@@ -57,7 +57,7 @@ fn fact(run: &Run<'_>, span: &ShareSpan) -> ShareFact {
             (_, None) => ShareFinding::NotSettled,
             _ => finding(new, answers, wanted_bp),
         },
-        router: router(span),
+        router: router(span).filter(|_| run.input.header.clients == 0),
     }
 }
 
@@ -69,7 +69,8 @@ fn finding(new: u64, of: u64, wanted_bp: u16) -> ShareFinding {
     }
 }
 
-/// What the router counted. Of a share of everything it says nothing: a request that was tried again on
+/// What the router counted, where each request was drawn by itself: the requests of clients that stay are
+/// no sample of anything. Of a share of everything it says nothing: a request that was tried again on
 /// the other release is counted there as well, and with everything one is too many.
 fn router(span: &ShareSpan) -> Option<RouterShare> {
     let ShareCount { requests, new } = span.counted.filter(|_| span.share != Weight::ALL)?;
@@ -84,7 +85,7 @@ fn router(span: &ShareSpan) -> Option<RouterShare> {
     })
 }
 
-/// A message on a socket goes where the socket went.
+/// A message on a socket goes where the socket went, and a client that comes back where it was.
 fn routed_anew(attempt: &Attempt) -> bool {
-    attempt.lane != Lane::Websocket
+    attempt.lane != Lane::Websocket && attempt.client.is_none()
 }

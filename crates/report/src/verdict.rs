@@ -7,13 +7,16 @@ use model::{Outcome, Verdict};
 use crate::assertion::{Assertion, AssertionFact};
 use crate::axis::axis;
 use crate::clean;
-use crate::document::{Trust, VersionProof};
+use crate::client_fact::ClientFacts;
+use crate::clients;
+use crate::document::Trust;
 use crate::figures::{count, list, several, span};
 use crate::ledger::Ledger;
 use crate::orders;
 use crate::router_count::RouterCount;
 use crate::run::Run;
 use crate::shares;
+use crate::version_proof::VersionProof;
 
 /// Blind time in total that voids a run, us.
 const BLIND_US: u64 = 1_000_000;
@@ -21,11 +24,11 @@ const BLIND_US: u64 = 1_000_000;
 /// The verdict and why it is not PASS.
 pub(crate) fn verdict(
     run: &Run<'_>,
-    proof: Option<&VersionProof>,
+    (proof, clients): (Option<&VersionProof>, Option<&ClientFacts>),
     (trust, ledger): (&Trust, Option<&Ledger>),
     demands: &[AssertionFact],
 ) -> (Verdict, Vec<String>) {
-    let mut bad = failures(run, proof, trust);
+    let mut bad = failures(run, (proof, clients), trust);
     bad.extend(ledger.into_iter().flat_map(|ledger| ledger.faults(limited(run))));
     bad.extend(told(demands, Some(false), "was demanded, and it was"));
     let mut unsure = doubts(run, proof, trust);
@@ -51,7 +54,11 @@ fn told(demands: &[AssertionFact], held: Option<bool>, words: &str) -> Vec<Strin
     alike.map(|demand| format!("`{}` {words} {}", demand.text, demand.seen)).collect()
 }
 
-fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
+fn failures(
+    run: &Run<'_>,
+    (proof, clients): (Option<&VersionProof>, Option<&ClientFacts>),
+    trust: &Trust,
+) -> Vec<String> {
     let mut out = Vec::new();
     let failed = run.failures().count() as u64;
     if failed > 0 && !limited(run) {
@@ -65,6 +72,7 @@ fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<S
     if let Some(proof) = proof.filter(|p| p.regressions > 0 && ours) {
         out.push(went_back(proof.regressions, old, new));
     }
+    out.extend(clients::reason(run, clients, (old, new)));
     out.extend(run.input.router.as_ref().and_then(|router| router.reason(old, new)));
     out.extend(run.input.router.as_ref().and_then(RouterCount::refusal));
     out.extend(orders::reasons(run));
@@ -79,10 +87,14 @@ fn failures(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<S
 
 /// That the old version answered again.
 pub(crate) fn went_back(regressions: u64, old: &str, new: &str) -> String {
-    let were = if regressions == 1 { "1 request was" } else { "requests were" };
-    let were =
-        if regressions == 1 { were.to_owned() } else { format!("{} {were}", count(regressions)) };
-    format!("{were} answered by {old} although {new} had answered before on the same connection")
+    let were = were_answered(regressions);
+    format!("{were} by {old} although {new} had answered before on the same connection")
+}
+
+/// `1 request was answered`, `20 requests were answered`.
+pub(crate) fn were_answered(requests: u64) -> String {
+    let were = if requests == 1 { "was" } else { "were" };
+    format!("{} {were} answered", several(requests, "request"))
 }
 
 fn doubts(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use model::{Attempt, Class};
 
 use crate::axis::{axis, between};
-use crate::document::{VersionProof, Zoom, ZoomBin, ZoomLine};
+use crate::document::{Zoom, ZoomBin, ZoomLine};
 use crate::run::Run;
+use crate::version_proof::VersionProof;
 
 const REACH_US: i64 = 2_000_000;
 /// Least half width of the window of single requests.

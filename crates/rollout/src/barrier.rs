@@ -10,9 +10,11 @@ use model::{AppName, Barrier, Event, Phase};
 
 use crate::awaited::{is_bound, until_ms};
 use crate::course;
+use crate::gate::undo;
 use crate::state::State;
-use crate::step::{Step, turn_back};
+use crate::step::Step;
 use crate::together::{Awaiting, Stage, Together};
+use crate::waiting::waits;
 use crate::wish;
 use crate::words::duration;
 
@@ -31,17 +33,20 @@ pub(crate) fn pass(state: &State, step: Option<Step>) -> Option<Step> {
     (!waits).then(|| Step::Await(Awaiting { barrier, since_ms, to, why: why.to_owned() }))
 }
 
-/// Nobody said in all the time that the others came. The first answer is whether that decides alone.
+/// Nobody said in all the time that the others came; while a person is waited for, nobody need. The first
+/// answer is whether that decides alone.
 pub(crate) fn late(state: &State) -> (bool, Option<Step>) {
     let bound = is_bound(state);
     let Some(awaiting) = state.facts.awaiting.as_ref() else { return (false, None) };
+    if waits(state).is_some() {
+        return (false, None);
+    }
     if until_ms(state).is_none_or(|until| state.now_ms < until) {
         return (bound, None);
     }
     let waited = duration(state.now_ms.saturating_sub(awaiting.since_ms));
     let why = format!("{} did not come to {} within {waited}", others(state), awaiting.barrier);
-    let step = if bound { Step::Enter(Phase::Stuck, why) } else { turn_back(state, why) };
-    (true, Some(step))
+    (true, Some(if bound { Step::Enter(Phase::Stuck, why) } else { undo(state, why) }))
 }
 
 /// All have come to a barrier.

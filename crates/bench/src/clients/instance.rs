@@ -13,7 +13,7 @@ use memchr::memmem;
 use crate::Outcome;
 
 /// What a browser opens.
-const PAGE: &str = include_str!("../../clients/page.html");
+pub(crate) const PAGE: &str = include_str!("../../clients/page.html");
 
 /// A running instance; its threads end with their connections.
 #[derive(Debug)]

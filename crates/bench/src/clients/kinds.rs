@@ -22,6 +22,16 @@ pub(crate) struct Kind {
     program: &'static str,
     /// Words before the method, or none for programs of their own way.
     words: &'static [&'static str],
+    speaks: Speaks,
+}
+
+/// What a client speaks when the other side can do both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Http1,
+    /// HTTP/2, where there is TLS to agree on it.
+    Both,
+    Http2,
 }
 
 /// Sources of the clients, in this repository.
@@ -31,20 +41,27 @@ const SOURCES: [(&str, &str); 3] = [
     ("client.go", include_str!("../../clients/client.go")),
 ];
 
-const fn kind(name: &'static str, program: &'static str, words: &'static [&'static str]) -> Kind {
-    Kind { name, program, words }
+const fn kind(
+    name: &'static str,
+    program: &'static str,
+    words: &'static [&'static str],
+    speaks: Speaks,
+) -> Kind {
+    Kind { name, program, words, speaks }
 }
 
 /// All of them.
-pub(crate) const ALL: [Kind; 8] = [
-    kind("curl, one call with many URLs", "curl", &[]),
-    kind("Go, net/http", "go", &[]),
-    kind("Node, http.Agent with keepAlive", "node", &["client.mjs", "agent"]),
-    kind("Node, fetch", "node", &["client.mjs", "fetch"]),
-    kind("Python, http.client, connection kept", "python3", &["client.py", "kept"]),
-    kind("Python, requests.Session", "python3", &["client.py", "session"]),
-    kind("Python, urllib.request", "python3", &["client.py", "fresh"]),
-    kind("Chromium, fetch in a page", "chromium", &[]),
+pub(crate) const ALL: [Kind; 10] = [
+    kind("curl, one call with many URLs", "curl", &[], Speaks::Both),
+    kind("Go, net/http", "go", &[], Speaks::Both),
+    kind("Node, http.Agent with keepAlive", "node", &["client.mjs", "agent"], Speaks::Http1),
+    kind("Node, fetch", "node", &["client.mjs", "fetch"], Speaks::Http1),
+    kind("Node, http2", "node", &["client.mjs", "http2"], Speaks::Http2),
+    kind("Python, http.client, connection kept", "python3", &["client.py", "kept"], Speaks::Http1),
+    kind("Python, requests.Session", "python3", &["client.py", "session"], Speaks::Http1),
+    kind("Python, urllib.request", "python3", &["client.py", "fresh"], Speaks::Http1),
+    kind("Python, httpx", "python3", &["client.py", "httpx"], Speaks::Http2),
+    kind("Chromium, fetch in a page", "chromium", &[], Speaks::Both),
 ];
 
 /// Writes the clients' sources into a folder.
@@ -80,6 +97,11 @@ impl Kind {
         }
     }
 
+    /// True when it takes part where HTTP/2 over TLS is spoken, or where HTTP/1.1 without is.
+    pub(crate) fn takes_part(&self, http2: bool) -> bool {
+        self.speaks != if http2 { Speaks::Http1 } else { Speaks::Http2 }
+    }
+
     /// Starts one that asks so.
     pub(crate) fn start(&self, folder: &Path, method: &str, url: &str) -> Outcome<Client> {
         let mut command = Command::new(self.program);
@@ -106,13 +128,18 @@ impl Kind {
                 command.args(["--disable-sync", "--disable-dev-shm-usage", "--disable-quic"]);
                 command.args(["--enable-logging=stderr", "--remote-debugging-port=0"]);
                 // Its own resolver reads the file of names once; the system's is what others use.
-                command.arg("--disable-features=AsyncDns");
+                command.args(["--disable-features=AsyncDns", "--ignore-certificate-errors"]);
                 command.arg(format!("--user-data-dir={}", profile.display()));
                 command.arg(format!("{url}page#{method}"));
             }
             _ => {
                 command.args(self.words).args([method, url]);
             }
+        }
+        // Where each looks for somebody to trust.
+        let chain = folder.join("chain.pem");
+        for name in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
+            command.env(name, &chain);
         }
         Client::start(command.current_dir(folder))
     }

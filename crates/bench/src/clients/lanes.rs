@@ -4,19 +4,20 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use model::{Class, Lane};
-use probe::{Options, Run, Stop, Target, Told};
+use probe::{Options, Run, Stop, Target, Tls, Told, Way};
 use tokio::sync::watch;
 
 use super::tally::Line;
 use crate::Outcome;
 use crate::prober::monotonic_ns;
 
-/// The lanes that every router here serves.
-pub(crate) const LANES: [Lane; 3] = [Lane::KeepAlive, Lane::Idle, Lane::Fresh];
+/// The lanes that every router here serves, without TLS and with it.
+const LANES: [&[Lane]; 2] = [&[Lane::KeepAlive, Lane::Idle, Lane::Fresh], &[Lane::Http2]];
 
 /// A run that goes on until it is told to end.
 #[derive(Debug)]
 pub(crate) struct Lanes {
+    lanes: &'static [Lane],
     told: watch::Sender<Told>,
     thread: JoinHandle<Result<Run, String>>,
 }
@@ -25,12 +26,15 @@ impl Lanes {
     /// Ten attempts a second on each lane.
     pub(crate) fn start(url: &str) -> Outcome<Self> {
         let url = Target::parse(url).map_err(|fault| fault.what)?;
-        let share = 1.0 / LANES.len() as f64;
+        let lanes = LANES[usize::from(url.secure())];
+        let share = 1.0 / lanes.len() as f64;
+        let tls = Tls { insecure: true, ..Tls::default() };
         let options = Options {
-            lanes: LANES.map(|lane| (lane, share)).to_vec(),
+            lanes: lanes.iter().map(|lane| (*lane, share)).collect(),
+            way: Way { tls, ..Way::default() },
             idle_most: Duration::from_secs(1),
             stop: Stop::WhenTold,
-            ..Options::new(url, 10 * u32::try_from(LANES.len())?)
+            ..Options::new(url, 10 * u32::try_from(lanes.len())?)
         };
         let (told, telling) = watch::channel(Told::Go);
         let thread = std::thread::spawn(move || {
@@ -38,7 +42,7 @@ impl Lanes {
             let run = probe::run(options, telling, None);
             runtime.map_err(|error| error.to_string())?.block_on(run).map_err(|fault| fault.what)
         });
-        Ok(Self { told, thread })
+        Ok(Self { lanes, told, thread })
     }
 
     /// Ends it; what each lane has seen, as the other clients would say it.
@@ -50,7 +54,7 @@ impl Lanes {
             let ago = now_ns.saturating_sub(run.header.t0_mono_ns + us * 1_000);
             now.checked_sub(Duration::from_nanos(ago)).unwrap_or(now)
         };
-        let of = |lane: Lane| {
+        let of = |&lane: &Lane| {
             let attempts = run.attempts.iter().filter(|attempt| attempt.lane == lane);
             let lines = attempts.filter(|attempt| attempt.class != Class::NotSent).map(|attempt| {
                 let detail = attempt.detail.as_deref().unwrap_or_default();
@@ -62,6 +66,6 @@ impl Lanes {
             });
             (lane, lines.collect())
         };
-        Ok(LANES.map(of).to_vec())
+        Ok(self.lanes.iter().map(of).collect())
     }
 }

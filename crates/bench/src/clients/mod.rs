@@ -1,13 +1,15 @@
 //! `cargo xtask clients`: what each kind of client does when the service behind its URL is switched.
 //!
-//! Two versions of a small app, four ways of switching between them, and every client that is here, all at
+//! Two versions of a small app, seven ways of switching between them, and every client that is here, all at
 //! the same time: half with GET, half with POST. Three seconds after the switch the old version leaves, and
 //! each connection to it that is still kept ends under a request. Prints a table and judges nothing.
 
+mod certificate;
 mod instance;
 mod kinds;
 mod lanes;
 mod routers;
+mod streams;
 mod table;
 mod tally;
 
@@ -16,10 +18,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
+use certificate::Certificate;
 use instance::Instance;
 use kinds::{Client, Kind};
 use lanes::Lanes;
 use routers::Place;
+use streams::Streams;
 use tally::{Moments, Seen};
 
 /// From the switch until the old version leaves.
@@ -61,8 +65,10 @@ pub(crate) fn run(words: &[&str]) -> Outcome<()> {
             Command::new("unshare").arg("-m").arg(own).args(["clients", "--inside"]).status()?;
         return if status.success() { Ok(()) } else { Err(status.to_string().into()) };
     }
+    let folder = tempfile::tempdir()?;
     let place = Place {
-        folder: tempfile::tempdir()?,
+        certificate: Certificate::make(folder.path())?,
+        folder,
         cutover: std::env::current_exe()?.with_file_name("cutover"),
         testbed: std::path::absolute("target/testbed")?,
         names: inside && own_names()?,
@@ -112,12 +118,57 @@ fn doors() -> Outcome<[TcpListener; 2]> {
     Err("no port is free on two addresses".into())
 }
 
+/// A version of the app, over what the router hands on.
+enum Version {
+    Requests(Instance),
+    Streams(Streams),
+}
+
+impl Version {
+    fn start(
+        place: &Place,
+        kind: routers::Kind,
+        version: &'static str,
+        door: TcpListener,
+    ) -> Outcome<Self> {
+        // A router of requests ends HTTP/2 itself.
+        if kind.http2() && kind != routers::Kind::Http2Requests {
+            let server = place.certificate.server.clone();
+            return Streams::start(version, door, server).map(Self::Streams);
+        }
+        Instance::start(version, door).map(Self::Requests)
+    }
+
+    const fn address(&self) -> SocketAddr {
+        match self {
+            Self::Requests(instance) => instance.address,
+            Self::Streams(instance) => instance.address,
+        }
+    }
+
+    fn announce(&self) {
+        match self {
+            Self::Requests(instance) => instance.announce(),
+            Self::Streams(instance) => instance.announce(),
+        }
+    }
+
+    fn leave(&self) {
+        match self {
+            Self::Requests(instance) => instance.leave(),
+            Self::Streams(instance) => instance.leave(),
+        }
+    }
+}
+
 fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     let [old, new] = doors()?;
-    let (old, new) = (Instance::start("v1", old)?, Instance::start("v2", new)?);
-    let mut router = kind.start(place, [old.address, new.address])?;
+    let start = |version, door| Version::start(place, kind, version, door);
+    let (old, new) = (start("v1", old)?, start("v2", new)?);
+    let mut router = kind.start(place, [old.address(), new.address()])?;
+    let here: Vec<&Kind> = here.iter().filter(|client| client.takes_part(kind.http2())).collect();
     let lanes = Lanes::start(&router.url)?;
-    let start = |kind: &Kind| -> Outcome<[Client; 2]> {
+    let start = |kind: &&Kind| -> Outcome<[Client; 2]> {
         let of = |method| kind.start(place.folder.path(), method, &router.url);
         Ok([of("GET")?, of("POST")?])
     };
@@ -129,7 +180,7 @@ fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     }
     (router.switch)()?;
     let switched = Instant::now();
-    if kind == routers::Kind::Announced {
+    if kind.announced() {
         old.announce();
     }
     std::thread::sleep(SWITCHED);

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use model::admin::Request;
+use model::admin::{KeyPair, Request};
 use model::{
     AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
 };
 
+use super::certificate::Certificate;
 use crate::Outcome;
 use crate::peers::cutover::{admin, tell};
 use crate::peers::{free, says};
@@ -29,12 +30,17 @@ pub(crate) enum Kind {
     /// The same, and the old version says `Connection: close` from the switch on.
     Announced,
     Name,
+    /// The first three with HTTP/2 over TLS.
+    Http2Requests,
+    Http2Connections,
+    Http2Announced,
 }
 
 /// Where things are.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) certificate: Certificate,
     pub(crate) cutover: PathBuf,
     pub(crate) testbed: PathBuf,
     /// True where `/etc/hosts` is ours alone.
@@ -54,8 +60,15 @@ pub(crate) struct Router {
 
 impl Kind {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Requests, Self::Connections, Self::Announced, Self::Name];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Requests,
+        Self::Connections,
+        Self::Announced,
+        Self::Name,
+        Self::Http2Requests,
+        Self::Http2Connections,
+        Self::Http2Announced,
+    ];
 
     /// In headings.
     pub(crate) const fn title(self) -> &'static str {
@@ -64,20 +77,33 @@ impl Kind {
             Self::Connections => "A router that switches connections",
             Self::Announced => "The same, and the old version announces the end of its connections",
             Self::Name => "A name whose address changes",
+            Self::Http2Requests => "HTTP/2: a router that switches requests",
+            Self::Http2Connections => "HTTP/2: a router that switches connections",
+            Self::Http2Announced => "HTTP/2: the same, and the old version says goodbye (GOAWAY)",
         }
+    }
+
+    /// True where clients speak HTTP/2 over TLS.
+    pub(crate) const fn http2(self) -> bool {
+        matches!(self, Self::Http2Requests | Self::Http2Connections | Self::Http2Announced)
+    }
+
+    /// True where the old version says from the switch on that its connections end.
+    pub(crate) const fn announced(self) -> bool {
+        matches!(self, Self::Announced | Self::Http2Announced)
     }
 
     /// Starts one in front of the two versions.
     pub(crate) fn start(self, place: &Place, ends: [SocketAddr; 2]) -> Outcome<Router> {
         match self {
-            Self::Requests => proxy(place, ends),
-            Self::Connections | Self::Announced => haproxy(place, ends),
+            Self::Requests | Self::Http2Requests => proxy(place, ends, self.http2()),
             Self::Name => name(place, ends),
+            _ => haproxy(place, ends, self.http2()),
         }
     }
 }
 
-fn proxy(place: &Place, ends: [SocketAddr; 2]) -> Outcome<Router> {
+fn proxy(place: &Place, ends: [SocketAddr; 2], secure: bool) -> Outcome<Router> {
     let socket = place.folder.path().join("admin");
     let mut command = Command::new(&place.cutover);
     command.args(["proxy", "--threads", "1", "--admin"]).arg(&socket);
@@ -90,13 +116,24 @@ fn proxy(place: &Place, ends: [SocketAddr; 2]) -> Outcome<Router> {
     tell(&mut admin, &publish(1, 1)?, None)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    tell(&mut admin, &Request::Listen { address }, Some(&listener))?;
+    if secure {
+        let Certificate { chain, key, .. } = &place.certificate;
+        let pairs = vec![KeyPair { chain: chain.clone(), key: key.clone() }];
+        tell(&mut admin, &Request::Certify { pairs }, None)?;
+        tell(&mut admin, &Request::ListenTls { address }, Some(&listener))?;
+    } else {
+        tell(&mut admin, &Request::Listen { address }, Some(&listener))?;
+    }
     Ok(Router {
         version: says(&place.cutover, "--version")?,
-        url: format!("http://{address}/"),
+        url: url(address, secure),
         switch: Box::new(move || tell(&mut admin, &publish(2, 2)?, None)),
         _process: Some(process),
     })
+}
+
+fn url(address: SocketAddr, secure: bool) -> String {
+    format!("{}://{address}/", if secure { "https" } else { "http" })
 }
 
 /// Everything to one of the two.
@@ -123,7 +160,7 @@ fn routes(ends: [SocketAddr; 2], generation: u64, to: u32) -> Outcome<Routes> {
     })
 }
 
-fn haproxy(place: &Place, [old, new]: [SocketAddr; 2]) -> Outcome<Router> {
+fn haproxy(place: &Place, [old, new]: [SocketAddr; 2], secure: bool) -> Outcome<Router> {
     let suites = ["sid", "trixie", "bookworm"].into_iter();
     let mut programs =
         suites.map(|suite| place.testbed.join(format!("haproxy-{suite}/usr/sbin/haproxy")));
@@ -150,7 +187,7 @@ fn haproxy(place: &Place, [old, new]: [SocketAddr; 2]) -> Outcome<Router> {
     }
     Ok(Router {
         version: format!("{}, mode tcp", says(&program, "-v")?),
-        url: format!("http://{listen}/"),
+        url: url(listen, secure),
         switch: Box::new(move || {
             runtime(&socket, "set server app/new state ready; set server app/old state maint")
         }),

@@ -20,10 +20,11 @@ Examples:
 
   cutover probe http://127.0.0.1:8080/ --full-screen --metrics 127.0.0.1:9464 --duration 10m
   cutover probe https://shop.example.org/ --until-switch --watch-version json:build.version
+  cutover probe https://shop.example.org/ --clients 20 --assert client_regressions=0
   cutover probe http://127.0.0.1:8080/ --count 400 --assert 'share(v2)=25%±5' --assert 'p99<250ms'
 
---assert compares sent, failed, not_sent, regressions, versions with a number; failed with a share, too;
-p50 to p99.9, max, gap, mixed with a time; share(VERSION) and instance(NAME) with a share. sent, failed,
+--assert compares sent, failed, not_sent, regressions, client_regressions, versions with a number; failed
+with a share, too; p50 to p99.9, max, gap, mixed with a time; share(VERSION) and instance(NAME) with a share. sent, failed,
 not_sent, percentiles, max and gap may be of one lane: p99(fresh)<1s. A demand on `failed` takes the place
 of the rule that nothing may fail.
 
@@ -174,6 +175,13 @@ pub(crate) struct Request {
     /// Environment variable that holds a bearer token
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) bearer_from: Option<String>,
+    /// So many clients keep their cookies, as browsers do, and send every second request of keep-alive,
+    /// fresh, http2 and idle: whoever of them goes back to an older version is found
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u16).range(0..=1_000))]
+    pub(crate) clients: u16,
+    /// A field in which these clients also name themselves, such as X-User
+    #[arg(long, value_name = "NAME", requires = "clients")]
+    pub(crate) client_field: Option<String>,
 }
 
 /// How the target is reached.

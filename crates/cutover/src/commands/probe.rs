@@ -139,6 +139,8 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     };
     options.ask = ask(&arguments.request)?;
     options.way = way(&arguments.way);
+    options.clients = arguments.request.clients;
+    options.client_field.clone_from(&arguments.request.client_field);
     if let Some(host) = &arguments.host {
         options.url = options.url.with_host(host)?;
     }

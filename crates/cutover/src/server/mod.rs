@@ -20,6 +20,7 @@ mod ending;
 mod evidence;
 mod fail_open;
 mod gauge;
+mod groups;
 mod hands;
 mod happenings;
 mod herald;
@@ -137,6 +138,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let children = Children::without(secrets.keys().cloned().chain(for_us));
     let around = Surroundings::of(notify::for_others()).reserving(secrets);
     let process = Process::open_within(layout.directory(), around.clone())?;
+    groups::refuse_torn(&store, &config.apps, &start.file)?;
     refuse_orphans(&process, &config).await?;
     living::bury();
     let platform = platform(process, &layout)?;

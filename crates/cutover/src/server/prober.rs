@@ -21,6 +21,8 @@ use crate::config::AppConfig;
 
 /// How long a fresh prober may take to open its socket.
 const START_DEADLINE: Duration = Duration::from_secs(5);
+/// Clients that come back, where the router is to keep them with a version.
+const CLIENTS: u16 = 32;
 /// How often a prober that is not our child is asked whether it is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -162,6 +164,12 @@ fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> 
     add("--version-header", config.version_header.clone());
     add("--samples", samples.display().to_string());
     add("--control", socket.display().to_string());
+    if let Some(cohorts) = &app.rollout.cohorts {
+        add("--clients", CLIENTS.to_string());
+        if let Some(field) = &cohorts.header {
+            add("--client-field", field.clone());
+        }
+    }
     if let Some(host) = app.a_host() {
         add("--host", host);
     }

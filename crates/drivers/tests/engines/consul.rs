@@ -20,6 +20,7 @@ use serde_json::Value;
 haproxy::on_each_haproxy!(
     a_rollout_under_load_loses_nothing_although_consul_is_killed,
     one_of_four_gets_a_quarter_and_everybody_is_reached,
+    an_instance_that_consul_forgets_for_a_moment_goes_on_serving,
 );
 
 /// A Consul, a HAProxy that follows it, and the driver of both; `None` without them.
@@ -106,6 +107,46 @@ async fn one_of_four_gets_a_quarter_and_everybody_is_reached(program: PathBuf) {
     for _ in 0..50 {
         assert_eq!(get(haproxy.entrance, "/").unwrap().status, 200);
     }
+}
+
+/// As when Consul was just started and reads its log again: it names one that is long gone, and not yet
+/// the one that serves.
+async fn an_instance_that_consul_forgets_for_a_moment_goes_on_serving(program: PathBuf) {
+    let Some((consul, haproxy, router)) = beds(&program).await else { return };
+    let file = haproxy.path("00-cutover.cfg");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let shipped = text.replace("hold obsolete 150ms", "hold obsolete 1s");
+    assert_ne!(shipped, text);
+    std::fs::write(&file, shipped).unwrap();
+    haproxy.reload();
+    let v1 = App::start("v1");
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    let users = Users::start(haproxy.entrance, 4, 0);
+    let more = |n: u64| {
+        let enough = users.met.asked.load(Ordering::SeqCst) + n;
+        wait(|| users.met.asked.load(Ordering::SeqCst) > enough, || "no traffic".into());
+    };
+    more(20);
+    let services = consul.get("/v1/agent/services");
+    let (ours, entry) = services.as_object().unwrap().iter().next().unwrap();
+    let long_gone = serde_json::json!({
+        "ID": "long-gone", "Name": entry["Service"], "Tags": entry["Tags"],
+        "Address": "127.0.0.1", "Port": 1,
+    });
+    let tell = |path: &str, body: &Value| consul.tell("PUT", path, "", body).unwrap();
+    let maintenance = |on: bool| {
+        tell(&format!("/v1/agent/service/maintenance/{ours}?enable={on}"), &Value::Null);
+    };
+    maintenance(true);
+    tell("/v1/agent/service/register", &long_gone);
+    let servers = || haproxy.tell("show servers state cutover_demo_a");
+    wait(|| servers().lines().any(|line| line.split(' ').nth(18) == Some("1")), servers);
+    maintenance(false);
+    tell("/v1/agent/service/deregister/long-gone", &Value::Null);
+    more(50);
+    let met = users.stop();
+    let lost = met.lost.lock().unwrap().clone();
+    assert!(lost.is_empty(), "{lost:?}");
 }
 
 /// Two controllers that know nothing of each other.

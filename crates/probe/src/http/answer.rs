@@ -162,6 +162,11 @@ impl<'a> Answer<'a> {
         text::detail(&self.head[..self.head.len().min(256)])
     }
 
+    /// The cookies that its head tells the client, where clients keep them.
+    pub(crate) fn cookies(&self) -> &[String] {
+        self.said.cookies()
+    }
+
     /// Writes what is known into the record.
     pub(crate) fn tell(&mut self, attempt: &mut Attempt) {
         self.reading.body(&self.kept, &mut self.said);
@@ -285,6 +290,10 @@ fn framing(headers: &[httparse::Header<'_>], old: bool) -> Result<Framing, Strin
     let mut coding: Option<bool> = None;
     let mut close = old;
     for header in headers {
+        let framing = ["content-length", "transfer-encoding", "connection"];
+        if !framing.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
+            continue;
+        }
         let value = String::from_utf8_lossy(header.value).to_ascii_lowercase();
         let mut words = value.split(',').map(str::trim);
         if header.name.eq_ignore_ascii_case("content-length") {
@@ -317,7 +326,7 @@ mod tests {
     use crate::options::VersionFrom;
 
     fn reading() -> Reading {
-        Reading::new(VersionFrom::Header("x-app-version".to_owned()))
+        Reading::new(VersionFrom::Header("x-app-version".to_owned()), false)
     }
 
     fn read(text: &[u8]) -> (Progress, bool, u16) {

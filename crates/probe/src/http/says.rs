@@ -1,4 +1,4 @@
-//! Which version and instance an answer names, and who says so.
+//! Which version and instance an answer names, who says so, and what its client is to keep.
 
 use model::Attempt;
 use model::attempt::Witness;
@@ -12,6 +12,9 @@ const APP_INSTANCE: &str = "x-app-instance";
 const STAMP_VERSION: &str = "x-cutover-version";
 const STAMP_INSTANCE: &str = "x-cutover-instance";
 
+/// Cookies read of one answer.
+const COOKIES_MAX: usize = 32;
+
 /// Bytes of a body kept to find the version in it.
 const BODY_FOR_VERSION: usize = 16 * 1024;
 
@@ -22,11 +25,13 @@ const BODY_FOR_DETAIL: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     from: VersionFrom,
+    /// Cookies are kept.
+    cookies: bool,
 }
 
 impl Reading {
-    pub(crate) fn new(from: VersionFrom) -> Self {
-        Self { from }
+    pub(crate) fn new(from: VersionFrom, cookies: bool) -> Self {
+        Self { from, cookies }
     }
 
     /// How many bytes of the body are needed.
@@ -54,6 +59,10 @@ impl Reading {
             } else if name.eq_ignore_ascii_case(STAMP_INSTANCE) {
                 &mut said.stamp_instance
             } else {
+                let kept = self.cookies && said.cookies.len() < COOKIES_MAX;
+                if kept && name.eq_ignore_ascii_case("set-cookie") {
+                    said.cookies.extend(std::str::from_utf8(value).map(str::to_owned));
+                }
                 continue;
             };
             if place.is_none() {
@@ -83,9 +92,15 @@ pub(crate) struct Said {
     stamp: Option<String>,
     app_instance: Option<String>,
     stamp_instance: Option<String>,
+    cookies: Vec<String>,
 }
 
 impl Said {
+    /// The values of its `Set-Cookie` fields.
+    pub(crate) fn cookies(&self) -> &[String] {
+        &self.cookies
+    }
+
     /// Writes it into the record: the app's own word before the proxy's stamp.
     pub(crate) fn tell(&self, attempt: &mut Attempt) {
         attempt.witness = match (&self.app, &self.stamp) {

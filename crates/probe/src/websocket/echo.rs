@@ -114,6 +114,7 @@ mod tests {
 
     use super::{Echo, Echoes, Numbering, asks_to_reconnect};
     use crate::clock::Clock;
+    use crate::jars::Clients;
     use crate::ledger::Ledger;
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn echoes_are_told_apart() {
-        let ledger = Ledger::new(Clock::start(), 1, None);
+        let ledger = Ledger::new(Clock::start(), 1, None, Clients::default());
         let mut echoes = Echoes::default();
         for intended in [10, 20, 30] {
             echoes.sent(ledger.take(Lane::Websocket, intended));

@@ -1,8 +1,8 @@
 //! The HTTP/2 lane against servers that say goodbye, refuse, reset and drop.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{assert_classes, of, options, run, stopped};
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
 use model::attempt::{Class, Ending, Lane};
+use model::survey::PROBE_FIELD;
 use probe::{Options, Target};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -94,6 +95,40 @@ async fn requests_share_connections_and_say_who_answered() {
     assert!(run.connections.iter().all(|c| c.ending == Ending::ByUs), "{:?}", run.connections);
     let carried: u32 = run.connections.iter().map(|c| c.attempts).sum();
     assert_eq!(carried as usize, 25 - stopped(&run));
+}
+
+/// A proxy of ours is told which attempt a stream is, once for each; a trial is none.
+#[tokio::test]
+async fn with_a_key_each_stream_says_which_attempt_it_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let heard = Arc::clone(&heard);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut answer))) = connection.accept().await {
+                    let says = request.headers().get_all(PROBE_FIELD).iter();
+                    let says = says.map(|value| value.to_str().unwrap().to_owned());
+                    heard.lock().unwrap().extend(says);
+                    say(&mut answer, Trick::Nothing, false);
+                }
+            });
+        }
+    });
+    let mut options = probing(address);
+    options.url = options.url.with_key("5ec2e7").unwrap();
+    let run = run(options).await;
+    assert_classes(&run, &[(Class::Ok, 25)]);
+    let mut wanted: Vec<String> =
+        of(&run, Class::Ok).iter().map(|a| format!("5ec2e7-a{}", a.id)).collect();
+    wanted.push("5ec2e7".to_owned());
+    wanted.sort();
+    let mut said = said.lock().unwrap().clone();
+    said.sort();
+    assert_eq!(said, wanted);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod control;
 mod hostile;
 mod http;
 mod http2;
+mod jars;
 mod lanes;
 mod races;
 mod samples;

@@ -28,6 +28,7 @@ pub fn html(report: &Report) -> String {
     out.push_str(&head(report));
     out.push_str(&rows::causes(report));
     out.push_str(&rows::regressions(report));
+    out.push_str(&rows::client_regressions(report));
     if report.sent > 0 || report.not_sent > 0 {
         out.push_str(&switch_chart::section(report));
         out.push_str(&share_chart::section(report));

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use crate::document::{FailureRow, Report};
 use crate::figures::{clock_ms, count, several, span};
+use crate::html::marks::label;
 use crate::html::svg::esc;
 use crate::html::tables::{folded, table};
 
@@ -113,6 +114,35 @@ pub(crate) fn regressions(report: &Report) -> String {
         "<section><h2>Connections that went back to the old version</h2><p class=\"say\">{} in all.</p>\n{}</section>\n",
         several(proof.regressions, "request"),
         table(&["sent (UTC)", "request", "lane", "conn", "new version had answered at"], &rows)
+    )
+}
+
+/// Requests of clients that an older version answered again.
+pub(crate) fn client_regressions(report: &Report) -> String {
+    let Some(facts) = report.clients.as_ref().filter(|f| !f.first_regressions.is_empty()) else {
+        return String::new();
+    };
+    let rows = facts.first_regressions.iter().map(|r| {
+        vec![
+            clock_ms(report.t0_unix_ms, r.sent_us),
+            format!("#{}", r.id),
+            r.lane.name().to_owned(),
+            r.client.to_string(),
+            label(report, r.version).to_owned(),
+            clock_ms(report.t0_unix_ms, r.newer_seen_us),
+        ]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    format!(
+        "<section><h2>Clients that went back to an older version</h2><p class=\"say\">They keep their \
+         cookies, as browsers do. {} in all, to {} of {}.</p>\n{}</section>\n",
+        several(facts.regressions, "answer"),
+        count(facts.went_back),
+        several(facts.clients, "client"),
+        table(
+            &["sent (UTC)", "request", "lane", "client", "version", "newer one had answered at"],
+            &rows
+        )
     )
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use model::{Lane, Phase};
 
-use crate::document::{Report, VersionProof, Zoom, ZoomLine};
+use crate::document::{Report, Zoom, ZoomLine};
 use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
 use crate::html::counts::{Bar, Plot, stacked};
@@ -15,6 +15,7 @@ use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
 use crate::html::tables;
 use crate::share_fact::ShareFact;
+use crate::version_proof::VersionProof;
 
 /// Rows per lane: neighbours in time get different heights.
 const ROWS: usize = 18;

@@ -18,6 +18,7 @@ mod causes;
 )]
 mod chromium;
 mod ci;
+mod clients;
 mod compare;
 mod fuzz;
 mod hostile;

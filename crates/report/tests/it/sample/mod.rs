@@ -96,6 +96,7 @@ fn header() -> RunHeader {
         rate: 200,
         lanes: vec![(Lane::KeepAlive, 100.0), (Lane::Fresh, 60.0), (Lane::Websocket, 40.0)],
         lanes_not_run: Vec::new(),
+        clients: 0,
         late_after_us: 500_000,
         timeout_us: 5_000_000,
     }
@@ -159,6 +160,7 @@ fn attempt(id: u64) -> Attempt {
         status: if lane == Lane::Websocket { 0 } else { 200 },
         connection,
         bytes: 96,
+        client: None,
         version: Some(if new { "v2" } else { "v1" }.to_owned()),
         witness: Some(Witness::App),
         instance: Some(if new { "demo-2-1" } else { "demo-1-1" }.to_owned()),
