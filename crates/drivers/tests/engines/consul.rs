@@ -17,6 +17,7 @@ use haproxy::{app, pool, routes, settle, wait};
 use load::{App, Users, get};
 use model::PoolState::{Retiring, Serving};
 use model::{Kind, ReleaseId, Secure};
+use serde_json::Value;
 
 haproxy::on_each_haproxy!(
     a_rollout_under_load_loses_nothing_although_consul_is_killed,
