@@ -17,6 +17,7 @@ use haproxy::{app, pool, routes, settle, wait};
 use load::{App, Users, get};
 use model::PoolState::{Retiring, Serving};
 use model::{Kind, ReleaseId, Secure};
+use serde_json::Value;
 
 haproxy::on_each_haproxy!(
     a_rollout_under_load_loses_nothing_although_consul_is_killed,
@@ -180,7 +181,7 @@ async fn one_controller_ships_and_the_other_is_refused() {
     // Its session is gone: the other may.
     for session in consul.get("/v1/session/list").as_array().unwrap() {
         let path = format!("/v1/session/destroy/{}", session["ID"].as_str().unwrap());
-        consul.tell("PUT", &path, "", &serde_json::Value::Null).unwrap();
+        consul.tell("PUT", &path, "", &Value::Null).unwrap();
     }
     settle(&other, &routes(vec![])).await;
     let have = again.look(&app()).await.unwrap();
@@ -225,7 +226,7 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     let v1 = App::start("v1");
     let want = routes(vec![pool(1, 10_000, Serving, &[v1.address])]);
     settle(&router, &want).await;
-    let rights = |policies: serde_json::Value| {
+    let rights = |policies: Value| {
         let path = format!("/v1/acl/token/{accessor}");
         let body = serde_json::json!({ "Policies": policies });
         consul.tell("PUT", &path, consul::MASTER, &body).unwrap();
