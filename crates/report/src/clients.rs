@@ -10,10 +10,9 @@ use model::{Attempt, Outcome};
 use crate::axis::{axis, sent_at};
 use crate::client_fact::{ClientFacts, ClientRegression};
 use crate::document::Report;
-use crate::figures::{count, several};
+use crate::figures::{count, several, were_answered};
 use crate::proof::excused_from;
 use crate::run::Run;
-use crate::verdict::were_answered;
 
 /// Regressions listed one by one.
 const LISTED: usize = 100;

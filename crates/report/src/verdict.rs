@@ -10,7 +10,7 @@ use crate::clean;
 use crate::client_fact::ClientFacts;
 use crate::clients;
 use crate::document::Trust;
-use crate::figures::{count, list, several, span};
+use crate::figures::{count, list, several, span, were_answered};
 use crate::ledger::Ledger;
 use crate::orders;
 use crate::router_count::RouterCount;
@@ -89,12 +89,6 @@ fn failures(
 pub(crate) fn went_back(regressions: u64, old: &str, new: &str) -> String {
     let were = were_answered(regressions);
     format!("{were} by {old} although {new} had answered before on the same connection")
-}
-
-/// `1 request was answered`, `20 requests were answered`.
-pub(crate) fn were_answered(requests: u64) -> String {
-    let were = if requests == 1 { "was" } else { "were" };
-    format!("{} {were} answered", several(requests, "request"))
 }
 
 fn doubts(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {

@@ -17,7 +17,7 @@ const LANES: [&[Lane]; 2] = [&[Lane::KeepAlive, Lane::Idle, Lane::Fresh], &[Lane
 /// A run that goes on until it is told to end.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    lanes: &'static [Lane],
+    kinds: &'static [Lane],
     told: watch::Sender<Told>,
     thread: JoinHandle<Result<Run, String>>,
 }
@@ -42,7 +42,7 @@ impl Lanes {
             let run = probe::run(options, telling, None);
             runtime.map_err(|error| error.to_string())?.block_on(run).map_err(|fault| fault.what)
         });
-        Ok(Self { lanes, told, thread })
+        Ok(Self { kinds: lanes, told, thread })
     }
 
     /// Ends it; what each lane has seen, as the other clients would say it.
@@ -66,6 +66,6 @@ impl Lanes {
             });
             (lane, lines.collect())
         };
-        Ok(self.lanes.iter().map(of).collect())
+        Ok(self.kinds.iter().map(of).collect())
     }
 }

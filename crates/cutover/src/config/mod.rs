@@ -5,6 +5,7 @@
 //! directories), or know what runs.
 
 mod address;
+mod agent;
 mod analysis;
 mod answers;
 mod api;

@@ -259,7 +259,9 @@ fn portion(below: &str) -> Value {
 
 /// Keys whose value is a text that is not empty.
 fn is_text(key: &str) -> bool {
-    const TEXTS: [&str; 8] = [
+    const TEXTS: [&str; 10] = [
+        "ca",
+        "tls_server_name",
         "state_dir",
         "access_log",
         "chain",

@@ -11,7 +11,7 @@ use drivers::router::haproxy::Address;
 pub(crate) use model::TokenPlace;
 use model::admin::{KeyPair, Observation, Settings};
 use model::survey::CountBy;
-use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Source, Weight};
+use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Secure, Source, Weight};
 use rollout::{Inconclusive, OnIncident, Unmeasured};
 
 /// A whole file.
@@ -184,6 +184,8 @@ pub(crate) struct HaProxyConfig {
 pub(crate) struct ConsulConfig {
     /// The HTTP API of the agent of this machine.
     pub(crate) agent: SocketAddr,
+    /// How it is spoken to over TLS, if it is.
+    pub(crate) secure: Option<Secure>,
     /// Its DNS, as HAProxy reaches it.
     pub(crate) dns: SocketAddr,
     /// Its domain.

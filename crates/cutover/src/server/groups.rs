@@ -83,7 +83,7 @@ mod tests {
         let store = Store::open(directory.path()).unwrap();
         let file = Path::new("/etc/cutover.toml");
         let refused = |names: &[&str]| {
-            let apps: BTreeMap<_, _> = names.iter().map(|name| (app(name), ())).collect();
+            let apps: BTreeMap<_, _> = names.iter().map(|name| (app(name), *name)).collect();
             refuse_torn(&store, &apps, file).err().map(|fault| (fault.what, fault.help.unwrap()))
         };
         assert_eq!(refused(&["shop"]), None, "nothing is under way");

@@ -35,7 +35,7 @@ fn perfect(scene: &Scene, shipped: &Shipped) {
 }
 
 /// A line of the table: command to last old answer, and how long both versions answered.
-fn tell(scene: &Scene, strategy: &str, shipped: &Shipped) {
+pub(crate) fn tell(scene: &Scene, strategy: &str, shipped: &Shipped) {
     let proof = &shipped.report["proof"];
     let ms =
         |name: &str| proof[name].as_u64().map_or("-".into(), |us| format!("{} ms", us / 1_000));

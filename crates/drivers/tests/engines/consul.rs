@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::common::authority::Authority;
 use crate::common::consul;
 use crate::common::haproxy;
 use crate::common::load;
 use drivers::router::Router;
+use drivers::router::consul::{Consul, Setup, Token};
 use drivers::router::haproxy::HaProxy;
 use haproxy::{app, pool, routes, settle, wait};
 use load::{App, Users, get};
 use model::PoolState::{Retiring, Serving};
-use model::{Kind, ReleaseId};
+use model::{Kind, ReleaseId, Secure};
 use serde_json::Value;
 
 haproxy::on_each_haproxy!(
@@ -192,25 +194,18 @@ async fn one_controller_ships_and_the_other_is_refused() {
 async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     let Some(program) = consul::program() else { return };
     let Some(theirs) = haproxy::BED.iter().find_map(|one| one.there()) else { return };
-    let consul = consul::Bed::start(&program, true);
+    let consul = consul::Bed::secure(&program, true);
     let haproxy = haproxy::Bed::following(&theirs, Some(consul.discovery())).await;
     let with =
         |token: Option<&str>| haproxy.driver().following(Arc::new(consul.consul("one", token)));
-    let policy = |name: &str, rules: &str| {
-        let body = serde_json::json!({ "Name": name, "Rules": rules });
-        consul.tell("PUT", "/v1/acl/policy", consul::MASTER, &body).unwrap();
-        let body = serde_json::json!({ "Policies": [{ "Name": name }] });
-        let made = consul.tell("PUT", "/v1/acl/token", consul::MASTER, &body).unwrap();
-        let made: Value = serde_json::from_str(&made).unwrap();
-        made["SecretID"].as_str().unwrap().to_owned()
-    };
+    let policy = |name: &str, rules: &str| consul.grant(name, rules).1;
     let dns = "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
     let all = "service_prefix \"\" { policy = \"write\" } node_prefix \"\" { policy = \"read\" } \
                session_prefix \"\" { policy = \"write\" } ";
     let weak = policy("weak", dns);
     let keyless = policy("keyless", all);
     let whole = format!("{all}key_prefix \"cutover/\" {{ policy = \"write\" }}");
-    let enough = policy("enough", &whole);
+    let (accessor, enough) = consul.grant("enough", &whole);
     for (token, word) in
         [(None, "session"), (Some(weak.as_str()), "session"), (Some(&keyless), "key")]
     {
@@ -225,13 +220,40 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
         (services, consul.get("/v1/session/list")),
         (serde_json::json!({}), serde_json::json!([]))
     );
-    with(Some(&enough)).preflight(&[app()]).await.unwrap();
+    let router = with(Some(&enough));
+    router.preflight(&[app()]).await.unwrap();
+    // One that loses its rights later: nothing is taken for gone, and why is said.
+    let v1 = App::start("v1");
+    let want = routes(vec![pool(1, 10_000, Serving, &[v1.address])]);
+    settle(&router, &want).await;
+    let rights = |policies: Value| {
+        let path = format!("/v1/acl/token/{accessor}");
+        let body = serde_json::json!({ "Policies": policies });
+        consul.tell("PUT", &path, consul::MASTER, &body).unwrap();
+    };
+    rights(serde_json::json!([]));
+    let fault = router.look(&app()).await.unwrap_err();
+    assert!(fault.what.contains("Permission denied"), "{fault:?}");
+    assert!(fault.help.unwrap().contains("service_prefix"));
+    assert_eq!(get(haproxy.entrance, "/").unwrap().status, 200);
+    rights(serde_json::json!([{ "Name": "enough" }]));
+    settle(&router, &want).await;
+    settle(&router, &routes(vec![])).await;
     consul.let_dns_read_nothing();
     let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
     assert!(
         fault.what.contains("DNS") && fault.what.contains("read the service `demo`"),
         "{fault:?}"
     );
+    // The same agent, whom somebody else should have certified.
+    let strangers = Authority::new();
+    let secure = Some(Secure { ca: Some(strangers.ca.clone()), ..Secure::default() });
+    let (agent, token) = (consul.api().0, Some(Token::new(enough)));
+    let doubted = Consul::new(Setup { agent, secure, token, ..Setup::local() });
+    let fault =
+        haproxy.driver().following(Arc::new(doubted)).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.kind == Kind::Config && fault.what.contains("has signed"), "{fault:?}");
+    assert!(fault.help.unwrap().contains("`ca` under [router]"));
     let gone = consul::Bed::start(&program, false);
     let nobody = gone.consul("one", None);
     drop(gone);

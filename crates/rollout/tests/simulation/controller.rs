@@ -262,7 +262,10 @@ impl<'a> Controller<'a> {
         let holds = match phase {
             Phase::Shifting => {
                 self.crashes.1 = self.crashes.0;
-                ready && (!self.world.plan.left_alone() || self.share_is_next(&wants))
+                // For a smaller share stable is enough.
+                let less = matches!(self.machine.shares(), [.., was, is] if is.share < was.share);
+                let next = !self.world.plan.left_alone() || self.share_is_next(&wants);
+                (ready || less) && next
             }
             Phase::Baking => as_wanted,
             Phase::Draining | Phase::DrainingCandidate if recreates => true,

@@ -2,6 +2,8 @@
 //!
 //! An order is answered at once; what it leads to is the loop's.
 
+use std::task::Poll;
+
 use model::{Fault, Outcome, Successor, Version};
 use tokio::sync::oneshot;
 
@@ -19,7 +21,7 @@ use crate::store::Run;
 impl Controller {
     pub(super) async fn obey(&mut self, order: Order) {
         // What was given before the order: whoever gave both finds the rollout under way.
-        if let Some(run) = self.standing.word_now() {
+        if let Poll::Ready(run) = self.standing.word_now() {
             self.join(run);
         }
         // Whoever gave the order may have gone away; that changes nothing.

@@ -4,6 +4,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::task::Poll;
 
 use model::{Fault, Kind, Release};
 use rollout::Aim;
@@ -85,11 +86,11 @@ impl Standing {
     }
 
     /// The same, if there is an answer already.
-    pub(in crate::server) fn word_now(&mut self) -> Option<Option<Run>> {
-        match self.promise.as_mut()?.word.try_recv() {
-            Ok(run) => Some(Some(run)),
-            Err(TryRecvError::Closed) => Some(None),
-            Err(TryRecvError::Empty) => None,
+    pub(in crate::server) fn word_now(&mut self) -> Poll<Option<Run>> {
+        match self.promise.as_mut().map(|promise| promise.word.try_recv()) {
+            Some(Ok(run)) => Poll::Ready(Some(run)),
+            Some(Err(TryRecvError::Closed)) => Poll::Ready(None),
+            Some(Err(TryRecvError::Empty)) | None => Poll::Pending,
         }
     }
 
