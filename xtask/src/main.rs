@@ -32,7 +32,8 @@ Commands:
   testbed [--tests]             fetch the real servers that tests and the bench use into target/testbed
          --tests       only those of the tests
   switches                      how long a switch takes behind each router, as a table in Markdown
-  races [--million] [NAME...]   what the races of docs/races.md cost behind the proxy and behind others;
+  races [--million] [RACE...] [NAME...]
+                                what the races of docs/races.md cost behind the proxy and behind others;
          --million     one million requests through fifty switches of the proxy alone
   clients                       what each kind of client does at a switch, as tables in Markdown
   bench proxy [--help]          Cutover's proxy beside HAProxy, nginx and Caddy: CPU, latency, memory

@@ -1,7 +1,11 @@
 //! One question to the HTTP API of a Consul agent, on a connection of its own.
 //!
-//! HTTP/1.0, so that the end of the connection is the end of the answer. It knows no services and no
-//! locks, asks nothing twice, and never shows the token.
+//! HTTP/1.0, so that the end of the connection is the end of the answer, in plain text or over TLS. It
+//! knows no services and no locks, asks nothing twice, and never shows the token.
+
+mod purpose;
+mod secure;
+mod token;
 
 #[cfg(test)]
 mod fuzz;
@@ -11,13 +15,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{Fault, Kind, TokenPlace};
-use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use model::{Fault, Kind, Secure};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::words::clean;
+pub(crate) use purpose::Purpose;
+pub use token::Token;
 
 /// Longest a question may take that waits for nothing.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -26,84 +32,18 @@ const ANSWER_MAX: u64 = 16 * 1024 * 1024;
 /// Most header fields of an answer.
 const HEADERS_MAX: usize = 100;
 
-/// What an agent wants to be shown; it is never written anywhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// Takes it as it is.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Takes it from where it is. Nothing of it is shown.
-    pub fn read(place: &TokenPlace) -> Result<Self, Fault> {
-        let (text, shown) = match place {
-            TokenPlace::Variable(name) => {
-                (std::env::var(name).ok(), format!("the variable {name}"))
-            }
-            TokenPlace::File(path) => {
-                (std::fs::read_to_string(path).ok(), path.display().to_string())
-            }
-        };
-        let text = text.as_deref().map(str::trim).unwrap_or_default();
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(Self::new(text));
-        }
-        let what =
-            format!("{shown}, which should hold Consul's token, is not there, empty, or no token");
-        Err(Fault::environment(what).help("set it where `cutover` is started, or remove `token`"))
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
-
 /// The API of an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
+    pub(crate) secure: Option<Secure>,
     pub(crate) token: Option<Token>,
     pub(crate) purpose: Purpose,
 }
 
-/// What an agent is asked for; decides what is said of one that does not answer as it should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Instances are registered there for a router that follows it.
-    Register,
-    /// Instances that somebody else registered are read.
-    Read,
-}
-
-impl Purpose {
-    /// Where its address stands in the file.
-    const fn place(self) -> &'static str {
-        match self {
-            Self::Register => "`agent` under [router]",
-            Self::Read => "`agent` in `instances`",
-        }
-    }
-
-    /// What a token must allow, as what to do.
-    pub(crate) const fn rights(self) -> &'static str {
-        match self {
-            Self::Register => {
-                "give the token a policy with `service_prefix \"\" { policy = \"write\" }` (or one \
-                 `service` for each app), `key_prefix \"cutover/\" { policy = \"write\" }`, \
-                 `session_prefix \"\" { policy = \"write\" }` and `node_prefix \"\" { policy = \
-                 \"read\" }`, and name its variable: `token = { from = \"CONSUL_HTTP_TOKEN\" }`"
-            }
-            Self::Read => {
-                "give the token a policy with `service_prefix \"\" { policy = \"read\" }` and \
-                 `node_prefix \"\" { policy = \"read\" }`, and name its variable: `token = { from = \
-                 \"CONSUL_HTTP_TOKEN\" }`"
-            }
-        }
-    }
+/// A right to ask [`Agent::denied`] about.
+pub(crate) fn right(resource: &str, access: &str, segment: &str) -> Value {
+    json!({ "Resource": resource, "Access": access, "Segment": segment })
 }
 
 /// What it said.
@@ -112,6 +52,8 @@ pub(crate) struct Said {
     pub(crate) status: u16,
     /// Where a blocking query goes on.
     pub(crate) index: u64,
+    /// It says that the token may not see all of it; older ones (before 1.11) leave it out in silence.
+    pub(crate) partial: bool,
     pub(crate) body: String,
 }
 
@@ -155,7 +97,7 @@ impl Agent {
         Ok(denied.map(|(right, _)| {
             let [access, resource, segment] =
                 ["Access", "Resource", "Segment"].map(|key| word(right, key));
-            format!("{access} the {resource} `{segment}`")
+            format!("{access} the {resource} `{segment}` (`{resource}:{access}`)")
         }))
     }
 
@@ -166,10 +108,7 @@ impl Agent {
         limit: Duration,
     ) -> Result<Said, Fault> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let token = self
-            .token
-            .as_ref()
-            .map_or(String::new(), |token| format!("X-Consul-Token: {}\r\n", token.0));
+        let token = self.token.as_ref().map_or(String::new(), Token::line);
         let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n{token}\r\n{body}",
@@ -177,12 +116,12 @@ impl Agent {
             body.len()
         );
         let bytes = match timeout(limit, self.exchange(request.as_bytes())).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return Err(self.away(&error.to_string())),
+            Ok(answer) => answer?,
             Err(_late) => return Err(self.away(&format!("no answer within {} s", limit.as_secs()))),
         };
         let said = read(&bytes).ok_or_else(|| self.odd(&String::from_utf8_lossy(&bytes)))?;
         match said.status {
+            400 if said.body.contains("HTTP request to an HTTPS server") => Err(self.speaks_tls()),
             403 => Err(self.refused(method, path, &said)),
             // No leader, or it is just starting.
             500.. if !said.body.starts_with('[') => {
@@ -192,39 +131,87 @@ impl Agent {
         }
     }
 
-    async fn exchange(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.write_all(request).await?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
-        Ok(answer)
+    async fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, Fault> {
+        let stream = TcpStream::connect(self.address).await.map_err(|error| self.lost(&error))?;
+        let answer = match &self.secure {
+            None => converse(stream, request).await,
+            Some(secure) => match secure::shake(stream, self.address.ip(), secure).await? {
+                Ok(stream) => converse(stream, request).await,
+                Err(error) => Err(error),
+            },
+        };
+        answer.map_err(|error| self.lost(&error))
+    }
+
+    /// Why a connection failed.
+    fn lost(&self, error: &io::Error) -> Fault {
+        let keys = |key: &str| self.purpose.place(key);
+        let why = self.secure.as_ref().and_then(|of| secure::reason(error, of, keys));
+        match why {
+            Some((what, help)) => {
+                Fault::new(Kind::Config, format!("Consul at {self} {what}")).help(help)
+            }
+            None => self.away(&error.to_string()),
+        }
     }
 
     fn away(&self, why: &str) -> Fault {
-        Fault::environment(format!("Consul at {} cannot be asked: {why}", self.address)).help(
-            format!(
-                "is its agent running, and is this the address of its HTTP API ({})?",
-                self.purpose.place()
-            ),
-        )
+        Fault::environment(format!("Consul at {self} cannot be asked: {why}")).help(format!(
+            "is its agent running, and is this the address of its HTTP API ({})?",
+            self.purpose.place("agent")
+        ))
+    }
+
+    fn speaks_tls(&self) -> Fault {
+        let what = format!("Consul at {self} speaks TLS there, and was asked in plain text");
+        let help = format!("write \"https://{}\" as {}", self.address, self.purpose.place("agent"));
+        Fault::new(Kind::Config, what).help(help)
     }
 
     /// An answer that is none.
     pub(crate) fn odd(&self, answer: &str) -> Fault {
         let shown = clean(answer.as_bytes(), 80);
-        let what = format!("what answers on {} is no Consul: `{shown}`", self.address);
+        let what = format!("what answers on {self} is no Consul: `{shown}`");
         Fault::new(Kind::Config, what)
-            .help(format!("write the address of its HTTP API as {}", self.purpose.place()))
+            .help(format!("write the address of its HTTP API as {}", self.purpose.place("agent")))
     }
 
     /// It understood, and will not.
     fn refused(&self, method: &str, path: &str, said: &Said) -> Fault {
         let path = path.split('?').next().unwrap_or_default();
         let why = clean(said.body.as_bytes(), 120);
-        let what = format!("Consul at {} refuses `{method} {path}`: {why}", self.address);
+        let what = if said.status == 403 && why.contains("ACL not found") {
+            format!("Consul at {self} does not know the token (any more): {why}")
+        } else {
+            format!("Consul at {self} refuses `{method} {path}`: {why}")
+        };
         let fault = Fault::new(Kind::Config, what);
         if said.status == 403 { fault.help(self.purpose.rights()) } else { fault }
     }
+}
+
+impl fmt::Display for Agent {
+    /// Where it is, as it is written in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure.is_some() { "https://" } else { "" };
+        write!(f, "{scheme}{}", self.address)
+    }
+}
+
+/// Sends a question, and reads until the other side ends the connection.
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+) -> io::Result<Vec<u8>> {
+    let sent = async {
+        stream.write_all(request).await?;
+        stream.flush().await
+    };
+    let sent = sent.await;
+    let mut answer = Vec::new();
+    // Who breaks off before it has read all may have said why.
+    stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
+    if answer.is_empty() { sent.map(|()| answer) } else { Ok(answer) }
 }
 
 /// A whole answer; `None` when it is none.
@@ -232,22 +219,25 @@ fn read(bytes: &[u8]) -> Option<Said> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(used) = head.parse(bytes).ok()? else { return None };
-    let field = |name: &str| {
+    let text = |name: &str| {
         let found = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(found.value).ok()?.trim().parse::<u64>().ok()
+        std::str::from_utf8(found.value).ok().map(str::trim)
     };
+    let field = |name: &str| text(name)?.parse::<u64>().ok();
     let body = bytes.get(used..)?;
     // What is shorter than it said was cut off on its way.
     if field("content-length").is_some_and(|length| length != body.len() as u64) {
         return None;
     }
     let body = String::from_utf8(body.to_vec()).ok()?;
-    Some(Said { status: head.code?, index: field("x-consul-index").unwrap_or_default(), body })
+    let index = field("x-consul-index").unwrap_or_default();
+    let partial = text("x-consul-results-filtered-by-acls") == Some("true");
+    Some(Said { status: head.code?, index, partial, body })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Token, read};
+    use super::read;
 
     #[test]
     fn a_cut_answer_is_none() {
@@ -258,10 +248,5 @@ mod tests {
             assert!(read(&whole[..cut]).is_none(), "{cut}");
         }
         assert!(read(b"garbage\r\n\r\n").is_none());
-    }
-
-    #[test]
-    fn a_token_is_never_shown() {
-        assert_eq!(format!("{:?}", Token::new("secret-of-ours")), "Token");
     }
 }

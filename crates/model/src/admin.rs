@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::fleet::{InstanceId, ReleaseId};
+pub use crate::key_pair::KeyPair;
 use crate::limits::{AppLimits, Limits};
 use crate::name::AppName;
 use crate::network::Network;
@@ -249,15 +250,6 @@ pub enum LogFormat {
     Json,
     /// The combined format of Apache and nginx, and what it lacks behind it.
     Combined,
-}
-
-/// A certificate and its private key, as files in PEM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyPair {
-    /// The certificate, and behind it those that lead to its root.
-    pub chain: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
 }
 
 /// A key of TLS session tickets. Whoever has it can read sessions that were resumed with it.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::key_pair::KeyPair;
+
 /// Somebody who says where the instances of a release are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,6 +26,9 @@ pub enum Source {
 pub struct Catalog {
     /// The HTTP API of an agent.
     pub agent: SocketAddr,
+    /// How it is spoken to over TLS; without, it is in plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secure: Option<Secure>,
     /// The name of the service.
     pub service: String,
     /// A tag that its instances must have.
@@ -35,6 +40,20 @@ pub struct Catalog {
     /// Where the token is that the agent wants to be shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenPlace>,
+}
+
+/// How somebody is spoken to over TLS: files in PEM, read each time, so that renewed ones are taken up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secure {
+    /// Whose certificates are believed; those that the system trusts, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The name that must stand in the certificate; the address, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What is shown to who asks for a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<KeyPair>,
 }
 
 /// A name in DNS.
@@ -65,11 +84,10 @@ impl Source {
     pub fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
         match self {
             Self::Consul(catalog) => Self::Consul(Catalog {
-                agent: catalog.agent,
                 service: fill(&catalog.service),
                 tag: catalog.tag.as_deref().map(&fill),
                 meta: catalog.meta.iter().map(|(key, value)| (key.clone(), fill(value))).collect(),
-                token: catalog.token.clone(),
+                ..catalog.clone()
             }),
             Self::Dns(zone) => Self::Dns(Zone { name: fill(&zone.name), ..zone.clone() }),
         }
@@ -79,8 +97,9 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Consul(Catalog { agent, service, tag, meta, .. }) => {
-                write!(f, "Consul at {agent} (service `{service}`")?;
+            Self::Consul(Catalog { agent, secure, service, tag, meta, .. }) => {
+                let scheme = if secure.is_some() { "https://" } else { "" };
+                write!(f, "Consul at {scheme}{agent} (service `{service}`")?;
                 if let Some(tag) = tag {
                     write!(f, ", tag `{tag}`")?;
                 }
@@ -99,12 +118,13 @@ impl fmt::Display for Source {
 
 #[cfg(test)]
 mod tests {
-    use super::{Catalog, Source, Zone};
+    use super::{Catalog, Secure, Source, Zone};
 
     #[test]
     fn a_source_is_filled_in_and_says_what_it_asks_for() {
         let catalog = Source::Consul(Catalog {
             agent: ([127, 0, 0, 1], 8500).into(),
+            secure: None,
             service: "shop".into(),
             tag: Some("VERSION".into()),
             meta: [("release".to_owned(), "VERSION".to_owned())].into(),
@@ -113,6 +133,9 @@ mod tests {
         let filled = catalog.filled(|text| text.replace("VERSION", "v2"));
         let words = "Consul at 127.0.0.1:8500 (service `shop`, tag `v2`, release = `v2`)";
         assert_eq!(filled.to_string(), words);
+        let Source::Consul(plain) = filled else { unreachable!() };
+        let secure = Source::Consul(Catalog { secure: Some(Secure::default()), ..plain });
+        assert_eq!(secure.to_string(), words.replace("127", "https://127"));
         let server = ([127, 0, 0, 1], 53).into();
         let zone = Zone { server, name: "VERSION.test".into(), port: Some(80) };
         let filled = Source::Dns(zone).filled(|text| text.replace("VERSION", "v2"));

@@ -1,30 +1,16 @@
 //! What the prober believes of a server's certificate, and what it shows of itself.
 //!
-//! It opens no connection. One provider of cryptography, ring.
+//! It opens no connection; files are read by `trust`. One provider of cryptography, ring.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::Fault;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-
-/// A larger file holds no certificates.
-const LARGEST: u64 = 4 << 20;
-
-/// Where systems keep the roots they trust, in one file: Debian and Alpine, Fedora, openSUSE.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 /// How servers and the prober show who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +37,7 @@ impl Clients {
         let verifier: Arc<dyn ServerCertVerifier> = if tls.insecure {
             Arc::new(Anyone(Arc::clone(&provider)))
         } else {
-            let roots = Arc::new(roots(tls.ca.as_deref())?);
+            let roots = Arc::new(trust::roots(tls.ca.as_deref())?);
             WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
                 .map_err(|error| Fault::environment(format!("the roots cannot be used: {error}")))?
@@ -64,7 +50,8 @@ impl Clients {
         let mut http1 = match &tls.client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
-                builder.with_client_auth_cert(chain_of(chain)?, key_of(key)?).map_err(|error| {
+                let (certificates, secret) = (trust::chain(chain)?, trust::key(key)?);
+                builder.with_client_auth_cert(certificates, secret).map_err(|error| {
                     let what = format!("{} and {}", chain.display(), key.display());
                     Fault::environment(format!("{what} make no client certificate: {error}"))
                 })?
@@ -75,47 +62,6 @@ impl Clients {
         http2.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
     }
-}
-
-/// The roots to trust.
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, Fault> {
-    let named =
-        ca.map(Path::to_owned).or_else(|| std::env::var_os("SSL_CERT_FILE").map(Into::into));
-    let bundle = named.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
-    let bundle = bundle.ok_or_else(|| {
-        Fault::environment("this system has no file of trusted roots")
-            .help("install ca-certificates, or name a PEM file with --ca")
-    })?;
-    let mut roots = RootCertStore::empty();
-    // A system's bundle may hold some that nobody can use; one that was named must hold one at least.
-    roots.add_parsable_certificates(chain_of(&bundle)?);
-    if roots.is_empty() {
-        let what = format!("{} holds no certificate that can be a root", bundle.display());
-        return Err(Fault::environment(what).help("name a PEM file with --ca"));
-    }
-    Ok(roots)
-}
-
-fn chain_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    CertificateDer::pem_slice_iter(&content(path)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Fault::environment(format!("{} is no PEM file: {error}", path.display())))
-}
-
-fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
-    PrivateKeyDer::from_pem_slice(&content(path)?).map_err(|_| {
-        // The error could quote the file, and that is a secret.
-        Fault::environment(format!("{} holds no private key in PEM", path.display()))
-    })
-}
-
-fn content(path: &Path) -> Result<Vec<u8>, Fault> {
-    let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut content));
-    read.map_err(|error| {
-        Fault::environment(format!("{} cannot be read: {error}", path.display()))
-    })?;
-    Ok(content)
 }
 
 /// Takes any certificate; what was signed with it must still be signed rightly.

@@ -105,6 +105,12 @@ fn wall(t0_unix_ms: u64, at_us: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(ns).ok()
 }
 
+/// `1 request was answered`, `20 requests were answered`.
+pub(crate) fn were_answered(requests: u64) -> String {
+    let were = if requests == 1 { "was" } else { "were" };
+    format!("{} {were} answered", several(requests, "request"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{clock_ms, count, date, list, percent_of_ppb, span};

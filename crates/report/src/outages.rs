@@ -32,7 +32,7 @@ struct Gap {
 struct Evidence {
     /// When anything came from it, in order.
     answers: Vec<i64>,
-    /// Of each kept connection: first used, last answered.
+    /// Of each kept connection, sockets too: first used, last answered.
     kept: Vec<(i64, i64)>,
 }
 
@@ -71,7 +71,8 @@ impl Evidence {
         let mut answers: Vec<i64> = run.sent.iter().filter_map(|a| answered_at(a)).collect();
         answers.sort_unstable();
         let mut kept: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
-        for a in run.sent.iter().filter(|a| a.lane == Lane::KeepAlive && a.connection != 0) {
+        let keeps = |a: &Attempt| matches!(a.lane, Lane::KeepAlive | Lane::Websocket);
+        for a in run.sent.iter().filter(|a| keeps(a) && a.connection != 0) {
             let used = axis(a.dispatched_us);
             let life = kept.entry(a.connection).or_insert((used, i64::MIN));
             life.1 = life.1.max(answered_at(a).unwrap_or(i64::MIN));
@@ -80,8 +81,8 @@ impl Evidence {
     }
 
     /// When it was certainly gone: nobody took a connection. Without that, and if it is another process
-    /// now, when the first request was cut, if no kept connection outlived that: one that ends because
-    /// of its instance leaves others standing.
+    /// now, when the first request or socket was cut, if no kept connection outlived that: one that ends
+    /// because of its instance leaves others standing.
     fn gone(&self, seen: &OutageSpan, failures: &[&Attempt]) -> Vec<i64> {
         let until = seen.to_us.unwrap_or(i64::MAX / 2).saturating_add(READ_ORDER_US);
         let within = seen.from_us.saturating_sub(READ_ORDER_US)..=until;
@@ -139,7 +140,10 @@ fn never_connected(attempt: &Attempt) -> bool {
 }
 
 fn cut(attempt: &Attempt) -> bool {
-    matches!(attempt.class, Class::ResetBeforeBytes | Class::LostInFlight | Class::Truncated)
+    matches!(
+        attempt.class,
+        Class::ResetBeforeBytes | Class::LostInFlight | Class::Truncated | Class::WsDropped
+    )
 }
 
 fn failed_at(attempt: &Attempt) -> i64 {

@@ -9,10 +9,11 @@ pub(crate) fn is_bound(state: &State) -> bool {
     state.facts.awaiting.as_ref().is_some_and(|awaiting| awaiting.barrier == Barrier::Final)
 }
 
-/// When the others are waited for no longer.
+/// When the others are waited for no longer. Whoever lets it go on gives them the same time again.
 pub(crate) fn until_ms(state: &State) -> Option<u64> {
     let awaiting = state.facts.awaiting.as_ref()?;
-    let from = awaiting.since_ms.max(state.facts.resumed_ms.unwrap_or(0));
+    let again = state.facts.resumed_ms.max(state.facts.went_on_ms);
+    let from = awaiting.since_ms.max(again.unwrap_or(0));
     let wait = state.start.settings.together.as_ref().map_or(0, |together| together.wait_ms);
     Some(from.saturating_add(wait.max(1)))
 }

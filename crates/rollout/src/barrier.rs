@@ -10,9 +10,11 @@ use model::{AppName, Barrier, Event, Phase};
 
 use crate::awaited::{is_bound, until_ms};
 use crate::course;
+use crate::gate::undo;
 use crate::state::State;
-use crate::step::{Step, turn_back};
+use crate::step::Step;
 use crate::together::{Awaiting, Stage, Together};
+use crate::waiting::waits;
 use crate::wish;
 use crate::words::duration;
 
@@ -31,17 +33,20 @@ pub(crate) fn pass(state: &State, step: Option<Step>) -> Option<Step> {
     (!waits).then(|| Step::Await(Awaiting { barrier, since_ms, to, why: why.to_owned() }))
 }
 
-/// Nobody said in all the time that the others came. The first answer is whether that decides alone.
+/// Nobody said in all the time that the others came; while a person is waited for, nobody need. The first
+/// answer is whether that decides alone.
 pub(crate) fn late(state: &State) -> (bool, Option<Step>) {
     let bound = is_bound(state);
     let Some(awaiting) = state.facts.awaiting.as_ref() else { return (false, None) };
+    if waits(state).is_some() {
+        return (false, None);
+    }
     if until_ms(state).is_none_or(|until| state.now_ms < until) {
         return (bound, None);
     }
     let waited = duration(state.now_ms.saturating_sub(awaiting.since_ms));
     let why = format!("{} did not come to {} within {waited}", others(state), awaiting.barrier);
-    let step = if bound { Step::Enter(Phase::Stuck, why) } else { turn_back(state, why) };
-    (true, Some(step))
+    (true, Some(if bound { Step::Enter(Phase::Stuck, why) } else { undo(state, why) }))
 }
 
 /// All have come to a barrier.
@@ -110,14 +115,18 @@ pub(crate) fn ruling(state: &State, others: &[Stage]) -> Option<Event> {
 }
 
 /// The barriers between this phase and the next. Where instances are replaced in place, users have nothing
-/// of the rollout before the first of stable leaves, and nothing may wait after that.
+/// of the rollout before the first of stable leaves, or with a surge before the first of the candidate is
+/// there, and nothing may wait after that.
 fn crossed(state: &State, to: Phase) -> [Option<Barrier>; 2] {
     use Phase as P;
+    let surges = course::surge(&state.start) > 0;
     let begins = match &state.facts.roll {
+        Some(_) if surges => !state.has_entered(P::Shifting),
         Some(roll) => state.phase == P::Starting && roll.running.candidate == 0,
         None => !state.has_entered(P::Draining),
     };
     let in_place = state.facts.roll.is_some() || course::hold(&state.start).is_some();
+    let shares = !in_place || (surges && begins);
     let one = |barrier| [Some(barrier), None];
     let both = [Some(Barrier::Sure), Some(Barrier::Final)];
     match (state.phase, to) {
@@ -126,7 +135,7 @@ fn crossed(state: &State, to: Phase) -> [Option<Barrier>; 2] {
         (P::Baking, P::Draining) if !in_place => both,
         (P::Starting | P::Arming, P::Draining) if begins => one(Barrier::Share(1)),
         (P::Starting | P::Previewing, P::Arming) if begins => one(Barrier::Ready),
-        (P::Starting | P::Previewing | P::Arming | P::Baking, P::Shifting) if !in_place => {
+        (P::Starting | P::Previewing | P::Arming | P::Baking, P::Shifting) if shares => {
             let next = u16::try_from(state.switches() + 1).unwrap_or(u16::MAX);
             one(Barrier::Share(next))
         }

@@ -29,14 +29,28 @@ pub(crate) fn begins_unseen(start: &Start) -> bool {
     shares(start).first() == Some(&Weight::NONE)
 }
 
-/// Instances replaced at once, if this rollout is rolling.
+/// Instances replaced at once, if this rollout is rolling: so many that someone is left to serve.
 pub(crate) fn batch(start: &Start) -> Option<u16> {
-    match (&start.settings.strategy, &start.stable) {
-        (Strategy::Rolling { batch }, Some(_)) if start.instances >= 2 => {
-            Some((*batch).clamp(1, start.instances - 1))
-        }
-        _ => None,
+    let (Strategy::Rolling { batch, surge }, Some(_)) = (&start.settings.strategy, &start.stable)
+    else {
+        return None;
+    };
+    let usual = start.instances.max(1);
+    let most = (usual - 1).saturating_add(*surge).min(usual);
+    (most > 0).then(|| (*batch).clamp(1, most))
+}
+
+/// How many of a batch are started before stable makes room: so many more than usual may run.
+pub(crate) fn surge(start: &Start) -> u16 {
+    match (&start.settings.strategy, batch(start)) {
+        (Strategy::Rolling { surge, .. }, Some(batch)) => (*surge).min(batch),
+        _ => 0,
     }
+}
+
+/// How many of the usual instances may be missing at a time, there and back.
+pub(crate) fn missing(start: &Start) -> u16 {
+    batch(start).unwrap_or_default().saturating_sub(surge(start))
 }
 
 /// The bounds within which requests wait, if this rollout is a recreation.
@@ -71,7 +85,7 @@ pub(crate) fn judged_ms(start: &Start, share: Weight) -> u64 {
 mod tests {
     use model::{AppName, ReleaseId, Version, Weight};
 
-    use super::{batch, shares};
+    use super::{batch, missing, shares, surge};
     use crate::settings::{Named, Settings, Start};
     use crate::strategy::Strategy;
 
@@ -109,14 +123,28 @@ mod tests {
         let mut first = start(Strategy::Canary { steps, step_ms: 1 }, 4);
         first.stable = None;
         assert_eq!(shares(&first), [Weight::ALL]);
-        first.settings.strategy = Strategy::Rolling { batch: 1 };
+        first.settings.strategy = Strategy::Rolling { batch: 1, surge: 0 };
         assert_eq!(batch(&first), None);
     }
 
     #[test]
     fn a_batch_leaves_one_instance() {
-        let of = |n, instances| batch(&start(Strategy::Rolling { batch: n }, instances));
+        let of = |n, instances| batch(&start(Strategy::Rolling { batch: n, surge: 0 }, instances));
         assert_eq!((of(0, 4), of(1, 4), of(9, 4)), (Some(1), Some(1), Some(3)));
         assert_eq!(of(1, 1), None);
+    }
+
+    #[test]
+    fn a_surge_is_a_part_of_the_batch_and_may_be_all_of_it() {
+        let of = |batch_, surge_, instances| {
+            let start = start(Strategy::Rolling { batch: batch_, surge: surge_ }, instances);
+            (batch(&start), surge(&start), missing(&start))
+        };
+        assert_eq!(of(2, 0, 4), (Some(2), 0, 2));
+        assert_eq!(of(2, 1, 4), (Some(2), 1, 1));
+        assert_eq!((of(2, 2, 4), of(2, 9, 4)), ((Some(2), 2, 0), (Some(2), 2, 0)));
+        // Everything at once, as long as somebody serves.
+        assert_eq!((of(4, 1, 4), of(9, 4, 4)), ((Some(4), 1, 3), (Some(4), 4, 0)));
+        assert_eq!((of(1, 1, 1), of(1, 0, 1)), ((Some(1), 1, 0), (None, 0, 0)));
     }
 }

@@ -243,9 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn with_a_surge_the_candidate_comes_first_and_is_judged_once_more_at_the_end() {
+        for (instances, batch, surge) in [(1, 1, 1), (4, 1, 1), (4, 2, 1), (5, 2, 2), (4, 4, 4)] {
+            let strategy = Strategy::Rolling { batch, surge };
+            let settings = Settings { strategy, ..Settings::default() };
+            let told = story(&start(true, instances, settings));
+            let batches = usize::from(instances.div_ceil(batch));
+            let times = |phase: &str| told.split(' ').filter(|one| one.starts_with(phase)).count();
+            assert_eq!((times("draining"), times("shifting")), (batches, batches + 1), "{told}");
+            assert!(told.starts_with("starting previewing arming shifting:"), "{told}");
+            assert!(told.ends_with("shifting:10000 baking promoted"), "{told}");
+        }
+    }
+
+    #[test]
     fn a_rolling_replacement_is_foreseen_batch_by_batch() {
         for (instances, batch) in [(2, 1), (4, 2), (5, 2), (100, 7)] {
-            let strategy = Strategy::Rolling { batch };
+            let strategy = Strategy::Rolling { batch, surge: 0 };
             let settings = Settings { strategy, ..Settings::default() };
             let told = story(&start(true, instances, settings));
             let batches = usize::from(instances.div_ceil(batch));

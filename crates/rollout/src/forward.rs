@@ -110,9 +110,13 @@ fn step_words(state: &State, share: Weight) -> Option<String> {
     }
 }
 
-/// "2 of 4 instances".
+/// "2 of 4 instances"; with more than those, "2 of 4 instances, beside 3 of v1".
 fn batch_words(state: &State, roll: &Roll) -> String {
-    format!("{} of {} instances", roll.running.candidate, state.instances())
+    let words = format!("{} of {} instances", roll.running.candidate, state.instances());
+    if roll.running.all() <= state.instances() {
+        return words;
+    }
+    format!("{words}, beside {} of {}", roll.running.stable, stable_version(state))
 }
 
 fn prefixed(words: Option<String>, why: &str) -> String {

@@ -12,9 +12,9 @@
 //! 6. In every phase that is not final there is a time to wake, after entry and after now; a final
 //!    phase has none.
 //! 7. Stuck ends nothing that has the traffic and leaves what serves in the routes.
-//! 8. Rolling: those that run and those that leave are as many as the app has instances, and the
-//!    weights speak for at least all but a batch of them, but for a candidate that died on the way
-//!    back. Who is told to end has been drained.
+//! 8. Rolling: those that run and those that leave are as many as the app has instances, and the surge more
+//!    at most; the weights speak for at least all of them but what a batch without its surge is, but for a
+//!    candidate that died on the way back. Who is told to end has been drained.
 //! 9. On the way home the promotion is final and stable gone; of the candidate as many as usual stay,
 //!    and nobody is told to end.
 //! 10. Some instance has the traffic, or requests wait within bounds: only in a recreation, where no two
@@ -129,8 +129,10 @@ const fn lawful_rolling(from: Phase, to: Phase) -> bool {
                 | P::StoppingCandidate
                 | P::RollingBack
         ),
-        P::Previewing => matches!(to, P::Arming | P::Shifting | P::RollingBack),
-        P::Arming => matches!(to, P::Shifting | P::RollingBack),
+        P::Previewing => {
+            matches!(to, P::Arming | P::Shifting | P::StoppingCandidate | P::RollingBack)
+        }
+        P::Arming => matches!(to, P::Shifting | P::StoppingCandidate | P::RollingBack),
         P::Shifting => matches!(to, P::Baking | P::RollingBack),
         P::Baking => matches!(to, P::Draining | P::Promoted | P::RollingBack),
         P::Draining => matches!(to, P::HandingOver | P::Stopping | P::RollingBack),
@@ -323,7 +325,9 @@ fn others_came_too(state: &State) -> Result<(), String> {
     let opened = state.facts.opened;
     let in_place = state.facts.roll.is_some() || course::hold(&state.start).is_some();
     let (begun, switches) = if in_place {
-        let begun = state.has_entered(Phase::Draining);
+        let surges = course::surge(&state.start) > 0;
+        let first = if surges { Phase::Shifting } else { Phase::Draining };
+        let begun = state.has_entered(first);
         (begun, usize::from(begun))
     } else {
         (state.has_entered(Phase::Shifting), state.switches())
@@ -358,12 +362,14 @@ fn books_add_up(state: &State, roll: &Roll) -> Result<(), String> {
     let (all, routed) = (state.instances(), roll.routed);
     let leaving = roll.leave.as_ref().map_or(0, |leave| leave.instances);
     let count = roll.running.all().saturating_add(leaving);
-    ensure(count == all && leaving <= batch, 8, "more or fewer instances than the app has", state)?;
+    let most = all.saturating_add(course::surge(&state.start));
+    let right = (all..=most).contains(&count) && leaving <= batch;
+    ensure(right, 8, "more or fewer instances than the app has", state)?;
     let within = routed.stable <= roll.running.stable && routed.candidate <= roll.running.candidate;
     ensure(within, 8, "weights for instances that do not stay", state)?;
     let died = routed.candidate == 0 && state.has_entered(Phase::RollingBack);
     ensure(
-        died || routed.all() >= all.saturating_sub(batch),
+        died || routed.all() >= all.saturating_sub(course::missing(&state.start)),
         8,
         "more than a batch is missing",
         state,

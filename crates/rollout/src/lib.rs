@@ -17,7 +17,7 @@
 //! *Blue-green* is the short way: one switch, a bake, then the promotion is final and stable leaves.
 //! A *canary* goes through `Shifting` and `Baking` once for each share; what follows the last one, all
 //! traffic, is blue-green. Abort leads from any share to stable by the one way back. *Rolling* replaces
-//! instances without one more than usual:
+//! instances, without a surge without one more than usual:
 //!
 //! ```text
 //! Starting ─► Draining ─► (HandingOver) ─► Stopping ─► Starting ─► (Previewing ─► Arming, once)
@@ -29,6 +29,11 @@
 //! A batch leaves only if as many as usual but a batch still serve, or if those that leave serve
 //! nobody. The same holds on the way back, where stable first takes the room there is and the
 //! candidate keeps its share until its turn, or until none of it is ready. What was told to end is waited for before anything turns.
+//!
+//! With a *surge* the circle begins with starting: so many of the candidate run beside all of stable, and
+//! are judged, before the first batch leaves; as many follow each time as left, as long as some are missing,
+//! and what is left after the last batch is judged once more. So many fewer are ever missing, there and
+//! back: none where the surge is as large as the batch.
 //!
 //! With [`Settings::return_home`], blue-green and canary put the candidate in the place of stable at
 //! the end; without it the places swap their roles with each rollout. The promotion is final by then:

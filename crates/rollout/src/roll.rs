@@ -79,10 +79,11 @@ pub(crate) struct Roll {
 }
 
 impl Roll {
-    /// Everything on stable.
-    pub(crate) const fn new(instances: u16) -> Self {
-        let crew = Crew { stable: instances, candidate: 0 };
-        Self { running: crew, routed: crew, leave: None, turning: None }
+    /// Everything on stable, and the first of the candidate beside it where there is a surge.
+    pub(crate) const fn new(instances: u16, surge: u16) -> Self {
+        let routed = Crew { stable: instances, candidate: 0 };
+        let running = Crew { candidate: surge, ..routed };
+        Self { running, routed, leave: None, turning: None }
     }
 
     /// The candidate's share, in proportion to the instances; a side with an instance has at least
@@ -137,13 +138,15 @@ impl Roll {
         Self { leave, ..self.clone() }
     }
 
-    /// The room that was made is given to one side. An instance that was picked and not named stays.
-    pub(crate) fn fill(&self, side: Side, instances: u16) -> Self {
+    /// The room that was made is given to one side: as many as usual at most, and of both together so
+    /// many more as the surge says. An instance that was picked and not named stays.
+    pub(crate) fn fill(&self, side: Side, (usual, surge): (u16, u16)) -> Self {
         let other = match side {
             Side::Stable => self.running.candidate,
             Side::Candidate => self.running.stable,
         };
-        let running = self.running.with(side, instances.saturating_sub(other));
+        let room = usual.saturating_add(surge).saturating_sub(other);
+        let running = self.running.with(side, room.min(usual));
         Self { running, leave: None, ..self.clone() }
     }
 

@@ -1,8 +1,9 @@
 //! A rolling replacement on its way forward: what makes room, and for how many.
 //!
-//! Without surge: a batch of stable leaves the routes, its requests end, it is told to end and is
-//! gone; only then is the room filled with the candidate (`forward` starts, checks, shifts and judges
-//! it as in any other rollout). The way back is `unroll`'s.
+//! A batch of stable leaves the routes, its requests end, it is told to end and is gone; only then is the
+//! room filled with the candidate (`forward` starts, checks, shifts and judges it as in any other
+//! rollout). With a surge the candidate begins beside a stable that is whole, and is as many ahead of each
+//! batch from then on. The way back is `unroll`'s.
 
 use model::{Phase, RunState};
 
@@ -28,10 +29,10 @@ fn serving(state: &State, side: Side, stays: u16) -> Option<u16> {
     Some(other.ready()?.saturating_add(state.sighting(side).ready()?.min(stays)))
 }
 
-/// True when a side may go from `has` to `stays` instances: what is left is the capacity that a batch
-/// may cost, or those that leave serve nobody.
+/// True when a side may go from `has` to `stays` instances: no more is missing then than may be, or those
+/// that leave serve nobody.
 pub(crate) fn spared(state: &State, side: Side, has: u16, stays: u16) -> bool {
-    let least = state.instances().saturating_sub(course::batch(&state.start).unwrap_or_default());
+    let least = state.instances().saturating_sub(course::missing(&state.start));
     match (serving(state, side, has), serving(state, side, stays)) {
         (Some(now), Some(then)) => then >= least || then == now,
         _ => false,
@@ -46,7 +47,7 @@ pub(crate) fn make_room(state: &State, roll: &Roll, why: String) -> Option<Step>
         .then(|| Step::Turn(roll.make_room(Side::Stable, batch), Phase::Draining, why))
 }
 
-/// Before the first batch: stable must be able to spare one.
+/// Before the first batch, where nothing of the candidate comes first: stable must be able to spare one.
 pub(crate) fn gathering(state: &State, roll: &Roll) -> Option<Step> {
     let (wanted, version) = (state.instances(), stable_version(state));
     let ready = || match state.seen.stable.ready() {
@@ -124,7 +125,7 @@ pub(crate) fn stopping(state: &State, roll: &Roll) -> Option<Step> {
     if let Some(turning) = &roll.turning {
         return Some(turn_back(state, turning.clone()));
     }
-    let next = roll.fill(Side::Candidate, state.instances());
+    let next = roll.fill(Side::Candidate, state.room());
     Some(Step::Turn(next, Phase::Starting, why))
 }
 

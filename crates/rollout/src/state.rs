@@ -160,7 +160,8 @@ impl State {
         if let Some(together) = &start.settings.together {
             why = format!("{why}, together with {}", together.others());
         }
-        let roll = course::batch(&start).map(|_| Roll::new(start.instances));
+        let (usual, surge) = (start.instances.max(1), course::surge(&start));
+        let roll = course::batch(&start).map(|_| Roll::new(usual, surge));
         let notes = unmet(&start).map(|words| Note { at_ms: 0, words: words.to_owned() });
         let notes = notes.collect();
         Self {
@@ -178,6 +179,11 @@ impl State {
     /// Instances wanted of a running release.
     pub(crate) fn instances(&self) -> u16 {
         self.start.instances.max(1)
+    }
+
+    /// The same, and how many more may run for a while.
+    pub(crate) fn room(&self) -> (u16, u16) {
+        (self.instances(), course::surge(&self.start))
     }
 
     pub(crate) fn candidate(&self) -> &Named {

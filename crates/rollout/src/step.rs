@@ -67,8 +67,10 @@ impl Step {
 pub(crate) fn turn_back(state: &State, why: String) -> Step {
     if let Some(roll) = &state.facts.roll {
         let untouched = roll.running.of(Side::Stable) == state.instances();
-        let phase = if untouched { Phase::StoppingCandidate } else { Phase::RollingBack };
-        return Step::Turn(roll.fill(Side::Stable, state.instances()), phase, why);
+        if untouched && !state.has_entered(Phase::Shifting) {
+            return Step::Turn(Roll::new(state.instances(), 0), Phase::StoppingCandidate, why);
+        }
+        return Step::Turn(roll.fill(Side::Stable, state.room()), Phase::RollingBack, why);
     }
     if course::hold(&state.start).is_some() {
         let phase = match state.phase {

@@ -22,11 +22,16 @@ pub enum Strategy {
         /// for `bake_ms`.
         step_ms: u64,
     },
-    /// Instance by instance, without one more than usual: a batch of stable ends before its
-    /// replacement starts. Needs two instances; with one, blue-green is used.
+    /// Instance by instance: a batch of stable ends before its replacement starts, but for those of
+    /// them that a surge starts first. With one instance it needs a surge; else blue-green is used.
     Rolling {
-        /// Instances replaced at once: at least 1, and one instance always stays.
+        /// Instances replaced at once: at least 1, and someone always stays to serve.
         batch: u16,
+        /// How many of a batch are started, and were seen to serve, before stable makes room for the
+        /// rest: so many more than usual run, and so many fewer of a batch are missing. At most
+        /// `batch`; older journals know none.
+        #[serde(default)]
+        surge: u16,
     },
     /// The old release ends before the new one starts, for an app that can run only one copy: its
     /// requests wait meanwhile, within bounds. Needs a release to replace; the first deploy is

@@ -56,7 +56,10 @@ fn fleet(state: &State) -> [Option<FleetWant>; 2] {
             (RunState::Running, Side::Candidate) => state.candidate_wanted(),
             (RunState::Terminating | RunState::Gone, _) => 0,
         };
-        let instances = state.facts.roll.as_ref().map_or(running, |roll| roll.running.of(side));
+        let instances = match &state.facts.roll {
+            Some(roll) if run == RunState::Running => roll.running.of(side),
+            _ => running,
+        };
         Some(FleetWant { release: state.named(side)?.id, instances, state: run })
     })
 }

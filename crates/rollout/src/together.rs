@@ -1,7 +1,7 @@
-//! Apps that are rolled out together, as one of them knows of the others, and how far each is. Types
-//! only; `barrier` decides.
+//! Apps that are rolled out together, as one of them knows of the others, and how far each is: also of one that
+//! has ended, or is ended where it stands. What follows from that for a rollout, `barrier` decides.
 
-use model::{AppName, Barrier, Phase, Version};
+use model::{AppName, Barrier, Outcome, Phase, Version};
 use serde::{Deserialize, Serialize};
 
 /// The others that this rollout goes together with. Written once, into the beginning of each.
@@ -41,6 +41,36 @@ pub struct Stage {
     pub reached: Option<Barrier>,
     /// It is being undone, or was, or a person is needed; and why.
     pub turned: Option<String>,
+}
+
+impl Stage {
+    /// One that ended like this before anybody asked how far it is, and whose machine came to this stage. What
+    /// its machine does not know of is that a stop of the server ended it.
+    #[must_use]
+    pub fn ended(self, outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Promoted => Self { reached: Some(Barrier::Final), turned: None },
+            Outcome::Aborted if self.turned.is_none() => self.halted(),
+            Outcome::Aborted | Outcome::Stuck | Outcome::None => self,
+        }
+    }
+
+    /// One that the server ends where it stands, and that is not final: the others get no further with it.
+    #[must_use]
+    pub fn halted(self) -> Self {
+        Self { turned: Some("its server was stopped".to_owned()), ..self }
+    }
+
+    /// True when it is final where the server ends it now, as it is or will be found to be of the others: all
+    /// are bound.
+    pub fn is_final_with(&self, others: &[Self]) -> bool {
+        self.is_bound() && others.iter().all(Self::is_bound)
+    }
+
+    /// One that was halted before is bound to nothing any more.
+    fn is_bound(&self) -> bool {
+        self.reached == Some(Barrier::Final) && self.turned.is_none()
+    }
 }
 
 /// A wait for the others. A fact; `barrier` establishes it.

@@ -1,9 +1,9 @@
 //! A rolling replacement on its way back: stable takes the room that is there, then a batch of the
 //! candidate makes more of it.
 //!
-//! The same batches as on the way forward, and never below their capacity: a batch of the candidate
-//! leaves only when stable is ready, or when that batch serves nobody. What cannot go on is stuck, and
-//! what serves then goes on serving.
+//! The same batches as on the way forward, with the same surge, and never below their capacity: a batch
+//! of the candidate leaves only when stable is ready, or when that batch serves nobody. What cannot go on
+//! is stuck, and what serves then goes on serving.
 
 use model::{Phase, RunState};
 
@@ -90,6 +90,6 @@ pub(crate) fn draining_candidate(state: &State, roll: &Roll) -> Option<Step> {
 
 pub(crate) fn stopping_candidate(state: &State, roll: &Roll) -> Option<Step> {
     let why = gone(state, roll.leave.as_ref()?, state.candidate().version.as_str())?;
-    let next = roll.fill(Side::Stable, state.instances());
+    let next = roll.fill(Side::Stable, state.room());
     Some(Step::Turn(next, Phase::RollingBack, why))
 }

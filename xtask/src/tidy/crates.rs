@@ -10,17 +10,18 @@ use super::source::TextFile;
 
 /// What each crate of the workspace may depend on, tests included. `cutover` may know everyone;
 /// `fuzz` is the harness of tests and part of nothing.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("fuzz", &[]),
     ("model", &["fuzz"]),
     ("rollout", &["model"]),
     ("check", &["model", "fuzz"]),
-    ("drivers", &["model", "check", "fuzz"]),
+    ("trust", &["model"]),
+    ("drivers", &["model", "check", "trust", "fuzz"]),
     ("tcpinfo", &[]),
     ("proxy", &["model", "check", "tcpinfo", "fuzz"]),
-    ("probe", &["model", "fuzz"]),
+    ("probe", &["model", "trust", "fuzz"]),
     ("report", &["model", "fuzz"]),
-    ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "fuzz"]),
+    ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "trust", "fuzz"]),
     ("bench", &["model", "probe"]),
     ("xtask", &[]),
 ];

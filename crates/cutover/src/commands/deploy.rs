@@ -6,7 +6,7 @@ use model::{AppName, Entered, Fault, Kind, Outcome, Verdict, Version, exit_code}
 use report::Report;
 
 use super::follow::{Followed, Follower};
-use super::{also, operate};
+use super::{also, ordered};
 use crate::client::Client;
 use crate::interrupt::Interrupt;
 use crate::say;
@@ -29,10 +29,10 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
     let (client, config) = super::reach(&arguments.at)?;
     config::must_know(&config, &app, &arguments.at.config)?;
     let following = arguments.following;
-    let mut interrupt = operate::ready(&following)?;
+    let mut interrupt = ordered::ready(&following)?;
     if following.detach {
         let begun = client.deploy(&app, version.as_str(), &new_run_id()).await?;
-        return operate::begun(&app, begun, following.json);
+        return ordered::begun(&app, begun, following.json);
     }
     let mut progress = say::choose(following.json);
     let show = Show { out: &following.out, also: &following.also, json: following.json };

@@ -15,6 +15,7 @@ mod history;
 mod logs;
 mod nginx;
 mod operate;
+mod ordered;
 mod plan;
 mod probe;
 mod reload;

@@ -5,12 +5,12 @@
 
 use model::{AppName, Entered, Fault, Weight};
 
-use super::also;
 use super::deploy::{self, Show, Watch};
+use super::ordered::{self, ready, tell};
 use crate::cli::{self, Following};
 use crate::client::Client;
 use crate::interrupt::Interrupt;
-use crate::server::orders::{Begun, Told};
+use crate::server::orders::Begun;
 use crate::server::run_id::new_run_id;
 use crate::{config, say};
 
@@ -77,15 +77,6 @@ pub(super) async fn rollback(arguments: cli::Rollback) -> Result<u8, Fault> {
     follow(&client, (&app, begun), interrupt, &arguments.following).await
 }
 
-/// Shows that the report can be written, before anything is asked for.
-pub(super) fn ready(following: &Following) -> Result<Interrupt, Fault> {
-    if !following.detach {
-        super::writable(&following.out)?;
-        also::writable(&following.also)?;
-    }
-    Interrupt::new()
-}
-
 async fn follow(
     client: &Client,
     (app, begun): (&AppName, Begun),
@@ -93,7 +84,7 @@ async fn follow(
     following: &Following,
 ) -> Result<u8, Fault> {
     if following.detach {
-        return self::begun(app, begun, following.json);
+        return ordered::begun(app, begun, following.json);
     }
     let mut progress = say::choose(following.json);
     let mut nothing = |_: &Entered| {};
@@ -101,23 +92,4 @@ async fn follow(
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };
     let show = Show { out: &following.out, also: &following.also, json: following.json };
     deploy::follow(client, (app, begun), watch, &show).await
-}
-
-/// Which rollout has begun, for somebody who does not follow it.
-pub(super) fn begun(app: &AppName, begun: Begun, json: bool) -> Result<u8, Fault> {
-    let text = std::iter::once(format!("{app}: began run {}", begun.run)).chain(begun.degrades);
-    let text = text.collect::<Vec<_>>().join("\n");
-    tell(&Told { text, run: Some(begun.run) }, json)
-}
-
-/// What will happen now, on stdout.
-fn tell(told: &Told, json: bool) -> Result<u8, Fault> {
-    if json {
-        let text = serde_json::to_string(told)
-            .map_err(|e| Fault::internal(format!("the answer cannot be written: {e}")))?;
-        anstream::println!("{text}");
-    } else {
-        anstream::println!("{}", told.text);
-    }
-    Ok(0)
 }

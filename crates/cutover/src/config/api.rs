@@ -66,6 +66,7 @@ fn needed<'a>(
 
 pub(super) fn place(field: &Field<'_>, folder: &Path, reader: &mut Reader) -> Option<TokenPlace> {
     let DeValue::Table(table) = field.value else {
+        reader.hide(field);
         reader.push(
             Diagnostic::new("`token` says where the token is, not what it is")
                 .at(&field.span, "")

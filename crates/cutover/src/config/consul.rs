@@ -5,16 +5,16 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::api;
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ConsulConfig;
+use super::{agent, api};
 
 /// Keys that only a Consul has.
-pub(super) const ONLY: [&str; 5] = ["agent", "dns", "domain", "places", "token"];
-/// Where an agent has its HTTP API and its DNS, unless it is told otherwise.
-const AGENT: ([u8; 4], u16) = ([127, 0, 0, 1], 8500);
+pub(super) const ONLY: [&str; 9] =
+    ["agent", "dns", "domain", "places", "token", "ca", "tls_server_name", "chain", "key"];
+/// Where an agent has its DNS, unless it is told otherwise.
 const DNS: ([u8; 4], u16) = ([127, 0, 0, 1], 8600);
 /// Instances of one release, if nothing is said.
 const PLACES: u32 = 16;
@@ -23,32 +23,29 @@ const PLACES: u32 = 16;
 pub(super) fn read(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> ConsulConfig {
     let token = router.field("token");
     let places = reader.count(router.field("places"), PLACES, 1..=1_000);
+    let (agent, secure) = agent::read(router, folder, reader);
     ConsulConfig {
-        agent: address(router, "agent", AGENT.into(), reader),
-        dns: address(router, "dns", DNS.into(), reader),
+        agent,
+        secure,
+        dns: dns(router, reader),
         domain: domain(router, reader),
         places: u16::try_from(places).unwrap_or(u16::MAX),
         token: token.and_then(|field| api::place(&field, folder, reader)),
     }
 }
 
-/// An address with a port.
-fn address(
-    router: &Section<'_>,
-    key: &'static str,
-    default: SocketAddr,
-    reader: &mut Reader,
-) -> SocketAddr {
-    let Some(field) = router.field(key) else { return default };
+/// The address of its DNS.
+fn dns(router: &Section<'_>, reader: &mut Reader) -> SocketAddr {
+    let Some(field) = router.field("dns") else { return DNS.into() };
     let span = field.span.clone();
-    let Some(text) = reader.text(Some(field)) else { return default };
+    let Some(text) = reader.text(Some(field)) else { return DNS.into() };
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() > 0 => address,
         _ => {
             let what = format!("`{text}` is no IP address with a port");
-            let help = format!("write it such as `{key} = \"{default}\"`, over plain HTTP or DNS");
+            let help = "write it such as `dns = \"127.0.0.1:8600\"`";
             reader.push(Diagnostic::new(what).at(&span, "of an agent of Consul").help(help));
-            default
+            DNS.into()
         }
     }
 }

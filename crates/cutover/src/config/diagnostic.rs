@@ -22,6 +22,16 @@ impl Source {
     pub(crate) fn new(file: &str, text: &str) -> Arc<Self> {
         Arc::new(Self { file: file.to_owned(), text: text.to_owned() })
     }
+
+    /// The same with asterisks in these places, each where a byte was; quotes and ends of lines stay.
+    pub(crate) fn without(&self, secrets: &[Range<usize>]) -> Self {
+        let hidden = |at: usize| secrets.iter().any(|secret| secret.contains(&at));
+        let one = |(at, c): (usize, char)| {
+            let shown = !hidden(at) || matches!(c, '"' | '\'' | '\n');
+            if shown { c.to_string() } else { "*".repeat(c.len_utf8()) }
+        };
+        Self { file: self.file.clone(), text: self.text.char_indices().map(one).collect() }
+    }
 }
 
 /// One mistake.

@@ -5,6 +5,7 @@
 //! directories), or know what runs.
 
 mod address;
+mod agent;
 mod analysis;
 mod answers;
 mod api;
@@ -33,6 +34,7 @@ mod post;
 mod proxy;
 mod reader;
 mod release;
+mod rolling;
 mod router;
 mod schema;
 mod secret;

@@ -61,6 +61,7 @@ fn token(section: &Section<'_>, reader: &mut Reader) -> Option<String> {
     let name = from.and_then(|from| from.get_ref().as_str());
     let name = name.filter(|name| !name.is_empty() && !name.contains(['=', '\0']));
     if name.is_none() {
+        reader.hide(&field);
         let what = "`token` names the variable that holds the token, it is not the token";
         let help = format!("write `{TOKEN}`, and set HOOK_TOKEN where `cutover up` is started");
         reader.push(Diagnostic::new(what).at(&field.span, "").help(help));

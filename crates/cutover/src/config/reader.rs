@@ -20,12 +20,14 @@ use crate::size;
 pub(crate) struct Reader {
     source: Arc<Source>,
     found: Vec<Diagnostic>,
+    /// What no excerpt of the file may show.
+    secrets: Vec<Range<usize>>,
 }
 
 impl Reader {
     /// A reader that has found nothing yet.
     pub(crate) fn new(source: Arc<Source>) -> Self {
-        Self { source, found: Vec::new() }
+        Self { source, found: Vec::new(), secrets: Vec::new() }
     }
 
     /// Adds a mistake.
@@ -33,10 +35,21 @@ impl Reader {
         self.found.push(diagnostic.within(&self.source));
     }
 
+    /// Whatever stands there is a secret that should not: no excerpt shows it.
+    pub(crate) fn hide(&mut self, field: &Field<'_>) {
+        if field.value.is_str() {
+            self.secrets.push(field.span.clone());
+        }
+    }
+
     /// All mistakes in the order of the file.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(Diagnostic::start);
-        self.found
+        if self.secrets.is_empty() {
+            return self.found;
+        }
+        let source = Arc::new(self.source.without(&self.secrets));
+        self.found.into_iter().map(|diagnostic| diagnostic.within(&source)).collect()
     }
 
     /// Refuses a value because of what it is.

@@ -235,7 +235,8 @@ fn rollout(key: &str) -> Value {
         "target" => {
             json!({ "anyOf": [target(), { "type": "array", "minItems": 1, "items": target() }] })
         }
-        "batch" => count(1, 100),
+        "batch" => json!({ "anyOf": [count(1, 100), portion("[1-9][0-9]?")] }),
+        "surge" => json!({ "anyOf": [count(0, 100), portion("[1-9]?[0-9]")] }),
         "handover" => json!({ "anyOf": [{ "enum": ["app", "close-1012"] }, { "type": "object",
             "required": ["frame"], "additionalProperties": false,
             "properties": { "frame": { "type": "string", "minLength": 1 } } }] }),
@@ -251,9 +252,16 @@ fn rollout(key: &str) -> Value {
     }
 }
 
+/// A whole percentage, of which those below 100 are written like that.
+fn portion(below: &str) -> Value {
+    json!({ "type": "string", "pattern": format!("^({below}|100)%$") })
+}
+
 /// Keys whose value is a text that is not empty.
 fn is_text(key: &str) -> bool {
-    const TEXTS: [&str; 8] = [
+    const TEXTS: [&str; 10] = [
+        "ca",
+        "tls_server_name",
         "state_dir",
         "access_log",
         "chain",

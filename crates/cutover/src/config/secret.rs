@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AppName, Call, Catalog, Source};
+use model::{AppName, Call, Source};
 
-use super::shape::{Config, EnvironmentValue, TokenPlace};
+use super::shape::{Config, EnvironmentValue, RouterConfig, TokenPlace};
 
 /// Every process needs these, whatever an app calls them: they are no secrets.
 const COMMON: [&str; 10] =
@@ -16,14 +16,9 @@ impl Config {
     /// The variables that apps name with `from`, with those apps: nobody else gets them.
     pub(crate) fn secrets(&self) -> BTreeMap<String, BTreeSet<AppName>> {
         let mut secrets: BTreeMap<String, BTreeSet<AppName>> = BTreeMap::new();
-        if let Some(TokenPlace::Variable(name)) = self.api.as_ref().map(|api| &api.token) {
-            // Ours alone.
-            secrets.entry(name.clone()).or_default();
-        }
-        let sources = self.apps.values().filter_map(|app| app.source.as_ref());
-        for source in sources {
-            if let Source::Consul(Catalog { token: Some(TokenPlace::Variable(name)), .. }) = source
-            {
+        for place in self.tokens() {
+            if let TokenPlace::Variable(name) = place {
+                // Ours alone.
                 secrets.entry(name.clone()).or_default();
             }
         }
@@ -45,5 +40,20 @@ impl Config {
             }
         }
         secrets
+    }
+
+    /// Where the tokens are: of the API, and those that a Consul wants to be shown.
+    fn tokens(&self) -> impl Iterator<Item = &TokenPlace> {
+        let api = self.api.as_ref().map(|api| &api.token);
+        let router = match &self.router {
+            RouterConfig::HaProxy(theirs) => theirs.consul.as_ref(),
+            RouterConfig::Proxy | RouterConfig::Nginx(_) => None,
+        };
+        let router = router.and_then(|consul| consul.token.as_ref());
+        let found = self.apps.values().filter_map(|app| match app.source.as_ref()? {
+            Source::Consul(catalog) => catalog.token.as_ref(),
+            Source::Dns(_) => None,
+        });
+        api.into_iter().chain(router).chain(found)
     }
 }

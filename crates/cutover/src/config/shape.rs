@@ -11,7 +11,7 @@ use drivers::router::haproxy::Address;
 pub(crate) use model::TokenPlace;
 use model::admin::{KeyPair, Observation, Settings};
 use model::survey::CountBy;
-use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Source, Weight};
+use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Secure, Source, Weight};
 use rollout::{Inconclusive, OnIncident, Unmeasured};
 
 /// A whole file.
@@ -184,6 +184,8 @@ pub(crate) struct HaProxyConfig {
 pub(crate) struct ConsulConfig {
     /// The HTTP API of the agent of this machine.
     pub(crate) agent: SocketAddr,
+    /// How it is spoken to over TLS, if it is.
+    pub(crate) secure: Option<Secure>,
     /// Its DNS, as HAProxy reaches it.
     pub(crate) dns: SocketAddr,
     /// Its domain.
@@ -395,10 +397,12 @@ pub(crate) enum Strategy {
         /// How long each of them is watched.
         step_bake: Duration,
     },
-    /// Instance by instance, without one more than usual.
+    /// Instance by instance.
     Rolling {
         /// How many are replaced at once.
         batch: u16,
+        /// How many of them are started before others leave, so many more than usual.
+        surge: u16,
     },
     /// The old version ends before the new one starts, and requests wait.
     Recreate {

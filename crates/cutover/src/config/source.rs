@@ -16,12 +16,11 @@ use super::field::{Field, kind};
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, Strategy};
-use super::{api, command};
+use super::{agent, api, command};
 
-/// Where an agent of Consul has its HTTP API, unless it is told otherwise.
-const AGENT: ([u8; 4], u16) = ([127, 0, 0, 1], 8500);
 /// Keys of one kind of source only.
-const CONSUL: [&str; 4] = ["tag", "meta", "agent", "token"];
+const CONSUL: [&str; 8] =
+    ["tag", "meta", "agent", "token", "ca", "tls_server_name", "chain", "key"];
 const DNS: [&str; 2] = ["server", "port"];
 const CONSUL_EXAMPLE: &str = "instances = { consul = \"shop\", tag = \"{version}\" }";
 const DNS_EXAMPLE: &str =
@@ -95,10 +94,9 @@ fn catalog(
     };
     let service = text(Some(consul.clone())).unwrap_or_default();
     let tag = text(found.field("tag"));
-    let agent = found.field("agent").map(|field| address(&field, AGENT.into(), reader));
+    let (agent, secure) = agent::read(found, folder, reader);
     let token = found.field("token").and_then(|field| api::place(&field, folder, reader));
-    let agent = agent.unwrap_or(AGENT.into());
-    Catalog { agent, service, tag, meta: meta(found, reader), token }
+    Catalog { agent, secure, service, tag, meta: meta(found, reader), token }
 }
 
 /// Names and values; `{version}` may stand in values.

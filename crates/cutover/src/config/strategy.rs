@@ -11,13 +11,14 @@ use super::diagnostic::Diagnostic;
 use super::field::Field;
 use super::names;
 use super::reader::Reader;
+use super::rolling;
 use super::section::Section;
 use super::shape::{AppConfig, Strategy};
 use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Keys of one strategy only, each with its strategy.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("preview", "blue-green"),
     ("analysis", "canary"),
     ("steps", "canary"),
@@ -25,6 +26,7 @@ const KEYS: [(&str, &str); 9] = [
     ("sticky", "canary"),
     ("cohort", "canary"),
     ("batch", "rolling"),
+    ("surge", "rolling"),
     ("hold", "recreate"),
     ("hold_requests", "recreate"),
 ];
@@ -78,7 +80,7 @@ fn order(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> (Strateg
     }
     let strategy = match name {
         "canary" => return canary(rollout, reader),
-        "rolling" => rolling(rollout, (instances, &span), reader),
+        "rolling" => rolling::read(rollout, (instances, &span), reader),
         "recreate" => recreate(rollout, reader),
         _ => return blue_green(rollout, reader),
     };
@@ -258,27 +260,6 @@ pub(crate) fn share(text: &str) -> Option<Weight> {
     let hundredths = format!("{part:0<2}").parse::<u16>().ok()?;
     let points = whole.parse::<u16>().ok()? * 100 + hundredths;
     Weight::new(points).ok().filter(|share| *share > Weight::NONE)
-}
-
-fn rolling(
-    rollout: &Section<'_>,
-    (instances, span): (u16, &Range<usize>),
-    reader: &mut Reader,
-) -> Strategy {
-    let field = rollout.field("batch");
-    let place = field.as_ref().map_or(span.clone(), |field| field.span.clone());
-    let batch = reader.count(field, 1, 1..=99);
-    if instances < 2 {
-        let what = "a rolling replacement needs at least two instances: one leaves while the \
-                    other serves";
-        let help = "write `instances = 2` or more, or `strategy = \"blue-green\"`";
-        reader.push(Diagnostic::new(what).at(span, "").help(help));
-    } else if batch >= u32::from(instances) {
-        let what = format!("a batch of {batch} leaves none of {instances} instances to serve");
-        let help = format!("use at most `batch = {}`", instances - 1);
-        reader.push(Diagnostic::new(what).at(&place, "").help(help));
-    }
-    Strategy::Rolling { batch: u16::try_from(batch).unwrap_or(1) }
 }
 
 fn recreate(rollout: &Section<'_>, reader: &mut Reader) -> Strategy {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use model::{Fault, Mark, Network, Selector, Wanted};
+use model::{Fault, Mark, Network, Selector, Wanted, Weight};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
@@ -43,6 +43,7 @@ pub(crate) fn read(rollout: &Section<'_>, strategy: &Strategy, reader: &mut Read
         let what = "`target` does nothing here: one version ends before the other starts";
         reader.push(Diagnostic::new(what).at(&field.span, "").help("remove `target`"));
     }
+    let all = items.len();
     let mut targets: Vec<(Target, Range<usize>)> = Vec::new();
     for item in items {
         let Some(target) = one(&item, reader) else { continue };
@@ -58,7 +59,20 @@ pub(crate) fn read(rollout: &Section<'_>, strategy: &Strategy, reader: &mut Read
         }
         targets.push((target, item.1));
     }
+    // What one that is wrong was to say, nobody knows.
+    let stay = targets.iter().all(|(target, _)| target.to == Side::Stable);
+    if stay && targets.len() == all && begins_unseen(strategy) {
+        let what = "nobody would see the new version while it has no share: `target` names only who \
+                    stays on the old one";
+        let help = format!("add one without `to = \"stable\"`, such as `{EXAMPLE}`");
+        reader.push(Diagnostic::new(what).at(&field.span, "").help(help));
+    }
     targets.into_iter().map(|(target, _)| target).collect()
+}
+
+/// True when the new version has no share at first: a preview, or a step of `"0%"`.
+fn begins_unseen(strategy: &Strategy) -> bool {
+    matches!(strategy, Strategy::Canary { steps, .. } if steps.first() == Some(&Weight::NONE))
 }
 
 /// The tables of one, or of a list of several.

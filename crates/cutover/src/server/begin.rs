@@ -127,7 +127,9 @@ fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
             let hold = Hold { wait_ms: ms(*hold), requests: *requests, bytes };
             rollout::Strategy::Recreate { hold }
         }
-        Strategy::Rolling { batch } => rollout::Strategy::Rolling { batch: *batch },
+        Strategy::Rolling { batch, surge } => {
+            rollout::Strategy::Rolling { batch: *batch, surge: *surge }
+        }
     };
     Settings {
         strategy,

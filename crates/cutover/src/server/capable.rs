@@ -139,6 +139,12 @@ fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
         let help = "write `handover = \"app\"`, or let Cutover's own proxy carry it";
         return refused(what, help);
     }
+    if !platform.side_by_side
+        && matches!(app.rollout.strategy, Strategy::Rolling { surge: 1.., .. })
+    {
+        let what = format!("no instance of {} can run beside the usual ones here", app.name);
+        return refused(what, "remove `surge`");
+    }
     let alone = recreates || matches!(app.rollout.strategy, Strategy::Rolling { .. });
     if !platform.side_by_side && !alone {
         let what = format!("two versions of {} cannot run side by side here", app.name);
@@ -237,6 +243,12 @@ mod tests {
         let mut narrow = able();
         narrow.platform.side_by_side = false;
         assert!(check(&canary(1), narrow).unwrap_err().what.contains("side by side"));
+        let mut rolling = example_app();
+        rolling.rollout.strategy = Strategy::Rolling { batch: 1, surge: 0 };
+        assert!(check(&rolling, narrow).is_ok());
+        rolling.rollout.strategy = Strategy::Rolling { batch: 1, surge: 1 };
+        assert!(check(&rolling, narrow).unwrap_err().what.contains("beside the usual ones"));
+        assert!(check(&rolling, able()).is_ok());
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Controller {
                     Some(order) => self.obey(order).await,
                     None => break,
                 },
+                run = self.standing.word() => self.join(run),
                 Some(news) = self.news.recv() => self.hear(news),
                 () = self.tools.platform.changed(self.change) => {}
                 Ok(()) = self.tools.router_started.changed() => {}

@@ -20,6 +20,7 @@ mod ending;
 mod evidence;
 mod fail_open;
 mod gauge;
+mod groups;
 mod hands;
 mod happenings;
 mod herald;
@@ -137,7 +138,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let children = Children::without(secrets.keys().cloned().chain(for_us));
     let around = Surroundings::of(notify::for_others()).reserving(secrets);
     let process = Process::open_within(layout.directory(), around.clone())?;
-    refuse_orphans(&process, &config).await?;
+    refuse_orphans((&process, &store), &config, &start.file).await?;
     living::bury();
     let platform = platform(process, &layout)?;
     let started = (start.allow_faults, &mut start.passed);
@@ -271,9 +272,14 @@ fn tools(
     }
 }
 
-/// Refuses to start beside instances of an app that the configuration does not name any more:
-/// nobody would look after them, and nobody would end them.
-async fn refuse_orphans(process: &Process, config: &Config) -> Result<(), Fault> {
+/// Refuses to start beside instances, or a rollout that others wait for, of an app that the configuration does not
+/// name any more: nobody would look after them, and nobody would end them.
+async fn refuse_orphans(
+    (process, store): (&Process, &Store),
+    config: &Config,
+    file: &Path,
+) -> Result<(), Fault> {
+    groups::refuse_torn(store, &config.apps, file)?;
     for app in process.apps()?.iter().filter(|app| !config.apps.contains_key(*app)) {
         let fleet = process.look(app).await?;
         if fleet.instances.iter().any(|instance| instance.condition != Condition::Ended) {

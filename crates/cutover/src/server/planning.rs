@@ -138,9 +138,25 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
             if config.instances > 1 { "all instances of it" } else { "its only instance" },
             duration::show(*hold)
         ),
-        Strategy::Rolling { batch } => format!("rolling, {batch} of {} at once", config.instances),
+        Strategy::Rolling { batch, surge } => rolling(config.instances, (*batch, *surge)),
     };
     order + last
+}
+
+/// "rolling, 2 of 4 at once", and what a surge comes to.
+fn rolling(instances: u16, (batch, surge): (u16, u16)) -> String {
+    let words = format!("rolling, {batch} of {instances} at once");
+    if surge == 0 {
+        return words;
+    }
+    let first = match (batch - surge, surge) {
+        (0, 1) => "the new one first".to_owned(),
+        (0, _) => "the new ones first".to_owned(),
+        (_, 1) => "one new one first".to_owned(),
+        _ => format!("{surge} new ones first"),
+    };
+    let (least, most) = (instances - (batch - surge), instances + surge);
+    format!("{words}, {first}: never fewer than {least} serve, never more than {most} run")
 }
 
 /// What a hook calls, and what follows when it fails. An address is shown as far as its host.
@@ -307,4 +323,23 @@ fn phases(config: &AppConfig, start: &Start, foreseen: &[Foreseen]) -> Vec<Phase
         }
     };
     foreseen.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rolling;
+
+    #[test]
+    fn a_surge_is_told_by_what_it_comes_to() {
+        assert_eq!(rolling(4, (2, 0)), "rolling, 2 of 4 at once");
+        for (pace, first, least, most) in [
+            ((1, 1), "1 of 4 at once, the new one first", 4, 5),
+            ((2, 1), "2 of 4 at once, one new one first", 3, 5),
+            ((4, 2), "4 of 4 at once, 2 new ones first", 2, 6),
+            ((2, 2), "2 of 4 at once, the new ones first", 4, 6),
+        ] {
+            let bounds = format!("never fewer than {least} serve, never more than {most} run");
+            assert_eq!(rolling(4, pace), format!("rolling, {first}: {bounds}"));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! It knows neither who wants that nor whether it is tried again. Of an address only scheme and host are ever
 //! shown, and of a token nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,8 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use model::Post;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use model::{Fault, Post};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,14 +22,6 @@ use tokio_rustls::TlsConnector;
 
 use crate::duration;
 
-/// Where systems keep the certificates that they trust.
-const SYSTEM: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 /// Bytes of an answer that are looked at, for its first line.
 const ANSWER: usize = 16 * 1024;
 /// Characters of that line that are told.
@@ -80,8 +71,10 @@ async fn attempt(letter: &Letter) -> Result<u16, String> {
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("has no name: {e}"))?;
     let ca = letter.to.ca.clone();
-    let trusted = tokio::task::spawn_blocking(move || trusted(ca.as_deref())).await;
-    let trusted = trusted.unwrap_or_else(|e| Err(format!("cannot be checked: {e}")))?;
+    let trusted = move || trust::client(ca.as_deref().map(Path::new), None);
+    let trusted = tokio::task::spawn_blocking(trusted).await;
+    let trusted = trusted.unwrap_or_else(|e| Err(Fault::internal(e.to_string())));
+    let trusted = trusted.map_err(|fault| format!("cannot be checked: {fault}"))?;
     let connected = TlsConnector::from(Arc::new(trusted)).connect(name, stream).await;
     exchange(connected.map_err(|e| format!("is not who it should be: {e}"))?, request).await
 }
@@ -126,32 +119,6 @@ where
     let line: String = line.filter(|c| !c.is_control()).take(LINE).collect();
     let said = if line.is_empty() { String::new() } else { format!(": {line}") };
     Err(format!("answered {}{said}", status.as_u16()))
-}
-
-/// Whose certificates are believed: those of a file, or the system's.
-fn trusted(ca: Option<&str>) -> Result<ClientConfig, String> {
-    let named = std::env::var("SSL_CERT_FILE").ok();
-    let system = || SYSTEM.into_iter().find(|file| std::path::Path::new(file).is_file());
-    let file = ca.or(named.as_deref()).or_else(system);
-    let Some(file) = file else {
-        return Err(
-            "cannot be checked: this system has no list of trusted certificates, name one \
-                    with `ca`"
-                .to_owned(),
-        );
-    };
-    let unread = |e: rustls::pki_types::pem::Error| format!("cannot be checked: {file}: {e}");
-    let read = CertificateDer::pem_file_iter(file).map_err(unread)?;
-    let mut roots = RootCertStore::empty();
-    let (added, _odd) = roots.add_parsable_certificates(read.filter_map(Result::ok));
-    if added == 0 {
-        return Err(format!("cannot be checked: {file} holds no certificate"));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = versions.map_err(|e| format!("cannot be spoken to: {e}"))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

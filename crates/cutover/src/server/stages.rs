@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use model::{AppName, Barrier, Event, Fault, Outcome};
+use model::{AppName, Event, Fault};
 use rollout::{Other, Stage, Together};
 
 use super::active::Active;
@@ -32,56 +32,47 @@ impl Stages {
     /// What the machine of a rollout is to be told now because of the others.
     pub(super) fn ruling(&self, active: &Active, store: &Store) -> Result<Option<Event>, Fault> {
         let Some(together) = &active.run().start.settings.together else { return Ok(None) };
-        let past = together.others.iter().map(|other| self.past(other, store));
-        let past = past.collect::<Result<Vec<_>, _>>()?;
-        // All at one moment: between two looks one of them could halt.
-        let all = self.lock();
-        let now = |(other, past): (&Other, Stage)| {
-            let said = all.get(&other.app).filter(|(run, _)| *run == other.run);
-            said.map_or(past, |(_, stage)| stage.clone())
-        };
-        let others: Vec<Stage> = together.others.iter().zip(past).map(now).collect();
+        let past = self.past(together, store)?;
+        let others = said(&self.lock(), together, past);
         Ok(active.machine().ruling(&others))
     }
 
     /// The server ends a rollout where it stands. True when all are bound: then it is final, as it is or will be
     /// found to be of the others; else none of them gets any further with it.
-    pub(super) fn halt(&self, active: &Active) -> bool {
+    pub(super) fn halt(&self, active: &Active, store: &Store) -> Result<bool, Fault> {
         let run = active.run();
-        let Some(together) = &run.start.settings.together else { return false };
-        self.halted((&run.start.app, &run.name), together, &active.machine().stage())
+        let Some(together) = &run.start.settings.together else { return Ok(false) };
+        let past = self.past(together, store)?;
+        let own = active.machine().stage();
+        Ok(self.halted((&run.start.app, &run.name), (together, past), own))
     }
 
-    fn halted(&self, (app, run): (&AppName, &str), together: &Together, own: &Stage) -> bool {
+    fn halted(
+        &self,
+        (app, run): (&AppName, &str),
+        (together, past): (&Together, Vec<Stage>),
+        own: Stage,
+    ) -> bool {
         let mut all = self.lock();
-        // One that was halted before is bound to nothing any more.
-        let bound = |stage: &Stage| stage.reached == Some(Barrier::Final) && stage.turned.is_none();
-        let other = |other: &Other| {
-            all.get(&other.app).is_some_and(|(run, stage)| *run == other.run && bound(stage))
-        };
-        let binding = bound(own) && together.others.iter().all(other);
+        let binding = own.is_final_with(&said(&all, together, past));
         if !binding {
-            let turned = Some("the server was stopped".to_owned());
-            all.insert(app.clone(), (run.to_owned(), Stage { turned, reached: own.reached }));
+            all.insert(app.clone(), (run.to_owned(), own.halted()));
         }
         binding
     }
 
-    /// How far another one is of whom nobody spoke since the server began: it has ended before.
-    fn past(&self, other: &Other, store: &Store) -> Result<Stage, Fault> {
-        if self.lock().get(&other.app).is_some_and(|(run, _)| *run == other.run) {
-            return Ok(Stage::default());
-        }
-        let Some(run) = store.run_named(&other.run)? else { return Ok(Stage::default()) };
-        let Some(outcome) = run.outcome else { return Ok(Stage::default()) };
-        let stage = Active::last(store, &run)?.stage();
-        Ok(match outcome {
-            Outcome::Promoted => Stage { reached: Some(Barrier::Final), turned: None },
-            Outcome::Aborted if stage.turned.is_none() => {
-                Stage { turned: Some("its server was stopped".to_owned()), ..stage }
+    /// How far the others are of whom nobody spoke since the server began: they have ended before.
+    fn past(&self, together: &Together, store: &Store) -> Result<Vec<Stage>, Fault> {
+        let of = |other: &Other| {
+            if self.lock().get(&other.app).is_some_and(|(run, _)| *run == other.run) {
+                return Ok(Stage::default());
             }
-            Outcome::Aborted | Outcome::Stuck | Outcome::None => stage,
-        })
+            let run = store.run_named(&other.run)?;
+            let ended = run.and_then(|run| Some((run.outcome?, run)));
+            let Some((outcome, run)) = ended else { return Ok(Stage::default()) };
+            Ok(Active::last(store, &run)?.stage().ended(outcome))
+        };
+        together.others.iter().map(of).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AppName, (String, Stage)>> {
@@ -90,9 +81,22 @@ impl Stages {
     }
 }
 
+/// How far the others are, all at one moment: between two looks one of them could halt.
+fn said(
+    all: &BTreeMap<AppName, (String, Stage)>,
+    together: &Together,
+    past: Vec<Stage>,
+) -> Vec<Stage> {
+    let now = |(other, past): (&Other, Stage)| {
+        let said = all.get(&other.app).filter(|(run, _)| *run == other.run);
+        said.map_or(past, |(_, stage)| stage.clone())
+    };
+    together.others.iter().zip(past).map(now).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use model::{AppName, Barrier, Version};
+    use model::{AppName, Barrier, Outcome, Version};
     use rollout::{Other, Stage, Together};
 
     use super::Stages;
@@ -114,6 +118,11 @@ mod tests {
 
     /// The server ends one of them where it stands: whether it is final.
     fn halts(stages: &Stages, name: &str, barrier: Barrier) -> bool {
+        halts_after(stages, (name, barrier), vec![Stage::default(); 2])
+    }
+
+    /// The same, where the others had come so far before the server began.
+    fn halts_after(stages: &Stages, (name, own): (&str, Barrier), past: Vec<Stage>) -> bool {
         let other = |other: &&str| Other {
             app: app(other),
             version: Version::new("v2").unwrap(),
@@ -121,7 +130,7 @@ mod tests {
         };
         let others = ALL.iter().filter(|other| **other != name).map(other).collect();
         let together = Together { name: app("all"), others, wait_ms: 1 };
-        stages.halted((&app(name), &format!("run of {name}")), &together, &at(barrier))
+        stages.halted((&app(name), &format!("run of {name}")), (&together, past), at(own))
     }
 
     #[test]
@@ -143,6 +152,16 @@ mod tests {
         says(&stages, "credit", Barrier::Final);
         assert!(!halts(&stages, "cart", Barrier::Final), "shop is on the old version");
         assert!(!halts(&stages, "credit", Barrier::Final));
+    }
+
+    #[test]
+    fn one_that_was_promoted_before_the_server_began_is_final() {
+        let promoted = at(Barrier::Final).ended(Outcome::Promoted);
+        let aborted = at(Barrier::Sure).ended(Outcome::Aborted);
+        let shop = ("shop", Barrier::Final);
+        assert!(halts_after(&Stages::default(), shop, vec![promoted.clone(); 2]));
+        assert!(!halts_after(&Stages::default(), shop, vec![promoted, aborted]));
+        assert!(!halts(&Stages::default(), "shop", Barrier::Final), "nobody knows of the others");
     }
 
     #[test]

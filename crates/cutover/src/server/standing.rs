@@ -2,6 +2,7 @@
 //!
 //! Changes of it go through the store. It talks to no driver and to no person.
 
+mod halting;
 mod joining;
 
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use std::sync::Arc;
 use drivers::platform::{FleetHave, FleetWant};
 use model::{
     AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Rule, Spread,
-    Successor, Verdict, Version,
+    Successor, Version,
 };
 use rollout::Aim;
 
+use self::joining::Promise;
 use super::active::Active;
 use super::again;
 use super::begin::{Shipped, begin, keep};
@@ -43,6 +45,8 @@ pub(super) struct Standing {
     candidate: Option<Release>,
     /// What goes on as it is until the server stops.
     halted: Option<Desired>,
+    /// What it offered to ship together with others, until the word comes.
+    promise: Option<Promise>,
     /// The release that users left and that still runs.
     pub(super) kept: Option<Kept>,
     /// What a stuck rollout left, which stays as it is until the next deploy.
@@ -69,7 +73,8 @@ impl Standing {
         }
         let stuck = if active.is_some() { None } else { left_stuck(&app, &tools)? };
         let kept = Kept::load(&tools.store, &app)?;
-        Ok(Self { app, config, stable, active, candidate, halted: None, kept, stuck, tools })
+        let (halted, promise) = (None, None);
+        Ok(Self { app, config, stable, active, candidate, halted, promise, kept, stuck, tools })
     }
 
     /// Refuses while a rollout is under way, or the server stops.
@@ -221,9 +226,9 @@ impl Standing {
         self.candidate.as_ref()
     }
 
-    /// What is kept is no longer when its time is over.
+    /// What is kept is no longer when its time is over; what was offered stays as it is.
     pub(super) fn look_at_the_clock(&mut self) {
-        self.kept.take_if(|kept| kept.left().is_zero());
+        self.kept.take_if(|kept| self.promise.is_none() && kept.left().is_zero());
     }
 
     /// The version that users could be back on at once: it still runs.
@@ -239,7 +244,11 @@ impl Standing {
 
     /// Lets the kept release go, as an operator wants.
     fn let_go(&mut self) -> Result<Option<Told>, Fault> {
-        let Some(kept) = self.kept.take_if(|_| self.active.is_none()) else { return Ok(None) };
+        if self.kept.is_none() || self.active.is_some() {
+            return Ok(None);
+        }
+        self.alone()?;
+        let Some(kept) = self.kept.take() else { return Ok(None) };
         let version = &kept.release.version;
         self.tools.store.let_go(&self.app, "promoted")?;
         Ok(Some(Told { text: format!("{}: {version} is kept no longer", self.app), run: None }))
@@ -284,6 +293,7 @@ impl Standing {
             let what = format!("a rollout of {} is under way", self.app);
             return Err(Fault::new(Kind::Conflict, what).help("wait for it, or abort it"));
         }
+        self.alone()?;
         let beside =
             matches!(config.rollout.strategy, Strategy::BlueGreen | Strategy::Canary { .. });
         if self.kept.take_if(|_| !beside).is_some() {
@@ -312,35 +322,6 @@ impl Standing {
             Some(stable) => format!("aborting: users stay on {} or return to it", stable.version),
             None => "aborting: nothing serves yet".to_owned(),
         })
-    }
-
-    /// Ends an open rollout where it stands: it must not go on while users are seen off. What
-    /// should be true stays as it is now.
-    pub(super) fn halt(&mut self) -> Result<Option<(Active, Finished)>, Fault> {
-        if self.halted.is_none() {
-            self.halted = Some(self.desired());
-        }
-        let Some(active) = self.active.take() else { return Ok(None) };
-        let binding = self.tools.stages.halt(&active);
-        let (outcome, users_on) = if active.machine().promotion_is_final() || binding {
-            (Outcome::Promoted, Some(active.run().start.candidate.id))
-        } else {
-            (Outcome::Aborted, self.stable.as_ref().map(|release| release.id))
-        };
-        self.tools.store.end(active.run(), outcome, users_on)?;
-        // Nobody sees to the end what was being watched.
-        let probing = active.run().start.settings.probing;
-        let verdict = probing.then_some(Verdict::Inconclusive);
-        Ok(Some((active, Finished { outcome, verdict, report: false })))
-    }
-
-    /// The server stops: nothing should run any more.
-    pub(super) fn stop(&mut self) -> Result<(), Fault> {
-        self.halted = Some(Desired::nothing());
-        if self.kept.take().is_some() {
-            self.tools.store.let_go(&self.app, "the server was stopped")?;
-        }
-        Ok(())
     }
 
     /// The rollout is over: the stable pointer moves, or not. Answers the rollout that was.

@@ -1,7 +1,7 @@
 //! Several apps shipped in one rollout: all of them begin, or none.
 //!
-//! Each app's controller is asked for an offer and waits for the word, so that what it offered still holds;
-//! then all rollouts are written in one transaction. After that each is a rollout like any other, which waits
+//! Each app's controller is asked for an offer, by which it stands until the word comes: it begins nothing else
+//! and refuses at once who wants it to. Then all rollouts are written in one transaction. After that each is a rollout like any other, which waits
 //! for the others at its barriers: see `stages`.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use futures_util::future::try_join_all;
 use model::{AppName, Fault, Kind, Version};
 use rollout::{Other, Start, Together, foresee};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use super::run_id::{check_run_id, new_run_id};
 use crate::clock;
 use crate::store::{NewRun, Run};
 
-/// How long the apps may take to offer, all together: they wait for each other.
+/// How long the apps may take to offer, all at the same time: a controller answers when it has looked.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How much longer than all deadlines of all of them one waits for the others, ms.
 const MARGIN_MS: u64 = 3_600_000;
@@ -163,24 +164,26 @@ async fn begin(
     said(write(reach, &name, joined)?)
 }
 
-/// An offer of each, one after the other.
+/// An offer of each. The first refusal is the answer, and those that have offered hear that there is no word.
 async fn gather(
     reach: &Reach,
     all: Vec<(AppName, Shipping, String)>,
 ) -> Result<Vec<Joined>, Fault> {
-    let mut joined = Vec::new();
-    for (app, what, run) in all {
+    let offer = |(app, what, run): (AppName, Shipping, String)| async move {
         let run = check_run_id(run)?;
         let (go, word) = oneshot::channel();
         let order = |reply| Order::Join { what, reply, go: word };
         let offer = reach.desk(app.as_str())?.ask(order).await?;
-        joined.push(Joined { app, run, offer, go });
-    }
-    Ok(joined)
+        Ok(Joined { app, run, offer, go })
+    };
+    try_join_all(all.into_iter().map(offer)).await
 }
 
 /// Writes all beginnings at once and gives the word.
 fn write(reach: &Reach, name: &AppName, mut joined: Vec<Joined>) -> Result<Vec<BegunApp>, Fault> {
+    if joined.iter().any(|one| one.go.is_closed()) {
+        return Err(Fault::environment("the server is stopping"));
+    }
     let all: Vec<Other> = joined
         .iter()
         .map(|one| Other {

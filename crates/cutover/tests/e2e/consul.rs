@@ -12,7 +12,9 @@ use crate::world::{patient_config, said, turn, wait_for};
 
 /// A Consul, and a world behind a HAProxy that follows it; `None` without either.
 fn world(config: &str, asks_for_tokens: bool) -> Option<(Bed, Real)> {
-    let consul = Bed::start(&program()?, asks_for_tokens);
+    // The one that asks for tokens is asked over TLS.
+    let start = if asks_for_tokens { Bed::secure } else { Bed::start };
+    let consul = start(&program()?, asks_for_tokens);
     let haproxy = programs().into_iter().next_back()?;
     let real = Real::with(&haproxy, config, &consul.keys());
     Some((consul, real))

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::consul_bed::{Bed, program};
+use crate::consul_bed::{Bed, MASTER, program};
 use crate::haproxy_bed::{Real, programs};
 use crate::load::Load;
 use crate::sample::whole;
@@ -66,17 +66,18 @@ fn tell(agent: &str, path: &str, body: &Value) {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(agent).unwrap();
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let head = format!("PUT {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+    let token = format!("X-Consul-Token: {MASTER}");
+    let head = format!("PUT {path} HTTP/1.0\r\n{token}\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains(" 200 "), "{answer}");
 }
 
-/// The app of [`patient_config`], found at this agent; WebSockets are told to leave by the proxy.
+/// The app of [`patient_config`], found at the agent of these keys; WebSockets are told to leave by the proxy.
 fn config(agent: &str) -> String {
     let found = format!(
-        "instances = {{ consul = \"demo\", tag = \"{{version}}\", agent = \"{agent}\", at_least = 2 }}"
+        "instances = {{ consul = \"demo\", tag = \"{{version}}\", {agent}, at_least = 2 }}"
     );
     let all = patient_config(2);
     let kept: Vec<_> = all.lines().filter(|line| !line.starts_with("command = ")).collect();
@@ -98,15 +99,38 @@ fn seen(world: &World) -> (Vec<(String, String)>, String, String) {
     (instances, app["notes"].to_string(), text_of(&app["trouble"]))
 }
 
+/// Starts a server that is shown a token with too few rights, which is refused; then one that is enough.
+fn shown_a_token(consul: &Bed, world: &mut World) -> String {
+    let file = world.path().join("token");
+    let grant = |name: &str, rules: &str| {
+        let (_, token) = consul.grant(name, rules);
+        std::fs::write(&file, &token).unwrap();
+        token
+    };
+    let token = grant("less", "service \"demo\" { policy = \"read\" }");
+    world.up();
+    for arguments in [["plan", "demo", "v1"], ["deploy", "demo", "v1"]] {
+        let text = said(&world.expect(2, &arguments));
+        assert!(
+            text.contains("(`node:read`) at Consul https://") && !text.contains(&token),
+            "{text}"
+        );
+    }
+    let reads = "service \"demo\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
+    grant("enough", reads)
+}
+
 #[test]
 fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() {
     let _turn = turn();
     let Some(program) = program() else { return };
-    let mut consul = Bed::start(&program, false);
+    let mut consul = Bed::secure(&program, true);
+    consul.let_dns_read_nothing();
     let agent = consul.http.to_string();
     let mut old = [1, 2].map(|number| Theirs::start(&agent, "v1", number));
-    let mut world = World::new(&config(&agent));
-    world.up();
+    let shown = format!("{}, token = {{ file = \"token\" }}", consul.agent_keys());
+    let mut world = World::new(&config(&shown));
+    let token = shown_a_token(&consul, &mut world);
     let text = said(&world.expect(0, &["plan", "demo", "v1"]));
     assert!(text.contains("follow the instances of v1") && text.contains("names 2 now"), "{text}");
     world.expect(0, &["deploy", "demo", "v1"]);
@@ -163,6 +187,7 @@ fn instances_of_others_are_found_shipped_and_left_to_them_and_nothing_is_lost() 
     assert!(held.lost.is_empty() && held.answers.iter().all(|n| *n > 0), "{held:?}");
     world.expect(0, &["down"]);
     assert!(second.lives(), "it was ended by somebody who had not started it");
+    assert!(!world.said().contains(&token), "the token is in the log");
 }
 
 /// A second Cutover is a follower of Consul like any other: its own proxy takes its instances from where the
@@ -178,8 +203,7 @@ fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_noth
     };
     let consul = Bed::start(&program, false);
     // The crowd judges it; two probers at once would starve each other.
-    let alone =
-        config(&consul.http.to_string()).replace("rate = 100", "rate = 100\nenabled = false");
+    let alone = config(&consul.agent_keys()).replace("rate = 100", "rate = 100\nenabled = false");
     let mut second = World::new(&alone);
     let file = second.path().join("cutover.toml");
     let hook = format!(
@@ -203,7 +227,7 @@ fn a_second_cutover_follows_what_the_first_one_registers_and_its_users_lose_noth
 
 #[test]
 fn doctor_does_not_try_what_it_cannot_start() {
-    let world = World::new(&config("127.0.0.1:1"));
+    let world = World::new(&config("agent = \"127.0.0.1:1\""));
     let text = said(&world.expect(2, &["doctor", "demo", "v1"]));
     assert!(
         text.contains("are started by somebody else and found at Consul at 127.0.0.1:1"),

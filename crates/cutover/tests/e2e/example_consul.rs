@@ -65,6 +65,7 @@ fn one_of_four_then_all_of_them_then_by_a_header_and_nothing_is_lost() {
     for words in [
         "lacks nothing",
         "as demanded: share(v2)=25%±10",
+        "as demanded: share(v2)=0%±0",
         "as demanded: share(v2)=100%±0",
         "all answered by credit v1",
         "all answered by credit v2",

@@ -1,4 +1,5 @@
-//! `up` killed with SIGKILL at every kind of record that its journal gets, with every strategy, under load.
+//! `up` killed with SIGKILL at every kind of record that its journal gets, with every strategy, with a preview, with
+//! an old version that is kept and with two apps that go together, under load.
 //!
 //! A rollout that nobody kills tells which kinds there are, so that a new one is included by itself;
 //! then each of them is waited for in a rollout of its own, and `up` killed once it is there. The day
@@ -28,7 +29,10 @@ struct Strategy {
     instances: u16,
 }
 
-const STRATEGIES: [Strategy; 4] = [
+/// The name of a strategy in which another app goes together with the one that is watched.
+const GROUP: &str = "group";
+
+const STRATEGIES: [Strategy; 7] = [
     Strategy { name: "blue-green", lines: "bake = \"BAKE\"", instances: 2 },
     Strategy {
         name: "canary",
@@ -45,7 +49,41 @@ const STRATEGIES: [Strategy; 4] = [
         lines: "strategy = \"recreate\"\nhold = \"20s\"\nhold_requests = 2000\nbake = \"BAKE\"",
         instances: 1,
     },
+    Strategy {
+        name: "preview",
+        lines: "preview = \"300ms\"\nbake = \"BAKE\"\n\
+                target = { header = \"X-Canary\", value = \"new\" }",
+        instances: 2,
+    },
+    Strategy { name: "kept", lines: "keep_old = \"1s\"\nbake = \"BAKE\"", instances: 2 },
+    Strategy { name: GROUP, lines: "bake = \"BAKE\"", instances: 2 },
 ];
+
+impl Strategy {
+    /// The configuration: of the app that is watched, and of the one that goes together with it, if one does.
+    fn config(&self, course: Course) -> String {
+        let lines = self.lines.replace("BAKE", course.bake());
+        let config = patient_config(self.instances).replace("bake = \"1500ms\"", &lines);
+        if self.name != GROUP {
+            return config;
+        }
+        let (proxy, demo) = config.split_once("[app.demo]").unwrap();
+        let together = "[together.both]\napps = [\"demo\", \"side\"]\n";
+        let side = demo.replace("app.demo", "app.side").replace("rate = 100", "rate = 30");
+        let side = side.replace("instances = 2", "instances = 1");
+        format!("{proxy}{together}[app.demo]{demo}[app.side]\nhosts = [\"side.test\"]{side}")
+    }
+
+    /// What is deployed, and the apps that this reaches.
+    fn deployed(&self) -> (&'static str, &'static [&'static str]) {
+        if self.name == GROUP { ("both", &["demo", "side"]) } else { ("demo", &["demo"]) }
+    }
+
+    /// How many instances run when nothing is under way.
+    fn all(&self) -> usize {
+        usize::from(self.instances) + self.deployed().1.len() - 1
+    }
+}
 
 /// What is called and measured meanwhile.
 const BESIDES: &str = r#"
@@ -129,8 +167,7 @@ type Kills<'a> = &'a [(&'a str, usize)];
 impl<'a> Ground<'a> {
     /// v1 is live, and a second version was shipped to see what the journal gets.
     fn prepare(strategy: &'a Strategy, course: Course) -> Self {
-        let mut config = patient_config(strategy.instances)
-            .replace("bake = \"1500ms\"", &strategy.lines.replace("BAKE", course.bake()));
+        let mut config = strategy.config(course);
         let holds = strategy.name == "recreate";
         if holds {
             // The sockets of an only copy are cut; its requests wait longer than is late elsewhere.
@@ -142,7 +179,7 @@ impl<'a> Ground<'a> {
         let besides = if holds { BESIDES.replace("before", "after") } else { BESIDES.to_owned() };
         let mut world = World::new(&format!("{config}{besides}"));
         world.up();
-        world.expect(0, &["deploy", "demo", "v1"]);
+        world.expect(0, &["deploy", strategy.deployed().0, "v1"]);
         let users = if holds { Users::held(&world) } else { Users::of(&world, None) };
         let crowd = Crowd::of(&world, users_of(holds, whole()));
         let (stable, kinds, at_death) = ("v1".to_owned(), Vec::new(), BTreeMap::new());
@@ -166,8 +203,8 @@ impl<'a> Ground<'a> {
     fn ship(&mut self, kills: Kills<'_>, deaths: &mut Deaths) -> Vec<String> {
         self.last += 1;
         let version = format!("v{}", self.last);
-        let mut watch = Watch::of(&self.world);
-        let mut deploy = Deploy::start(&self.world, "demo", &version);
+        let mut watch = Watch::of(&self.world, "demo");
+        let mut deploy = Deploy::start(&self.world, self.strategy.deployed().0, &version);
         let mut operator = Operator::of(self.course.commands(self.strategy.name == "canary"));
         let (mut records, mut kills) = (Vec::new(), kills.iter());
         let (mut next, mut times) = (kills.next(), 0);
@@ -224,8 +261,10 @@ impl<'a> Ground<'a> {
         assert!(!promoted || self.course == Course::Forward, "the abort is lost: {}", shipped.said);
         let file = self.world.state().join("runs").join(run).join("report.json");
         let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let (of_file, of_command) = (&report["outcome"], &shipped.report["outcome"]);
-        assert_eq!((of_file, of_command), (&outcome.as_str().into(), of_file), "{}", shipped.said);
+        assert_eq!(report["outcome"], outcome.as_str(), "{}", shipped.said);
+        // Where there are two, there are two reports.
+        let of_command = shipped.report.get("outcome").unwrap_or(&report["outcome"]);
+        assert_eq!(*of_command, report["outcome"], "{}", shipped.said);
         assert_eq!(report["failed"], 0, "{} {}", shipped.why(), shipped.said);
         let right: &[i32] = if promoted { &[0, 3] } else { &[4] };
         let code = shipped.code.unwrap();
@@ -241,19 +280,20 @@ impl<'a> Ground<'a> {
 
     /// Users are on the stable version, and nothing else runs; nothing was started a second time.
     fn expect_only_stable(&mut self) {
-        let stable = wait_for("the server names the stable release", 10, || {
-            let status = self.world.status()?;
-            Some(status["apps"][0]["stable"].clone())
+        let (_, apps) = self.strategy.deployed();
+        let stable = wait_for("the server names the stable releases", 10, || {
+            let shown = self.world.status()?["apps"].as_array()?.clone();
+            Some(shown.iter().map(|app| app["stable"].clone()).collect::<Vec<_>>())
         });
-        assert_eq!(stable, self.stable.as_str());
+        assert_eq!(stable, vec![self.stable.as_str(); apps.len()]);
         let end = wait_for("only the stable release runs", 15, || {
             let running = once(&self.world.running());
-            (running.len() == usize::from(self.strategy.instances)).then_some(running)
+            (running.len() == self.strategy.all()).then_some(running)
         });
         assert_same_processes(&self.at_death, &end);
         self.at_death.clear();
         let releases: BTreeSet<_> = end.keys().map(|id| id.rsplit_once('-').unwrap().0).collect();
-        assert_eq!(releases.len(), 1, "{end:?}");
+        assert_eq!(releases.len(), apps.len(), "{end:?}");
         assert!(self.world.parts("probe").is_empty(), "a prober is left");
         let answer = get(self.world.port, "x", "/version").unwrap();
         let version = format!("x-app-version: {}\r\n", self.stable);

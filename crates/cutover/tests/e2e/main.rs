@@ -11,8 +11,13 @@
 )]
 
 mod api;
+#[path = "../../../drivers/tests/engines/common/authority.rs"]
+mod authority;
 mod bad_input;
 mod browser;
+#[path = "../../../report/tests/it/chromium/mod.rs"]
+#[allow(dead_code, reason = "the tests of the report use more of it")]
+mod chromium;
 mod cli;
 mod consul;
 #[path = "../../../drivers/tests/engines/common/consul.rs"]

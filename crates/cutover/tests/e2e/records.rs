@@ -1,4 +1,4 @@
-//! Watches the journal of a running `up` from outside and names the kind of each record as it appears.
+//! Watches the journal of a running `up` from outside and names the kind of each record of one app as it appears.
 //!
 //! Reads only: nothing in the product knows of it. What differs from one rollout to the next (ids,
 //! versions, ports, pids) is put as "old" and "new", so that the same record has the same name again.
@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// The journal of a world, from the end that it had when this began.
+/// The journal of an app, from the end that it had when this began.
 pub(crate) struct Watch {
     database: Connection,
+    app: &'static str,
     /// Changes when anybody has written.
     version: i64,
     /// Releases and committed routes, when last looked at.
@@ -32,15 +33,15 @@ struct Followed {
 }
 
 impl Watch {
-    pub(crate) fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World, app: &'static str) -> Self {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let path = world.state().join("cutover.db");
         let database = Connection::open_with_flags(path, flags).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
         let sql = "SELECT COALESCE(MAX(id), 0) FROM rollout";
         let last_rollout = database.query_row(sql, [], |row| row.get(0)).unwrap();
-        let mut watch =
-            Self { database, version: 0, beside: (0, None), last_rollout, rollout: None };
+        let (version, beside, rollout) = (0, (0, None), None);
+        let mut watch = Self { database, app, version, beside, last_rollout, rollout };
         watch.beside = watch.look_beside();
         watch
     }
@@ -77,17 +78,18 @@ impl Watch {
     }
 
     fn look_beside(&self) -> (i64, Option<String>) {
-        let releases =
-            self.database.query_row("SELECT COUNT(*) FROM release", [], |row| row.get(0));
-        let routes =
-            self.database.query_row("SELECT slice FROM routes", [], |row| row.get(0)).optional();
+        let releases = "SELECT COUNT(*) FROM release WHERE app = ?1";
+        let releases = self.database.query_row(releases, [self.app], |row| row.get(0));
+        let routes = "SELECT slice FROM routes WHERE app = ?1";
+        let routes = self.database.query_row(routes, [self.app], |row| row.get(0)).optional();
         (releases.unwrap(), routes.unwrap())
     }
 
     fn begun(&mut self) -> Option<String> {
-        let sql = "SELECT id, start FROM rollout WHERE id > ?1 ORDER BY id LIMIT 1";
+        let sql = "SELECT id, start FROM rollout WHERE id > ?1 AND app = ?2 ORDER BY id LIMIT 1";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-        let found = self.database.query_row(sql, [self.last_rollout], row).optional();
+        let of = params![self.last_rollout, self.app];
+        let found = self.database.query_row(sql, of, row).optional();
         let (id, start) = found.unwrap()?;
         self.last_rollout = id;
         let start = serde_json::from_str(&start).unwrap();

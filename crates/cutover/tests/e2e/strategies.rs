@@ -1,13 +1,14 @@
 //! The same rollout file behind our own proxy, a real HAProxy and a real nginx: every strategy ships without
-//! a loss, shares are kept, and a rolling replacement never runs one more than usual.
+//! a loss, shares are kept, and a rolling replacement never runs one more than usual, nor with a surge one
+//! fewer.
 //!
 //! Lines that begin with `switch |` make the table of switch times (`cargo xtask switches`); no test
 //! judges them.
 
 use crate::crowd::{Crowd, EVERYONE, REQUESTS};
 use crate::scene::{LEAST_RATE, Scene};
-use crate::traffic::{Deploy, Shipped, starved};
-use crate::world::{World, abrupt_config, signal, turn, wait_for};
+use crate::traffic::{Deploy, Shipped, Users, starved};
+use crate::world::{World, abrupt_config, beside, patient_config, signal, turn, wait_for};
 use rustix::process::Signal;
 
 /// A promotion that cost nothing, at 200 requests a second at least and on every lane; on no connection
@@ -34,7 +35,7 @@ fn perfect(scene: &Scene, shipped: &Shipped) {
 }
 
 /// A line of the table: command to last old answer, and how long both versions answered.
-fn tell(scene: &Scene, strategy: &str, shipped: &Shipped) {
+pub(crate) fn tell(scene: &Scene, strategy: &str, shipped: &Shipped) {
     let proof = &shipped.report["proof"];
     let ms =
         |name: &str| proof[name].as_u64().map_or("-".into(), |us| format!("{} ms", us / 1_000));
@@ -158,6 +159,48 @@ fn a_rolling_replacement_drains_each_batch_before_it_is_told() {
     let shipped = deploy.end();
     crowd.expect_nothing_lost();
     shipped.expect(0, "PASS");
+}
+
+/// Half of two is one, and that one comes first: there and back never fewer than two serve, and never more
+/// than three run.
+#[test]
+fn a_surge_comes_first_so_nobody_is_missing_there_and_back() {
+    let _turn = beside();
+    let rollout = "strategy = \"rolling\"\nbatch = \"50%\"\nsurge = 1\nbake = \"300ms\"";
+    let mut world = World::new(&patient_config(2).replace("bake = \"1500ms\"", rollout));
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let users = Users::of(&world, None);
+    let serving = || {
+        let status = world.status()?;
+        let instances = status["apps"][0]["instances"].as_array()?.clone();
+        Some(instances.iter().filter(|one| one["condition"] == "ready").count())
+    };
+    for (version, outcome) in [("v2", "promoted"), ("v3", "aborted")] {
+        let mut deploy = Deploy::start(&world, "demo", version);
+        let aborted = outcome == "aborted";
+        if aborted {
+            // One of v3 serves, and one of v2 is on its way out.
+            deploy.reach("draining");
+            world.expect(0, &["abort", "demo"]);
+        }
+        let (mut fewest, mut most) = (usize::MAX, 0);
+        wait_for("it is over", 60, || {
+            fewest = fewest.min(serving().unwrap_or(fewest));
+            most = most.max(world.running().len());
+            deploy.over().then_some(())
+        });
+        let shipped = deploy.end();
+        assert_eq!(shipped.report["outcome"], outcome, "{}", shipped.said);
+        assert_eq!(fewest, 2, "{version}: {}", shipped.said);
+        assert!((2..=3).contains(&most), "{version}: {most} ran: {}", shipped.said);
+        assert!(aborted || most == 3, "nobody came first: {}", shipped.said);
+        assert_eq!(shipped.report["failed"], 0, "{}", shipped.why());
+        let running = world.running();
+        let right = running.len() == 2 && running.iter().all(|(id, _)| id.starts_with("demo-2-"));
+        assert!(right, "{version}: {running:?}");
+    }
+    users.expect_none_lost();
 }
 
 /// The dance: v2 serves in the place of v1 at the end, and what carried it meanwhile is a spare, which

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::common::authority::Authority;
 use crate::common::consul;
 use crate::common::haproxy;
 use crate::common::load;
 use drivers::router::Router;
+use drivers::router::consul::{Consul, Setup, Token};
 use drivers::router::haproxy::HaProxy;
 use haproxy::{app, pool, routes, settle, wait};
 use load::{App, Users, get};
 use model::PoolState::{Retiring, Serving};
-use model::{Kind, ReleaseId};
+use model::{Kind, ReleaseId, Secure};
 use serde_json::Value;
 
 haproxy::on_each_haproxy!(
     a_rollout_under_load_loses_nothing_although_consul_is_killed,
     one_of_four_gets_a_quarter_and_everybody_is_reached,
+    an_instance_that_consul_forgets_for_a_moment_goes_on_serving,
 );
 
 /// A Consul, a HAProxy that follows it, and the driver of both; `None` without them.
@@ -108,6 +111,46 @@ async fn one_of_four_gets_a_quarter_and_everybody_is_reached(program: PathBuf) {
     }
 }
 
+/// As when Consul was just started and reads its log again: it names one that is long gone, and not yet
+/// the one that serves.
+async fn an_instance_that_consul_forgets_for_a_moment_goes_on_serving(program: PathBuf) {
+    let Some((consul, haproxy, router)) = beds(&program).await else { return };
+    let file = haproxy.path("00-cutover.cfg");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let shipped = text.replace("hold obsolete 150ms", "hold obsolete 1s");
+    assert_ne!(shipped, text);
+    std::fs::write(&file, shipped).unwrap();
+    haproxy.reload();
+    let v1 = App::start("v1");
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    let users = Users::start(haproxy.entrance, 4, 0);
+    let more = |n: u64| {
+        let enough = users.met.asked.load(Ordering::SeqCst) + n;
+        wait(|| users.met.asked.load(Ordering::SeqCst) > enough, || "no traffic".into());
+    };
+    more(20);
+    let services = consul.get("/v1/agent/services");
+    let (ours, entry) = services.as_object().unwrap().iter().next().unwrap();
+    let long_gone = serde_json::json!({
+        "ID": "long-gone", "Name": entry["Service"], "Tags": entry["Tags"],
+        "Address": "127.0.0.1", "Port": 1,
+    });
+    let tell = |path: &str, body: &Value| consul.tell("PUT", path, "", body).unwrap();
+    let maintenance = |on: bool| {
+        tell(&format!("/v1/agent/service/maintenance/{ours}?enable={on}"), &Value::Null);
+    };
+    maintenance(true);
+    tell("/v1/agent/service/register", &long_gone);
+    let servers = || haproxy.tell("show servers state cutover_demo_a");
+    wait(|| servers().lines().any(|line| line.split(' ').nth(18) == Some("1")), servers);
+    maintenance(false);
+    tell("/v1/agent/service/deregister/long-gone", &Value::Null);
+    more(50);
+    let met = users.stop();
+    let lost = met.lost.lock().unwrap().clone();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
 /// Two controllers that know nothing of each other.
 #[tokio::test]
 async fn one_controller_ships_and_the_other_is_refused() {
@@ -151,25 +194,18 @@ async fn one_controller_ships_and_the_other_is_refused() {
 async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     let Some(program) = consul::program() else { return };
     let Some(theirs) = haproxy::BED.iter().find_map(|one| one.there()) else { return };
-    let consul = consul::Bed::start(&program, true);
+    let consul = consul::Bed::secure(&program, true);
     let haproxy = haproxy::Bed::following(&theirs, Some(consul.discovery())).await;
     let with =
         |token: Option<&str>| haproxy.driver().following(Arc::new(consul.consul("one", token)));
-    let policy = |name: &str, rules: &str| {
-        let body = serde_json::json!({ "Name": name, "Rules": rules });
-        consul.tell("PUT", "/v1/acl/policy", consul::MASTER, &body).unwrap();
-        let body = serde_json::json!({ "Policies": [{ "Name": name }] });
-        let made = consul.tell("PUT", "/v1/acl/token", consul::MASTER, &body).unwrap();
-        let made: Value = serde_json::from_str(&made).unwrap();
-        made["SecretID"].as_str().unwrap().to_owned()
-    };
+    let policy = |name: &str, rules: &str| consul.grant(name, rules).1;
     let dns = "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
     let all = "service_prefix \"\" { policy = \"write\" } node_prefix \"\" { policy = \"read\" } \
                session_prefix \"\" { policy = \"write\" } ";
     let weak = policy("weak", dns);
     let keyless = policy("keyless", all);
     let whole = format!("{all}key_prefix \"cutover/\" {{ policy = \"write\" }}");
-    let enough = policy("enough", &whole);
+    let (accessor, enough) = consul.grant("enough", &whole);
     for (token, word) in
         [(None, "session"), (Some(weak.as_str()), "session"), (Some(&keyless), "key")]
     {
@@ -184,13 +220,40 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
         (services, consul.get("/v1/session/list")),
         (serde_json::json!({}), serde_json::json!([]))
     );
-    with(Some(&enough)).preflight(&[app()]).await.unwrap();
+    let router = with(Some(&enough));
+    router.preflight(&[app()]).await.unwrap();
+    // One that loses its rights later: nothing is taken for gone, and why is said.
+    let v1 = App::start("v1");
+    let want = routes(vec![pool(1, 10_000, Serving, &[v1.address])]);
+    settle(&router, &want).await;
+    let rights = |policies: Value| {
+        let path = format!("/v1/acl/token/{accessor}");
+        let body = serde_json::json!({ "Policies": policies });
+        consul.tell("PUT", &path, consul::MASTER, &body).unwrap();
+    };
+    rights(serde_json::json!([]));
+    let fault = router.look(&app()).await.unwrap_err();
+    assert!(fault.what.contains("Permission denied"), "{fault:?}");
+    assert!(fault.help.unwrap().contains("service_prefix"));
+    assert_eq!(get(haproxy.entrance, "/").unwrap().status, 200);
+    rights(serde_json::json!([{ "Name": "enough" }]));
+    settle(&router, &want).await;
+    settle(&router, &routes(vec![])).await;
     consul.let_dns_read_nothing();
     let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
     assert!(
         fault.what.contains("DNS") && fault.what.contains("read the service `demo`"),
         "{fault:?}"
     );
+    // The same agent, whom somebody else should have certified.
+    let strangers = Authority::new();
+    let secure = Some(Secure { ca: Some(strangers.ca.clone()), ..Secure::default() });
+    let (agent, token) = (consul.api().0, Some(Token::new(enough)));
+    let doubted = Consul::new(Setup { agent, secure, token, ..Setup::local() });
+    let fault =
+        haproxy.driver().following(Arc::new(doubted)).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.kind == Kind::Config && fault.what.contains("has signed"), "{fault:?}");
+    assert!(fault.help.unwrap().contains("`ca` under [router]"));
     let gone = consul::Bed::start(&program, false);
     let nobody = gone.consul("one", None);
     drop(gone);

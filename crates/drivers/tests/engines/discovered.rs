@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::common;
+use crate::common::authority::Authority;
 use crate::common::consul;
 use crate::common::fake_dns;
 use crate::common::load;
@@ -18,7 +19,8 @@ use fake_dns::FakeDns;
 use load::App;
 use model::fleet::HealthCheck;
 use model::{
-    AppName, Catalog, Change, Kind, Release, ReleaseId, RunState, Source, TokenPlace, Version, Zone,
+    AppName, Catalog, Change, Kind, Release, ReleaseId, RunState, Secure, Source, TokenPlace,
+    Version, Zone,
 };
 use serde_json::{Value, json};
 
@@ -48,7 +50,8 @@ fn release(id: u32, source: Source) -> Release {
 
 fn catalog(bed: &consul::Bed, tag: &str) -> Catalog {
     let (service, tag, meta) = ("shop".to_owned(), Some(tag.to_owned()), [].into());
-    Catalog { agent: bed.http, service, tag, meta, token: None }
+    let (agent, secure) = bed.api();
+    Catalog { agent, secure, service, tag, meta, token: None }
 }
 
 fn zone(server: SocketAddr, name: &str, port: Option<u16>) -> Source {
@@ -107,12 +110,12 @@ fn register(bed: &consul::Bed, id: &str, (at, tag): (SocketAddr, &str), status: 
         "ID": id, "Name": "shop", "Address": at.ip().to_string(), "Port": at.port(), "Tags": [tag],
         "Meta": { "release": tag }, "Check": { "TTL": "1h", "Status": status }
     });
-    bed.tell("PUT", "/v1/agent/service/register", "", &body).unwrap();
+    bed.tell("PUT", "/v1/agent/service/register", consul::MASTER, &body).unwrap();
 }
 
 fn deregister(bed: &consul::Bed, id: &str) {
     let path = format!("/v1/agent/service/deregister/{id}");
-    bed.tell("PUT", &path, "", &Value::Null).unwrap();
+    bed.tell("PUT", &path, consul::MASTER, &Value::Null).unwrap();
 }
 
 fn bed() -> Option<consul::Bed> {
@@ -238,6 +241,7 @@ async fn nonsense_is_refused_and_a_damaged_record_not_believed() {
     assert!(platform.look(&app()).await.unwrap().releases.is_empty());
     let nobody = Catalog {
         agent: "127.0.0.1:1".parse().unwrap(),
+        secure: None,
         service: "shop".into(),
         tag: None,
         meta: [].into(),
@@ -320,6 +324,148 @@ async fn a_server_of_dns_that_fails_takes_nobody_away_and_one_that_names_nobody_
     assert!(ask_once(&zone(dns.address, name, Some(1))).await.unwrap().contains("names 0 now"));
     let folder = Path::new("discovered");
     assert!(!folder.exists(), "written elsewhere than in the state directory");
+}
+
+/// What the status of a release says of its source.
+fn trouble(have: &FleetHave) -> String {
+    have.release(ReleaseId(1)).unwrap().discovered.clone().unwrap().trouble.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_token_without_a_right_is_refused_by_its_name_and_one_that_loses_it_takes_nobody_away() {
+    let Some(program) = consul::program() else { return };
+    let bed = consul::Bed::start(&program, true);
+    bed.let_dns_read_nothing();
+    let apps = [(); 3].map(|()| App::start("v1"));
+    for (n, one) in apps.iter().enumerate().take(2) {
+        register(&bed, &format!("one-{n}"), (one.address, "v1"), "passing");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("token");
+    let shown = |token: Option<&str>| {
+        let token = token.map(|token| {
+            std::fs::write(&place, format!("{token}\n")).unwrap();
+            TokenPlace::File(place.clone())
+        });
+        Source::Consul(Catalog { token, ..catalog(&bed, "v1") })
+    };
+    let services = "service \"shop\" { policy = \"read\" }";
+    let both = format!("{services} node_prefix \"\" {{ policy = \"read\" }}");
+    let (_, nothing) = bed.grant("nothing", "key_prefix \"x\" { policy = \"read\" }");
+    let (_, half) = bed.grant("half", services);
+    let (accessor, enough) = bed.grant("enough", &both);
+    for (token, words) in [
+        (None, "who shows no token may not read the service `shop` (`service:read`)"),
+        (Some(nothing.as_str()), "the token may not read the service `shop` (`service:read`)"),
+        (Some(&half), "the token may not read the nodes that its instances are on (`node:read`)"),
+        (Some("00000000-dead-0000-0000-000000000000"), "does not know the token"),
+    ] {
+        let fault = ask_once(&shown(token)).await.unwrap_err();
+        assert!(fault.kind == Kind::Config && fault.what.contains(words), "{fault:?}");
+        assert!(fault.help.as_ref().unwrap().contains("service_prefix"), "{fault:?}");
+        assert!(token.is_none_or(|token| !format!("{fault:?}").contains(token)), "it is shown");
+    }
+    // Where nobody is, nobody is hidden.
+    let none = Catalog { service: "shops".into(), ..catalog(&bed, "v1") };
+    let (_, wide) = bed.grant("wide", "service_prefix \"\" { policy = \"read\" }");
+    let Source::Consul(Catalog { token, .. }) = shown(Some(&wide)) else { panic!() };
+    let said = ask_once(&Source::Consul(Catalog { token, ..none })).await.unwrap();
+    assert!(said.contains("names 0 now"), "{said}");
+    let v1 = release(1, shown(Some(&enough)));
+    let run = want(&[(&v1, 2, RunState::Running)]);
+    let platform = Discovery::open(folder.path()).unwrap();
+    settle(&platform, &run, |_| true).await;
+    let first_two = BTreeSet::from([apps[0].address, apps[1].address]);
+    // Its rights are taken; somebody comes, so that this is known at once and not within 20 s.
+    let rights = |policies: Value| {
+        let path = format!("/v1/acl/token/{accessor}");
+        bed.tell("PUT", &path, consul::MASTER, &json!({ "Policies": policies })).unwrap();
+    };
+    rights(json!([]));
+    register(&bed, "one-2", (apps[2].address, "v1"), "passing");
+    let have = settle(&platform, &run, |have| trouble(have).contains("service:read")).await;
+    assert!(trouble(&have).contains("the 2 known before are kept"), "{have:?}");
+    assert_eq!((there(&have, 1), ready(&have, 1)), (first_two, 2));
+    rights(json!([{ "Name": "enough" }]));
+    let all = |have: &FleetHave| there(have, 1).len() == 3 && ready(have, 1) == 3;
+    let have = settle(&platform, &run, all).await;
+    assert_eq!(trouble(&have), "");
+    // It is taken away altogether, and another one is put into its place.
+    let path = format!("/v1/acl/token/{accessor}");
+    bed.tell("DELETE", &path, consul::MASTER, &Value::Null).unwrap();
+    deregister(&bed, "one-2");
+    let unknown = |have: &FleetHave| trouble(have).contains("does not know the token");
+    let have = settle(&platform, &run, unknown).await;
+    assert!(all(&have), "{have:?}");
+    let record = std::fs::read_to_string(folder.path().join("discovered/shop-1.json")).unwrap();
+    assert!(record.contains("token") && !record.contains(&enough), "{record}");
+    std::fs::write(&place, bed.grant("another", &both).1).unwrap();
+    settle(&platform, &run, |have| trouble(have).is_empty() && there(have, 1).len() == 2).await;
+}
+
+#[tokio::test]
+async fn an_agent_is_asked_over_tls_only_if_its_certificate_is_what_it_should_be() {
+    let Some(program) = consul::program() else { return };
+    let (mut bed, one) = (consul::Bed::secure(&program, false), App::start("v1"));
+    register(&bed, "one", (one.address, "v1"), "passing");
+    let plain = catalog(&bed, "v1");
+    let right = plain.secure.clone().unwrap();
+    let ask = |secure: Option<Secure>| {
+        let source = Source::Consul(Catalog { secure, ..plain.clone() });
+        async move { ask_once(&source).await }
+    };
+    for name in [None, Some("server.dc1.consul".to_owned())] {
+        let said = ask(Some(Secure { name, ..right.clone() })).await.unwrap();
+        assert!(said.contains("https://") && said.contains("names 1 now"), "{said}");
+    }
+    let strangers = Authority::new();
+    let with = |ca: &Path, name: Option<&str>| {
+        let (ca, name) = (Some(ca.to_owned()), name.map(str::to_owned));
+        Some(Secure { ca, name, pair: None })
+    };
+    let ca = right.ca.clone().unwrap();
+    for (secure, what, help) in [
+        (with(&strangers.ca, None), "a certificate that nobody in", "as `ca` in `instances`"),
+        (
+            with(&ca, Some("elsewhere.test")),
+            "for 127.0.0.1, server.dc1.consul, not for elsewhere.test",
+            "`tls_server_name = \"127.0.0.1\"`",
+        ),
+        (with(Path::new("/nowhere/ca.pem"), None), "/nowhere/ca.pem cannot be read", ""),
+        (None, "speaks TLS there, and was asked in plain text", "write \"https://127.0.0.1:"),
+    ] {
+        let fault = ask(secure).await.unwrap_err();
+        assert!(fault.kind == Kind::Config && fault.what.contains(what), "{fault:?}");
+        assert!(fault.help.unwrap_or_default().contains(help), "no `{help}`");
+    }
+    let http = Catalog { agent: bed.http, ..plain.clone() };
+    let fault = ask_once(&Source::Consul(http)).await.unwrap_err();
+    assert!(fault.what.contains("does not speak TLS"), "{fault:?}");
+    // It wants to see a certificate, too; then its own has expired.
+    let until = async |secure: &Secure, words: &str| {
+        let asked = async {
+            loop {
+                let said = match ask(Some(secure.clone())).await {
+                    Ok(said) => said,
+                    Err(fault) => format!("{fault}; {}", fault.help.as_deref().unwrap_or_default()),
+                };
+                if said.contains(words) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("never: {words}"));
+    };
+    let ours = bed.tls.as_ref().unwrap().1.certify("client", &["client.test"], 4000);
+    bed.certify(4000, true);
+    until(&right, "name one, if it asks its clients for a certificate").await;
+    let shows = Secure { pair: Some(ours), ..right.clone() };
+    until(&shows, "names 1 now").await;
+    let theirs = strangers.certify("client", &["client.test"], 4000);
+    until(&Secure { pair: Some(theirs), ..right }, "show one that its `ca_file` knows").await;
+    bed.certify(2021, true);
+    until(&shows, "shows a certificate that has expired").await;
 }
 
 /// Both platforms as one: each release stays with its own.

@@ -156,6 +156,38 @@ fn a_restart_that_nobody_was_refused_by_shows_by_its_connections() {
     assert!(!says(&report, "HAProxy"), "{:?}", report.facts);
 }
 
+/// So short that no request came: only sockets were cut, every one of them, and no kept connection stands.
+#[test]
+fn a_restart_between_two_requests_shows_by_its_sockets() {
+    let mut input = pass();
+    for a in input.attempts.iter_mut().filter(|a| a.lane != Lane::Fresh && a.done_us > FROM_US) {
+        a.connection += 5_000;
+    }
+    let mut last: Vec<&mut Attempt> = input
+        .attempts
+        .iter_mut()
+        .filter(|a| a.lane == Lane::Websocket && a.done_us < FROM_US)
+        .collect();
+    last.sort_by_key(|a| std::cmp::Reverse(a.done_us));
+    for a in last.into_iter().take(3) {
+        fail(a, Class::WsDropped, "ended without a close frame");
+        a.done_us = FROM_US;
+    }
+    input.outages = vec![away()];
+    let fact = judge(&input).outages[0].clone();
+    assert_eq!((fact.kind, fact.failed), (OutageKind::Outage, 3));
+    // A socket that outlived it: the others ended for another reason.
+    let socket = input
+        .attempts
+        .iter_mut()
+        .find(|a| a.lane == Lane::Websocket && a.class == Class::Ok && a.done_us < FROM_US);
+    let (connection, mut after) = (socket.unwrap().connection, input.attempts.iter_mut());
+    let later = after.find(|a| a.lane == Lane::Websocket && a.intended_us > FROM_US + 50_000);
+    later.unwrap().connection = connection;
+    let fact = judge(&input).outages[0].clone();
+    assert_eq!((fact.kind, fact.failed), (OutageKind::Replaced, 0));
+}
+
 #[test]
 fn a_reload_that_lost_nothing_is_an_event_and_excuses_nothing() {
     let mut input = pass();

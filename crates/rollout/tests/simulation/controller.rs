@@ -1,11 +1,10 @@
-//! The controller of the simulation: looks, journals, advances, settles, and dies. After each death
-//! the machine is rebuilt from the journal and must be the very same.
+//! The controller of the simulation: looks, journals, advances, settles. How it dies is `dying`'s.
 
 use std::collections::BTreeMap;
 
 use model::event::PoolSeen;
 use model::{Class, Event, FleetSeen, Phase, ReleaseId, RunState, Tally, Weight, Window};
-use rollout::{ProbeWant, Rollout, Snapshot, Strategy, Wants};
+use rollout::{ProbeWant, Rollout, Strategy, Wants};
 
 use crate::calls::Calls;
 use crate::plan::{CANDIDATE, Plan, STABLE};
@@ -18,10 +17,10 @@ pub(crate) struct Controller<'a> {
     pub journal: Vec<(u64, Event)>,
     pub down_until: u64,
     /// Ready instances as last reported in this life.
-    reported: BTreeMap<ReleaseId, u16>,
+    pub reported: BTreeMap<ReleaseId, u16>,
     /// Crashes of the candidate as reported last, and when it was switched to.
     crashes: (u32, u32),
-    preview: Tally,
+    pub preview: Tally,
     window: Window,
     armed_since: Option<u64>,
     pub calls: Calls,
@@ -195,8 +194,8 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// Room is made only where as many as usual but a batch go on serving, as far as was reported, or
-    /// where those that leave serve nobody; and they are named when their requests or their time is
+    /// Room is made only where as many as usual but a batch (and its surge) go on serving, as far as was
+    /// reported, or where those that leave serve nobody; and they are named when their requests or their time is
     /// over.
     fn check_room(&mut self, before: &Wants, after: &Wants) {
         let Some(leave) = &after.leave else { return };
@@ -224,7 +223,7 @@ impl<'a> Controller<'a> {
         let stays = after.fleet.iter().find(|want| want.release == leave.release).unwrap();
         let then = ready(other) + ready(leave.release).min(stays.instances);
         let now = ready(other) + ready(leave.release).min(stays.instances + leave.instances);
-        if then < now && then + batch < plan.start.instances {
+        if then < now && then + batch < plan.start.instances + plan.surge() {
             let what = format!("{leave:?} while {now} serve at {}", self.world.now);
             self.world.violations.push(what);
         }
@@ -263,7 +262,10 @@ impl<'a> Controller<'a> {
         let holds = match phase {
             Phase::Shifting => {
                 self.crashes.1 = self.crashes.0;
-                ready && (!self.world.plan.left_alone() || self.share_is_next(&wants))
+                // For a smaller share stable is enough.
+                let less = matches!(self.machine.shares(), [.., was, is] if is.share < was.share);
+                let next = !self.world.plan.left_alone() || self.share_is_next(&wants);
+                (ready || less) && next
             }
             Phase::Baking => as_wanted,
             Phase::Draining | Phase::DrainingCandidate if recreates => true,
@@ -317,39 +319,6 @@ impl<'a> Controller<'a> {
         steps.dedup();
         let share = steps.get(switches - 1).filter(|_| !first).copied().unwrap_or(Weight::ALL);
         wants.pools.iter().any(|pool| pool.release == CANDIDATE && pool.weight == share)
-    }
-
-    /// After an event was journaled and before its effect.
-    pub(crate) fn dies(&mut self) -> bool {
-        if self.world.rng.between(1, 10_000) > self.world.plan.deaths {
-            return false;
-        }
-        self.deaths += 1;
-        self.down_until = self.world.now + self.world.rng.between(STEP_MS, self.world.plan.down);
-        let rebuilt = if self.world.rng.chance(50) { self.replayed() } else { self.restored() };
-        if rebuilt != self.machine {
-            self.world.violations.push("a rebuilt machine differs".to_owned());
-        }
-        self.machine = rebuilt;
-        self.reported.clear();
-        self.calls.die();
-        self.preview = Tally::default();
-        true
-    }
-
-    /// The machine as its journal makes it.
-    pub(crate) fn replayed(&self) -> Rollout {
-        let mut machine = Rollout::new(self.world.plan.start.clone());
-        for (at, event) in &self.journal {
-            machine.advance(*at, event);
-        }
-        machine
-    }
-
-    fn restored(&self) -> Rollout {
-        let text = serde_json::to_string(&self.machine.snapshot()).unwrap();
-        let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
-        Rollout::from_snapshot(snapshot).unwrap()
     }
 
     /// What a live controller sees in this step.

@@ -293,14 +293,34 @@ impl Plan {
             && self.candidate_errors == 0
     }
 
+    /// Half of what is rolling has a surge, whose batch may be all instances.
+    pub(crate) fn surges(&mut self, rng: &mut Rng) {
+        let drawn = rng.between(1, 4);
+        let first = rng.between(1, drawn);
+        if let Strategy::Rolling { batch, surge } = &mut self.start.settings.strategy
+            && rng.chance(50)
+        {
+            (*batch, *surge) = (u16::try_from(drawn).unwrap(), u16::try_from(first).unwrap());
+        }
+    }
+
+    /// Instances replaced at once, if this world is rolling, and how many of them come first.
+    fn pace(&self) -> Option<(u16, u16)> {
+        let Strategy::Rolling { batch, surge } = self.start.settings.strategy else { return None };
+        let usual = self.start.instances;
+        let most = usual.min(usual - 1 + surge);
+        let rolls = self.start.stable.is_some() && most > 0;
+        rolls.then(|| (batch.min(most), surge.min(batch.min(most))))
+    }
+
     /// Instances replaced at once, if this world is rolling.
     pub(crate) fn batch(&self) -> Option<u16> {
-        match self.start.settings.strategy {
-            Strategy::Rolling { batch } if self.start.instances > 1 => {
-                self.start.stable.as_ref().map(|_| batch.min(self.start.instances - 1))
-            }
-            _ => None,
-        }
+        self.pace().map(|(batch, _)| batch)
+    }
+
+    /// How many of them are started before others leave.
+    pub(crate) fn surge(&self) -> u16 {
+        self.pace().map_or(0, |(_, surge)| surge)
     }
 
     /// True when stable ends before the candidate starts.
@@ -331,7 +351,7 @@ impl Plan {
         let home = if self.returns_home() { 20_000 } else { 0 };
         let pressing = self.pressing_ms() + self.hooking_ms();
         let rollout = match (&self.start.settings.strategy, self.batch()) {
-            (_, Some(_)) => 70_000 * u64::from(self.start.instances),
+            (_, Some(_)) => 70_000 * u64::from(self.start.instances + self.surge().min(1)),
             (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64 + home,
             (Strategy::Recreate { .. }, None) => 100_000,
             _ => 70_000 + home,
@@ -390,6 +410,6 @@ fn strategy(rng: &mut Rng) -> Strategy {
             let hold = Hold { wait_ms: rng.between(20_000, 60_000), requests: 100, bytes: 1 << 20 };
             Strategy::Recreate { hold }
         }
-        _ => Strategy::Rolling { batch: u16::try_from(rng.between(1, 3)).unwrap() },
+        _ => Strategy::Rolling { batch: u16::try_from(rng.between(1, 3)).unwrap(), surge: 0 },
     }
 }

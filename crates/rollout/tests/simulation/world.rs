@@ -239,7 +239,8 @@ impl<'a> World<'a> {
         self.count();
     }
 
-    /// Recreate: never two copies. Rolling: never more instances than usual, and never fewer that serve than a batch allows.
+    /// Recreate: never two copies. Rolling: never more instances than usual and the surge, and never fewer that
+    /// serve than a batch allows that is so many ahead.
     fn count(&mut self) {
         let both = !self.stable.instances.is_empty() && !self.candidate.instances.is_empty();
         if self.plan.recreates() && both {
@@ -247,13 +248,14 @@ impl<'a> World<'a> {
         }
         let Some(batch) = self.plan.batch() else { return };
         let usual = usize::from(self.plan.start.instances);
+        let most = usual + usize::from(self.plan.surge());
         let there = self.stable.instances.len() + self.candidate.instances.len();
         let serving = [STABLE, CANDIDATE].map(|release| self.serving(release).count());
         let serving: usize = serving.iter().sum();
-        if there > usual && !self.plan.crashes() {
+        if there > most && !self.plan.crashes() {
             self.violations.push(format!("{there} instances at {}", self.now));
         }
-        if serving + usize::from(batch) < usual && !self.plan.crashes() {
+        if serving + usize::from(batch) < most && !self.plan.crashes() {
             self.violations.push(format!("only {serving} serve at {}", self.now));
         }
     }

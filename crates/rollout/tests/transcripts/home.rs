@@ -138,7 +138,8 @@ fn a_canary_returns_home_too() {
 
 #[test]
 fn without_effect_where_there_is_no_way_home() {
-    let rolling = |start: &mut Start| start.settings.strategy = Strategy::Rolling { batch: 1 };
+    let rolling =
+        |start: &mut Start| start.settings.strategy = Strategy::Rolling { batch: 1, surge: 0 };
     assert!(notes(|_| {}).is_empty());
     let first = notes(|start| start.stable = None);
     assert!(first[0].starts_with("no way home: the first release"), "{first:?}");

@@ -131,7 +131,8 @@ fn a_moment_comes_once_also_in_shares_and_batches() {
     let half = Weight::new(5_000).unwrap();
     for strategy in [
         Strategy::Canary { steps: vec![half], step_ms: 1_000 },
-        Strategy::Rolling { batch: 1 },
+        Strategy::Rolling { batch: 1, surge: 0 },
+        Strategy::Rolling { batch: 1, surge: 1 },
         Strategy::BlueGreen,
     ] {
         let script = Script::new(|start| {

@@ -12,6 +12,7 @@ mod operators;
 mod recreate;
 mod rolling;
 mod script;
+mod surge;
 mod together;
 mod wishes;
 

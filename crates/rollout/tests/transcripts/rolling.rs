@@ -11,7 +11,7 @@ use crate::script::{
 fn rolling(instances: u16, batch: u16) -> Script {
     Script::new(|start| {
         start.instances = instances;
-        start.settings.strategy = Strategy::Rolling { batch };
+        start.settings.strategy = Strategy::Rolling { batch, surge: 0 };
     })
 }
 

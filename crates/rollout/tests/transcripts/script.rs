@@ -84,6 +84,10 @@ impl Script {
         events.iter().fold(self, |script, event| script.at(10, event))
     }
 
+    pub(crate) fn machine(&self) -> &Rollout {
+        &self.machine
+    }
+
     pub(crate) fn into_machine(self) -> Rollout {
         self.machine
     }

@@ -2,7 +2,7 @@
 
 use model::Barrier::{self, Final, Ready, Share, Sure};
 use model::{AppName, Event, Outcome, Phase, Version, Weight};
-use rollout::{Other, Stage, Start, Strategy, Together, foresee};
+use rollout::{Aim, Cause, Other, Stage, Start, Strategy, Together, foresee};
 
 use crate::script::Role::{All, Part, Retiring, Spare};
 use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
@@ -112,7 +112,7 @@ fn shares_are_taken_in_step() {
 fn in_place_nothing_leaves_before_the_others_are_ready() {
     let script = Script::new(|start| {
         join(start);
-        start.settings.strategy = Strategy::Rolling { batch: 1 };
+        start.settings.strategy = Strategy::Rolling { batch: 1, surge: 0 };
     });
     let waits = script.all(&[fleet(1, 2, 2), fleet(2, 0, 0)]);
     let machine = waits.into_machine();
@@ -142,7 +142,7 @@ fn the_ruling_says_what_is_told_next() {
 
 #[test]
 fn a_plan_does_not_wait() {
-    for strategy in [Strategy::BlueGreen, Strategy::Rolling { batch: 1 }] {
+    for strategy in [Strategy::BlueGreen, Strategy::Rolling { batch: 1, surge: 0 }] {
         let script = Script::new(|start| {
             join(start);
             start.settings.strategy = strategy;
@@ -150,4 +150,30 @@ fn a_plan_does_not_wait() {
         let seen = foresee(script.into_machine().start());
         assert_eq!(seen.last().unwrap().phase, Phase::Promoted);
     }
+}
+
+#[test]
+fn a_rollback_for_which_the_others_do_not_come_pauses_and_is_not_rolled_back() {
+    let back = |start: &mut Start| {
+        join(start);
+        start.settings.aim = Aim::Rollback;
+    };
+    // The bake is over, and nobody says that the others came in all the time.
+    let late = || until_baking(Script::new(back)).wake().wake();
+    let machine = late().into_machine();
+    let pause = machine.paused().expect("it waits for a person");
+    assert_eq!((machine.phase(), pause.cause), (Phase::Baking, Cause::Failing));
+    let said = "credit did not come to the end of the bake within 3600 s; a rollback is not";
+    assert!(pause.why.starts_with(said), "{}", pause.why);
+    let unattended = late().wake().into_machine();
+    assert_eq!(unattended.outcome(), Some(Outcome::Stuck), "it stays where users are");
+    assert!(unattended.wants().pools.iter().any(|pool| pool.weight == Weight::ALL));
+
+    // A person gives the others the same time again, and they come.
+    let resumed = late().all(&[Event::ResumeAsked]);
+    let came = resumed.all(&[came(Sure), came(Final)]).into_machine();
+    assert_eq!((came.phase(), came.awaits()), (Phase::Draining, None));
+    // Before its users are on it, it is taken back as any other.
+    let ready = Script::new(back).all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0)]).wake();
+    assert_eq!(ready.into_machine().phase(), Phase::StoppingCandidate);
 }

@@ -11,6 +11,7 @@ use crate::recreate::{recreate, until_baking};
 use crate::rolling::{half_way_and_back, to_the_end};
 use crate::script::Role::{All, Part, Retiring, Spare};
 use crate::script::{Script, abort, compare, event_words, fleet, open, preview, routes, window};
+use crate::surge;
 
 /// The phases one after the other, but for `Stuck`, which has stories of its own. A new one does not
 /// compile here until it has its place.
@@ -106,6 +107,7 @@ fn every_wish_in_every_phase_of_every_strategy() {
         ("canary, back", taken_back(quarter())),
         ("rolling, forward", to_the_end()),
         ("rolling, back", half_way_and_back()),
+        ("rolling with a surge", surge::to_the_end()),
         ("recreate, forward", until_baking(recreate()).wake()),
         ("recreate, back", only_copy_is_back()),
     ];

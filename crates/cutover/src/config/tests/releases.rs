@@ -1,8 +1,8 @@
 //! The release that a deploy freezes.
 
-use model::{AppName, ReleaseId, Variable, Version};
+use model::{AppName, ReleaseId, Secure, Source, Variable, Version};
 
-use super::super::load;
+use super::super::{RouterConfig, load};
 use super::{good, web};
 
 fn version(text: &str) -> Version {
@@ -49,6 +49,30 @@ fn a_source_is_frozen_with_the_version_and_without_a_token() {
     assert_eq!(of("api", "1.2").unwrap(), (1, words.to_owned()));
     let fault = of("api", "1+b").unwrap_err();
     assert!(fault.what.contains("is no name in DNS") && fault.help.is_some(), "{fault:?}");
+}
+
+#[test]
+fn an_agent_over_tls_has_its_files_beside_the_file_and_its_token_for_itself() {
+    let tls = "agent = \"https://127.0.0.1:8501/\", ca = \"ca.pem\", tls_server_name = \"server.dc1.consul\", \
+               chain = \"c.pem\", key = \"k.pem\"";
+    let config = good(&format!("[app.web]\ninstances = {{ consul = \"shop\", {tls} }}\n"));
+    let Some(Source::Consul(found)) = config.apps.values().next().unwrap().source.clone() else {
+        panic!("{config:?}")
+    };
+    let secure = found.secure.unwrap();
+    assert_eq!((found.agent.port(), secure.name.as_deref()), (8501, Some("server.dc1.consul")));
+    let pair = secure.pair.unwrap();
+    for (file, name) in [(secure.ca.unwrap(), "ca.pem"), (pair.chain, "c.pem"), (pair.key, "k.pem")]
+    {
+        assert!(file.ends_with(name), "{}", file.display());
+    }
+    let router = "[router]\nkind = \"consul\"\nsocket = \"s\"\ndirectory = \"d\"\nlisten = [\"127.0.0.1:80\"]\n\
+                  agent = \"https://127.0.0.1:8501\"\ntoken = { from = \"CONSUL\" }\n\
+                  [app.web]\ncommand = [\"./server\"]\nhealth = { path = \"/\" }\n";
+    let config = good(router);
+    assert!(config.secrets()["CONSUL"].is_empty(), "it is passed on");
+    let RouterConfig::HaProxy(haproxy) = config.router else { panic!("{:?}", config.router) };
+    assert_eq!(haproxy.consul.unwrap().secure, Some(Secure::default()));
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 59] = [
+const STRUCTURAL: [&str; 64] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -101,6 +101,11 @@ const STRUCTURAL: [&str; 59] = [
     "environment values that are not text",
     "environment names",
     "environment is a text",
+    "a batch of no instance, in percent",
+    "a batch of more than all, in percent",
+    "a batch that is no whole percentage",
+    "a batch that is a share, and a number in quotes",
+    "a batch and a surge of the wrong sort",
     "a router nobody knows",
     "slots that nobody knows",
     "the API over TCP without a token",
@@ -140,6 +145,8 @@ fn what_the_reader_takes_fits() {
          command = [\"a\"]\nno_data = \"ignore\"\nfailures = 1\n",
         "[router]\nkind = \"consul\"\nsocket = \"s\"\ndirectory = \"h\"\nlisten = [\"127.0.0.1:80\"]\n\
          places = 3\ntoken = { file = \"t\" }\n[app.web]\ncommand = [\"a\"]\n",
+        "[app.web]\ncommand = [\"a\"]\ninstances = 3\n[app.web.rollout]\nstrategy = \"rolling\"\nbatch = \"60%\"\n\
+         surge = \"0%\"\n[app.api]\nhosts = [\"a.test\"]\ncommand = [\"a\"]\nrollout = { strategy = \"rolling\", surge = \"100%\" }\n",
         "[history]\nruns = 1\nlog_mib = 1\n[app.web]\ncommand = [\"a\", \"\"]\n[app.web.rollout]\n\
          strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
         "[router]\nkind = \"nginx\"\npid = \"p\"\nconfig = \"c\"\ndirectory = \"n\"\nlisten = [\"127.0.0.1:80\"]\nprogram = \"/usr/sbin/nginx\"\n\

@@ -394,3 +394,29 @@ fn pauses_stand_between_shares_and_before_the_end() {
     assert_eq!(pauses(&manual), (2, vec![0, 500, 10_000]));
     assert_eq!(pauses("pause = \"manual\""), (0, vec![10_000]));
 }
+
+#[test]
+fn batches_and_surges_are_numbers_or_percentages_of_all_rounded_up() {
+    let of = |instances: u16, keys: &str| {
+        let rollout = format!("[app.web.rollout]\nstrategy = \"rolling\"\n{keys}");
+        match web(&format!("instances = {instances}\n{rollout}")).rollout.strategy {
+            Strategy::Rolling { batch, surge } => (batch, surge),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (instances, keys, wanted) in [
+        (4, "", (1, 0)),
+        (4, "batch = 3", (3, 0)),
+        (4, "batch = \"25%\"", (1, 0)),
+        (5, "batch = \"25%\"", (2, 0)),
+        (100, "batch = \"1%\"\nsurge = \"1%\"", (1, 1)),
+        (3, "batch = \"1%\"\nsurge = \"0%\"", (1, 0)),
+        // As many come first as leave, unless it says otherwise.
+        (10, "surge = \"25%\"", (3, 3)),
+        (10, "batch = \"50%\"\nsurge = 2", (5, 2)),
+        (4, "surge = \"100%\"", (4, 4)),
+        (1, "surge = 1", (1, 1)),
+    ] {
+        assert_eq!(of(instances, keys), wanted, "{instances}: {keys}");
+    }
+}

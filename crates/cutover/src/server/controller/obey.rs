@@ -2,6 +2,8 @@
 //!
 //! An order is answered at once; what it leads to is the loop's.
 
+use std::task::Poll;
+
 use model::{Fault, Outcome, Successor, Version};
 use tokio::sync::oneshot;
 
@@ -18,6 +20,10 @@ use crate::store::Run;
 
 impl Controller {
     pub(super) async fn obey(&mut self, order: Order) {
+        // What was given before the order: whoever gave both finds the rollout under way.
+        if let Poll::Ready(run) = self.standing.word_now() {
+            self.join(run);
+        }
         // Whoever gave the order may have gone away; that changes nothing.
         match order {
             Order::Deploy { version, run, reply } => {
@@ -27,7 +33,7 @@ impl Controller {
                 };
                 let _gone = reply.send(begun);
             }
-            Order::Join { what, reply, go } => self.join(&what, reply, go).await,
+            Order::Join { what, reply, go } => self.offer(&what, reply, go).await,
             Order::Plan { version, reply } => {
                 let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
             }
@@ -100,9 +106,9 @@ impl Controller {
         Ok(Begun { run, degrades })
     }
 
-    /// Offers to ship a release together with others. Nothing else is done until the word comes, so that all of
-    /// it still holds then; whoever asked sees to it that this is soon.
-    async fn join(
+    /// Offers to ship a release together with others. Until the word comes nothing else is begun, and nothing of
+    /// what was offered changes; instances and routes are looked after as always.
+    async fn offer(
         &mut self,
         what: &Shipping,
         reply: oneshot::Sender<Result<Offer, Fault>>,
@@ -115,14 +121,21 @@ impl Controller {
         let offered = found
             .and_then(|()| check(&self.standing.config, able(&self.tools)))
             .and_then(|degrades| self.standing.offer(what, degrades));
-        let (offer, release) = match offered {
-            Ok(offered) => offered,
-            Err(fault) => return drop(reply.send(Err(fault))),
-        };
-        if reply.send(Ok(offer)).is_ok()
-            && let Ok(run) = go.await
-        {
-            self.standing.join(release, run);
+        match offered {
+            Ok((offer, release)) => {
+                if reply.send(Ok(offer)).is_ok() {
+                    self.standing.promise(release, go);
+                }
+            }
+            Err(fault) => drop(reply.send(Err(fault))),
+        }
+    }
+
+    /// The word has come: the run that was begun together with others, or none was.
+    pub(super) fn join(&mut self, run: Option<Run>) {
+        let begun = run.is_some();
+        self.standing.join(run);
+        if begun {
             self.began();
         }
     }

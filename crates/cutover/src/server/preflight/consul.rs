@@ -15,6 +15,7 @@ pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, F
     let token = consul.token.as_ref().map(Token::read).transpose()?;
     Ok(Consul::new(Setup {
         agent: consul.agent,
+        secure: consul.secure.clone(),
         token,
         owner: owner(config),
         apps: apps.collect(),

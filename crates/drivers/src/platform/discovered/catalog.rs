@@ -1,6 +1,7 @@
 //! Instances by the catalog of a Consul: those of a service that pass all their checks.
 //!
-//! It reads; what others registered is never changed. How its API is spoken to is `agent`'s affair.
+//! It reads; what others registered is never changed. How its API is spoken to is `agent`'s affair, and what
+//! a token may not see is `unseen`'s.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use model::{Catalog, Fault};
 use serde_json::Value;
 
 use super::heard::Heard;
+use super::unseen;
 use crate::agent::{Agent, Purpose, Token};
 use crate::words::clean;
 
@@ -21,7 +23,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Who is there now, or as soon as that is not what it was at `place`.
 pub(super) async fn ask(catalog: &Catalog, place: &mut u64) -> Result<Heard, Fault> {
     let token = catalog.token.as_ref().map(Token::read).transpose()?;
-    let agent = Agent { address: catalog.agent, token, purpose: Purpose::Read };
+    let (address, secure) = (catalog.agent, catalog.secure.clone());
+    let agent = Agent { address, secure, token, purpose: Purpose::Read };
     let service = encoded(&catalog.service);
     let path =
         format!("/v1/health/service/{service}?passing&index={place}&wait={}s", SILENT.as_secs());
@@ -30,7 +33,12 @@ pub(super) async fn ask(catalog: &Catalog, place: &mut u64) -> Result<Heard, Fau
     let before = std::mem::take(place);
     let said = asked?;
     let answer = said.json(&agent)?;
-    let heard = read(&answer, catalog).ok_or_else(|| agent.odd(&said.body))?;
+    let mut heard = read(&answer, catalog).ok_or_else(|| agent.odd(&said.body))?;
+    if answer.as_array().is_some_and(Vec::is_empty) {
+        unseen::must_be_seen(&agent, (&catalog.service, &service), said.partial).await?;
+    } else if said.partial {
+        heard.odd.push("the token may not see all of them (`node:read`)".to_owned());
+    }
     *place = if said.index < before { 0 } else { said.index };
     Ok(heard)
 }
@@ -88,6 +96,7 @@ mod tests {
         let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         Catalog {
             agent: ([127, 0, 0, 1], 8500).into(),
+            secure: None,
             service: "shop".into(),
             tag: tag.map(str::to_owned),
             meta: meta.iter().map(pair).collect(),

@@ -53,6 +53,7 @@ fn a_catalog_names_addresses_and_what_cannot_be_used() {
         for tag in [None, Some("v1".to_owned())] {
             let wanted = Catalog {
                 agent: ([127, 0, 0, 1], 8500).into(),
+                secure: None,
                 service: "shop".into(),
                 tag,
                 meta: [("version".to_owned(), "v1".to_owned())].into(),

@@ -16,6 +16,7 @@ mod inner;
 mod message;
 mod plan;
 mod store;
+mod unseen;
 mod watch;
 
 use std::path::Path;

@@ -103,8 +103,7 @@ async fn holder(agent: &Agent, app: &AppName) -> Result<Option<(String, String)>
 
 fn taken(agent: &Agent, app: &AppName, by: &str) -> Fault {
     let by = clean(by.as_bytes(), 80);
-    let what =
-        format!("{app} is shipped through Consul at {} by another Cutover: {by}", agent.address);
+    let what = format!("{app} is shipped through Consul at {agent} by another Cutover: {by}");
     Fault::new(Kind::Conflict, what)
         .help("stop one of them; what a Cutover held that is gone is free after half a minute")
 }

@@ -12,11 +12,11 @@ mod lock;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use model::{AppName, Fault, Instance, InstanceId, Kind, Version};
-use serde_json::{Value, json};
+use model::{AppName, Fault, Instance, InstanceId, Kind, Secure, Version};
+use serde_json::Value;
 
 pub use crate::agent::Token;
-use crate::agent::{Agent, Purpose};
+use crate::agent::{Agent, Purpose, right};
 use crate::check::{ask, connect};
 use entry::{Check, registration, service_id};
 pub(super) use entry::{Entry, Health};
@@ -33,6 +33,8 @@ const CHECKED: Duration = Duration::from_secs(1);
 pub struct Setup {
     /// The HTTP API of the agent of this machine.
     pub agent: SocketAddr,
+    /// How it is spoken to over TLS, if it is.
+    pub secure: Option<Secure>,
     /// What it wants to be shown.
     pub token: Option<Token>,
     /// Whose apps these are: a name that no other controller has.
@@ -52,6 +54,7 @@ impl Setup {
         let agent = ([127, 0, 0, 1], 8500).into();
         Self {
             agent,
+            secure: None,
             token: None,
             owner: "cutover".to_owned(),
             apps: Vec::new(),
@@ -84,9 +87,9 @@ pub struct Consul {
 impl Consul {
     /// Nothing is asked yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { agent: address, token, owner, apps, followed_within } = setup;
+        let Setup { agent: address, secure, token, owner, apps, followed_within } = setup;
         Self {
-            agent: Agent { address, token, purpose: Purpose::Register },
+            agent: Agent { address, secure, token, purpose: Purpose::Register },
             owner,
             apps,
             followed_within,
@@ -104,7 +107,7 @@ impl Consul {
         let leader = self.agent.get("/v1/status/leader").await?;
         match leader.json(&self.agent)?.as_str() {
             Some("") => {
-                let what = format!("Consul at {} has no leader", self.agent.address);
+                let what = format!("Consul at {} has no leader", self.agent);
                 Err(Fault::environment(what).help("start its servers, or wait for them"))
             }
             Some(_) => Ok(()),
@@ -120,23 +123,26 @@ impl Consul {
             asked.push(right("service", "write", app.as_str()));
             asked.push(right("key", "write", &format!("cutover/{app}/owner")));
         }
-        if let Some(question) = self.agent.denied(&asked).await? {
-            let what = format!("the token may not {question} at Consul {}", self.agent.address);
-            return Err(Fault::new(Kind::Config, what).help(Purpose::Register.rights()));
-        }
+        self.may(&asked).await?;
         // DNS shows no token: who asks it may read what somebody may who has none.
         let nobody = Agent { token: None, ..self.agent.clone() };
         let read = |app: &AppName| right("service", "read", app.as_str());
         let asked: Vec<Value> = apps.iter().map(read).collect();
         if let Some(question) = nobody.denied(&asked).await? {
-            let what =
-                format!("who asks the DNS of Consul {} may not {question}", self.agent.address);
+            let what = format!("who asks the DNS of Consul {} may not {question}", self.agent);
             return Err(Fault::new(Kind::Config, what).help(
                 "give the agent's default token, or the anonymous one, a policy with `service_prefix \"\" \
                  { policy = \"read\" }` and `node_prefix \"\" { policy = \"read\" }`",
             ));
         }
         Ok(())
+    }
+
+    /// A fault that names the first of these rights that the token has not.
+    async fn may(&self, rights: &[Value]) -> Result<(), Fault> {
+        let Some(question) = self.agent.denied(rights).await? else { return Ok(()) };
+        let what = format!("the token may not {question} at Consul {}", self.agent);
+        Err(Fault::new(Kind::Config, what).help(Purpose::Register.rights()))
     }
 
     /// Makes sure that no other controller ships this app; see `lock`.
@@ -236,10 +242,6 @@ impl Consul {
         }
         Ok(())
     }
-}
-
-fn right(resource: &str, access: &str, segment: &str) -> Value {
-    json!({ "Resource": resource, "Access": access, "Segment": segment })
 }
 
 fn of<'a>(entries: &'a [Entry], group: &str, id: &InstanceId) -> Option<&'a Entry> {

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use drivers::router::consul::{AppSetup, Consul, Setup, Token};
 use drivers::router::haproxy::config::Discovery;
-use model::AppName;
+use model::{AppName, Secure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use super::authority::Authority;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// May everything, where tokens are asked for.
@@ -35,12 +38,29 @@ pub(crate) struct Bed {
     pub(crate) http: SocketAddr,
     pub(crate) dns: SocketAddr,
     asks_for_tokens: bool,
+    /// Where its API is over TLS, and who has signed its certificate.
+    pub(crate) tls: Option<(SocketAddr, Box<Authority>)>,
+    config: Value,
     process: Option<Child>,
 }
 
 impl Bed {
     pub(crate) fn start(program: &Path, asks_for_tokens: bool) -> Self {
-        let free = [0; 4].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let mut bed = Self::new(program, asks_for_tokens, None);
+        bed.launch();
+        bed
+    }
+
+    /// One that is to be asked over TLS: its certificate is for its address and `server.dc1.consul`.
+    pub(crate) fn secure(program: &Path, asks_for_tokens: bool) -> Self {
+        let mut bed = Self::new(program, asks_for_tokens, Some(Box::new(Authority::new())));
+        bed.certify(4000, false);
+        bed.launch();
+        bed
+    }
+
+    fn new(program: &Path, asks_for_tokens: bool, authority: Option<Box<Authority>>) -> Self {
+        let free = [0; 5].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = free.each_ref().map(|free| free.local_addr().unwrap());
         drop(free);
         let folder = tempfile::tempdir().unwrap();
@@ -57,10 +77,48 @@ impl Bed {
                                     "tokens": { "master": MASTER, "agent": MASTER } });
         }
         std::fs::write(folder.path().join("agent.json"), config.to_string()).unwrap();
-        let (program, [http, dns, ..]) = (program.to_owned(), ports);
-        let mut bed = Self { folder, program, http, dns, asks_for_tokens, process: None };
-        bed.launch();
-        bed
+        let (program, [http, dns, .., https]) = (program.to_owned(), ports);
+        let tls = authority.map(|authority| (https, authority));
+        Self { folder, program, http, dns, asks_for_tokens, tls, config, process: None }
+    }
+
+    /// Gives it a certificate that is good until that year, and tells it if it runs. It may want one of
+    /// whoever asks.
+    pub(crate) fn certify(&mut self, until: i32, of_both_sides: bool) {
+        let (https, authority) = self.tls.as_ref().unwrap();
+        let pair = authority.certify("agent", &["127.0.0.1", "server.dc1.consul"], until);
+        self.config["ports"]["https"] = json!(https.port());
+        self.config["ca_file"] = json!(authority.ca);
+        (self.config["cert_file"], self.config["key_file"]) = (json!(pair.chain), json!(pair.key));
+        self.config["verify_incoming_https"] = json!(of_both_sides);
+        let file = self.folder.path().join("agent.json");
+        std::fs::write(file, self.config.to_string()).unwrap();
+        if let Some(process) = &self.process {
+            let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+            kill_process(pid, Signal::HUP).unwrap();
+        }
+    }
+
+    /// Where its API is, and how it is spoken to over TLS, if it is.
+    pub(crate) fn api(&self) -> (SocketAddr, Option<Secure>) {
+        match &self.tls {
+            Some((https, authority)) => {
+                let ca = Some(authority.ca.clone());
+                (*https, Some(Secure { ca, ..Secure::default() }))
+            }
+            None => (self.http, None),
+        }
+    }
+
+    /// A token that may do what a policy of these rules lets it: its name, and itself.
+    pub(crate) fn grant(&self, name: &str, rules: &str) -> (String, String) {
+        let body = json!({ "Name": name, "Rules": rules });
+        self.tell("PUT", "/v1/acl/policy", MASTER, &body).unwrap();
+        let body = json!({ "Policies": [{ "Name": name }] });
+        let made = self.tell("PUT", "/v1/acl/token", MASTER, &body).unwrap();
+        let made: Value = serde_json::from_str(&made).unwrap();
+        let text = |key: &str| made[key].as_str().unwrap().to_owned();
+        (text("AccessorID"), text("SecretID"))
     }
 
     /// Starts it, and waits until it has a leader that may be asked.
@@ -152,7 +210,18 @@ impl Bed {
 
     /// The keys of a `[router]` that follows it.
     pub(crate) fn keys(&self) -> String {
-        format!("kind = \"consul\"\nagent = \"{}\"\ndns = \"{}\"\n", self.http, self.dns)
+        let agent = self.agent_keys().replace(", ", "\n");
+        format!("kind = \"consul\"\n{agent}\ndns = \"{}\"\n", self.dns)
+    }
+
+    /// Where it is, as keys of the file on one line.
+    pub(crate) fn agent_keys(&self) -> String {
+        match &self.tls {
+            Some((https, authority)) => {
+                format!("agent = \"https://{https}\", ca = \"{}\"", authority.ca.display())
+            }
+            None => format!("agent = \"{}\"", self.http),
+        }
     }
 
     /// A driver's part, under that name.
@@ -162,8 +231,10 @@ impl Bed {
             check_path: Some("/healthz".into()),
             check_ms: 40,
         };
+        let (agent, secure) = self.api();
         Consul::new(Setup {
-            agent: self.http,
+            agent,
+            secure,
             token: token.map(Token::new),
             owner: owner.into(),
             apps: vec![app("demo"), app("demo-1")],

@@ -1,6 +1,7 @@
 //! What the tests of the process platform share: a state directory whose processes do not outlive
 //! the test, releases of the stand-in server, and bringing a fleet to what is wanted.
 
+pub(crate) mod authority;
 #[allow(dead_code, reason = "the end to end tests use more of it")]
 pub(crate) mod consul;
 pub(crate) mod fake_dns;
