@@ -23,12 +23,6 @@ pub(crate) fn several(n: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", count(n))
 }
 
-/// `1 request was answered`, `20 requests were answered`.
-pub(crate) fn were_answered(requests: u64) -> String {
-    let were = if requests == 1 { "was" } else { "were" };
-    format!("{} {were} answered", several(requests, "request"))
-}
-
 /// A duration: `850 µs`, `3.1 ms`, `38 ms`, `1.4 s`, `31 s`, `12 min 3 s`.
 pub(crate) fn span(us: u64) -> String {
     match us {
