@@ -133,14 +133,24 @@ fn nothing_is_fetched_where_that_is_not_wanted() {
 
 #[test]
 fn the_table_of_switches_is_what_the_tests_tell() {
-    let told =
-        "case \"$1\" in test) echo 'test a ... switch | canary | own proxy | 3 ms | 1 ms |';; esac";
-    let space = Workspace::new("switches", told);
+    let told = |routers: &str| {
+        format!(
+            "case \"$*\" in *--exact*) for s in blue-green canary header-targeted; do \
+             for r in {routers}; do echo \"switch | $s | $r | 3 ms | 1 ms |\"; done; done;; esac"
+        )
+    };
+    let space = Workspace::new("switches", &told("'own proxy' HAProxy nginx 'Consul + HAProxy'"));
     let (code, text) = space.xtask(&["switches"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.ends_with("|---|---|---|---|\n| canary | own proxy | 3 ms | 1 ms |\n"), "{text}");
+    let begins =
+        "|---|---|---|---|\n| blue-green | own proxy | 3 ms | 1 ms |\n| blue-green | HAProxy";
+    assert!(text.contains(begins), "{text}");
     let calls = space.calls();
     assert!(calls.contains("--test e2e") && calls.contains("full=1"), "{calls}");
+    // A table with a hole is told, and is no success.
+    let space = Workspace::new("holes", &told("'own proxy' HAProxy nginx"));
+    let (code, text) = space.xtask(&["switches"]);
+    assert!(code == Some(1) && text.contains("| canary | nginx | 3 ms |"), "{text}");
     let space = Workspace::new("silent", "echo no table");
     assert_eq!(space.xtask(&["switches"]).0, Some(1));
 }
