@@ -65,7 +65,7 @@ fn oha(shop: &Workshop) -> Result<(), String> {
     if std::env::var("TESTBED").is_ok_and(|wanted| wanted == "none") {
         return Err("nothing is fetched with TESTBED=none".to_owned());
     }
-    eprintln!("oha: building from crates.io");
+    eprintln!("oha: building it");
     let mut command = Command::new(&shop.cargo);
     command.args(["install", "oha", "--locked", "--quiet", "--root"]).arg(&folder);
     // Outside the workspace, whose settings are not its.
