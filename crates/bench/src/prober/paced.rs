@@ -100,9 +100,10 @@ fn growth(subject: &mut Subject, server: &Truth, count: u64) -> Outcome<Option<f
         }
     }
     let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
-    // Of fewer, the pages of everything else would be counted.
-    let enough = last.0 - first.0 >= 20_000;
-    Ok(enough.then(|| last.1.saturating_sub(first.1) as f64 / (last.0 - first.0) as f64))
+    // Of fewer, the pages of everything else would be counted; and where it shrank, a stall of the machine had
+    // filled it with what was in flight.
+    let enough = last.0 - first.0 >= 20_000 && last.1 > first.1;
+    Ok(enough.then(|| (last.1 - first.1) as f64 / (last.0 - first.0) as f64))
 }
 
 fn judge(asked: u32, account: &Account, received: &[u64], bytes: Option<f64>) -> Outcome<Paced> {
