@@ -117,7 +117,7 @@ async fn an_instance_that_consul_forgets_for_a_moment_goes_on_serving(program: P
     let Some((consul, haproxy, router)) = beds(&program).await else { return };
     let file = haproxy.path("00-cutover.cfg");
     let text = std::fs::read_to_string(&file).unwrap();
-    let shipped = text.replace("hold obsolete 150ms", "hold obsolete 1s");
+    let shipped = text.replace("hold obsolete 150ms", "hold obsolete 10s");
     assert_ne!(shipped, text);
     std::fs::write(&file, shipped).unwrap();
     haproxy.reload();

@@ -59,10 +59,10 @@ resolvers {RESOLVERS}
     timeout retry 200ms
     # What Consul says is believed at once; while it says nothing, what it said last holds. An agent that
     # was just started says that there is nobody (`nx`) until it has read what it knew: believed, it would
-    # take all instances away. Cutover itself says so here when it has taken out the last of a release. While
-    # it reads its log again it names those of an earlier day: one that it leaves out is kept for a moment.
+    # take all instances away. And until it has a leader again it names those of an earlier day: whom it leaves
+    # out is kept so long. Cutover itself says so here when it has taken one out.
     hold valid 200ms
-    hold obsolete 1s
+    hold obsolete 10s
     hold nx 10m
     hold timeout 10m
     hold refused 10m

@@ -112,7 +112,7 @@ impl Bed {
         // Tests have no time.
         let text = std::fs::read_to_string(bed.path("00-cutover.cfg")).unwrap();
         let text =
-            text.replace(" 200ms", " 30ms").replace("hold obsolete 1s", "hold obsolete 150ms");
+            text.replace(" 200ms", " 30ms").replace("hold obsolete 10s", "hold obsolete 150ms");
         std::fs::write(bed.path("00-cutover.cfg"), text).unwrap();
         let foreign = "backend theirs from cutover_defaults\n    server s1 127.0.0.1:1 weight 7\n";
         std::fs::write(bed.path("zz-foreign.cfg"), foreign).unwrap();
