@@ -89,7 +89,9 @@ fn suffering(state: &State) -> Option<String> {
             new.events, new.units, old.events, old.units
         ));
     }
-    facts.lately.both_over(settings).then(|| {
+    // What it saw last stays what it saw last, however long that is ago.
+    let of_now = !facts.prober_lost || settings.rules < 4;
+    (of_now && facts.lately.both_over(settings)).then(|| {
         format!("both suffer: answers of {candidate} and of {stable} fail, as the prober sees it")
     })
 }

@@ -166,6 +166,10 @@ fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
     let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
         return false;
     };
+    // Nor of one that has left the routes whole, as where a surge replaces all at once.
+    if plan.batch().is_some_and(|batch| batch >= plan.start.instances) {
+        return false;
+    }
     let share = machine.shares().iter().rfind(|share| share.at_ms < turned.at_ms);
     let few = share.is_some_and(|share| share.share.basis_points() <= 6_000);
     let limit = turned.why.contains("failed since") || turned.why.contains("over a limit");

@@ -66,6 +66,16 @@ fn an_incident_that_hits_both_holds_the_step_where_nobody_is_to_be_asked() {
     calm(script, 170..176).wake().is("compared-incident");
 }
 
+/// The prober's last words are of the incident, and it says no more.
+#[test]
+fn what_a_lost_prober_saw_last_does_not_go_on() {
+    let script = hit(hit_by(OnIncident::Hold, plain()), 101..110).at(10, &Event::ProberLost);
+    let well = |script: Script, at_s| script.at(1_000, &units(at_s, (25, 0), (75, 0)));
+    let machine = (110..172).fold(script, well).into_machine();
+    let last = machine.entered().last().unwrap();
+    assert!(last.why.starts_with("50 % of requests, step 2 of 3"), "{:?}", machine.entered());
+}
+
 #[test]
 fn an_incident_that_hits_both_pauses_and_undoes_nothing() {
     let script = calm(hit(compared(plain()), 101..165), 165..180);
