@@ -8,11 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::common;
 use crate::common::authority::Authority;
-use crate::common::consul;
-use crate::common::fake_dns;
-use crate::common::load;
+use crate::common::{self, consul, fake_dns, load};
 use drivers::platform::discovered::{Discovery, ask_once};
 use drivers::platform::{Condition, FleetHave, FleetWant, Mixed, Platform, ReleaseWant};
 use fake_dns::FakeDns;
