@@ -68,6 +68,9 @@ fn oha(shop: &Workshop) -> Result<(), String> {
     eprintln!("oha: building it");
     let mut command = Command::new(&shop.cargo);
     command.args(["install", "oha", "--locked", "--quiet", "--root"]).arg(&folder);
+    // Optimized, but not across crates, which takes longer than all the rest; the table names it so.
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     // Outside the workspace, whose settings are not its.
     command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
     let mut child = command.spawn().map_err(|error| format!("cargo: {error}"))?;

@@ -41,7 +41,23 @@ pub(crate) fn run_all(shop: &Workshop, keep_going: bool) -> bool {
             break;
         }
     }
-    summarise(&ended, began.elapsed())
+    let total = began.elapsed();
+    let passed = summarise(&ended, total);
+    if let Some(words) = too_long(total, shop.full) {
+        println!("{words}");
+    }
+    passed
+}
+
+/// What is said of a run that took longer than anybody waits for; whole runs may.
+fn too_long(total: Duration, full: bool) -> Option<String> {
+    let limit = Duration::from_mins(25);
+    (total > limit && !full).then(|| {
+        format!(
+            "\nTOO LONG: it may take {} on two cores that have nothing else to do",
+            seconds(limit)
+        )
+    })
 }
 
 fn summarise(ended: &[(&str, Outcome, Duration)], total: Duration) -> bool {
@@ -194,6 +210,16 @@ fn test_environment<'a>(
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
+
+    use super::too_long;
+
+    #[test]
+    fn a_run_that_nobody_waits_for_is_told_and_a_whole_one_may_last() {
+        let (short, long) = (Duration::from_mins(25), Duration::from_secs(1_501));
+        assert_eq!((too_long(short, false), too_long(long, true)), (None, None));
+        assert!(too_long(long, false).is_some_and(|words| words.contains("TOO LONG")));
+    }
 
     #[test]
     fn no_test_target_falls_between_the_calls() {

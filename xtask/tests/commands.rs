@@ -3,7 +3,7 @@
 //! What the real cargo says to this repository is not tested here.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -25,7 +25,7 @@ impl Workspace {
         new.write("Cargo.toml", "[workspace]\n");
         new.write("ARCHITECTURE.md", "# model\n");
         new.write("crates/model/Cargo.toml", "[package]\n");
-        new.write("crates/model/src/lib.rs", "//! Nouns.\n");
+        new.write("crates/model/src/lib.rs", "//! Nouns, and nothing else.\n");
         new.write(".gitignore", "/ignored.rs\n");
         fs::create_dir_all(new.root.join("xtask")).unwrap();
         // In place of what comes from Debian: a program that says a version.
@@ -230,8 +230,11 @@ fn every_law_is_applied() {
     let space = Workspace::new("laws", "");
     space.write("ARCHITECTURE.md", "");
     space.write("crates/model/Cargo.toml", "[dependencies]\nserde = \"1\"\n");
-    space.write("crates/model/src/a.rs", "//! A.\nuse crate::b::B;\n");
-    space.write("crates/model/src/b.rs", &format!("//! B.\nuse crate::a::A;{}", "\n".repeat(300)));
+    space.write("crates/model/src/a.rs", "//! Not B.\nuse crate::b::B;\n");
+    space.write(
+        "crates/model/src/b.rs",
+        &format!("//! Not A.\nuse crate::a::A;{}", "\n".repeat(300)),
+    );
     space.write("notes.md", concat!("cd /", "work/here\n"));
     let (code, text) = space.xtask(&["tidy"]);
     assert_eq!(code, Some(1), "{text}");

@@ -1,4 +1,6 @@
 //! Which core does what, and how much of the machine others used meanwhile.
+//!
+//! It keeps nobody else off a core: what others used is only told.
 
 use std::fs;
 
@@ -25,6 +27,11 @@ impl Cores {
         let mut usable = (0..CpuSet::MAX_CPU).filter(|core| may.is_set(*core));
         let proxy = usable.next().ok_or("no core may be used")?;
         Ok(Self { proxy, load: usable.next_back().unwrap_or(proxy) })
+    }
+
+    /// True when they are two.
+    pub(crate) const fn apart(self) -> bool {
+        self.proxy != self.load
     }
 
     /// Moves this thread, and what it starts from now on.

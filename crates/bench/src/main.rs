@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Some((&"probe", words)) => return prober::main(words),
         Some((&"clients", words)) => return ended(clients::run(words)),
         Some((&"subject", [order])) => return ended(prober::subject::run(order)),
+        Some((&"alone", [task])) => return ended(prober::alone::run(task)),
         _ => {}
     }
     if words.contains(&"--help") {

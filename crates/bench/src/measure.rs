@@ -1,7 +1,8 @@
 //! One run: every peer, round by round, in turn, so that what disturbs the machine for a while disturbs
 //! all of them.
 //!
-//! Memory is measured once, in fresh processes: what one has given back inside itself stays resident.
+//! Memory is measured once, in fresh processes: what one has given back inside itself stays resident. How
+//! load is made is in `load`, how a peer is started in `peers`; what was measured is laid out in `table`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

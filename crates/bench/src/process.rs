@@ -1,7 +1,8 @@
 //! A proxy under measurement as the kernel accounts for it: its process and those it started.
 //!
-//! CPU time is that of `/proc/PID/task/*/schedstat` (nanoseconds, user and system); where the kernel
-//! does not keep it, `/proc/PID/stat` (ticks).
+//! CPU time is that of `/proc/PID/task/*/schedstat` (nanoseconds, user and system); where the kernel does
+//! not keep it, `/proc/PID/stat` (ticks). What that comes to per request or per connection is worked out in
+//! `measure`.
 
 use std::fs;
 use std::path::Path;

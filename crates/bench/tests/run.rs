@@ -2,7 +2,7 @@
 //!
 //! What figures a real proxy has is not tested: they are the machine's.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::process::{Command, Output};
 

@@ -29,6 +29,8 @@ pub use row::{Row, passes};
 
 /// Longest head of an answer that is read, bytes.
 const HEAD_MAX: usize = 32 * 1024;
+/// Most of a header field's value that is kept, characters.
+const VALUE_MAX: usize = 200;
 /// Most header fields that are read.
 const HEADERS_MAX: usize = 100;
 
@@ -45,8 +47,17 @@ pub struct Answer {
     pub body_head: String,
     /// Length of the body.
     pub body_bytes: u64,
+    /// All header fields in their order, with lower-case names and values made fit for a terminal.
+    pub fields: Vec<(String, String)>,
     /// From the start of connecting to the last byte.
     pub latency: Duration,
+}
+
+impl Answer {
+    /// The first value of a header field; `name` in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Why there is no whole answer.
@@ -232,6 +243,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Failure> {
                 location: field(&head, "location"),
                 body_head: String::new(),
                 body_bytes: 0,
+                fields: all_fields(&head),
                 latency: Duration::ZERO,
             };
             let (framing, kept) = (framing(&head, status)?, keeps(&head));
@@ -260,7 +272,14 @@ fn keeps(head: &httparse::Response<'_, '_>) -> bool {
 
 fn field(head: &httparse::Response<'_, '_>, name: &str) -> Option<String> {
     let first = fields(head, name).next()?;
-    Some(clean(first, 200))
+    Some(clean(first, VALUE_MAX))
+}
+
+fn all_fields(head: &httparse::Response<'_, '_>) -> Vec<(String, String)> {
+    let one = |field: &httparse::Header<'_>| {
+        (field.name.to_ascii_lowercase(), clean(field.value, VALUE_MAX))
+    };
+    head.headers.iter().map(one).collect()
 }
 
 fn framing(head: &httparse::Response<'_, '_>, status: u16) -> Result<Framing, Failure> {

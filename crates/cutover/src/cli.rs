@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::duration;
+use crate::{app, duration};
 use alone::COMPLETIONS;
 pub(crate) use alone::{Also, Completions, Doctor, Form, History, Logs, Man, Report};
 
@@ -83,7 +83,7 @@ pub(crate) enum Command {
     Aa(Aa),
     /// Run the sample app
     #[command(disable_version_flag = true)]
-    App(Box<crate::app::Options>),
+    App(Box<app::Options>),
     /// Check or show a configuration
     Config {
         #[command(subcommand)]
@@ -369,6 +369,9 @@ pub(crate) struct Demo {
     /// Break something on purpose, to see that the proof can fail
     #[arg(long, value_name = "FAULT")]
     pub(crate) inject: Option<Inject>,
+    /// Share of the candidate's answers (0 to 1) that `--inject candidate-errors` makes errors
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = app::share)]
+    pub(crate) error_share: f64,
     /// Directory for the report files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
@@ -382,7 +385,7 @@ pub(crate) struct Demo {
 pub(crate) enum Inject {
     /// Old instances are killed before they are drained
     KillBeforeDrain,
-    /// Half of the candidate's answers are errors
+    /// A share of the candidate's answers are errors
     CandidateErrors,
     /// The candidate never passes its health check
     CandidateNeverReady,

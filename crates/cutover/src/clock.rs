@@ -1,7 +1,8 @@
 //! The clocks of this machine.
 //!
-//! Everything that is measured or journaled uses CLOCK_MONOTONIC, which all processes of one boot
-//! share; the wall clock is for people only and may jump.
+//! Everything that is measured or journaled uses CLOCK_MONOTONIC, which all processes of one boot share;
+//! the wall clock is for people only and may jump. Nobody waits here: timers belong to those who have a
+//! deadline.
 
 use model::Fault;
 use rustix::time::{ClockId, clock_gettime};

@@ -1,4 +1,6 @@
 //! Fuzz bodies of what people write on the command line.
+//!
+//! Texts of files are not tried here, but beside their readers (`config`, `store`, `calibrate`).
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! One case: its bytes, its own randomness, and the ways of cutting bytes into pieces.
+//!
+//! Where its bytes come from is in `mutate`, how many cases there are in `lib`.
 
 use std::fmt::Debug;
 

@@ -1,6 +1,7 @@
 //! Inputs that are mostly right, so that their errors lie deep.
 //!
 //! Changes know bytes, words, lines and numbers; the corpus brings the rest of a language's structure.
+//! Nothing here guides itself by what a body covers.
 
 use fastrand::Rng;
 

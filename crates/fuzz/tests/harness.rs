@@ -1,4 +1,6 @@
 //! The harness itself: it finds what fails, and what does not end is no pass.
+//!
+//! No parser is tried: each has its body beside it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,9 @@
 //! One probe attempt, and what became of it.
 //!
-//! All times are microseconds since the run began (`RunHeader::t0_mono_ns`, CLOCK_MONOTONIC), so
-//! that samples and rollout events of one machine lie on one axis. 0 means "did not happen" for
-//! every stamp after `intended_us`.
+//! All times are microseconds since the run began (`RunHeader::t0_mono_ns`, CLOCK_MONOTONIC), so that
+//! samples and rollout events of one machine lie on one axis. 0 means "did not happen" for every stamp
+//! after `intended_us`. Whether an attempt was good enough is not judged here, but in the report; a file of
+//! them is written and read by the prober (`samples`).
 
 use serde::{Deserialize, Serialize};
 

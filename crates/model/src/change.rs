@@ -1,6 +1,7 @@
 //! What a driver would do, before it does it.
 //!
-//! The payload is opaque to everyone but the driver that made it.
+//! The payload is opaque to everyone but the driver that made it. What stands in it, and whether it still
+//! holds, is never judged outside that driver.
 
 use serde::{Deserialize, Serialize};
 

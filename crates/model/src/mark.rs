@@ -1,7 +1,7 @@
 //! What of a request sends it to a certain release: a header, a cookie, a query parameter, its source.
 //!
-//! A mark is checked at birth, because it ends up in the configuration of routers. Reading requests
-//! is the routers' own.
+//! A mark is checked at birth, because it ends up in the configuration of routers. Reading requests is the
+//! routers' own. Which release a marked request goes to is in `rule`.
 
 use std::fmt;
 

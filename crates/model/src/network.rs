@@ -1,6 +1,7 @@
 //! A range of addresses, as in `10.0.0.0/8`.
 //!
-//! IPv4 addresses that come mapped into IPv6 are the IPv4 addresses they stand for.
+//! IPv4 addresses that come mapped into IPv6 are the IPv4 addresses they stand for. Whose address an
+//! address is, and what a range is good for, is not known here.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,6 @@
 //! How a rollout ended and what its traffic saw: two separate answers, and the exit code of both.
+//!
+//! Neither is found here: the machine decides the one, the report the other.
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! Share of an app's traffic.
 //!
-//! Basis points everywhere; a driver converts to its router's own unit at its edge.
+//! Basis points everywhere; a driver converts to its router's own unit at its edge. Which request is part
+//! of a share is not said here: that is the router's own.
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! Fuzz bodies of the nouns that are read from text: what is taken is fit for its place and says itself
 //! again.
+//!
+//! Texts of whole files are not tried here: they have bodies beside their readers.
 
 use fuzz::corpus;
 use model::attempt::SampleLine;

@@ -1,5 +1,7 @@
 //! Room to read answers into, used again: asking for new room for each answer would cost more than most
 //! answers do.
+//!
+//! It never waits: more room is made when there is none, and what is too much is not kept.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};

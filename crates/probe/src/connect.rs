@@ -1,4 +1,6 @@
 //! A new connection: the name is looked up anew, and a refusal is told from our own trouble.
+//!
+//! Nobody tries again here: a failed connection is a failed attempt.
 
 use std::io;
 

@@ -1,7 +1,8 @@
 //! What a controller and a prober say to each other over the prober's unix socket.
 //!
-//! Newline-delimited JSON, one message per line, in both directions. The prober listens; one
-//! controller speaks with it at a time, may vanish and come back.
+//! Newline-delimited JSON, one message per line, in both directions. The prober listens; one controller
+//! speaks with it at a time, may vanish and come back. Types only: the prober's end is in `post`, the
+//! controller's in `client`.
 
 use model::attempt::{RunFooter, RunHeader};
 use model::window::Window;

@@ -1,4 +1,6 @@
 //! The fresh lane: a new connection for each request, its name looked up each time.
+//!
+//! When it asks is the schedule's; what is said on the connection, and what became of it, is in `exchange`.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Fuzz bodies of what the prober reads: answers, echoes, URLs, sample files, its control socket.
+//!
+//! No socket is opened: how bytes arrive is tried by cutting them.
 
 use std::io::Write as _;
 

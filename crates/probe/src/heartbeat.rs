@@ -1,4 +1,6 @@
 //! The prober's watch over itself: when it was stopped or starved it saw nothing, and says so.
+//!
+//! What such a time means for a verdict is the report's affair.
 
 use std::rc::Rc;
 

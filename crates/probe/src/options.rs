@@ -9,6 +9,7 @@ use std::time::Duration;
 use model::{Fault, Kind, Lane};
 
 use crate::ask::Ask;
+use crate::pace::Pace;
 use crate::target::Target;
 use crate::way::Way;
 
@@ -98,6 +99,8 @@ pub struct Options {
     pub way: Way,
     /// Attempts per second over all lanes.
     pub rate: u32,
+    /// What is paid for sending on time.
+    pub pace: Pace,
     /// Lanes and their shares of the rate, which sum to 1.
     pub lanes: Vec<(Lane, f64)>,
     /// Path of the WebSocket endpoint on the same host.
@@ -148,6 +151,7 @@ impl Options {
             ask: Ask::default(),
             way: Way::default(),
             rate,
+            pace: Pace::default(),
             lanes: vec![(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.25), (Lane::Websocket, 0.25)],
             websocket_path: "/ws".to_owned(),
             sockets: 4,

@@ -13,14 +13,9 @@ use crate::alarm::Alarm;
 use crate::clock::monotonic_ns;
 use crate::heartbeat::BLIND_NS;
 use crate::lanes::Lanes;
+use crate::pace::Early;
 use crate::schedule::{Turns, offset_ns};
 use crate::site::Site;
-
-/// Below this rate, per second, the prober is awake before it sends,
-const RARE: u32 = 500;
-
-/// by this much.
-const AWAKE_NS: u64 = 250_000;
 
 /// The schedule of a run.
 #[derive(Debug)]
@@ -28,6 +23,7 @@ pub(crate) struct Pacer {
     pub(crate) site: Rc<Site>,
     pub(crate) turns: Turns,
     pub(crate) rate: u32,
+    pub(crate) early: Early,
     /// How many attempts at most.
     pub(crate) count: u64,
     /// Most attempts in flight.
@@ -61,16 +57,15 @@ impl Pacer {
         Ok(())
     }
 
-    /// Waits until it is time. A core that has rested wakes late, by up to a quarter of a millisecond:
-    /// where rests are long, the alarm is set as much earlier and the rest is spent awake, at a cost
-    /// that stays below an eighth of a core.
-    async fn wake(&self, alarm: &Alarm, due_ns: u64) -> Result<(), Fault> {
-        if self.rate >= RARE {
-            return alarm.until(due_ns).await;
+    /// Waits until it is time: asleep, then awake.
+    async fn wake(&mut self, alarm: &Alarm, due_ns: u64) -> Result<(), Fault> {
+        let set_ns = due_ns.saturating_sub(self.early.lead_ns());
+        if set_ns > monotonic_ns() {
+            alarm.until(set_ns).await?;
+            self.early.woken(monotonic_ns().saturating_sub(set_ns));
         }
-        alarm.until(due_ns.saturating_sub(AWAKE_NS)).await?;
         while monotonic_ns() < due_ns {
-            // Lanes go on meanwhile: what has come is read.
+            // Lanes go on meanwhile: each turn of the runtime asks the kernel what has come.
             tokio::task::yield_now().await;
         }
         Ok(())

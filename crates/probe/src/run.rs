@@ -18,6 +18,7 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::live::Beat;
 use crate::options::{Options, Stop, Told};
+use crate::pace::Early;
 use crate::pacer::Pacer;
 use crate::post::{Clerk, Post, WINDOW_EVERY};
 use crate::samples::{Run, SCHEMA_VERSION, Writer};
@@ -147,6 +148,7 @@ impl Session<'_> {
             site: Rc::clone(site),
             turns: Turns::new(&header.lanes),
             rate: options.rate,
+            early: Early::new(options.pace, options.rate),
             count,
             cap: options.cap(),
         };

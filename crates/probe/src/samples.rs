@@ -4,7 +4,7 @@
 //! flushed every second: a prober that is killed leaves a readable file without its last second.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +21,9 @@ use model::attempt::{Attempt, BlindWindow, Connection, RunFooter, RunHeader, Sam
 pub const SCHEMA_VERSION: u32 = 2;
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest word behind a run that is read, bytes.
+const WORD_MOST: u64 = 1 << 20;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +157,33 @@ pub fn read(path: &Path) -> Result<Run, Fault> {
         Fault::environment(format!("{} holds no samples", path.display()))
             .help("give a file written by `cutover probe` or `cutover deploy`")
     })
+}
+
+/// Writes a word behind a whole run, as a gzip member of its own, which [`read`] passes over.
+pub fn append(path: &Path, word: &str) -> Result<(), Fault> {
+    let write = || {
+        let file = File::options().append(true).open(path)?;
+        let mut gzip = GzEncoder::new(file, Compression::fast());
+        gzip.write_all(word.as_bytes())?;
+        gzip.finish()?.sync_all()
+    };
+    write().map_err(|error| cannot("write", path, &error))
+}
+
+/// The word behind a run; `None` where there is none.
+pub fn appended(path: &Path) -> Result<Option<String>, Fault> {
+    let read = || {
+        let mut run = GzDecoder::new(BufReader::new(File::open(path)?));
+        io::copy(&mut run, &mut io::sink())?;
+        let mut word = String::new();
+        GzDecoder::new(run.into_inner()).take(WORD_MOST).read_to_string(&mut word)?;
+        Ok(word)
+    };
+    match read() {
+        Ok(word) => Ok(Some(word)),
+        Err(error) if breaks_off(&error) => Ok(None),
+        Err(error) => Err(cannot("read", path, &error)),
+    }
 }
 
 fn add(run: &mut Option<Run>, line: SampleLine, path: &Path) -> Result<(), Fault> {

@@ -1,4 +1,6 @@
 //! What every lane of a run needs: whom to ask, how to read the answers, where to write it down.
+//!
+//! It asks nothing itself: each lane does.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -1,7 +1,8 @@
 //! The lanes of long bodies: sent or taken slowly over a connection of their own, and checked by
 //! digest, so that a byte lost, doubled or changed on the way is seen.
 //!
-//! How slow is the prober's choice; the app's share of the time is judged by the ledger.
+//! How slow is the prober's choice; the app's share of the time is judged by the ledger. The next body does
+//! not wait for this one.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,8 +1,10 @@
 //! Bodies are written to the one side from where they were read to from the other: the check for every way
-//! in which HTTP/1.1 carries them, and for tunnels.
+//! in which HTTP/1.1 carries them, and for tunnels; over TLS and with HTTP/2: `over_tls`.
 //!
-//! A whole proxy connection on the thread of the test, with real sockets. Over TLS bytes move when they are
-//! encrypted, and in HTTP/2 when they become frames; neither is looked at here.
+//! A whole proxy connection on the thread of the test, with real sockets. What the bytes mean is not looked
+//! at.
+
+mod over_tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -53,10 +55,19 @@ fn routes(instance: &TcpListener) -> Routes {
 
 /// One connection through a proxy, from this client to this instance.
 fn carried(asks: impl FnOnce(TcpStream) + Send, answers: impl FnOnce(TcpStream) + Send) -> Tracks {
+    carried_by((Tls::new().unwrap(), false), asks, answers)
+}
+
+/// The same over TLS, if `secure`.
+fn carried_by(
+    (tls, secure): (Tls, bool),
+    asks: impl FnOnce(TcpStream) + Send,
+    answers: impl FnOnce(TcpStream) + Send,
+) -> Tracks {
     let (front, behind) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let entrance = front.local_addr().unwrap();
-    let shared = Arc::new(Shared::new(16, Tls::new().unwrap()));
+    let shared = Arc::new(Shared::new(16, tls));
     let mut ledger = Ledger::default();
     let swap = |table| shared.table.store(Arc::new(table));
     ledger.publish(1, Generation(0), routes(&behind), swap).unwrap();
@@ -70,11 +81,17 @@ fn carried(asks: impl FnOnce(TcpStream) + Send, answers: impl FnOnce(TcpStream) 
         let worker = Rc::new(Worker::new(Arc::clone(&shared)));
         let (accepted, from) = front.accept().unwrap();
         accepted.set_nonblocking(true).unwrap();
-        let origin = Origin { peer: from.ip(), secure: false, over: None, age: Age::begins() };
+        let origin = Origin { peer: from.ip(), secure, over: None, age: Age::begins() };
         tracks::begin();
         runtime.block_on(async {
             let stream = tokio::net::TcpStream::from_std(accepted).unwrap();
-            let served = client::plain(&worker, stream, origin);
+            let served = async {
+                if secure {
+                    client::secure(&worker, stream, origin).await;
+                } else {
+                    client::plain(&worker, stream, origin).await;
+                }
+            };
             tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
         });
         tracks::end()

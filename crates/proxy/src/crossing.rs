@@ -6,7 +6,7 @@
 //! held back until no stream was begun for a moment (but not for ever: a client may not heed the end),
 //! as an idle HTTP/1.1 connection lingers. Nothing else is touched: of each frame only its length and
 //! kind are looked at, and whatever is not a whole, plain answer to a PING within one read passes as it
-//! is.
+//! is. But a client whose first frame is not SETTINGS does not speak HTTP/2 (section 3.4; h2 does not mind).
 
 #[cfg(test)]
 mod fuzz;
@@ -99,6 +99,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Crossing<S> {
             let bytes = room.filled().len() - before;
             self.place.began = false;
             let found = self.place.pass(&room.filled()[before..]);
+            if self.place.strange {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
             if self.place.began {
                 self.put_off(context);
             }
@@ -159,11 +162,22 @@ struct Place {
     left: usize,
     /// The head of a frame that begins a stream was passed.
     began: bool,
+    /// The first frame was passed.
+    opened: bool,
+    /// It was not what a client begins with.
+    strange: bool,
 }
 
 impl Place {
     const fn new() -> Self {
-        Self { head: [0; HEAD], have: 0, left: PREFACE, began: false }
+        Self {
+            head: [0; HEAD],
+            have: 0,
+            left: PREFACE,
+            began: false,
+            opened: false,
+            strange: false,
+        }
     }
 
     const fn between_frames(&self) -> bool {
@@ -190,6 +204,8 @@ impl Place {
                 self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
                 self.have = 0;
                 self.began |= kind == 1;
+                self.strange |= !self.opened && (kind, flags & 1) != (4, 0);
+                self.opened = true;
                 let is_pong = kind == 6 && flags & 1 == 1 && HEAD + self.left == PONG;
                 if is_pong && found.is_none() && at >= HEAD && bytes.len() - at >= self.left {
                     found = Some(at - HEAD..at + self.left);
@@ -206,7 +222,10 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    use super::{Crossing, PREFACE};
+    use super::{Crossing, HEAD, PREFACE};
+
+    /// A preface and SETTINGS.
+    const OPENING: [u8; PREFACE + HEAD] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     fn frame(kind: u8, flags: u8, content: &[u8]) -> Vec<u8> {
         let length = u8::try_from(content.len()).unwrap();
@@ -238,15 +257,15 @@ mod tests {
             let (mut client, server) = duplex(1 << 16);
             let mut crossing = Crossing::new(server, hold);
             let says = async {
-                client.write_all(&[&[b'P'; PREFACE][..], &pong].concat()).await.unwrap();
+                client.write_all(&[&OPENING[..], &pong].concat()).await.unwrap();
                 for _ in 0..streams {
                     tokio::time::sleep(hold / 2).await;
                     client.write_all(&stream).await.unwrap();
                 }
             };
-            let mut out = vec![0; PREFACE + pong.len() * (streams + 1)];
+            let mut out = vec![0; OPENING.len() + pong.len() * (streams + 1)];
             tokio::join!(says, crossing.read_exact(&mut out)).1.unwrap();
-            out[PREFACE..].chunks(pong.len()).position(|frame| frame[3] == 6).unwrap()
+            out[OPENING.len()..].chunks(pong.len()).position(|frame| frame[3] == 6).unwrap()
         })
     }
 
@@ -258,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_answer_to_a_ping_lets_those_behind_it_pass_first() {
-        let (first, pong) = (vec![b'P'; PREFACE], frame(6, 1, b"12345678"));
+        let (first, pong) = (OPENING, frame(6, 1, b"12345678"));
         // One that only looks like it lies in the content of another.
         let data = frame(0, 0, &[&pong[..], b"rest"].concat());
         let asked = frame(6, 0, b"12345678");
@@ -271,6 +290,21 @@ mod tests {
         for size in 1..sent.len() {
             let out = passed(&sent, size, hold);
             assert!(out == late || out == sent, "pieces of {size}: {out:?}");
+        }
+    }
+
+    #[test]
+    fn who_begins_with_something_else_is_not_read() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (kind, flags, taken) in [(4, 0, true), (4, 1, false), (6, 0, false), (1, 5, false)] {
+            let sent = [&[b'P'; PREFACE][..], &frame(kind, flags, b"12345678")].concat();
+            let read = runtime.block_on(async {
+                let (mut client, server) = duplex(1 << 16);
+                client.write_all(&sent).await.unwrap();
+                let mut out = vec![0; sent.len()];
+                Crossing::new(server, Duration::ZERO).read_exact(&mut out).await
+            });
+            assert_eq!(read.is_ok(), taken, "{kind} {flags}");
         }
     }
 }

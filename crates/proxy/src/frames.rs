@@ -120,7 +120,12 @@ pub(crate) async fn send(
         content = rest;
         let mut to = to.borrow_mut();
         let body = to.body.as_mut().ok_or(Stuck::Gone)?;
-        body.send_data(Bytes::copy_from_slice(part), end && rest.is_empty()).map_err(gone)?;
+        let copy = Bytes::copy_from_slice(part);
+        #[cfg(test)]
+        for whole in [part, &copy[..]] {
+            crate::tracks::lie(whole);
+        }
+        body.send_data(copy, end && rest.is_empty()).map_err(gone)?;
     }
     Ok(())
 }
@@ -138,7 +143,12 @@ pub(crate) async fn send_whole(to: &RefCell<Outgoing>, answer: &[u8]) -> Result<
 
 /// The next content from the client; `None` at its end.
 pub(crate) async fn next(from: &mut RecvStream) -> io::Result<Option<Bytes>> {
-    poll_fn(|context| from.poll_data(context)).await.transpose().map_err(io::Error::other)
+    let next = poll_fn(|context| from.poll_data(context)).await;
+    #[cfg(test)]
+    if let Some(Ok(content)) = &next {
+        crate::tracks::lie(content);
+    }
+    next.transpose().map_err(io::Error::other)
 }
 
 /// A request's head as text, framed as its body will be. What h2 has checked (RFC 9113 section 8.2
@@ -153,6 +163,9 @@ pub(crate) fn request_head(
     let named = hosts.next();
     if hosts.next().is_some() {
         return Err(Refusal::bad("more than one Host field"));
+    }
+    if request.headers.values().any(has_edges) {
+        return Err(Refusal::bad(EDGES));
     }
     let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     if matches!((named, authority), (Some(named), Some(authority)) if named != authority) {
@@ -185,6 +198,15 @@ pub(crate) fn request_head(
         return Err(Refusal::with(431, "the head is too large"));
     }
     Ok(out)
+}
+
+/// RFC 9113 section 8.2.1.
+pub(crate) const EDGES: &str = "a field begins or ends with a blank";
+
+/// True for a value that as text would be another one, without the blanks around it.
+pub(crate) fn has_edges(value: &HeaderValue) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
 /// A client's trailers as lines.

@@ -1,4 +1,6 @@
 //! Lines of heads, written into memory.
+//!
+//! It checks neither name nor value: whoever writes knows that both are clean.
 
 /// Writes one field.
 pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[&[u8]]) {

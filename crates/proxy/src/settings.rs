@@ -1,6 +1,7 @@
 //! What the proxy was told about all apps, in the form the request path reads.
 //!
-//! Swapped whole by the admin thread; a request keeps what held when it began.
+//! Swapped whole by the admin thread; a request keeps what held when it began. What nobody can set is in
+//! `limits`.
 
 use std::net::IpAddr;
 use std::sync::Arc;

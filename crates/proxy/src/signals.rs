@@ -1,5 +1,7 @@
 //! Signals: SIGTERM ends the proxy in good order, a second one hurries it; SIGUSR1 opens the access log
 //! anew; others are not for it.
+//!
+//! What an end in good order is, `life` and the workers know.
 
 use std::future::Future;
 use std::io;

@@ -62,7 +62,12 @@ impl Source for Reading<'_> {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(half) => Source::poll_read(half, context, room),
-            Self::Secure(shared) => Pin::new(&mut *shared.borrow_mut()).poll_read(context, room),
+            Self::Secure(shared) => {
+                let polled = Pin::new(&mut *shared.borrow_mut()).poll_read(context, room);
+                #[cfg(test)]
+                crate::tracks::came(room.filled());
+                polled
+            }
         }
     }
 }
@@ -76,7 +81,11 @@ impl Sink for Writing<'_> {
         match self {
             Self::Plain(half) => wire::poll_plain(half, parts, context),
             Self::Secure(shared) => {
-                Pin::new(&mut *shared.borrow_mut()).poll_write_vectored(context, parts)
+                let polled =
+                    Pin::new(&mut *shared.borrow_mut()).poll_write_vectored(context, parts);
+                #[cfg(test)]
+                seen(parts, &polled);
+                polled
             }
         }
     }
@@ -115,11 +124,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Whole<'_, S> {
         context: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(test)]
+        let before = room.filled().len();
         let Some(ahead) = &mut self.ahead else {
-            return Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, room);
+            let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, room);
+            #[cfg(test)]
+            crate::tracks::came(&room.filled()[before..]);
+            return polled;
         };
         let bytes = ahead.data().len().min(room.remaining());
         room.put_slice(&ahead.data()[..bytes]);
+        #[cfg(test)]
+        crate::tracks::lie(&room.filled()[before..]);
         ahead.consume(bytes);
         if ahead.is_empty() {
             self.ahead = None;
@@ -134,7 +150,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<'_, S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, bytes)
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, bytes);
+        #[cfg(test)]
+        seen(&[IoSlice::new(bytes)], &polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -142,7 +161,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<'_, S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(context, parts)
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(context, parts);
+        #[cfg(test)]
+        seen(parts, &polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -155,6 +177,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<'_, S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context)
+    }
+}
+
+/// Has the tests see where what was written lay.
+#[cfg(test)]
+fn seen(parts: &[IoSlice<'_>], written: &Poll<io::Result<usize>>) {
+    if let Poll::Ready(Ok(bytes)) = written {
+        crate::tracks::went(parts, *bytes);
     }
 }
 

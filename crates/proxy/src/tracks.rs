@@ -1,7 +1,9 @@
 //! Where marked words lie in memory when they are read from a socket, and when they are written to one.
 //!
 //! Tests have it, and nobody else; it keeps track on the thread that asked for it. Who lies in another
-//! place when written was copied in between; how often is not seen. What is carried stands in `copies`.
+//! place when written was copied in between; how often is seen where those who have them on the way say where they
+//! lie. What TLS and the kernel do on their side of a read or a write is not looked at. What is carried stands in
+//! `copies`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,11 +20,20 @@ const MARK: [u8; 4] = *b"\xf1wo\xf2";
 /// What was seen of marked words.
 #[derive(Debug, Default)]
 pub(crate) struct Tracks {
-    places: HashMap<[u8; WORD], usize>,
+    places: HashMap<[u8; WORD], Place>,
     /// Words that were written from where they had been read to.
     pub(crate) stayed: usize,
+    /// Words that were written from where the one copy that was made of them lies.
+    pub(crate) once: usize,
     /// Words that were written from elsewhere.
     pub(crate) moved: usize,
+}
+
+/// Where a word lies, and how many copies led there.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: usize,
+    copies: usize,
 }
 
 thread_local! {
@@ -48,7 +59,18 @@ pub(crate) fn end() -> Tracks {
 pub(crate) fn came(bytes: &[u8]) {
     TRACKS.with_borrow_mut(|tracks| {
         let Some(tracks) = tracks else { return };
-        tracks.places.extend(found(bytes));
+        tracks.places.extend(found(bytes).map(|(word, at)| (word, Place { at, copies: 0 })));
+    });
+}
+
+/// These bytes, on their way, lie here now: where that is another place than before, they were copied.
+pub(crate) fn lie(bytes: &[u8]) {
+    TRACKS.with_borrow_mut(|tracks| {
+        let Some(tracks) = tracks else { return };
+        for (word, at) in found(bytes) {
+            let Some(place) = tracks.places.get_mut(&word) else { continue };
+            *place = Place { at, copies: place.copies + usize::from(place.at != at) };
+        }
     });
 }
 
@@ -59,12 +81,13 @@ pub(crate) fn went(parts: &[IoSlice<'_>], mut left: usize) {
         for part in parts {
             let written = &part[..left.min(part.len())];
             left -= written.len();
-            for (word, place) in found(written) {
+            for (word, at) in found(written) {
                 // One that was read in two parts has no place.
-                match tracks.places.remove(&word) {
-                    Some(known) if known == place => tracks.stayed += 1,
-                    Some(_) => tracks.moved += 1,
-                    None => {}
+                let Some(known) = tracks.places.remove(&word) else { continue };
+                match known.copies {
+                    0 if known.at == at => tracks.stayed += 1,
+                    1 if known.at == at => tracks.once += 1,
+                    _ => tracks.moved += 1,
                 }
             }
         }
@@ -83,7 +106,7 @@ fn found(bytes: &[u8]) -> impl Iterator<Item = ([u8; WORD], usize)> {
 mod tests {
     use std::io::IoSlice;
 
-    use super::{begin, came, end, went, words};
+    use super::{begin, came, end, lie, went, words};
 
     #[test]
     fn a_copy_is_seen_and_what_stays_is_no_copy() {
@@ -94,6 +117,15 @@ mod tests {
         went(&[IoSlice::new(b"head"), IoSlice::new(&read[..40]), IoSlice::new(&copy)], 4 + 40 + 16);
         let tracks = end();
         assert_eq!((tracks.stayed, tracks.moved), (5, 2), "three words were not written yet");
+        begin();
+        came(&read);
+        lie(&copy);
+        lie(&copy[..24]);
+        let twice = copy[24..].to_vec();
+        lie(&twice);
+        went(&[IoSlice::new(&copy[..24]), IoSlice::new(&twice)], 40);
+        let tracks = end();
+        assert_eq!((tracks.stayed, tracks.once, tracks.moved), (0, 3, 2), "two were copied twice");
         came(&read);
         assert_eq!(end().stayed, 0, "nobody keeps track any more");
     }

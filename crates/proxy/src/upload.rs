@@ -1,7 +1,8 @@
 //! From the client to an instance: one request, head and body.
 //!
-//! Runs beside the answer and watches the client until that has ended. It reports when the client
-//! breaks off; what follows from it is decided by the exchange.
+//! Runs beside the answer and watches the client until that has ended. It reports when the client breaks
+//! off; what follows from it is decided by the exchange. Whether the request may be sent a second time is
+//! `replay`'s.
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
@@ -255,6 +256,9 @@ async fn frame(
     let trailers =
         wire::within(limit, async { from.trailers().await.map_err(std::io::Error::other) });
     let lines = match trailers.await {
+        Ok(Some(trailers)) if trailers.values().any(frames::has_edges) => {
+            return Err(malformed(frames::EDGES));
+        }
         Ok(trailers) => trailers.as_ref().map(frames::trailer_lines).unwrap_or_default(),
         Err(Stuck::Late) => return Err(Broke::Stalled),
         Err(Stuck::Gone) => return Err(Broke::ClientGone),

@@ -227,7 +227,7 @@ fn no_way_back(report: &Report, proof: &VersionProof, old: &str) -> Option<Strin
     if !none || proof.first_new_us.is_none() {
         return None;
     }
-    if !report.shares.iter().any(ShareFact::partial) {
+    if !report.shares.iter().any(ShareFact::partial) && proof.regressions_by_share == 0 {
         return Some(format!("no connection went back to {old}"));
     }
     let all = report.shares.last().filter(|s| s.all() && s.settled_us.is_some());

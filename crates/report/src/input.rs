@@ -48,7 +48,8 @@ pub struct ShareCount {
     pub new: u64,
 }
 
-/// Settings of the deploy that a cause may advise to change; `None` when not known.
+/// Settings of the deploy that a cause may advise to change, `None` when not known, and what its router is
+/// like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// How long requests open on the old release may take to finish, ms.
@@ -57,6 +58,8 @@ pub struct Settings {
     pub handover_timeout_ms: Option<u64>,
     /// How long an instance may take to end after SIGTERM, ms.
     pub stop_timeout_ms: Option<u64>,
+    /// While the router takes a change up, each request of a connection may go to either version.
+    pub mixes: bool,
 }
 
 /// What a person asked of the run beyond the built-in rules.

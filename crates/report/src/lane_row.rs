@@ -1,4 +1,6 @@
 //! One lane as a row of words, as terminal and Markdown show it. The headings are theirs.
+//!
+//! Nothing is counted here: that is done in `lanes`.
 
 use crate::document::LaneFacts;
 use crate::figures::{count, span, span_or_dash};

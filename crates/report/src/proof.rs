@@ -117,10 +117,11 @@ fn back_from(run: &Run<'_>) -> i64 {
     back.unwrap_or(i64::MAX)
 }
 
-/// Until when random shares may send one connection to either version: until all traffic was seen to
-/// go to the new one. Without such shares at no time, so that blue-green is held to its first answer.
+/// Until when random shares, or a router that mixes, may send one connection to either version: until all
+/// traffic was seen to go to the new one. Without them at no time, so that blue-green is held to its first
+/// answer.
 fn shared_until(run: &Run<'_>) -> i64 {
-    if !shares::partial(run.input) {
+    if !shares::partial(run.input) && !run.input.settings.mixes {
         return i64::MIN;
     }
     shares::all(run.input).and_then(|all| all.settled_us).unwrap_or(i64::MAX)

@@ -1,6 +1,7 @@
 //! What the router itself counted of everybody's requests while the rollout was under way.
 //!
-//! The prober sees a sample of users; who carries the traffic sees all of them. Types and sentences.
+//! The prober sees a sample of users; who carries the traffic sees all of them. Types and sentences. What
+//! follows for the verdict is decided in `verdict`.
 
 use serde::{Deserialize, Serialize};
 

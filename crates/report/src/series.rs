@@ -1,6 +1,7 @@
 //! The run in equal steps, for the charts over time, and its slowest answers.
 //!
-//! Steps are by intended send time: by completion a stall would move to its end.
+//! Steps are by intended send time: by completion a stall would move to its end. How it looks is known in
+//! `html` alone.
 
 use model::{Attempt, Class};
 

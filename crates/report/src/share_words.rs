@@ -91,9 +91,11 @@ pub(crate) fn verdict(share: &ShareFact) -> String {
 fn alternations(report: &Report) -> Option<String> {
     let n = report.proof.as_ref()?.regressions_by_share;
     (n > 0).then(|| {
-        format!(
-            "{} alternated while both versions had a share, as a random share does",
-            several(n, "answer")
-        )
+        let why = if report.shares.iter().any(ShareFact::partial) {
+            "both versions had a share, as a random share does"
+        } else {
+            "the router took the change up"
+        };
+        format!("{} alternated while {why}", several(n, "answer"))
     })
 }

@@ -1,6 +1,7 @@
 //! WebSockets in chains: a socket and those that took over from it.
 //!
-//! Built from the connections and the echoes on them; messages lost are the prober's own count.
+//! Built from the connections and the echoes on them; messages lost are the prober's own count. Nothing is
+//! judged here: that lost messages fail a run stands in `verdict`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

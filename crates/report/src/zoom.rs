@@ -1,7 +1,8 @@
 //! A closer look at the switch: it lasts milliseconds in a run of a minute.
 //!
-//! Two scales: counts of ten milliseconds over two seconds each way, and single requests in a
-//! window just wide enough for what was open and what failed around the switch.
+//! Two scales: counts of ten milliseconds over two seconds each way, and single requests in a window just
+//! wide enough for what was open and what failed around the switch. It draws nothing: that is
+//! `zoom_chart`'s.
 
 use std::collections::BTreeMap;
 

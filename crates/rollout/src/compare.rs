@@ -69,16 +69,25 @@ pub(crate) fn looked_at(state: &mut State) {
 /// True when stable lately fails so much like the candidate that it may be an incident that hits both,
 /// of which too little was seen yet. When the step's time is over, the candidate is judged all the same.
 pub(crate) fn alike(state: &State) -> bool {
-    let trial = state.share() < Weight::ALL && state.start.settings.rules >= 3;
+    let trial = !alone(state) && state.start.settings.rules >= 3;
+    // Of a prober that is lost nothing more is seen.
+    let seen = !state.facts.prober_lost || state.start.settings.rules < 4;
     let stands = trial && state.now_ms < bake_end_ms(state);
     let compared = || state.facts.comparison.as_ref().is_some_and(Comparison::alike);
-    stands && (state.facts.lately.alike(&state.start.settings) || compared())
+    stands && (seen && state.facts.lately.alike(&state.start.settings) || compared())
+}
+
+/// True when nothing is heard of stable that could be compared. The last batch of a rolling replacement
+/// still answered what is told right after it began to leave.
+fn alone(state: &State) -> bool {
+    let answered = state.facts.roll.is_some() && !state.seen.window_ended;
+    state.share() == Weight::ALL && !(answered && state.start.settings.rules >= 4)
 }
 
 /// Both releases fail more than the candidate may, in words.
 fn suffering(state: &State) -> Option<String> {
     let (facts, settings) = (&state.facts, &state.start.settings);
-    if state.share() == Weight::ALL {
+    if alone(state) {
         return None;
     }
     let stable = state.start.stable.as_ref()?.version.as_str();

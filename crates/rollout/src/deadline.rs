@@ -26,7 +26,12 @@ pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
     let end = state.since_ms.saturating_add(bake.max(1));
-    let end = end.saturating_add(measure::patience_ms(state)).max(incident::held_until_ms(state));
+    let patience = measure::patience_ms(state);
+    // Nobody measured while the controller was dead. One that dies again and again does not keep the
+    // candidate at its share for ever.
+    let looked = state.facts.again_ms.filter(|_| patience > 0 && state.start.settings.rules >= 4);
+    let measured = looked.map_or(0, |at| at.saturating_add(patience));
+    let end = end.saturating_add(patience).max(measured).max(incident::held_until_ms(state));
     state.facts.hurried_ms.map_or(end, |at| at.min(end))
 }
 
@@ -89,11 +94,21 @@ fn deadline_ms(state: &State) -> Option<u64> {
     let from = match (state.phase, state.drained()) {
         (Phase::Baking, _) => bake_end_ms(state),
         (Phase::DrainingCandidate, Some(drained)) => drained.at_ms,
+        (Phase::Draining | Phase::DrainingCandidate, None) => drain_from_ms(state),
         _ => state.since_ms,
     };
     let from = from.max(state.facts.went_on_ms.unwrap_or(0));
     let deadline = from.saturating_add(allowed_ms(state)?);
     Some(deadline.max(looked))
+}
+
+/// Since when what leaves may have had nothing new, ms: while the controller was dead it may have been in the
+/// routes, and requests that came then have the same time as others. A recreation cuts nothing of stable at the deadline,
+/// and others wait meanwhile.
+fn drain_from_ms(state: &State) -> u64 {
+    let cuts = state.phase == Phase::DrainingCandidate || course::hold(&state.start).is_none();
+    let again = state.facts.again_ms.filter(|_| cuts && state.start.settings.rules >= 4);
+    state.since_ms.max(again.unwrap_or(0))
 }
 
 /// When the present phase ends.

@@ -1,4 +1,4 @@
-//! How a drain ended. A fact; `leave`, `rolling` and `unroll` establish it.
+//! How a drain ended. A fact without a decision: `leave`, `rolling` and `unroll` establish it.
 
 use serde::{Deserialize, Serialize};
 

@@ -295,18 +295,14 @@ pub(crate) fn draining(state: &State) -> Option<Step> {
         if let Some(end) = drained(state, open).filter(|_| state.candidate_serves()) {
             return Some(Step::Drained(end));
         }
-        return overdue(state).then(|| {
-            let missing = if settled(state) {
-                format!("no instance of {} is ready", state.candidate().version)
-            } else {
-                format!("the router was not seen to send nothing new to {version}")
-            };
-            let why = format!("{missing} within {}; {version} is left running", allowed(state));
-            Step::Enter(Phase::Stuck, why)
-        });
+        return left_running(state, unsettled(state));
     };
     if course::keeps(&state.start) {
         return Some(keep::drained(state, version, end));
+    }
+    // A hook may have lasted since, or nobody looked, or somebody else changed the routes.
+    if state.start.settings.rules >= 4 && !(state.candidate_serves() && settled(state)) {
+        return left_running(state, unsettled(state));
     }
     let words = drain_words(state, version, end);
     Some(match open {
@@ -331,12 +327,25 @@ pub(crate) fn handing_over(state: &State) -> Option<Step> {
     if covered(state) {
         return Some(Step::Enter(Phase::Stopping, why));
     }
+    left_running(state, None)
+}
+
+/// What is missing while the router was not last seen to send stable nothing new.
+fn unsettled(state: &State) -> Option<String> {
+    let missing =
+        || format!("the router was not seen to send nothing new to {}", stable_version(state));
+    (!settled(state)).then(missing)
+}
+
+/// Stable is never told to end where that is not safe: once the time is over, somebody must look. What
+/// is missing is a candidate that serves, unless said otherwise.
+fn left_running(state: &State, missing: Option<String>) -> Option<Step> {
     overdue(state).then(|| {
-        let missing = format!("no instance of {} is ready", state.candidate().version);
-        Step::Enter(
-            Phase::Stuck,
-            format!("{missing} within {}; {version} is left running", allowed(state)),
-        )
+        let nobody = || format!("no instance of {} is ready", state.candidate().version);
+        let missing = missing.unwrap_or_else(nobody);
+        let (limit, version) = (allowed(state), stable_version(state));
+        let why = format!("{missing} within {limit}; {version} is left running");
+        Step::Enter(Phase::Stuck, why)
     })
 }
 

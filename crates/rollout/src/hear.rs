@@ -3,11 +3,13 @@
 //! Only an operator's wish, the failure of a hook and what others do that it goes together with are steps by themselves; every other step comes from
 //! the state, later.
 
+use model::event::PoolSeen;
 use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window};
 
 use crate::barrier;
 use crate::compare;
 use crate::handover;
+use crate::hooked::MOST_LIVES;
 use crate::hooks;
 use crate::incident;
 use crate::judge::Nameless;
@@ -24,13 +26,7 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
     match event {
         Event::Tick => {}
         Event::Fleet { release, seen } => see_fleet(state, *release, seen),
-        Event::RoutesSettled { pools } => {
-            let before = target::settled(state);
-            state.seen.routes = Some(pools.clone());
-            if !before {
-                state.seen.forget_traffic();
-            }
-        }
+        Event::RoutesSettled { pools } => see_routes(state, pools),
         Event::Open { release, requests, tunnels } => {
             see_open(state, *release, Open { requests: *requests, tunnels: *tunnels });
         }
@@ -86,9 +82,27 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
         Event::Resumed => {
             state.seen = Seen::default();
             state.facts.resumed_ms = Some(state.now_ms);
+            if state.facts.lives < MOST_LIVES {
+                state.facts.again_ms = Some(state.now_ms);
+            }
+            state.facts.lives = state.facts.lives.saturating_add(1);
+            hooks::resumed(state);
         }
     }
     None
+}
+
+fn see_routes(state: &mut State, pools: &[PoolSeen]) {
+    let before = target::settled(state);
+    state.seen.routes = Some(pools.to_vec());
+    if !before {
+        state.seen.forget_traffic();
+    }
+    // Somebody else has changed them, and what leaves is to be drained once more.
+    let drains = state.phase == Phase::Draining && state.facts.home.is_none();
+    if drains && state.start.settings.rules >= 4 && !target::settled(state) {
+        state.facts.drained = None;
+    }
 }
 
 fn see_fleet(state: &mut State, release: ReleaseId, seen: &FleetSeen) {
@@ -167,8 +181,9 @@ fn see_window(state: &mut State, window: &Window) {
     }
     // What hits both says nothing of one.
     if !held {
-        state.facts.judged.add(window, candidate, nameless);
-        state.facts.judged_step.add(window, candidate, nameless);
+        let limit_bp = state.start.settings.max_error_share_bp;
+        state.facts.judged.add(window, (candidate, nameless), limit_bp);
+        state.facts.judged_step.add(window, (candidate, nameless), limit_bp);
     }
     let good = window.by_version.get(candidate).is_some_and(|tally| tally.ok > 0);
     if target::settled(state) {

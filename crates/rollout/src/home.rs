@@ -1,6 +1,6 @@
 //! How far the candidate is on its way home: to the place that stable left.
 //!
-//! A fact with its arithmetic; `homeward` decides when it changes.
+//! A fact with its arithmetic, and no decision: `homeward` decides when it changes.
 
 use serde::{Deserialize, Serialize};
 

@@ -9,6 +9,10 @@ use crate::state::State;
 /// How much longer than its own time a hook is waited for, ms: whoever calls it says when that is over.
 const SLACK_MS: u64 = 10_000;
 
+/// Controllers that may die while a hook is called: what ends each of them may be the hook. After so many in
+/// one phase nothing that is waited for has its time again either.
+pub(crate) const MOST_LIVES: u32 = 5;
+
 /// The hook that is to be called now.
 pub(crate) fn wanted(state: &State) -> Option<String> {
     state.facts.hooking.as_ref().map(|hooking| hooking.name.clone())

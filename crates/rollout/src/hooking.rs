@@ -1,4 +1,5 @@
-//! A hook that is being called: which one, and since when. A fact; `hooks` establishes it.
+//! A hook that is being called: which one, and since when. A fact that decides nothing; `hooks` establishes
+//! it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,4 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Hooking {
     pub name: String,
     pub since_ms: u64,
+    /// Controllers that have come since, each after the death of one that did not hear of its end.
+    #[serde(default)]
+    pub lives: u32,
 }

@@ -8,7 +8,7 @@ use model::{Moment, OnFailure, Phase, Weight};
 
 use crate::course;
 use crate::gate::undo;
-use crate::hooked::{named, next_of, until_ms, wanted};
+use crate::hooked::{MOST_LIVES, named, next_of, until_ms, wanted};
 use crate::hooking::Hooking;
 use crate::pause::Cause;
 use crate::state::State;
@@ -23,16 +23,32 @@ pub(crate) fn pass(state: &State, step: Option<Step>) -> Option<Step> {
     match due.find_map(|moment| next_of(state, moment)) {
         // Whoever is to go back does not wait for it.
         Some(_) if step.as_ref().is_some_and(|step| step.onward().is_none()) => step,
-        Some(hook) => Some(Step::Hook(Hooking { name: hook.name.clone(), since_ms: state.now_ms })),
+        Some(hook) => {
+            let (name, since_ms) = (hook.name.clone(), state.now_ms);
+            Some(Step::Hook(Hooking { name, since_ms, lives: 0 }))
+        }
         None => step,
     }
 }
 
-/// The hook of which nothing was heard in its time.
+/// The hook of which nothing was heard in its time, or by so many controllers that it may be what ends
+/// them.
 pub(crate) fn lost(state: &State) -> Option<Step> {
     let name = wanted(state)?;
+    let lives = state.facts.hooking.as_ref().map_or(0, |hooking| hooking.lives);
+    if lives >= MOST_LIVES && state.start.settings.rules >= 4 {
+        let words = format!("{lives} times in a row the controller ended while it was called");
+        return Some(Step::HookLost(name, words));
+    }
     let over = until_ms(state).is_some_and(|until| state.now_ms >= until);
-    over.then_some(Step::HookLost(name))
+    over.then(|| Step::HookLost(name, "nothing was heard of it in its time".to_owned()))
+}
+
+/// Another controller calls the one that was being called when the one before it died.
+pub(crate) fn resumed(state: &mut State) {
+    if let Some(hooking) = &mut state.facts.hooking {
+        hooking.lives = hooking.lives.saturating_add(1);
+    }
 }
 
 /// A hook has ended; what follows from that.

@@ -1,6 +1,7 @@
 //! How long an incident that hits both releases holds a step, or keeps it paused.
 //!
-//! Arithmetic on what is remembered; when one begins, `compare` says.
+//! Arithmetic on what is remembered; when one begins, `compare` says. What a person is asked meanwhile is
+//! in `pause`.
 
 use crate::comparing::OnIncident;
 use crate::pause::Cause;

@@ -7,11 +7,16 @@
 //! prober goes and is found at 100 %: a share limits what it can do, and charging it for what stable
 //! may have done would abort a good one in every incident that hits both.
 //!
+//! Windows come several times a second, and a share of few attempts is soon above any limit by chance. So
+//! while a step goes on the candidate goes only for what chance does not explain (`analysis::above`, which
+//! may be looked at after every window); when its time is over, the share is taken as it is.
+//!
 //! It does not compare with stable and does not look at the fleet.
 
 use model::{Tally, Window};
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::{Above, Arm};
 use crate::settings::Settings;
 use crate::words::{classes, count};
 
@@ -25,6 +30,10 @@ pub(crate) struct Judged {
     /// Without a version while both releases had a share.
     #[serde(default)]
     pub shared: Tally,
+    /// The evidence that more of the candidate's fail than may; `None` before the first window, and where
+    /// the limit is nothing or everything.
+    #[serde(default)]
+    evidence: Option<Above>,
 }
 
 /// What an attempt without a version says.
@@ -40,7 +49,13 @@ pub(crate) enum Nameless {
 
 impl Judged {
     /// Adds a window. Attempts answered by any other version are not the candidate's.
-    pub(crate) fn add(&mut self, window: &Window, candidate: &str, nameless: Nameless) {
+    pub(crate) fn add(
+        &mut self,
+        window: &Window,
+        (candidate, nameless): (&str, Nameless),
+        limit_bp: u16,
+    ) {
+        let before = self.all();
         for (version, tally) in &window.by_version {
             match nameless {
                 _ if version == candidate => self.candidate.add(tally),
@@ -49,15 +64,37 @@ impl Judged {
                 _ => {}
             }
         }
+        if (1..10_000).contains(&limit_bp) {
+            let (after, limit) = (self.all(), f64::from(limit_bp) / 10_000.0);
+            let arm = Arm::new(after.all() - before.all(), after.errors() - before.errors());
+            self.evidence.get_or_insert_with(|| Above::share(limit)).add(arm);
+        }
+    }
+
+    /// What may speak against the candidate.
+    fn all(&self) -> Tally {
+        let mut all = self.candidate.clone();
+        all.add(&self.nobody);
+        all
+    }
+
+    /// True when chance explains what failed: were the limit just kept, so much would be seen at some time
+    /// more often than `alpha`.
+    fn by_chance(&self, alpha: f64) -> bool {
+        self.evidence.as_ref().is_some_and(|evidence| evidence.log_e() < -alpha.ln())
     }
 
     /// Why the candidate must go: at least `max_errors` errors *and* more than the share
     /// `max_error_share_bp` of all attempts (errors x 10 000 > share x attempts). Late answers are
-    /// attempts, not errors.
-    pub(crate) fn against(&self, settings: &Settings, since: &str) -> Option<String> {
-        let mut all = self.candidate.clone();
-        all.add(&self.nobody);
-        if !over(&all, settings) {
+    /// attempts, not errors. With `alpha`, only if chance does not explain it.
+    pub(crate) fn against(
+        &self,
+        settings: &Settings,
+        since: &str,
+        alpha: Option<f64>,
+    ) -> Option<String> {
+        let all = self.all();
+        if !over(&all, settings) || alpha.is_some_and(|alpha| self.by_chance(alpha)) {
             return None;
         }
         let (errors, attempts) = (all.errors(), count(all.all(), "request"));
@@ -141,8 +178,8 @@ mod tests {
             by_version.iter().map(|(v, t)| ((*v).to_owned(), t.clone())).collect();
         let mut judged = Judged::default();
         let window = Window { by_version, ..Window::default() };
-        judged.add(&window, "v2", nameless);
-        judged.against(&Settings::default(), "the switch to v2")
+        judged.add(&window, ("v2", nameless), 100);
+        judged.against(&Settings::default(), "the switch to v2", None)
     }
 
     #[test]
@@ -150,6 +187,27 @@ mod tests {
         assert_eq!(against(&[("v2", tally(0, &[(Class::BadStatus, 2)]))]), None);
         assert_eq!(against(&[("v2", tally(297, &[(Class::BadStatus, 3)]))]), None);
         assert!(against(&[("v2", tally(296, &[(Class::BadStatus, 3)]))]).is_some());
+    }
+
+    #[test]
+    fn what_chance_explains_is_not_held_against_it_before_its_time_is_over() {
+        let window = |ok, failed| {
+            let by_version = [("v2".to_owned(), tally(ok, &[(Class::BadStatus, failed)]))];
+            Window { by_version: by_version.into(), ..Window::default() }
+        };
+        let against = |windows: &[(u64, u64)], alpha| {
+            let mut judged = Judged::default();
+            for (ok, failed) in windows {
+                judged.add(&window(*ok, *failed), ("v2", Nameless::Candidates), 100);
+            }
+            judged.against(&Settings::default(), "", alpha).is_some()
+        };
+        // Three of 150 come of one in a hundred every fifth time; three of three do not.
+        assert!(against(&[(147, 3)], None) && !against(&[(147, 3)], Some(0.01)));
+        assert!(against(&[(0, 3)], Some(0.01)));
+        // In windows as at once.
+        assert!(against(&[(40, 2), (40, 2), (40, 3)], Some(0.01)));
+        assert!(!against(&[(40, 1), (40, 1), (40, 1)], Some(0.01)));
     }
 
     #[test]

@@ -78,7 +78,8 @@
 //! [`Wants::hook`] names the hook of [`Settings::hooks`] that is to be called now; [`Event::HookEnded`] says how
 //! that ended. Until then the rollout is taken no further, and what speaks against the candidate turns it back as
 //! always: then it is no longer wanted. Those *after* the end are wanted in the final phase, which waits for nobody.
-//! A hook is wanted again after a crash, since nobody can say what became of it.
+//! A hook is wanted again after a crash, since nobody can say what became of it; five crashes in a row while it
+//! is wanted count as its failure.
 //!
 //! # Together
 //! With [`Settings::together`] the rollouts of several apps go on as one: each waits at its barriers until all

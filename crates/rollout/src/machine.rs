@@ -319,9 +319,8 @@ impl Rollout {
             }
             Step::Hook(hooking) => self.state.facts.hooking = Some(hooking),
             Step::Await(awaiting) => self.state.facts.awaiting = Some(awaiting),
-            Step::HookLost(name) => {
-                let words = "nothing was heard of it in its time";
-                if let Some(step) = hooks::ended(&mut self.state, &name, false, words) {
+            Step::HookLost(name, words) => {
+                if let Some(step) = hooks::ended(&mut self.state, &name, false, &words) {
                     self.take(step);
                 }
             }
@@ -393,6 +392,7 @@ impl Rollout {
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
         (self.state.facts.hooking, self.state.facts.awaiting) = (None, None);
+        (self.state.facts.lives, self.state.facts.again_ms) = (0, None);
         (self.state.seen.movable, self.state.facts.moved) = (None, false);
         self.state.seen.lingering = Offenders::default();
         self.state.phase = phase;

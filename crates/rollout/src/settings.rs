@@ -14,7 +14,16 @@ use crate::together::Together;
 /// 2: operators may pause, resume, promote, set shares and supersede; an abort that is not pressing waits
 /// for stable to be as many as usual.
 /// 3: while stable lately fails much as the candidate does, no limit of the candidate alone undoes it.
-/// 4: what a prober saw before it was lost prolongs no incident.
+/// 4: what a prober saw before it was lost prolongs no incident; a candidate that has fallen since the
+/// drain of stable ended, while a hook was called, is waited for before stable is told to end; what was
+/// not measured while the controller was dead has its time again; a hook is not called for ever where
+/// one controller after the other dies meanwhile; what is told right after the last batch of a rolling
+/// replacement began to leave is compared like what was told before; the prober's limit is held against the
+/// candidate before a step's time is over only where chance does not explain what was seen; what is not measured,
+/// and the apps that it goes together with, have their time again for the first five controllers that come back
+/// in a phase, and no longer; nor is the time of a drain over that began anew with such a controller, since what
+/// leaves may have been in the routes while it was dead; where somebody else changed the routes since the drain of
+/// stable ended, nothing of it is told to end before they were seen right again.
 pub const MACHINE_VERSION: u32 = 4;
 
 const fn first_rules() -> u32 {

@@ -131,6 +131,12 @@ pub(crate) struct Facts {
     pub opened: Option<Barrier>,
     /// When the controller last came back.
     pub resumed_ms: Option<u64>,
+    /// How many controllers came back in the present phase.
+    #[serde(default)]
+    pub lives: u32,
+    /// When the last of them did for which what is waited for has its time again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_ms: Option<u64>,
     /// What was wanted when the rollout got stuck.
     pub stuck: Option<Wants>,
     /// Every share the candidate was to have, oldest first.

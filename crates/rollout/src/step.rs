@@ -1,4 +1,6 @@
 //! One step of the machine, as `forward` and `back` propose it and `machine` makes it.
+//!
+//! Whether it may be taken is not decided here; only the way back is chosen, since several ask for it.
 
 use model::{Phase, Weight};
 
@@ -36,8 +38,8 @@ pub(crate) enum Step {
     Share(Weight, String),
     /// A hook is to be called.
     Hook(Hooking),
-    /// Nothing was heard of a hook in its time.
-    HookLost(String),
+    /// A hook of whose end nothing is expected to be heard any more, and why.
+    HookLost(String, String),
     /// The apps that it goes together with come first.
     Await(Awaiting),
     /// On the way home: how far, in a new phase, and why.

@@ -1,5 +1,8 @@
-//! Apps that are rolled out together, as one of them knows of the others, and how far each is: also of one that
-//! has ended, or is ended where it stands. What follows from that for a rollout, `barrier` decides.
+//! Apps that are rolled out together, as one of them knows of the others, and how far each is: also of one
+//! that has ended, or is ended where it stands.
+//!
+//! What follows from that for a rollout, `barrier` decides; how the others hear of it is the controller's
+//! affair.
 
 use model::{AppName, Barrier, Outcome, Phase, Version};
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,11 @@
 //!
 //! Words only: what follows from them is decided by the phases.
 
+use model::Phase;
+
 use crate::compare;
 use crate::course;
+use crate::deadline::bake_end_ms;
 use crate::incident;
 use crate::measure;
 use crate::state::State;
@@ -48,8 +51,26 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
         return None;
     }
     let (facts, settings) = (&state.facts, &state.start.settings);
-    let all = facts.judged.against(settings, &format!("the switch to {version}"));
-    all.or_else(|| facts.judged_step.against(settings, &format!("{version} got its present share")))
+    let alpha = chance(state);
+    let all =
+        facts.judged.against(settings, &format!("the switch to {version}"), alpha.map(|it| it.0));
+    let step = alpha.map(|it| it.1);
+    let since = format!("{version} got its present share");
+    all.or_else(|| facts.judged_step.against(settings, &since, step))
+}
+
+/// How often a candidate that just keeps the limit may be taken back by chance, for all that was seen
+/// and for this step alone: half of `alpha` is for the whole, the other half for all steps, of which the
+/// k-th has 1/(k(k+1)). `None` where the share is taken as it is: the step's time is over.
+fn chance(state: &State) -> Option<(f64, f64)> {
+    let over = state.phase == Phase::Baking && state.now_ms >= bake_end_ms(state);
+    if over || state.start.settings.rules < 4 {
+        return None;
+    }
+    let rules = state.start.settings.analysis.map(|analysis| analysis.rules).unwrap_or_default();
+    let half = f64::from(rules.alpha_bp.clamp(1, 9_999)) / 20_000.0;
+    let step = state.switches().max(1) as f64;
+    Some((half, half / (step * (step + 1.0))))
 }
 
 /// True when going back would not help: stable is not known to serve. The candidate then stays, for as

@@ -1,4 +1,6 @@
 //! Small wording shared by the phases' reasons.
+//!
+//! Only what reads the same in all of them; each reason is written where it arises.
 
 use model::{Tally, Weight};
 

@@ -1,6 +1,7 @@
 //! The comparison of candidate and stable over many simulated hours, looked at after every second.
 //!
-//! Seeds are fixed. The tables with thousands of runs are those of `cargo xtask bench canary`.
+//! Seeds are fixed, and runs are few: the tables with thousands of them are not made here, but by
+//! `cargo xtask bench canary`.
 
 use model::{Counted, Tick};
 use rollout::analysis::{Comparison, Rules};

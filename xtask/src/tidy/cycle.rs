@@ -1,4 +1,6 @@
 //! Finds the shortest cycle through each node of a small graph.
+//!
+//! What a node stands for is not known here: crates or modules (`crates`, `modules`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

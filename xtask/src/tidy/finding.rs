@@ -1,4 +1,4 @@
-//! A breach of a law, with its place.
+//! A breach of a law, with its place. Which laws there are is not known here.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! Law: no committed text file names a folder of somebody's machine.
+//!
+//! Whether a path in a text leads anywhere is not asked.
 
 use super::finding::Finding;
 use super::source::TextFile;

@@ -1,6 +1,7 @@
 //! Laws about one Rust file: its opening, its length, words that must not be committed.
 //!
-//! Lengths of functions and counts of parameters are clippy's affair.
+//! Lengths of functions and counts of parameters are clippy's affair. Whether an opening is true is for
+//! readers to see.
 
 use super::finding::Finding;
 use super::lex::{Kind, Token};
@@ -16,13 +17,28 @@ const UNFINISHED: [&str; 3] = ["todo", "dbg", "unimplemented"];
 /// Words in comments that stand for work not done, in two pieces so that this file passes.
 const PROMISES: [&str; 3] = [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("XX", "X")];
 
+/// Words by which an opening says what a file does not do.
+const LIMITS: [&str; 12] = [
+    "not",
+    "no",
+    "nothing",
+    "never",
+    "nobody",
+    "none",
+    "nor",
+    "neither",
+    "only",
+    "elsewhere",
+    "without",
+    "cannot",
+];
+/// The same, said by where something stands or whose it is.
+const LEFT_TO: [&str; 6] = [" in `", "'s.", "'s;", "'s affair", "' affair", "left out"];
+
 /// Breaches of the law in one file.
 pub(crate) fn findings(source: &Source<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    if !source.text.starts_with("//!") {
-        let what = "a file opens with `//!`: what it is and what it does not do";
-        found.push(Finding::at(source.path, 1, what));
-    }
+    found.extend(opening(source.text).map(|what| Finding::at(source.path, 1, what)));
     let lines = source.text.lines().count();
     if !source.is_test && lines > MOST_LINES {
         let what = format!("{lines} lines, {MOST_LINES} at most: split it by idea");
@@ -41,6 +57,24 @@ pub(crate) fn notes(source: &Source<'_>) -> Option<Finding> {
     let lines = source.text.lines().count();
     let long = !source.is_test && (MANY_LINES + 1..=MOST_LINES).contains(&lines);
     long.then(|| Finding::at(source.path, lines, format!("{lines} lines, most files have less")))
+}
+
+/// What the opening of a file lacks.
+fn opening(text: &str) -> Option<&'static str> {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let head: Vec<&str> = lines.map(str::trim).collect();
+    if head.is_empty() {
+        return Some("a file opens with `//!`: what it is and what it does not do");
+    }
+    let what =
+        "the opening does not say where the file ends: what it leaves to whom, or must not do";
+    (!tells_a_limit(&head.join(" "))).then_some(what)
+}
+
+fn tells_a_limit(head: &str) -> bool {
+    let mut words = head.split(|letter: char| !letter.is_alphanumeric());
+    words.any(|word| LIMITS.iter().any(|limit| word.eq_ignore_ascii_case(limit)))
+        || LEFT_TO.iter().any(|phrase| head.contains(phrase))
 }
 
 /// `todo!`, `dbg!`, or `#[ignore]` without a reason, at the beginning of `code`.
@@ -122,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_good_file_passes() {
-        let text = "//! Good.\nfn f() { g(\"todo!() FIXME\") } // todo!() `#[ignore]`\n\
+        let text = "//! Good, not bad.\nfn f() { g(\"todo!() FIXME\") } // todo!() `#[ignore]`\n\
             #[cfg(test)]\nmod tests { use super::*; #[ignore = \"slow\"] fn t() {} }\n";
         assert_eq!(check("crates/a/src/b.rs", text), [""; 0]);
     }
@@ -134,26 +168,48 @@ mod tests {
     }
 
     #[test]
+    fn openings_say_where_the_file_ends() {
+        let lacks = "b.rs:1: the opening does not say where";
+        one("//! Reads `[proxy]`.\n", lacks);
+        one("//! Notes on knots: nobler nones.\n//!\n//! Norms.\nfn f() {}\n", lacks);
+        one("//! Opens.\n// It is not read on.\nfn f() {}\n", lacks);
+        one("//! Opens.\n\n//! It is not read on.\n", lacks);
+        let ends = [
+            "It opens no file.",
+            "Nothing\n//! is read.",
+            "What it means is in `b`.",
+            "What it means is\n//! in `b`.",
+            "Sending is the caller's.",
+            "Names are the b's affair.",
+        ];
+        for end in ends {
+            let text = format!("//! Opens.\n//!\n//! {end}\n\nfn f() {{}}\n");
+            assert_eq!(check("crates/a/src/b.rs", &text), [""; 0], "{end}");
+        }
+        assert_eq!(check("crates/a/tests/b.rs", "//! Opens.\n").len(), 1, "tests have one too");
+    }
+
+    #[test]
     fn unfinished_work_is_found() {
-        one("//! A.\nfn f() { todo!() }", "b.rs:2: `todo!`");
-        one("//! A.\n\nfn f() { std::dbg !(1); }", "b.rs:3: `dbg!`");
-        one("//! A.\n#[ignore]\nfn f() {}", "b.rs:2: `#[ignore]` needs");
-        one("//! A.\n#[cfg(test)] mod tests { #[ignore] fn f() {} }", "b.rs:2: `#[ignore]` needs");
-        one(&format!("//! A.\n/* b\n {}: c */", PROMISES[0]), "b.rs:3: `FIXME`");
-        one(&format!("//! A.\nf(); // {}(me)", PROMISES[1]), "b.rs:2: `TODO`");
+        one("//! No.\nfn f() { todo!() }", "b.rs:2: `todo!`");
+        one("//! No.\n\nfn f() { std::dbg !(1); }", "b.rs:3: `dbg!`");
+        one("//! No.\n#[ignore]\nfn f() {}", "b.rs:2: `#[ignore]` needs");
+        one("//! No.\n#[cfg(test)] mod tests { #[ignore] fn f() {} }", "b.rs:2: `#[ignore]` needs");
+        one(&format!("//! No.\n/* b\n {}: c */", PROMISES[0]), "b.rs:3: `FIXME`");
+        one(&format!("//! No.\nf(); // {}(me)", PROMISES[1]), "b.rs:2: `TODO`");
     }
 
     #[test]
     fn super_globs_are_found_outside_tests_only() {
-        one("//! A.\nuse super::*;", "b.rs:2: `use super::*`");
-        one("//! A.\npub use super::{super::*, c};", "b.rs:2: `use super::*`");
-        assert_eq!(check("crates/a/src/b.rs", "//! A.\nuse super::b::*;"), [""; 0]);
-        assert_eq!(check("crates/a/tests/b.rs", "//! A.\nuse super::*;"), [""; 0]);
+        one("//! No.\nuse super::*;", "b.rs:2: `use super::*`");
+        one("//! No.\npub use super::{super::*, c};", "b.rs:2: `use super::*`");
+        assert_eq!(check("crates/a/src/b.rs", "//! No.\nuse super::b::*;"), [""; 0]);
+        assert_eq!(check("crates/a/tests/b.rs", "//! No.\nuse super::*;"), [""; 0]);
     }
 
     #[test]
     fn long_files_are_found() {
-        let text = |lines: usize| format!("//! A.{}", "\n// b".repeat(lines - 1));
+        let text = |lines: usize| format!("//! No.{}", "\n// b".repeat(lines - 1));
         one(&text(501), "501 lines, 500 at most");
         assert_eq!(check("crates/a/src/b.rs", &text(500)), [""; 0]);
         assert_eq!(check("crates/a/tests/b.rs", &text(501)), [""; 0]);
@@ -162,7 +218,7 @@ mod tests {
     #[test]
     fn fairly_long_files_are_noted() {
         let noted = |lines: usize| {
-            let text = format!("//! A.{}", "\n// b".repeat(lines - 1));
+            let text = format!("//! No.{}", "\n// b".repeat(lines - 1));
             let files = [TextFile { path: "crates/a/src/b.rs".into(), text }];
             notes(&sources(&files)[0]).is_some()
         };

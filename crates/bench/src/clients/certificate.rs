@@ -1,4 +1,6 @@
 //! A certificate for this machine, as files for those who are told to trust it and for who shows it.
+//!
+//! No authority stands behind it, and it lives no longer than the trial's folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! The prober's own lanes as clients, beside the others.
+//!
+//! What their answers amount to is counted in `tally`, as for every other client.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! What stands between clients and the two versions, and how it is switched: a router of requests, one of
 //! connections, and a name whose address changes.
+//!
+//! When it is switched, and when the old version leaves, is not known here: `mod` says so.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -1,4 +1,4 @@
-//! Trials as tables of Markdown.
+//! Trials as tables of Markdown. It only writes down: what a client saw is summed up in `tally`.
 
 use std::fmt::Write as _;
 

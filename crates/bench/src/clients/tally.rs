@@ -1,4 +1,6 @@
 //! What one client said, line by line with the time at which it said it, and what that amounts to. Pure.
+//!
+//! What a line means is the client's own affair (`kinds`); here only versions and failures count.
 
 use std::time::{Duration, Instant};
 

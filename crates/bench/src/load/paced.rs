@@ -1,7 +1,8 @@
 //! Requests at a fixed rate: how long answers take, from the moment at which they should have been asked
 //! for.
 //!
-//! A request that is late because an earlier one was slow counts as slow too.
+//! A request that is late because an earlier one was slow counts as slow too. How much can be asked at most
+//! is not measured here, but by the bursts of `mod`.
 
 use std::cell::RefCell;
 use std::rc::Rc;

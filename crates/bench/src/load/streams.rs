@@ -1,4 +1,6 @@
 //! One connection of a client that speaks HTTP/2 over TLS, with several requests at a time.
+//!
+//! The connection itself is opened in `connection`; nothing is timed here, answers are only counted.
 
 use std::io;
 use std::rc::Rc;

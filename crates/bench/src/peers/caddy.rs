@@ -1,4 +1,6 @@
 //! Caddy, on one processor of Go's, in front.
+//!
+//! It has no admin API here: nothing is changed while it is measured.
 
 use std::fs;
 use std::process::Command;

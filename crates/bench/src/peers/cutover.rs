@@ -1,4 +1,6 @@
 //! Cutover's proxy, as `cutover up` starts it: the product's binary, and all else over its admin socket.
+//!
+//! Its routes never change while it is measured.
 
 use std::io::{BufRead, BufReader, IoSlice, Write};
 use std::mem::MaybeUninit;

@@ -1,6 +1,7 @@
 //! Arithmetic on stamps: rate, lateness, evenness, quantiles. Pure.
 //!
-//! Stamps are nanoseconds of CLOCK_MONOTONIC, in their order.
+//! Stamps are nanoseconds of CLOCK_MONOTONIC, in their order. Which figure is good enough is said in
+//! `marks`.
 
 /// Sends per second as the slope of a straight line through all stamps: one that is late moves it less
 /// than the first and the last alone would. `None` for fewer than three.
@@ -25,6 +26,11 @@ pub(crate) fn rate(stamps_ns: &[u64]) -> Option<f64> {
 /// Parts per million by which `is` differs from `asked`.
 pub(crate) fn error_ppm(is: f64, asked: f64) -> f64 {
     (is - asked) / asked * 1e6
+}
+
+/// Length of the bins for sends at a rate: a millisecond or an interval, whichever is longer.
+pub(crate) fn bin_ns(rate: u32) -> u64 {
+    (1_000_000_000 / u64::from(rate.max(1))).max(1_000_000)
 }
 
 /// Variance of the stamps' counts in bins of that length, divided by their mean: 0 for an even stream, 1

@@ -1,6 +1,11 @@
 //! The marks that the project has set the prober, and whether a run meets them.
+//!
+//! Nothing is measured here; a figure that a run does not have is no mark of it.
+
+use std::ops::RangeInclusive;
 
 use super::Findings;
+use super::alone::Bare;
 use super::paced::Paced;
 
 /// One mark.
@@ -11,6 +16,8 @@ pub(crate) struct Mark {
     pub(crate) is: f64,
     /// The most it may be.
     pub(crate) most: f64,
+    /// The same of the machine without the prober, asleep and awake, where there is such a thing.
+    pub(crate) alone: Option<[f64; 2]>,
 }
 
 impl Mark {
@@ -20,42 +27,86 @@ impl Mark {
     }
 }
 
-/// Marks of one rate: what, from which and up to which rate, the most it may be.
-type OfRate = (&'static str, u32, u32, f64, fn(&Paced) -> Option<f64>);
+/// Marks of one rate: what, from which and up to which rate, the most it may be, and what a bare loop has of it.
+struct OfRate {
+    words: &'static str,
+    rates: RangeInclusive<u32>,
+    most: f64,
+    is: fn(&Paced) -> Option<f64>,
+    alone: fn(&Bare) -> Option<f64>,
+}
+
+const LATE: &str = "send lateness p99, µs";
 
 const OF_RATES: [OfRate; 5] = [
-    ("rate error, ppm", 0, u32::MAX, 50.0, |paced| Some(paced.error_ppm.abs())),
-    ("send lateness p99, µs", 0, 1_000, 200.0, |paced| Some(paced.late_us[1])),
-    ("send lateness p99, µs", 1_001, 5_000, 1_000.0, |paced| Some(paced.late_us[1])),
-    ("variance to mean of sends", 0, 5_000, 0.05, |paced| Some(paced.dispersion)),
-    ("memory per attempt, bytes", 0, u32::MAX, 64.0, |paced| paced.bytes),
+    OfRate {
+        words: "rate error, ppm",
+        rates: 0..=u32::MAX,
+        most: 50.0,
+        is: |paced| Some(paced.error_ppm.abs()),
+        alone: |_| None,
+    },
+    OfRate {
+        words: LATE,
+        rates: 0..=1_000,
+        most: 200.0,
+        is: |paced| Some(paced.late_us[1]),
+        alone: |bare| Some(bare.late_us[1]),
+    },
+    OfRate {
+        words: LATE,
+        rates: 1_001..=5_000,
+        most: 1_000.0,
+        is: |paced| Some(paced.late_us[1]),
+        alone: |bare| Some(bare.late_us[1]),
+    },
+    OfRate {
+        words: "variance to mean of sends",
+        rates: 0..=5_000,
+        most: 0.05,
+        is: |paced| Some(paced.dispersion),
+        alone: |bare| Some(bare.dispersion),
+    },
+    OfRate {
+        words: "memory per attempt, bytes",
+        rates: 0..=u32::MAX,
+        most: 64.0,
+        is: |paced| paced.bytes,
+        alone: |_| None,
+    },
 ];
+
+const fn mark(words: String, is: f64, most: f64) -> Mark {
+    Mark { words, is, most, alone: None }
+}
 
 /// All that can be told from a run.
 pub(crate) fn marks(findings: &Findings) -> Vec<Mark> {
     let mut marks = Vec::new();
-    for (what, from, to, most, figure) in OF_RATES {
-        for paced in findings.rates.iter().filter(|paced| (from..=to).contains(&paced.asked)) {
-            if let Some(is) = figure(paced) {
-                marks.push(Mark { words: format!("{what}, at {}/s", paced.asked), is, most });
-            }
+    for of in OF_RATES {
+        for paced in findings.rates.iter().filter(|paced| of.rates.contains(&paced.asked)) {
+            let Some(is) = (of.is)(paced) else { continue };
+            let alone = findings.alone.iter().find(|alone| alone.asked == paced.asked);
+            let both = alone.and_then(|a| Some([(of.alone)(&a.asleep)?, (of.alone)(&a.awake)?]));
+            let words = format!("{}, at {}/s, {}", of.words, paced.asked, paced.pace);
+            marks.push(Mark { alone: both, ..mark(words, is, of.most) });
         }
     }
     if let Some(freeze) = &findings.freeze {
         let words = "quantiles of a freeze, % of its length off".to_owned();
-        marks.push(Mark { words, is: freeze.error() * 100.0, most: 1.0 });
+        marks.push(mark(words, freeze.error() * 100.0, 1.0));
     }
     for counts in &findings.faults {
         let words = format!("attempts under a wrong class: {}", counts.story);
-        marks.push(Mark { words, is: counts.wrong() as f64, most: 0.0 });
+        marks.push(mark(words, counts.wrong() as f64, 0.0));
     }
     if let Some(stood) = &findings.standstill {
         // A beat of its watch, and the limit above which it speaks.
         let silent = (stood.stopped_ms - stood.said_ms).max(0.0);
         let words = format!("of {:.0} ms stopped, not said, ms", stood.stopped_ms);
-        marks.push(Mark { words, is: silent, most: 10.0 });
+        marks.push(mark(words, silent, 10.0));
         let words = "attempts blamed on the server meanwhile".to_owned();
-        marks.push(Mark { words, is: stood.blamed as f64, most: 0.0 });
+        marks.push(mark(words, stood.blamed as f64, 0.0));
     }
     marks
 }

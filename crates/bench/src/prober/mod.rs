@@ -4,8 +4,10 @@
 //! on the other core; the load tools that can be had do the same against the same server. Judges the marks
 //! that the project has set itself, and nothing else.
 
+pub(crate) mod alone;
 mod echoes;
 mod figures;
+mod json;
 mod marks;
 mod options;
 mod paced;
@@ -23,6 +25,7 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::cores::{Cores, Machine};
 use crate::process::{ended_cpu, own_cpu};
+use alone::{Alone, Loop};
 use options::Options;
 use paced::Paced;
 use place::Place;
@@ -30,13 +33,12 @@ use tools::Beside;
 pub(crate) use truth::monotonic_ns;
 use truths::{Counts, Freeze, Standstill};
 
-/// Attempts a second.
-const RATES: [u32; 6] = [10, 100, 1_000, 5_000, 10_000, 20_000];
-
 /// All that a run has shown. What was not asked for is empty.
 #[derive(Debug, Default)]
 struct Findings {
     rates: Vec<Paced>,
+    /// The machine without the prober, at the same rates.
+    alone: Vec<Alone>,
     highest: Option<Paced>,
     faults: Vec<Counts>,
     freeze: Option<Freeze>,
@@ -64,7 +66,7 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
         }
     };
     match measure(&options) {
-        Ok(findings) if options.json => println!("{:#}", table::json(&findings)),
+        Ok(findings) if options.json => println!("{:#}", json::json(&findings)),
         Ok(findings) => print!("{}", table::markdown(&findings)),
         Err(error) => {
             eprintln!("error: {error}");
@@ -116,18 +118,38 @@ impl Findings {
     /// A rate that the prober or the machine cannot do must not cost the figures of the others.
     fn rates(&mut self, place: &Place, options: &Options) -> Outcome<()> {
         if options.has("rates") {
-            for rate in RATES {
+            for &rate in &options.rates {
                 eprintln!("{rate}/s");
-                match paced::paced(place, rate, options.window) {
-                    Ok(paced) => self.rates.push(paced),
-                    Err(error) => self.skipped.push((format!("{rate}/s"), error.to_string())),
-                }
+                self.rate(place, rate, options)?;
             }
         }
         if options.has("highest") {
             let window = (options.window / 5).max(Duration::from_secs(1));
             self.highest = paced::highest(place, window)?;
         }
+        Ok(())
+    }
+
+    /// One rate at each pace, and in between the machine alone, before and after each.
+    fn rate(&mut self, place: &Place, rate: u32, options: &Options) -> Outcome<()> {
+        let mut turns = Vec::new();
+        let mut alone = |kind| -> Outcome<()> {
+            turns.push(alone::turn(place, kind, rate, options.window / 4)?);
+            Ok(())
+        };
+        alone(Loop::Asleep)?;
+        alone(Loop::Awake)?;
+        for pace in &options.paces {
+            match paced::paced(place, (rate, *pace), options.window) {
+                Ok(paced) => self.rates.push(paced),
+                Err(error) => {
+                    self.skipped.push((format!("{rate}/s, {pace}"), error.to_string()));
+                }
+            }
+            alone(Loop::Asleep)?;
+            alone(Loop::Awake)?;
+        }
+        self.alone.push(Alone::of(rate, &turns));
         Ok(())
     }
 }

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use model::Class;
+use probe::Pace;
 
-use super::figures::{dispersion, error_ppm, quantile, rate, three};
+use super::figures::{bin_ns, dispersion, error_ppm, quantile, rate, three};
 use super::place::{Place, Subject};
-use super::script::Script;
-use super::subject::{Account, Order};
+use super::subject::{Account, Order, USUAL};
 use super::truth::Truth;
 use crate::Outcome;
 
@@ -28,6 +28,7 @@ const LADDER: [u32; 12] =
 pub(crate) struct Paced {
     /// Attempts a second, as asked for.
     pub(crate) asked: u32,
+    pub(crate) pace: Pace,
     /// How far the rate was off, parts per million.
     pub(crate) error_ppm: f64,
     /// Arrival at the server less intended time less the usual way there: p50, p99, largest, µs.
@@ -58,9 +59,9 @@ impl Paced {
     }
 }
 
-/// Measures one rate.
-pub(crate) fn paced(place: &Place, asked: u32, window: Duration) -> Outcome<Paced> {
-    let server = Truth::start(Script::Answer, place.cores.load)?;
+/// Measures one rate at one pace.
+pub(crate) fn paced(place: &Place, (asked, at): (u32, Pace), window: Duration) -> Outcome<Paced> {
+    let server = Truth::awake(place.cores)?;
     let count = (f64::from(asked) * window.as_secs_f64()).ceil();
     #[expect(
         clippy::cast_possible_truncation,
@@ -68,10 +69,11 @@ pub(crate) fn paced(place: &Place, asked: u32, window: Duration) -> Outcome<Pace
         reason = "positive and small"
     )]
     let count = (count as u64).max(4 * WARM as u64);
-    let mut subject = place.probe(&Order::plain(server.address, asked, count))?;
+    let mut subject =
+        place.probe(&Order { pace: at, ..Order::plain(server.address, asked, count) })?;
     let bytes = growth(&mut subject, &server, count)?;
     let account = subject.account()?;
-    judge(asked, &account, &server.seen().received_ns, bytes)
+    judge((asked, at), &account, &server.seen().received_ns, bytes)
 }
 
 /// The highest rate of the ladder that is kept up, and what it has shown.
@@ -80,7 +82,7 @@ pub(crate) fn highest(place: &Place, window: Duration) -> Outcome<Option<Paced>>
     for asked in LADDER {
         eprintln!("highest rate: {asked}/s");
         // One disturbance of the machine is not the prober's limit.
-        let mut tries = (0..2).map(|_| paced(place, asked, window));
+        let mut tries = (0..2).map(|_| paced(place, (asked, USUAL), window));
         match tries.find(|tried| tried.as_ref().is_ok_and(Paced::sustained)) {
             Some(kept_up) => best = Some(kept_up?),
             None => break,
@@ -106,7 +108,12 @@ fn growth(subject: &mut Subject, server: &Truth, count: u64) -> Outcome<Option<f
     Ok(enough.then(|| (last.1 - first.1) as f64 / (last.0 - first.0) as f64))
 }
 
-fn judge(asked: u32, account: &Account, received: &[u64], bytes: Option<f64>) -> Outcome<Paced> {
+fn judge(
+    (asked, pace): (u32, Pace),
+    account: &Account,
+    received: &[u64],
+    bytes: Option<f64>,
+) -> Outcome<Paced> {
     let sent = account.intended_us.len();
     let of = |class| account.classes.get(&class).copied().unwrap_or(0);
     if received.len() != sent {
@@ -128,13 +135,12 @@ fn judge(asked: u32, account: &Account, received: &[u64], bytes: Option<f64>) ->
     let late = apart(&account.intended_us).into_iter().map(|us| (us - way_us).max(0.0));
     let late_us = three(late.collect());
     let kept = arrived.get(warm..).unwrap_or_default();
-    let (Some(rate), Some(dispersion)) =
-        (rate(kept), dispersion(kept, (1_000_000_000 / u64::from(asked)).max(1_000_000)))
-    else {
+    let (Some(rate), Some(dispersion)) = (rate(kept), dispersion(kept, bin_ns(asked))) else {
         return Err("too few requests arrived".into());
     };
     Ok(Paced {
         asked,
+        pace,
         error_ppm: error_ppm(rate, f64::from(asked)),
         late_us,
         way_us,

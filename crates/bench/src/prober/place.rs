@@ -1,4 +1,6 @@
 //! Where the subject and the tools beside it are started: on the first core, one at a time.
+//!
+//! What they are asked for is said in `subject` and in `tools`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,8 +16,8 @@ use crate::process::Process;
 
 /// What ends by itself must have ended this long after its time.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How often somebody looks whether it has.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often somebody looks whether it has; each look takes the server's core from it for a moment.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A folder, and who runs where.
 #[derive(Debug)]

@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{Class, Lane};
-use probe::{Options, Run, Stop, Target, Told};
+use probe::{Options, Pace, Run, Stop, Target, Told};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::Outcome;
+
+/// The pace that nobody has to ask for, as it is on a machine of two cores or more. The prober of the bench is
+/// bound to one of them, which it would take for the only one.
+pub(crate) const USUAL: Pace = Pace::steady(2);
 
 /// What one run is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +25,7 @@ pub(crate) struct Order {
     pub(crate) lane: Lane,
     /// Attempts a second.
     pub(crate) rate: u32,
+    pub(crate) pace: Pace,
     /// Attempts.
     pub(crate) count: u64,
     pub(crate) timeout_ms: u64,
@@ -31,12 +36,13 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// A run on kept connections with limits that nothing meets.
+    /// A run on kept connections with limits that nothing meets, at the usual pace.
     pub(crate) fn plain(address: std::net::SocketAddr, rate: u32, count: u64) -> Self {
         Self {
             url: format!("http://{address}/"),
             lane: Lane::KeepAlive,
             rate,
+            pace: USUAL,
             count,
             timeout_ms: 20_000,
             late_ms: 15_000,
@@ -71,6 +77,7 @@ pub(crate) struct Account {
 pub(crate) fn run(order: &str) -> Outcome<()> {
     let order: Order = serde_json::from_str(order)?;
     let options = Options {
+        pace: order.pace,
         lanes: vec![(order.lane, 1.0)],
         stop: Stop::Count(order.count),
         late_after: Duration::from_millis(order.late_ms),

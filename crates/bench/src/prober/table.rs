@@ -1,12 +1,14 @@
-//! Findings as tables of Markdown and as JSON. Nothing is rounded in JSON.
+//! Findings as tables of Markdown.
+//!
+//! Nothing is measured or judged here: what a mark is, `marks` says; as JSON they are in `json`.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-
 use super::Findings;
+use super::alone::{Alone, Bare};
 use super::marks::marks;
 use super::paced::Paced;
+use super::subject::USUAL;
 use super::tools::{RATE, Sent};
 
 /// All tables.
@@ -16,10 +18,16 @@ pub(crate) fn markdown(findings: &Findings) -> String {
     beside(&mut out, findings);
     faults(&mut out, findings);
     freeze(&mut out, findings);
-    out.push_str("\n### Marks\n\n| mark | is | at most | |\n|---|---:|---:|---|\n");
+    out.push_str(
+        "\n### Marks\n\n| mark | is | at most | | the machine alone, asleep / awake |\n\
+         |---|---:|---:|---|---:|\n",
+    );
     for mark in marks(findings) {
         let met = if mark.met() { "met" } else { "MISSED" };
-        let _ = writeln!(out, "| {} | {:.3} | {} | {met} |", mark.words, mark.is, mark.most);
+        let alone =
+            mark.alone.map_or(String::new(), |[asleep, awake]| format!("{asleep:.3} / {awake:.3}"));
+        let _ =
+            writeln!(out, "| {} | {:.3} | {} | {met} | {alone} |", mark.words, mark.is, mark.most);
     }
     foot(&mut out, findings);
     out
@@ -32,9 +40,9 @@ fn rates(out: &mut String, findings: &Findings) {
     }
     out.push_str(
         "### The prober at a rate, as the server saw it\n\n\
-         | asked | rate error, ppm | lateness p50 / p99 / max, µs | in its own words | variance / mean \
+         | asked | pace | rate error, ppm | lateness p50 / p99 / max, µs | in its own words | variance / mean \
          | CPU per request, µs | bytes per attempt | failed | not sent | blind |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for paced in all() {
         let bytes = paced.bytes.map_or("–".to_owned(), |bytes| format!("{bytes:.1}"));
@@ -42,9 +50,10 @@ fn rates(out: &mut String, findings: &Findings) {
         let [own50, own99, own_max] = paced.own_us;
         let _ = writeln!(
             out,
-            "| {} | {:.1} | {p50:.0} / {p99:.0} / {max:.0} | {own50} / {own99} / {own_max} | {:.4} | \
+            "| {} | {} | {:.1} | {p50:.0} / {p99:.0} / {max:.0} | {own50} / {own99} / {own_max} | {:.4} | \
              {:.1} | {bytes} | {} | {} | {} |",
             paced.asked,
+            paced.pace,
             paced.error_ppm,
             paced.dispersion,
             paced.cpu_us,
@@ -53,19 +62,40 @@ fn rates(out: &mut String, findings: &Findings) {
             paced.blind,
         );
     }
+    alone(out, findings);
     if let Some(highest) = &findings.highest {
         let _ = writeln!(
             out,
-            "\nThe last row is the highest rate that was kept up: all sent and answered, the rate met \
+            "\nThe last row of the prober is the highest rate that was kept up: all sent and answered, the rate met \
              within 0.1 %, p99 of the lateness below 10 ms: {}/s.",
             highest.asked
         );
     }
 }
 
+fn alone(out: &mut String, findings: &Findings) {
+    if findings.alone.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n### The machine alone, between these runs\n\nA bare loop on the prober's core, without prober, \
+         sockets or server: what it is late by, nobody on this machine can do better.\n\n\
+         | wakes a second | asleep until its time: lateness p50 / p99 / max, µs | variance / mean | \
+         awake all the time | variance / mean |\n|---:|---:|---:|---:|---:|\n",
+    );
+    let show = |bare: Bare| {
+        let [p50, p99, max] = bare.late_us;
+        format!("{p50:.0} / {p99:.0} / {max:.0} | {:.4}", bare.dispersion)
+    };
+    for Alone { asked, asleep, awake } in &findings.alone {
+        let _ = writeln!(out, "| {asked} | {} | {} |", show(*asleep), show(*awake));
+    }
+}
+
 /// The prober as a tool among tools.
 fn own(findings: &Findings) -> [Option<&Paced>; 2] {
-    [findings.highest.as_ref(), findings.rates.iter().find(|paced| paced.asked == RATE)]
+    let usual = |paced: &&Paced| paced.asked == RATE && paced.pace == USUAL;
+    [findings.highest.as_ref(), findings.rates.iter().find(usual)]
 }
 
 fn beside(out: &mut String, findings: &Findings) {
@@ -158,50 +188,6 @@ fn foot(out: &mut String, findings: &Findings) {
     }
 }
 
-/// The same for programs.
-pub(crate) fn json(findings: &Findings) -> Value {
-    let paced = |paced: &Paced| {
-        json!({
-            "asked": paced.asked, "error_ppm": paced.error_ppm, "late_us": paced.late_us,
-            "way_us": paced.way_us, "own_late_us": paced.own_us, "dispersion": paced.dispersion,
-            "cpu_us": paced.cpu_us, "bytes": paced.bytes, "sent": paced.counts[0],
-            "failed": paced.counts[1], "not_sent": paced.counts[2], "blind": paced.blind,
-        })
-    };
-    let sent = |sent: Sent| {
-        json!({
-            "rate": sent.rate, "cpu_us": sent.cpu_us, "error_ppm": sent.error_ppm,
-            "dispersion": sent.dispersion,
-        })
-    };
-    let counts = findings.faults.iter().map(|counts| {
-        let rows = counts.classes.iter().map(|(class, wanted, is)| {
-            json!({ "class": class.name(), "played": wanted, "counted": is })
-        });
-        json!({ "story": counts.story, "wrong": counts.wrong(), "classes": rows.collect::<Vec<_>>() })
-    });
-    json!({
-        "machine": findings.machine, "window_s": findings.window.as_secs(),
-        "others_share": findings.noise.0, "stolen_share": findings.noise.1,
-        "rates": findings.rates.iter().map(paced).collect::<Vec<_>>(),
-        "highest": findings.highest.as_ref().map(paced),
-        "beside": findings.beside.iter().map(|tool| json!({
-            "name": tool.name, "fast": sent(tool.fast), "paced": tool.paced.map(sent),
-        })).collect::<Vec<_>>(),
-        "faults": counts.collect::<Vec<_>>(),
-        "freeze": findings.freeze.as_ref().map(|freeze| json!({
-            "frozen_s": freeze.frozen_s, "quantiles": freeze.quantiles, "error": freeze.error(),
-        })),
-        "stopped": findings.standstill.as_ref().map(|stood| json!({
-            "stopped_ms": stood.stopped_ms, "said_ms": stood.said_ms, "blamed": stood.blamed,
-        })),
-        "marks": marks(findings).iter().map(|mark| json!({
-            "mark": mark.words, "is": mark.is, "most": mark.most, "met": mark.met(),
-        })).collect::<Vec<_>>(),
-        "skipped": findings.skipped,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -209,13 +195,17 @@ mod tests {
     use model::Class;
 
     use super::super::Findings;
+    use super::super::alone::{Alone, Bare};
+    use super::super::json::json;
     use super::super::paced::Paced;
+    use super::super::subject::USUAL;
     use super::super::truths::{Counts, Freeze, Standstill};
-    use super::{json, markdown};
+    use super::markdown;
 
     fn findings() -> Findings {
         let paced = Paced {
             asked: 1_000,
+            pace: USUAL,
             error_ppm: -12.5,
             late_us: [60.0, 180.0, 900.0],
             way_us: 40.0,
@@ -226,9 +216,12 @@ mod tests {
             counts: [20_000, 0, 0],
             blind: 0,
         };
+        let asleep = Bare { late_us: [50.0, 524.0, 4_000.0], dispersion: 0.02 };
+        let awake = Bare { late_us: [0.1, 9.0, 3_000.0], dispersion: 0.01 };
         let classes = vec![(Class::Ok, 10, 10), (Class::Timeout, 5, 5)];
         Findings {
             rates: vec![paced],
+            alone: vec![Alone { asked: 1_000, asleep, awake }],
             faults: vec![Counts { story: "a story", classes }],
             freeze: Some(Freeze { frozen_s: 2.0, quantiles: vec![(0.95, 1.0, 1.01)] }),
             standstill: Some(Standstill { stopped_ms: 201.0, said_ms: 201.0, blamed: 0 }),
@@ -244,9 +237,10 @@ mod tests {
         let text = markdown(&findings());
         assert!(!text.contains("MISSED"), "{text}");
         for part in [
-            "| 1000 | -12.5 | 60 / 180 / 900 | 2 / 90 / 700 | 0.0100 | 50.0 | 57.0 | 0 | 0 | 0 |",
-            "| send lateness p99, µs, at 1000/s | 180.000 | 200 | met |",
-            "| quantiles of a freeze, % of its length off | 0.500 | 1 | met |",
+            "| 1000 | steady | -12.5 | 60 / 180 / 900 | 2 / 90 / 700 | 0.0100 | 50.0 | 57.0 | 0 | 0 | 0 |",
+            "| 1000 | 50 / 524 / 4000 | 0.0200 | 0 / 9 / 3000 | 0.0100 |",
+            "| send lateness p99, µs, at 1000/s, steady | 180.000 | 200 | met | 524.000 / 9.000 |",
+            "| quantiles of a freeze, % of its length off | 0.500 | 1 | met |  |",
             "**not measured: oha**: not here",
         ] {
             assert!(text.contains(part), "{part}\n{text}");

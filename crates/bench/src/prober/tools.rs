@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::figures::{dispersion, error_ppm, rate};
 use super::place::Place;
-use super::script::Script;
 use super::truth::Truth;
 use crate::Outcome;
 use crate::process::ended_cpu;
@@ -22,6 +21,8 @@ pub(crate) const RATE: u32 = 5_000;
 /// A tool.
 struct Tool {
     name: &'static str,
+    /// How the one on the test bed was built, where that is not how it is shipped.
+    built: &'static str,
     /// Paths, the first that is there counts: on the test bed, or as the shell finds it.
     programs: &'static [&'static str],
     /// Words for `C` connections as fast as they go for `S` seconds.
@@ -33,24 +34,28 @@ struct Tool {
 const TOOLS: [Tool; 4] = [
     Tool {
         name: "wrk",
+        built: "",
         programs: &["wrk-bookworm/usr/bin/wrk", "wrk"],
         fast: &["-t1", "-cC", "-dSs"],
         paced: &[],
     },
     Tool {
         name: "hey",
+        built: "",
         programs: &["hey-bookworm/usr/bin/hey", "hey"],
         fast: &["-c", "C", "-z", "Ss"],
         paced: &["-q", "Q"],
     },
     Tool {
         name: "h2load",
+        built: "",
         programs: &["h2load-bookworm/usr/bin/h2load", "h2load"],
         fast: &["--h1", "-t1", "-cC", "-DS"],
         paced: &["--rps=Q"],
     },
     Tool {
         name: "oha",
+        built: " (built without link-time optimization)",
         programs: &["oha/bin/oha", "oha"],
         fast: &["--no-tui", "-c", "C", "-z", "Ss"],
         paced: &["-q", "R"],
@@ -60,7 +65,7 @@ const TOOLS: [Tool; 4] = [
 /// What one tool has shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Beside {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// As fast as it goes.
     pub(crate) fast: Sent,
     /// At [`RATE`]; not everybody knows rates.
@@ -98,7 +103,9 @@ impl Tool {
         let fast = self.run(place, window, self.fast.to_vec())?;
         let words = [self.fast, self.paced].concat();
         let paced = (!self.paced.is_empty()).then(|| self.run(place, window, words)).transpose()?;
-        Ok(Beside { name: self.name, fast, paced })
+        let built =
+            if self.program(&place.testbed)?.starts_with(&place.testbed) { self.built } else { "" };
+        Ok(Beside { name: format!("{}{built}", self.name), fast, paced })
     }
 
     /// Where it is: on the test bed, else wherever the shell finds it.
@@ -111,7 +118,7 @@ impl Tool {
     }
 
     fn run(&self, place: &Place, window: Duration, words: Vec<&str>) -> Outcome<Sent> {
-        let server = Truth::start(Script::Answer, place.cores.load)?;
+        let server = Truth::awake(place.cores)?;
         let seconds = window.as_secs().max(1);
         let fill = |word: &str| {
             let values = [('C', CONNECTIONS), ('R', RATE), ('Q', RATE / CONNECTIONS)];

@@ -1,8 +1,10 @@
 //! The server of truth: it writes down when each request came, to the nanosecond, and plays a script.
 //!
-//! One thread on a core of its own. Heads are searched, not parsed, and requests have no bodies. Sockets
+//! One thread on a core of its own; where its stamps count it does not sleep there, so that no waking of it
+//! is taken for the lateness of who has sent. Heads are searched, not parsed, and requests have no bodies. Sockets
 //! for the WebSocket lane stand in `echoes`.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local, yield_now};
 
 use super::script::{ANSWER, Act, Script};
 use crate::Outcome;
@@ -45,14 +47,24 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// Starts one on a core.
+    /// Starts one on a core, which may have other work.
     pub(crate) fn start(script: Script, core: usize) -> Outcome<Self> {
+        Self::with(script, core, false)
+    }
+
+    /// Starts one that answers everything and never sleeps, where it has a core to itself.
+    pub(crate) fn awake(cores: Cores) -> Outcome<Self> {
+        Self::with(Script::Answer, cores.load, cores.apart())
+    }
+
+    fn with(script: Script, core: usize, awake: bool) -> Outcome<Self> {
         let log = Log::default();
         let (told, address) = channel();
         let (stop, stopped) = oneshot::channel();
         let seen = Arc::clone(&log);
         let thread = std::thread::Builder::new().name("truth".to_owned()).spawn(move || {
-            let served = Cores::go_to(core).and_then(|()| serve(script, &seen, &told, stopped));
+            let served =
+                Cores::go_to(core).and_then(|()| serve((script, awake), &seen, &told, stopped));
             if let Err(error) = served {
                 // Who waits for the address hears of it by its absence.
                 eprintln!("the server of truth: {error}");
@@ -84,7 +96,7 @@ impl Drop for Truth {
 }
 
 fn serve(
-    script: Script,
+    (script, awake): (Script, bool),
     log: &Log,
     told: &Sender<SocketAddr>,
     stopped: oneshot::Receiver<()>,
@@ -100,8 +112,18 @@ fn serve(
                 spawn_local(converse(stream, script, Arc::clone(log)));
             }
         };
+        let polling = async {
+            if !awake {
+                pending::<()>().await;
+            }
+            loop {
+                // Each turn asks the kernel what has come.
+                yield_now().await;
+            }
+        };
         tokio::select! {
             () = accepting => Err("it accepts no more".into()),
+            never = polling => never,
             _ = stopped => Ok(()),
         }
     })

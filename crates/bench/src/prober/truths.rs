@@ -1,5 +1,7 @@
 //! What the prober must not get wrong, whatever the machine: every failure under its class, the quantiles
 //! of a freeze, and its own standstill.
+//!
+//! How fast or how even it is does not belong here: that is measured in `paced`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 use model::Fault;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub(crate) use options::Options;
+pub(crate) use options::{Options, share};
 use server::{Ended, Server};
 use state::State;
 

@@ -99,7 +99,8 @@ pub(crate) struct OnSigterm {
     pub(crate) refuse_on_sigterm: bool,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// A share of all, from 0 to 1, as it is written on the command line.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "write a number from 0 to 1, such as 0.5".to_owned())
 }

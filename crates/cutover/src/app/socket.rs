@@ -1,7 +1,8 @@
 //! `/ws`: a WebSocket that sends each message back unchanged.
 //!
-//! It says nothing by itself until the app is told to stop; then `{"message":"reconnect"}`, once,
-//! and it goes on echoing until the client leaves or the app closes with 1001.
+//! It says nothing by itself until the app is told to stop; then `{"message":"reconnect"}`, once, and it
+//! goes on echoing until the client leaves or the app closes with 1001. It numbers and checks nothing: that
+//! is for its clients to do.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Requests that were made, second by second, from a JSON access log of Cutover's proxy.
+//!
+//! Lines that are none, tunnels, Cutover's own prober and requests that no instance was asked for are left
+//! out. What the rest says of the judge is worked out in `calibrate`.
 
 #[cfg(test)]
 mod fuzz;

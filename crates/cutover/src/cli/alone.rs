@@ -77,7 +77,7 @@ Nothing is judged anew. Exit codes: 0 it was told, 2 there is no such report";
 #[derive(Debug, Args)]
 #[command(after_help = REPORT)]
 pub(crate) struct Report {
-    /// Id of the run, as `history` lists it, or the report's JSON file
+    /// Id of the run, as `history` lists it, or the report's JSON file, or the raw attempts of a probe (--raw)
     pub(crate) run: String,
     /// Another run, to be compared with the first
     pub(crate) other: Option<String>,

@@ -1,4 +1,6 @@
 //! The commands of operators as they are typed: what is done about a rollout under way, or after it.
+//!
+//! What they mean is in `commands`; whether the server does it, the server decides.
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use probe::{Resolve, VersionFrom};
+use probe::{Pace, Resolve, VersionFrom};
 use report::Assertion;
 
 use super::Also;
@@ -38,6 +38,11 @@ pub(crate) struct Probe {
     /// Attempts per second, all lanes together
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: u32,
+    /// What is paid for sending on time: frugal (sleeps until then, and sends as late as it is woken), steady
+    /// (awake a little earlier, for up to a quarter of a core, or an eighth of the only one) or exact (awake
+    /// all the time from 500/s on, for a prober with a core of its own)
+    #[arg(long, value_name = "PACE", default_value = "steady", value_parser = pace)]
+    pub(crate) pace: Pace,
     /// Lanes, separated by commas: keep-alive, fresh, http2, websocket, idle, upload, download,
     /// events, orders. What the target does not serve is listed as not run
     #[arg(
@@ -209,6 +214,10 @@ pub(crate) struct Reached {
 }
 
 fn resolve(text: &str) -> Result<Resolve, String> {
+    text.parse().map_err(|fault: model::Fault| fault.what)
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
     text.parse().map_err(|fault: model::Fault| fault.what)
 }
 

@@ -1,6 +1,7 @@
 //! Further files that tell the result of a run: the summary in Markdown and the `JUnit` file.
 //!
-//! Page and JSON are written by the commands themselves, each in its own place.
+//! Page and JSON are written by the commands themselves, each in its own place. What stands in them is
+//! `report`'s.
 
 use std::fs::OpenOptions;
 use std::io;

@@ -1,4 +1,7 @@
 //! `cutover deploy`: asks the server for a rollout, follows it, hands over its report.
+//!
+//! Nothing is decided here: what a rollout does is the server's, what its traffic came to stands in the
+//! report.
 
 use std::path::Path;
 

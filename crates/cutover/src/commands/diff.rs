@@ -1,6 +1,7 @@
 //! What would change in a small text, line by line.
 //!
-//! Made for files of a few hundred lines: time and memory grow with the product of both lengths.
+//! Made for files of a few hundred lines: time and memory grow with the product of both lengths. It knows
+//! nothing of what the lines mean.
 
 /// Lines that go (`-`) and come (`+`), each run with the line before it; nothing when both are the
 /// same.

@@ -1,4 +1,5 @@
-//! What each command does. One file per command; the rooms do the work.
+//! What each command does: one file per command, and here only the smallest of them and what several begin
+//! with. The work itself is done elsewhere, in `server`, `config`, `doctor`, `calibrate` and `say`.
 
 mod aa;
 mod also;

@@ -1,7 +1,8 @@
 //! `cutover pause`, `resume`, `promote`, `set-weight`, `retry`, `rollback`: what operators do about a
 //! rollout.
 //!
-//! The server decides; here it is asked, and what comes of it is followed as a deploy is.
+//! The server decides; here it is asked, and what comes of it is followed as a deploy is. Whether an order
+//! can be given at this moment is not known here.
 
 use model::{AppName, Entered, Fault, Weight};
 

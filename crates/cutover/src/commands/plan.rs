@@ -1,13 +1,19 @@
 //! `cutover plan`: what a deploy would do, before anything is touched.
 //!
-//! The server finds it out; here it is asked and laid out.
+//! The server finds it out; here it is asked and laid out. Nothing is worked out here: `server::planning`
+//! does it.
+
+mod comparing;
+mod folded;
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use model::{AppName, Fault, Phase, Version, Weight};
 
-use crate::server::planned::{Compared, Finds, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use self::comparing::compared;
+use self::folded::fold;
+use crate::server::planned::{Finds, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
 use crate::{cli, config, duration};
 
 /// More phases than this are not shown one by one.
@@ -74,33 +80,12 @@ fn write(text: &mut String, planned: &Planned) -> fmt::Result {
     router(text, &planned.router)?;
     probe(text, planned.probe.as_ref())?;
     list(text, "degrades", &planned.degrades, "nothing")?;
-    let changes: Vec<&String> =
-        planned.first.platform.iter().chain(&planned.first.router).collect();
-    list(text, "at once", &changes, "nothing to change")?;
     list(text, "waiting for", &planned.first.waiting, "")?;
     phases(text, planned)?;
     list(text, "hooks", &planned.hooks, "")?;
     list(text, "kept", &planned.kept, "")?;
     compared(text, planned)?;
     list(text, "measured beside requests", &planned.measured, "")
-}
-
-/// What users' own requests show, where they are counted.
-fn compared(text: &mut String, planned: &Planned) -> fmt::Result {
-    let (Some(from), to) = (&planned.from, &planned.to) else { return Ok(()) };
-    if planned.compared.is_empty() {
-        return Ok(());
-    }
-    writeln!(text, "\ncompared with {from} by what users meet, every second")?;
-    for Compared { share, errors, requests } in &planned.compared {
-        let share = Weight::new(*share).unwrap_or_default().to_string();
-        writeln!(
-            text,
-            "  {share:<7} ended by {errors} errors of {to} and none of {from}; 1 % against 0.1 % found \
-             after about {requests} requests of both"
-        )?;
-    }
-    Ok(())
 }
 
 fn router(text: &mut String, router: &RouterPlanned) -> fmt::Result {
@@ -155,6 +140,12 @@ fn phases(text: &mut String, planned: &Planned) -> fmt::Result {
         let line =
             format!("  {:<13} {:<12} {shares:<20} {}", one.phase, limit(one), words(one, planned));
         writeln!(text, "{}", line.trim_end())?;
+        for change in fold(&one.changes) {
+            writeln!(text, "    - {change}")?;
+        }
+    }
+    if let Some(why) = &planned.unforeseen {
+        writeln!(text, "\n{why}")?;
     }
     if all.iter().any(|one| one.finds.is_some() && one.traffic.len() > 1) {
         let note = "while both versions have a share, a failure that names no version (refused, \

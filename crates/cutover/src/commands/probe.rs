@@ -1,8 +1,9 @@
 //! `cutover probe`: the prober alone, on anybody's service.
 //!
-//! With `--control` it is a rollout's prober: told by the controller, reporting to it, and writing
-//! samples instead of a report.
+//! With `--control` it is a rollout's prober: told by the controller, reporting to it, and writing samples
+//! instead of a report. It judges nothing: the run is the `probe` crate's, the verdict the report's.
 
+mod again;
 mod lanes;
 mod picture;
 mod raw;
@@ -15,8 +16,7 @@ mod told;
 use std::time::Duration;
 
 use ::probe::{Ask, Options, Run, Stop, Target, Tls, Told, VersionFrom, Way};
-use model::{Fault, Kind, Lane, Outcome};
-use report::{Input, Report};
+use model::{Fault, Kind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
@@ -25,6 +25,8 @@ use super::also;
 use crate::cli;
 use crate::duration;
 use crate::interrupt::Interrupt;
+use again::Asked;
+pub(super) use again::again;
 use raw::Raw;
 use shown::Shown;
 
@@ -130,6 +132,7 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     let mut options = Options::new(Target::parse(&arguments.url)?, arguments.rate);
     options.timeout = arguments.timeout;
     lanes::set(&mut options, arguments)?;
+    options.pace = arguments.pace;
     options.max_in_flight = arguments.max_in_flight;
     options.late_after = arguments.late_after;
     options.version_from = match (&arguments.watch_version, &arguments.version_header) {
@@ -215,7 +218,14 @@ fn finish(
     (interrupted, raw): (bool, Option<Raw>),
 ) -> Result<u8, Fault> {
     let trouble = run.trouble.take();
-    let report = judge(arguments, run, interrupted);
+    let asked = Asked::of(arguments, interrupted);
+    if let Some(raw) = raw.as_ref().filter(|_| trouble.is_none()) {
+        asked.write_behind(raw.path())?;
+        // Judged from there, so that anybody can do it again.
+        run.attempts = Vec::new();
+        run = ::probe::samples::read(raw.path())?;
+    }
+    let report = asked.judge(run)?;
     let json = report::json(&report);
     let base = arguments.out.join(format!("cutover-probe-{}", report.run_id));
     let files = [
@@ -242,42 +252,4 @@ fn finish(
         return Err(trouble);
     }
     Ok(report::exit_code(&report))
-}
-
-/// From which version the requests moved to which: the first that answered and the last, when they differ.
-fn moved(run: &Run) -> Option<(String, String)> {
-    let named = run.attempts.iter().filter(|a| a.lane != Lane::Websocket && a.version.is_some());
-    let first = named.clone().min_by_key(|a| a.sent_us)?.version.clone()?;
-    let last = named.max_by_key(|a| a.sent_us)?.version.clone()?;
-    (first != last).then_some((first, last))
-}
-
-fn judge(arguments: &cli::Probe, run: Run, interrupted: bool) -> Report {
-    let (from, to) = arguments.until_switch.then(|| moved(&run)).flatten().unzip();
-    report::judge(&Input {
-        app: None,
-        run_id: format!("{:x}", run.header.t0_unix_ms),
-        cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
-        url: run.header.url.clone(),
-        from,
-        to,
-        outcome: Outcome::None,
-        interrupted,
-        phases: Vec::new(),
-        ending_note: None,
-        shares: Vec::new(),
-        outages: Vec::new(),
-        router: None,
-        account: None,
-        header: run.header,
-        attempts: run.attempts,
-        connections: run.connections,
-        blind: run.blind,
-        footer: run.footer,
-        settings: report::Settings::default(),
-        asked: report::Asked {
-            switch: arguments.until_switch,
-            assertions: arguments.assert.clone(),
-        },
-    })
 }

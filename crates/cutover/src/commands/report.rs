@@ -1,7 +1,7 @@
 //! `cutover report`: the report of a run that is over, again, in any of its forms; or of two runs.
 //!
 //! It reads what the server or `probe` wrote at the end of the run, with or without a server. Nothing is
-//! judged anew.
+//! judged anew but the raw attempts of a probe.
 
 use std::path::Path;
 
@@ -67,6 +67,10 @@ fn compared(first: &Report, second: &Report, form: Form) -> Result<String, Fault
 /// A report by its file, or by the id of its run.
 fn read(arguments: &cli::Report, name: &str) -> Result<Saved, Fault> {
     let path = Path::new(name);
+    if name.ends_with(".ndjson.gz") {
+        let report = super::probe::again(path)?;
+        return Ok(Saved { text: ::report::json(&report), report, files: None });
+    }
     if path.extension().is_some() || path.components().count() > 1 {
         let text = std::fs::read_to_string(path).map_err(|e| {
             Fault::new(Kind::Usage, format!("{} cannot be read: {e}", path.display()))

@@ -1,4 +1,7 @@
 //! `cutover status`: what runs and what carries it, now.
+//!
+//! Nothing is looked at from here: the server tells, and this lays it out once. What changes later is for
+//! `watch`.
 
 use std::fmt::Write as _;
 use std::time::Duration;

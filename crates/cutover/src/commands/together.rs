@@ -2,7 +2,7 @@
 //! followed all at once, line by line.
 //!
 //! The name of one app is handed on to the commands for one app. Each app has its own report; the exit code
-//! is that of the worst.
+//! is that of the worst. Where they wait for each other is not known here: the server says it line by line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Where traffic comes in: listening addresses, host names, paths.
 //!
-//! Checks what is written; whether a port is free the judge says, or it is found when it is bound.
+//! Checks what is written; whether a port is free the judge says, or it is found when it is bound. That no
+//! two apps claim the same host and path is seen to in `claim`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! Reads where an agent of Consul is: `agent`, in plain text or with `https://`, and what TLS needs.
 //!
-//! Checks what is written. Files are read, and certificates judged, when the agent is asked.
+//! Checks what is written. Files are read, and certificates judged, when the agent is asked. Its token is
+//! read in `api`.
 
 use std::net::SocketAddr;
 use std::path::Path;

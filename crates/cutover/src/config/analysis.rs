@@ -1,4 +1,6 @@
 //! Reads `[app.NAME.rollout.analysis]`: how the versions of a canary are compared.
+//!
+//! How they are compared is not decided here, but in `rollout::analysis`.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
-//! Reads `[app.NAME]` and its health and rollout sections.
+//! Reads `[app.NAME]` and its health and rollout sections: puts together what the readers of single keys
+//! have read.
+//!
+//! Whether apps get in each other's way is not seen here, but in `claim`; what a deploy freezes of one is
+//! `release`'s.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +16,8 @@ use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
 use super::{
-    address, analysis, cohort, command, environment, handover, hooks, metrics, source, strategy,
-    target, watch, words,
+    address, analysis, cohort, command, environment, handover, hooks, metrics, registered, source,
+    strategy, target, watch, words,
 };
 use crate::duration;
 
@@ -87,6 +91,7 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
         hosts: address::hosts(app, reader),
         path_prefix,
         slow_start: reader.duration(app.field("slow_start"), Duration::ZERO, Duration::ZERO..=HOUR),
+        registered: registered::read(app, reader),
         stop_timeout: reader.duration(app.field("stop_timeout"), seconds(10), ms(100)..=DAY),
         health,
         rollout: rollout_of(&rollout, (instances, &probe.path), reader),

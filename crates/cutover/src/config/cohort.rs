@@ -1,4 +1,6 @@
 //! Reads `sticky` and `cohort` of a canary: clients stay with the version that they were given.
+//!
+//! Which cohort a client is in is never decided here: that is the router's to say.
 
 use model::{Cohorts, Mark, Selector, Wanted};
 use toml::de::{DeTable, DeValue};

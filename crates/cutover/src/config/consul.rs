@@ -1,6 +1,8 @@
-//! Reads `[router]` of a HAProxy that follows Consul: what is Consul's of it.
+//! Reads `[router]` of a HAProxy, or of somebody else, that follows Consul: what is Consul's of it, and who
+//! follows.
 //!
-//! Checks what is written; whether a Consul is there and lets us work is found by the preflight.
+//! Checks what is written; whether a Consul is there and lets us work is found by the preflight. The
+//! HAProxy's own keys are read in `router`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,15 +11,33 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ConsulConfig;
-use super::{agent, api};
+use super::{agent, api, words};
 
 /// Keys that only a Consul has.
-pub(super) const ONLY: [&str; 9] =
-    ["agent", "dns", "domain", "places", "token", "ca", "tls_server_name", "chain", "key"];
+pub(super) const ONLY: [&str; 10] = [
+    "follower",
+    "agent",
+    "dns",
+    "domain",
+    "places",
+    "token",
+    "ca",
+    "tls_server_name",
+    "chain",
+    "key",
+];
+/// Keys of a HAProxy that follows it.
+pub(super) const HAPROXY: [&str; 7] =
+    ["socket", "directory", "program", "config", "dns", "domain", "places"];
 /// Where an agent has its DNS, unless it is told otherwise.
 const DNS: ([u8; 4], u16) = ([127, 0, 0, 1], 8600);
 /// Instances of one release, if nothing is said.
 const PLACES: u32 = 16;
+
+/// True when whoever follows is none that Cutover could ask.
+pub(super) fn follower_is_any(router: &Section<'_>, reader: &mut Reader) -> bool {
+    words::one_of(router, "follower", &[("haproxy", false), ("any", true)], reader)
+}
 
 /// Reads its keys; all of them may be left out.
 pub(super) fn read(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> ConsulConfig {

@@ -1,5 +1,7 @@
 //! What differs between the configuration a server runs with and the file as it is now: what a reload
 //! would change, and what it cannot. Pure.
+//!
+//! It changes nothing: the server does (`server::reload`).
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -126,6 +128,10 @@ impl Difference {
         let key = |key: &str| format!("app.{name} {key}");
         self.note(&key("hosts"), &before.hosts, &after.hosts);
         self.note(&key("path_prefix"), &before.path_prefix, &after.path_prefix);
+        if before.registered != after.registered {
+            let why = "what is registered at Consul is known from the start of a server on";
+            self.refuse(&key("consul"), why);
+        }
         self.note(&key("instances"), &before.instances, &after.instances);
         self.note(&key("slow_start"), &before.slow_start, &after.slow_start);
         let next = |key: &str| format!("app.{name} {key} (from the next deploy on)");

@@ -1,4 +1,6 @@
 //! Reads the `environment` of an app: plain values, and names of secrets.
+//!
+//! The value of a secret is never read here: `secret` knows which variables are some, and whose.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,6 @@
 //! Reads whom a metric asks: a Prometheus, with a query, or a program.
+//!
+//! Nobody is asked here: that is done in `server::gauge`.
 
 use std::ops::Range;
 

@@ -33,6 +33,7 @@ mod outliers;
 mod post;
 mod proxy;
 mod reader;
+mod registered;
 mod release;
 mod rolling;
 mod router;
@@ -62,9 +63,9 @@ pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, HaProxyConfig,
-    HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig, RouterConfig, Side,
-    Strategy, Target, TokenPlace, Told,
+    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, FollowerConfig,
+    HaProxyConfig, HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig,
+    RouterConfig, Side, Strategy, Target, TokenPlace, Told,
 };
 pub(crate) use strategy::share;
 

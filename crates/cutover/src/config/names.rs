@@ -1,9 +1,11 @@
 //! Every key of the file by section, and the nearest known name to a wrong one.
+//!
+//! What may stand behind a key is listed in `schema`, and judged by its reader.
 
 use strsim::damerau_levenshtein;
 
 /// Sections and their keys, in the order in which they are explained. `app` stands for `app.NAME`.
-pub(crate) const KEYS: [(&str, &[&str]); 19] = [
+pub(crate) const KEYS: [(&str, &[&str]); 20] = [
     ("", &["state_dir", "history", "api", "proxy", "router", "notify", "together", "app"]),
     ("history", &["runs", "log_mib"]),
     ("api", &["listen", "chain", "key", "token"]),
@@ -65,6 +67,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 19] = [
             "control",
             "prefix",
             "accept_reload_cuts",
+            "follower",
             "agent",
             "dns",
             "domain",
@@ -108,6 +111,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 19] = [
             "stop_timeout",
             "error_pages",
             "maintenance",
+            "consul",
             "limits",
             "health",
             "rollout",
@@ -133,6 +137,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 19] = [
             "at_least",
         ],
     ),
+    ("app.consul", &["tags", "meta"]),
     ("app.limits", &["answer_begins", "answer_silence", "request_timeout", "max_body"]),
     (
         "app.health",
@@ -197,6 +202,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 19] = [
         &[
             "enabled",
             "rate",
+            "pace",
             "path",
             "lanes",
             "websocket_path",
@@ -244,7 +250,9 @@ pub(crate) fn homes(key: &str, section: &str) -> Vec<&'static str> {
     let knows = |&(name, keys): &(&'static str, &[&str])| {
         // `[apps.web]` is meant to be an app, not the apps of a group.
         let group = section.is_empty() && name == "together";
-        (name != section && !group && keys.contains(&key)).then_some(name)
+        // `tags` of instances that are found are meant to be their tag.
+        let registered = section == "app.instances" && name == "app.consul";
+        (name != section && !group && !registered && keys.contains(&key)).then_some(name)
     };
     KEYS.iter().filter_map(knows).collect()
 }

@@ -1,6 +1,7 @@
-//! Reads `[router]` of an nginx.
+//! Reads `[router]` of an nginx: where its files and its pid are, where users come in, and whether reloads
+//! that cut requests are agreed to.
 //!
-//! Checks what is written; whether an nginx runs there is found by its preflight.
+//! Checks only what is written; whether an nginx runs there is found by its preflight.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Reads what the own proxy tells of itself: the access log and where metrics can be asked for.
 //!
-//! Checks what is written; whether the file can be opened and the port is free is found by the proxy.
+//! Checks what is written; whether the file can be opened and the port is free is found by the proxy. No
+//! file is opened here.
 
 use std::net::SocketAddr;
 use std::path::Path;

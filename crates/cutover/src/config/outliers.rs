@@ -1,4 +1,7 @@
-//! Reads `[proxy.outliers]`.
+//! Reads `[proxy.outliers]`: after how many failures an instance is left out, for how long, and of how
+//! many.
+//!
+//! When that happens is not decided here, but in the proxy.
 
 use std::time::Duration;
 

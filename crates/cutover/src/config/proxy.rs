@@ -1,4 +1,6 @@
-//! Reads `[proxy]`.
+//! Reads `[proxy]`, the keys that are about the proxy itself; its sections have readers of their own.
+//!
+//! Where it listens is read in `address`. Nothing is bound and no file is opened here.
 
 use std::path::Path;
 use std::time::Duration;

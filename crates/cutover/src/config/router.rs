@@ -1,6 +1,7 @@
 //! Reads `[router]`: who carries the traffic.
 //!
-//! Checks what is written; whether a router of the user's answers there is found by its preflight.
+//! Checks what is written; whether a router of the user's answers there is found by its preflight. Keys of
+//! an nginx are read in `nginx`, those of Consul in `consul`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,9 +11,9 @@ use drivers::router::{ROUTERS, haproxy};
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{AppConfig, HaProxyConfig, RouterConfig};
+use super::shape::{AppConfig, FollowerConfig, HaProxyConfig, RouterConfig};
 use super::theirs::{entrances, must_have, program};
-use super::{consul, names, nginx, theirs};
+use super::{consul, names, nginx, registered, theirs};
 
 /// Keys of a HAProxy, each with an example; those that it may leave out have none.
 const KEYS: [(&str, &str); 5] = [
@@ -34,8 +35,11 @@ pub(crate) fn read(top: &Section<'_>, folder: &Path, reader: &mut Reader) -> Rou
             RouterConfig::HaProxy(haproxy_of(&router, folder, reader))
         }
         Some("consul") => {
-            no_proxy_beside(top, &router, "HAProxy", reader);
-            others_have(&nginx::ONLY, &router, ("an nginx", "HAProxy"), reader);
+            no_proxy_beside(top, &router, "whoever follows Consul", reader);
+            others_have(&nginx::ONLY, &router, ("an nginx", "whoever follows Consul"), reader);
+            if consul::follower_is_any(&router, reader) {
+                return RouterConfig::Follower(follower_of(&router, folder, reader));
+            }
             let found = haproxy_of(&router, folder, reader);
             let consul = Some(consul::read(&router, folder, reader));
             RouterConfig::HaProxy(HaProxyConfig { consul, ..found })
@@ -64,6 +68,7 @@ pub(crate) fn must_carry(
     section: &Section<'_>,
     reader: &mut Reader,
 ) {
+    registered::told(router, section, reader);
     let marks = app.rollout.targets.iter().map(|target| &target.mark);
     let (carrier, found) = match router {
         RouterConfig::Proxy => return,
@@ -77,6 +82,10 @@ pub(crate) fn must_carry(
             let objection = drivers::router::nginx::objection(&app.hosts, &app.path_prefix);
             let unfit = marks.filter_map(drivers::router::nginx::unfit);
             (("nginx", "error_page"), objection.into_iter().chain(unfit).collect())
+        }
+        RouterConfig::Follower(_) => {
+            let found = registered::unfit(app).into_iter().collect();
+            (("whoever follows Consul", "error pages"), found)
         }
     };
     theirs::refuse(carrier, (app, section), found, reader);
@@ -141,6 +150,14 @@ fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
             .help(format!("{home}write `kind = \"haproxy\"`, or remove the line")),
         );
     }
+}
+
+fn follower_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> FollowerConfig {
+    const WHO: &str = "whoever follows Consul";
+    must_have(&[("listen", "[\"127.0.0.1:8080\"]")], router, WHO, reader);
+    others_have(&consul::HAPROXY, router, ("a HAProxy that follows it", WHO), reader);
+    let listen = entrances(router, WHO, reader);
+    FollowerConfig { listen, consul: consul::read(router, folder, reader) }
 }
 
 fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {

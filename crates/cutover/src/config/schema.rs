@@ -106,10 +106,11 @@ fn sort(section: &str, key: &str) -> Value {
         ("history", "log_mib") => count(1, 65_536),
         ("api" | "proxy", "metrics" | "listen") if (section, key) != ("proxy", "listen") => text(),
         ("api" | "router", "token") => token(),
-        ("app.instances", key) => found(key),
+        ("app.instances", key) | ("app.consul", key @ "meta") => found(key),
         ("app.hooks" | "notify", key) => called(key),
         ("together", "apps") => members(),
         ("router", "places") => count(1, 1_000),
+        ("router", "follower") => one_of(&["haproxy", "any"]),
         ("proxy" | "router", "listen") => some(),
         ("router", "kind") => {
             one_of(&drivers::router::ROUTERS.iter().map(|entry| entry.name).collect::<Vec<_>>())
@@ -118,7 +119,8 @@ fn sort(section: &str, key: &str) -> Value {
         ("router", "config") => json!({ "anyOf": [text(), texts()] }),
         ("proxy", "tls_listen" | "trusted")
         | ("proxy.limits", "client_exempt")
-        | ("app", "hosts") => texts(),
+        | ("app", "hosts")
+        | ("app.consul", "tags") => texts(),
         ("proxy.outliers", "failures") => count(0, 1_000_000),
         ("proxy.outliers", "share") | ("app.health", "fail_open") => {
             json!({ "type": "string", "pattern": "^[0-9]+%$" })
@@ -154,6 +156,7 @@ fn sort(section: &str, key: &str) -> Value {
         }
         ("app.rollout", key) => rollout(key),
         ("app.probe", "rate") => count(1, 5_000),
+        ("app.probe", "pace") => one_of(&["steady", "frugal", "exact"]),
         ("app.probe", "sockets") => count(1, 10_000),
         ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
             "items": one_of(&model::Lane::ALL.map(model::Lane::name)) }),

@@ -48,6 +48,7 @@ impl Config {
         let router = match &self.router {
             RouterConfig::HaProxy(theirs) => theirs.consul.as_ref(),
             RouterConfig::Proxy | RouterConfig::Nginx(_) => None,
+            RouterConfig::Follower(theirs) => Some(&theirs.consul),
         };
         let router = router.and_then(|consul| consul.token.as_ref());
         let found = self.apps.values().filter_map(|app| match app.source.as_ref()? {

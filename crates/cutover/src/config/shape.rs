@@ -127,6 +127,8 @@ pub(crate) enum RouterConfig {
     HaProxy(HaProxyConfig),
     /// An nginx that runs already.
     Nginx(NginxConfig),
+    /// Whoever follows a Consul.
+    Follower(FollowerConfig),
 }
 
 impl RouterConfig {
@@ -137,6 +139,7 @@ impl RouterConfig {
             Self::HaProxy(HaProxyConfig { consul: Some(_), .. }) => "a HAProxy that follows Consul",
             Self::HaProxy(_) => "a HAProxy",
             Self::Nginx(_) => "an nginx",
+            Self::Follower(_) => "whoever follows Consul",
         }
     }
 }
@@ -179,14 +182,32 @@ pub(crate) struct HaProxyConfig {
     pub(crate) consul: Option<ConsulConfig>,
 }
 
-/// A Consul where instances are registered for a HAProxy to find.
+/// Somebody who follows a Consul and cannot be asked for anything but pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FollowerConfig {
+    /// Where users and the prober reach it, at least one, each with a port; all of them are asked.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// What it follows.
+    pub(crate) consul: ConsulConfig,
+}
+
+/// What is registered of instances at a Consul beside what Cutover needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registered {
+    /// Tags; `{version}` and `{instance}` are filled in for each.
+    pub(crate) tags: Vec<String>,
+    /// Metadata, likewise.
+    pub(crate) meta: BTreeMap<String, String>,
+}
+
+/// A Consul where instances are registered for followers to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsulConfig {
     /// The HTTP API of the agent of this machine.
     pub(crate) agent: SocketAddr,
     /// How it is spoken to over TLS, if it is.
     pub(crate) secure: Option<Secure>,
-    /// Its DNS, as HAProxy reaches it.
+    /// Its DNS, as a HAProxy reaches it.
     pub(crate) dns: SocketAddr,
     /// Its domain.
     pub(crate) domain: String,
@@ -217,6 +238,8 @@ pub(crate) struct AppConfig {
     pub(crate) path_prefix: String,
     /// For how long the share of an instance grows that joins others.
     pub(crate) slow_start: Duration,
+    /// What followers of Consul are told of its instances.
+    pub(crate) registered: Registered,
     /// How long an instance may take to end after SIGTERM.
     pub(crate) stop_timeout: Duration,
     /// How instances show that they can serve.
@@ -425,6 +448,8 @@ pub(crate) struct ProbeConfig {
     pub(crate) enabled: bool,
     /// Attempts per second, all lanes together.
     pub(crate) rate: u32,
+    /// What is paid for sending on time.
+    pub(crate) pace: probe::Pace,
     /// Path asked.
     pub(crate) path: String,
     /// Kinds of traffic.

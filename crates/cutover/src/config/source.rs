@@ -96,11 +96,15 @@ fn catalog(
     let tag = text(found.field("tag"));
     let (agent, secure) = agent::read(found, folder, reader);
     let token = found.field("token").and_then(|field| api::place(&field, folder, reader));
-    Catalog { agent, secure, service, tag, meta: meta(found, reader), token }
+    Catalog { agent, secure, service, tag, meta: meta(found, &["version"], reader), token }
 }
 
-/// Names and values; `{version}` may stand in values.
-fn meta(found: &Section<'_>, reader: &mut Reader) -> BTreeMap<String, String> {
+/// Names and values, in which what is `known` may stand.
+pub(super) fn meta(
+    found: &Section<'_>,
+    known: &[&str],
+    reader: &mut Reader,
+) -> BTreeMap<String, String> {
     let Some(field) = found.field("meta") else { return BTreeMap::new() };
     let DeValue::Table(table) = field.value else {
         reader.wrong_kind(&field, "a table", "{ version = \"{version}\" }");
@@ -110,7 +114,7 @@ fn meta(found: &Section<'_>, reader: &mut Reader) -> BTreeMap<String, String> {
     for (key, value) in table {
         match value.get_ref().as_str() {
             Some(text) => {
-                command::check(text, &value.span(), &["version"], reader);
+                command::check(text, &value.span(), known, reader);
                 meta.insert(key.get_ref().to_string(), text.to_owned());
             }
             None => reader.push(

@@ -1,19 +1,28 @@
 //! Reads `[app.NAME.probe]`: how the users' view is measured.
+//!
+//! How a lane asks is the prober's affair, what its answers come to the report's.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use model::Lane;
+use probe::Pace;
 
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::ProbeConfig;
+use super::words::one_of;
 use super::{address, names};
 use crate::duration;
 
 /// How long what is slow on purpose takes by itself, unless half of the timeout is less.
 const SLOWNESS: Duration = Duration::from_secs(2);
+
+/// What may be paid for sending on time; the first is the default.
+fn paces() -> [(&'static str, Pace); 3] {
+    [("steady", Pace::default()), ("frugal", Pace::Frugal), ("exact", Pace::Exact)]
+}
 
 /// Reads the section; paths default to places below the app's own prefix.
 pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> ProbeConfig {
@@ -34,6 +43,7 @@ pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> Pr
     let config = ProbeConfig {
         enabled: reader.switch(probe.field("enabled"), true),
         rate: reader.count(probe.field("rate"), 50, 1..=5000),
+        pace: one_of(probe, "pace", &paces(), reader),
         path: address::path(probe.field("path"), prefix, reader),
         lanes: lanes(probe, reader),
         websocket_path,

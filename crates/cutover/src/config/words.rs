@@ -1,4 +1,4 @@
-//! Reads a key whose value is one of a few words.
+//! Reads a key whose value is one of a few words. What a word means is the caller's affair.
 
 use super::diagnostic::Diagnostic;
 use super::names;

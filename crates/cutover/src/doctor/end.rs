@@ -2,6 +2,7 @@
 //!
 //! A deploy tells an instance to end when nothing is open on it any more, so this is harder than what a
 //! deploy does; it is what happens when a drain reaches its deadline, and behind routers that learn late.
+//! The words for what was found are in `finding`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

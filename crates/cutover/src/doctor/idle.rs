@@ -1,4 +1,6 @@
 //! Idle connections: does the app close them sooner than the router stops using them?
+//!
+//! One connection, one request: how it fares under load is not tried here. The words are in `finding`.
 
 use drivers::check::Kept;
 use tokio::time::{Instant, timeout};

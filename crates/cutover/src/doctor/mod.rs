@@ -27,6 +27,8 @@ const HAPROXY_IDLE: Duration = Duration::from_secs(5);
 /// So long nginx keeps idle connections to servers, unless it is told otherwise (`keepalive_timeout` of
 /// its upstreams).
 const NGINX_IDLE: Duration = Duration::from_mins(1);
+/// So long whoever follows Consul is taken to keep them: nginx does, Fabio a quarter of it.
+const FOLLOWER_IDLE: Duration = Duration::from_mins(1);
 
 /// What is to be tried.
 #[derive(Debug)]
@@ -120,6 +122,7 @@ pub(crate) async fn examine(
         RouterConfig::Proxy => proxy::POOL_IDLE,
         RouterConfig::HaProxy(_) => HAPROXY_IDLE,
         RouterConfig::Nginx(_) => NGINX_IDLE,
+        RouterConfig::Follower(_) => FOLLOWER_IDLE,
     };
     let mut chart = Chart {
         config: app,

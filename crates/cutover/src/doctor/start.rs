@@ -1,5 +1,7 @@
 //! Starting: how long until it is ready, how long until it really answers, and whether what its health
 //! check says is true.
+//!
+//! It ends nothing: that is tried in `end`. The words are in `finding`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Figures for people: durations and counts, short and always in the same shape.
+//!
+//! Durations that are read again are not written here, but in `duration`.
 
 /// How long a step took.
 pub(crate) fn took(ms: u64) -> String {

@@ -1,4 +1,6 @@
 //! The styles of pictures that are drawn on a terminal. Colour repeats what words and bars say already.
+//!
+//! None of them asks whether there is colour at all: `screen` does.
 
 use anstyle::{AnsiColor, Style};
 

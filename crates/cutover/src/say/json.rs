@@ -1,4 +1,6 @@
 //! Progress as newline-delimited JSON, one step per line, for programs.
+//!
+//! It tells every step and leaves none out; what stands in one is said in `step`.
 
 use std::fmt;
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! Which steps people see, and how each ended: the words of the terminal's left column.
 //!
-//! Several phases can be one step (getting ready and switching are "switch"). Pure.
+//! Several phases can be one step (getting ready and switching are "switch"). Pure. It draws nothing.
 
 use model::{Outcome, Phase};
 

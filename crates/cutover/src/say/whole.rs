@@ -41,10 +41,10 @@ impl Whole<io::Stderr> {
             size.map_or((80, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)))
         };
         let whole = Self::new(io::stderr(), Look::of_stderr().colour, Box::new(size));
-        let taken = Arc::clone(&whole.taken);
+        let leave = whole.leaver();
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            leave(&taken, &mut io::stderr());
+            leave(&mut io::stderr());
             before(info);
         }));
         whole
@@ -61,6 +61,12 @@ impl<W: Write> Whole<W> {
         // When it is gone there is nobody left to show anything.
         let _ = out.write_all(ENTER.as_bytes()).and_then(|()| out.flush());
         Self { out, colour, size, taken: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Gives the terminal back for somebody else, through a writer of their own.
+    pub(crate) fn leaver(&self) -> impl Fn(&mut dyn Write) + Send + Sync + use<W> {
+        let taken = Arc::clone(&self.taken);
+        move |out| leave(&taken, out)
     }
 
     /// Columns and rows that lines may take. The last column stays free: some terminals wrap as soon as it
@@ -97,7 +103,7 @@ impl<W: Write> Drop for Whole<W> {
 }
 
 /// Gives the terminal back, once.
-fn leave(taken: &AtomicBool, out: &mut impl Write) {
+fn leave(taken: &AtomicBool, out: &mut (impl Write + ?Sized)) {
     if taken.swap(false, Ordering::SeqCst) {
         let _ = out.write_all(LEAVE.as_bytes()).and_then(|()| out.flush());
     }

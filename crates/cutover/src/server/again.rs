@@ -1,6 +1,6 @@
 //! Which release a retry or a rollback ships: one that the store has, exactly as it ran.
 //!
-//! Reads the store alone. Whether it may be shipped now, `standing` says.
+//! Only the store is read. Whether it may be shipped now, `standing` says.
 
 use model::{AppName, Fault, Kind, Outcome, Release, ReleaseId, Version};
 use rollout::{Aim, Named};

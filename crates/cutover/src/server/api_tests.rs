@@ -1,4 +1,4 @@
-//! The document of the API beside its routes: each is in the other.
+//! The document of the API beside its routes: each is in the other. What a route does is not tried here.
 
 use std::collections::BTreeSet;
 

@@ -42,11 +42,7 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
             duration::show(app.rollout.drain_timeout)
         )),
     }
-    if router.change == ChangeKind::Eventual {
-        worse.push(format!(
-            "{carrier} takes a change up here sooner than there: for a while both versions answer"
-        ));
-    }
+    worse.extend(taken_up(able));
     if router.evidence == Evidence::ProberOnly {
         worse.push(format!(
             "{carrier} counts no failures: those that the prober does not meet stay unknown"
@@ -93,6 +89,19 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
         worse.push("instances end with the controller: a crash of it is an outage".to_owned());
     }
     Ok(worse)
+}
+
+/// How a change is taken up, where that is not at one instant.
+fn taken_up(able: Able) -> Option<String> {
+    let too = match able.router.change {
+        ChangeKind::Atomic => return None,
+        ChangeKind::Eventual => "",
+        ChangeKind::Mixed => ", on one connection, too",
+    };
+    let carrier = able.carrier;
+    Some(format!(
+        "{carrier} takes a change up here sooner than there: for a while both versions answer{too}"
+    ))
 }
 
 fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
@@ -286,6 +295,7 @@ mod tests {
         assert!(one(|able, _| able.router.drain = Drain::Timed).contains("a drain is timed"));
         assert!(one(|able, _| able.router.drain = Drain::None).contains("each drain lasts 30s"));
         assert!(one(|able, _| able.router.change = ChangeKind::Eventual).contains("both versions"));
+        assert!(one(|able, _| able.router.change = ChangeKind::Mixed).contains("one connection"));
         assert!(one(|able, _| able.router.evidence = Evidence::ProberOnly).contains("no failures"));
         assert!(one(|_, app| app.probe.enabled = false).contains("nobody probes"));
         assert!(one(|able, _| able.platform.tell_only = false).contains("tunnels are cut"));

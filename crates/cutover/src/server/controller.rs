@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::bus::Bus;
+use super::busy::Busy;
 use super::departing::{Departing, Patience, Staffed, hurried};
 use super::desired::seen;
 use super::ending::Finished;
@@ -32,6 +33,7 @@ use super::standing::Standing;
 use super::timed::Timed;
 use super::tools::Tools;
 use super::voice::Voice;
+use super::waits::Waits;
 use crate::config::AppConfig;
 
 /// Longest pause between two looks while a rollout is under way.
@@ -50,6 +52,8 @@ pub(super) struct Controller {
     hooks: Hooks,
     timed: Timed,
     lingering: Lingering,
+    busy: Busy,
+    waits: Waits,
     status: watch::Sender<AppStatus>,
     orders: mpsc::Receiver<Order>,
     news: mpsc::Receiver<News>,
@@ -95,6 +99,8 @@ impl Controller {
             hooks: Hooks::default(),
             timed,
             lingering: Lingering::default(),
+            busy: Busy::default(),
+            waits: Waits::default(),
             status,
             orders,
             news,
@@ -178,6 +184,7 @@ impl Controller {
                 return if self.stopping.is_some() { Ok(PACE_ROLLOUT) } else { Err(fault) };
             }
         };
+        self.busy.saw(&routes, self.standing.active.is_some(), Instant::now());
         self.lingering.look(&self.tools, self.standing.active.as_mut(), &routes).await?;
         self.observe(&fleet, Some(&routes))?;
         let staffed = self.staff(&fleet, Some(&routes));
@@ -262,10 +269,14 @@ impl Controller {
         let before: Vec<&Routes> = have.routes.iter().chain(&committed).collect();
         let want = self.standing.routes((fleet, &staffed.without), &before);
         let active = self.standing.active.as_ref();
-        match hands::routes(&self.tools, active, &want, have).await? {
+        let way = hands::routes(&self.tools, active, &want, have).await?;
+        if let Some(words) = self.waits.heard(&way, Instant::now()) {
+            self.voice.mention(self.now_ms(), words);
+        }
+        match way {
             Way::Settled => {}
             Way::Changed => return Ok(false),
-            Way::Waiting => return Ok(true),
+            Way::Waiting(_) => return Ok(true),
         }
         let Some(routes) = &have.routes else { return Ok(true) };
         if !committed.as_ref().is_some_and(|committed| committed.same_as(routes)) {
@@ -354,6 +365,7 @@ impl Controller {
         status.kept = standing.kept.as_ref().map(Kept::status);
         status.lingering = self.lingering.told().clone();
         show::fail_open(&mut status, open);
+        status.notes.extend(self.waits.long(Instant::now()));
         if self.stopping.is_none() {
             show::discovered(&mut status, fleet, routes);
         }

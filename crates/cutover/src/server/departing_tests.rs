@@ -1,4 +1,6 @@
 //! A surplus instance and a release that nobody names go out of the routes, finish, and end.
+//!
+//! What comes in their place is not tried here: that is a rollout's.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -33,8 +33,13 @@ pub(super) fn finds(rate: f64, share: u16, ms: u64, rule: Rule) -> Finds {
     }
 }
 
-/// What the comparison of both versions finds while the candidate has this share, in basis points.
-pub(super) fn compares(share: u16, rules: Rules) -> Compared {
+/// The stake of one threshold of latencies among twelve: half is on errors, six share the other half.
+const STAKE: f64 = 12.0;
+
+/// What the comparison of both versions finds while the candidate has this share, in basis points, and
+/// when, if users send so many requests a second.
+pub(super) fn compares(share: u16, rules: Rules, per_second: Option<f64>) -> Compared {
+    let latency = rules.latency;
     let rules = Rules { max_error_share_bp: 0, latency: false, ..rules };
     let mut comparison = Comparison::new(rules, &[]);
     let counted = |units, errors| Counted { units, errors, slow: Vec::new() };
@@ -45,11 +50,21 @@ pub(super) fn compares(share: u16, rules: Rules) -> Compared {
         errors += 1;
     }
     let share_of = units as f64 / 10_000.0;
-    let requests = requests_for((0.001, 10.0), share_of, f64::from(rules.alpha_bp) / 10_000.0);
-    Compared { share, errors, requests: whole(requests.ceil()) }
+    let alpha = f64::from(rules.alpha_bp) / 10_000.0;
+    let requests = requests_for((0.001, 10.0), share_of, alpha).ceil();
+    let slow = latency.then(|| requests_for((0.01, 2.0), share_of, alpha / STAKE).ceil());
+    let ms = |requests: f64| per_second.map(|rate| whole((requests / rate * 1000.0).ceil()));
+    Compared {
+        share,
+        errors,
+        requests: whole(requests),
+        requests_ms: ms(requests),
+        slow_requests: slow.map(whole),
+        slow_ms: slow.and_then(ms),
+    }
 }
 
-/// About how many requests of both versions show that the candidate's errors are `times` those of stable,
+/// About how many requests of both versions show that the candidate's errors (or slow answers) are `times` those of stable,
 /// which has this rate. An error tells as much as its distance (Kullback-Leibler) from one of equals;
 /// the mixture pays about a fifth for not knowing how many times.
 fn requests_for((rate, times): (f64, f64), share: f64, alpha: f64) -> f64 {
@@ -96,17 +111,54 @@ fn at_least(k: f64, mean: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use rollout::analysis::Rules;
+    use model::{Counted, Threshold, Tick};
+    use rollout::analysis::{Comparison, Finding, Rules};
 
     use super::{Rule, compares, finds, mean_that_gives};
 
     /// The simulation of `cargo xtask bench canary`: a median of 5263 requests at 10 %.
     #[test]
     fn a_share_of_a_tenth_is_ended_by_three_errors_or_some_thousand_requests() {
-        let found = compares(1_000, Rules::default());
+        let found = compares(1_000, Rules::default(), Some(50.0));
         assert!((3..=4).contains(&found.errors), "{found:?}");
         assert!((4_000..=7_000).contains(&found.requests), "{found:?}");
-        assert!(compares(5_000, Rules::default()).errors > found.errors);
+        assert!((80_000..=140_000).contains(&found.requests_ms.unwrap()), "{found:?}");
+        assert!(compares(5_000, Rules::default(), None).errors > found.errors);
+    }
+
+    /// Fed with what is expected, the comparison itself is about as quick.
+    #[test]
+    fn slow_answers_twice_as_often_are_found_about_when_it_is_said() {
+        for share in [500_u64, 1_000, 5_000] {
+            let said = compares(u16::try_from(share).unwrap(), Rules::default(), Some(100.0));
+            let (requests, ms) = (said.slow_requests.unwrap(), said.slow_ms.unwrap());
+            assert_eq!(ms, requests * 10);
+            // Six quantiles of stable, of which only the fifth tells.
+            let thresholds: Vec<Threshold> = [500_000, 250_000, 100_000, 50_000, 10_000, 1_000]
+                .into_iter()
+                .zip(1..)
+                .map(|(slow, us)| Threshold { us, slow, of: 1_000_000 })
+                .collect();
+            let mut comparison = Comparison::new(Rules::default(), &thresholds);
+            let mut found = 0;
+            while !matches!(comparison.finding(), Finding::Worse(_)) && found < 10 * requests {
+                comparison.add(&expected(share));
+                found += 2_000;
+            }
+            let times = found as f64 / requests as f64;
+            assert!((0.6..=1.6).contains(&times), "{share}: {found} of {requests}");
+        }
+        let unasked = Rules { latency: false, ..Rules::default() };
+        assert_eq!(compares(1_000, unasked, Some(1.0)).slow_requests, None);
+    }
+
+    /// What is expected of 2 000 requests, with a share in basis points.
+    fn expected(share: u64) -> Tick {
+        let counted = |units: u64, times: u64| {
+            let slow = [500, 250, 100, 50, 10 * times, 1].map(|parts| units * parts / 1_000);
+            Counted { units, errors: 0, slow: slow.into() }
+        };
+        Tick { candidate: counted(share / 5, 2), stable: counted((10_000 - share) / 5, 1) }
     }
 
     /// Half of the chi-square quantiles in the tables: 95 % with 2k degrees of freedom.

@@ -46,6 +46,8 @@ pub(super) struct Facts {
     pub(super) router: String,
     /// What it can say about requests; what one counted that can say nothing means nothing.
     pub(super) evidence: Evidence,
+    /// While it takes a change up, each request may go to either version.
+    pub(super) mixes: bool,
     /// A failure that it counts is one that a user met.
     pub(super) exact: bool,
     /// When it was away.
@@ -100,7 +102,7 @@ pub(super) fn write(layout: &Layout, facts: &Facts) -> Result<Verdict, Fault> {
         connections: samples.connections,
         blind: samples.blind,
         footer: samples.footer,
-        settings: advice(&start.settings),
+        settings: advice(&start.settings, facts.mixes),
         asked: report::Asked::default(),
     };
     let report = report::judge(&input);
@@ -224,9 +226,10 @@ fn ends(starts: &[i64], end_us: u64) -> Vec<i64> {
     starts.iter().skip(1).copied().chain([last]).collect()
 }
 
-/// What the report may advise to change.
-fn advice(settings: &rollout::Settings) -> report::Settings {
+/// What the report may advise to change, and what the router is like.
+fn advice(settings: &rollout::Settings, mixes: bool) -> report::Settings {
     report::Settings {
+        mixes,
         drain_timeout_ms: Some(settings.drain_deadline_ms),
         handover_timeout_ms: Some(settings.handover_deadline_ms),
         ..report::Settings::default()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::FleetHave;
-use drivers::router::RoutesHave;
+use drivers::router::{ChangeKind, RoutesHave};
 use model::{Event, Fault, Outcome, Verdict};
 use probe::control::FromProbe;
 use rollout::ProbeWant;
@@ -304,6 +304,7 @@ impl Evidence {
             shares: active.machine().shares().to_vec(),
             router: self.tools.carrier.to_owned(),
             evidence: self.tools.router.can().evidence,
+            mixes: self.tools.router.can().change == ChangeKind::Mixed,
             exact: self.tools.exact,
             outages: self.outages.all(),
             counted: self.counted.clone(),

@@ -1,6 +1,7 @@
 //! Tells that requests go to instances that fail their checks, because too few others pass.
 //!
-//! That they do is decided where routes are composed (`desired`), with the same figures.
+//! That they do is decided where routes are composed (`desired`), with the same figures. Nothing is routed
+//! here.
 
 use drivers::platform::FleetHave;
 use drivers::router::RoutesHave;

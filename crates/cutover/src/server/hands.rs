@@ -31,14 +31,14 @@ pub(super) async fn fleet(
 }
 
 /// How far a router is from what is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// It carries what is wanted.
     Settled,
     /// Something was changed: look again.
     Changed,
-    /// Something must be waited for.
-    Waiting,
+    /// Something must be waited for, in words; none where the next look shows what.
+    Waiting(String),
 }
 
 /// Moves the router toward `want`.
@@ -62,11 +62,12 @@ pub(super) async fn routes(
         // Not as it was planned on any more, such as after a reload by somebody else: the next look
         // shows how it is now. Only a newer controller is somebody's trouble.
         Err(fault) if fault.kind == Kind::Conflict && have.epoch <= tools.epoch => {
-            return Ok(Way::Waiting);
+            return Ok(Way::Waiting(String::new()));
         }
         done => done?,
     }
-    Ok(if plan.changes.is_empty() { Way::Waiting } else { Way::Changed })
+    let waiting = plan.changes.is_empty();
+    Ok(if waiting { Way::Waiting(plan.waiting.join(", ")) } else { Way::Changed })
 }
 
 /// One change after the other, each noted before and after while a rollout is under way.

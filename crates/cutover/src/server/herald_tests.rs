@@ -1,4 +1,6 @@
 //! What others are told, by a bus that speaks and a socket that listens.
+//!
+//! Which rollouts really say so is not tried here, but end to end in `hooks`.
 
 use std::sync::Arc;
 use std::time::Duration;

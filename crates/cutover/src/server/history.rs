@@ -1,6 +1,7 @@
 //! What the API and `cutover history` tell of rollouts, the newest first.
 //!
-//! The journal knows all but the verdict, which stands in the report as long as that is kept.
+//! The journal knows all but the verdict, which stands in the report as long as that is kept. Nothing is
+//! removed here: that is `retention`'s.
 
 use std::fmt;
 use std::fs::File;

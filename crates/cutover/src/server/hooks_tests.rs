@@ -1,4 +1,6 @@
 //! Hooks called for real: what they are told, how they end, and what is left of those before.
+//!
+//! When one is due, and what its failure does, is not tried here: that is the machine's.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;

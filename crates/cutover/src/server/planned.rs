@@ -41,6 +41,12 @@ pub(crate) struct Planned {
     pub(crate) kept: Vec<String>,
     /// The phases to come, if all goes well.
     pub(crate) phases: Vec<PhasePlanned>,
+    /// Why the changes of the later phases are not known, where they are not; a sentence.
+    #[serde(default)]
+    pub(crate) unforeseen: Option<String>,
+    /// How many requests a second `compared` is told for.
+    #[serde(default)]
+    pub(crate) users: Option<UsersPlanned>,
 }
 
 /// What the router can do.
@@ -50,7 +56,7 @@ pub(crate) struct RouterPlanned {
     pub(crate) name: String,
     /// How the end of open requests is known: `counted`, `timed` or `none`.
     pub(crate) drain: String,
-    /// How a change takes effect: `atomic` or `eventual`.
+    /// How a change takes effect: `atomic`, `eventual` or `mixed`.
     pub(crate) change: String,
     /// Finest step of a share, basis points.
     pub(crate) finest_weight: u16,
@@ -99,6 +105,38 @@ pub(crate) struct PhasePlanned {
     pub(crate) traffic: Vec<(String, u16)>,
     /// What would be found in it; `None` where nothing is judged.
     pub(crate) finds: Option<Finds>,
+    /// What the drivers would change in it, in this order.
+    #[serde(default)]
+    pub(crate) changes: Vec<ChangePlanned>,
+}
+
+/// A change that a driver would make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChangePlanned {
+    /// Whose it is.
+    pub(crate) by: Driver,
+    /// In the words of the journal. What is not known yet is told as such: "on a free port".
+    pub(crate) words: String,
+}
+
+/// Who makes a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Driver {
+    /// What runs instances.
+    Platform,
+    /// What carries requests to them.
+    Router,
+}
+
+/// How many requests there are to compare by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UsersPlanned {
+    /// Requests a second.
+    pub(crate) per_second: f64,
+    /// Users' own, as the router counted them for so long until now, ms; `None` where nobody knows
+    /// theirs and as many as the prober's are supposed.
+    pub(crate) counted_ms: Option<u64>,
 }
 
 /// What the prober finds in a phase, if the candidate fails in answers that name its version.
@@ -121,4 +159,14 @@ pub(crate) struct Compared {
     pub(crate) errors: u64,
     /// About so many requests of both until 1 % of errors is found where the old version has 0.1 %.
     pub(crate) requests: u64,
+    /// About how long they take to come, ms, at the rate of [`Planned::users`].
+    #[serde(default)]
+    pub(crate) requests_ms: Option<u64>,
+    /// About so many until it is found that answers slower than the old version's 99th percentile come
+    /// twice as often; `None` where latencies are not compared.
+    #[serde(default)]
+    pub(crate) slow_requests: Option<u64>,
+    /// About how long these take to come, ms.
+    #[serde(default)]
+    pub(crate) slow_ms: Option<u64>,
 }

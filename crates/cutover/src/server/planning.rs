@@ -14,10 +14,15 @@ use model::{
 use rollout::{Foreseen, Metric, Rollout, Start, Unmeasured, foresee};
 
 use super::begin::{freeze, start};
+use super::busy::Rate;
 use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
-use super::planned::{Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned};
+use super::foretold::{Shipment, foretell};
+use super::planned::{
+    ChangePlanned, Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
+    UsersPlanned,
+};
 use super::post;
 use super::standing::Standing;
 use super::tools::Tools;
@@ -26,9 +31,9 @@ use crate::duration;
 
 /// What shipping `version` would do now. Refused where a deploy would be.
 pub(super) async fn plan(
-    tools: &Tools,
-    standing: &Standing,
+    (tools, standing): (&Tools, &Standing),
     version: &Version,
+    busy: Option<Rate>,
 ) -> Result<Planned, Fault> {
     standing.may_deploy()?;
     let (app, config) = (&standing.app, &standing.config);
@@ -45,6 +50,10 @@ pub(super) async fn plan(
     let foreseen = foresee(&start);
     let mut first = first(tools, standing, (&candidate, &foreseen), (&fleet, &routes));
     first.waiting.extend(now);
+    let shipment = Shipment { start: &start, candidate: &candidate, foreseen: &foreseen };
+    let told = foretell((tools, standing), shipment, (&fleet, &routes));
+    let users = users(config, start.settings.probing, busy);
+    let compared = compared(&start, able.router, users);
     Ok(Planned {
         app: app.clone(),
         from: stable.map(|release| release.version.to_string()),
@@ -55,13 +64,33 @@ pub(super) async fn plan(
         degrades,
         first,
         probe: start.settings.probing.then(|| probe(config, &start)),
-        compared: compared(&start, able.router),
+        users: users.filter(|_| !compared.is_empty()),
+        compared,
         measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
         handover: handover(config, able.carrier),
         hooks: start.settings.hooks.iter().map(hook).collect(),
         kept: kept(standing, &start),
-        phases: phases(config, &start, &foreseen),
+        phases: phases(config, &start, (&foreseen, told.phases)),
+        unforeseen: told.unforeseen,
     })
+}
+
+/// How many requests there are to compare by: users' own, or as many as the prober's.
+fn users(config: &AppConfig, probing: bool, busy: Option<Rate>) -> Option<UsersPlanned> {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let theirs = busy.map(|rate| UsersPlanned {
+        per_second: rate.per_second,
+        counted_ms: Some(ms(rate.within)),
+    });
+    let probes = asked(config);
+    let supposed = UsersPlanned { per_second: probes, counted_ms: None };
+    theirs.or_else(|| (probing && probes > 0.0).then_some(supposed))
+}
+
+/// Requests a second of the prober. Sockets stay where they are, whatever the shares.
+fn asked(config: &AppConfig) -> f64 {
+    let asking = config.probe.lanes.iter().filter(|lane| **lane != Lane::Websocket).count();
+    f64::from(config.probe.rate) * asking as f64 / config.probe.lanes.len().max(1) as f64
 }
 
 /// Who is found now where a release's instances are, when somebody else starts them. Refused when nobody
@@ -91,8 +120,12 @@ fn first(
         |id: ReleaseId| standing.stable.iter().chain([candidate]).find(|release| release.id == id);
     let want = desired.fleet(&standing.app, release);
     let platform = tools.platform.plan(&want, fleet);
-    let want =
-        standing.routes_of(&desired, release, (fleet, &[]), routes.routes.as_ref().as_slice());
+    let want = standing.routes_of(
+        (&desired, None),
+        release,
+        (fleet, &[]),
+        routes.routes.as_ref().as_slice(),
+    );
     let carrier = tools.router.plan(Some(&want), routes);
     let words = |changes: Vec<Change>| changes.into_iter().map(|change| change.words).collect();
     FirstPlanned {
@@ -226,6 +259,7 @@ fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {
     let change = match can.change {
         ChangeKind::Atomic => "atomic",
         ChangeKind::Eventual => "eventual",
+        ChangeKind::Mixed => "mixed",
     };
     let evidence = match can.evidence {
         Evidence::PerRequest => "per-request",
@@ -243,7 +277,7 @@ fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {
 }
 
 /// What users' requests show at each share that both have.
-fn compared(start: &Start, can: RouterCapabilities) -> Vec<Compared> {
+fn compared(start: &Start, can: RouterCapabilities, users: Option<UsersPlanned>) -> Vec<Compared> {
     let (Some(analysis), Some(_)) = (start.settings.analysis, &start.stable) else {
         return Vec::new();
     };
@@ -254,7 +288,8 @@ fn compared(start: &Start, can: RouterCapabilities) -> Vec<Compared> {
         return Vec::new();
     }
     let shared = steps.iter().filter(|step| **step > Weight::NONE);
-    shared.map(|step| compares(step.basis_points(), analysis.rules)).collect()
+    let rate = users.map(|users| users.per_second);
+    shared.map(|step| compares(step.basis_points(), analysis.rules, rate)).collect()
 }
 
 /// One metric, whom it asks, and what its limit means.
@@ -295,15 +330,16 @@ fn probe(config: &AppConfig, start: &Start) -> ProbePlanned {
     }
 }
 
-fn phases(config: &AppConfig, start: &Start, foreseen: &[Foreseen]) -> Vec<PhasePlanned> {
-    // Sockets stay where they are, whatever the shares.
-    let asking = config.probe.lanes.iter().filter(|lane| **lane != Lane::Websocket).count();
-    let rate =
-        f64::from(config.probe.rate) * asking as f64 / config.probe.lanes.len().max(1) as f64;
+fn phases(
+    config: &AppConfig,
+    start: &Start,
+    (foreseen, changes): (&[Foreseen], Vec<Vec<ChangePlanned>>),
+) -> Vec<PhasePlanned> {
+    let rate = asked(config);
     let max_share = start.settings.max_error_share_bp;
     let rule = Rule { max_errors: config.rollout.max_errors, max_share };
     let named: Vec<_> = start.stable.iter().chain([&start.candidate]).collect();
-    let one = |seen: &Foreseen| {
+    let one = |(seen, changes): (&Foreseen, Vec<ChangePlanned>)| {
         let serving = seen.wants.pools.iter().filter(|pool| pool.state == PoolState::Serving);
         let traffic = serving.filter(|pool| pool.weight.basis_points() > 0).filter_map(|pool| {
             let of = named.iter().find(|named| named.id == pool.release)?;
@@ -320,9 +356,10 @@ fn phases(config: &AppConfig, start: &Start, foreseen: &[Foreseen]) -> Vec<Phase
             limit_ms: seen.limit_ms,
             traffic: traffic.collect(),
             finds: judged.map(|(ms, pool)| finds(rate, pool.weight.basis_points(), ms, rule)),
+            changes,
         }
     };
-    foreseen.iter().map(one).collect()
+    foreseen.iter().zip(changes).map(one).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 //! Documents sent to real sockets, with and without TLS.
+//!
+//! What such a document says is tried in `herald_tests`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

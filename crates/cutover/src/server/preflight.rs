@@ -5,6 +5,7 @@
 //! touched.
 
 mod consul;
+mod follower;
 mod nginx;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drivers::router::follower::Follower;
 use drivers::router::haproxy::{Checker, HaProxy, review};
 use drivers::router::nginx::Nginx;
 use drivers::router::{Finding, reachable};
@@ -19,8 +21,9 @@ use model::{AppName, Fault, Kind, Selector};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::{AppConfig, Config, HaProxyConfig, NginxConfig};
+use crate::config::{AppConfig, Config, FollowerConfig, HaProxyConfig, NginxConfig};
 
+pub(crate) use follower::driver as follower_driver;
 pub(crate) use nginx::{driver as nginx_driver, setup as nginx_setup};
 
 /// How long a connection to the entrance may take.
@@ -36,6 +39,7 @@ enum Carrier {
     Own,
     HaProxy(Theirs),
     Nginx(nginx::Theirs),
+    Follower(follower::Theirs),
 }
 
 #[derive(Clone, Debug)]
@@ -67,11 +71,16 @@ impl Preflight {
         Self(Carrier::Nginx(nginx::Theirs::new(router, config)))
     }
 
+    /// Those of whoever follows Consul.
+    pub(crate) fn of_follower(router: Arc<Follower>, config: &FollowerConfig) -> Self {
+        Self(Carrier::Follower(follower::Theirs::new(router, config)))
+    }
+
     /// Refuses a deploy that would lose requests which nobody has agreed to lose.
     pub(super) fn agreed(&self, findings: &[Finding]) -> Result<(), Fault> {
         match &self.0 {
             Carrier::Nginx(theirs) => theirs.agreed(findings),
-            Carrier::Own | Carrier::HaProxy(_) => Ok(()),
+            Carrier::Own | Carrier::HaProxy(_) | Carrier::Follower(_) => Ok(()),
         }
     }
 
@@ -107,6 +116,7 @@ impl Preflight {
         let theirs = match &self.0 {
             Carrier::Own => return Ok(Vec::new()),
             Carrier::Nginx(theirs) => return theirs.findings(apps).await,
+            Carrier::Follower(theirs) => return theirs.findings(apps).await,
             Carrier::HaProxy(theirs) => theirs,
         };
         let mut findings = theirs.router.preflight(apps).await.map_err(untouched)?;

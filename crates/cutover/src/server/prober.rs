@@ -150,6 +150,7 @@ fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> 
     let mut words = vec!["probe".to_owned(), format!("http://{entrance}{}", config.path)];
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     add("--rate", config.rate.to_string());
+    add("--pace", config.pace.to_string());
     add("--lanes", lanes.join(","));
     add("--websocket-path", config.websocket_path.clone());
     add("--sockets", config.sockets.to_string());

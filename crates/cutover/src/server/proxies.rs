@@ -1,4 +1,6 @@
 //! Our own proxies as `status` shows them: the one that takes new connections, and those before it.
+//!
+//! It only looks: which proxy runs is kept in `keeper`, those before it in `others`.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Ids of runs: what people type, what reports are named after.
+//!
+//! Whether an id is taken is not known here: the journal refuses the second one.
 
 use model::{Fault, Kind};
 

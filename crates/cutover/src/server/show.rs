@@ -1,4 +1,6 @@
 //! What `status` shows of an app, put together from looks.
+//!
+//! It only puts together: who looks is the controller, and what is told of it is in `commands::status`.
 
 use drivers::platform::{Condition, FleetHave, InstanceHave};
 use drivers::router::{Open, RoutesHave};

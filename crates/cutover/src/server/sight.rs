@@ -1,4 +1,6 @@
 //! What looks at platform and router mean together. Pure.
+//!
+//! Nobody is looked at here: that is done in `controller`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn one_that_was_promoted_before_the_server_began_is_final() {
         let promoted = at(Barrier::Final).ended(Outcome::Promoted);
-        let aborted = at(Barrier::Sure).ended(Outcome::Aborted);
+        // A stop ended it while it was bound.
+        let aborted = at(Barrier::Final).ended(Outcome::Aborted);
         let shop = ("shop", Barrier::Final);
         assert!(halts_after(&Stages::default(), shop, vec![promoted.clone(); 2]));
         assert!(!halts_after(&Stages::default(), shop, vec![promoted, aborted]));

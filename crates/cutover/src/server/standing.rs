@@ -12,7 +12,7 @@ use model::{
     AppName, Event, Fault, InstanceId, Kind, Outcome, Release, ReleaseId, Routes, Rule, Spread,
     Successor, Version,
 };
-use rollout::Aim;
+use rollout::{Aim, Start};
 
 use self::joining::Promise;
 use super::active::Active;
@@ -362,13 +362,14 @@ impl Standing {
 
     /// The routes that should be, given what runs, who leaves, and what is and was routed.
     pub(super) fn routes(&self, seen: (&FleetHave, &[InstanceId]), before: &[&Routes]) -> Routes {
-        self.routes_of(&self.desired(), |id| self.release(id), seen, before)
+        let start = self.active.as_ref().map(|active| &active.run().start);
+        self.routes_of((&self.desired(), start), |id| self.release(id), seen, before)
     }
 
-    /// The routes that would be, if something else were wanted.
+    /// The routes that would be, if something else were wanted, by that rollout if it is one's.
     pub(super) fn routes_of<'a>(
         &self,
-        desired: &Desired,
+        (desired, start): (&Desired, Option<&Start>),
         release: impl Fn(ReleaseId) -> Option<&'a Release>,
         seen: (&FleetHave, &[InstanceId]),
         before: &[&Routes],
@@ -376,12 +377,14 @@ impl Standing {
         let address = Address {
             hosts: self.config.hosts.clone(),
             path_prefix: self.config.path_prefix.clone(),
-            rules: self.rules(),
+            rules: start.map_or_else(Vec::new, |start| self.rules(start)),
             unseen: desired.unseen,
             spread: self.spread(),
             fail_open: {
                 let pools = desired.pools.iter().map(|pool| pool.release);
-                pools.map(|release| (release, self.fail_open(release))).collect()
+                let shipped = |id| start.is_some_and(|start| start.candidate.id == id);
+                let share = |id| if shipped(id) { 0 } else { self.fail_open(id) };
+                pools.map(|release| (release, share(release))).collect()
             },
             tells: self.tools.router.can().spread,
         };
@@ -396,10 +399,8 @@ impl Standing {
         if shipped { 0 } else { self.config.health.fail_open }
     }
 
-    /// Who sees which release of the rollout under way.
-    fn rules(&self) -> Vec<Rule> {
-        let Some(active) = &self.active else { return Vec::new() };
-        let start = &active.run().start;
+    /// Who sees which release of a rollout.
+    fn rules(&self, start: &Start) -> Vec<Rule> {
         let (candidate, stable) = (start.candidate.id, start.stable.as_ref().map(|named| named.id));
         let rule = |target: &Target| {
             let release = match target.to {

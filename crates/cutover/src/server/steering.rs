@@ -1,6 +1,6 @@
 //! The router that the configuration names, and what it takes to have it.
 //!
-//! Cutover's own proxy is a process that is kept running. A HAProxy or an nginx is somebody else's: it is neither
+//! Cutover's own proxy is a process that is kept running. A HAProxy, an nginx or whoever follows Consul is somebody else's: it is neither
 //! started nor stopped, it is checked before anything relies on it, and users are seen off by its
 //! routes. It publishes no routes itself: each app's controller does.
 
@@ -76,7 +76,7 @@ impl Steering {
             RouterConfig::HaProxy(theirs) => {
                 let router = Arc::new(preflight::driver(theirs, config)?);
                 let preflight = Preflight::of(Arc::clone(&router), theirs, config.apps.values());
-                let reached = router.reach().await;
+                let reached = router.reach().await.map(drop);
                 begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;
                 let name = if theirs.consul.is_some() { "HAProxy with Consul" } else { "HAProxy" };
                 let carrier = Carrier::Theirs(name, watch::Sender::new(0));
@@ -91,8 +91,17 @@ impl Steering {
                     // Also while it is away: it would not come with a configuration that is wrong.
                     router.tested().await?;
                 }
-                begin(router.reach(), &preflight, &apps, under_way).await?;
+                begin(router.reach().map(drop), &preflight, &apps, under_way).await?;
                 let carrier = Carrier::Theirs("nginx", watch::Sender::new(0));
+                let entrances = theirs.listen.iter().map(ToString::to_string).collect();
+                Ok(Self { router, preflight, carrier, entrances, apps, leaving })
+            }
+            RouterConfig::Follower(theirs) => {
+                let router = Arc::new(preflight::follower_driver(theirs, config)?);
+                let preflight = Preflight::of_follower(Arc::clone(&router), theirs);
+                let reached = router.reach().await;
+                begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;
+                let carrier = Carrier::Theirs("Consul's follower", watch::Sender::new(0));
                 let entrances = theirs.listen.iter().map(ToString::to_string).collect();
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
@@ -155,6 +164,7 @@ impl Steering {
             (Carrier::Own(keeper), _) => keeper.at(*config.proxy.listen.first()?),
             (_, RouterConfig::HaProxy(theirs)) => theirs.listen.first().copied(),
             (_, RouterConfig::Nginx(theirs)) => theirs.listen.first().copied(),
+            (_, RouterConfig::Follower(theirs)) => theirs.listen.first().copied(),
             _ => None,
         }
         .map(reachable)
@@ -270,7 +280,7 @@ fn idle(have: &RoutesHave) -> bool {
 
 /// What is said and decided of somebody else's router when the server starts.
 async fn begin(
-    reached: Result<u32, Fault>,
+    reached: Result<(), Fault>,
     preflight: &Preflight,
     apps: &[AppName],
     under_way: bool,
@@ -283,7 +293,7 @@ async fn begin(
         }
         // Not permitted, no socket, somebody else's: nothing that waiting mends.
         Err(unfit) => Err(preflight::untouched(unfit)),
-        Ok(_) => preflight.check(apps).await.map(drop),
+        Ok(()) => preflight.check(apps).await.map(drop),
     };
     match fit {
         Ok(()) => Ok(()),

@@ -114,6 +114,12 @@ impl Voice {
         }
     }
 
+    /// Something that is worth to be known, and nothing wrong.
+    pub(super) fn mention(&self, at_ms: u64, text: String) {
+        tracing::info!(app = %self.app, "{text}");
+        self.bus.say(Notice::Note { at_ms, text });
+    }
+
     /// Nothing is wrong any more.
     pub(super) fn calm(&mut self) {
         self.trouble = None;

@@ -1,4 +1,6 @@
 //! Fuzz body of the journal's records: what an older or a damaged database holds is read or named.
+//!
+//! SQLite's own files are not tried: only the texts in the rows.
 
 use fuzz::corpus;
 use model::{Event, Outcome, Routes};

@@ -1,8 +1,8 @@
 //! The journal: one row per rollout, append-only rows for everything that happened in it.
 //!
-//! `event` rows are what the rollout machine is told; they are replayed. `intent` and `done` rows
-//! frame each change of a driver; they are for people and for the audit, the drivers look at the
-//! world instead.
+//! `event` rows are what the rollout machine is told; they are replayed. `intent` and `done` rows frame
+//! each change of a driver; they are for people and for the audit, the drivers look at the world instead.
+//! What follows from a record is not decided here, but by the machine.
 
 use model::{AppName, Event, Fault, Outcome, ReleaseId, Routes};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};

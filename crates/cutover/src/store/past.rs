@@ -1,4 +1,6 @@
 //! Rollouts that are over, as far as they are still known. Rows in, rows out.
+//!
+//! It only reads; which of them can be shipped again is found in `server::again`.
 
 use model::{AppName, Fault, Outcome};
 use rusqlite::params;

@@ -1,4 +1,6 @@
 //! The database on a real directory: what is promised across a reopening.
+//!
+//! What the rows mean to a controller is not asked here.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! The API as its document describes it: real answers of a running server fit the schemas, each operation
 //! is asked, and over TCP nobody is served without TLS and the token.
+//!
+//! What an order comes to is tried by the commands that give it, not here.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read, Write};

@@ -1,4 +1,6 @@
 //! The command line as a new user meets it: help, status in every state, progress while probing.
+//!
+//! What is wrong on it, and the exit codes for that, are in `bad_input`.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;

@@ -1,5 +1,6 @@
 //! A HAProxy that takes its servers from a real Consul, which is killed in the midst of a rollout, and what
-//! is refused before anything is touched. Its strategies are those of every router (`strategies`, `target`).
+//! is refused before anything is touched. No strategy is tried here: those are the same behind every router
+//! (`strategies`, `target`).
 
 use serde_json::Value;
 

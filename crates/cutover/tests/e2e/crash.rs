@@ -1,7 +1,8 @@
 //! `up` killed with SIGKILL: at every phase it announces, at random instants, and when idle.
 //!
 //! The default run takes a few kill points by a seed that it prints; `CUTOVER_SEED` repeats one,
-//! `CUTOVER_FULL=1` takes them all.
+//! `CUTOVER_FULL=1` takes them all. Kills at every kind of record are in `kinds`, those of proxy and prober
+//! in `parts`.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;

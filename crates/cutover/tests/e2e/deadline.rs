@@ -1,4 +1,6 @@
 //! A request that outlives the drain: it is cut, and the report does not call that a PASS.
+//!
+//! Drains that end in time are tried in `handover` and `events`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,6 @@
 //! `cutover demo`, as the issue that asked for it says: the story and every fault.
+//!
+//! Ctrl-C in the midst of it is tried in `interrupt`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ fn shown(arguments: &[&str], current: &Path, out: &Path) -> Shown {
 impl Shown {
     fn expect(&self, code: i32, verdict: &str, outcome: &str) {
         let said = said(&self.output);
+        assert_eq!(self.report["late_after_us"], 500_000, "{said}");
         if verdict == "PASS" && starved(&self.report) {
             assert_eq!(self.report["outcome"], outcome, "{said}");
             return;

@@ -1,5 +1,7 @@
-//! Instances that somebody else starts, here the test, and that the proxy finds in a real Consul: a version is
-//! shipped, instances come and go, and the Consul dies, with users all the while.
+//! Instances that somebody else starts, here the test, and that the proxy finds in a real Consul: a version
+//! is shipped, instances come and go, and the Consul dies, with users all the while.
+//!
+//! How a source is read, and what a bad one does, is tried in the drivers' `tests/engines`, not here.
 
 use std::process::{Child, Command, Stdio};
 
@@ -82,7 +84,7 @@ fn config(agent: &str) -> String {
     let all = patient_config(2);
     let kept: Vec<_> = all.lines().filter(|line| !line.starts_with("command = ")).collect();
     let text = kept.join("\n").replace("instances = 2", &found);
-    let text = text.replace("deadline = \"10s\"", "deadline = \"2s\"");
+    let text = text.replace("deadline = \"25s\"", "deadline = \"2s\"");
     text.replace(
         "[app.demo.rollout]",
         "[app.demo.rollout]\nhandover = { frame = '{\"message\":\"reconnect\"}' }",

@@ -1,4 +1,6 @@
 //! An event stream across a deploy: it does not hold up the drain, and its client ends on v2.
+//!
+//! WebSockets are in `handover`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;

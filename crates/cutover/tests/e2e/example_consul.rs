@@ -1,5 +1,7 @@
-//! The example with Consul, as a user would run it: one of four, phase by phase, and by a header; and what the
-//! same by hand costs.
+//! The example with Consul, as a user would run it: one of four, phase by phase, and by a header; and what
+//! the same by hand costs.
+//!
+//! Strategies behind a Consul are tried in `strategies`, its death in `consul`.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;

@@ -1,5 +1,8 @@
-//! `cutover probe --full-screen` on a real terminal, which `script` makes: what is drawn, at which size, and
-//! that the terminal is given back; also when Ctrl-C is pressed, and when the server wants to draw itself.
+//! `cutover probe --full-screen` on a real terminal, which `script` makes: what is drawn, at which size,
+//! and that the terminal is given back; also when Ctrl-C is pressed, and when the server wants to draw
+//! itself.
+//!
+//! A probe on what is no terminal is watched in `watching`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};

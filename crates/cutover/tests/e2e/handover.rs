@@ -1,4 +1,6 @@
 //! WebSockets that the proxy moves: their clients are told before the app is, and nothing is lost.
+//!
+//! Frames and paces are tried in the proxy's own `handover`, not here.
 
 use crate::traffic::{Deploy, Users};
 use crate::world::{World, patient_config, said, turn};

@@ -1,4 +1,6 @@
 //! A HAProxy that sends upgrades where requests go: nobody tells them apart, so a drain is timed.
+//!
+//! Where they are told apart, the drain is in `haproxy`.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
-//! Hooks and notifications, with the real binary: what they are told, what their failure does, and a kill of
-//! `up` while one is called.
+//! Hooks and notifications, with the real binary: what they are told, what their failure does, and a kill
+//! of `up` while one is called.
+//!
+//! Every moment and every failure is not tried here, but with the machine (`rollout`, `tests/transcripts`).
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,6 @@
 //! The old version runs on when users have left it, and they can be back on it at once.
+//!
+//! One that dies while it is kept is not tried here, but with the machine (`rollout`).
 
 use serde_json::Value;
 

@@ -1,4 +1,6 @@
 //! Where users come in: a free port that the kernel picks, an address that is taken out of the file.
+//!
+//! Edits of the file under a running server are in `reload`.
 
 use crate::traffic::get;
 use crate::world::{World, beside, free_port, patient_config, said, wait_for};

@@ -1,4 +1,6 @@
 //! What the own proxy tells when `cutover.toml` says so: access log, metrics, pages, maintenance.
+//!
+//! Each metric and each field of a line is tried in the proxy's own tests, not here.
 
 use std::net::TcpListener;
 

@@ -36,7 +36,12 @@ mod example;
 mod example_consul;
 mod example_haproxy;
 mod example_nginx;
+mod followed;
+#[path = "../../../drivers/tests/engines/common/followers.rs"]
+#[allow(dead_code, reason = "the tests of the driver use more of it")]
+mod followers;
 mod foreign;
+mod foretold;
 mod full_screen;
 mod guards;
 mod handover;

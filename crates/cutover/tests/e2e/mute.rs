@@ -1,5 +1,7 @@
 //! A proxy that does not answer on its admin socket for a while, as on a machine that swaps: it is
 //! not gone, nothing is started in its place, and what is open on it is not cut.
+//!
+//! One that is killed is in `parts`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! Two apps behind one proxy: what happens to one does not disturb the other.
+//!
+//! Apps that are shipped in one rollout are in `together`.
 
 use crate::traffic::{Users, get};
 use crate::world::{World, beside, patient_config, said, wait_for};

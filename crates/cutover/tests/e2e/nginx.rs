@@ -1,4 +1,6 @@
 //! Deploys behind a real nginx, and what is refused before anything is touched.
+//!
+//! Each strategy behind it is not tried here, but in `strategies` and `target`.
 
 use serde_json::Value;
 

@@ -1,4 +1,6 @@
 //! Operators: pause, resume, promote, set-weight, retry, rollback, and deploys that follow each other.
+//!
+//! Wishes that come at the wrong time are all tried with the machine (`rollout`, `wishes`), not here.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -176,6 +178,10 @@ fn a_rollback_under_load_costs_nothing_and_runs_what_ran() {
     ended_well(&shipped);
     let running = world.running();
     assert!(running.iter().all(|(id, _)| id.starts_with("demo-3-")), "{running:?}");
+    // Not to the one before, but to the one that is named.
+    ended_well(&Deploy::run(&world, &["rollback", "demo", "--to", "v2", "--json"]).end());
+    let running = world.running();
+    assert!(running.iter().all(|(id, _)| id.starts_with("demo-2-")), "{running:?}");
 }
 
 #[test]

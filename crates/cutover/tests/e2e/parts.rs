@@ -1,4 +1,4 @@
-//! The other processes killed with SIGKILL: the proxy, the prober.
+//! The other processes killed with SIGKILL: the proxy, the prober. The death of `up` is in `crash`.
 
 use rustix::process::Signal;
 

@@ -1,4 +1,6 @@
 //! What is over: history, logs, reports, and what is removed when.
+//!
+//! What a report says of its run is not read here.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

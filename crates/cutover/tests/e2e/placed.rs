@@ -1,4 +1,6 @@
 //! One deploy watched by every lane: what is long is under way across the switch, and the report says so.
+//!
+//! That a lane finds each kind of loss is not tried here, but in the crate `probe`.
 
 use serde_json::Value;
 

@@ -1,7 +1,10 @@
 //! `cutover plan`: what it says is what a deploy does, and nothing is done for it.
+//!
+//! What is refused when a router is not fit is in `haproxy` and `nginx`.
 
 use serde_json::Value;
 
+use crate::foretold::came_true;
 use crate::traffic::Deploy;
 use crate::world::{World, beside, said, sample_config, wait_for};
 
@@ -35,6 +38,7 @@ fn a_plan_says_what_a_deploy_does_and_changes_nothing() {
     assert_eq!((&first["from"], &first["probe"]), (&Value::Null, &Value::Null), "{first}");
     assert_eq!(first["first"]["platform"].as_array().unwrap().len(), 2, "{first}");
     world.expect(0, &["deploy", "demo", "v1"]);
+    came_true(&world, &first);
     // At rest the routes of a rollout that ended are published and on record.
     let journal = || std::fs::read(world.state().join("cutover.db-wal")).unwrap();
     let mut before = (world.running(), journal());
@@ -59,6 +63,8 @@ fn a_plan_says_what_a_deploy_does_and_changes_nothing() {
     assert_eq!(before.0, after.0, "a plan started or ended something");
     assert!(before.1 == after.1, "a plan wrote into the journal");
     refuses_what_cannot_be(&world);
+    // Another release was made in between.
+    let second = plan(&world, "v2");
     let deploy = Deploy::start(&world, "demo", "v2");
     let shipped = deploy.end();
     shipped.expect(0, "PASS");
@@ -69,6 +75,14 @@ fn a_plan_says_what_a_deploy_does_and_changes_nothing() {
         .map(|one| one["phase"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(went, phases(&second), "the rollout went another way than was planned");
+    came_true(&world, &second);
+    let file = world.path().join("cutover.toml");
+    let canary = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, canary.replace(rollout, "bake = \"500ms\"")).unwrap();
+    world.expect(0, &["reload", "--yes"]);
+    let third = plan(&world, "v3");
+    world.expect(0, &["deploy", "demo", "v3"]);
+    came_true(&world, &third);
 }
 
 fn refuses_what_cannot_be(world: &World) {

@@ -1,5 +1,7 @@
 //! An app that can run only one copy: its users wait while it is replaced, and lose nothing, also when
 //! the new version is no good.
+//!
+//! Bounds of the waiting are tried in the proxy's own `hold`, not here.
 
 use std::time::Duration;
 

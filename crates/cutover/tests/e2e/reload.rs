@@ -1,4 +1,6 @@
 //! Edits of the file under a running server: shown, taken up whole without loss, or refused whole.
+//!
+//! Another binary is in `upgrade`, fewer instances in `scale`.
 
 use std::path::PathBuf;
 

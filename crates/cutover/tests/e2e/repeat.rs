@@ -1,4 +1,6 @@
 //! Ten deploys in a row under load: nothing is lost and nothing grows.
+//!
+//! One deploy, looked at closely, is in each of the other files: here only sums count.
 
 use crate::traffic::{Deploy, Users};
 use crate::world::{World, beside, patient_config, wait_for};

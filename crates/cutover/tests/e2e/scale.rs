@@ -1,4 +1,6 @@
 //! Instances taken away without a rollout: `instances` lowered in the file.
+//!
+//! Other edits of the file are in `reload`.
 
 use crate::crowd::{Crowd, REQUESTS};
 use crate::traffic::get;

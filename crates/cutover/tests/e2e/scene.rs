@@ -1,7 +1,8 @@
 //! The same world behind every router: our own proxy, and those of others on the test bed.
 //!
 //! By default the day and the rollout choose one of the others, so that a run has each of them somewhere;
-//! all of them with `CUTOVER_FULL=1`, those of a name with `CUTOVER_ROUTER=nginx`.
+//! all of them with `CUTOVER_FULL=1`, those of a name with `CUTOVER_ROUTER=nginx`. What is done in it is in
+//! `strategies` and `target`.
 
 use std::thread::available_parallelism;
 

@@ -1,5 +1,7 @@
 //! Clients that come back with their cookies: a canary that keeps them, as the armed prober sees it, and a
 //! service that does not.
+//!
+//! Which cohort is whose is tried in the proxy's own `cohorts`, not here.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};

@@ -1,4 +1,6 @@
 //! The whole world stopped: by SIGTERM, by `cutover down`, at rest and in mid-rollout.
+//!
+//! An `up` that is killed and stops nothing is in `crash`.
 
 use std::time::{Duration, Instant};
 

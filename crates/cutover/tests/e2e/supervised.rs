@@ -1,4 +1,6 @@
 //! Under a supervisor: sockets that it passes, what it is told, the unit files that are shipped.
+//!
+//! No supervisor runs: the test takes its part.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;

@@ -1,5 +1,7 @@
 //! TLS from `cutover.toml` on: a rollout under clients over TLS, a proxy that dies, one that is taken
 //! over, and certificates that cannot be used.
+//!
+//! The API over TLS is not tried here, but in `api`.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! `cutover upgrade`: another binary in the place of the running one, under users of every kind.
+//!
+//! Whether a rollout survives the death of `up` without an upgrade is in `crash`.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

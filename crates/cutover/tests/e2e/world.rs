@@ -323,7 +323,7 @@ instances = {instances}
 path = "/healthz"
 interval = "50ms"
 rise = 2
-deadline = "10s"
+deadline = "25s"
 
 [app.demo.rollout]
 bake = "1500ms"

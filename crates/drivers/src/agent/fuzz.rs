@@ -1,4 +1,6 @@
 //! Fuzz body of an agent's answers: whole ones, or none.
+//!
+//! What stands in an answer is not read here, but by those who asked.
 
 use fuzz::corpus;
 

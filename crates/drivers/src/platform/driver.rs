@@ -24,6 +24,14 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// beyond the wanted number is left alone, neither ended nor replaced nor waited for.
     fn plan(&self, want: &FleetWant, have: &FleetHave) -> Plan;
 
+    /// What a look would find after a change of a plan, once it has led to what it is for: whoever was
+    /// started is ready, whoever was told is told. Pure, and nothing else is as it was not in `have`.
+    /// Whoever is not started yet has port 0 and no process. `None` where that is for somebody else to
+    /// say, such as who is found.
+    fn foretell(&self, _change: &Change, _have: &FleetHave) -> Option<FleetHave> {
+        None
+    }
+
     /// Takes one step of a plan. Refused without effect when `epoch` is older than the newest seen
     /// or when what the change relies on no longer holds.
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault>;

@@ -1,7 +1,7 @@
 //! The files in which platforms keep their records: each is read whole and replaced whole.
 //!
 //! After a crash there is the old or the new file, and on a full disk what was set aside is given up for
-//! them. What a record says, and which there are, is for each platform's own store.
+//! them. What a record says, and which there are, is not known here, but in each platform's own store.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

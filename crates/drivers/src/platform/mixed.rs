@@ -64,6 +64,11 @@ impl Platform for Mixed {
         plan
     }
 
+    fn foretell(&self, change: &Change, have: &FleetHave) -> Option<FleetHave> {
+        let finds = Discovery::plans(change);
+        if finds { self.finds.foretell(change, have) } else { self.starts.foretell(change, have) }
+    }
+
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         let finds = Discovery::plans(change);
         let platform: &dyn Platform = if finds { &self.finds } else { &*self.starts };

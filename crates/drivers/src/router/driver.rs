@@ -24,6 +24,12 @@ pub trait Router: fmt::Debug + Send + Sync {
     /// wants the app to be carried no more. Other apps are left alone.
     fn plan(&self, want: Option<&Routes>, have: &RoutesHave) -> Plan;
 
+    /// What a look would find after a change of a plan, once it is in effect and what was open has ended:
+    /// pure, for plans of what is to come. `None` where nobody can say, such as of a refusal.
+    fn foretell(&self, _change: &Change, _have: &RoutesHave) -> Option<RoutesHave> {
+        None
+    }
+
     /// Takes one step of a plan. Refused without effect when `epoch` is older than the newest seen
     /// or when what the change relies on no longer holds.
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault>;
@@ -128,8 +134,10 @@ pub enum Drain {
 pub enum ChangeKind {
     /// For every request at one instant.
     Atomic,
-    /// Sooner or later, here earlier than there.
+    /// Sooner or later, here earlier than there; a connection does not go back.
     Eventual,
+    /// Sooner or later, and each request meanwhile goes to one or the other.
+    Mixed,
 }
 
 /// What a router can say about requests.

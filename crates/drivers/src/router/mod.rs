@@ -7,8 +7,10 @@ pub mod consul;
 mod driver;
 mod fenced;
 mod finding;
+pub mod follower;
 pub mod haproxy;
 pub mod nginx;
+mod open;
 pub mod proxy;
 mod reachable;
 mod replace;
@@ -45,7 +47,7 @@ pub const ROUTERS: &[RouterEntry] = &[
     },
     RouterEntry {
         name: "consul",
-        summary: "a HAProxy that takes its servers from Consul, where instances are registered",
+        summary: "a HAProxy, or whatever else, that follows Consul, where instances are registered",
         open: |socket| {
             let address = haproxy::Address::Unix(socket.to_owned());
             let consul = consul::Consul::new(consul::Setup::local());

@@ -1,4 +1,6 @@
 //! One question, one answer: what counts as whole and what the failures are called.
+//!
+//! How often to ask, and what follows from several answers, is not tried here, but in `process`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

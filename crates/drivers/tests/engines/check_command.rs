@@ -1,4 +1,6 @@
 //! Programs that judge: what passes, what is shown when one does not, and that nothing of them stays.
+//!
+//! Checks over HTTP and by connecting are in `check`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

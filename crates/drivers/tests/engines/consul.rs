@@ -1,5 +1,8 @@
 //! HAProxy that follows Consul, with users: what is switched, reloaded and killed while they ask, who may
 //! change anything, and what is refused before anything is touched.
+//!
+//! HAProxy with servers that it is told is in `haproxy`; instances that others register are in
+//! `discovered`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Instances that somebody else starts: found in the catalog of a real Consul, by its DNS, and by a fake
-//! server of DNS that does what a real one cannot be brought to do.
+//! Instances that somebody else starts: found in a real Consul, by its catalog and its DNS, and by a DNS
+//! that errs as no real one would (`fake_dns`). How users fare meanwhile is tried end to end, not here.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! Plans and what is said of a fleet, from looks written by hand: no process runs here.
+//!
+//! With processes, the same is in `process`.
 
 use std::collections::BTreeMap;
 

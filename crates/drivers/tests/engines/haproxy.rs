@@ -1,4 +1,6 @@
 //! The HAProxy driver with users: what is switched, reloaded, killed and counted while they ask.
+//!
+//! What the driver says of it is tried in `haproxy_truth`, where it cannot work in `haproxy_trouble`.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,6 @@
 //! What clients on kept connections get from a HAProxy that ends: after a reload, and after a soft stop.
+//!
+//! What they get while it goes on is in `haproxy`.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,7 @@
 //! Rules on headers and cookies behind a real HAProxy: who carries the mark goes to its release, at any
 //! weight, without a reload, and nobody gets an error because of a rule.
+//!
+//! The shares of everybody else are in `haproxy`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! The HAProxy driver where it cannot work: what is said, and that nothing was touched.
+//!
+//! Where somebody else has changed something, and it can work all the same, is in `haproxy_truth`.
 
 use std::fs::Permissions;
 use std::io::{Read, Write};

@@ -1,5 +1,7 @@
 //! What the driver says of HAProxy is what HAProxy does, whoever changed it: the map, the servers, the
 //! files, the counters.
+//!
+//! That users lose nothing meanwhile is tried in `haproxy`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

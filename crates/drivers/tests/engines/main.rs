@@ -1,4 +1,6 @@
 //! The drivers against real processes and real servers, and the contract that each of them keeps.
+//!
+//! No rollout is made here: which state is wanted when is the machine's affair.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod adoption;
@@ -10,6 +12,7 @@ mod contract;
 mod contracts;
 mod discovered;
 mod fleet;
+mod followed;
 mod haproxy;
 mod haproxy_ends;
 mod haproxy_rules;

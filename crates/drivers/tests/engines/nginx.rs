@@ -1,4 +1,6 @@
 //! The nginx driver with users, and what it refuses.
+//!
+//! How its files are read and written is not tried here, but beside the code.
 
 use std::sync::atomic::Ordering;
 
@@ -65,6 +67,8 @@ async fn a_switch_under_load_loses_nothing_but_what_was_predicted(bed: Bed) {
 async fn what_is_kept_open_by_a_worker_that_ends_counts() {
     let Some(program) = nginx::BED[2].program() else { return };
     let bed = Bed::start(program, true);
+    // Longer than a busy machine takes to look.
+    bed.configure(&bed.config().replace("keepalive_min_timeout 1s;", "keepalive_min_timeout 10s;"));
     let (v1, v2) = (App::start("v1"), App::start("v2"));
     let router = bed.driver();
     settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;

@@ -1,4 +1,6 @@
 //! The life of instances as processes: start, readiness, crash, end.
+//!
+//! A controller that dies and comes back is in `adoption`; why one is not ready, in words, in `trouble`.
 
 use std::time::Instant;
 

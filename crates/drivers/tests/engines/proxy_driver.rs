@@ -1,5 +1,7 @@
 //! The driver of the own proxy against a fake admin socket: what is sent, and that nothing the other
 //! side does makes it panic or wait for ever.
+//!
+//! The real proxy keeps the contract end to end, not here.
 
 use std::net::TcpListener;
 use std::os::fd::AsFd;

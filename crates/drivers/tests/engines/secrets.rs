@@ -1,4 +1,6 @@
 //! Secrets of instances: where they are looked up, who gets them, and where they are not.
+//!
+//! How they are read from the configuration is not tried here.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,7 @@
 //! Told to end exactly once, as far as can be known: the controller dies between the record and the
 //! signal. The record of a dying controller is written by hand; the processes are real.
+//!
+//! How they end otherwise is in `process`.
 
 use crate::common;
 use crate::common::{

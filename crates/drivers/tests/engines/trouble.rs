@@ -1,4 +1,6 @@
 //! When an instance does not become ready, the words say what is wrong.
+//!
+//! When it ends or is killed is in `process`.
 
 use crate::common;
 use crate::common::{Site, release, running, until};

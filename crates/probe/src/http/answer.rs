@@ -1,4 +1,6 @@
 //! One answer, read as it comes: whole, not yet whole, or no answer at all.
+//!
+//! What it says of its origin is read in `says`; the class of a failure is given in `exchange`.
 
 use model::Attempt;
 

@@ -1,4 +1,6 @@
 //! Which version and instance an answer names, who says so, and what its client is to keep.
+//!
+//! Whether that version is the right one is not asked here.
 
 use model::Attempt;
 use model::attempt::Witness;

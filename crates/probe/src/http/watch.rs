@@ -1,4 +1,6 @@
 //! What is looked for in a body while it passes: its digest, or events in their order. Pure.
+//!
+//! Where the body ends is found in `body`.
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,4 +1,6 @@
 //! Fuzz body of numbered messages. Frames are the `tungstenite` crate's to read.
+//!
+//! Which echo is late or lost is not tried here, but in `echo`.
 
 use fuzz::corpus;
 

@@ -1,7 +1,8 @@
 //! The WebSocket lane: long-lived sockets that carry numbered messages and expect them back.
 //!
-//! The lane deals attempts out to its slots in turn. A slot is one user: it has one socket at a
-//! time, and a successor when that one ends or is asked to move.
+//! The lane deals attempts out to its slots in turn. A slot is one user: it has one socket at a time, and a
+//! successor when that one ends or is asked to move. What happens on one socket is in `socket`; when a
+//! message is due is the schedule's.
 
 mod echo;
 #[cfg(test)]

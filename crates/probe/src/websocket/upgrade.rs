@@ -1,4 +1,6 @@
 //! Opening one socket: a connection, the upgrade, and why it failed.
+//!
+//! What is said on it afterwards is in `socket`; whether another one is opened is decided in `slot`.
 
 use std::rc::Rc;
 

@@ -1,4 +1,6 @@
 //! The control socket: hello, windows, arming, stopping, controllers that vanish, orphans.
+//!
+//! What a controller concludes from it is not tried here.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! Servers that mean harm: endless, lying and garbled answers get honest classes in bounded memory.
+//!
+//! Servers that are merely broken are in `http`.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The two HTTP lanes against a hostile server: exact count and class of every failure.
+//!
+//! Harm on purpose is in `hostile`, long bodies and streams in `lanes`.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,4 +1,6 @@
 //! The HTTP/2 lane against servers that say goodbye, refuse, reset and drop.
+//!
+//! Heads that are too large, and garbage, are in `hostile`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,7 @@
-//! Clients that come back with their cookies, against a server that keeps each with a version and against one
-//! that forgets them.
+//! Clients that come back with their cookies, against a server that keeps each with a version and against
+//! one that forgets them.
+//!
+//! Whether going back is a failure is not decided by the prober, but in the report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

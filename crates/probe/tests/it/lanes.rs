@@ -1,4 +1,6 @@
 //! The lanes beyond plain requests: what each finds, exactly, and that none runs where it is not served.
+//!
+//! Plain requests are in `http`, WebSockets in `websocket`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

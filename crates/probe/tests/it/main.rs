@@ -1,4 +1,6 @@
 //! The prober against servers whose every fault is known.
+//!
+//! No verdict is passed here: each test looks at the attempts themselves.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,6 @@
 //! The sample file: what is written is what is read, and a file that was cut is read to the cut.
+//!
+//! What a killed prober leaves is in `stopped`.
 
 use std::io::Read;
 use std::time::Duration;
@@ -6,7 +8,7 @@ use std::time::Duration;
 use crate::common::{Server, options, right, run};
 use flate2::read::GzDecoder;
 use model::attempt::{Lane, SampleLine};
-use probe::samples::{Writer, read};
+use probe::samples::{Writer, append, appended, read};
 
 #[tokio::test]
 async fn a_run_comes_back_from_its_file() {
@@ -20,6 +22,10 @@ async fn a_run_comes_back_from_its_file() {
     assert_eq!(written.trouble, None);
 
     let whole = std::fs::read(&path).unwrap();
+    assert_eq!(appended(&path).unwrap(), None);
+    append(&path, "{\"a\": \"word\"}").unwrap();
+    assert_eq!(appended(&path).unwrap().as_deref(), Some("{\"a\": \"word\"}"));
+    assert_eq!(read(&path).unwrap(), written);
     for part in [whole.len() * 9 / 10, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..part]).unwrap();
         let cut = read(&path).unwrap();
@@ -28,6 +34,7 @@ async fn a_run_comes_back_from_its_file() {
         assert_eq!(cut.header, written.header);
     }
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(appended(&path).unwrap(), None);
     let half = read(&path).unwrap();
     assert!(half.attempts.len() > 10, "only {} lines of half a file", half.attempts.len());
     assert_eq!(half.footer, None);

@@ -1,4 +1,6 @@
 //! TLS, client certificates, unix sockets, addresses in place of names, and what requests say.
+//!
+//! HTTP/2 itself is tried without TLS, in `http2`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

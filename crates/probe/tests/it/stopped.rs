@@ -1,4 +1,6 @@
 //! A prober that was itself stopped says so, and one that was killed leaves its samples.
+//!
+//! What a blind time means for a verdict is not said here, but in the report.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

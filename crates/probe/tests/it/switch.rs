@@ -1,4 +1,6 @@
 //! Runs that end by themselves when the version has changed.
+//!
+//! How a switch is recognised is tried beside `switch` itself, without a server.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The WebSocket lane against a server that drops, closes, doubles and moves its sockets.
+//!
+//! Broken frames are not tried: they are the `tungstenite` crate's to refuse.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A raw client: one connection, nothing sent twice.
+//! A raw client: one connection, nothing sent twice. Who asks when, and counts what is lost, is in `users`.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};

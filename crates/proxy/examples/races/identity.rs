@@ -1,4 +1,6 @@
 //! A certificate that all who are compared show, and clients that trust it.
+//!
+//! Nobody checks who signed it: those clients know it by itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

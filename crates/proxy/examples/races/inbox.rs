@@ -1,4 +1,6 @@
 //! What arrives on a connection, taken in pieces; both ends of a race read through it.
+//!
+//! It knows nothing of HTTP.
 
 use std::io::Read;
 use std::net::TcpStream;

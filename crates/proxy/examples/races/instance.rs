@@ -1,6 +1,6 @@
 //! A toy instance with switches: its paths say how it behaves.
 //!
-//! `/slow` takes 50 ms, `/longest` 3 s, `/long` is a download of a second, `/early` answers an upload before it has
+//! `/health` fails once when it was told to; `/slow` takes 50 ms, `/longest` 3 s, `/long` is a download of a second, `/early` answers an upload before it has
 //! come, `/dies` takes a request and ends the connection without a word, `/ws` echoes lines.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,10 @@ struct Shared {
     idle: Duration,
     /// Requests for `/dies` that were taken.
     taken: AtomicUsize,
+    /// Its next health check fails.
+    sick: AtomicBool,
+    /// Health checks that were answered.
+    checked: AtomicUsize,
     dead: AtomicBool,
     open: Mutex<BTreeMap<usize, TcpStream>>,
 }
@@ -49,6 +53,8 @@ impl Instance {
             name: name.to_owned(),
             idle,
             taken: AtomicUsize::new(0),
+            sick: AtomicBool::new(false),
+            checked: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
             open: Mutex::default(),
         });
@@ -59,6 +65,15 @@ impl Instance {
 
     pub(crate) fn taken(&self) -> usize {
         self.shared.taken.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn checked(&self) -> usize {
+        self.shared.checked.load(Ordering::SeqCst)
+    }
+
+    /// Fails the next health check, and no other.
+    pub(crate) fn fail_one_check(&self) {
+        self.shared.sick.store(true, Ordering::SeqCst);
     }
 
     /// Refuses connections and drops those that are open.
@@ -121,6 +136,13 @@ impl Peer {
                 "/dies" => {
                     shared.taken.fetch_add(1, Ordering::SeqCst);
                     return Ok(());
+                }
+                "/health" => {
+                    let sick = shared.sick.swap(false, Ordering::SeqCst);
+                    let status = if sick { "503 Service Unavailable" } else { "200 OK" };
+                    self.answer(status, b"")?;
+                    shared.checked.fetch_add(1, Ordering::SeqCst);
+                    continue;
                 }
                 "/ws" => return self.echo(),
                 "/long" => {

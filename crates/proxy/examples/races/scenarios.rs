@@ -1,4 +1,7 @@
 //! The races: each does one task and says what it cost.
+//!
+//! Those over TLS are in `secure`, those of long requests in `waits`, those of versions in `seen`, those of
+//! instances that are taken out in `taken`.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,7 +12,7 @@ use crate::instance::{Instance, LONG_BYTES};
 use crate::peers::{Apps, Peer};
 use crate::users::{Count, USER, Way, answers, during};
 use crate::world::world;
-use crate::{secure, seen, waits};
+use crate::{secure, seen, taken, waits};
 
 /// One row of the table.
 pub(crate) struct Scenario {
@@ -18,7 +21,7 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&str, &Path) -> Count,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 19] = [
+pub(crate) const SCENARIOS: [Scenario; 22] = [
     Scenario {
         race: "R1",
         words: "a version is switched 8 times; 40 kept connections send POST after idle pauses of 1 to 17 ms",
@@ -59,6 +62,11 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
         run: seen::r13,
     },
     Scenario {
+        race: "R14",
+        words: "a name gets another address (good for 5 s); 10 s later the instance at the old one is killed",
+        run: taken::r14,
+    },
+    Scenario {
         race: "R18",
         words: "20 requests of 3 s; the instance that leaves is killed 1 s after it was told to end",
         run: waits::r18,
@@ -77,6 +85,16 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
         race: "R22",
         words: "300 requests at once wait 3 s for an app that pauses",
         run: waits::r22,
+    },
+    Scenario {
+        race: "R23",
+        words: "64 users without a pause, a connection for each request; one of three instances is taken out and killed the moment the router says that nothing is open there, 30 times",
+        run: taken::r23,
+    },
+    Scenario {
+        race: "R24",
+        words: "one health check of each of two instances fails, all else goes well",
+        run: taken::r24,
     },
     Scenario {
         race: "R27",
@@ -100,7 +118,7 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
 const BETWEEN: Duration = Duration::from_millis(400);
 
 /// Two users of each kind: kept and fresh, GET and POST.
-fn everybody() -> [Way; 4] {
+pub(crate) fn everybody() -> [Way; 4] {
     let fresh = Way { fresh: true, ..USER };
     [USER, Way { posts: true, ..USER }, fresh, Way { posts: true, ..fresh }]
 }
@@ -182,7 +200,7 @@ fn r07(name: &str, testbed: &Path) -> Count {
     let old = Instance::named("v1");
     let mut peer = Peer::start(name, testbed, &world(&[&old], &[&old]));
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let next = Apps { a: vec![address], b: vec![old.address] };
+    let next = Apps { a: vec![address], b: vec![old.address], ..Apps::default() };
     let starting = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(1));
         Instance::on(TcpListener::bind(address).unwrap(), "v2", Duration::from_mins(1))

@@ -1,4 +1,6 @@
 //! Races of clients over TLS: streams that cross the end of their connection, and sessions that go on.
+//!
+//! Which row of the table they are is said in `scenarios`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,6 @@
 //! Users of an app while something happens to it, and the count of what they lost.
+//!
+//! They never ask a second time for what failed.
 
 use std::fmt;
 use std::net::SocketAddr;

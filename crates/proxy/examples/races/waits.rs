@@ -1,4 +1,6 @@
 //! Requests that take long, and instances that are away: who waits, and who is lost.
+//!
+//! Users who ask again and again are in `users`; here each has one task.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -60,7 +62,7 @@ pub(crate) fn r18(name: &str, testbed: &Path) -> Count {
 pub(crate) fn r20(name: &str, testbed: &Path) -> Count {
     let alive = Instance::named("v1");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let apps = Apps { a: vec![nobody, alive.address], b: vec![alive.address] };
+    let apps = Apps { a: vec![nobody, alive.address], b: vec![alive.address], ..Apps::default() };
     let peer = Peer::begin(name, testbed, &apps);
     let fresh = Way { fresh: true, ..USER };
     let ways = [USER, Way { posts: true, ..USER }, fresh, Way { posts: true, ..fresh }];

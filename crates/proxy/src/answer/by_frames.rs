@@ -1,4 +1,6 @@
 //! The body of an answer as HTTP/2 frames: content without its framing, trailers as fields.
+//!
+//! Heads are in `frames`; when an answer begins and ends is decided in `mod`.
 
 use std::cell::RefCell;
 

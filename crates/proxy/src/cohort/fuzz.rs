@@ -1,4 +1,6 @@
 //! Fuzz body of the cookie of a cohort: what we did not sign is no cookie, whatever it stands beside.
+//!
+//! Where a cohort goes is not tried here.
 
 use fuzz::corpus;
 use model::admin::CohortKey;

@@ -1,4 +1,6 @@
 //! The head of an instance's answer, read as strictly as a client's request.
+//!
+//! What of it a client gets to see is in `said`; nothing is sent again because of it here.
 
 use httparse::{Header, Status};
 

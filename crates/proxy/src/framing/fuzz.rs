@@ -1,5 +1,7 @@
 //! Fuzz bodies of the framing: boundaries never depend on the cuts, and a second reading that was
 //! written apart agrees with the first.
+//!
+//! What becomes of a request that was read is not tried here.
 
 use fuzz::{Case, Target, corpus};
 

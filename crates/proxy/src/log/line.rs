@@ -1,6 +1,7 @@
 //! One line of the access log, as JSON or in the combined format.
 //!
-//! It writes into memory. Text of strangers goes through `escape`, all of it.
+//! It writes into memory. Text of strangers goes through `escape`, all of it. When a line is written is
+//! decided in `account`; the file is `writer`'s.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,6 +1,7 @@
 //! Moments as the access log writes them, in UTC with milliseconds.
 //!
-//! The day and second of the last one are kept as text: most requests of a thread share them.
+//! The day and second of the last one are kept as text: most requests of a thread share them. It reads no
+//! clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,6 @@
 //! Fuzz bodies of what rules look at: queries with their escapes, and cookies.
+//!
+//! Which release a mark leads to is not tried here.
 
 use fuzz::corpus;
 

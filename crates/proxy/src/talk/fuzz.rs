@@ -1,5 +1,7 @@
 //! Fuzz body of what is put into a WebSocket: whatever passes, and whenever its client is to leave, our
 //! frame stands between two messages, once, and no byte of the instance is changed or lost.
+//!
+//! Where frames end is tried in `websocket::fuzz`.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,6 @@
 //! Fuzz bodies of what TLS reads: certificate files, the dates in them, tickets that come back.
+//!
+//! Handshakes are not tried: they are rustls' own.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -1,5 +1,7 @@
 //! Fuzz body of the WebSocket tracker: held against a second reader, written from RFC 6455 section 5.2
 //! apart from it, however the bytes arrive.
+//!
+//! What the proxy puts in between is not tried here, but in `talk`.
 
 use fuzz::{Target, corpus};
 

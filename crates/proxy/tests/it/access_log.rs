@@ -1,5 +1,7 @@
 //! The access log on real files: one line for each request, whatever it says and however it ends, and
 //! no request that waits for it.
+//!
+//! Counters of the same requests are in `metrics`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! The admin socket: fencing, descriptors, and a proxy that does not need its clients.
+//!
+//! What a proxy does while nobody speaks to it is in `sentry`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,6 @@
 //! Somebody who asks for metrics, and reads them more strictly than Prometheus does.
+//!
+//! Which metrics there must be is said in `metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Certificates for tests, and clients that trust them.
+//! Certificates for tests, and clients that trust them. What a proxy does with them is tried in `tls`.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! A scripted instance: each request is handed to a closure that says, byte by byte, what happens.
+//!
+//! It understands no HTTP beyond where a head ends and how long a body says it is.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -1,4 +1,6 @@
 //! Bodies of every shape, in both directions.
+//!
+//! Framing that two could read differently is in `smuggling`, how large a body may be in `sizes`.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,6 @@
 //! A raw client: it sends exactly what it is told and says exactly what came back.
+//!
+//! It judges nothing and opens no second connection; over frames there is `framed`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,6 @@
 //! Clients stay with the release that they were given: as its share grows nobody goes back.
+//!
+//! Rules, which come before cohorts, are in `rules`.
 
 use model::admin::{CohortKey, Reply, Request};
 use model::{Cohorts, Mark, ReleaseId, Rule, Selector, Spread};

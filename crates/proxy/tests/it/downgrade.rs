@@ -1,5 +1,7 @@
-//! Requests over HTTP/2 that would be something else as text (RFC 9113 sections 8.2, 8.3 and 10.3): refused,
-//! and no instance sees two where one was sent.
+//! Requests over HTTP/2 that would be something else as text (RFC 9113 sections 8.2, 8.3 and 10.3):
+//! refused, and no instance sees two where one was sent.
+//!
+//! The same tricks over HTTP/1.1 are in `smuggling`.
 
 use h2::Reason;
 

@@ -1,4 +1,6 @@
 //! The end of a proxy: what is open finishes, idle connections lose no request, nothing lingers.
+//!
+//! Instances that end are in `races_departing`.
 
 use std::io::Read;
 use std::net::TcpListener;

@@ -1,4 +1,6 @@
 //! Event streams: answers without an end, which count as tunnels and not as requests.
+//!
+//! How long they may be silent is in `silence`.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};

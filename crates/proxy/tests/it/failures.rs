@@ -1,4 +1,6 @@
 //! Instances that fail: what is sent again, what is not, and what the client sees.
+//!
+//! POST on connections that were closed unread is in `unread`; who fails again and again, in `outliers`.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};

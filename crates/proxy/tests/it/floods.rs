@@ -1,5 +1,7 @@
 //! Floods over HTTP/2 beside resets and continuations (see `http2_limits`): what costs the client nothing
 //! costs us little, memory stays bounded, and others are served meanwhile.
+//!
+//! Clients that are slow, or ask too often, are in `slow` and `shares`.
 
 use std::io::Write as _;
 use std::net::TcpStream;

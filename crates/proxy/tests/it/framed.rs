@@ -1,4 +1,6 @@
 //! A client that speaks HTTP/2, and raw frames for what no such client would say.
+//!
+//! It judges nothing; over text there is `client`.
 
 use std::future::Future;
 use std::io::{Read, Write};

@@ -1,4 +1,6 @@
 //! WebSockets that the proxy moves off an instance that leaves: what their clients and the instance see.
+//!
+//! How frames are found in a stream of bytes is fuzzed beside the code, not here.
 
 use std::time::{Duration, Instant};
 

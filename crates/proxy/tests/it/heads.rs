@@ -1,4 +1,6 @@
 //! Heads that must be refused before anything reaches an instance.
+//!
+//! Heads that two could read differently are in `smuggling`.
 
 use model::admin::{Request, Settings};
 

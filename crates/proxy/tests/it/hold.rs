@@ -1,4 +1,6 @@
 //! Requests that wait while an app that can run only one copy is replaced.
+//!
+//! That the app comes back in time is its controller's affair.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

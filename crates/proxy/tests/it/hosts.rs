@@ -1,4 +1,6 @@
 //! Which app a request belongs to, among several: by host, wildcard and path; and those of no app.
+//!
+//! Which release of an app it goes to is in `rules` and `cohorts`.
 
 use model::admin::{Reply, Request};
 use model::{AppName, Generation, InstanceId, Routes};

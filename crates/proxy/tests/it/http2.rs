@@ -1,4 +1,6 @@
 //! HTTP/2 towards clients: the same requests, the same answers, many at a time.
+//!
+//! What such clients may not do is in `http2_limits`, `floods` and `downgrade`.
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

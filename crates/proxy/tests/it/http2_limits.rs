@@ -1,4 +1,6 @@
 //! What HTTP/2 clients may not do: malformed requests, and floods of what costs them nothing.
+//!
+//! What they may do is in `http2`.
 
 use std::io::Read;
 use std::time::Duration;

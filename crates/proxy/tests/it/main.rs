@@ -1,6 +1,7 @@
 //! The proxy under real sockets: scripted instances behind it, raw clients in front of it.
 //!
-//! Tests named `rNN_...` guard the race of that number in the catalogue of races.
+//! Tests named `rNN_...` guard the race of that number in the catalogue of races. No controller takes part:
+//! the tests say over the admin socket what one would.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod access_log;
@@ -24,6 +25,7 @@ mod hold;
 mod hosts;
 mod http2;
 mod http2_limits;
+mod http2_states;
 mod methods;
 mod metrics;
 mod million;

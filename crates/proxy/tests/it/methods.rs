@@ -1,4 +1,6 @@
 //! OPTIONS and HEAD reach the instance as they were asked, and their answers end where they end.
+//!
+//! Which methods may be sent a second time is in `failures`.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,6 @@
 //! Metrics as somebody gets them who asks: what happened is in them, and they are in order.
+//!
+//! How their text must look is checked in `asking`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

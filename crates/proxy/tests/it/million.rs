@@ -1,6 +1,7 @@
 //! Many requests in mixed lanes through route switches: none may be lost.
 //!
-//! A sample by default; one million through fifty switches with `CUTOVER_FULL=1`.
+//! A sample by default; one million through fifty switches with `CUTOVER_FULL=1`. Why one would be lost is
+//! tried race by race, in `races`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

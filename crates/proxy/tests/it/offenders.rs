@@ -1,4 +1,6 @@
 //! What a drain waits for is told by name.
+//!
+//! How long a drain waits is not the proxy's to say, and not tried here.
 
 use model::admin::{Reply, Request};
 use model::{AppName, InstanceId, Offender, Offenders};

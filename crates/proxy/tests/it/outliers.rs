@@ -1,4 +1,6 @@
 //! Instances that keep failing users are left out for a while, one by one and never all of them.
+//!
+//! One request that fails is in `failures`; health checks play no part here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,6 @@
 //! What the proxy answers in its own name: pages, maintenance, and that there is no room.
+//!
+//! When it has to answer for an instance is in `failures`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,6 @@
 //! Races of instances that leave: told too early, gone too soon, or closing on their own account.
+//!
+//! Those around a switch are in `races`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,6 @@
 //! Each request of a prober has a receipt that says what became of it; a user's has none, whatever it says.
+//!
+//! Answers that break off are in `receipts_midway`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! Connections of clients that are old enough give way to new ones, and no request is lost by it.
+//!
+//! The end of the whole proxy is in `ending`.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;

@@ -1,4 +1,6 @@
 //! Rules on headers and cookies: whoever carries the mark goes to its release, whatever the weights.
+//!
+//! How a cookie or a query is taken apart is fuzzed beside the code, not here.
 
 use model::admin::{Request, Settings};
 use model::{Mark, ReleaseId, Rule, Selector, Wanted};

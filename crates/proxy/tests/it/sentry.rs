@@ -1,4 +1,6 @@
 //! While nobody speaks to the proxy it checks instances by itself.
+//!
+//! What a check asks, and what passes, is the crate `check`'s.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

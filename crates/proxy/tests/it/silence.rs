@@ -1,4 +1,6 @@
 //! Silence: event streams and long polls last as long as their clients, and no longer.
+//!
+//! Clients that keep silent on purpose are in `slow`.
 
 use std::io::Read;
 use std::net::Shutdown;

@@ -1,5 +1,7 @@
 //! How large requests may be, and how long they may take: what goes beyond is refused by the right
 //! status, counted, and frees the instance.
+//!
+//! Clients that are slow on purpose are in `slow`.
 
 use std::net::TcpListener;
 use std::sync::Mutex;

@@ -1,5 +1,7 @@
 //! Clients that are slow on purpose: each is freed of what it holds when its time is over, and nobody
 //! else waits for it.
+//!
+//! Clients that want too much at a time are in `shares`.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Mutex;

@@ -1,4 +1,6 @@
 //! Slow start: who joins others gets little at first, and where all are new nobody is held back.
+//!
+//! How much a whole release gets is not tried here.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,6 @@
 //! A proxy in this process, with an admin client of its own.
+//!
+//! Instances are in `backend`, clients in `client`; nothing is asserted here but that orders are obeyed.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};

@@ -1,4 +1,6 @@
 //! Switching routes under load: nothing is lost, no connection is closed, counts are exact.
+//!
+//! Single races at a switch are in `races`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;

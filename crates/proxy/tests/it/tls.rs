@@ -1,4 +1,6 @@
 //! TLS towards clients: which certificate is shown, what a reload may change, sessions that resume.
+//!
+//! What is carried over it is tried without TLS everywhere else.
 
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! Upgraded connections: bytes both ways, counted apart, untouched by switches.
+//!
+//! Tunnels that the proxy moves are in `handover`.
 
 use std::net::Shutdown;
 

@@ -1,5 +1,7 @@
 //! POST on connections that instances close under it: sent again when nobody can have read it, and never
 //! done twice.
+//!
+//! Other failures are in `failures`.
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;

@@ -1,5 +1,7 @@
 //! WebSockets frame by frame: a client that says exactly what it is told, and an instance that its client
 //! tells what to say.
+//!
+//! What the proxy must do with them is said in `handover`.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

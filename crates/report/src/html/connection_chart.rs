@@ -1,6 +1,7 @@
 //! Chart E: one row per kept connection, in the look of the version that answered on it.
 //!
-//! Which clients stayed with the old version, until when, and whether they were cut.
+//! Which clients stayed with the old version, until when, and whether they were cut. What became of a
+//! connection is not worked out here, but in `connections`; WebSockets have `socket_chart`.
 
 use model::attempt::Ending;
 

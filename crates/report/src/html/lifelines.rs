@@ -1,5 +1,5 @@
 //! The frame of a chart with one row per connection or socket: the time axis, when the prober was blind,
-//! and the switches. What a row shows is drawn by whoever knows it.
+//! and the switches. What a row shows is not known here: `connection_chart` and `socket_chart` draw it.
 
 use model::Phase;
 

@@ -1,6 +1,7 @@
 //! Failures: causes with what to try, groups, and every failure as a row.
 //!
-//! Rows beyond the cap are counted, and the JSON has them.
+//! Rows beyond the cap are counted, and the JSON has them. Which failures go together, and why they
+//! happened, is worked out in `failures` and `cause`.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 //! Panel H: can this run be trusted?
 //!
-//! It shows the prober's account; the verdict has already weighed it.
+//! It shows the prober's account; the verdict has already weighed it. What it says is summed up in `trust`.
 
 use std::fmt::Write as _;
 

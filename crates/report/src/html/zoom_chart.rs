@@ -1,7 +1,8 @@
 //! Chart C: the switch from close by.
 //!
-//! Above, requests per ten milliseconds over two seconds each way; below, every request in a
-//! narrower window as a line from when it was meant to be sent to its last byte.
+//! Above, requests per ten milliseconds over two seconds each way; below, every request in a narrower
+//! window as a line from when it was meant to be sent to its last byte. What is near enough to be drawn is
+//! chosen in `zoom`.
 
 use std::fmt::Write as _;
 

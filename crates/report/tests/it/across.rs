@@ -1,4 +1,6 @@
 //! What was open while traffic was moved: told for each lane with something long, and told honestly.
+//!
+//! How traffic is moved is not judged here.
 
 use crate::sample;
 use model::attempt::{Connection, Ending};

@@ -1,4 +1,6 @@
 //! What the report of a probe alone tells: a deploy that somebody else ran, or none at all.
+//!
+//! Runs with a rollout are in `verdicts`.
 
 use crate::sample;
 use model::attempt::{OrderCount, RunFooter};

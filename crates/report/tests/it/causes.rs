@@ -1,4 +1,6 @@
 //! Causes: what a failure is said to come from, by class, phase and version.
+//!
+//! Whether a failure fails the run is in `verdicts`.
 
 use crate::sample;
 use crate::sample::SWITCH_US;

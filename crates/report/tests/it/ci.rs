@@ -1,4 +1,6 @@
 //! What a CI run shows: Markdown and JUnit, also with hostile text in every field.
+//!
+//! The other forms are in `renderings`.
 
 use crate::hostile::{HOSTILE, balance, hostile};
 use crate::sample;

@@ -1,4 +1,6 @@
 //! Clients that keep their cookies: whether one of them ever met an older version again.
+//!
+//! How they keep their cookies is not tried here, but in the crate `probe`.
 
 use crate::sample;
 use crate::sample::canary::{STEPS, canary, gave_up};

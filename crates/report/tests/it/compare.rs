@@ -1,4 +1,6 @@
 //! Two runs side by side: what is told, that it is told alike in each form, and that it stays text.
+//!
+//! Neither run is judged again.
 
 use crate::hostile::{HOSTILE, balance, hostile};
 use crate::sample;

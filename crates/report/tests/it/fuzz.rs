@@ -1,5 +1,7 @@
 //! Fuzz bodies of the report: any samples can be judged, any report can be shown, and nothing that came
 //! from outside gets out of its place.
+//!
+//! Whether the judgement is right is not asked: that is in `verdicts`.
 
 use crate::sample;
 use fuzz::corpus;

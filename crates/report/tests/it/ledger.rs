@@ -1,4 +1,7 @@
-//! Each request as all three sides saw it: what does not agree is named, and what is not known is no agreement.
+//! Each request as all three sides saw it: what does not agree is named, and what is not known is no
+//! agreement.
+//!
+//! What the router counted as a sum is in `router_counts`.
 
 use crate::sample;
 use model::attempt::OrderCount;

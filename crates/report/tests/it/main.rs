@@ -1,4 +1,6 @@
 //! The report: judged, drawn and read again from runs that look like real ones.
+//!
+//! Nothing is probed: the runs are made in `sample`.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::unwrap_used,

@@ -1,5 +1,7 @@
 //! Outages of the router: what they cost is told apart from what the rollout cost, and they excuse
 //! nothing that they cannot have done.
+//!
+//! Failures of the target itself are in `causes`.
 
 use crate::sample::{fail, pass};
 use model::{Attempt, Class, Lane, Verdict};

@@ -1,4 +1,6 @@
 //! The terminal form, the JSON and its schema, and the page, also with hostile text in every field.
+//!
+//! Markdown and JUnit are in `ci`; how a page looks in a browser, in `browser`.
 
 use crate::hostile::{HOSTILE, balance, hostile};
 use crate::sample;

@@ -1,4 +1,6 @@
 //! What the router counted of everybody: the prober is one user among many.
+//!
+//! Request by request the two are compared in `ledger`.
 
 use crate::sample::pass;
 use model::Verdict;

@@ -1,4 +1,6 @@
 //! Shares of a canary and of a rolling rollout: counted, judged by chance, and what they excuse.
+//!
+//! Clients that must stay where they are do not belong to a share: they are in `clients`.
 
 use crate::sample;
 use crate::sample::SWITCH_US;
@@ -179,6 +181,16 @@ fn blue_green_is_held_to_its_first_new_answer() {
         (Verdict::Fail, 1, 0)
     );
     assert_eq!(proof.first_regressions[0].id, id);
+    // Unless whoever carries it sends each request to one or the other until it has taken the change up.
+    input.settings.mixes = true;
+    let report = judge(&input);
+    let proof = report.proof.as_ref().unwrap();
+    assert_eq!((proof.regressions, proof.regressions_by_share), (0, 1));
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert!(says(&report, "1 answer alternated while the router took the change up"));
+    assert!(says(&report, "went back to v1 after all traffic had moved"));
+    answered_by_old(&mut input, late + 200_000);
+    assert_eq!(judge(&input).verdict, Verdict::Fail);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Each verdict and each way to it, on synthetic runs.
+//! Each verdict and each way to it, on synthetic runs. How a verdict is shown is in `renderings`.
 
 use crate::sample;
 use crate::sample::SWITCH_US;

@@ -1,4 +1,6 @@
 //! How often a candidate that is *not* worse is aborted, when one looks after every second.
+//!
+//! How soon a bad one is found is in `detection` and `latencies`.
 
 use model::{Counted, Tick};
 use rollout::analysis::{Comparison, Rules};

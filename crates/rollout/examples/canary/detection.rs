@@ -1,4 +1,6 @@
 //! How long a bad candidate stays, beside the rules of others.
+//!
+//! How often a good one is aborted is counted in `aborts`.
 
 use model::{Counted, Tick};
 use rollout::analysis::{Comparison, Rules};

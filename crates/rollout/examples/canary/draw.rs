@@ -1,4 +1,6 @@
 //! Chance with a fixed seed: the same draws on every machine, and nothing else.
+//!
+//! What is drawn, and how often, is said by who draws.
 
 use std::f64::consts::TAU;
 

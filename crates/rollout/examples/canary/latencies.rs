@@ -1,4 +1,6 @@
 //! How many requests it takes to find a candidate that is slower.
+//!
+//! Errors are not drawn here: those are in `detection`.
 
 use model::{Counted, Threshold, Tick, latency};
 use rollout::analysis::{Comparison, Rules, thresholds};

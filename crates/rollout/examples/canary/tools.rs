@@ -1,4 +1,6 @@
 //! The rules of others, with the settings of their own documentation.
+//!
+//! Only the rule is theirs: none of their programs runs.
 
 /// A rule on the share of the candidate's requests that succeed: measured again and again, it aborts
 /// when it was below `least` for the `limit`-th time.

@@ -1,5 +1,7 @@
 //! Are the candidate's events more frequent than a fixed share? The same bets as `worse`, against a
 //! limit that somebody set in place of stable.
+//!
+//! What follows from the evidence is decided in `comparison`.
 
 use serde::{Deserialize, Serialize};
 

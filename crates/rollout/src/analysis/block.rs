@@ -1,4 +1,6 @@
 //! What both releases had in one tick: units, and events of one kind among them.
+//!
+//! Counts only: what they are evidence of is for the tests beside it to say.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,6 @@
 //! How many units without a single event show that events are rarer than a limit.
+//!
+//! What follows from that is decided in `comparison`.
 
 /// As many units of the candidate, all of them without an event, show that less than `limit` of them
 /// are events, at a chance of error of `alpha`: the e-value `(1 - limit)^-n` has reached `1 / alpha`.

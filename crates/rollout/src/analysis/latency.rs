@@ -1,7 +1,8 @@
 //! By which latencies releases are compared: quantiles of stable's own, taken beforehand.
 //!
 //! Any thresholds are right as long as they are fixed before the candidate is seen; these are where a
-//! change of the whole, of the tail or of a few requests shows.
+//! change of the whole, of the tail or of a few requests shows. Nobody is compared here: that is done with
+//! every threshold in `comparison`.
 
 use model::{Threshold, latency};
 

@@ -20,6 +20,7 @@ mod nats;
 mod not_worse;
 mod worse;
 
+pub(crate) use above::Above;
 pub use block::{Arm, Block};
 pub use clean::clean_units;
 pub use comparison::{Comparison, Finding, Rules};

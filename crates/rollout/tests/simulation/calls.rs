@@ -1,4 +1,6 @@
 //! Who calls the hooks of the world: it says how each ends, and forgets at its death which one it called.
+//!
+//! How a hook will end is drawn in `plan`, not here.
 
 use std::collections::BTreeSet;
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use model::event::PoolSeen;
-use model::{Class, Event, FleetSeen, Phase, ReleaseId, RunState, Tally, Weight, Window};
+use model::{
+    Class, Event, FleetSeen, Phase, PoolState, ReleaseId, RunState, Tally, Weight, Window,
+};
 use rollout::{ProbeWant, Rollout, Strategy, Wants};
 
 use crate::calls::Calls;
+use crate::liar::Liar;
 use crate::plan::{CANDIDATE, Plan, STABLE};
 use crate::rng::Rng;
 use crate::world::{Instance, STEP_MS, World};
@@ -18,6 +21,9 @@ pub(crate) struct Controller<'a> {
     pub down_until: u64,
     /// Ready instances as last reported in this life.
     pub reported: BTreeMap<ReleaseId, u16>,
+    /// The routes as last reported in this life.
+    pub routes: Option<Vec<PoolSeen>>,
+    liar: Liar,
     /// Crashes of the candidate as reported last, and when it was switched to.
     crashes: (u32, u32),
     pub preview: Tally,
@@ -27,6 +33,8 @@ pub(crate) struct Controller<'a> {
     /// What measurements bring, from a stream of their own.
     gauges: Rng,
     pub deaths: u32,
+    /// The record after which it dies, and for how long, ms; beside the deaths that are drawn.
+    pub death: Option<(usize, u64)>,
 }
 
 impl<'a> Controller<'a> {
@@ -38,6 +46,8 @@ impl<'a> Controller<'a> {
             journal: Vec::new(),
             down_until: 0,
             reported: BTreeMap::new(),
+            routes: None,
+            liar: Liar::new(Rng::new(plan.start_delay ^ 0x6c69_6172)),
             crashes: (0, 0),
             preview: Tally::default(),
             window: Window::default(),
@@ -45,6 +55,7 @@ impl<'a> Controller<'a> {
             calls: Calls::default(),
             gauges: Rng::new(plan.start_delay ^ 0x6761_7567_6573),
             deaths: 0,
+            death: None,
         }
     }
 
@@ -90,9 +101,10 @@ impl<'a> Controller<'a> {
         let serving = world.serving(CANDIDATE).count();
         let fewest = world.ready(CANDIDATE).min(plan.start.instances);
         let certain = !plan.crashes() || world.router.applied(world.now);
+        let certain = certain && !world.router.foreign;
         if told > 0 || (certain && serving < usize::from(fewest)) {
             let what = format!("{told} told, {serving} of {fewest} serve at {}", world.now);
-            self.world.violations.push(what);
+            self.world.violate(what);
         }
     }
 
@@ -103,6 +115,9 @@ impl<'a> Controller<'a> {
             if *release == CANDIDATE {
                 self.crashes.0 = self.crashes.0.max(seen.crashes);
             }
+        }
+        if let Event::RoutesSettled { pools } = &event {
+            self.routes = Some(pools.clone());
         }
         let was_final = self.machine.phase().is_final();
         let before = self.machine.wants();
@@ -153,7 +168,7 @@ impl<'a> Controller<'a> {
         let told = after.fleet.iter().any(|want| want.state == RunState::Terminating);
         let leave = after.leave.as_ref().filter(|leave| !leave.named.is_empty());
         if told || leave.is_some_and(|leave| leave.state == RunState::Terminating) {
-            self.world.violations.push(format!("told before its tunnels at {}", self.world.now));
+            self.world.violate(format!("told before its tunnels at {}", self.world.now));
         }
     }
 
@@ -182,8 +197,14 @@ impl<'a> Controller<'a> {
             let had_users = is.release == STABLE
                 || self.machine.entered().iter().any(|entered| entered.phase == Phase::Shifting);
             let carried = self.world.serving(is.release).next().is_some();
-            if told && had_users && carried {
+            if told && had_users && carried && !self.world.router.foreign {
                 let what = format!("{} told to end while it is routed, at {now}", is.release);
+                self.world.violate(what);
+            }
+            let serves =
+                |pool: &PoolSeen| pool.release == is.release && pool.state == PoolState::Serving;
+            if told && had_users && self.routes.iter().flatten().any(serves) {
+                let what = format!("{} told to end while it was seen routed, {now}", is.release);
                 self.world.violations.push(what);
             }
             if told && had_users && home.is_some() && reported == 0 {
@@ -212,7 +233,7 @@ impl<'a> Controller<'a> {
             let named = leave.state != RunState::Running || !leave.named.is_empty();
             if named && open > 0 && self.world.now < over {
                 let what = format!("{leave:?} with {open} requests at {}", self.world.now);
-                self.world.violations.push(what);
+                self.world.violate(what);
             }
         }
         if before.leave.is_some() {
@@ -252,7 +273,10 @@ impl<'a> Controller<'a> {
         let wants = self.machine.wants();
         let wanted = wants.fleet.iter().find(|want| want.release == CANDIDATE).unwrap().instances;
         let ready = self.reported.get(&CANDIDATE).copied().unwrap_or(0) >= wanted;
-        let pools = &self.world.router.routes.0;
+        // Of routes that somebody else set since, nothing was seen.
+        let foreign = self.world.router.foreign;
+        let seen = self.routes.as_ref().filter(|_| foreign);
+        let pools = seen.unwrap_or(&self.world.router.routes.0);
         let (carries, as_wanted) = (home(pools), *pools == wants.pools);
         let said = self.machine.entered().last().is_some_and(|e| e.why.contains("warning"));
         let gone = |release| self.world.fleet(release).instances.is_empty() || said;
@@ -271,7 +295,8 @@ impl<'a> Controller<'a> {
             Phase::Draining | Phase::DrainingCandidate if recreates => true,
             Phase::Draining if rolling => ready,
             Phase::Draining if wants.leave.is_some() => {
-                self.world.leaving(&wants).iter().all(|one| self.world.router.out(one.id))
+                let leaving = self.world.leaving(&wants);
+                foreign || leaving.iter().all(|one| self.world.router.out(one.id))
             }
             // How many may leave is counted by the world.
             Phase::DrainingCandidate if rolling => true,
@@ -290,7 +315,7 @@ impl<'a> Controller<'a> {
         };
         if !holds {
             let what = format!("{phase} entered at {} without its condition", self.world.now);
-            self.world.violations.push(what);
+            self.world.violate(what);
         }
     }
 
@@ -336,7 +361,8 @@ impl<'a> Controller<'a> {
         }
         if (now / STEP_MS).is_multiple_of(2) {
             events.extend([STABLE, CANDIDATE].map(|release| self.fleet(release)));
-            if self.world.router_settled() && !self.world.rng.chance(plan.replies_lost) {
+            let settled = self.world.router_settled() && !self.world.rng.chance(plan.replies_lost);
+            if settled || (self.world.router.foreign && self.world.router.alive(now)) {
                 events.push(Event::RoutesSettled { pools: self.world.router.routes.0.clone() });
             }
             events.extend(self.leaving());
@@ -347,11 +373,18 @@ impl<'a> Controller<'a> {
                 }));
                 events.extend(self.movable());
             }
+            if plan.lies_at(now) {
+                events = self.liar.tell(events, &self.machine.wants());
+            }
             events.extend(self.ask_directly());
         }
         events.extend(self.hear_prober());
         events.extend(self.calls.call(self.world.plan, &self.machine.wants(), now));
         events.extend(self.measure());
+        if plan.others_come {
+            let came = |barrier| Event::BarrierOpened { barrier };
+            events.extend(self.machine.awaits().map(came));
+        }
         if self.machine.wake().is_some_and(|wake| now >= wake) {
             events.push(Event::Tick);
         }

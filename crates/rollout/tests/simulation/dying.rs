@@ -1,4 +1,6 @@
 //! The death of a controller: between two records, and what the next one makes of the journal.
+//!
+//! When it looks and acts while it lives is in `controller`.
 
 use model::Tally;
 use rollout::{Rollout, Snapshot};
@@ -9,6 +11,11 @@ use crate::world::STEP_MS;
 impl Controller<'_> {
     /// After an event was journaled and before its effect.
     pub(crate) fn dies(&mut self) -> bool {
+        if let Some((_, down)) = self.death.take_if(|(record, _)| *record == self.journal.len()) {
+            self.deaths += 1;
+            self.die(self.world.now + down, self.journal.len().is_multiple_of(2));
+            return true;
+        }
         if self.world.rng.between(1, 10_000) > self.world.plan.deaths {
             return false;
         }
@@ -28,6 +35,7 @@ impl Controller<'_> {
         }
         self.machine = rebuilt;
         self.reported.clear();
+        self.routes = None;
         self.calls.die();
         self.preview = Tally::default();
     }

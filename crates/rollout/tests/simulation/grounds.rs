@@ -1,4 +1,6 @@
 //! The rollouts from which short sequences of events begin: each strategy, and what changes its way.
+//!
+//! No chance is in them; what happens on them is in `sequences`.
 
 use model::{AppName, Call, Farewell, Hold, Hook, Moment, OnFailure, Pace, Version, Weight};
 use rollout::{
@@ -8,6 +10,7 @@ use rollout::{
 use crate::plan::{CANDIDATE, STABLE};
 
 /// Each by its name, and the strategy that it counts as.
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
     let canary = |steps: &[u16]| {
         let weight = |points: &u16| Weight::new(*points).unwrap();
@@ -50,6 +53,11 @@ pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
                 start.settings.pause_after = vec![Weight::NONE];
             }),
         ),
+        (
+            "a canary that goes home",
+            "canary",
+            of(canary(&[10_000]), |start| start.settings.return_home = true),
+        ),
         ("a canary in a group", "canary", of(canary(&[2_500]), join)),
         ("rolling", "rolling", of(rolling.clone(), |_| {})),
         (
@@ -69,6 +77,14 @@ pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
         ("rolling with a surge", "rolling", of(Strategy::Rolling { batch: 1, surge: 1 }, |_| {})),
         ("rolling in a group", "rolling", of(rolling, join)),
         ("recreate", "recreate", of(recreate.clone(), |start| start.instances = 1)),
+        (
+            "recreating what ran before",
+            "recreate",
+            of(recreate.clone(), |start| {
+                start.instances = 1;
+                start.settings.aim = Aim::Rollback;
+            }),
+        ),
         (
             "recreate in a group",
             "recreate",

@@ -1,10 +1,13 @@
 //! Two to four rollouts that go together under one server, each in a small world of its own where much goes
 //! wrong: all end on the new version, or all on the old one. The server dies between any two of their
-//! records, and all controllers with it, or it is stopped; one is taken back, one is over long before the others.
+//! records, and all controllers with it, or it is stopped; one is taken back, one is over long before the
+//! others.
+//!
+//! One rollout that goes by itself is in `main`.
 
 use std::collections::BTreeMap;
 
-use model::{AppName, Outcome, Phase, Version};
+use model::{AppName, Barrier, Outcome, Phase, Version};
 use rollout::{Other, Stage, Strategy, Together};
 
 use crate::asked;
@@ -30,6 +33,8 @@ struct Fate {
     wait_ms: u64,
     /// When the server is stopped.
     stopped: Option<u64>,
+    /// It is stopped as soon as one of them is bound, when the others may not be yet.
+    stopped_when_bound: bool,
 }
 
 /// A server with the controllers of a group.
@@ -131,7 +136,9 @@ impl<'a> Server<'a> {
 
     /// Once the server is told to stop each controller ends what it has where it stands, one of them sooner.
     fn stop(&mut self, one: usize) {
-        let told = self.fate.stopped.is_some_and(|at| self.now() >= at);
+        let bound = |one: &Controller<'_>| one.machine.stage().reached == Some(Barrier::Final);
+        let told = self.fate.stopped.is_some_and(|at| self.now() >= at)
+            || self.fate.stopped_when_bound && self.members.iter().any(bound);
         if !told || !self.alive(one) || self.outcome(one).is_some() || self.rng.chance(50) {
             return;
         }
@@ -180,7 +187,8 @@ fn draw(seed: u64) -> Fate {
         });
         members.push(plan);
     }
-    Fate { members, wait_ms, stopped: rng.maybe(25, 0, 40_000) }
+    let stopped = rng.maybe(25, 0, 40_000);
+    Fate { members, wait_ms, stopped, stopped_when_bound: rng.chance(10) }
 }
 
 /// Nothing goes wrong but that the server dies, and the router is slow.

@@ -1,6 +1,7 @@
 //! The machine in a small world where much goes wrong, drawn from a seed.
 //!
-//! `CUTOVER_SIM_SEEDS=n` runs n seeds; `CUTOVER_SIM_SEED=s` runs that one and prints its story.
+//! `CUTOVER_SIM_SEEDS=n` runs n seeds; `CUTOVER_SIM_SEED=s` runs that one and prints its story. What
+//! happens next is in `world`, who acts in `controller`; here it is only run and judged.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -10,8 +11,11 @@ mod dying;
 mod grounds;
 mod group;
 mod hearable;
+mod liar;
+mod meddling;
 mod plan;
 mod quiet;
+mod records;
 mod rng;
 mod router;
 mod sequences;
@@ -20,6 +24,9 @@ mod ways;
 mod world;
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 
 use model::{Outcome, Phase};
 use rollout::Strategy;
@@ -34,6 +41,9 @@ use world::{Instance, STEP_MS};
 
 const SEEDS: u64 = 2_400;
 
+/// Deaths of the controller in one world; one that has not ended by then would never end.
+const MOST_DEATHS: u32 = 2_000;
+
 #[expect(clippy::disallowed_methods, reason = "the test is told its seeds by the environment")]
 fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
@@ -44,16 +54,29 @@ fn every_world_ends_well() {
     if let Some(seed) = asked("CUTOVER_SIM_SEED") {
         return run(seed, true, &mut BTreeSet::new());
     }
-    let mut ways = BTreeSet::new();
     let seeds = asked("CUTOVER_SIM_SEEDS").unwrap_or(SEEDS);
-    for seed in 0..seeds {
-        run(seed, false, &mut ways);
-    }
+    let mut ways = all(seeds);
     ways.extend(sequences::ways_of_one_event());
     ways::expect_known(&ways);
     if seeds >= SEEDS {
         ways::expect_all(&ways);
     }
+}
+
+/// All of them, on every core.
+fn all(seeds: u64) -> BTreeSet<Way> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let part = |first: usize| {
+        let mut ways = BTreeSet::new();
+        (0..seeds).skip(first).step_by(threads).for_each(|seed| run(seed, false, &mut ways));
+        ways
+    };
+    thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads).map(|first| scope.spawn(move || part(first))).collect();
+        let ways =
+            |part: ScopedJoinHandle<'_, _>| part.join().unwrap_or_else(|why| resume_unwind(why));
+        parts.into_iter().flat_map(ways).collect()
+    })
 }
 
 fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
@@ -64,17 +87,11 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     plan.keep(&mut Rng::new(seed ^ 0x6b65_6570));
     plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
     plan.surges(&mut Rng::new(seed ^ 0x7375_7267));
+    plan.meddle(&mut Rng::new(seed ^ 0x6d65_6464_6c65));
+    plan.lie(&mut Rng::new(seed ^ 0x006c_6965_7300));
     plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
     let mut controller = Controller::new(&plan, rng);
-    // Each death may cost its down time and the time to look again.
-    let bound =
-        |c: &Controller<'_>| plan.bound_ms() + u64::from(c.deaths) * (plan.down + 5_000 + STEP_MS);
-    while controller.machine.outcome().is_none() && controller.world.now < bound(&controller) {
-        controller.step();
-    }
-    for _ in 0..20 {
-        controller.step();
-    }
+    to_its_end(&mut controller);
     let mut wrong = std::mem::take(&mut controller.world.violations);
     wrong.extend(judge(&plan, &controller));
     if tell || !wrong.is_empty() {
@@ -84,6 +101,23 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     wrong.truncate(5);
     assert!(wrong.is_empty(), "replay with CUTOVER_SIM_SEED={seed}: {wrong:#?}");
     ways.extend(ways::of(plan.kind(), &controller.machine));
+}
+
+/// Until it is over, or ought to be, and a little longer.
+fn to_its_end(controller: &mut Controller<'_>) {
+    let plan = controller.world.plan;
+    // Each death may cost its down time and the time to look again.
+    let bound =
+        |c: &Controller<'_>| plan.bound_ms() + u64::from(c.deaths) * (plan.down + 5_000 + STEP_MS);
+    while controller.machine.outcome().is_none()
+        && controller.world.now < bound(controller)
+        && controller.deaths < MOST_DEATHS
+    {
+        controller.step();
+    }
+    for _ in 0..20 {
+        controller.step();
+    }
 }
 
 /// What must be true of a world that is over.
@@ -99,6 +133,10 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     };
     must(outcome.is_some(), "it did not end in time");
     must(controller.replayed() == *machine, "the journal makes another machine");
+    must(is_steered_back(controller), "what somebody else set is still there");
+    if plan.lies.is_some() {
+        return wrong;
+    }
 
     let router_lives = plan.router_dead.is_none();
     // A share, and a batch, need stable.
@@ -106,13 +144,15 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     let stable_lives = alone || plan.stable_crash.is_none();
     // What does not finish in time is not cut.
     let drains = !plan.recreates() || !said("nothing was ended");
+    // A hook that no controller outlived has failed.
+    let drains = drains && !said("the controller ended while it was called");
     let good = plan.candidate_is_good() && plan.abort.is_none() && plan.left_alone();
     if good && router_lives && stable_lives && drains {
         must(outcome == Some(Outcome::Promoted), "a good candidate was not promoted");
     }
     if plan.never_ready {
         let stuck = outcome == Some(Outcome::Stuck) && (plan.batch().is_some() || plan.recreates());
-        let excused = stuck && (plan.stable_crash.is_some() || !router_lives);
+        let excused = stuck && (!plan.is_honest() || plan.stable_crash.is_some() || !router_lives);
         must(outcome == Some(Outcome::Aborted) || excused, "a candidate that is never ready");
         must(world.candidate_users == 0, "users on a candidate that was never ready");
     }
@@ -121,7 +161,8 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     Calls::judge(plan, (&controller.journal, world.candidate_users), &mut must);
     must(!blamed(plan, controller), "what hit both was held against the candidate");
     let watched = plan.start.settings.probing && plan.prober_lost.is_none();
-    if plan.candidate_errors >= 30 && watched && plan.deaths == 0 && plan.presses.is_empty() {
+    let undisturbed = plan.deaths == 0 && plan.presses.is_empty() && plan.is_honest();
+    if plan.candidate_errors >= 30 && watched && undisturbed {
         must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
     }
     // A rolling replacement gets back from a candidate that dies; stable must live for that.
@@ -130,7 +171,7 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     } else {
         plan.crashes()
     };
-    let excuse = !router_lives || dies || plan.rolls_back();
+    let excuse = !router_lives || dies || plan.rolls_back() || !plan.is_honest();
     must(outcome != Some(Outcome::Stuck) || excuse, "stuck without a cause");
     must(world.losses.refused == 0 || plan.crashes(), "requests refused without a crash");
     must(world.losses.ended_by_us == 0 || said("still open"), "requests cut and not said");
@@ -140,6 +181,14 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
         must(gone, "aborted with candidate instances left");
     }
     wrong
+}
+
+/// Nobody's routes but those that are wanted, once there was time for that.
+fn is_steered_back(controller: &Controller<'_>) -> bool {
+    let (world, plan) = (&controller.world, controller.world.plan);
+    let time = world.now > plan.left_ms() + plan.router_delay + 2 * STEP_MS;
+    let could = time && controller.deaths == 0 && world.router.alive(world.now);
+    !could || !world.router.foreign
 }
 
 /// What is kept is all there and was told nothing; what was kept has its users back without a preview.
@@ -162,7 +211,7 @@ fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
     let machine = &controller.machine;
     let turned = machine.entered().iter().find(|entered| entered.phase == Phase::RollingBack);
     // Of a stable that is dead nothing is seen.
-    let good = plan.candidate_is_good() && plan.deaths == 0 && !plan.crashes();
+    let good = plan.candidate_is_good() && plan.deaths == 0 && !plan.crashes() && plan.is_honest();
     let Some(turned) = turned.filter(|_| good && plan.suffering.incident.is_some()) else {
         return false;
     };
@@ -190,7 +239,7 @@ fn home(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &s
     }
     let warned = entered.iter().any(|entered| entered.why.contains("warning"));
     must(begun || warned || !plan.returns_home(), "no way home");
-    if !begun || warned || plan.crashes() {
+    if !begun || warned || plan.crashes() || world.router.foreign {
         return;
     }
     let all = &world.candidate.instances;

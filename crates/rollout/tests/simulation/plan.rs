@@ -1,4 +1,6 @@
 //! What will go wrong in one world, drawn from its seed before it begins.
+//!
+//! It happens in `world`; nothing is drawn into a plan once its world has begun.
 
 use model::{
     AppName, Call, Event, Farewell, Hold, Hook, Moment, OnFailure, Pace, Phase, ReleaseId,
@@ -6,6 +8,7 @@ use model::{
 };
 use rollout::{Aim, Named, Settings, Start, Strategy};
 
+use crate::meddling::Meddling;
 use crate::rng::Rng;
 use crate::suffering::Suffering;
 
@@ -58,6 +61,8 @@ pub(crate) struct Plan {
     /// Looks at the router that bring nothing, percent.
     pub replies_lost: u64,
     pub router_dead: Option<u64>,
+    /// So many requests take some seconds, percent.
+    pub long: u64,
     /// Some requests never end.
     pub endless_requests: bool,
     /// Some tunnels never end, even when told.
@@ -78,6 +83,12 @@ pub(crate) struct Plan {
     pub fates: Vec<Fate>,
     /// What hits both releases.
     pub suffering: Suffering,
+    /// What somebody else does to the routes, and when.
+    pub meddling: Vec<(u64, Meddling)>,
+    /// From when until when platform and router may lie, ms.
+    pub lies: Option<(u64, u64)>,
+    /// Those that it goes together with are wherever it waits for them.
+    pub others_come: bool,
     /// The phase whose entry brings these faults on, if it is not their time.
     pub trigger: Option<Phase>,
     /// The controller dies after an event, in so many of 10 000 cases.
@@ -140,6 +151,7 @@ impl Plan {
             router_delay: rng.between(0, 1_500),
             replies_lost: if rng.chance(50) { rng.between(0, 50) } else { 0 },
             router_dead: rng.maybe(7, 0, 20_000),
+            long: 2,
             endless_requests: rng.chance(10),
             endless_tunnels: rng.chance(15),
             exits_at_once: rng.chance(30),
@@ -151,6 +163,9 @@ impl Plan {
             presses: Vec::new(),
             fates: Vec::new(),
             suffering: Suffering::default(),
+            meddling: Vec::new(),
+            lies: None,
+            others_come: false,
             deaths: if rng.chance(50) { rng.between(1, most_deaths) } else { 0 },
             down: if rng.chance(10) { 60_000 } else { 1_500 },
         }
@@ -280,7 +295,13 @@ impl Plan {
     pub(crate) fn left_alone(&self) -> bool {
         let settings = &self.start.settings;
         let spared = self.suffering.spares(settings) && self.hooks_pass();
-        self.presses.is_empty() && settings.pause_after.is_empty() && spared
+        let pressed = self.presses.is_empty() && settings.pause_after.is_empty();
+        pressed && spared && self.is_honest()
+    }
+
+    /// True when nobody meddles with the routes, nor lies.
+    pub(crate) fn is_honest(&self) -> bool {
+        self.meddling.is_empty() && self.lies.is_none()
     }
 
     /// True when nothing that may justify turning back can happen.
@@ -358,7 +379,7 @@ impl Plan {
         };
         let times = self.batch().map_or(self.steps(), |_| self.start.instances.into());
         let suffering = self.suffering.bound_ms(&self.start.settings, times);
-        rollout + pressing + suffering
+        rollout + pressing + suffering + self.left_ms()
     }
 
     /// True when instances may die, or be not ready, by themselves.

@@ -1,4 +1,6 @@
 //! A small seeded generator (splitmix64), so that a seed means the same world for ever.
+//!
+//! No crate's generator is used, for those may change with a version.
 
 pub(crate) struct Rng(u64);
 

@@ -1,4 +1,6 @@
 //! The router of the world: it applies late, dies, and carries pools without those that leave.
+//!
+//! Instances and users are in `world`.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +17,10 @@ pub(crate) struct Router {
     ordered: Routes,
     apply_at: u64,
     dead: Option<u64>,
+    /// Somebody else set the routes.
+    pub foreign: bool,
+    /// Its own were ordered since.
+    reordered: bool,
 }
 
 impl Router {
@@ -23,7 +29,8 @@ impl Router {
         let stable = plan.start.stable.as_ref();
         let pools = stable.map(|_| PoolSeen { release: STABLE, weight, state });
         let routes: Routes = (pools.into_iter().collect(), BTreeSet::new());
-        Self { ordered: routes.clone(), routes, apply_at: 0, dead: plan.router_dead }
+        let (dead, foreign, reordered) = (plan.router_dead, false, false);
+        Self { ordered: routes.clone(), routes, apply_at: 0, dead, foreign, reordered }
     }
 
     pub(crate) fn alive(&self, now: u64) -> bool {
@@ -31,21 +38,38 @@ impl Router {
     }
 
     pub(crate) fn order(&mut self, routes: Routes, apply_at: u64) {
-        if routes != self.ordered {
+        if routes != self.ordered || (self.foreign && !self.reordered) {
+            self.reordered = true;
             self.ordered = routes;
             self.apply_at = apply_at;
         }
     }
 
     pub(crate) fn step(&mut self, now: u64) {
-        if now >= self.apply_at && self.alive(now) {
+        let mine = !self.foreign || self.reordered;
+        if mine && now >= self.apply_at && self.alive(now) {
+            self.foreign = false;
             self.routes.clone_from(&self.ordered);
         }
     }
 
     /// True when it carries what it was told.
     pub(crate) fn applied(&self, now: u64) -> bool {
-        self.alive(now) && self.routes == self.ordered
+        self.alive(now) && !self.foreign && self.routes == self.ordered
+    }
+
+    /// Somebody else sets the routes.
+    pub(crate) fn meddle(&mut self, routes: Routes, now: u64) {
+        if self.alive(now) {
+            (self.routes, self.foreign, self.reordered) = (routes, true, false);
+        }
+    }
+
+    /// True when new requests were to reach that instance.
+    pub(crate) fn was_told_of(&self, release: ReleaseId, id: u64) -> bool {
+        let (pools, out) = &self.ordered;
+        let serves = |pool: &PoolSeen| pool.release == release && pool.state == PoolState::Serving;
+        !self.foreign || (pools.iter().any(serves) && !out.contains(&id))
     }
 
     /// True when an instance gets nothing new.

@@ -1,5 +1,7 @@
 //! What hits both releases at once, and what is measured beside requests: drawn from its own stream, so
 //! that the worlds without it stay what they were.
+//!
+//! What the machine must do then is judged in `main`.
 
 use model::{Counted, Event, Measured, Tick, Weight};
 use rollout::analysis::Rules;

@@ -59,6 +59,8 @@ pub(crate) struct Fleet {
 pub(crate) struct Losses {
     /// Nobody could take it.
     pub refused: u64,
+    /// It came by a route that somebody else set, to nobody or to one that was to get nothing new.
+    pub theirs: u64,
     /// It was open on an instance that crashed.
     pub crashed: u64,
     /// It was open on an instance that we ended.
@@ -226,6 +228,7 @@ impl<'a> World<'a> {
     pub(crate) fn step(&mut self) {
         self.now += STEP_MS;
         self.router.step(self.now);
+        self.meddle();
         self.crash();
         self.flap();
         self.move_tunnels();
@@ -244,7 +247,7 @@ impl<'a> World<'a> {
     fn count(&mut self) {
         let both = !self.stable.instances.is_empty() && !self.candidate.instances.is_empty();
         if self.plan.recreates() && both {
-            self.violations.push(format!("two copies run at {}", self.now));
+            self.violate(format!("two copies run at {}", self.now));
         }
         let Some(batch) = self.plan.batch() else { return };
         let usual = usize::from(self.plan.start.instances);
@@ -253,10 +256,11 @@ impl<'a> World<'a> {
         let serving = [STABLE, CANDIDATE].map(|release| self.serving(release).count());
         let serving: usize = serving.iter().sum();
         if there > most && !self.plan.crashes() {
-            self.violations.push(format!("{there} instances at {}", self.now));
+            self.violate(format!("{there} instances at {}", self.now));
         }
-        if serving + usize::from(batch) < most && !self.plan.crashes() {
-            self.violations.push(format!("only {serving} serve at {}", self.now));
+        let foreign = self.router.foreign;
+        if serving + usize::from(batch) < most && !self.plan.crashes() && !foreign {
+            self.violate(format!("only {serving} serve at {}", self.now));
         }
     }
 
@@ -381,9 +385,9 @@ impl<'a> World<'a> {
     fn terminate(&mut self, release: ReleaseId, which: impl Fn(&Instance) -> bool) {
         let told = |one: &&Instance| which(one) && one.term_at.is_none();
         let routed = self.serving(release).filter(told).count();
-        if routed > 0 {
+        if routed > 0 && !self.router.foreign {
             let what = format!("{routed} of {release} told to end while routed at {}", self.now);
-            self.violations.push(what);
+            self.violate(what);
         }
         let (now, at_once, endless) =
             (self.now, self.plan.exits_at_once, self.plan.endless_tunnels);
@@ -433,6 +437,13 @@ impl<'a> World<'a> {
         None
     }
 
+    /// Notes what must not be, unless somebody lied.
+    pub(crate) fn violate(&mut self, what: String) {
+        if !self.plan.lied_by(self.now) {
+            self.violations.push(what);
+        }
+    }
+
     fn request(&mut self) {
         let pools = self.router.serving();
         if pools.iter().all(|(_, weight)| *weight == 0) {
@@ -440,26 +451,33 @@ impl<'a> World<'a> {
         }
         for (release, _) in pools.iter().filter(|(_, weight)| *weight > 0) {
             let state = self.fleet(*release).state;
-            if state.is_some_and(|state| state != RunState::Running) {
+            let ends = state.is_some_and(|state| state != RunState::Running);
+            if ends && !self.router.foreign {
                 let what = format!("users of {release} at {} ms while it is {state:?}", self.now);
-                self.violations.push(what);
+                self.violate(what);
             }
         }
+        let foreign = self.router.foreign;
         let Some(release) = self.answers() else {
-            self.losses.refused += 1;
+            self.losses.refused += u64::from(!foreign);
+            self.losses.theirs += u64::from(foreign);
             return;
         };
-        self.candidate_users += u64::from(release == CANDIDATE);
-        let long = self.rng.chance(2);
+        self.candidate_users += u64::from(release == CANDIDATE && !foreign);
+        let long = self.rng.chance(self.plan.long);
         let mut end = self.now + self.rng.between(50, if long { 7_000 } else { 1_500 });
         if self.plan.endless_requests && self.rng.chance(2) {
             end = ENDLESS;
         }
         let (tunnel, pick) = (self.rng.chance(10), self.rng.next());
         let serving: Vec<_> = self.serving(release).map(|one| one.id).collect();
+        let place = usize::try_from(pick % serving.len() as u64).unwrap();
+        if !self.router.was_told_of(release, serving[place]) {
+            self.losses.theirs += 1;
+            return;
+        }
         let up = |i: &&mut Instance| serving.contains(&i.id);
         let mut ready: Vec<_> = self.fleet_mut(release).instances.iter_mut().filter(up).collect();
-        let place = usize::try_from(pick % ready.len() as u64).unwrap();
         if tunnel {
             ready[place].tunnels.push(ENDLESS);
         } else {

@@ -1,10 +1,12 @@
 //! Stories of the way home: v2 stood in, v1 is gone, and v2 is started again in its place.
+//!
+//! What comes before it is an ordinary rollout, and is told in `main`.
 
 use model::{Event, Outcome, Phase, Weight};
 use rollout::{Start, Strategy};
 
 use crate::script::Role::{All, Part, Retiring, Spare};
-use crate::script::{Script, abort, crashed, fleet, leaving, open, routes, window};
+use crate::script::{Script, abort, crashed, fleet, leaving, open, preview, routes, window};
 use crate::until_draining;
 
 fn returning() -> Script {
@@ -72,6 +74,33 @@ fn the_router_is_not_seen_without_the_spare() {
     assert_eq!(last.phase, Phase::Promoted);
     assert!(last.why.contains("warning: the router was not seen"), "{}", last.why);
     assert!(machine.wants().leave.is_some(), "they still are to leave");
+}
+
+/// The same after shares: the only way from a canary's switch to its end.
+#[test]
+fn the_router_is_not_seen_without_the_spare_of_a_canary() {
+    let canary = Script::new(|start| {
+        start.settings.return_home = true;
+        start.settings.probing = false;
+        start.settings.strategy =
+            Strategy::Canary { steps: vec![Weight::new(5_000).unwrap()], step_ms: 5_000 };
+    });
+    let machine = canary
+        .all(&[
+            fleet(1, 2, 2),
+            fleet(2, 2, 2),
+            preview(40, 0),
+            routes(&[(1, Part(50)), (2, Part(50))]),
+        ])
+        .wake()
+        .all(&[routes(&[(1, Spare), (2, All)])])
+        .wake()
+        .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 0)])
+        .all(&[routes(&[(2, All)]), fleet(1, 0, 0), fleet(2, 4, 4)])
+        .wake()
+        .tells("canary-home-unseen");
+    let [.., before, last] = machine.entered() else { panic!("{:?}", machine.entered()) };
+    assert_eq!((before.phase, last.phase), (Phase::Shifting, Phase::Promoted));
 }
 
 /// A place that is not free is not taken.

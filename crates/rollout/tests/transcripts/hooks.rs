@@ -1,7 +1,9 @@
 //! Stories of hooks: what they hold, and what their failure does.
+//!
+//! Nothing is called: the end of each is told.
 
 use model::{Call, Event, Hook, Moment, OnFailure, Outcome, Phase, Weight};
-use rollout::{Strategy, foresee};
+use rollout::{Settings, Strategy, foresee};
 
 use crate::script::Role::{All, Retiring, Spare};
 use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
@@ -105,6 +107,57 @@ fn after_the_switch_it_goes_back_or_waits_or_goes_on() {
     assert_eq!(on.into_machine().phase(), Phase::Draining);
 }
 
+/// Stable waits for a hook, the last of the candidate has fallen meanwhile, and the hook has ended.
+fn fallen_while_a_hook_was_called(rules: u32) -> Script {
+    drained_and_called(rules, crashed(2, 0, 2))
+}
+
+/// Stable is drained, that was seen while a hook was called, and the hook has ended.
+fn drained_and_called(rules: u32, seen: Event) -> Script {
+    let script = Script::new(|start| {
+        start.settings.hooks = vec![hook(Moment::AfterDrain, OnFailure::Continue)];
+        start.settings.rules = rules;
+    });
+    script
+        .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
+        .all(&[routes(&[(1, Spare), (2, All)]), window("v2", 20, 0), window("v2", 20, 0)])
+        .wake()
+        .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 0), seen])
+        .at(15_000, &passed(Moment::AfterDrain))
+}
+
+#[test]
+fn nothing_of_stable_ends_after_one_until_the_candidate_serves() {
+    let script = fallen_while_a_hook_was_called(rollout::MACHINE_VERSION);
+    assert_eq!(script.machine().phase(), Phase::Draining);
+    let again = script.all(&[fleet(2, 1, 2)]).into_machine();
+    assert_eq!(again.phase(), Phase::Stopping);
+    // The hook has not used up the time of the drain.
+    let from = fallen_while_a_hook_was_called(rollout::MACHINE_VERSION);
+    let ended_ms = from.now_ms();
+    let stuck = from.wake().into_machine();
+    assert_eq!(stuck.phase(), Phase::Stuck);
+    let last = stuck.entered().last().unwrap();
+    assert_eq!(last.at_ms - ended_ms, Settings::default().drain_deadline_ms);
+    assert_eq!(last.why, "no instance of v2 is ready within 30 s; v1 is left running");
+    // A journal of earlier rules tells what it told.
+    assert_eq!(fallen_while_a_hook_was_called(3).into_machine().phase(), Phase::Stopping);
+}
+
+/// Somebody else has put stable back into the routes meanwhile: it is drained once more.
+#[test]
+fn nothing_of_stable_ends_after_one_while_somebody_else_routes_it() {
+    let theirs = || routes(&[(1, All)]);
+    let script = drained_and_called(rollout::MACHINE_VERSION, theirs());
+    assert_eq!(script.machine().phase(), Phase::Draining);
+    let again = script.all(&[routes(&[(1, Retiring), (2, All)]), open(1, 3, 0)]);
+    assert_eq!(again.machine().phase(), Phase::Draining);
+    let drained = again.all(&[open(1, 0, 0)]).into_machine();
+    assert_eq!(drained.phase(), Phase::Stopping);
+    // A journal of earlier rules tells what it told.
+    assert_eq!(drained_and_called(3, theirs()).into_machine().phase(), Phase::Stopping);
+}
+
 /// What speaks against the candidate, and an operator, do not wait for a hook.
 #[test]
 fn whoever_goes_back_does_not_wait() {
@@ -124,6 +177,24 @@ fn one_that_is_never_heard_of_has_failed() {
     let last = machine.entered().last().unwrap();
     assert!(last.why.contains("nothing was heard of it"), "{}", last.why);
     assert_eq!(last.at_ms - machine.entered()[4].at_ms, 51_000, "{:?}", machine.entered());
+}
+
+/// It may be the hook that ends the controller.
+#[test]
+fn one_that_five_controllers_did_not_outlive_has_failed() {
+    let deaths = |rules: u32, times: usize| {
+        let script = Script::new(|start| {
+            start.settings.hooks = vec![hook(Moment::BeforeStart, OnFailure::Abort)];
+            start.settings.rules = rules;
+        });
+        script.all(&[Event::Tick]).all(&vec![Event::Resumed; times]).into_machine()
+    };
+    assert!(deaths(rollout::MACHINE_VERSION, 4).wants().hook.is_some());
+    let given_up = deaths(rollout::MACHINE_VERSION, 5);
+    assert!(given_up.turns_back() && given_up.wants().hook.is_none());
+    let why = &given_up.entered().last().unwrap().why;
+    assert!(why.contains("5 times in a row the controller ended while it was called"), "{why}");
+    assert!(deaths(3, 5).wants().hook.is_some(), "a journal of earlier rules tells what it told");
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Stories of a release that is kept running: v2 takes its place, and v1 takes it back.
+//!
+//! How long it is kept is not the machine's to say.
 
 use model::{Event, Farewell, Outcome, Pace, Phase, ReleaseId, Successor, Version};
 use rollout::{Aim, Start, foresee};

@@ -1,8 +1,11 @@
 //! The main paths as stories in `tests/golden`; `CUTOVER_UPDATE=1` writes them anew.
+//!
+//! No clock, no chance: what goes wrong by chance is in `tests/simulation`.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod canary;
+mod chance;
 mod compared;
 mod home;
 mod hooks;
@@ -91,7 +94,7 @@ fn direct_requests_fail() {
 #[test]
 fn errors_after_the_switch() {
     until_baking(plain())
-        .all(&[window("v2", 298, 2), window("v1", 0, 9), window("v2", 90, 10)])
+        .all(&[window("v2", 298, 2), window("v1", 0, 9), window("v2", 90, 30)])
         .all(&[window("v2", 0, 99), abort(), routes(&[(1, All), (2, Spare)])])
         .all(&[routes(&[(1, All), (2, Retiring)]), open(2, 4, 1), open(2, 0, 1)])
         .all(&[fleet(2, 2, 2), open(2, 0, 0), routes(&[(1, All)]), fleet(2, 0, 0)])

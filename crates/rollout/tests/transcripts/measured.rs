@@ -1,4 +1,6 @@
 //! Stories of metrics with limits, measured while the candidate serves on trial.
+//!
+//! Who measures, and how, is not known to the machine.
 
 use model::{Event, Measured, Weight};
 use rollout::{Cause, Metric, Strategy, Unmeasured};
@@ -15,11 +17,16 @@ fn metric(unmeasured: Unmeasured) -> Metric {
 
 /// At 25 % of the requests for 10 s, with this metric.
 fn measured(metric: Metric) -> Script {
+    by_rules(rollout::MACHINE_VERSION, metric)
+}
+
+fn by_rules(rules: u32, metric: Metric) -> Script {
     let steps = vec![Weight::new(QUARTER).unwrap()];
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary { steps, step_ms: 10_000 };
         start.settings.metrics = vec![metric];
+        start.settings.rules = rules;
     })
     .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
     .all(&[quarter, window("v1", 15, 0), window("v2", 5, 0)])
@@ -59,6 +66,39 @@ fn never_measured_is_what_was_said_of_it() {
     assert_eq!(late(Unmeasured::Pause).paused().map(|pause| pause.cause), Some(Cause::Unmeasured));
     assert!(late(Unmeasured::Abort).turns_back());
     assert_eq!(late(Unmeasured::Ignore).shares().len(), 2);
+}
+
+#[test]
+fn what_nobody_measured_while_the_controller_was_dead_has_its_time_again() {
+    let back = |rules| {
+        let script = by_rules(rules, metric(Unmeasured::Abort));
+        script.at(60_000, &Event::Resumed).at(10, &Event::Tick)
+    };
+    let again = back(rollout::MACHINE_VERSION).all(&[
+        fleet(1, 2, 2),
+        fleet(2, 2, 2),
+        routes(&[(1, Part(75)), (2, Part(25))]),
+        found(Measured::Within),
+    ]);
+    assert_eq!(again.into_machine().shares().len(), 2);
+    // No longer than that.
+    assert!(back(rollout::MACHINE_VERSION).at(5_000, &Event::Tick).into_machine().turns_back());
+    assert!(back(3).into_machine().turns_back(), "a journal of earlier rules tells what it told");
+}
+
+/// Else an `up` that always dies before its measurement keeps the candidate at its share for ever.
+#[test]
+fn controllers_that_die_again_and_again_do_not_prolong_a_step_for_ever() {
+    let dying = |rules, times| {
+        let script = by_rules(rules, metric(Unmeasured::Pause)).at(10_000, &Event::Tick);
+        (0..times).fold(script, |script, _| script.at(4_000, &Event::Resumed))
+    };
+    let now = rollout::MACHINE_VERSION;
+    assert_eq!(dying(now, 6).into_machine().paused(), None);
+    let asked = dying(now, 7).tells("measured-dies").paused().map(|pause| pause.cause);
+    assert_eq!(asked, Some(Cause::Unmeasured));
+    // By earlier rules there was no time again at all.
+    assert!(dying(3, 2).into_machine().paused().is_some());
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Stories of operators: pauses, promotions, shares, what follows, and wishes at the wrong time.
+//!
+//! Each wish in each phase is in `wishes`, as one table.
 
 use model::{Event, Outcome, Phase, ReleaseId, Successor, Version, Weight};
 use rollout::{Aim, Rollout, Strategy};
@@ -96,7 +98,8 @@ fn a_first_step_without_a_share() {
 #[test]
 fn an_operator_pauses_and_resumes_in_the_midst_of_a_bake() {
     let quarter = carries(canary(&[]).all(&[Event::Armed]), 25);
-    quarter.all(&[pause(), pause()]).at(60_000, &RESUME).all(&[RESUME]).is("pause-resume");
+    let held = quarter.all(&[pause(), pause()]).wake_at(30_000);
+    held.at(30_000, &RESUME).all(&[RESUME]).is("pause-resume");
 }
 
 /// What was placed across the switch before the pause is placed anew.

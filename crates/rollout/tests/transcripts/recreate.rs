@@ -1,7 +1,9 @@
 //! Stories of recreations: the only copy ends, and requests wait until there is one again.
+//!
+//! Nobody waits here: requests are held by the router.
 
-use model::{Event, Hold};
-use rollout::Strategy;
+use model::{Event, Hold, Outcome, Phase};
+use rollout::{Aim, Strategy};
 
 use crate::script::Role::{All, Retiring};
 use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
@@ -39,6 +41,23 @@ pub(crate) fn until_baking(script: Script) -> Script {
 #[test]
 fn a_good_candidate() {
     until_baking(recreate()).wake().all(&[abort()]).is("recreate");
+}
+
+/// A rollback is not rolled back by itself: one that nobody is ready to serve stays where it is, and says so.
+#[test]
+fn a_rollback_that_falls_before_it_was_seen_to_serve() {
+    let hold = Hold { wait_ms: 20_000, requests: 500, bytes: 1 << 20 };
+    let back = Script::new(|start| {
+        start.instances = 1;
+        start.settings.aim = Aim::Rollback;
+        start.settings.strategy = Strategy::Recreate { hold };
+    });
+    let machine = until_started(back)
+        .all(&[fleet(2, 1, 1), preview(40, 0), crashed(2, 0, 1)])
+        .tells("recreate-rollback-falls");
+    let [.., before, last] = machine.entered() else { panic!("{:?}", machine.entered()) };
+    assert_eq!((before.phase, last.phase), (Phase::Shifting, Phase::Stuck));
+    assert_eq!(machine.outcome(), Some(Outcome::Stuck));
 }
 
 #[test]

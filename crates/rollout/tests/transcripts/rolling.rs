@@ -1,4 +1,6 @@
 //! Stories of rolling replacements: a batch of stable makes room before its replacement starts.
+//!
+//! With a surge they are in `surge`.
 
 use model::Event;
 use rollout::Strategy;

@@ -1,4 +1,6 @@
 //! A rollout told by hand: events with their times, and the text that comes of them.
+//!
+//! It decides nothing and reads no clock; the stories are those of the other files.
 
 use std::fmt::Write as _;
 
@@ -82,6 +84,10 @@ impl Script {
     /// Every event at once.
     pub(crate) fn all(self, events: &[Event]) -> Self {
         events.iter().fold(self, |script, event| script.at(10, event))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now
     }
 
     pub(crate) fn machine(&self) -> &Rollout {

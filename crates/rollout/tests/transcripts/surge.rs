@@ -1,4 +1,6 @@
 //! Stories of rolling replacements with a surge: the candidate comes first, and nobody is missing for it.
+//!
+//! Without one they are in `rolling`.
 
 use model::{AppName, Barrier, Call, Event, Hook, Moment, OnFailure, Outcome, Phase, Version};
 use rollout::{Other, Start, Strategy, Together};

@@ -1,4 +1,6 @@
 //! Stories of apps that are rolled out together: where one waits for the other, and turns back with it.
+//!
+//! Whole groups, with deaths in between, are simulated (`tests/simulation/group`), not told here.
 
 use model::Barrier::{self, Final, Ready, Share, Sure};
 use model::{AppName, Event, Outcome, Phase, Version, Weight};
@@ -59,6 +61,28 @@ fn each_barrier_holds_what_follows() {
         .all(&[routes(&[(1, Retiring), (2, All)]), fleet(2, 2, 2), open(1, 0, 0), deserted()])
         .all(&[fleet(1, 0, 0), routes(&[(2, All)]), fleet(1, 0, 0)])
         .is("together");
+}
+
+/// Five controllers that come back give the others their time again, and no more of them.
+#[test]
+fn controllers_that_die_again_and_again_do_not_wait_for_ever() {
+    let dying = |rules, times| {
+        let script = Script::new(|start| {
+            join(start);
+            start.settings.rules = rules;
+        });
+        let script = script.all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0)]);
+        let all = [fleet(1, 2, 2), fleet(2, 2, 2)];
+        (0..times).fold(script, |script, _| script.at(3_000_000, &Event::Resumed).all(&all))
+    };
+    let now = rollout::MACHINE_VERSION;
+    let waits = dying(now, 6).into_machine();
+    assert_eq!((waits.awaits(), waits.turns_back()), (Some(Ready), false));
+    assert!(dying(now, 7).into_machine().turns_back());
+    assert!(
+        !dying(3, 7).into_machine().turns_back(),
+        "a journal of earlier rules tells what it told"
+    );
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! What each wish of an operator does in each phase of each strategy: one golden table, no phase missing.
+//!
+//! Their stories are in `operators`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,4 +1,6 @@
 //! Each fault does what its switch says, and no more.
+//!
+//! What the prober or the doctor makes of a fault is not tried here.
 
 use std::time::Duration;
 

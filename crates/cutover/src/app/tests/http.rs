@@ -1,4 +1,6 @@
 //! Ordinary requests: routes, signatures, digests, metrics.
+//!
+//! WebSockets and streams are not tried here, but in `sockets`; faults that are switched on in `faults`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,6 @@
 //! Tunnels and streams: the echo, the announcement, the end.
+//!
+//! Requests that end by themselves are tried in `http`.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;

@@ -1,4 +1,6 @@
 //! Stopping: what is open is finished, nobody is refused, and it does end.
+//!
+//! What says goodbye on an open socket or stream is in `sockets`.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Fuzz body of access logs: lines are requests or left out.
+//!
+//! What is concluded from them is not tried here, but in `calibrate`.
 
 use fuzz::corpus;
 

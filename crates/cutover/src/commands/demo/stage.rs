@@ -1,6 +1,7 @@
 //! The demo's stage: a temporary directory, a configuration, and a `cutover up` of its own.
 //!
-//! Everything it starts it ends, also when the demo fails half-way.
+//! Everything it starts it ends, also when the demo fails half-way. The story that is played on it is in
+//! `mod`.
 
 use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener};
@@ -71,7 +72,7 @@ impl Stage {
         std::fs::write(self.directory.join("cutover.toml"), config)?;
         self.write_release("v1", "")?;
         let slow = "--start-delay 1s --ready-delay 1s";
-        self.write_release("v2", candidate_fault(arguments.inject).unwrap_or(slow))
+        self.write_release("v2", candidate_fault(arguments).as_deref().unwrap_or(slow))
     }
 
     /// A release is a directory with a start script, as a build would leave it.
@@ -122,7 +123,7 @@ impl Stage {
             self.open().await?;
         }
         if let Some(mut server) = self.server.take() {
-            tell_to_end(&server);
+            tell_to_end(&server, Signal::TERM);
             let deadline = Instant::now() + PATIENCE;
             loop {
                 tokio::select! {
@@ -132,7 +133,8 @@ impl Stage {
                         let place = format!("its state is in {}", self.directory.display());
                         return Err(Fault::internal(what).note(place));
                     }
-                    () = interrupt.wait() => tell_to_end(&server),
+                    // Two of the same kind may arrive as one.
+                    () = interrupt.wait() => tell_to_end(&server, Signal::INT),
                 }
             }
         }
@@ -160,11 +162,11 @@ impl Stage {
     }
 }
 
-/// SIGTERM; a second one makes a server hurry. One that has ended already needs none.
-fn tell_to_end(server: &Child) {
+/// SIGTERM or SIGINT; a second one makes a server hurry. One that has ended already needs none.
+fn tell_to_end(server: &Child, told: Signal) {
     let pid = server.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        let _ = kill_process(pid, Signal::TERM);
+        let _ = kill_process(pid, told);
     }
 }
 
@@ -173,10 +175,10 @@ fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-fn candidate_fault(inject: Option<Inject>) -> Option<&'static str> {
-    match inject? {
-        Inject::CandidateErrors => Some("--error-share 0.5"),
-        Inject::CandidateNeverReady => Some("--ready-delay 10m"),
+fn candidate_fault(arguments: &cli::Demo) -> Option<String> {
+    match arguments.inject? {
+        Inject::CandidateErrors => Some(format!("--error-share {}", arguments.error_share)),
+        Inject::CandidateNeverReady => Some("--ready-delay 10m".to_owned()),
         Inject::KillBeforeDrain | Inject::CandidateDies | Inject::Truncate | Inject::Stall => None,
     }
 }
@@ -217,4 +219,27 @@ late_after = "500ms"
 timeout = "5s"
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::candidate_fault;
+    use crate::cli::{Cli, Command};
+
+    fn fault(arguments: &str) -> Option<String> {
+        let words = ["cutover", "demo"].into_iter().chain(arguments.split_whitespace());
+        let Command::Demo(demo) = Cli::try_parse_from(words).unwrap().command else { panic!() };
+        candidate_fault(&demo)
+    }
+
+    #[test]
+    fn half_of_the_answers_are_errors_unless_said_otherwise() {
+        let half = fault("--inject candidate-errors");
+        assert_eq!(half.as_deref(), Some("--error-share 0.5"));
+        let few = fault("--inject candidate-errors --error-share 0.05");
+        assert_eq!(few.as_deref(), Some("--error-share 0.05"));
+        assert_eq!(fault("--inject stall --error-share 0.05"), None);
+    }
 }

@@ -1,17 +1,26 @@
 //! The plan as people see it, word by word.
+//!
+//! How a plan is found out is not tried here: `server::planning` has its own tests.
 
 use model::{AppName, Phase};
 
 use super::text;
 use crate::server::planned::{
-    Compared, Finds, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
+    ChangePlanned, Compared, Driver, Finds, FirstPlanned, PhasePlanned, Planned, ProbePlanned,
+    RouterPlanned, UsersPlanned,
 };
 
 fn phase(phase: Phase, ms: u64, candidate: u16, finds: Option<Finds>) -> PhasePlanned {
     let traffic = [("v1", 10_000 - candidate), ("v2", candidate)];
     let traffic = traffic.into_iter().filter(|(_, points)| *points > 0);
     let traffic = traffic.map(|(version, points)| (version.to_owned(), points)).collect();
-    PhasePlanned { phase, limit_ms: (ms > 0).then_some(ms), traffic, finds }
+    PhasePlanned { phase, limit_ms: (ms > 0).then_some(ms), traffic, finds, changes: Vec::new() }
+}
+
+/// The same, in which the drivers do something.
+fn does(phase: PhasePlanned, by: Driver, words: &[&str]) -> PhasePlanned {
+    let change = |words: &&str| ChangePlanned { by, words: (*words).to_owned() };
+    PhasePlanned { changes: words.iter().map(change).collect(), ..phase }
 }
 
 fn canary() -> Planned {
@@ -44,16 +53,33 @@ fn canary() -> Planned {
             max_errors: 3,
             max_error_share: 100,
         }),
-        compared: vec![Compared { share: 500, errors: 3, requests: 9_000 }],
+        compared: vec![Compared {
+            share: 500,
+            errors: 3,
+            requests: 9_012,
+            requests_ms: Some(180_240),
+            slow_requests: Some(48_765),
+            slow_ms: Some(975_300),
+        }],
+        users: Some(UsersPlanned { per_second: 50.02, counted_ms: Some(120_000) }),
+        unforeseen: None,
         measured: Vec::new(),
         handover: "the app is told to end".into(),
         hooks: vec!["before switch: smoke".into()],
         kept: vec!["v1 runs on for 10m".into()],
         phases: vec![
-            phase(Phase::Starting, 60_000, 0, None),
+            does(
+                phase(Phase::Starting, 60_000, 0, None),
+                Driver::Platform,
+                &["start shop-2-1 (v2) on a free port", "start shop-2-2 (v2) on a free port"],
+            ),
             phase(Phase::Previewing, 15_000, 0, None),
             phase(Phase::Arming, 3_000, 0, None),
-            phase(Phase::Shifting, 15_000, 100, None),
+            does(
+                phase(Phase::Shifting, 15_000, 100, None),
+                Driver::Router,
+                &["route shop (generation 5): v1 99.00% on 2, v2 1.00% on 2"],
+            ),
             phase(Phase::Baking, 4_000, 100, finds(2, None, None)),
             phase(Phase::Shifting, 15_000, 500, None),
             phase(Phase::Baking, 10_000, 500, finds(25, Some(1_200), Some(2_519))),
@@ -79,15 +105,13 @@ aborts   at 3 errors that are more than 1.00% of the answers
 degrades
   a drain is timed
 
-at once
-  start shop-2-1 on port 40001
-  start shop-2-2
-
 if all goes well
   starting      within 1m    v1 100.00%           v2 passes its health checks
+    - start shop-2-1, shop-2-2 (v2) on a free port
   previewing    within 15s                        v2 is asked before users are
   arming        within 3s                         the prober gets ready
   shifting      within 15s   v1 99.00%, v2 1.00%  until it is seen in effect
+    - route shop (generation 5): v1 99.00% on 2, v2 1.00% on 2
   baking        for 4s                            2 answers of v2: finds nothing; raise the rate, \
 the share or the time
   shifting      within 15s   v1 95.00%, v2 5.00%  until it is seen in effect
@@ -110,8 +134,9 @@ hooks
 kept
   v1 runs on for 10m
 
-compared with v1 by what users meet, every second
-  5.00%   ended by 3 errors of v2 and none of v1; 1 % against 0.1 % found after about 9000 requests of both
+compared with v1 by what users meet, every second, at 50 requests a second (theirs of the last 2m)
+  share    errors of v2, none of v1    1 % errors against 0.1 %    twice as many over v1's p99
+  5.00%    3                           9,000 requests, 3m          49,000 requests, 16m15s
 ";
 
 #[test]
@@ -134,7 +159,7 @@ fn a_first_deploy_without_a_prober_reads_like_this() {
     first.phases =
         vec![phase(Phase::Baking, 2_000, 10_000, None), phase(Phase::Promoted, 0, 10_000, None)];
     let said = text(&first);
-    let wanted = "prober   none\ndegrades nothing\nat once  nothing to change\n\nif all goes well\n  \
+    let wanted = "prober   none\ndegrades nothing\n\nif all goes well\n  \
          baking        for 2s       v2 100.00%           nobody judges it but the health checks\n  \
          promoted\n";
     assert!(
@@ -142,6 +167,17 @@ fn a_first_deploy_without_a_prober_reads_like_this() {
         "{said}"
     );
     assert!(said.ends_with(wanted), "{said}");
+}
+
+#[test]
+fn what_is_not_known_is_said() {
+    let mut found = canary();
+    found.unforeseen = Some("what comes of `follow v2` is not known".into());
+    found.users = Some(UsersPlanned { per_second: 33.3, counted_ms: None });
+    let said = text(&found);
+    assert!(said.contains("\n\nwhat comes of `follow v2` is not known\n"), "{said}");
+    let rate = "; times if they send the prober's 33 a second: how many come is not known yet\n";
+    assert!(said.contains(rate), "{said}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Where a probe that runs alone shows how it goes: one line, plain lines, or the whole terminal; and to
 //! whoever asks for its metrics.
+//!
+//! What is drawn is not worked out here: figures come from `sums`, pictures from `picture`.
 
 use std::cell::RefCell;
 use std::io::Stderr;

@@ -1,4 +1,6 @@
 //! The picture of a probe at several sizes, its metrics, and both against a hostile server.
+//!
+//! The run itself is not tried here, but in the crate `probe`; a real terminal end to end in `full_screen`.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! The metrics of a probe while it runs: which families there are, and their labels.
 //!
 //! How they are written and asked for is the proxy's (`proxy::exposition`). The prober tells at most 64
-//! versions apart, so labels stay few whatever a server says.
+//! versions apart, so labels stay few whatever a server says. Nothing is summed up here: that is done in
+//! `sums`.
 
 use ::probe::BOUNDS_US;
 use model::{Class, Lane};

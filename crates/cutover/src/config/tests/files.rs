@@ -1,4 +1,6 @@
 //! Files that cannot be read, and texts nobody would write.
+//!
+//! Mistakes in a text that can be read are in `mistakes`.
 
 use std::path::Path;
 

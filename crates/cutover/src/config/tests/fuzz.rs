@@ -1,5 +1,7 @@
 //! Fuzz body of `cutover.toml`: any text is a configuration or a list of mistakes, each of which can be
 //! shown with its place.
+//!
+//! Which text a mistake gets is not asked here: that is in `mistakes`.
 
 use fuzz::corpus;
 

@@ -1,6 +1,7 @@
 //! Every mistake and the exact text a person gets for it, kept in `mistakes.md`.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p cutover mistakes` writes the file anew; read the difference.
+//! `UPDATE_GOLDEN=1 cargo test -p cutover mistakes` writes the file anew; read the difference. What is
+//! right is in `values`.
 
 use std::fmt::Write;
 

@@ -1,4 +1,6 @@
 //! Tests of the configuration: the texts of all mistakes, the values, the frozen release.
+//!
+//! What the server makes of a configuration is not tried here.
 
 mod files;
 mod fuzz;

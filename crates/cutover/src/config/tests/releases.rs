@@ -1,4 +1,6 @@
 //! The release that a deploy freezes.
+//!
+//! Nothing is started: that what was frozen is what runs is tried end to end.
 
 use model::{AppName, ReleaseId, Secure, Source, Variable, Version};
 

@@ -1,4 +1,6 @@
 //! The JSON schema of the file beside the reader: what is right fits it, what is wrong by itself does not.
+//!
+//! The words for a mistake are in `mistakes`.
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -54,7 +56,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 64] = [
+const STRUCTURAL: [&str; 65] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -98,6 +100,7 @@ const STRUCTURAL: [&str; 64] = [
     "unknown and doubled lanes",
     "no lanes",
     "a rate out of range",
+    "a pace that there is not",
     "environment values that are not text",
     "environment names",
     "environment is a text",

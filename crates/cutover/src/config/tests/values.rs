@@ -1,4 +1,4 @@
-//! Values that are right: defaults, units, names.
+//! Values that are right: defaults, units, names. Whatever is wrong is in `mistakes`.
 
 use std::time::Duration;
 
@@ -319,6 +319,22 @@ fn a_consul_is_the_agent_of_this_machine_unless_it_is_named() {
     assert_eq!((found.agent.port(), found.dns.port(), found.places), (1, 53, 3));
     assert_eq!(found.domain, "dc1.consul");
     assert_eq!(found.token, Some(TokenPlace::Variable("CONSUL_HTTP_TOKEN".into())));
+}
+
+#[test]
+fn whoever_follows_consul_is_known_by_where_users_come_in() {
+    let text = "[router]\nkind = \"consul\"\nfollower = \"any\"\nlisten = [\"127.0.0.1:9999\"]\n\
+                agent = \"127.0.0.1:1\"\n[app.web]\ncommand = [\"a\"]\n[app.web.consul]\n\
+                tags = [\"urlprefix-/\", \"{version}\"]\nmeta = { zone = \"{instance}\" }\n";
+    let config = good(text);
+    let RouterConfig::Follower(found) = &config.router else { panic!("{:?}", config.router) };
+    assert_eq!((found.listen[0].port(), found.consul.agent.port()), (9_999, 1));
+    let registered = &config.apps.values().next().unwrap().registered;
+    assert_eq!(registered.tags, ["urlprefix-/", "{version}"]);
+    assert_eq!(registered.meta["zone"], "{instance}");
+    let haproxy = "follower = \"haproxy\"\nsocket = \"h/m\"\ndirectory = \"h\"";
+    let config = good(&text.replace("follower = \"any\"", haproxy));
+    assert!(matches!(config.router, RouterConfig::HaProxy(_)), "{:?}", config.router);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Faults as people read them.
+//! Faults as people read them. Which fault there is in which trouble is tried where it arises, not here.
 
 use model::fault::Place;
 use model::{Fault, Kind};

@@ -1,4 +1,6 @@
 //! The terminal renderer, seen through a small model of a terminal.
+//!
+//! Lines for logs are in `plainly`, all of a terminal in `wholly`. No real terminal is needed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

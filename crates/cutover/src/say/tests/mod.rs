@@ -1,4 +1,5 @@
-//! Tests of how things are said.
+//! Tests of how things are said: what they write is compared byte by byte, in memory and never on a real
+//! terminal. This file is the sink that they share.
 
 mod faults;
 mod live;

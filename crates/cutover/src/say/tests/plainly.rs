@@ -1,4 +1,4 @@
-//! Plain and JSON lines.
+//! Plain and JSON lines. What a terminal shows is in `live`.
 
 use model::{Outcome, Phase, Verdict};
 

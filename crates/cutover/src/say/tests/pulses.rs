@@ -1,4 +1,5 @@
-//! The progress of a probe that runs alone.
+//! The progress of a probe that runs alone: its lines for a log, and its one live line. What is drawn full
+//! screen is in `commands::probe`.
 
 use model::{Class, Tally, Window};
 

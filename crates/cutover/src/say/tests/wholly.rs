@@ -1,4 +1,6 @@
 //! All of a terminal: taken, drawn within its size, given back once.
+//!
+//! What a probe draws on it is not tried here.
 
 use super::super::Line;
 use super::super::whole::Whole;
@@ -31,5 +33,16 @@ fn a_panic_gives_it_back_too() {
         std::panic::resume_unwind(Box::new("drawn wrongly"));
     }));
     assert!(panicked.is_err());
+    assert_eq!(sink.text(), format!("{ENTER}{LEAVE}"));
+}
+
+/// The hook of a panic gives it back before the message; it is dropped later, and may be drawn on meanwhile.
+#[test]
+fn what_was_given_back_is_not_given_back_again_and_not_drawn_on() {
+    let sink = Sink::default();
+    let mut whole = whole(&sink, 80, 24);
+    whole.leaver()(&mut sink.clone());
+    whole.draw(vec![Line::default().plain("late")]);
+    drop(whole);
     assert_eq!(sink.text(), format!("{ENTER}{LEAVE}"));
 }

@@ -1,4 +1,6 @@
 //! What comes back from the journal, on a real database.
+//!
+//! What the machine decides with it is not tried here, but in the crate `rollout`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

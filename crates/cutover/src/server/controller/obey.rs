@@ -35,7 +35,9 @@ impl Controller {
             }
             Order::Join { what, reply, go } => self.offer(&what, reply, go).await,
             Order::Plan { version, reply } => {
-                let _gone = reply.send(plan(&self.tools, &self.standing, &version).await);
+                let rate = self.busy.rate();
+                let planned = plan((&self.tools, &self.standing), &version, rate).await;
+                let _gone = reply.send(planned);
             }
             Order::Again { which, run, reply } => {
                 let _gone = reply.send(self.ship(run, |standing, run| standing.again(&which, run)));

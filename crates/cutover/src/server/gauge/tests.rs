@@ -1,4 +1,5 @@
-//! Measurements of real programs, and what values mean. Of a Prometheus see `prometheus`.
+//! Measurements of real programs, and what values mean. A Prometheus is not asked here, but in
+//! `prometheus`.
 
 use std::time::{Duration, Instant};
 

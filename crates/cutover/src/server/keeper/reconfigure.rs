@@ -1,4 +1,6 @@
 //! Another configuration for a proxy that runs. What it refuses leaves everything as it was.
+//!
+//! It starts no proxy: that, and what is done when one dies, is the rest of `keeper`.
 
 use std::net::SocketAddr;
 use std::pin::pin;

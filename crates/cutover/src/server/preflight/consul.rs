@@ -1,4 +1,6 @@
-//! The Consul that a HAProxy follows, as the driver is told of it.
+//! Makes the driver of the Consul that somebody follows: which agent, which token, whose apps.
+//!
+//! Nothing is asked here; what a Consul refuses is found by the driver itself when the preflight looks.
 
 use drivers::router::consul::{AppSetup, Consul, FOLLOWED_WITHIN, Setup, Token};
 use model::Fault;
@@ -11,6 +13,8 @@ pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, F
         name: app.name.clone(),
         check_path: app.health.path.clone(),
         check_ms: u64::try_from(app.health.interval.as_millis()).unwrap_or(u64::MAX),
+        tags: app.registered.tags.clone(),
+        meta: app.registered.meta.clone(),
     });
     let token = consul.token.as_ref().map(Token::read).transpose()?;
     Ok(Consul::new(Setup {

@@ -1,4 +1,7 @@
-//! The part of the preflight that is about an nginx.
+//! The preflight of an nginx: what its configuration lacks, and whether its user has agreed to reloads that
+//! cut.
+//!
+//! What a configuration must have is not known here: the driver says it (`drivers::router::nginx`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

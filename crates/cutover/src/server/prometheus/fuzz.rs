@@ -1,4 +1,6 @@
 //! Fuzz body of what a Prometheus answers: values, or why there are none in a line that can be shown.
+//!
+//! What a value means is not asked here, but in `gauge`.
 
 use fuzz::corpus;
 

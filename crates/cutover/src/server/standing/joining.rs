@@ -1,6 +1,7 @@
 //! An app whose rollout goes together with others: what it offers, and what it does because of them.
 //!
-//! Where the others are is read from `stages`; what follows from that the machine says.
+//! Where the others are is read from `stages`; what follows from that the machine says. It waits for
+//! nobody: the loop of `controller` does.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -114,3 +115,7 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "joining_tests.rs"]
+mod tests;

@@ -1,4 +1,6 @@
 //! What answers and checks make of a release that is followed.
+//!
+//! Nobody is asked and nothing is checked: both are told.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

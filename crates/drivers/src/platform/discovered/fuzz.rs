@@ -1,4 +1,6 @@
 //! Fuzz bodies of what strangers say where instances are: messages of DNS, and a catalog.
+//!
+//! What becomes of instances that were named is not tried here.
 
 use fuzz::corpus;
 use model::Catalog;

@@ -90,6 +90,11 @@ impl Platform for Discovery {
         plan::plan(want, have)
     }
 
+    /// Who will be found is not known; who is let go is found no more than before.
+    fn foretell(&self, change: &Change, have: &FleetHave) -> Option<FleetHave> {
+        plan::after(&Step::read(change).ok()?, have.clone())
+    }
+
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         let (inner, change) = (Arc::clone(&self.inner), change.clone());
         let done = tokio::task::spawn_blocking(move || inner.act(&change, epoch)).await;

@@ -3,7 +3,7 @@
 //! Nothing here starts or ends an instance: a release is followed, let go when users have left it, and
 //! forgotten when nobody of it is found any more.
 
-use model::{AppName, Change, Fault, Plan, Release, ReleaseId, RunState, Source};
+use model::{AppName, Change, Fault, Instance, Plan, Release, ReleaseId, RunState, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::platform::fleet::{Condition, Discovered, FleetHave, FleetWant, ReleaseWant};
@@ -112,6 +112,28 @@ fn leave(have: &FleetHave, release: ReleaseId, plan: &mut Plan) {
     } else if known.left.is_empty() && known.heard {
         let words = format!("forget {version}: nobody of it is found any more");
         plan.changes.push(Step::Forget { app, release }.change(words));
+    }
+}
+
+/// What is there after a step; `None` after one that finds whoever somebody else starts.
+pub(super) fn after(step: &Step, mut have: FleetHave) -> Option<FleetHave> {
+    match step {
+        Step::Follow { .. } => None,
+        Step::LetGo { release, .. } => {
+            let left =
+                have.of(*release).map(|one| Instance { id: one.id.clone(), address: one.address });
+            let left: Vec<Instance> = left.collect();
+            have.instances.retain(|one| one.release != *release);
+            let mut known = have.releases.iter_mut().filter(|of| of.release.id == *release);
+            if let Some(known) = known.next().and_then(|of| of.discovered.as_mut()) {
+                (known.let_go, known.left) = (true, left);
+            }
+            Some(have)
+        }
+        Step::Forget { release, .. } => {
+            have.releases.retain(|of| of.release.id != *release);
+            Some(have)
+        }
     }
 }
 

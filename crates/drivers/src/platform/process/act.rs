@@ -1,7 +1,8 @@
 //! Takes one step: each looks again at what it relies on, then writes, then does.
 //!
-//! What is written before a deed says that it was decided; what is written after says that it is
-//! done. Dying between the two is seen and mended by the next look.
+//! What is written before a deed says that it was decided; what is written after says that it is done.
+//! Dying between the two is seen and mended by the next look. Which step is next is not decided here:
+//! `plan` does.
 
 use model::{AppName, Change, Fault, Kind, Release, ReleaseId};
 use rustix::process::Signal;

@@ -1,4 +1,6 @@
 //! Fuzz bodies of what is read of processes: the kernel's tables, and our own records of them.
+//!
+//! No process is started.
 
 use fuzz::corpus;
 

@@ -7,6 +7,7 @@
 
 mod act;
 mod diagnose;
+mod foretell;
 #[cfg(test)]
 mod fuzz;
 mod inner;
@@ -102,6 +103,10 @@ impl Platform for Process {
 
     fn plan(&self, want: &FleetWant, have: &FleetHave) -> Plan {
         plan::plan(want, have)
+    }
+
+    fn foretell(&self, change: &Change, have: &FleetHave) -> Option<FleetHave> {
+        Some(foretell::after(step::Step::read(change).ok()?, have.clone()))
     }
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {

@@ -162,8 +162,12 @@ impl<'a> Draft<'a> {
     }
 
     fn push_tell(&mut self, instance: &InstanceHave) {
-        let pid = instance.pid.unwrap_or_default();
-        let words = format!("tell {} to end (SIGTERM to the group of pid {pid})", instance.id);
+        let group = match instance.pid {
+            Some(pid) => format!("the group of pid {pid}"),
+            // It is foretold: nobody has started it yet.
+            None => "its group".to_owned(),
+        };
+        let words = format!("tell {} to end (SIGTERM to {group})", instance.id);
         self.push(instance, Step::Tell { target: self.target(instance) }, words);
     }
 
@@ -179,7 +183,10 @@ impl<'a> Draft<'a> {
                 let pause = span(Duration::from_millis(pause));
                 self.wait(format!("{id} to be started, in {pause} ({crashes} crashed so far)"));
             } else if let Some(port) = self.ports.pop() {
-                let words = format!("start {id} ({}) on port {port}", release.version);
+                // A foretold one gets the one that is free then.
+                let port_words =
+                    if port == 0 { "a free port".to_owned() } else { format!("port {port}") };
+                let words = format!("start {id} ({}) on {port_words}", release.version);
                 let step = Step::Start { release: Box::new(release.clone()), number, port };
                 self.plan.changes.push(step.change(words, expect_number(number)));
             } else {

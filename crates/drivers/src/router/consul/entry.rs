@@ -3,6 +3,7 @@
 //! One service per app; the group that a follower takes (`_APP._GROUP.service.consul`) and the version
 //! are tags. Entries without Cutover's marks are somebody else's and are not seen.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use model::{AppName, Instance, InstanceId, Version};
@@ -44,6 +45,13 @@ pub(super) struct Check<'a> {
     pub(super) ms: u64,
 }
 
+/// What is registered beside what Cutover needs itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct More<'a> {
+    pub(super) tags: &'a [String],
+    pub(super) meta: &'a BTreeMap<String, String>,
+}
+
 /// The name of an entry.
 pub(super) fn service_id(app: &AppName, group: &str, id: &InstanceId) -> String {
     format!("{app}.{group}.{id}")
@@ -54,8 +62,18 @@ pub(super) fn registration(
     app: &AppName,
     (group, version): (&str, &Version),
     instance: &Instance,
-    (check, well): (&Check<'_>, bool),
+    (check, well, more): (&Check<'_>, bool, More<'_>),
 ) -> Value {
+    let fill = |text: &String| {
+        json!(text.replace("{version}", version.as_str()).replace("{instance}", &instance.id.0))
+    };
+    let mut tags = vec![json!(group), json!(version.as_str())];
+    tags.extend(more.tags.iter().map(fill));
+    let mut meta = json!({ "version": version.as_str() });
+    for (key, value) in more.meta {
+        meta[key] = fill(value);
+    }
+    (meta[INSTANCE], meta[GROUP]) = (json!(instance.id.0), json!(group));
     let address = instance.address;
     // Consul raises shorter ones to a second, and says so in its log each time.
     let interval = format!("{}ms", check.ms.max(1_000));
@@ -70,8 +88,8 @@ pub(super) fn registration(
         "Name": app.as_str(),
         "Address": address.ip().to_string(),
         "Port": address.port(),
-        "Tags": [group, version.to_string()],
-        "Meta": { INSTANCE: instance.id.0, GROUP: group, "version": version.to_string() },
+        "Tags": tags,
+        "Meta": meta,
         "Weights": { "Passing": 1, "Warning": 1 },
         "Check": checked,
     })
@@ -109,7 +127,7 @@ fn entry(one: &Value) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Health, read, registration, service_id};
+    use super::{Check, Health, More, read, registration, service_id};
     use model::{AppName, Instance, InstanceId, Version};
     use serde_json::json;
 
@@ -119,7 +137,16 @@ mod tests {
         let one =
             Instance { id: InstanceId("demo-1-1".into()), address: "[::1]:80".parse().unwrap() };
         let check = Check { path: Some("/healthz"), ms: 200 };
-        let sent = registration(&app, ("a", &version), &one, (&check, true));
+        let meta = [("zone", "{instance}"), ("cutover-group", "b")];
+        let meta = meta.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let tags = ["urlprefix-/{version}".to_owned()];
+        let more = More { tags: &tags, meta: &meta };
+        let sent = registration(&app, ("a", &version), &one, (&check, true, more));
+        assert_eq!(sent["Tags"], json!(["a", "v1", "urlprefix-/v1"]));
+        assert_eq!(
+            (&sent["Meta"]["zone"], &sent["Meta"]["cutover-group"]),
+            (&json!("demo-1-1"), &json!("a"))
+        );
         assert_eq!(sent["ID"], service_id(&app, "a", &one.id));
         assert_eq!(
             (&sent["Check"]["HTTP"], &sent["Check"]["Interval"]),

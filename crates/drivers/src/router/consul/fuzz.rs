@@ -1,4 +1,6 @@
 //! Fuzz body of what a Consul says of a service: entries of ours, or nothing.
+//!
+//! How an agent's answer arrives is tried in `agent::fuzz`.
 
 use fuzz::corpus;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Consul, where instances are registered that a follower takes from there, such as a HAProxy.
+//! Consul, where instances are registered that followers take from there, such as a HAProxy.
 //!
 //! It registers, takes out (maintenance) and removes instances at an agent, and says what the agent has.
 //! Each change is waited for in the catalog, which is what followers read, by blocking queries. One
@@ -8,7 +8,9 @@ mod entry;
 #[cfg(test)]
 mod fuzz;
 mod lock;
+mod record;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ use serde_json::Value;
 pub use crate::agent::Token;
 use crate::agent::{Agent, Purpose, right};
 use crate::check::{ask, connect};
-use entry::{Check, registration, service_id};
+use entry::{Check, More, registration, service_id};
 pub(super) use entry::{Entry, Health};
 use lock::Session;
 
@@ -72,6 +74,11 @@ pub struct AppSetup {
     pub check_path: Option<String>,
     /// Pause between checks, ms; Consul knows none below a second.
     pub check_ms: u64,
+    /// More tags of each instance, for followers that look at them; `{version}` and `{instance}` are
+    /// filled in.
+    pub tags: Vec<String>,
+    /// More metadata, likewise.
+    pub meta: BTreeMap<String, String>,
 }
 
 /// A Consul by one of its agents.
@@ -115,15 +122,10 @@ impl Consul {
         }
     }
 
-    /// Whether it is there, and the token may do what a rollout needs. Changes nothing.
+    /// Whether it is there, the token may do what a rollout needs, and DNS may tell what is registered.
+    /// Changes nothing.
     pub(super) async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
-        self.reach().await?;
-        let mut asked = vec![right("session", "write", "cutover")];
-        for app in apps {
-            asked.push(right("service", "write", app.as_str()));
-            asked.push(right("key", "write", &format!("cutover/{app}/owner")));
-        }
-        self.may(&asked).await?;
+        self.ready(apps).await?;
         // DNS shows no token: who asks it may read what somebody may who has none.
         let nobody = Agent { token: None, ..self.agent.clone() };
         let read = |app: &AppName| right("service", "read", app.as_str());
@@ -136,6 +138,18 @@ impl Consul {
             ));
         }
         Ok(())
+    }
+
+    /// Whether it is there, and the token may do what a rollout needs. Changes nothing.
+    pub(super) async fn ready(&self, apps: &[AppName]) -> Result<(), Fault> {
+        self.reach().await?;
+        let mut asked = vec![right("session", "write", "cutover")];
+        for app in apps {
+            asked.push(right("service", "write", app.as_str()));
+            asked.push(right("key", "write", &format!("cutover/{app}/owner")));
+            asked.push(right("key", "write", &format!("cutover/{app}/routes")));
+        }
+        self.may(&asked).await
     }
 
     /// A fault that names the first of these rights that the token has not.
@@ -187,7 +201,12 @@ impl Consul {
             }
             None => connect(instance.address, CHECKED).await.is_ok(),
         };
-        let wish = registration(app, (group, version), instance, (&check, well));
+        let (no_tags, no_meta) = (Vec::new(), BTreeMap::new());
+        let more = More {
+            tags: setup.map_or(&no_tags, |setup| &setup.tags),
+            meta: setup.map_or(&no_meta, |setup| &setup.meta),
+        };
+        let wish = registration(app, (group, version), instance, (&check, well, more));
         self.agent.put("/v1/agent/service/register", Some(&wish)).await?;
         self.in_catalog(app, |entries| of(entries, group, &instance.id).is_some()).await
     }
@@ -217,6 +236,16 @@ impl Consul {
         let path = format!("/v1/agent/service/deregister/{}", service_id(app, group, id));
         self.agent.put(&path, None).await?;
         self.in_catalog(app, |entries| of(entries, group, id).is_none()).await
+    }
+
+    /// What [`Self::note`] noted of an app; `None` before the first time.
+    pub(super) async fn noted(&self, app: &AppName) -> Result<Option<Value>, Fault> {
+        record::read(&self.agent, app).await
+    }
+
+    /// Notes something of an app, for whoever ships it next.
+    pub(super) async fn note(&self, app: &AppName, what: &Value) -> Result<(), Fault> {
+        record::write(&self.agent, app, what).await
     }
 
     /// Watches the catalog until it has a change, for a moment: what takes longer the next look sees.

@@ -1,7 +1,7 @@
 //! The file of one app: its four backends and, in them, its instances. Pure.
 //!
-//! It is written again whenever the instances change; whatever a person has put into it stays. A seal
-//! tells whether anybody has: it is a digest of the rest as Cutover wrote it.
+//! It is written again whenever the instances change; whatever a person has put into it stays. A seal tells
+//! whether anybody has: it is a digest of the rest as Cutover wrote it. It touches no file: `files` does.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

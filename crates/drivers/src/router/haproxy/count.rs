@@ -1,6 +1,7 @@
 //! What is open and what has been, per release, summed over workers. Pure.
 //!
-//! Counters belong to servers: those of a server that was deleted are gone with it.
+//! Counters belong to servers: those of a server that was deleted are gone with it. Nothing is remembered
+//! from one look to the next: what has grown is added up in `server::counted`.
 
 use std::collections::BTreeMap;
 

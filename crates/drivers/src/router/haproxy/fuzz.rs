@@ -1,5 +1,7 @@
 //! Fuzz bodies of what HAProxy answers and of what people write for it: whatever comes is a table, a
 //! record or nothing.
+//!
+//! What the driver does about it is not tried here.
 
 use fuzz::corpus;
 use model::AppName;

@@ -1,4 +1,6 @@
 //! Tests of what an edited map means: every kind of edit is noticed, and read as requests read it.
+//!
+//! No HAProxy runs here: with a real one this is tried in `tests/engines/haproxy_truth`.
 
 use super::{Entry, compare};
 use crate::router::haproxy::record::{Record, Slot};

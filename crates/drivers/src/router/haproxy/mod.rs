@@ -14,6 +14,7 @@ pub mod config;
 mod count;
 mod discovered;
 mod files;
+mod foretell;
 #[cfg(test)]
 mod fuzz;
 mod install;
@@ -49,10 +50,12 @@ pub use rules::unfit;
 
 use super::consul::Consul;
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
+use super::fenced::Fenced as _;
 use super::finding::Finding;
 use discovered::Discovery;
 use record::Record;
 use seen::Seen;
+use step::Step;
 
 /// After so many in a row, a conflict is no accident any more.
 const CONFLICTS: u32 = 10;
@@ -193,6 +196,13 @@ impl Router for HaProxy {
             // Not from a look of this driver: nothing can be said but that it is not settled.
             Err(_) => Plan { changes: Vec::new(), waiting: vec!["a look at HAProxy".to_owned()] },
         }
+    }
+
+    fn foretell(&self, change: &Change, have: &RoutesHave) -> Option<RoutesHave> {
+        let seen = serde_json::from_value::<Seen>(have.detail.clone()).ok()?;
+        let seen = foretell::after(Step::read(change).ok()?, seen)?;
+        let detail = serde_json::to_value(&seen).ok()?;
+        Some(RoutesHave { routes: look::routes(&seen), detail, ..have.clone() })
     }
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {

@@ -216,7 +216,7 @@ impl Planning<'_> {
         }
         match server.map_or(&Condition::Half, |server| &server.condition) {
             Condition::Half => {
-                let words = format!("add {id} ({}) to slot {slot} of {app}", instance.address);
+                let words = format!("add {id} ({}) to slot {slot} of {app}", place(instance));
                 let (version, instance) = (version.clone(), instance.clone());
                 self.push(words, Step::Add { app, generation, slot, version, instance });
                 Progress::Pending
@@ -330,6 +330,14 @@ impl Planning<'_> {
             self.push(words, Step::Remove { app, generation, slot, id });
         }
     }
+}
+
+/// Where an instance is; of one that is foretold that is not known.
+fn place(instance: &Instance) -> String {
+    if instance.address.port() == 0 {
+        return "on its port".to_owned();
+    }
+    instance.address.to_string()
 }
 
 fn in_use(server: &Server) -> bool {

@@ -1,4 +1,4 @@
-//! Tests of the plan: which steps in which order, what is waited for, what is refused.
+//! Tests of the plan: which steps in which order, what is waited for, what is refused. No step is taken.
 
 use std::collections::BTreeMap;
 

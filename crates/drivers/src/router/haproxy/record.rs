@@ -1,9 +1,9 @@
 //! What the map of an app says: routes, slots, generation, epoch. Text to record and back. Pure.
 //!
-//! One map holds everything, because one `commit map` replaces a whole map at one instant. A request
-//! reads one entry of it, the one under `at:`, and one per rule it matches. The entries under
-//! `cutover:` are the driver's notes: what it published last, in releases and instances. Whether the
-//! others still say the same is `live`'s to find out.
+//! One map holds everything, because one `commit map` replaces a whole map at one instant. A request reads
+//! one entry of it, the one under `at:`, and one per rule it matches. The entries under `cutover:` are the
+//! driver's notes: what it published last, in releases and instances. Whether the others still say the same
+//! is `live`'s to find out. It sends nothing: `commit` does.
 
 use std::collections::BTreeMap;
 use std::fmt;

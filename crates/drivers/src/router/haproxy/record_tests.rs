@@ -1,4 +1,6 @@
 //! Tests of the record: round trips, the entry that requests read, maps that somebody damaged.
+//!
+//! Whether HAProxy reads an entry so is not tried here, but in `tests/engines`.
 
 use super::{Left, Record, Slot};
 use model::{

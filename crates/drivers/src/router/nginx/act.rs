@@ -1,6 +1,8 @@
 //! Takes one step: asks instances, or writes a configuration, has nginx test it, and reloads nginx.
 //!
-//! The routes are on record before the reload, and the configuration that nginx refuses is put back.
+//! The routes are on record before the reload, and the configuration that nginx refuses is put back. Which
+//! step is next is decided in `plan`; whether workers run what was written is not waited for here, the next
+//! look sees it.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,13 +11,13 @@ use model::{AppName, Fault, Kind, Routes};
 
 use super::checks::Checks;
 use super::conf::render;
-use super::open::connections;
 use super::record::{Record, Told};
 use super::setup::Setup;
 use super::step::Step;
 use super::test_run::test;
 use super::{SLACK_MS, master, written};
 use crate::router::fenced::{Fenced as _, OnRecord};
+use crate::router::open::connections;
 use crate::router::replace::replace;
 
 /// Takes a step that has been read.

@@ -1,7 +1,7 @@
 //! The configuration of one app: upstreams, shares, rules, and what workers say of themselves. Pure text.
 //!
-//! It is included at the level of `http`. Where users come in is the user's own configuration, which
-//! passes requests to `$cutover_APP`.
+//! It is included at the level of `http`. Where users come in is the user's own configuration, which passes
+//! requests to `$cutover_APP`. It writes no file and reloads nothing: `act` does.
 
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;

@@ -1,14 +1,16 @@
-//! Fuzz bodies of what nginx prints and of what the kernel says of it: whatever comes is directives, words or
-//! nothing.
+//! Fuzz bodies of what nginx prints and of what the kernel says of it: whatever comes is directives, words
+//! or nothing.
+//!
+//! Whether nginx would take it is not asked.
 
 use fuzz::corpus;
 use model::AppName;
 
 use super::heard::{self, at_least};
 use super::master::parse_stat;
-use super::open::leads_to;
 use super::review::review;
 use super::written::{kept_ms, read, time};
+use crate::router::open::leads_to;
 
 /// Any text is directives whose blocks stand before them, and can be reviewed.
 #[test]

@@ -9,12 +9,12 @@
 mod act;
 mod checks;
 mod conf;
+mod foretell;
 #[cfg(test)]
 mod fuzz;
 mod heard;
 mod install;
 mod master;
-mod open;
 mod plan;
 mod record;
 mod review;
@@ -42,6 +42,7 @@ pub use setup::{AppSetup, Program, Setup};
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use super::fenced::Fenced as _;
 use super::finding::Finding;
+use super::open;
 use checks::Checks;
 use master::Worker;
 use record::Record;
@@ -216,6 +217,13 @@ impl Router for Nginx {
             // Not from a look of this driver: nothing can be said but that it is not settled.
             Err(_) => Plan { changes: Vec::new(), waiting: vec!["a look at nginx".to_owned()] },
         }
+    }
+
+    fn foretell(&self, change: &Change, have: &RoutesHave) -> Option<RoutesHave> {
+        let seen = serde_json::from_value::<Seen>(have.detail.clone()).ok()?;
+        let seen = foretell::after(Step::read(change).ok()?, seen)?;
+        let detail = serde_json::to_value(&seen).ok()?;
+        Some(RoutesHave { routes: seen.carried().cloned(), detail, ..have.clone() })
     }
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {

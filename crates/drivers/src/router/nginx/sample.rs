@@ -1,4 +1,6 @@
 //! A whole configuration to start nginx with, each line that matters with its reason. Pure text.
+//!
+//! It is offered only: whoever has a configuration keeps it, and `review` says what it lacks.
 
 use std::fmt::Write as _;
 

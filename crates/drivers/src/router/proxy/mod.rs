@@ -205,6 +205,14 @@ impl Router for Proxy {
         plan::plan(want, have)
     }
 
+    fn foretell(&self, change: &Change, have: &RoutesHave) -> Option<RoutesHave> {
+        let routes = match Step::read(change).ok()? {
+            Step::Publish { routes, .. } => Some(*routes),
+            Step::Withdraw { .. } => None,
+        };
+        Some(RoutesHave { routes, ..have.clone() })
+    }
+
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {
         match Step::read(change)? {
             Step::Publish { expected, routes } => {

@@ -1,4 +1,6 @@
 //! Certificates for a test: an authority of its own, and those that it signs, as files in PEM.
+//!
+//! Who believes them is the test's affair.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,9 @@
 //! A real Consul for a test: found in the test bed, one server on free ports of loopback that keeps what
 //! it knows, ended with the test.
+//!
+//! What it cannot be brought to do is told by `fake_dns`; instances are registered by the test, not here.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -230,6 +233,8 @@ impl Bed {
             name: AppName::new(name).unwrap(),
             check_path: Some("/healthz".into()),
             check_ms: 40,
+            tags: vec!["urlprefix-/".into()],
+            meta: BTreeMap::new(),
         };
         let (agent, secure) = self.api();
         Consul::new(Setup {

@@ -1,5 +1,7 @@
 //! A fake server of DNS, for what a real one cannot be brought to do: lie about who it is, cut answers off,
 //! leave records out without a word, fail.
+//!
+//! What is to be made of it is said in `discovered`.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,7 @@
 //! A real HAProxy for a test: found in the test bed, started as master and worker on free ports of
 //! loopback with the configuration that the driver writes, ended with the test.
+//!
+//! Apps and users are not in it, but in `load`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,7 @@
 //! Apps and users for the traffic tests: small servers that say their version, and clients that ask
 //! on kept, on fresh and on upgraded connections and never ask twice.
+//!
+//! What they must not lose is said by each test: here it is only counted.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -83,7 +85,9 @@ fn serve(stream: &TcpStream, version: &str, taken: &Mutex<BTreeMap<String, u64>>
         }
         let body = if path == "/who" { forwarded(&head) } else { version.to_owned() };
         let n = body.len();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{body}");
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nX-App-Version: {version}\r\nContent-Length: {n}\r\n\r\n{body}"
+        );
         writer.write_all(answer.as_bytes()).ok()?;
     }
 }
@@ -179,8 +183,10 @@ pub(crate) fn get(to: SocketAddr, path: &str) -> Result<Answer, String> {
 }
 
 /// What users met.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Met {
+    /// Header in which whoever carries the traffic, or the app itself, says the version.
+    says: &'static str,
     pub(crate) asked: AtomicU64,
     /// Versions in the order in which each first answered on a fresh connection.
     pub(crate) versions: Mutex<Vec<String>>,
@@ -192,7 +198,7 @@ impl Met {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match answer {
             Ok(answer) if answer.status == 200 => {
-                if answer.header("x-cutover-version") != Some(answer.body.as_str()) {
+                if answer.header(self.says) != Some(answer.body.as_str()) {
                     self.lost.lock().unwrap().push(format!("{lane}: wrong stamp {}", answer.head));
                 }
                 Some(answer)
@@ -220,7 +226,18 @@ impl Users {
     /// `kept` kept connections with idle gaps, one fresh lane, one lane of 40 ms requests, `tunnels`
     /// upgraded connections that echo.
     pub(crate) fn start(entrance: SocketAddr, kept: u64, tunnels: u64) -> Self {
-        let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
+        Self::of(entrance, (kept, tunnels), "x-cutover-version")
+    }
+
+    /// The same where nobody stamps the answers of the app.
+    pub(crate) fn unstamped(entrance: SocketAddr, kept: u64) -> Self {
+        Self::of(entrance, (kept, 0), "x-app-version")
+    }
+
+    fn of(entrance: SocketAddr, (kept, tunnels): (u64, u64), says: &'static str) -> Self {
+        let (asked, versions, lost) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        let met = Arc::new(Met { says, asked, versions, lost });
+        let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         let mut lane = |run: fn(SocketAddr, u64, &Met, &AtomicBool), n: u64| {
             let (met, stop) = (Arc::clone(&met), Arc::clone(&stop));

@@ -1,11 +1,15 @@
 //! What the tests of the process platform share: a state directory whose processes do not outlive
 //! the test, releases of the stand-in server, and bringing a fleet to what is wanted.
+//!
+//! Servers that carry traffic are in `haproxy`, `nginx` and `consul`.
 
 pub(crate) mod authority;
 #[allow(dead_code, reason = "the end to end tests use more of it")]
 pub(crate) mod consul;
 pub(crate) mod fake_dns;
 pub(crate) mod fake_proxy;
+#[allow(dead_code, reason = "the end to end tests use more of it")]
+pub(crate) mod followers;
 pub(crate) mod haproxy;
 pub(crate) mod load;
 pub(crate) mod nginx;

@@ -1,5 +1,7 @@
 //! A real nginx for a test: found in the test bed, started as master and workers on free ports of
 //! loopback with the configuration that the driver offers, ended with the test.
+//!
+//! Apps and users are not in it, but in `load`; what goes for routers of every kind is in `haproxy`.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;

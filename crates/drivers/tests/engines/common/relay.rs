@@ -1,4 +1,6 @@
 //! A unix socket in front of another one, which on demand answers nonsense itself.
+//!
+//! It knows no command of HAProxy's: it looks for words and counts lines.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

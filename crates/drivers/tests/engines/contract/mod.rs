@@ -1,6 +1,8 @@
 //! What every driver keeps, whatever it drives: it converges from any state to any other, settled is
 //! quiet, plans are pure, foreign entries stay, what is stale is refused, nonsense never panics, and
 //! the original state comes back. A new driver supplies a bed and calls one function.
+//!
+//! What is asked of one kind only is in `platform` and `router`.
 
 pub(crate) mod platform;
 pub(crate) mod router;

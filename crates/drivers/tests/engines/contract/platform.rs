@@ -1,4 +1,6 @@
-//! The contract of a platform.
+//! The contract of a platform: from any state to any other, who is named leaves and nobody else notices,
+//! and nothing that it reads makes it panic. What a driver does beside it (checks, restarts, words) is not
+//! in here.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
-//! The contract of a router.
+//! The contract of a router: from any routes to any others, also over reloads and restarts, never touching
+//! what belongs to somebody else. Users' requests are not sent here: that nothing is lost is tried by each
+//! driver's own tests.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! A scripted hostile HTTP server on a real socket, and probes of it.
 //!
-//! Each test file uses a part of it.
+//! Each test file uses a part of it. Servers for all lanes are in `routes` (wrong again and again) and
+//! `truth` (wrong once).
 
 pub(crate) mod routes;
 pub(crate) mod truth;

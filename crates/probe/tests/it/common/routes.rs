@@ -1,4 +1,6 @@
 //! A server with routes for every lane, which misbehaves as it is told.
+//!
+//! What the prober must make of it is said in `lanes` and `control`, not here.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

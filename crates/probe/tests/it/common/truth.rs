@@ -1,4 +1,6 @@
 //! A server for every lane that is right, but for one request: there it commits one race, once.
+//!
+//! What the prober must make of it is said in `races`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

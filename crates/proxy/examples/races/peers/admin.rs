@@ -1,4 +1,6 @@
 //! The admin socket of Cutover's proxy, from the side of whoever steers it.
+//!
+//! What it is told is composed in `cutover`.
 
 use std::io::{BufRead, BufReader, IoSlice, Write};
 use std::mem::MaybeUninit;

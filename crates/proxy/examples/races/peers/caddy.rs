@@ -1,11 +1,11 @@
-//! Caddy, changed over its own API; its defaults.
+//! Caddy, changed over its own API; its defaults. Its process is started in `mod`.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-use super::{Apps, Places};
+use super::{Apps, Named, Places};
 use crate::identity::Identity;
 
 /// The configuration.
@@ -19,9 +19,19 @@ pub(super) fn text((at, identity): (&Places, &Identity), apps: &Apps) -> String 
         for (scheme, at, tls) in both {
             let port = at.port();
             let _ = write!(text, "{scheme}://{name}.test:{port} {{\n bind 127.0.0.1\n {tls}\n");
+            let named = apps.by_name().filter(|_| name == "a");
             let _ = write!(text, " reverse_proxy");
             for instance in instances {
                 let _ = write!(text, " {instance}");
+            }
+            if let Some(Named { name, port, server }) = named {
+                let _ = write!(
+                    text,
+                    " {name}:{port} {{\n  transport http {{\n   resolvers udp/{server}\n  }}\n }}"
+                );
+            }
+            if apps.checked && (name, scheme) == ("a", "http") {
+                text.push_str(" {\n  health_uri /health\n }");
             }
             text.push_str("\n}\n");
         }

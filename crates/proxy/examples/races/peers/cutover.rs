@@ -1,4 +1,6 @@
 //! Cutover's proxy, in a process of its own, steered as `cutover up` steers it.
+//!
+//! No controller decides: routes change as a race says.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -126,18 +128,19 @@ impl Own {
         self.ended.push(std::mem::replace(child, next));
     }
 
-    /// Waits until nothing is open there.
-    pub(super) fn drained(&mut self, address: SocketAddr) {
+    /// Waits until nothing is open there; false when it takes too long.
+    pub(super) fn drained(&mut self, address: SocketAddr) -> bool {
         let id = format!("one-{}", address.port());
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             let apps = self.admin.look().apps;
             let mut instances = apps.iter().flat_map(|app| &app.instances);
             if !instances.any(|one| one.id.0 == id && one.requests > 0) {
-                return;
+                return true;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_micros(200));
         }
+        false
     }
 }
 

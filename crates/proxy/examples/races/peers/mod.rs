@@ -1,11 +1,15 @@
 //! Those who are compared, each with the configuration that its documentation shows for two apps by
 //! host, and changed by its own usual means: routes for Cutover, a new file and a reload for the others.
+//!
+//! What a peer loses is not counted here.
 
 mod admin;
 mod caddy;
 pub(crate) mod cutover;
 mod haproxy;
+mod leaving;
 mod nginx;
+mod whole;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -36,6 +40,26 @@ pub(crate) struct Apps {
     pub(crate) a: Vec<SocketAddr>,
     /// Of `b.test`.
     pub(crate) b: Vec<SocketAddr>,
+    /// Those of `a.test` by name. Whoever is told of addresses, too, keeps to those, but for the whole of Cutover.
+    pub(crate) named: Option<Named>,
+    /// Who asks instances for their health only when told to is told to.
+    pub(crate) checked: bool,
+}
+
+/// Instances by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
+    /// The DNS that knows it.
+    pub(crate) server: SocketAddr,
+}
+
+impl Apps {
+    /// The name to keep to, if any.
+    fn by_name(&self) -> Option<&Named> {
+        self.named.as_ref().filter(|_| self.a.is_empty())
+    }
 }
 
 /// Where one listens.
@@ -90,14 +114,19 @@ impl Peer {
     pub(crate) fn begin(name: &str, testbed: &Path, apps: &Apps) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::of(folder.path());
+        let places = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr());
+        let [address, secure, control] = places.map(Result::unwrap);
+        if let ("cutover", Some(named)) = (name, &apps.named) {
+            let child = whole::start(folder.path(), address, named);
+            let name = name.to_owned();
+            return Self { address, secure, identity, name, folder, child, control, own: None };
+        }
         if name == "cutover" {
             let (own, child) = cutover::Own::start(folder.path(), apps, &identity);
             let (address, secure, control) = (own.address, own.secure, own.address);
             let (name, own) = (name.to_owned(), Some(own));
             return Self { address, secure, identity, name, folder, child, control, own };
         }
-        let [address, secure, control] =
-            [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
         let places = Places { address, secure, control };
         write(name, folder.path(), (&places, &identity), apps);
         let mut command = Command::new(program(name, testbed));
@@ -155,15 +184,24 @@ impl Peer {
         }
     }
 
+    /// True for those who ask instances for their health.
+    pub(crate) fn checks(&self) -> bool {
+        self.kind() != "nginx"
+    }
+
+    fn kind(&self) -> &str {
+        self.name.split('-').next().unwrap_or_default()
+    }
+
     /// True for those whose controller waits until an instance is ready.
     pub(crate) fn has_gate(&self) -> bool {
         self.own.is_some()
     }
 
     fn reload(&self) {
-        match self.name.split('-').next() {
-            Some("haproxy") => signal(&self.child, Signal::USR2),
-            Some("nginx") => signal(&self.child, Signal::HUP),
+        match self.kind() {
+            "haproxy" => signal(&self.child, Signal::USR2),
+            "nginx" => signal(&self.child, Signal::HUP),
             _ => caddy::load(self.control, &self.folder.path().join("conf")),
         }
     }
@@ -172,7 +210,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         signal(&self.child, Signal::TERM);
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
                 // What it started ends with it or by itself.
@@ -207,7 +245,7 @@ fn nginx_arguments<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Comma
 /// Writes its configuration.
 fn write(name: &str, folder: &Path, at: (&Places, &Identity), apps: &Apps) {
     let text = match name.split('-').next() {
-        Some("haproxy") => haproxy::text(at, apps),
+        Some("haproxy") => haproxy::text(at, folder, apps),
         Some("nginx") => nginx::text(at, (name, folder), apps),
         _ => caddy::text(at, apps),
     };

@@ -1,5 +1,7 @@
 //! Fuzz body of the request line of those who ask for metrics: whatever is asked is answered once, and told
 //! only to who asks for it.
+//!
+//! What the metrics say is not looked at.
 
 use fuzz::corpus;
 use memchr::memmem;

@@ -1,4 +1,6 @@
 //! Pixels of a PNG as browsers write them: eight bits, with or without transparency, not interlaced.
+//!
+//! What is to be seen on them is said in `browser`.
 
 use std::collections::HashMap;
 use std::io::Read as _;

@@ -1,4 +1,6 @@
 //! Text that does not want to be text, and whether markup is whole.
+//!
+//! Which form must stand it is said in `renderings`, `ci` and `compare`.
 
 use model::Class;
 use model::attempt::Witness;

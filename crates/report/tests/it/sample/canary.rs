@@ -1,4 +1,4 @@
-//! A canary in random shares, and what can be odd about one.
+//! A canary in random shares, and what can be odd about one. What the report must say of it is in `shares`.
 
 use model::{Lane, Outcome, Phase, Weight};
 use report::{Input, PhaseSpan, ShareSpan};

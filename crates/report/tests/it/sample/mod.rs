@@ -1,6 +1,6 @@
 //! Synthetic runs that look like real ones, for tests and for the sample pages.
 //!
-//! Deterministic: the same bytes each time.
+//! Deterministic: the same bytes each time. Nothing is asserted here.
 
 pub(crate) mod canary;
 
@@ -52,6 +52,7 @@ pub(crate) fn pass() -> Input {
             drain_timeout_ms: Some(10_000),
             handover_timeout_ms: Some(20_000),
             stop_timeout_ms: Some(5_000),
+            mixes: false,
         },
         asked: report::Asked::default(),
     }

@@ -1,4 +1,6 @@
 //! Fuzz body of times in lines of logs: any bytes say a time or none.
+//!
+//! Which lines a person gets for a time is not tried here.
 
 use fuzz::corpus;
 

@@ -1,4 +1,6 @@
 //! Where users come in: a frontend, or the front of a `listen`.
+//!
+//! Where requests go from there is looked at in `pool`.
 
 use super::lacks::Lacks;
 use crate::router::finding::Finding;

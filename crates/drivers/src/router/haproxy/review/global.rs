@@ -1,4 +1,6 @@
 //! The global part: the runtime API, and what a reload leaves behind.
+//!
+//! What a running one has of it is not seen here, but in `preflight`.
 
 use super::lacks::Lacks;
 use crate::router::finding::Finding;

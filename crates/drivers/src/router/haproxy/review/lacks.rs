@@ -1,4 +1,6 @@
 //! Gathers what one section lacks.
+//!
+//! It knows no setting: what is needed, and why, is said by whoever adds it.
 
 use crate::router::finding::{At, Finding};
 use crate::router::haproxy::written::{Section, Setting};

@@ -1,4 +1,6 @@
 //! Where requests go: a backend, or the back of a `listen`.
+//!
+//! Whether the servers answer is not asked: only what is written counts.
 
 use super::lacks::Lacks;
 use super::repeats::{spares_posts, unsafe_words};

@@ -1,4 +1,6 @@
 //! Configurations of several shapes and what each of them lacks.
+//!
+//! What HAProxy itself makes of them is not tried here, but in `tests/engines`.
 
 use super::review;
 use crate::router::haproxy::config::{AppSetup, Discovery, Setup, render};
@@ -100,18 +102,24 @@ fn places_that_would_leave_instances_out_are_told() {
     let discovery =
         Discovery { dns: ([127, 0, 0, 1], 8600).into(), domain: "consul".into(), places: 4 };
     let files = render(&Setup { discovery: Some(discovery), ..setup() }).unwrap();
-    let with = |from: &str, to: &str| {
-        let texts = files.iter().map(|file| (file.name.clone(), file.text.replace(from, to)));
+    let with = |changes: &[(&str, &str)]| {
+        let change = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+        let texts = files
+            .iter()
+            .map(|file| (file.name.clone(), changes.iter().fold(file.text.clone(), change)));
         let found = review(&texts.collect::<Vec<_>>());
         found.iter().map(|one| (one.section.clone(), one.needed.clone())).collect::<Vec<_>>()
     };
     assert!(files[1].text.contains(" place 1-4 _demo._b.service.consul resolvers cutover_consul "));
-    assert_eq!(with("", ""), []);
-    let found = with(" resolve-opts allow-dup-ip", "");
+    assert_eq!(with(&[]), []);
+    let without = (" resolve-opts allow-dup-ip", "");
+    let found = with(&[without]);
     let needed = "resolve-opts allow-dup-ip".to_owned();
     assert_eq!(found[0], ("backend cutover_demo_a".to_owned(), needed));
     assert_eq!(found.len(), 4, "{found:?}");
-    assert_eq!(with("default-server check", "default-server resolve-opts allow-dup-ip check"), []);
+    // What all of them get is theirs, too.
+    let all = ("default-server check", "default-server resolve-opts allow-dup-ip check");
+    assert_eq!(with(&[without, all]), []);
 }
 
 #[test]

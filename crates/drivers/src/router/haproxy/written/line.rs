@@ -1,6 +1,7 @@
 //! Splits a line into words as HAProxy does: blanks, quotes, backslashes, comments.
 //!
-//! Variables (`"${PORT}"`) stay as they are written: what they are is the running HAProxy's to know.
+//! Variables (`"${PORT}"`) stay as they are written: what they are is the running HAProxy's to know. What a
+//! word means is not known here.
 
 /// The words of a line; none of an empty one or a comment.
 pub(super) fn words(line: &str) -> Vec<String> {

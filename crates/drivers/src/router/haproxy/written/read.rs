@@ -1,4 +1,6 @@
 //! Puts the lines of files into sections, and finds what each section inherits.
+//!
+//! It opens no file, and judges nothing: that is `review`'s.
 
 use super::Written;
 use super::line::words;

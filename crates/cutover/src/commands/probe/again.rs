@@ -1,0 +1,95 @@
+//! How a probe that ran alone is judged, the first time and again: its raw attempts (`--raw`) have behind them,
+//! in the same file, what was asked of the run. That of a deploy takes the journal, too, and is not made here.
+
+use std::path::Path;
+
+use ::probe::{Run, samples};
+use model::{Fault, Kind, Lane, Outcome};
+use report::{Assertion, Input, Report};
+use serde::{Deserialize, Serialize};
+
+use crate::cli;
+
+/// What the report takes beside the attempts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// Version of Cutover that ran it.
+    cutover_version: String,
+    /// It was cut short by a person.
+    interrupted: bool,
+    /// It was to see the version change.
+    until_switch: bool,
+    /// As they were written.
+    demands: Vec<String>,
+}
+
+impl Asked {
+    /// What the command line asks.
+    pub(super) fn of(arguments: &cli::Probe, interrupted: bool) -> Self {
+        Self {
+            cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
+            interrupted,
+            until_switch: arguments.until_switch,
+            demands: arguments.assert.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Writes it behind the raw attempts.
+    pub(super) fn write_behind(&self, raw: &Path) -> Result<(), Fault> {
+        let word = serde_json::to_string(self)
+            .map_err(|e| Fault::internal(format!("cannot write what was asked: {e}")))?;
+        samples::append(raw, &word)
+    }
+
+    /// Judges a run.
+    pub(super) fn judge(&self, run: Run) -> Result<Report, Fault> {
+        let demands = self.demands.iter().map(|text| Assertion::parse(text));
+        let assertions = demands.collect::<Result<_, _>>()?;
+        let (from, to) = self.until_switch.then(|| moved(&run)).flatten().unzip();
+        Ok(report::judge(&Input {
+            app: None,
+            run_id: format!("{:x}", run.header.t0_unix_ms),
+            cutover_version: self.cutover_version.clone(),
+            url: run.header.url.clone(),
+            from,
+            to,
+            outcome: Outcome::None,
+            interrupted: self.interrupted,
+            phases: Vec::new(),
+            ending_note: None,
+            shares: Vec::new(),
+            outages: Vec::new(),
+            router: None,
+            account: None,
+            header: run.header,
+            attempts: run.attempts,
+            connections: run.connections,
+            blind: run.blind,
+            footer: run.footer,
+            settings: report::Settings::default(),
+            asked: report::Asked { switch: self.until_switch, assertions },
+        }))
+    }
+}
+
+/// Judges raw attempts once more.
+pub(crate) fn again(raw: &Path) -> Result<Report, Fault> {
+    let run = samples::read(raw)?;
+    let word = samples::appended(raw)?;
+    let asked: Option<Asked> = word.and_then(|word| serde_json::from_str(&word).ok());
+    let asked = asked.ok_or_else(|| {
+        let what = format!("{} does not tell what was asked of the run", raw.display());
+        Fault::new(Kind::Usage, what).help(
+            "give the .json file of its report; only `cutover probe --raw` writes both into one",
+        )
+    })?;
+    asked.judge(run)
+}
+
+/// From which version the requests moved to which: the first that answered and the last, when they differ.
+fn moved(run: &Run) -> Option<(String, String)> {
+    let named = run.attempts.iter().filter(|a| a.lane != Lane::Websocket && a.version.is_some());
+    let first = named.clone().min_by_key(|a| a.sent_us)?.version.clone()?;
+    let last = named.max_by_key(|a| a.sent_us)?.version.clone()?;
+    (first != last).then_some((first, last))
+}
