@@ -25,7 +25,8 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test [--full] [--keep-going]  everything CI checks; stops at the first failure
-         --full        whole matrices instead of a seeded sample (sets CUTOVER_FULL=1)
+         --full        whole matrices instead of a seeded sample (sets CUTOVER_FULL=1), then the demo of
+                       a release build
          --keep-going  run the remaining steps after a failure
   tidy                          the laws of CONTRIBUTING.md that no compiler checks
   fmt                           format every crate

@@ -22,14 +22,18 @@ const STEPS: [Step; 8] = [
     Step { name: "tests", run: tests },
 ];
 
+/// Only with `--full`: a release build takes as long as everything else before the tests.
+const DEMO: Step = Step { name: "demo", run: demo };
+
 /// Environment variable that marks every process the tests start.
 const MARK: &str = "CUTOVER_TEST_RUN";
 
 /// Runs every step and prints the summary; true when none failed.
 pub(crate) fn run_all(shop: &Workshop, keep_going: bool) -> bool {
     let began = Instant::now();
+    let steps: Vec<&Step> = STEPS.iter().chain(shop.full.then_some(&DEMO)).collect();
     let mut ended: Vec<(&str, Outcome, Duration)> = Vec::new();
-    for step in &STEPS {
+    for step in &steps {
         println!("\n=== {} ===", step.name);
         let start = Instant::now();
         let outcome = (step.run)(shop);
@@ -42,7 +46,7 @@ pub(crate) fn run_all(shop: &Workshop, keep_going: bool) -> bool {
         }
     }
     let total = began.elapsed();
-    let passed = summarise(&ended, total);
+    let passed = summarise(&steps, &ended, total);
     if let Some(words) = too_long(total, shop.full) {
         println!("{words}");
     }
@@ -60,7 +64,7 @@ fn too_long(total: Duration, full: bool) -> Option<String> {
     })
 }
 
-fn summarise(ended: &[(&str, Outcome, Duration)], total: Duration) -> bool {
+fn summarise(steps: &[&Step], ended: &[(&str, Outcome, Duration)], total: Duration) -> bool {
     println!("\n=== summary ===");
     for (name, outcome, took) in ended {
         let why = match outcome {
@@ -69,7 +73,7 @@ fn summarise(ended: &[(&str, Outcome, Duration)], total: Duration) -> bool {
         };
         println!("{:8} {:7} {:>9}  {why}", word(outcome), name, seconds(*took));
     }
-    for step in &STEPS[ended.len()..] {
+    for step in &steps[ended.len()..] {
         println!("{:8} {}", "not run", step.name);
     }
     let named = |wanted: fn(&Outcome) -> bool| {
@@ -108,6 +112,14 @@ fn clippy(shop: &Workshop) -> Outcome {
 fn docs(shop: &Workshop) -> Outcome {
     let strict = [("RUSTDOCFLAGS", "-D warnings")];
     shop.cargo_with(&["doc", "--workspace", "--no-deps"], &strict)
+}
+
+/// The README's first command, word for word and with two instances of each version.
+fn demo(shop: &Workshop) -> Outcome {
+    let words = ["run", "--release", "--", "demo", "--out", "target/demo", "--instances"];
+    let outcomes = ["1", "2"].map(|instances| shop.cargo(&[&words[..], &[instances]].concat()));
+    let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
+    outcomes.into_iter().find(failed).unwrap_or(Outcome::Passed)
 }
 
 /// Everything but advisories, whose database comes from the network (see the CI workflow).

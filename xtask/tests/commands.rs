@@ -191,6 +191,17 @@ fn full_reaches_the_tests_only() {
         "{calls}"
     );
     assert!(!rest.iter().any(|line| line.contains("no-fail-fast")), "{calls}");
+    let demos: Vec<&str> =
+        rest.into_iter().filter(|line| line.starts_with("run --release -- demo ")).collect();
+    assert!(
+        demos.len() == 2 && demos[0].contains(" 1 ") && demos[1].contains(" 2 "),
+        "with one instance and with two: {calls}"
+    );
+    // It is the release build that is asked, and its word counts.
+    let space = Workspace::new("no-proof", "case \"$*\" in *\" demo \"*2) exit 3;; esac");
+    let (code, text) = space.xtask(&["test", "--full"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.trim_end().ends_with(": demo"), "{text}");
 }
 
 #[test]
