@@ -4,6 +4,7 @@
 use model::{Event, Phase, Tally, Weight, Window};
 use rollout::{MACHINE_VERSION, OnIncident, Strategy};
 
+use crate::draw::Draw;
 use crate::script::Role::{All, Part, Spare};
 use crate::script::{Script, fleet, preview, routes, tally, window};
 
@@ -13,30 +14,16 @@ const FAILS: f64 = 0.003;
 /// Attempts of the prober in a window of a quarter of a second.
 const ATTEMPTS: u64 = 12;
 
-/// Chance with a fixed seed (splitmix64).
-struct Draw(u64);
-
-impl Draw {
-    fn hits(&mut self, chance: f64) -> bool {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        (bits >> 11) as f64 / ((1_u64 << 53) as f64) < chance
+/// What both releases answered to the prober in a quarter of a second.
+pub(crate) fn seen(draw: &mut Draw, attempts: u64, share: f64, fails: f64) -> Event {
+    let mut seen = [(0, 0), (0, 0)];
+    for _ in 0..attempts {
+        let (ok, failed) = &mut seen[usize::from(draw.hits(share))];
+        *(if draw.hits(fails) { failed } else { ok }) += 1;
     }
-
-    /// What both releases answered meanwhile.
-    fn window(&mut self, share: f64) -> Event {
-        let mut seen = [(0, 0), (0, 0)];
-        for _ in 0..ATTEMPTS {
-            let (ok, failed) = &mut seen[usize::from(self.hits(share))];
-            *(if self.hits(FAILS) { failed } else { ok }) += 1;
-        }
-        let told = |(ok, failed): (u64, u64)| -> Tally { tally(ok, failed) };
-        let by_version = [("v1".to_owned(), told(seen[0])), ("v2".to_owned(), told(seen[1]))];
-        Event::Window(Window { by_version: by_version.into(), ..Window::default() })
-    }
+    let told = |(ok, failed): (u64, u64)| -> Tally { tally(ok, failed) };
+    let by_version = [("v1".to_owned(), told(seen[0])), ("v2".to_owned(), told(seen[1]))];
+    Event::Window(Window { by_version: by_version.into(), ..Window::default() })
 }
 
 /// A canary of a minute at each of three shares.
@@ -52,7 +39,7 @@ fn canary(rules: u32) -> Script {
 }
 
 fn is_taken_back(rules: u32, seed: u64) -> bool {
-    let (script, mut draw) = (canary(rules), Draw(seed * 7_919));
+    let (script, mut draw) = (canary(rules), Draw::new(seed * 7_919));
     let (mut now_ms, mut machine) = (script.now_ms(), script.into_machine());
     for percent in [5, 25, 50, 100] {
         let pools = match percent {
@@ -65,7 +52,7 @@ fn is_taken_back(rules: u32, seed: u64) -> bool {
         }
         while machine.phase() == Phase::Baking {
             now_ms += 250;
-            machine.advance(now_ms, &draw.window(f64::from(percent) / 100.0));
+            machine.advance(now_ms, &seen(&mut draw, ATTEMPTS, f64::from(percent) / 100.0, FAILS));
         }
         if machine.turns_back() {
             return true;

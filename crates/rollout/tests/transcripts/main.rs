@@ -7,8 +7,10 @@
 mod canary;
 mod chance;
 mod compared;
+mod draw;
 mod home;
 mod hooks;
+mod hour;
 mod kept;
 mod measured;
 mod operators;

@@ -1,0 +1,91 @@
+//! An A/A hour: a canary whose candidate is the same as stable, judged every second by the whole machine, by all
+//! that it has: the comparison of errors and latencies, the limits, what the prober sees.
+//!
+//! How long the comparison takes to find somebody worse is not told here (`judging`, `cargo xtask bench canary`).
+
+use model::{Counted, Event, Phase, Threshold, Tick, Weight};
+use rollout::{Analysis, OnIncident, Strategy};
+
+use crate::chance::seen;
+use crate::draw::Draw;
+use crate::script::Role::Part;
+use crate::script::{Script, fleet, preview, routes, window};
+
+/// Looked at, and with `CUTOVER_FULL=1`.
+const HOURS: [u64; 2] = [60, 1_000];
+const SECONDS: u64 = 3_600;
+/// Units in a second, on both releases together.
+const UNITS: u64 = 20;
+/// Share of the candidate.
+const SHARE: f64 = 0.1;
+/// Of stable's requests fail.
+const FAILS: f64 = 0.004;
+/// Attempts of the prober in a second.
+const ATTEMPTS: u64 = 5;
+/// Of all answers take longer than each of the thresholds.
+const SLOW: [f64; 3] = [0.5, 0.1, 0.01];
+
+/// A canary at a tenth for an hour, with the rules that hold where a file sets none.
+fn canary() -> Script {
+    let thresholds = [20_000, 50_000, 200_000].into_iter().zip(SLOW);
+    let thresholds = thresholds
+        .map(|(us, share)| Threshold { us, slow: (share * 10_000.0) as u64, of: 10_000 })
+        .collect();
+    Script::new(|start| {
+        start.settings.strategy =
+            Strategy::Canary { steps: vec![Weight::new(1_000).unwrap()], step_ms: SECONDS * 1_000 };
+        start.settings.analysis = Some(Analysis::default());
+        // What looks like an incident, also by chance, waits for nobody.
+        start.settings.incident = OnIncident::Resume;
+    })
+    .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Thresholds { thresholds }])
+    .all(&[Event::Armed, routes(&[(1, Part(90)), (2, Part(10))])])
+    .all(&[window("v1", 15, 0), window("v2", 5, 0)])
+}
+
+fn counted(draw: &mut Draw, units: u64, fails: f64) -> Counted {
+    // Who is slower than one is slower than all before it.
+    let (mut left, mut of) = (units, 1.0);
+    let slow = SLOW.map(|share| {
+        left = draw.of(left, share / of);
+        of = share;
+        left
+    });
+    Counted { units, errors: draw.of(units, fails), slow: slow.to_vec() }
+}
+
+/// The second in which the candidate was taken back, of which so many fail.
+fn taken_back(seed: u64, fails: f64) -> Option<u64> {
+    let (script, mut draw) = (canary(), Draw::new(seed * 104_729));
+    let (began_ms, mut machine) = (script.now_ms(), script.into_machine());
+    assert_eq!(machine.phase(), Phase::Baking);
+    for second in 1..SECONDS {
+        let candidates = draw.of(UNITS, SHARE);
+        let tick = Tick {
+            candidate: counted(&mut draw, candidates, fails),
+            stable: counted(&mut draw, UNITS - candidates, FAILS),
+        };
+        let now_ms = began_ms + second * 1_000;
+        machine.advance(now_ms, &Event::Units { at_s: now_ms / 1_000, tick });
+        machine.advance(now_ms, &seen(&mut draw, ATTEMPTS, SHARE, FAILS));
+        if machine.turns_back() {
+            return Some(second);
+        }
+    }
+    assert_eq!(machine.phase(), Phase::Baking, "the hour was not whole");
+    None
+}
+
+#[test]
+fn a_candidate_that_is_the_same_is_taken_back_no_more_often_than_alpha_in_an_hour() {
+    let alpha = f64::from(Analysis::default().rules.alpha_bp) / 10_000.0;
+    let hours = HOURS[usize::from(std::env::var_os("CUTOVER_FULL").is_some())];
+    let taken = (0..hours).filter(|seed| taken_back(*seed, FAILS).is_some()).count();
+    println!("{taken} of {hours} hours");
+    // What is to be expected of a judge that uses all of its alpha, and three times its deviation.
+    let expected = alpha * hours as f64;
+    assert!((taken as f64) <= expected + 3.0 * expected.sqrt(), "{taken} of {hours}");
+    // The same eyes see who is worse.
+    let worse = (0..10).filter(|seed| taken_back(*seed, 0.05).is_some()).count();
+    assert_eq!(worse, 10);
+}
