@@ -114,12 +114,10 @@ fn kept(store: &Store, app: &AppName, named: &Named) -> Result<Release, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use model::fleet::HealthCheck;
-    use model::{AppName, Outcome, Release, ReleaseId, Version};
+    use model::{AppName, Outcome, Release, Version};
     use rollout::{Aim, Named, Settings, Start};
 
+    use super::super::sample_release;
     use super::{retry, rollback};
     use crate::store::{NewRun, Store};
 
@@ -128,24 +126,8 @@ mod tests {
     }
 
     fn release(id: u32) -> Release {
-        Release {
-            app: app(),
-            id: ReleaseId(id),
-            version: Version::new(format!("v{id}")).unwrap(),
-            command: vec!["/bin/sh".to_owned()],
-            directory: "/".to_owned(),
-            environment: BTreeMap::new(),
-            health: HealthCheck {
-                path: None,
-                command: Vec::new(),
-                interval_ms: 1,
-                timeout_ms: 1,
-                rise: 1,
-                fall: 1,
-            },
-            stop_timeout_ms: 1,
-            source: None,
-        }
+        let command = vec!["/bin/sh".to_owned()];
+        Release { command, ..sample_release::release("shop", id) }
     }
 
     /// From, to, and how it ended; 0 is no release.

@@ -11,8 +11,7 @@ use model::{
     RunState, Version, Weight,
 };
 
-use model::fleet::HealthCheck;
-
+use super::super::sample_release;
 use super::{Departing, Patience, Staffed};
 
 const PATIENCE: Patience = Patience { requests_ms: 1_000, tunnels_ms: 2_000 };
@@ -22,24 +21,7 @@ fn app() -> AppName {
 }
 
 fn release(id: u32) -> Release {
-    Release {
-        app: app(),
-        id: ReleaseId(id),
-        version: Version::new(format!("v{id}")).unwrap(),
-        command: vec!["server".to_owned()],
-        directory: "/".to_owned(),
-        environment: BTreeMap::new(),
-        health: HealthCheck {
-            path: None,
-            command: Vec::new(),
-            interval_ms: 1,
-            timeout_ms: 1,
-            rise: 1,
-            fall: 1,
-        },
-        stop_timeout_ms: 1_000,
-        source: None,
-    }
+    Release { stop_timeout_ms: 1_000, ..sample_release::release("shop", id) }
 }
 
 fn id(release: u32, number: u32) -> InstanceId {

@@ -235,31 +235,14 @@ pub(crate) mod tests {
     use drivers::platform::{Condition, FleetHave, InstanceHave};
     use model::event::PoolSeen;
     use model::{
-        AppName, Cohorts, InstanceId, Mark, PoolState, Release, ReleaseId, Rule, Selector, Spread,
-        Version, Weight,
+        Cohorts, InstanceId, Mark, PoolState, Release, ReleaseId, Rule, Selector, Spread, Weight,
     };
 
+    use super::super::sample_release;
     use super::{Address, compose, shares};
 
     fn release(number: u32) -> Release {
-        Release {
-            app: AppName::new("demo").unwrap(),
-            id: ReleaseId(number),
-            version: Version::new(format!("v{number}")).unwrap(),
-            command: Vec::new(),
-            directory: "/".into(),
-            environment: BTreeMap::new(),
-            health: model::fleet::HealthCheck {
-                path: None,
-                command: Vec::new(),
-                interval_ms: 1,
-                timeout_ms: 1,
-                rise: 1,
-                fall: 1,
-            },
-            stop_timeout_ms: 1,
-            source: None,
-        }
+        sample_release::release("demo", number)
     }
 
     /// No instance of anybody.

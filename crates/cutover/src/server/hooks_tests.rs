@@ -9,29 +9,17 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use drivers::platform::process::Surroundings;
-use model::fleet::HealthCheck;
-use model::{AppName, Call, Hook, Moment, OnFailure, Release, ReleaseId, Variable, Version};
+use model::{Call, Hook, Moment, OnFailure, Release, Variable};
 
+use super::super::sample_release;
 use super::{Ring, end_what_is_left};
 
 fn release(folder: &Path) -> Release {
     Release {
-        app: AppName::new("shop").unwrap(),
-        id: ReleaseId(2),
-        version: Version::new("v2").unwrap(),
         command: vec!["/bin/sh".to_owned()],
         directory: folder.display().to_string(),
         environment: BTreeMap::from([("DATABASE".to_owned(), Variable::from("db"))]),
-        health: HealthCheck {
-            path: None,
-            command: Vec::new(),
-            interval_ms: 1,
-            timeout_ms: 1,
-            rise: 1,
-            fall: 1,
-        },
-        stop_timeout_ms: 1,
-        source: None,
+        ..sample_release::release("shop", 2)
     }
 }
 

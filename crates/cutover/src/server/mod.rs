@@ -58,6 +58,8 @@ pub(crate) mod reload;
 mod remote;
 mod retention;
 pub(crate) mod run_id;
+#[cfg(test)]
+mod sample_release;
 mod show;
 mod sight;
 mod stages;

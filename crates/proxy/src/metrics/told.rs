@@ -13,6 +13,42 @@ use crate::life::Shared;
 
 use super::text::{Kind, Labels, Text};
 
+/// What is one number for each release: name, meaning, and where it comes from.
+type Counted = (&'static str, &'static str, fn(&Counters) -> u64);
+
+const COUNTED: [Counted; 6] = [
+    (
+        "cutover_tunnels_total",
+        "Tunnels that were established: upgraded connections and event streams.",
+        |counters| counters.tunnels.get(),
+    ),
+    (
+        "cutover_sockets_told_total",
+        "WebSockets whose clients were told to leave an instance that leaves.",
+        |counters| counters.sockets_told.get(),
+    ),
+    (
+        "cutover_sockets_closed_total",
+        "Those of them that were closed with 1012, or cut when that was not answered.",
+        |counters| counters.sockets_closed.get(),
+    ),
+    (
+        "cutover_sockets_left_total",
+        "Those of them that ended by themselves when they had been told.",
+        |counters| counters.sockets_left.get(),
+    ),
+    (
+        "cutover_replays_total",
+        "Requests that were sent again elsewhere after this release failed them.",
+        |counters| counters.replayed.get(),
+    ),
+    (
+        "cutover_ejections_total",
+        "How often an instance was left out for a while because it failed request after request.",
+        |counters| counters.ejections.get(),
+    ),
+];
+
 /// Writes all families.
 pub(crate) fn write(text: &mut Text, shared: &Shared, apps: &[AppCensus]) {
     of_releases(text, apps);
@@ -55,47 +91,10 @@ fn of_releases(text: &mut Text, apps: &[AppCensus]) {
         let (buckets, sum) = counters.lasted.get();
         text.histogram(labels, &Histogram::BOUNDS, (&buckets, sum));
     });
-    text.family(
-        "cutover_tunnels_total",
-        Kind::Counter,
-        "Tunnels that were established: upgraded connections and event streams.",
-    );
-    each_release(apps, |labels, counters| text.sample(labels, counters.tunnels.get()));
-    each_socket(text, apps);
-    text.family(
-        "cutover_replays_total",
-        Kind::Counter,
-        "Requests that were sent again elsewhere after this release failed them.",
-    );
-    each_release(apps, |labels, counters| text.sample(labels, counters.replayed.get()));
-    text.family(
-        "cutover_ejections_total",
-        Kind::Counter,
-        "How often an instance was left out for a while because it failed request after request.",
-    );
-    each_release(apps, |labels, counters| text.sample(labels, counters.ejections.get()));
-}
-
-/// WebSockets that were moved to another release.
-fn each_socket(text: &mut Text, apps: &[AppCensus]) {
-    text.family(
-        "cutover_sockets_told_total",
-        Kind::Counter,
-        "WebSockets whose clients were told to leave an instance that leaves.",
-    );
-    each_release(apps, |labels, counters| text.sample(labels, counters.sockets_told.get()));
-    text.family(
-        "cutover_sockets_closed_total",
-        Kind::Counter,
-        "Those of them that were closed with 1012, or cut when that was not answered.",
-    );
-    each_release(apps, |labels, counters| text.sample(labels, counters.sockets_closed.get()));
-    text.family(
-        "cutover_sockets_left_total",
-        Kind::Counter,
-        "Those of them that ended by themselves when they had been told.",
-    );
-    each_release(apps, |labels, counters| text.sample(labels, counters.sockets_left.get()));
+    for (name, help, count) in COUNTED {
+        text.family(name, Kind::Counter, help);
+        each_release(apps, |labels, counters| text.sample(labels, count(counters)));
+    }
 }
 
 fn of_instances(text: &mut Text, apps: &[AppCensus]) {
