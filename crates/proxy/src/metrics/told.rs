@@ -65,7 +65,7 @@ fn of_releases(text: &mut Text, apps: &[AppCensus]) {
     text.family(
         "cutover_replays_total",
         Kind::Counter,
-        "Requests that were sent again elsewhere after this release failed them.",
+        "Requests that were sent again to another instance after this release failed them.",
     );
     each_release(apps, |labels, counters| text.sample(labels, counters.replayed.get()));
     text.family(
