@@ -93,7 +93,7 @@ pub(crate) struct Counters {
     pub(crate) sockets_closed: Count,
     /// Those of them that ended by themselves.
     pub(crate) sockets_left: Count,
-    /// Requests sent again elsewhere.
+    /// Requests sent again to another instance.
     pub(crate) replayed: Count,
     /// How often one of its instances was left out.
     pub(crate) ejections: Count,

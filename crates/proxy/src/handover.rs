@@ -137,3 +137,63 @@ pub(crate) async fn hand_over(worker: Rc<Worker>, handing: Arc<Handing>) {
         () = all => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use model::{Farewell, HandOver, InstanceId, Pace};
+    use tokio::time::Instant;
+
+    use super::Handing;
+
+    const PER_SECOND: u32 = 100;
+    const TURNS: usize = 300;
+
+    /// Begun now.
+    fn handing() -> Arc<Handing> {
+        let pace = Pace { farewell: Farewell::Close, per_second: PER_SECOND, at_once: 1_000 };
+        let instances = vec![InstanceId("old".to_owned())];
+        let wanted = HandOver { instances, pace, within_ms: 600_000 };
+        Handing::follow(None, Some(&wanted), Vec::new()).unwrap()
+    }
+
+    /// The pauses between one turn and the next, in thousandths of the pace's gap, as they were decided.
+    async fn pauses(handing: &Handing) -> Vec<u128> {
+        let mut due = Vec::new();
+        for _ in 0..TURNS {
+            drop(handing.turn().await);
+            due.push(*handing.turns.due.lock().await);
+        }
+        let gap = (Duration::from_secs(1) / PER_SECOND).as_micros();
+        due.windows(2).map(|two| (two[1] - two[0]).as_micros() * 1_000 / gap).collect()
+    }
+
+    /// Each pause is from half of the gap to one and a half, spread evenly, and different for who is told
+    /// elsewhere at the same time: those that are told by two proxies do not come back in step.
+    #[test]
+    fn turns_are_spread_about_the_pace_and_lie_on_no_grid() {
+        fastrand::seed(7);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (all, other, took) = runtime.block_on(async {
+            let (one, two, began) = (handing(), handing(), Instant::now());
+            let (all, other) = tokio::join!(pauses(&one), pauses(&two));
+            (all, other, began.elapsed())
+        });
+        // A machine that was late makes a pause longer, never shorter.
+        assert!(all.iter().all(|pause| *pause >= 499), "{all:?}");
+        let within = |from: u128| all.iter().filter(|at| (from..from + 200).contains(*at)).count();
+        for from in [500, 700, 900, 1_100, 1_300] {
+            assert!(
+                within(from) > TURNS / 10,
+                "{} of {TURNS} from {from} on: {all:?}",
+                within(from)
+            );
+        }
+        let gaps = took.as_secs_f64() * f64::from(PER_SECOND) / 300.0;
+        assert!(gaps > 0.9, "faster than the pace: {took:?}");
+        let same = all.iter().zip(&other).filter(|(one, two)| one.abs_diff(**two) < 10).count();
+        assert!(same < TURNS / 10, "{same} of {TURNS} in step");
+    }
+}

@@ -176,6 +176,8 @@ fn healthz(state: &State) -> Response<Body> {
         (StatusCode::OK, "ok")
     } else if state.stopping() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else if state.options.faults.sick_file.as_ref().is_some_and(|file| file.exists()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "sick")
     } else if state.started() {
         (StatusCode::OK, "ok")
     } else {

@@ -56,6 +56,10 @@ pub(crate) struct Faults {
     #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration::argument)]
     pub(crate) ready_delay: Duration,
 
+    /// `/healthz` answers 503 while this file exists
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sick_file: Option<PathBuf>,
+
     /// Share of business requests (0 to 1) answered with 500, spread evenly and counted exactly
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub(crate) error_share: f64,

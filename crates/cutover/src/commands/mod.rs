@@ -18,6 +18,7 @@ mod nginx;
 mod operate;
 mod ordered;
 mod plan;
+mod ports;
 mod probe;
 mod reload;
 mod report;
@@ -29,8 +30,7 @@ mod watch;
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use model::{AppName, Fault, Kind};
@@ -126,7 +126,12 @@ async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
 }
 
 fn check(at: &Where) -> Result<u8, Fault> {
-    let config = judged(at, if serves(at) { |_| Ok(()) } else { free })?;
+    // What is wrong with the file besides is said first: then nobody knows which state directory is meant.
+    let layout =
+        config::load(&at.config).ok().and_then(|config| Layout::at(&config.state_dir).ok());
+    let ours = layout.map(|layout| ports::Ours::of(&layout));
+    let port = |address| ours.as_ref().map_or(Ok(()), |ours| ours.or_free(address));
+    let config = judged(at, &port)?;
     let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
     anstream::println!("{} is right: {}", at.config.display(), apps.join(", "));
     Ok(0)
@@ -137,33 +142,16 @@ fn load(at: &Where) -> Result<Config, Fault> {
     config::load(&at.config).map_err(|mistakes| tell(at, &mistakes))
 }
 
-/// True when a server or its proxy is there, whose ports are its own; also when nobody can say.
-fn serves(at: &Where) -> bool {
-    let config = config::load(&at.config).ok();
-    let Some(layout) = config.and_then(|config| Layout::at(&config.state_dir).ok()) else {
-        return true;
-    };
-    [layout.api_socket(), layout.proxy_socket()].iter().any(|at| UnixStream::connect(at).is_ok())
-}
-
-/// Refuses a port that another program has. Whether this user may have it is `up`'s to find out.
-fn free(address: SocketAddr) -> Result<(), Fault> {
-    match TcpListener::bind(address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Err(Fault::new(Kind::Config, format!("another program listens on `{address}`"))
-                .help("end it, or name another port"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The same; certificates and pages must be usable now, as the proxy judges it.
 fn load_judged(at: &Where) -> Result<Config, Fault> {
-    judged(at, |_| Ok(()))
+    judged(at, &|_| Ok(()))
 }
 
 /// The same, and ports too.
-fn judged(at: &Where, port: fn(SocketAddr) -> Result<(), Fault>) -> Result<Config, Fault> {
+fn judged(
+    at: &Where,
+    port: &(dyn Fn(SocketAddr) -> Result<(), Fault> + Sync),
+) -> Result<Config, Fault> {
     let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page, port };
     let loaded = config::load_judged(&at.config, judge);
     loaded.map_err(|mistakes| tell(at, &mistakes))

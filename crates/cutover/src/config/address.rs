@@ -53,7 +53,7 @@ pub(crate) struct Places {
 
 /// The addresses in `listen`, `tls_listen` and `metrics`; no two of them overlap, and the judge has nothing
 /// against any.
-pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge, reader: &mut Reader) -> Places {
+pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge<'_>, reader: &mut Reader) -> Places {
     let mut taken = entrances(proxy, reader);
     let plain = taken.len();
     let texts = reader.texts(proxy.field("tls_listen").as_ref()).unwrap_or_default();
@@ -66,10 +66,7 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge, reader: &mut Reader) -
     }
     // One that nobody wrote has no place to point at.
     for (address, span) in taken.iter().filter(|(_, span)| !span.is_empty()) {
-        if let Err(fault) = (judge.port)(*address) {
-            let diagnostic = Diagnostic::new(fault.what).at(span, "");
-            reader.push(diagnostic.help(fault.help.unwrap_or_default()));
-        }
+        must_be_free(*address, span, judge, reader);
     }
     let metrics = taken.split_off(with_tls);
     let secure = taken.split_off(plain);
@@ -79,14 +76,22 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge, reader: &mut Reader) -
     Places { plain: bare(taken), secure: bare(secure), metrics }
 }
 
-/// The one address of a field.
-pub(crate) fn one(field: &Field<'_>, reader: &mut Reader) -> Option<SocketAddr> {
+/// The one address of a field, which the judge must have nothing against.
+pub(crate) fn one(field: &Field<'_>, judge: Judge<'_>, reader: &mut Reader) -> Option<SocketAddr> {
     let text = reader.text(Some(field.clone()))?;
     let found = text.parse::<SocketAddr>();
-    if found.is_err() {
-        reader.push(not_an_address(text, &field.span));
+    match &found {
+        Ok(address) => must_be_free(*address, &field.span, judge, reader),
+        Err(_) => reader.push(not_an_address(text, &field.span)),
     }
     found.ok()
+}
+
+fn must_be_free(address: SocketAddr, span: &Range<usize>, judge: Judge<'_>, reader: &mut Reader) {
+    if let Err(fault) = (judge.port)(address) {
+        let diagnostic = Diagnostic::new(fault.what).at(span, "");
+        reader.push(diagnostic.help(fault.help.unwrap_or_default()));
+    }
 }
 
 fn must_be_known(taken: &Taken, key: &str, which: &str, reader: &mut Reader) {

@@ -28,7 +28,7 @@ const OF_AN_APP: [u16; 7] = [400, 408, 413, 429, 502, 503, 504];
 pub(crate) fn read(
     section: &Section<'_>,
     app: Option<&AppName>,
-    (folder, judge): (&Path, Judge),
+    (folder, judge): (&Path, Judge<'_>),
     settings: &mut Settings,
     reader: &mut Reader,
 ) {

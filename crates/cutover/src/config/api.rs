@@ -20,14 +20,14 @@ const TOKEN: &str = "token = { from = \"CUTOVER_TOKEN\" }";
 pub(crate) fn read(
     api: &Section<'_>,
     folder: &Path,
-    judge: Judge,
+    judge: Judge<'_>,
     reader: &mut Reader,
 ) -> Option<ApiConfig> {
     if !api.is_there() {
         return None;
     }
     let listen = needed(api, "listen", "listen = \"0.0.0.0:7443\"", reader);
-    let listen = listen.and_then(|field| address::one(&field, reader));
+    let listen = listen.and_then(|field| address::one(&field, judge, reader));
     let mut path = |key, example| {
         let field = needed(api, key, example, reader)?;
         Some(folder.join(reader.text(Some(field))?))

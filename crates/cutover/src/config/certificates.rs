@@ -19,7 +19,7 @@ const EXAMPLE: &str = "[{ chain = \"fullchain.pem\", key = \"privkey.pem\" }]";
 pub(crate) fn read(
     proxy: &Section<'_>,
     folder: &Path,
-    judge: Judge,
+    judge: Judge<'_>,
     reader: &mut Reader,
 ) -> Vec<KeyPair> {
     let Some(field) = proxy.field("certificates") else { return Vec::new() };

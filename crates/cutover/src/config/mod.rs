@@ -77,19 +77,19 @@ use section::Section;
 const LARGEST: u64 = 1 << 20;
 
 /// Looks at what the configuration names, files and ports, and says what is wrong with it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Judge {
+#[derive(Clone, Copy)]
+pub(crate) struct Judge<'a> {
     /// The files of a certificate.
     pub(crate) pair: fn(&KeyPair) -> Result<(), Fault>,
     /// A page that the proxy answers.
     pub(crate) page: fn(&Path) -> Result<(), Fault>,
-    /// An address that the proxy is to listen on.
-    pub(crate) port: fn(SocketAddr) -> Result<(), Fault>,
+    /// An address that the proxy or the API is to listen on.
+    pub(crate) port: &'a (dyn Fn(SocketAddr) -> Result<(), Fault> + Sync),
 }
 
-impl Judge {
+impl Judge<'_> {
     /// Takes every file and port for good, unseen.
-    const BLIND: Self = Self { pair: |_| Ok(()), page: |_| Ok(()), port: |_| Ok(()) };
+    const BLIND: Judge<'static> = Judge { pair: |_| Ok(()), page: |_| Ok(()), port: &|_| Ok(()) };
 }
 
 /// Reads and checks a file. Paths in it become absolute, relative to where it lies.
@@ -98,7 +98,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
 }
 
 /// The same; what the judge says of a file is a mistake of the file too.
-pub(crate) fn load_judged(path: &Path, judge: Judge) -> Result<Config, Vec<Diagnostic>> {
+pub(crate) fn load_judged(path: &Path, judge: Judge<'_>) -> Result<Config, Vec<Diagnostic>> {
     let text = read(path).map_err(|diagnostic| vec![*diagnostic])?;
     check(&text, &path.display().to_string(), &folder_of(path), judge)
 }
@@ -141,7 +141,12 @@ pub(crate) const fn template() -> &'static str {
     include_str!("template.toml")
 }
 
-fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, Vec<Diagnostic>> {
+fn check(
+    text: &str,
+    file: &str,
+    folder: &Path,
+    judge: Judge<'_>,
+) -> Result<Config, Vec<Diagnostic>> {
     let mut reader = Reader::new(Source::new(file, text));
     let (document, errors) = toml::de::DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -168,7 +173,7 @@ fn check(text: &str, file: &str, folder: &Path, judge: Judge) -> Result<Config, 
 
 fn apps(
     top: &Section<'_>,
-    (folder, judge): (&Path, Judge),
+    (folder, judge): (&Path, Judge<'_>),
     (router, proxy): (&RouterConfig, &mut ProxyConfig),
     reader: &mut Reader,
 ) -> BTreeMap<AppName, AppConfig> {

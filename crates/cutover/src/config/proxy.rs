@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_hours(24);
 pub(crate) fn read(
     proxy: &Section<'_>,
     folder: &Path,
-    judge: Judge,
+    judge: Judge<'_>,
     reader: &mut Reader,
 ) -> ProxyConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

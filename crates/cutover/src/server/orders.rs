@@ -158,10 +158,11 @@ pub(crate) struct InstanceStatus {
     pub(crate) address: String,
     /// Process id; 0 of one that somebody else started.
     pub(crate) pid: u32,
-    /// In one word: starting, adopted, ready, standby (ready, and in no pool), ejected (ready, but it failed
-    /// requests in a row and gets none for a while), unready, fail-open (unready, but too few others are
-    /// ready, so it gets requests), ended; and of those that users left and somebody else ends: draining,
-    /// drained.
+    /// In one word: starting, adopted (it was ready under the server before), doubted (adopted, and it failed
+    /// a check since, so it gets requests only when nobody better is there), ready, standby (ready, and in no
+    /// pool), ejected (ready, but it failed requests in a row and gets none for a while), unready, fail-open
+    /// (unready, but too few others are ready, so it gets requests), ended; and of those that users left and
+    /// somebody else ends: draining, drained.
     pub(crate) condition: String,
 }
 

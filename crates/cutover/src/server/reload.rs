@@ -110,7 +110,7 @@ impl Reloader {
             pair: proxy::check_pair,
             page: proxy::check_page,
             // Those that are its own already are held; the others are tried when they are bound.
-            port: |_| Ok(()),
+            port: &|_| Ok(()),
         };
         let wanted = config::load_judged(&self.file, judge);
         let wanted = wanted.map_err(|mistakes| unusable(&self.file, &mistakes))?;

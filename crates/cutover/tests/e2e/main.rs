@@ -15,6 +15,7 @@ mod api;
 mod authority;
 mod bad_input;
 mod browser;
+mod checked_again;
 #[path = "../../../report/tests/it/chromium/mod.rs"]
 #[allow(dead_code, reason = "the tests of the report use more of it")]
 mod chromium;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::tls::{live, serves};
 use crate::tls_client::{Asking, Identity, Kept};
 use crate::traffic::get;
-use crate::world::{World, beside, said, signal, wait_for};
+use crate::world::{World, beside, free_port, said, signal, wait_for};
 
 /// The file of a world, and what is in it.
 fn file(world: &World) -> (PathBuf, String) {
@@ -31,7 +31,7 @@ fn hosts_certificates_and_listeners_are_taken_up_under_traffic() {
     let clients = [Asking::one_by_one(port, &shop), Asking::several(port, &shop)];
     let renewed = Identity::write(world.path(), "shop", "shop.test");
     serves(port, &shop, "v1");
-    let added = crate::world::free_port();
+    let added = free_port();
     let plain = format!("listen = [\"127.0.0.1:{}\"", world.port);
     let edited = text.replacen(&plain, &format!("{plain}, \"127.0.0.1:{added}\""), 1).replacen(
         "instances = 1",
@@ -111,4 +111,40 @@ fn what_cannot_be_taken_up_is_refused_whole_and_a_crash_takes_up_all() {
     world.kill_up();
     world.up();
     wait_for("every host is served", 10, || (status(&world, "else") == "200").then_some(()));
+}
+
+#[test]
+fn config_check_names_a_port_that_another_program_has_while_the_server_runs() {
+    let _turn = beside();
+    let (world, port, shop) = live(1);
+    let (path, text) = file(&world);
+    let parts = (world.parts("proxy"), world.running());
+    world.expect(0, &["config", "check"]);
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = busy.local_addr().unwrap();
+    let [listen, metrics, api] = [
+        text.replacen("listen = [", &format!("listen = [\"{busy}\", "), 1),
+        text.replacen("[proxy]", &format!("[proxy]\nmetrics = \"{busy}\""), 1),
+        format!(
+            "[api]\nlisten = \"{busy}\"\nchain = \"shop.crt\"\nkey = \"shop.key\"\n\
+             token = {{ from = \"TOKEN\" }}\n{text}"
+        ),
+    ];
+    for (key, edited) in [("listen", listen), ("metrics", metrics), ("api", api)] {
+        std::fs::write(&path, &edited).unwrap();
+        let line = 1 + edited.lines().position(|line| line.contains(&busy.to_string())).unwrap();
+        let told = said(&world.expect(2, &["config", "check"]));
+        let what = format!("another program listens on `{busy}`");
+        for words in [&what, &format!("cutover.toml:{line}:"), "^^^", "help: end it"] {
+            assert!(told.contains(words), "{key}: `{words}` is missing: {told}");
+        }
+        assert_eq!(told.matches("error:").count(), 2, "{key}: and nothing else: {told}");
+    }
+    // A free one, beside those that the server has.
+    let free =
+        text.replacen("listen = [", &format!("listen = [\"127.0.0.1:{}\", ", free_port()), 1);
+    std::fs::write(&path, free).unwrap();
+    world.expect(0, &["config", "check"]);
+    assert_eq!((world.parts("proxy"), world.running()), parts);
+    serves(port, &shop, "v1");
 }

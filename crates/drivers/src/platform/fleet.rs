@@ -51,6 +51,9 @@ pub enum Condition {
     Starting,
     /// It was ready under an earlier controller and has not been judged by this one.
     Adopted,
+    /// The same, but it failed a check since: it gets requests only when nobody better is there, and is
+    /// called neither ready nor not until it passed, or failed, often enough in a row.
+    Doubted,
     /// It passes its checks.
     Ready,
     /// It was judged and does not pass.
@@ -181,7 +184,7 @@ impl FleetHave {
     /// True while an instance of a release lives that was ready under an earlier controller and has
     /// not been judged by this one: soon, it is ready or it is not.
     pub fn unjudged(&self, release: ReleaseId) -> bool {
-        self.of(release).any(|i| i.condition == Condition::Adopted)
+        self.of(release).any(|i| matches!(i.condition, Condition::Adopted | Condition::Doubted))
     }
 
     /// What the rollout machine is told of one release. Crashes that were noticed and not yet
@@ -232,9 +235,9 @@ impl FleetHave {
     }
 
     /// The instances a router should send requests of a release to: those that are ready (or were,
-    /// under an earlier controller, and are not judged yet). When there is none, every living one
-    /// that was ready before, because a check may fail where requests would not; those that were
-    /// told to end come last.
+    /// under an earlier controller, and failed no check since). When there is none, those that are
+    /// doubted; then every living one that was ready before, because a check may fail where requests
+    /// would not; those that were told to end come last.
     pub fn serving_instances(&self, release: ReleaseId) -> Vec<Instance> {
         self.serving_without(release, &[])
     }
@@ -242,10 +245,11 @@ impl FleetHave {
     /// The same as if the instances in `without` did not exist: no fallback brings one of them back,
     /// so the answer may be empty although they could serve.
     pub fn serving_without(&self, release: ReleaseId, without: &[InstanceId]) -> Vec<Instance> {
+        let doubted = |i: &InstanceHave| i.stays() && i.condition == Condition::Doubted;
         let staying = |i: &InstanceHave| i.stays() && i.ready_before;
         let living = |i: &InstanceHave| i.condition != Condition::Ended && i.ready_before;
-        let choices: [&dyn Fn(&InstanceHave) -> bool; 3] =
-            [&InstanceHave::serves, &staying, &living];
+        let choices: [&dyn Fn(&InstanceHave) -> bool; 4] =
+            [&InstanceHave::serves, &doubted, &staying, &living];
         let others = || self.of(release).filter(|i| !without.contains(&i.id));
         for choice in choices {
             let chosen: Vec<_> = others().filter(|i| choice(i)).map(as_instance).collect();

@@ -112,6 +112,28 @@ fn from_failure(failure: NoAnswer) -> CheckResult {
     CheckResult::new(false, words, clue)
 }
 
+/// What is on record of the checks that an earlier controller made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It never was ready.
+    Unknown,
+    /// It was ready.
+    Ready,
+    /// It was ready, and when it was last judged it was not.
+    Unready,
+}
+
+impl Past {
+    /// From what records say: that it was ready at some time, and that it was last seen failing.
+    pub(super) const fn of(ready_before: bool, unready: bool) -> Self {
+        match (ready_before, unready) {
+            (false, _) => Self::Unknown,
+            (true, false) => Self::Ready,
+            (true, true) => Self::Unready,
+        }
+    }
+}
+
 /// What the checks of one instance add up to.
 #[derive(Clone, Debug)]
 pub(super) struct Health {
@@ -121,19 +143,26 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Nothing is known yet, except whether it was ready under an earlier controller.
-    pub(super) fn new(ready_before: bool) -> Self {
-        let condition = if ready_before { Condition::Adopted } else { Condition::Starting };
+    /// Nothing is known yet, except how it was under an earlier controller.
+    pub(super) fn new(past: Past) -> Self {
+        let condition = match past {
+            Past::Unknown => Condition::Starting,
+            Past::Ready => Condition::Adopted,
+            Past::Unready => Condition::Unready,
+        };
         Self { condition, last: VecDeque::new(), row: Row::default() }
     }
 
-    /// Where it would stand after one more result.
+    /// Where it would stand after one more result. What is only said to have been well is in doubt with
+    /// the first check that fails.
     pub(super) fn after(&self, passed: bool, how: &HealthCheck) -> Condition {
+        use Condition::{Adopted, Doubted, Ended, Ready, Unready};
         let row = self.row.add(passed);
         match self.condition {
-            Condition::Ended => Condition::Ended,
-            _ if row.risen(how) => Condition::Ready,
-            Condition::Ready | Condition::Adopted if row.fallen(how) => Condition::Unready,
+            Ended => Ended,
+            _ if row.risen(how) => Ready,
+            Ready | Adopted | Doubted if row.fallen(how) => Unready,
+            Adopted if !passed => Doubted,
             unchanged => unchanged,
         }
     }
@@ -151,11 +180,11 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use super::{CheckResult, Clue, Health};
+    use super::{CheckResult, Clue, Health, Past};
     use crate::platform::fleet::Condition;
     use model::fleet::HealthCheck;
 
-    fn walk(ready_before: bool, results: &str) -> Vec<Condition> {
+    fn walk(past: Past, results: &str) -> Vec<Condition> {
         let how = HealthCheck {
             path: None,
             command: Vec::new(),
@@ -164,7 +193,7 @@ mod tests {
             rise: 2,
             fall: 3,
         };
-        let mut health = Health::new(ready_before);
+        let mut health = Health::new(past);
         let step = |c: char| {
             let passed = c == '+';
             health.note(CheckResult::new(passed, String::new(), Clue::None), &how);
@@ -177,13 +206,23 @@ mod tests {
 
     #[test]
     fn rise_and_fall_count_results_in_a_row() {
-        use Condition::{Adopted, Ready, Starting, Unready};
-        assert_eq!(walk(false, "+-++"), [Starting, Starting, Starting, Ready]);
-        assert_eq!(
-            walk(false, "++--+---"),
-            [Starting, Ready, Ready, Ready, Ready, Ready, Ready, Unready]
-        );
-        assert_eq!(walk(true, "+---++"), [Adopted, Adopted, Adopted, Unready, Unready, Ready]);
-        assert_eq!(walk(false, "-----"), [Starting; 5]);
+        use Condition::{Ready, Starting, Unready};
+        let walk = |results| walk(Past::of(false, false), results);
+        assert_eq!(walk("+-++"), [Starting, Starting, Starting, Ready]);
+        assert_eq!(walk("++--+---"), [Starting, Ready, Ready, Ready, Ready, Ready, Ready, Unready]);
+        assert_eq!(walk("-----"), [Starting; 5]);
+    }
+
+    #[test]
+    fn who_was_ready_is_doubted_from_the_first_failure_and_who_was_not_has_to_rise() {
+        use Condition::{Adopted, Doubted, Ready, Unready};
+        let ready = |results| walk(Past::of(true, false), results);
+        assert_eq!(ready("++-"), [Adopted, Ready, Ready]);
+        assert_eq!(ready("+-+-++"), [Adopted, Doubted, Doubted, Doubted, Doubted, Ready]);
+        assert_eq!(ready("---++"), [Doubted, Doubted, Unready, Unready, Ready]);
+        let unready = |results| walk(Past::of(true, true), results);
+        assert_eq!(unready("-+-++"), [Unready, Unready, Unready, Unready, Ready]);
+        assert_eq!(Health::new(Past::of(true, true)).condition, Unready);
+        assert_eq!(Health::new(Past::of(false, true)).condition, Condition::Starting);
     }
 }

@@ -5,7 +5,7 @@ use crate::common;
 use crate::common::{
     EPOCH, PATIENCE, Site, alive, app, edit, kill, pids, release, running, settle, until, want,
 };
-use drivers::platform::{Condition, Platform};
+use drivers::platform::{Condition, FleetHave, FleetWant, InstanceHave, Platform};
 use model::{Kind, ReleaseId, RunState};
 use rustix::process::Signal;
 use tokio::time::timeout;
@@ -39,6 +39,70 @@ async fn living_instances_are_adopted_and_serve_at_once() {
     timeout(PATIENCE, platform.changed(after.change)).await.expect("an adopted exit is seen");
     let replaced = until(&platform, &want, |have, ok| ok && have.seen(ONE).crashes == 1).await;
     assert_eq!(replaced.instances[1].id.0, "demo-1-3");
+}
+
+/// The file that makes an instance sick while it is there.
+fn sick_file(site: &Site, instance: &InstanceHave) -> std::path::PathBuf {
+    site.path().join(format!("sick-{}", instance.address.port()))
+}
+
+/// Two instances that can be made sick one by one; so many failures in a row count.
+async fn two_that_may_be_sick(site: &Site, fall: u32) -> (FleetWant, FleetHave) {
+    let file = site.path().join("sick-{port}");
+    let mut release = release(1, &["--sick-file", file.to_str().unwrap()]);
+    release.health.fall = fall;
+    let want = running(&release, 2);
+    let have = settle(&site.open(), &want).await;
+    (want, have)
+}
+
+fn conditions(have: &FleetHave) -> Vec<Condition> {
+    have.instances.iter().map(|one| one.condition).collect()
+}
+
+#[tokio::test]
+async fn who_was_not_ready_is_not_taken_for_ready_by_the_next() {
+    let site = Site::new();
+    let (want, before) = two_that_may_be_sick(&site, 2).await;
+    let sick = sick_file(&site, &before.instances[0]);
+    std::fs::write(&sick, "").unwrap();
+    until(&site.open(), &want, |have, _| {
+        conditions(have) == [Condition::Unready, Condition::Ready]
+    })
+    .await;
+    let platform = site.open();
+    let first = platform.look(&app()).await.unwrap();
+    assert_eq!(conditions(&first), [Condition::Unready, Condition::Adopted]);
+    assert_eq!(first.serving_instances(ONE), before.serving_instances(ONE)[1..]);
+    drop(platform);
+    std::fs::remove_file(&sick).unwrap();
+    let well = settle(&site.open(), &want).await;
+    assert_eq!(well.serving_instances(ONE), before.serving_instances(ONE));
+    let again = site.open().look(&app()).await.unwrap();
+    assert_eq!(conditions(&again), [Condition::Adopted; 2], "it passed since");
+}
+
+/// What became sick while nobody looked; the row of failures that counts otherwise is longer than the test.
+#[tokio::test]
+async fn who_fails_the_first_check_gives_way_to_who_has_not_failed() {
+    let site = Site::new();
+    let (want, before) = two_that_may_be_sick(&site, 100_000).await;
+    let sick = |n: usize| std::fs::write(sick_file(&site, &before.instances[n]), "").unwrap();
+    sick(0);
+    let platform = site.open();
+    let first = platform.look(&app()).await.unwrap();
+    assert_eq!(first.serving_instances(ONE).len(), 2, "nobody was asked yet");
+    let doubted = until(&platform, &want, |have, _| {
+        conditions(have) == [Condition::Doubted, Condition::Ready]
+    })
+    .await;
+    assert_eq!(doubted.serving_instances(ONE), before.serving_instances(ONE)[1..]);
+    assert!(doubted.unjudged(ONE), "neither ready nor not");
+    drop(platform);
+    sick(1);
+    let platform = site.open();
+    let both = until(&platform, &want, |have, _| conditions(have) == [Condition::Doubted; 2]).await;
+    assert_eq!(both.serving_instances(ONE).len(), 2, "nobody better is there");
 }
 
 #[tokio::test]

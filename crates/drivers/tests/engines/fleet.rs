@@ -61,7 +61,7 @@ fn serving(have: &FleetHave) -> Vec<String> {
 
 #[test]
 fn routers_get_the_ready_then_those_that_were_then_those_that_were_told() {
-    use Condition::{Adopted, Ended, Ready, Starting, Unready};
+    use Condition::{Adopted, Doubted, Ended, Ready, Starting, Unready};
     let mut told = instance(1, Ready);
     told.told_at_ms = Some(1);
     let mut young = instance(2, Starting);
@@ -71,6 +71,9 @@ fn routers_get_the_ready_then_those_that_were_then_those_that_were_told() {
     };
     assert_eq!(serving(&all(Ready, Unready)), ["demo-1-3"]);
     assert_eq!(serving(&all(Ready, Adopted)), ["demo-1-3", "demo-1-4"]);
+    assert_eq!(serving(&all(Doubted, Adopted)), ["demo-1-4"], "it failed a check");
+    assert_eq!(serving(&all(Doubted, Unready)), ["demo-1-3"], "and it failed fewer");
+    assert_eq!(serving(&all(Doubted, Doubted)), ["demo-1-3", "demo-1-4"]);
     assert_eq!(serving(&all(Unready, Ended)), ["demo-1-3"]);
     assert_eq!(serving(&all(Ended, Ended)), ["demo-1-1"]);
     assert!(serving(&fleet(vec![young, instance(3, Ended)])).is_empty());

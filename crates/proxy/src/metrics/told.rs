@@ -39,7 +39,7 @@ const COUNTED: [Counted; 6] = [
     ),
     (
         "cutover_replays_total",
-        "Requests that were sent again elsewhere after this release failed them.",
+        "Requests that were sent again to another instance after this release failed them.",
         |counters| counters.replayed.get(),
     ),
     (

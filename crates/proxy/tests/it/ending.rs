@@ -49,6 +49,51 @@ fn r01_requests_that_cross_the_stop_are_answered() {
     });
 }
 
+/// R1 in the very moment: two hundred idle connections, and a POST on each within a few milliseconds around the
+/// one in which the proxy is told to stop: from 40 ms before it on, from 2 ms before it, and right after.
+#[test]
+fn r01_requests_in_the_moment_of_the_stop_are_answered_on_two_hundred_idle_connections() {
+    const EACH: usize = 50;
+    let backend = Backend::named("app");
+    for lead in [40, 2, 0].map(Duration::from_millis) {
+        let mut stage = Stage::before(&[&backend]);
+        let mut clients: Vec<_> = (0..4 * EACH).map(|_| stage.client()).collect();
+        for client in &mut clients {
+            client.get("/").unwrap();
+        }
+        let stop_at = Instant::now() + Duration::from_millis(100);
+        let (told, kept) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for part in clients.chunks_mut(EACH) {
+                let (told, kept) = (&told, &kept);
+                scope.spawn(move || {
+                    for (number, client) in part.iter_mut().enumerate() {
+                        let after = Duration::from_micros(4_000 * number as u64 / EACH as u64);
+                        // A sleep is not as exact as this race is.
+                        while Instant::now() + lead < stop_at + after {
+                            std::hint::spin_loop();
+                        }
+                        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+                    }
+                    for (number, client) in part.iter_mut().enumerate() {
+                        let answer = client.answer();
+                        let answer = answer.unwrap_or_else(|e| panic!("{lead:?}, {number}: {e}"));
+                        assert_eq!((answer.status, answer.body.as_str()), (200, "app"));
+                        let count =
+                            if answer.field("connection") == Some("close") { told } else { kept };
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            std::thread::sleep(stop_at.saturating_duration_since(Instant::now()));
+            stage.stop(10_000);
+        });
+        let (told, kept) = (told.into_inner(), kept.into_inner());
+        println!("from {lead:?} before: {kept} answered, {told} answered and told that it is over");
+        assert_eq!(told + kept, 4 * EACH as u64);
+    }
+}
+
 /// R4 and R5: proxies take turns on one listening socket under new connections; each is served by
 /// the one or the other, none is refused or reset.
 #[test]

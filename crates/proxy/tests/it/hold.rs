@@ -184,6 +184,46 @@ fn streams_of_one_connection_wait_beside_each_other() {
     });
 }
 
+/// R22: two thousand wait, and all are answered by the new release; one more than may wait has a full answer at
+/// once. (A toy instance has a thread for each connection, so there are no more of them here.)
+#[test]
+fn r22_two_thousand_that_are_held_are_all_answered_and_what_is_beyond_is_told() {
+    const CONNECTIONS: usize = 20;
+    const STREAMS: usize = 100;
+    let (old, new) = (Backend::named("old"), Backend::named("new"));
+    let mut stage = Stage::before(&[&old]);
+    let most = u32::try_from(CONNECTIONS * STREAMS).unwrap();
+    let bounds = Hold { wait_ms: 60_000, requests: most, ..LONG };
+    stage.hold(vec![retiring(pool(1, 0, &[&old]))], bounds);
+    run(async {
+        let (mut connections, mut answers) = (Vec::new(), JoinSet::new());
+        for _ in 0..CONNECTIONS {
+            let mut framed = Framed::plain(stage.address).await;
+            for _ in 0..STREAMS {
+                let (answer, _) = framed.begin(get("/"), true).await.unwrap();
+                answers.spawn(async move { whole(answer).await.unwrap() });
+            }
+            connections.push(framed);
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while held(&mut stage).now < most.into() {
+            assert!(Instant::now() < deadline, "{:?}", held(&mut stage));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let beyond = stage.client().get("/").unwrap();
+        assert_eq!((beyond.status, beyond.field("retry-after")), (503, Some("1")));
+        stage.publish(vec![pool(2, 10_000, &[&new])]);
+        while let Some(answer) = answers.join_next().await {
+            let answer = answer.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "new"));
+        }
+    });
+    let (seen, answered) = (held(&mut stage), stage.admin.release(2));
+    assert_eq!((seen.now, seen.bytes, seen.refused), (0, 0, 1), "{seen:?}");
+    assert_eq!((answered.answers[1], answered.failed, answered.replayed), (most.into(), 0, 0));
+    assert_eq!(new.hits(), most as usize);
+}
+
 /// First come, first served: each client waits before the next one asks.
 #[test]
 fn they_go_on_in_the_order_in_which_they_came_and_not_all_at_once() {

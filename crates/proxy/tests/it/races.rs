@@ -105,6 +105,57 @@ fn r21_a_cold_instance_is_given_less_and_costs_nothing() {
     assert!(cold > 0 && cold * 2 < warm, "{cold} cold, {warm} warm");
 }
 
+/// R21: all users go at once to a release whose first two hundred requests are slow, as after a switch from
+/// nothing to everything: they wait for those, and none is lost, sent twice or refused.
+#[test]
+fn r21_a_switch_to_a_cold_release_costs_waiting_and_no_request() {
+    const USERS: usize = 40;
+    let cold = |name: &'static str| {
+        let asked = AtomicU64::new(0);
+        Backend::scripted(name, move |peer, _| {
+            if asked.fetch_add(1, Ordering::SeqCst) < 100 {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            peer.ok(name)
+        })
+    };
+    let (old, new) = (Backend::named("old"), [cold("one"), cold("two")]);
+    let mut stage = Stage::before(&[&old]);
+    let (address, answered, warm) = (stage.address, AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for number in 0..USERS {
+            let (answered, warm) = (&answered, &warm);
+            scope.spawn(move || {
+                let (mut client, mut since) = (Client::to(address), 0);
+                // On from the switch until the slow ones are over.
+                while since < 10 || warm.load(Ordering::SeqCst) < 400 {
+                    if number % 4 == 0 {
+                        client = Client::to(address);
+                    }
+                    let posts = number % 2 == 0;
+                    let answer = if posts { client.post("/", "x") } else { client.get("/") };
+                    let answer = answer.unwrap();
+                    assert_eq!(answer.status, 200, "{}", answer.body);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                    if answer.body != "old" {
+                        since += 1;
+                        warm.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+        wait_until("users are on the old one", || answered.load(Ordering::SeqCst) > 400);
+        let both = [&new[0], &new[1]];
+        stage.publish(vec![retiring(pool(1, 0, &[&old])), pool(2, 10_000, &both)]);
+    });
+    let (before, after) = (stage.admin.release(1), stage.admin.release(2));
+    assert_eq!((before.failed, after.failed, before.replayed, after.replayed), (0, 0, 0, 0));
+    assert_eq!(before.answers[1] + after.answers[1], answered.into_inner());
+    let hits = new.each_ref().map(Backend::hits);
+    assert!(hits.iter().all(|hits| *hits >= 100), "both were cold, and warmed up: {hits:?}");
+    assert_eq!((hits[0] + hits[1]) as u64, after.answers[1], "none was sent twice");
+}
+
 /// R22: requests that wait for an app that takes a pause wait all of them, and are all answered.
 #[test]
 fn r22_requests_that_wait_through_a_pause_are_all_answered() {

@@ -24,6 +24,20 @@ async fn ready_delay_shows_in_health_alone() {
 }
 
 #[tokio::test]
+async fn a_sick_file_shows_in_health_alone_while_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sick");
+    let app = App::start(&format!("--sick-file {}", file.display())).await;
+    assert_eq!(app.get("/healthz").await.status, 200);
+    std::fs::write(&file, "").unwrap();
+    let health = app.get("/healthz").await;
+    assert_eq!((health.status, health.json()["status"].as_str()), (503, Some("sick")));
+    assert_eq!(app.get("/version").await.status, 200);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(app.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
 async fn the_share_of_errors_is_exact() {
     let app = App::start("--error-share 0.3").await;
     let mut client = app.client().await;

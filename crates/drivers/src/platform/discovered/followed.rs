@@ -14,7 +14,7 @@ use model::{Instance, InstanceId, Release, Source};
 
 use super::heard::Heard;
 use crate::platform::fleet::{Condition, Discovered, InstanceHave};
-use crate::platform::health::{CheckResult, Health};
+use crate::platform::health::{CheckResult, Health, Past};
 
 /// A release that is followed, or was.
 #[derive(Debug)]
@@ -39,8 +39,12 @@ struct Known {
 }
 
 impl Known {
-    fn new(ready_before: bool) -> Self {
-        Self { named: true, ready_before, health: Health::new(ready_before) }
+    fn new(past: Past) -> Self {
+        Self { named: true, ready_before: past != Past::Unknown, health: Health::new(past) }
+    }
+
+    fn past(&self) -> Past {
+        Past::of(self.ready_before, self.health.condition == Condition::Unready)
     }
 
     fn serves(&self) -> bool {
@@ -49,25 +53,25 @@ impl Known {
 }
 
 impl Followed {
-    /// With those that were known before, each with whether it was ready at some time.
+    /// With those that were known before, each with how it was.
     pub(super) fn new(
         (release, let_go): (Release, bool),
-        known: impl IntoIterator<Item = (SocketAddr, bool)>,
+        known: impl IntoIterator<Item = (SocketAddr, Past)>,
     ) -> Self {
-        let known = known.into_iter().map(|(at, ready)| (at, Known::new(ready))).collect();
+        let known = known.into_iter().map(|(at, past)| (at, Known::new(past))).collect();
         Self { release, let_go, known, trouble: None, heard: false }
     }
 
-    /// Whom it knows, and who of them was ready at some time.
-    pub(super) fn known(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
-        self.known.iter().map(|(at, known)| (*at, known.ready_before))
+    /// Whom it knows, and how they are or were when they were last judged.
+    pub(super) fn known(&self) -> impl Iterator<Item = (SocketAddr, Past)> {
+        self.known.iter().map(|(at, known)| (*at, known.past()))
     }
 
     /// Users come (back) to it: everybody has to pass the checks first.
     pub(super) fn take_up(&mut self) {
         self.let_go = false;
         for known in self.known.values_mut() {
-            *known = Known { named: known.named, ..Known::new(false) };
+            *known = Known { named: known.named, ..Known::new(Past::Unknown) };
         }
     }
 
@@ -99,7 +103,7 @@ impl Followed {
             known.named = heard.addresses.contains(at);
         }
         for at in &heard.addresses {
-            self.known.entry(*at).or_insert_with(|| Known::new(false));
+            self.known.entry(*at).or_insert_with(|| Known::new(Past::Unknown));
         }
         self.drop_unnamed();
     }

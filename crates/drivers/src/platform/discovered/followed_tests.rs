@@ -11,8 +11,9 @@ use model::{AppName, Release, ReleaseId, Source, Version, Zone};
 
 use super::{Followed, id};
 use crate::platform::discovered::heard::Heard;
+use crate::platform::discovered::store::Record;
 use crate::platform::fleet::Condition;
-use crate::platform::health::{CheckResult, Clue};
+use crate::platform::health::{CheckResult, Clue, Past};
 
 pub(in crate::platform::discovered) fn release() -> Release {
     let server = ([127, 0, 0, 1], 53).into();
@@ -99,7 +100,7 @@ fn neither_an_error_nor_an_answer_that_names_nobody_takes_anybody_away() {
 
 #[test]
 fn what_users_left_is_only_told_and_everybody_passes_again_when_they_return() {
-    let mut of = Followed::new((release(), false), [(at(1), true), (at(2), false)]);
+    let mut of = Followed::new((release(), false), [(at(1), Past::Ready), (at(2), Past::Unknown)]);
     assert_eq!(there(&of), [(1, Condition::Adopted), (2, Condition::Starting)]);
     checks(&mut of, 1, "++");
     of.let_go = true;
@@ -112,6 +113,26 @@ fn what_users_left_is_only_told_and_everybody_passes_again_when_they_return() {
     of.let_go = true;
     of.hear(&heard(&[]));
     assert!(of.discovered().left.is_empty());
+}
+
+#[test]
+fn who_was_not_ready_when_last_judged_has_to_pass_before_it_serves_again() {
+    use Condition::{Adopted, Doubted, Ready, Unready};
+    let mut of = Followed::new((release(), false), [(at(1), Past::Ready), (at(2), Past::Unready)]);
+    assert_eq!(there(&of), [(1, Adopted), (2, Unready)]);
+    checks(&mut of, 2, "+");
+    assert_eq!(there(&of), [(1, Adopted), (2, Unready)]);
+    assert_eq!(of.known().collect::<Vec<_>>(), [(at(1), Past::Ready), (at(2), Past::Unready)]);
+    checks(&mut of, 1, "-");
+    checks(&mut of, 2, "+");
+    assert_eq!(there(&of), [(1, Doubted), (2, Ready)]);
+    checks(&mut of, 1, "-");
+    assert_eq!(there(&of), [(1, Unready), (2, Ready)]);
+    // What is on record then is what the next controller begins with.
+    let record = Record::of(&of);
+    let text = serde_json::to_string(&record).unwrap();
+    let next = serde_json::from_str::<Record>(&text).unwrap().followed();
+    assert_eq!(there(&next), [(1, Unready), (2, Adopted)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::followed::Followed;
 use crate::platform::files::{self, damaged, release_in, replace, unusable};
+use crate::platform::health::Past;
 
 /// What to do with a record that is damaged.
 const FIX: &str = "move it away; the instances are found again where they were";
@@ -28,12 +29,19 @@ pub(super) struct Record {
 pub(super) struct Entry {
     pub(super) address: SocketAddr,
     pub(super) ready_before: bool,
+    /// When it was last judged, it was not: it has to pass again first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unready: bool,
 }
 
 impl Record {
     /// What is to be remembered of it.
     pub(super) fn of(followed: &Followed) -> Self {
-        let entry = |(address, ready_before)| Entry { address, ready_before };
+        let entry = |(address, past)| Entry {
+            address,
+            ready_before: past != Past::Unknown,
+            unready: past == Past::Unready,
+        };
         Self {
             release: followed.release.clone(),
             let_go: followed.let_go,
@@ -43,7 +51,7 @@ impl Record {
 
     /// What is known then.
     pub(super) fn followed(self) -> Followed {
-        let known = self.known.iter().map(|entry| (entry.address, entry.ready_before));
+        let known = self.known.iter().map(|e| (e.address, Past::of(e.ready_before, e.unready)));
         Followed::new((self.release, self.let_go), known)
     }
 }

@@ -66,6 +66,7 @@ impl Inner {
             begun_ms: now_ms(),
             process: None,
             ready_before: false,
+            unready: false,
             told_at_ms: None,
             telling_ms: None,
             killed: false,

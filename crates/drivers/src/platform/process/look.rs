@@ -17,7 +17,7 @@ use super::step::identity_words;
 use super::told::again_at_ms;
 use super::watch::{Subject, Watched, own};
 use crate::platform::fleet::{Condition, FleetHave, InstanceHave, ReleaseHave};
-use crate::platform::health::{Asks, Health};
+use crate::platform::health::{Asks, Health, Past};
 
 /// An entry of the records beside the process it speaks of.
 #[derive(Debug)]
@@ -116,7 +116,8 @@ impl Inner {
             asks: Asks::Connection,
         };
         let asks = |subject: &Subject| self.asks(record, entry, &subject.id);
-        let health = self.watched_health(subject, entry.ready_before, asks);
+        let past = Past::of(entry.ready_before, entry.unready);
+        let health = self.watched_health(subject, past, asks);
         have.condition = match health.condition {
             // It ended between our look at it and this line: the next look will see that.
             Condition::Ended => Condition::Unready,
@@ -155,14 +156,14 @@ impl Inner {
     fn watched_health(
         &self,
         subject: Subject,
-        ready_before: bool,
+        past: Past,
         asks: impl FnOnce(&Subject) -> Asks,
     ) -> Health {
         let mut watched = own(&self.watched);
         let (store, news) = (self.store.clone(), Arc::clone(&self.news));
         let begin = |subject: Subject| {
             let subject = Subject { asks: asks(&subject), ..subject };
-            Watched::begin(subject, ready_before, store, news)
+            Watched::begin(subject, past, store, news)
         };
         watched.entry(subject.id.clone()).or_insert_with(|| begin(subject)).health()
     }

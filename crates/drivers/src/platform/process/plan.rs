@@ -216,9 +216,10 @@ fn standing(condition: Condition) -> u8 {
     match condition {
         Condition::Ready => 0,
         Condition::Adopted => 1,
-        Condition::Starting => 2,
-        Condition::Unready => 3,
-        Condition::Found | Condition::Ended => 4,
+        Condition::Doubted => 2,
+        Condition::Starting => 3,
+        Condition::Unready => 4,
+        Condition::Found | Condition::Ended => 5,
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) struct Entry {
     pub(super) process: Option<Identity>,
     /// It was ready at some time.
     pub(super) ready_before: bool,
+    /// When it was last judged, it was not: it has to pass again first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unready: bool,
     /// When it was told to end, or began to be.
     pub(super) told_at_ms: Option<u64>,
     /// When it was last about to be told, until it is known that it was; see `told`.

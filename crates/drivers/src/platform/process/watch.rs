@@ -19,7 +19,7 @@ use super::signal::{exit_descriptor, reap};
 use super::store::Store;
 use crate::exit;
 use crate::platform::fleet::Condition;
-use crate::platform::health::{Asks, Health, check};
+use crate::platform::health::{Asks, Health, Past, check};
 
 /// How an instance ended.
 #[derive(Clone, Debug)]
@@ -100,13 +100,8 @@ impl Drop for Watched {
 
 impl Watched {
     /// Begins to watch. Must be called inside the runtime.
-    pub(super) fn begin(
-        subject: Subject,
-        ready_before: bool,
-        store: Store,
-        news: Arc<News>,
-    ) -> Self {
-        let health = Arc::new(Mutex::new(Health::new(ready_before)));
+    pub(super) fn begin(subject: Subject, past: Past, store: Store, news: Arc<News>) -> Self {
+        let health = Arc::new(Mutex::new(Health::new(past)));
         let shared = Arc::clone(&health);
         let task = tokio::spawn(async move {
             tokio::select! {
@@ -145,9 +140,9 @@ async fn keep_checking(subject: &Subject, health: &Mutex<Health>, store: &Store,
         let result = check(subject.address, &subject.asks, &subject.how).await;
         let before = own(health).condition;
         let next = own(health).after(result.passed, &subject.how);
-        if next == Condition::Ready && before != Condition::Ready {
-            // On record before anybody may route to it: a successor of ours must know.
-            remember_ready(subject, store).await;
+        if next != before && matches!(next, Condition::Ready | Condition::Unready) {
+            // On record before anybody may route to it, or away from it: a successor of ours must know.
+            remember(subject, store, next == Condition::Ready).await;
         }
         let words = (next != before).then(|| result.words.clone());
         own(health).note(result, &subject.how);
@@ -187,7 +182,7 @@ async fn tell(
     }
 }
 
-async fn remember_ready(subject: &Subject, store: &Store) {
+async fn remember(subject: &Subject, store: &Store, ready: bool) {
     let (store, subject) = (store.clone(), subject.clone());
     let id = subject.id.clone();
     let written = tokio::task::spawn_blocking(move || {
@@ -195,11 +190,12 @@ async fn remember_ready(subject: &Subject, store: &Store) {
         let Some(mut record) = store.record(&subject.app, subject.release)? else {
             return Ok(());
         };
-        match record.entry(subject.number) {
-            Some(entry) if !entry.ready_before => entry.ready_before = true,
-            _ => return Ok(()),
-        }
-        store.write(&record)
+        let Some(entry) = record.entry(subject.number) else { return Ok(()) };
+        let before = (entry.ready_before, entry.unready);
+        entry.ready_before |= ready;
+        entry.unready = !ready;
+        let now = (entry.ready_before, entry.unready);
+        if now == before { Ok(()) } else { store.write(&record) }
     });
     if let Ok(Err(fault)) = written.await {
         tracing::warn!(instance = %id, %fault, "readiness could not be recorded");
