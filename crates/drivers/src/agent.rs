@@ -3,6 +3,7 @@
 //! HTTP/1.0, so that the end of the connection is the end of the answer, in plain text or over TLS. It
 //! knows no services and no locks, asks nothing twice, and never shows the token.
 
+mod base64;
 mod purpose;
 mod secure;
 mod token;
@@ -13,7 +14,7 @@ mod fuzz;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Fault, Kind, Secure};
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::words::clean;
+pub(crate) use base64::base64;
 pub(crate) use purpose::Purpose;
 pub use token::Token;
 
@@ -39,6 +41,20 @@ pub(crate) struct Agent {
     pub(crate) secure: Option<Secure>,
     pub(crate) token: Option<Token>,
     pub(crate) purpose: Purpose,
+}
+
+/// How long a question may take.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    limit: Duration,
+    /// After this nothing is sent.
+    sent: Option<Instant>,
+}
+
+impl Bounds {
+    const fn of(limit: Duration) -> Self {
+        Self { limit, sent: None }
+    }
 }
 
 /// A right to ask [`Agent::denied`] about.
@@ -67,23 +83,52 @@ impl Said {
 impl Agent {
     /// Reads something.
     pub(crate) async fn get(&self, path: &str) -> Result<Said, Fault> {
-        self.ask(("GET", path), None, LIMIT).await
+        self.ask(("GET", path), None, Bounds::of(LIMIT)).await
     }
 
     /// Reads something when it has changed; `within` is part of the path, too.
     pub(crate) async fn watch(&self, path: &str, within: Duration) -> Result<Said, Fault> {
-        self.ask(("GET", path), None, within + LIMIT).await
+        self.ask(("GET", path), None, Bounds::of(within + LIMIT)).await
     }
 
     /// Changes something; anything but 200 is a fault.
     pub(crate) async fn put(&self, path: &str, body: Option<&Value>) -> Result<Said, Fault> {
-        let said = self.ask(("PUT", path), body, LIMIT).await?;
+        self.put_within(path, body, Bounds::of(LIMIT)).await
+    }
+
+    /// [`Self::put`], but nothing is sent after `until`.
+    pub(crate) async fn put_until(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        until: Instant,
+    ) -> Result<Said, Fault> {
+        self.put_within(path, body, Bounds { sent: Some(until), ..Bounds::of(LIMIT) }).await
+    }
+
+    async fn put_within(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        bounds: Bounds,
+    ) -> Result<Said, Fault> {
+        let said = self.ask(("PUT", path), body, bounds).await?;
         if said.status == 200 { Ok(said) } else { Err(self.refused("PUT", path, &said)) }
+    }
+
+    /// Does all of these steps on keys or none of them; false when one of them does not hold.
+    pub(crate) async fn transact(&self, steps: &Value) -> Result<bool, Fault> {
+        let said = self.ask(("PUT", "/v1/txn"), Some(steps), Bounds::of(LIMIT)).await?;
+        match said.status {
+            200 => Ok(true),
+            409 if !said.body.contains("Permission denied") => Ok(false),
+            _ => Err(self.refused("PUT", "/v1/txn", &said)),
+        }
     }
 
     /// Asks something that needs a body; whatever it answers is the caller's.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Said, Fault> {
-        self.ask(("POST", path), Some(body), LIMIT).await
+        self.ask(("POST", path), Some(body), Bounds::of(LIMIT)).await
     }
 
     /// The first of these rights that the token has not, in words.
@@ -105,8 +150,9 @@ impl Agent {
         &self,
         (method, path): (&str, &str),
         body: Option<&Value>,
-        limit: Duration,
+        bounds: Bounds,
     ) -> Result<Said, Fault> {
+        let Bounds { limit, sent } = bounds;
         let body = body.map(Value::to_string).unwrap_or_default();
         let token = self.token.as_ref().map_or(String::new(), Token::line);
         let request = format!(
@@ -115,7 +161,7 @@ impl Agent {
             self.address,
             body.len()
         );
-        let bytes = match timeout(limit, self.exchange(request.as_bytes())).await {
+        let bytes = match timeout(limit, self.exchange(request.as_bytes(), sent)).await {
             Ok(answer) => answer?,
             Err(_late) => return Err(self.away(&format!("no answer within {} s", limit.as_secs()))),
         };
@@ -131,16 +177,27 @@ impl Agent {
         }
     }
 
-    async fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, Fault> {
+    async fn exchange(&self, request: &[u8], sent: Option<Instant>) -> Result<Vec<u8>, Fault> {
         let stream = TcpStream::connect(self.address).await.map_err(|error| self.lost(&error))?;
+        let late = || sent.is_some_and(|until| Instant::now() >= until);
         let answer = match &self.secure {
+            None if late() => return Err(self.too_late()),
             None => converse(stream, request).await,
             Some(secure) => match secure::shake(stream, self.address.ip(), secure).await? {
+                Ok(_) if late() => return Err(self.too_late()),
                 Ok(stream) => converse(stream, request).await,
                 Err(error) => Err(error),
             },
         };
         answer.map_err(|error| self.lost(&error))
+    }
+
+    /// The right to change something may have ended while nothing was done, such as in a process that was
+    /// stopped.
+    fn too_late(&self) -> Fault {
+        let what =
+            format!("nothing was changed at Consul {self}: our lock may have ended meanwhile");
+        Fault::new(Kind::Conflict, what).help("look and plan again")
     }
 
     /// Why a connection failed.
@@ -237,7 +294,38 @@ fn read(bytes: &[u8]) -> Option<Said> {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    use model::Kind;
+
+    use super::{Agent, Purpose, read};
+
+    /// What may not be done any more is not sent, although the connection is there.
+    #[tokio::test]
+    async fn nothing_is_sent_after_its_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let agent = Agent { address, secure: None, token: None, purpose: Purpose::Register };
+        for (until, sends) in
+            [(Instant::now(), false), (Instant::now() + Duration::from_secs(60), true)]
+        {
+            let asked = tokio::spawn({
+                let agent = agent.clone();
+                async move { agent.put_until("/v1/it", None, until).await }
+            });
+            let accept = listener.try_clone().unwrap();
+            let came = tokio::task::spawn_blocking(move || {
+                let (mut stream, _) = accept.accept().unwrap();
+                let mut first = [0; 4];
+                stream.read(&mut first).unwrap()
+            });
+            assert_eq!(came.await.unwrap() > 0, sends);
+            let fault = asked.await.unwrap().unwrap_err();
+            assert_eq!(fault.kind == Kind::Conflict, !sends, "{fault:?}");
+        }
+    }
 
     #[test]
     fn a_cut_answer_is_none() {

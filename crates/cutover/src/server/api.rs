@@ -230,8 +230,10 @@ async fn deploy(
     let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
     let desk = reach.desk(&app)?;
     let _no_upgrade = reach.upgrades.none_under_way().await?;
-    let findings = reach.preflight.check(&[AppName::new(app)?]).await?;
+    let apps = [AppName::new(app)?];
+    let findings = reach.preflight.check(&apps).await?;
     reach.preflight.agreed(&findings)?;
+    reach.preflight.unheld(&apps).await?;
     let begun = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
@@ -247,6 +249,7 @@ async fn plan(
     let apps = [AppName::new(app)?];
     let findings = reach.preflight.findings(&apps).await?;
     reach.preflight.targeted(&apps).await?;
+    reach.preflight.unheld(&apps).await?;
     let mut planned = desk.ask(|reply| Order::Plan { version, reply }).await?;
     planned.degrades.extend(findings.iter().map(|one| reach.preflight.sentence(one)));
     Ok(Json(planned))
@@ -354,7 +357,9 @@ async fn again(
     let run = run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
     let desk = reach.desk(&app)?;
     let _no_upgrade = reach.upgrades.none_under_way().await?;
-    reach.preflight.check(&[AppName::new(app)?]).await?;
+    let apps = [AppName::new(app)?];
+    reach.preflight.check(&apps).await?;
+    reach.preflight.unheld(&apps).await?;
     let begun = desk.ask(|reply| Order::Again { which, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }

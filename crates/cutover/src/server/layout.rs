@@ -1,7 +1,7 @@
 //! Where things lie in the state directory.
 //!
 //! ```text
-//! STATE/lock  cutover.db  api.sock  proxy.sock  proxy-ID.sock  probe-RUN.sock  cohort.key
+//! STATE/lock  cutover.db  api.sock  proxy.sock  proxy-ID.sock  probe-RUN.sock  cohort.key  controller.id
 //! STATE/upgrade/…  (the upgrade's)
 //! STATE/instances/…  (the process platform's)   STATE/logs/…
 //! STATE/runs/RUN/samples.ndjson.gz  report.json  report.html  hooks.log

@@ -5,6 +5,7 @@
 //! touched.
 
 mod consul;
+mod controller_id;
 mod follower;
 mod nginx;
 
@@ -81,6 +82,15 @@ impl Preflight {
         match &self.0 {
             Carrier::Nginx(theirs) => theirs.agreed(findings),
             Carrier::Own | Carrier::HaProxy(_) | Carrier::Follower(_) => Ok(()),
+        }
+    }
+
+    /// Refuses when another controller ships one of these apps through the same Consul.
+    pub(super) async fn unheld(&self, apps: &[AppName]) -> Result<(), Fault> {
+        match &self.0 {
+            Carrier::HaProxy(theirs) => theirs.router.unheld(apps).await.map_err(untouched),
+            Carrier::Follower(theirs) => theirs.unheld(apps).await.map_err(untouched),
+            Carrier::Own | Carrier::Nginx(_) => Ok(()),
         }
     }
 

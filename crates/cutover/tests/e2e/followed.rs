@@ -5,45 +5,55 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::consul_bed::{Bed, program};
-use crate::crowd::{Crowd, REQUESTS};
+use crate::consul_bed::{Bed, MASTER, program};
+use crate::crowd::{Crowd, EVERYONE};
 use crate::followers::{Follower, Nginx};
+use crate::foretold::came_true;
 use crate::nginx_bed::nginx;
 use crate::plan::plan;
 use crate::sample::whole;
-use crate::traffic::Deploy;
-use crate::world::{World, patient_config, said, turn, wait_for};
+use crate::traffic::{Deploy, get};
+use crate::world::{World, beside, patient_config, said, turn, wait_for};
 
-struct Scene {
-    world: World,
-    consul: Bed,
+/// A world behind an nginx whose servers come from this Consul.
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) consul: Bed,
     template: Follower,
     _nginx: Nginx,
 }
 
 /// v1 is live; `None` without the servers.
 fn live() -> Option<Scene> {
-    let (consul, nginx): (PathBuf, PathBuf) = (program()?, nginx()?);
-    let consul = Bed::start(&consul, false);
-    let proxy = "[proxy]\nlisten = [\"127.0.0.1:PORT\"]\ndrain_timeout = \"5s\"\n";
-    let router = format!(
-        "[router]\nkind = \"consul\"\nfollower = \"any\"\nagent = \"{}\"\nlisten = \
-         [\"127.0.0.1:PORT\"]\n",
-        consul.http
-    );
-    let config = patient_config(2).replace(proxy, &router).replace(", \"websocket\"]", "]");
     let bake = "bake = \"300ms\"\nlongest_request = \"2s\"";
-    let tags = "[app.demo.consul]\ntags = [\"urlprefix-/\", \"it-{instance}\"]\n[app.demo.health]";
-    let config = config.replace("bake = \"1500ms\"", bake).replace("[app.demo.health]", tags);
-    let mut world = World::new(&config);
-    let entrance = SocketAddr::from(([127, 0, 0, 1], world.port));
-    let nginx = Nginx::start(&nginx, entrance, Some("1s"));
-    let template = Follower::consul_template(consul.http, "demo", &nginx);
-    world.up();
-    world.expect(0, &["deploy", "demo", "v1"]);
-    Some(Scene { world, consul, template, _nginx: nginx })
+    Scene::live(&patient_config(2).replace("bake = \"1500ms\"", bake))
+}
+
+impl Scene {
+    /// v1 is live; `None` without the servers.
+    pub(crate) fn live(config: &str) -> Option<Self> {
+        let (consul, nginx): (PathBuf, PathBuf) = (program()?, nginx()?);
+        let consul = Bed::start(&consul, false);
+        let proxy = "[proxy]\nlisten = [\"127.0.0.1:PORT\"]\ndrain_timeout = \"5s\"\n";
+        let router = format!(
+            "[router]\nkind = \"consul\"\nfollower = \"any\"\nagent = \"{}\"\nlisten = \
+         [\"127.0.0.1:PORT\"]\n",
+            consul.http
+        );
+        let config = config.replace(proxy, &router);
+        let tags =
+            "[app.demo.consul]\ntags = [\"urlprefix-/\", \"it-{instance}\"]\n[app.demo.health]";
+        let config = config.replace("[app.demo.health]", tags);
+        let mut world = World::new(&config);
+        let entrance = SocketAddr::from(([127, 0, 0, 1], world.port));
+        let nginx = Nginx::start(&nginx, entrance, Some("1s"));
+        let template = Follower::consul_template(consul.http, "demo", &nginx);
+        world.up();
+        world.expect(0, &["deploy", "demo", "v1"]);
+        Some(Self { world, consul, template, _nginx: nginx })
+    }
 }
 
 /// The instances that every follower gets, with their tags.
@@ -67,7 +77,7 @@ fn a_deploy_behind_consul_template_costs_nothing_and_waits_for_it() {
     {
         assert!(degrades.contains(lost), "{lost}: {degrades}");
     }
-    let crowd = Crowd::of(&world, &REQUESTS);
+    let crowd = Crowd::of(&world, &EVERYONE);
     // It does not hear of v2 for a while: v1 stays named, and runs.
     template.hold(true);
     let mut deploy = Deploy::start(&world, "demo", "v2");
@@ -85,6 +95,9 @@ fn a_deploy_behind_consul_template_costs_nothing_and_waits_for_it() {
     crowd.mark();
     crowd.expect_nothing_lost();
     shipped.expect(0, "PASS");
+    let lanes = shipped.report["lanes"].as_array().unwrap();
+    assert!(lanes.iter().any(|lane| lane["lane"] == "websocket"), "{lanes:?}");
+    came_true(&world, &planned);
     let tags = r#"["release-2","v2","urlprefix-/","it-demo-2-1"]["release-2","v2","urlprefix-/","it-demo-2-2"]"#;
     assert_eq!(named(&consul), tags);
     if whole() {
@@ -97,4 +110,69 @@ fn a_deploy_behind_consul_template_costs_nothing_and_waits_for_it() {
     }
     world.expect(0, &["down"]);
     wait_for("Consul names nobody", 10, || named(&consul).is_empty().then_some(()));
+}
+
+/// Of a token that has lost its rights, and of an agent that is away: neither starts, registers or writes
+/// anything, and users have nothing of it.
+#[test]
+fn a_token_without_rights_and_an_agent_that_is_away_are_refused_at_plan_time() {
+    let _turn = beside();
+    let Some(program) = program() else { return };
+    let mut consul = Bed::start(&program, true);
+    let rules = "service_prefix \"\" { policy = \"write\" } node_prefix \"\" { policy = \"read\" } \
+                 session_prefix \"\" { policy = \"write\" } key_prefix \"cutover/\" { policy = \"write\" }";
+    let (accessor, token) = consul.grant("enough", rules);
+    let mut world = World::new(&fabio_config(&consul, "token = { file = \"token\" }"));
+    let _fabio = Follower::fabio(consul.http, SocketAddr::from(([127, 0, 0, 1], world.port)));
+    let weak = consul.grant("weak", "service_prefix \"\" { policy = \"read\" }").1;
+    std::fs::write(world.path().join("token"), &weak).unwrap();
+    let text = said(&world.expect(2, &["up"]));
+    assert!(text.contains("may not write") && text.contains("session"), "{text}");
+    std::fs::write(world.path().join("token"), &token).unwrap();
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let keys = |consul: &Bed| consul.get("/v1/kv/cutover/demo/routes")[0]["Value"].clone();
+    let before = (consul.get("/v1/agent/services"), keys(&consul));
+    let refused = |world: &World, words: &str| {
+        for arguments in [["plan", "demo", "v2"], ["deploy", "demo", "v2"]] {
+            let text = said(&world.expect(2, &arguments));
+            assert!(text.contains(words) && text.contains("Consul"), "{arguments:?}: {text}");
+            assert!(!text.contains(&token), "the token is shown");
+        }
+        assert_eq!(world.running().len(), 1, "something was started");
+        let answer = get(world.port, "a", "/version").unwrap();
+        assert!(answer.contains("v1"), "{answer}");
+    };
+    let rights = |consul: &Bed, policies: Value| {
+        let (path, body) = (format!("/v1/acl/token/{accessor}"), json!({ "Policies": policies }));
+        consul.tell("PUT", &path, MASTER, &body).unwrap();
+    };
+    rights(&consul, json!([]));
+    refused(&world, "may not write");
+    assert_eq!((consul.get("/v1/agent/services"), keys(&consul)), before);
+    rights(&consul, json!([{ "Name": "enough" }]));
+    consul.crash();
+    refused(&world, "cannot be asked");
+    consul.launch();
+    assert_eq!(keys(&consul), before.1);
+    wait_for("users are served", 20, || {
+        let answer = get(world.port, "a", "/version").ok()?;
+        (answer.contains("v1") && named(&consul).contains("v1")).then_some(())
+    });
+    Deploy::start(&world, "demo", "v2").end().expect_unharmed();
+    assert!(!world.said().contains(&token), "the token is in the log");
+}
+
+/// One instance behind a Fabio that follows this Consul.
+pub(crate) fn fabio_config(consul: &Bed, more: &str) -> String {
+    let proxy = "[proxy]\nlisten = [\"127.0.0.1:PORT\"]\ndrain_timeout = \"5s\"\n";
+    let agent = consul.http;
+    let router = format!(
+        "[router]\nkind = \"consul\"\nfollower = \"any\"\nagent = \"{agent}\"\n{more}\nlisten = \
+         [\"127.0.0.1:PORT\"]\n"
+    );
+    let config = patient_config(1).replace(proxy, &router).replace(", \"websocket\"]", "]");
+    let tags = "[app.demo.consul]\ntags = [\"urlprefix-/\"]\n[app.demo.health]";
+    let config = config.replace("[app.demo.health]", tags);
+    config.replace("bake = \"1500ms\"", "bake = \"4s\"\nlongest_request = \"1s\"")
 }

@@ -87,6 +87,7 @@ mod tls;
 mod tls_client;
 mod together;
 mod traffic;
+mod two_controllers;
 mod upgrade;
 mod watching;
 mod wire;

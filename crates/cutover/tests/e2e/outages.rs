@@ -6,6 +6,7 @@
 //! versions of HAProxy on the test bed take turns.
 
 use crate::consul_bed;
+use crate::followed::Scene;
 use crate::haproxy_bed::{self, name_of, programs};
 use crate::nginx_bed::{self, nginx};
 use crate::sample;
@@ -149,6 +150,26 @@ impl Carrier for Followed {
     }
 }
 
+/// What is done to it is done to the Consul that consul-template follows.
+impl Carrier for Scene {
+    fn world(&self) -> &World {
+        &self.world
+    }
+    fn crash(&mut self) {
+        self.consul.crash();
+    }
+    fn reload(&self) {
+        signal(self.consul.pid(), Signal::HUP);
+    }
+    fn end(&mut self) {
+        signal(self.consul.pid(), Signal::TERM);
+        self.consul.ended();
+    }
+    fn start(&mut self) {
+        self.consul.launch();
+    }
+}
+
 macro_rules! carrier {
     ($real:ty) => {
         impl Carrier for $real {
@@ -205,8 +226,13 @@ struct Case {
 
 /// The cases of this run: all, or so many that the seed chooses.
 fn cases(count: usize) -> Vec<Case> {
+    cases_of(count, |_| true)
+}
+
+/// The same of some courses.
+fn cases_of(count: usize, fits: fn(&Course) -> bool) -> Vec<Case> {
     let mut all = Vec::new();
-    for (course, each) in COURSES.iter().enumerate() {
+    for (course, each) in COURSES.iter().enumerate().filter(|(_, course)| fits(course)) {
         for moment in each.moments {
             let deeds = [Deed::Kill, Deed::Reload, Deed::Restart];
             all.extend(deeds.map(|deed| Case { course, moment, deed }));
@@ -266,6 +292,18 @@ fn whatever_is_done_to_consul_in_any_phase_nobody_notices() {
         let mut haproxy = haproxy_bed::Real::with(&theirs, &config, &consul.keys());
         haproxy.begin();
         go_through(Followed { haproxy, consul }, "Consul", of_one_course);
+    }
+}
+
+/// Whoever follows Consul by itself has no shares.
+#[test]
+fn whatever_is_done_to_consul_in_any_phase_its_followers_rollout_costs_nothing() {
+    let _turn = turn();
+    let whole_only = |course: &Course| !course.rollout.contains("canary");
+    for of_one_course in cases_of(1, whole_only).chunk_by(|a, b| a.course == b.course) {
+        let config = config(&COURSES[of_one_course[0].course], "longest_request = \"1s\"");
+        let Some(scene) = Scene::live(&config) else { return };
+        go_through(scene, "Consul's follower", of_one_course);
     }
 }
 

@@ -172,8 +172,11 @@ async fn one_controller_ships_and_the_other_is_refused() {
     let plan = other.plan(None, &have);
     // Also with an epoch that is newer than any: the other's journal is not ours.
     let fault = other.act(&plan.changes[0], 1_000_000).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Conflict, "{fault:?}");
-    assert!(fault.what.contains("another Cutover: one"), "{fault:?}");
+    assert_eq!(fault.kind, Kind::Environment, "{fault:?}");
+    assert!(fault.what.contains("another Cutover: one on this host"), "{fault:?}");
+    let refused = other.unheld(&[app()]).await.unwrap_err();
+    assert_eq!(refused, fault);
+    one.unheld(&[app()]).await.unwrap();
     assert_eq!(consul.get("/v1/agent/services"), before);
     // The same one after a crash, and after Consul has been away, goes on at once.
     let again = named(&consul, "one");
@@ -182,14 +185,12 @@ async fn one_controller_ships_and_the_other_is_refused() {
     consul.launch();
     settle(&again, &want).await;
     // Its session is gone: the other may.
-    for session in consul.get("/v1/session/list").as_array().unwrap() {
-        let path = format!("/v1/session/destroy/{}", session["ID"].as_str().unwrap());
-        consul.tell("PUT", &path, "", &Value::Null).unwrap();
-    }
+    consul.end_sessions();
     settle(&other, &routes(vec![])).await;
     let have = again.look(&app()).await.unwrap();
     let late = again.plan(Some(&want), &have).changes;
-    assert_eq!(again.act(&late[0], have.epoch).await.unwrap_err().kind, Kind::Conflict);
+    let fault = again.act(&late[0], have.epoch).await.unwrap_err();
+    assert!(fault.what.contains("another Cutover: other"), "{fault:?}");
 }
 
 /// Of a token and of an agent that cannot be worked with, before anything is touched.

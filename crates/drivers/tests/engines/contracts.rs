@@ -7,15 +7,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
 use crate::common::consul;
+use crate::common::followers;
 use crate::common::haproxy;
 use crate::common::load;
 use crate::common::nginx;
 use crate::common::relay;
+use crate::common::stall;
 use crate::common::{Site, release, settle};
 use crate::contract::platform::{PlatformBed, platform_keeps_contract};
 use crate::contract::router::{RouterBed, router_keeps_contract};
 use drivers::platform::process::Process;
 use drivers::platform::{FleetWant, PLATFORMS, Platform, ReleaseWant};
+use drivers::router::follower;
 use drivers::router::haproxy::{Address, HaProxy};
 use drivers::router::{ROUTERS, Router};
 use model::{AppName, Release, RunState};
@@ -264,6 +267,104 @@ async fn real_nginx(nginx: nginx::Bed) {
 }
 
 nginx::on_each_nginx!(real_nginx);
+
+/// A Fabio (a FAKE, see `common/followers`) that follows a real Consul, which is what is reloaded and restarted.
+struct Followed {
+    consul: Mutex<consul::Bed>,
+    way: stall::Stall,
+    _fabio: followers::Follower,
+    driver: follower::Follower,
+    /// Two of each version, which say who they are.
+    apps: [[load::App; 2]; 2],
+    late: SocketAddr,
+    appeared: Mutex<Option<load::App>>,
+}
+
+impl RouterBed for Followed {
+    fn router(&self) -> &dyn Router {
+        &self.driver
+    }
+
+    fn foreign(&self, _app: &AppName) -> String {
+        let consul = self.consul.lock().unwrap();
+        let services = consul.get("/v1/agent/services");
+        let theirs = ["theirs", "demo-1.release-7.demo-1-7-0"].map(|id| services[id].to_string());
+        assert!(theirs.iter().all(|one| one.len() > 10), "{services}");
+        let key = consul.get("/v1/kv/cutover/demo-1/routes")[0]["ModifyIndex"].to_string();
+        format!("{theirs:?}{key}")
+    }
+
+    fn slow(&self) -> bool {
+        true
+    }
+
+    fn address_of(&self, release: u32, n: u16) -> SocketAddr {
+        self.apps[usize::try_from(release).unwrap() - 1][usize::from(n)].address
+    }
+
+    fn absent(&self) -> Option<SocketAddr> {
+        Some(self.late)
+    }
+
+    fn appear(&self) {
+        *self.appeared.lock().unwrap() = Some(load::App::named(self.late, "v2", Some("demo-2-0")));
+    }
+
+    fn reload(&self) {
+        self.consul.lock().unwrap().reload();
+    }
+
+    fn restart(&self) {
+        let mut consul = self.consul.lock().unwrap();
+        consul.crash();
+        consul.launch();
+    }
+
+    fn lasts(&self) -> bool {
+        true
+    }
+
+    fn answer(&self, nonsense: Option<&[u8]>) {
+        self.way.say(nonsense);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_follows_a_real_consul() {
+    let Some(program) = consul::program() else { return };
+    let consul = consul::Bed::start(&program, false);
+    let entrance = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let fabio = followers::Follower::fabio(consul.http, entrance);
+    let way = stall::Stall::before(consul.http);
+    let theirs = [
+        serde_json::json!({ "ID": "theirs", "Name": "demo", "Tags": ["mine"], "Port": 9 }),
+        serde_json::json!({ "ID": "demo-1.release-7.demo-1-7-0", "Name": "demo-1", "Port": 9,
+            "Meta": { "cutover-instance": "demo-1-7-0", "cutover-group": "release-7" } }),
+    ];
+    for one in theirs {
+        consul.tell("PUT", "/v1/agent/service/register", "", &one).unwrap();
+    }
+    let record = serde_json::json!({ "generation": 7 });
+    consul.tell("PUT", "/v1/kv/cutover/demo-1/routes", "", &record).unwrap();
+    let app = follower::AppSetup {
+        name: AppName::new("demo").unwrap(),
+        host: "shop.example".into(),
+        path: "/".into(),
+        version_header: "x-app-version".into(),
+    };
+    let driver = follower::Follower::new(
+        consul.consul_by((way.address, None), "the contract", None),
+        follower::Setup { entrances: vec![entrance], apps: vec![app] },
+    );
+    let named = [("v1", ["demo-1-0", "demo-1-1"]), ("v2", ["demo-2-0", "demo-2-1"])];
+    let apps = named.map(|(version, names)| {
+        names.map(|name| load::App::named(([127, 0, 0, 1], 0).into(), version, Some(name)))
+    });
+    let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (consul, appeared) = (Mutex::new(consul), Mutex::default());
+    let bed = Followed { consul, way, _fabio: fabio, driver, apps, late, appeared };
+    router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
+}
 
 #[test]
 fn drivers_are_registered_under_distinct_names() {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::common::followers::{Follower, Nginx};
+use crate::common::stall::Stall;
 use crate::common::{consul, haproxy, load, nginx};
 use drivers::router::follower::{self, AppSetup, Setup};
 use drivers::router::{Router, RoutesHave};
@@ -28,9 +29,12 @@ fn driver(consul: &consul::Bed, owner: &str, entrance: SocketAddr) -> follower::
     reading(consul, owner, (entrance, "x-app-version"))
 }
 
-fn reading(
-    consul: &consul::Bed,
-    owner: &str,
+fn reading(consul: &consul::Bed, owner: &str, asked: (SocketAddr, &str)) -> follower::Follower {
+    with(consul.consul(owner, None), asked)
+}
+
+fn with(
+    consul: drivers::router::consul::Consul,
     (entrance, header): (SocketAddr, &str),
 ) -> follower::Follower {
     let app = AppSetup {
@@ -39,10 +43,7 @@ fn reading(
         path: "/".into(),
         version_header: header.into(),
     };
-    follower::Follower::new(
-        consul.consul(owner, None),
-        Setup { entrances: vec![entrance], apps: vec![app] },
-    )
+    follower::Follower::new(consul, Setup { entrances: vec![entrance], apps: vec![app] })
 }
 
 /// Two instances of each version.
@@ -177,10 +178,11 @@ async fn behind_fabio_the_old_ones_leave_when_it_was_seen_to_follow() {
     // One controller at a time, and none that is older.
     let other = driver(&consul, "another", entrance);
     let change = &router.plan(Some(&apps.stable()), &have).changes[0];
-    for (who, epoch) in [(&other, 1), (&router, 0)] {
+    for (who, epoch, kind) in [(&other, 1, Kind::Environment), (&router, 0, Kind::Conflict)] {
         let fault = who.act(change, epoch).await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Conflict, "{fault:?}");
+        assert_eq!(fault.kind, kind, "{fault:?}");
     }
+    other.unheld(&[app()]).await.unwrap_err();
     // A controller that comes back believes what is on record, and asks nobody.
     let again = driver(&consul, "one", entrance);
     let have = again.look(&app()).await.unwrap();
@@ -190,6 +192,107 @@ async fn behind_fabio_the_old_ones_leave_when_it_was_seen_to_follow() {
     assert!(fault.kind == Kind::Environment && fault.what.contains("Consul"), "{fault:?}");
     more(&users, 50);
     expect_nothing_lost(users);
+}
+
+/// What Consul has on record of the app, and at its agent.
+fn everything(consul: &consul::Bed) -> (Value, Value) {
+    let record = consul.tell("GET", "/v1/kv/cutover/demo/routes?raw", "", &Value::Null).unwrap();
+    let record = serde_json::from_str(&record).unwrap();
+    (record, consul.get("/v1/agent/services"))
+}
+
+/// A controller that stands still in the middle of a change, until its session is gone and another one has
+/// taken over: what it wrote before is refused, and it finds out who has the app now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_that_was_overtaken_in_mid_change_changes_nothing() {
+    let Some(program) = consul::program() else { return };
+    let (consul, entrance) = (consul::Bed::start(&program, false), free());
+    let _fabio = Follower::fabio(consul.http, entrance);
+    let stall = Stall::before(consul.http);
+    let slow = consul.consul_by((stall.address, None), "one", None);
+    let one = with(slow, (entrance, "x-app-version"));
+    let (other, apps) = (driver(&consul, "other", entrance), Versions::start());
+    settle(&one, &apps.stable()).await;
+    // Another one that wants nobody leaves it alone, and is not told that anything of it is its own.
+    let have = other.look(&app()).await.unwrap();
+    assert_eq!(have.routes, None);
+    assert!(
+        other.plan(None, &have).settled() && other.plan(Some(&routes(vec![])), &have).settled()
+    );
+    let have = one.look(&app()).await.unwrap();
+    let change = one.plan(Some(&apps.switched()), &have).changes.remove(0);
+    // The transaction with the record is on its way, and it stays there.
+    stall.stop("/v1/txn");
+    let one = std::sync::Arc::new(one);
+    let acting = tokio::spawn({
+        let (one, change) = (std::sync::Arc::clone(&one), change.clone());
+        async move { one.act(&change, 1).await }
+    });
+    wait(|| stall.holds(), || "nothing was stopped".into());
+    consul.end_sessions();
+    settle(&other, &apps.promoted()).await;
+    let before = everything(&consul);
+    assert_eq!((&before.0["holder"], &before.0["lock_epoch"]), (&"other".into(), &2.into()));
+    stall.go();
+    wait(|| !stall.holds(), || "it does not go on".into());
+    acting.await.unwrap().unwrap_err();
+    assert_eq!(everything(&consul), before, "a holder of yesterday changed something");
+    let fault = one.act(&change, 1).await.unwrap_err();
+    assert!(fault.kind == Kind::Conflict, "its ground is gone: {fault:?}");
+    let have = one.look(&app()).await.unwrap();
+    let change = one.plan(Some(&apps.stable()), &have).changes.remove(0);
+    let fault = one.act(&change, 1).await.unwrap_err();
+    assert!(fault.what.contains("another Cutover: other on this host"), "{fault:?}");
+    assert_eq!(everything(&consul), before);
+    // The other one is gone, too: what it did is found out before anything is changed.
+    consul.end_sessions();
+    let fault = one.act(&change, 1).await.unwrap_err();
+    assert!(fault.what.contains("by another Cutover meanwhile"), "{fault:?}");
+    assert_eq!(everything(&consul), before);
+    settle(&one, &apps.stable()).await;
+    assert_eq!(everything(&consul).0["lock_epoch"], 3);
+}
+
+/// A controller that crashed has lost the connections that it kept: those of others are watched until they
+/// have ended, and not for a fixed time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_comes_back_watches_the_connections_of_others() {
+    let Some(program) = consul::program() else { return };
+    let (consul, entrance) = (consul::Bed::start(&program, false), free());
+    let _fabio = Follower::fabio(consul.http, entrance);
+    let (router, apps) = (driver(&consul, "one", entrance), Versions::start());
+    settle(&router, &apps.stable()).await;
+    let mut idle = Connection::open(entrance).unwrap();
+    idle.ask("GET", "/", "").unwrap();
+    let left = loop {
+        let have = router.look(&app()).await.unwrap();
+        let plan = router.plan(Some(&apps.switched()), &have);
+        for change in &plan.changes {
+            assert!(!change.words.contains("note that"), "it is done, and should be at it");
+            router.act(change, 1).await.unwrap();
+        }
+        if plan.changes.iter().any(|change| change.words.contains("into maintenance")) {
+            break Instant::now();
+        }
+    };
+    drop(router);
+    let again = driver(&consul, "one", entrance);
+    let waiting = || async {
+        let have = again.look(&app()).await.unwrap();
+        again.plan(Some(&apps.switched()), &have)
+    };
+    loop {
+        let plan = waiting().await;
+        assert!(plan.changes.is_empty() && !plan.waiting.is_empty(), "{plan:?}");
+        if plan.waiting[0].contains("1 connections of others are older") {
+            break;
+        }
+        assert!(left.elapsed() < Duration::from_secs(8), "{plan:?}");
+        tokio::time::sleep(PACE).await;
+    }
+    drop(idle);
+    settle(&again, &apps.switched()).await;
+    assert!(left.elapsed() < Duration::from_secs(9), "the time was waited out");
 }
 
 /// A real nginx, the newest; its reloads cut nobody, and one that ends still takes a request on each

@@ -2,9 +2,10 @@
 //!
 //! Nothing is asked here; what a Consul refuses is found by the driver itself when the preflight looks.
 
-use drivers::router::consul::{AppSetup, Consul, FOLLOWED_WITHIN, Setup, Token};
+use drivers::router::consul::{AppSetup, Consul, FOLLOWED_WITHIN, Owner, Setup, Token};
 use model::Fault;
 
+use super::controller_id;
 use crate::config::{Config, ConsulConfig};
 
 /// The driver's part of it; nothing is asked yet.
@@ -21,15 +22,15 @@ pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, F
         agent: consul.agent,
         secure: consul.secure.clone(),
         token,
-        owner: owner(config),
+        owner: owner(config)?,
         apps: apps.collect(),
         followed_within: FOLLOWED_WITHIN,
     }))
 }
 
-/// Whose apps these are: of this machine and this state directory.
-fn owner(config: &Config) -> String {
-    let directory = config.state_dir.canonicalize().unwrap_or_else(|_| config.state_dir.clone());
+/// Whose apps these are: of the controller of this state directory.
+fn owner(config: &Config) -> Result<Owner, Fault> {
+    let id = controller_id::read_or_make(&config.state_dir)?;
     let machine = rustix::system::uname();
-    format!("{}:{}", machine.nodename().to_string_lossy(), directory.display())
+    Ok(Owner { id, host: machine.nodename().to_string_lossy().into_owned() })
 }

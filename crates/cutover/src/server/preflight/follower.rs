@@ -22,6 +22,11 @@ impl Theirs {
         Self { router, entrances: config.listen.clone() }
     }
 
+    /// Refuses when another controller ships one of these apps.
+    pub(super) async fn unheld(&self, apps: &[AppName]) -> Result<(), Fault> {
+        self.router.unheld(apps).await
+    }
+
     /// Nothing can be known of it that would lose requests; what makes it impossible is a fault.
     pub(super) async fn findings(&self, apps: &[AppName]) -> Result<Vec<Finding>, Fault> {
         super::listened(&self.entrances, "whoever follows Consul", "listen").await?;

@@ -22,7 +22,10 @@ use crate::agent::{Agent, Purpose, right};
 use crate::check::{ask, connect};
 use entry::{Check, More, registration, service_id};
 pub(super) use entry::{Entry, Health};
-use lock::Session;
+pub(super) use lock::Lease;
+use lock::Lock;
+pub use lock::Owner;
+pub(super) use record::Noted;
 
 /// How long a change may take to be in the catalog before somebody looks again.
 const IN_CATALOG: Duration = Duration::from_secs(2);
@@ -39,8 +42,8 @@ pub struct Setup {
     pub secure: Option<Secure>,
     /// What it wants to be shown.
     pub token: Option<Token>,
-    /// Whose apps these are: a name that no other controller has.
-    pub owner: String,
+    /// Whose apps these are.
+    pub owner: Owner,
     /// The apps.
     pub apps: Vec<AppSetup>,
     /// How long a follower may take to leave whom Consul does not name any more, before it is told.
@@ -58,7 +61,7 @@ impl Setup {
             agent,
             secure: None,
             token: None,
-            owner: "cutover".to_owned(),
+            owner: Owner { id: "cutover".to_owned(), host: "here".to_owned() },
             apps: Vec::new(),
             followed_within: FOLLOWED_WITHIN,
         }
@@ -85,10 +88,10 @@ pub struct AppSetup {
 #[derive(Debug)]
 pub struct Consul {
     agent: Agent,
-    owner: String,
+    owner: Owner,
     apps: Vec<AppSetup>,
     followed_within: Duration,
-    session: tokio::sync::Mutex<Option<Session>>,
+    lock: tokio::sync::Mutex<Lock>,
 }
 
 impl Consul {
@@ -100,8 +103,13 @@ impl Consul {
             owner,
             apps,
             followed_within,
-            session: tokio::sync::Mutex::default(),
+            lock: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Which controller this is.
+    pub(super) fn id(&self) -> &str {
+        &self.owner.id
     }
 
     /// How long a follower may take.
@@ -160,16 +168,34 @@ impl Consul {
     }
 
     /// Makes sure that no other controller ships this app; see `lock`.
-    pub(super) async fn hold(&self, app: &AppName) -> Result<(), Fault> {
-        let mut session = self.session.lock().await;
-        lock::hold(&self.agent, (&self.owner, app), &mut session).await
+    pub(super) async fn hold(&self, app: &AppName) -> Result<Lease, Fault> {
+        let mut lock = self.lock.lock().await;
+        lock::hold(&self.agent, (&self.owner, app), &mut lock).await
+    }
+
+    /// Refuses when another controller ships one of these apps. Changes nothing.
+    pub(super) async fn unheld(&self, apps: &[AppName]) -> Result<(), Fault> {
+        for app in apps {
+            lock::free(&self.agent, (&self.owner, app)).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes something of an app at the agent, which cannot compare epochs: while the app is surely ours.
+    async fn change(
+        &self,
+        app: &AppName,
+        (path, body): (&str, Option<&Value>),
+    ) -> Result<(), Fault> {
+        let lease = self.hold(app).await?;
+        self.agent.put_until(path, body, lease.until).await.map(drop)
     }
 
     /// Stays the controller that it is; for as long as it is called every few seconds.
     pub(super) async fn stay(&self) {
         // Whoever is just asking for it renews it, too.
-        if let Ok(mut session) = self.session.try_lock() {
-            lock::renew(&self.agent, &mut session).await;
+        if let Ok(mut lock) = self.lock.try_lock() {
+            lock::renew(&self.agent, &mut lock).await;
         }
     }
 
@@ -207,7 +233,7 @@ impl Consul {
             meta: setup.map_or(&no_meta, |setup| &setup.meta),
         };
         let wish = registration(app, (group, version), instance, (&check, well, more));
-        self.agent.put("/v1/agent/service/register", Some(&wish)).await?;
+        self.change(app, ("/v1/agent/service/register", Some(&wish))).await?;
         self.in_catalog(app, |entries| of(entries, group, &instance.id).is_some()).await
     }
 
@@ -220,7 +246,7 @@ impl Consul {
     ) -> Result<(), Fault> {
         let id_of = service_id(app, group, id);
         let path = format!("/v1/agent/service/maintenance/{id_of}?enable={parted}&reason=cutover");
-        self.agent.put(&path, None).await?;
+        self.change(app, (&path, None)).await?;
         let done =
             |entries: &[Entry]| of(entries, group, id).is_none_or(|one| one.parted == parted);
         self.in_catalog(app, done).await
@@ -234,18 +260,22 @@ impl Consul {
         id: &InstanceId,
     ) -> Result<(), Fault> {
         let path = format!("/v1/agent/service/deregister/{}", service_id(app, group, id));
-        self.agent.put(&path, None).await?;
+        self.change(app, (&path, None)).await?;
         self.in_catalog(app, |entries| of(entries, group, id).is_none()).await
     }
 
-    /// What [`Self::note`] noted of an app; `None` before the first time.
-    pub(super) async fn noted(&self, app: &AppName) -> Result<Option<Value>, Fault> {
+    /// What [`Self::note`] noted of an app.
+    pub(super) async fn noted(&self, app: &AppName) -> Result<Noted, Fault> {
         record::read(&self.agent, app).await
     }
 
-    /// Notes something of an app, for whoever ships it next.
-    pub(super) async fn note(&self, app: &AppName, what: &Value) -> Result<(), Fault> {
-        record::write(&self.agent, app, what).await
+    /// Notes something of an app in place of what was noted before, for whoever ships it next.
+    pub(super) async fn note(
+        &self,
+        of: (&AppName, &Lease),
+        change: (&Noted, &Value),
+    ) -> Result<(), Fault> {
+        record::write(&self.agent, of, change).await
     }
 
     /// Watches the catalog until it has a change, for a moment: what takes longer the next look sees.

@@ -1,25 +1,48 @@
-//! What whoever ships an app notes of it in Consul, for whoever ships it next: one key. What it says is
-//! not known here.
+//! What whoever ships an app notes of it in Consul, for whoever ships it next: one key. It is only replaced by
+//! who has the lock, and only as it was read. What it says is not known here.
 
-use model::{AppName, Fault};
-use serde_json::Value;
+use model::{AppName, Fault, Kind};
+use serde_json::{Value, json};
 
-use crate::agent::Agent;
+use super::lock::{self, Lease};
+use crate::agent::{Agent, base64};
 
-fn key(app: &AppName) -> String {
-    format!("/v1/kv/cutover/{app}/routes")
+/// What was noted, and where a change of it goes on.
+#[derive(Clone, Debug, Default)]
+pub(in crate::router) struct Noted {
+    /// `None` before the first time.
+    pub(in crate::router) what: Option<Value>,
+    index: u64,
 }
 
-/// What was noted; `None` before the first time.
-pub(super) async fn read(agent: &Agent, app: &AppName) -> Result<Option<Value>, Fault> {
-    let said = agent.get(&format!("{}?raw&consistent", key(app))).await?;
+fn name(app: &AppName) -> String {
+    format!("cutover/{app}/routes")
+}
+
+/// What was noted.
+pub(super) async fn read(agent: &Agent, app: &AppName) -> Result<Noted, Fault> {
+    let said = agent.get(&format!("/v1/kv/{}?raw&consistent", name(app))).await?;
     if said.status == 404 {
-        return Ok(None);
+        return Ok(Noted::default());
     }
-    said.json(agent).map(Some)
+    Ok(Noted { what: Some(said.json(agent)?), index: said.index })
 }
 
-/// Notes it.
-pub(super) async fn write(agent: &Agent, app: &AppName, what: &Value) -> Result<(), Fault> {
-    agent.put(&key(app), Some(what)).await.map(drop)
+/// Notes it in place of what was read.
+pub(super) async fn write(
+    agent: &Agent,
+    (app, lease): (&AppName, &Lease),
+    (before, what): (&Noted, &Value),
+) -> Result<(), Fault> {
+    let text = base64(what.to_string().as_bytes());
+    let steps = json!([
+        { "KV": { "Verb": "check-session", "Key": lock::name(app), "Session": lease.session } },
+        { "KV": { "Verb": "cas", "Key": name(app), "Index": before.index, "Value": text } },
+    ]);
+    if agent.transact(&steps).await? {
+        return Ok(());
+    }
+    let what =
+        format!("what Consul has on record of {app} was changed by another Cutover meanwhile");
+    Err(Fault::new(Kind::Conflict, what).help("look and plan again"))
 }

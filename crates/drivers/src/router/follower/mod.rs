@@ -10,6 +10,7 @@
 mod act;
 mod asked;
 mod cast;
+mod foretell;
 mod open_on;
 mod plan;
 mod record;
@@ -83,7 +84,7 @@ impl Follower {
     pub async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
         self.consul.ready(apps).await?;
         for app in apps {
-            let record = Record::read(&self.consul, app).await?;
+            let (record, _) = Record::read(&self.consul, app).await?;
             let serves =
                 record.carried.as_ref().is_some_and(|routes| !serving::serving(routes).is_empty());
             let Some(setup) = self.app(app).filter(|_| serves) else { continue };
@@ -92,6 +93,11 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// Refuses when another controller ships one of these apps through this Consul. Nothing is touched.
+    pub async fn unheld(&self, apps: &[AppName]) -> Result<(), Fault> {
+        self.consul.unheld(apps).await
     }
 
     fn app(&self, app: &AppName) -> Option<&AppSetup> {
@@ -105,9 +111,14 @@ impl Follower {
 
     /// Everything about one app; asks the follower while it is not known to have followed.
     async fn seen(&self, app: &AppName) -> Result<Seen, Fault> {
-        let record = Record::read(&self.consul, app).await?;
+        let (record, _) = Record::read(&self.consul, app).await?;
         let entries = self.consul.entries(app).await?;
-        let mut seen = Seen::of(app, record, &entries);
+        let of_another = record.is_of_another(&self.consul);
+        let mut seen = Seen { of_another, ..Seen::of(app, record, &entries) };
+        if of_another {
+            // What is theirs is not asked after: nobody here waits for it.
+            return Ok(seen);
+        }
         if let Some(setup) = self.app(app).filter(|_| !seen.record.followed) {
             let cast = Cast::of(&seen);
             let sight = self.sight(app);
@@ -120,27 +131,32 @@ impl Follower {
     }
 }
 
+/// What a look came to. What another controller has on record is not carried for us.
+fn have(seen: &Seen) -> RoutesHave {
+    // Also then: who is asked something is not to be ended.
+    let (open, instances) = open_on::open_on(seen);
+    RoutesHave {
+        app: seen.app.clone(),
+        routes: seen.record.carried.clone().filter(|_| !seen.of_another),
+        open,
+        instances,
+        sockets: BTreeMap::new(),
+        ejected: BTreeSet::new(),
+        totals: BTreeMap::new(),
+        counters: BTreeMap::new(),
+        held: model::admin::HoldSeen::default(),
+        epoch: if seen.of_another { 0 } else { seen.record.epoch },
+        // None that counts anything: it says that Consul answered.
+        pid: Some(0),
+        detail: serde_json::to_value(seen).unwrap_or_default(),
+    }
+}
+
 #[async_trait]
 impl Router for Follower {
     async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault> {
         self.consul.stay().await;
-        let seen = self.seen(app).await?;
-        let (open, instances) = open_on::open_on(&seen);
-        Ok(RoutesHave {
-            app: app.clone(),
-            routes: seen.record.carried.clone(),
-            open,
-            instances,
-            sockets: BTreeMap::new(),
-            ejected: BTreeSet::new(),
-            totals: BTreeMap::new(),
-            counters: BTreeMap::new(),
-            held: model::admin::HoldSeen::default(),
-            epoch: seen.record.epoch,
-            // None that counts anything: it says that Consul answered.
-            pid: Some(0),
-            detail: serde_json::to_value(&seen).unwrap_or_default(),
-        })
+        Ok(have(&self.seen(app).await?))
     }
 
     fn plan(&self, want: Option<&Routes>, have: &RoutesHave) -> Plan {
@@ -149,6 +165,11 @@ impl Router for Follower {
             // Not from a look of this driver: nothing can be said but that it is not settled.
             Err(_) => Plan { changes: Vec::new(), waiting: vec!["a look at Consul".to_owned()] },
         }
+    }
+
+    fn foretell(&self, change: &Change, before: &RoutesHave) -> Option<RoutesHave> {
+        let seen = serde_json::from_value(before.detail.clone()).ok()?;
+        foretell::after(Step::read(change).ok()?, seen).map(|seen| have(&seen))
     }
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {

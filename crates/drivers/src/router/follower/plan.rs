@@ -14,6 +14,10 @@ use crate::router::fenced::Fenced as _;
 /// Plans for one app.
 pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
     let mut planning = Planning { seen, plan: Plan::default() };
+    if seen.of_another && want.is_none_or(|want| serving(want).is_empty()) {
+        // Another controller's instances serve, and nobody of ours is to: they are left alone.
+        return planning.plan;
+    }
     if let Some((why, help)) = want.and_then(unfit) {
         let (app, generation) = planning.relies_on();
         let words = format!("refuse the routes of {app}: {why}");

@@ -6,8 +6,11 @@ use model::{
 };
 
 use super::plan;
+use crate::router::fenced::Fenced as _;
+use crate::router::follower::foretell::after;
 use crate::router::follower::record::Record;
 use crate::router::follower::seen::{Seen, Sighted, State, There, group};
+use crate::router::follower::step::Step;
 
 fn instance(release: u32, n: u16) -> Instance {
     let id = InstanceId(format!("demo-{release}-{n}"));
@@ -50,7 +53,7 @@ fn replacing(there: Vec<There>, sighted: Sighted) -> Seen {
         followed: false,
         ..Record::default()
     };
-    Seen { app: AppName::new("demo").unwrap(), record, there, sighted }
+    Seen { app: AppName::new("demo").unwrap(), record, there, sighted, of_another: false }
 }
 
 /// The words of what is to be done and of what is waited for.
@@ -135,4 +138,46 @@ fn an_app_that_nobody_carries_any_more_is_seen_off_whole() {
     seen.record.routes = None;
     let again = plan(None, &seen);
     assert_eq!(again.changes[0].words, "put demo-1-1 of demo into maintenance at Consul");
+}
+
+/// Whatever is planned leads, step by step as it is foretold, to where nothing is left to do.
+#[test]
+fn what_is_foretold_ends_where_it_should() {
+    let mut seen = replacing(vec![there(1, 1, State::Passing)], Sighted::default());
+    seen.record.routes = seen.record.carried.clone();
+    seen.record.followed = true;
+    let mut said = Vec::new();
+    for wanted in [routes(&[(1, 0, 1), (2, 10_000, 1)]), routes(&[(2, 10_000, 1)])] {
+        for _ in 0..9 {
+            for change in plan(Some(&wanted), &seen).changes {
+                said.push(change.words.clone());
+                seen = after(Step::read(&change).unwrap(), seen).unwrap();
+            }
+        }
+        assert!(plan(Some(&wanted), &seen).settled(), "{seen:?}");
+        assert_eq!(seen.record.carried, Some(wanted));
+    }
+    assert_eq!(
+        said,
+        [
+            "have demo-2-1 (v2) of demo served by Consul's follower",
+            "register demo-2-1 (v2) of demo at Consul",
+            "put demo-1-1 of demo into maintenance at Consul",
+            "note that Consul's follower carries generation 4 of demo",
+            "have demo-2-1 (v2) of demo served by Consul's follower",
+            "note that Consul's follower carries generation 5 of demo",
+            "remove demo-1-1 of demo from Consul",
+        ]
+    );
+}
+
+/// Another controller's app is left alone until somebody of ours is to serve.
+#[test]
+fn what_another_controller_has_is_left_alone() {
+    let mut seen = replacing(vec![there(1, 1, State::Passing)], Sighted::default());
+    seen.of_another = true;
+    for nobody in [None, Some(routes(&[])), Some(routes(&[(1, 0, 1)]))] {
+        assert!(plan(nobody.as_ref(), &seen).settled());
+    }
+    assert!(!plan(Some(&routes(&[(3, 10_000, 1)])), &seen).settled());
 }

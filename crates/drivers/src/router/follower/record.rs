@@ -5,13 +5,16 @@
 use model::{AppName, Fault, Kind, Routes};
 use serde::{Deserialize, Serialize};
 
-use crate::router::consul::Consul;
+use crate::router::consul::{Consul, Lease, Noted};
 
 /// The record of an app.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Record {
-    /// Newest fencing epoch seen.
+    /// Which controller has written it, and in which epoch of the lock.
+    pub(super) holder: String,
+    pub(super) lock_epoch: u64,
+    /// Newest fencing epoch of that controller.
     pub(super) epoch: u64,
     /// Grows with each publication.
     pub(super) generation: u64,
@@ -27,21 +30,47 @@ pub(super) struct Record {
 
 impl Record {
     /// Reads it; there is none before the first publication.
-    pub(super) async fn read(consul: &Consul, app: &AppName) -> Result<Self, Fault> {
-        let Some(noted) = consul.noted(app).await? else {
-            return Ok(Self { followed: true, ..Self::default() });
+    pub(super) async fn read(consul: &Consul, app: &AppName) -> Result<(Self, Noted), Fault> {
+        let noted = consul.noted(app).await?;
+        let Some(what) = &noted.what else {
+            return Ok((Self { followed: true, ..Self::default() }, noted));
         };
-        serde_json::from_value(noted).map_err(|error| {
+        let record = serde_json::from_value(what.clone()).map_err(|error| {
             let what =
                 format!("what Consul has at the key `cutover/{app}/routes` is no record: {error}");
             Fault::new(Kind::Environment, what).help("remove the key: the routes are written anew")
-        })
+        })?;
+        Ok((record, noted))
     }
 
-    /// Replaces it.
-    pub(super) async fn write(&self, consul: &Consul, app: &AppName) -> Result<(), Fault> {
+    /// True of one that another controller has written.
+    pub(super) fn is_of_another(&self, consul: &Consul) -> bool {
+        !self.holder.is_empty() && self.holder != consul.id()
+    }
+
+    /// Refuses when it was written in a later epoch of the lock than ours.
+    pub(super) fn precedes(&self, lease: &Lease) -> Result<(), Fault> {
+        if self.lock_epoch <= lease.epoch {
+            return Ok(());
+        }
+        let (theirs, ours) = (self.lock_epoch, lease.epoch);
+        let what = "what Consul has on record was written by a later holder of its lock".to_owned();
+        let why = format!("ours is epoch {ours}, the record is of epoch {theirs}");
+        Err(Fault::new(Kind::Environment, what).note(why).help(
+            "stop this controller; or, if the key `cutover/APP/owner` was removed, remove \
+             `cutover/APP/routes`, too: it is written anew",
+        ))
+    }
+
+    /// Puts it in place of what was read.
+    pub(super) async fn write(
+        &self,
+        consul: &Consul,
+        of: (&AppName, &Lease),
+        before: &Noted,
+    ) -> Result<(), Fault> {
         let value = serde_json::to_value(self)
             .map_err(|error| Fault::internal(format!("a record cannot be written: {error}")))?;
-        consul.note(app, &value).await
+        consul.note(of, (before, &value)).await
     }
 }

@@ -21,6 +21,9 @@ pub(super) struct Seen {
     /// What is registered, and what is wanted or was carried besides.
     pub(super) there: Vec<There>,
     pub(super) sighted: Sighted,
+    /// The record is another controller's.
+    #[serde(default)]
+    pub(super) of_another: bool,
 }
 
 /// An instance.
@@ -98,7 +101,10 @@ impl Seen {
                 }
             }
         }
-        Self { app: app.clone(), record, there, sighted: Sighted::default() }
+        // An agent names them in any order; a plan has one.
+        there.sort_by(|a, b| a.id.cmp(&b.id));
+        let (app, sighted) = (app.clone(), Sighted::default());
+        Self { app, record, there, sighted, of_another: false }
     }
 
     /// True of an instance that is to get requests.

@@ -4,7 +4,8 @@
 //! none of them, over long enough for a reload, and when the same holds for connections that were kept since
 //! before: each is asked again, or was closed. One that is closed by its answer is of a server that ends,
 //! which may take a request more on each of the others: those are asked one by one, further and further
-//! apart, until they are closed.
+//! apart, until they are closed. A controller that comes back has none of these: it watches those of others
+//! that are open at the entrance until they are closed, as far as they are seen from here, and not for ever.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use super::cast::{Cast, Origin};
 use super::record::Record;
 use super::seen::Sighted;
 use crate::check::Kept;
+use crate::router::open::clients;
 
 /// Questions on new connections, at once and with each look.
 const AT_ONCE: usize = 8;
@@ -30,8 +32,9 @@ const KEPT: usize = 6;
 const EACH: u32 = 4;
 /// The first pause between two of them.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a server that ends is given where no connection was kept, after a crash of the controller.
-const UNSEEN_MS: u64 = 10_000;
+/// Longest that connections of others are watched since somebody left: some never end, and they do not say
+/// whether a server that ends has them.
+const WATCHED_MS: u64 = 10_000;
 
 /// What was seen of a follower at all its entrances.
 #[derive(Debug, Default)]
@@ -54,6 +57,10 @@ struct Lane {
     kept: Vec<Kept>,
     /// Somebody answered when they were opened.
     opened: bool,
+    /// Where none was opened: those of others that were there when new ones had moved, and still are.
+    /// `None` before that, and where they cannot be seen.
+    others: Option<BTreeSet<SocketAddr>>,
+    watches: bool,
     next: Instant,
     pause: Duration,
 }
@@ -90,6 +97,7 @@ impl Sight {
     pub(super) fn changed(&mut self) {
         for lane in &mut self.lanes {
             (lane.row, lane.since, lane.odd) = (0, None, None);
+            (lane.others, lane.watches) = (None, false);
             (lane.next, lane.pause) = (Instant::now(), PAUSE);
         }
     }
@@ -108,6 +116,7 @@ impl Sight {
             }
             if lane.row_is_enough() {
                 lane.ask_kept(setup, cast).await;
+                lane.watch_others(*entrance);
             }
         }
     }
@@ -130,6 +139,8 @@ impl Lane {
             odd: None,
             kept: Vec::new(),
             opened: false,
+            others: None,
+            watches: false,
             next: Instant::now(),
             pause: PAUSE,
         }
@@ -178,6 +189,20 @@ impl Lane {
         }
     }
 
+    /// Takes down who of those is still there who came before new connections had moved.
+    fn watch_others(&mut self, entrance: SocketAddr) {
+        if self.opened {
+            return;
+        }
+        let now = clients(entrance);
+        self.others = match (self.watches, self.others.take(), now) {
+            (false, _, now) => now,
+            (true, Some(before), Some(now)) => Some(&before & &now),
+            (true, ..) => None,
+        };
+        self.watches = true;
+    }
+
     /// Asks one a few times; false when a server that ends, or one that has not followed, is behind it.
     async fn stays(&mut self, kept: Kept, setup: &AppSetup, cast: &Cast) -> bool {
         let mut kept = kept;
@@ -223,8 +248,14 @@ impl Lane {
         if !self.kept.is_empty() {
             return Some(format!("{} connections are kept since before", self.kept.len()));
         }
-        let unseen = record.left_ms.is_some_and(|at| now_ms() < at.saturating_add(UNSEEN_MS));
-        (unseen && !self.opened).then(|| "no connection was kept since before".to_owned())
+        let until = record.left_ms?.saturating_add(WATCHED_MS);
+        let left = until.checked_sub(now_ms()).filter(|left| *left > 0 && !self.opened)?;
+        let who = match &self.others {
+            Some(others) if others.is_empty() => return None,
+            Some(others) => format!("{} connections of others are older", others.len()),
+            None => "whether older connections have moved cannot be seen".to_owned(),
+        };
+        Some(format!("{who} (waited for {} s more at most)", left.div_ceil(1_000)))
     }
 }
 

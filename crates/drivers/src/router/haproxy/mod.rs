@@ -119,6 +119,15 @@ impl HaProxy {
         preflight::preflight(&self.address, apps).await
     }
 
+    /// Refuses when another controller ships one of these apps through the Consul that it follows, if it
+    /// follows one. Nothing is touched.
+    pub async fn unheld(&self, apps: &[AppName]) -> Result<(), Fault> {
+        match &self.discovery {
+            Some(discovery) => discovery.consul.unheld(apps).await,
+            None => Ok(()),
+        }
+    }
+
     /// The headers and cookies of an app's requests that its configuration looks at. Rules on others
     /// are refused.
     pub async fn looks_at(&self, app: &AppName) -> Result<Vec<Selector>, Fault> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use drivers::router::consul::{AppSetup, Consul, Setup, Token};
+use drivers::router::consul::{AppSetup, Consul, Owner, Setup, Token};
 use drivers::router::haproxy::config::Discovery;
 use model::{AppName, Secure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -168,6 +168,12 @@ impl Bed {
         process.wait().unwrap();
     }
 
+    /// Has it read its files again.
+    pub(crate) fn reload(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().id()
     }
@@ -229,6 +235,17 @@ impl Bed {
 
     /// A driver's part, under that name.
     pub(crate) fn consul(&self, owner: &str, token: Option<&str>) -> Consul {
+        let (agent, secure) = self.api();
+        self.consul_by((agent, secure), owner, token)
+    }
+
+    /// The same, by another way to its API.
+    pub(crate) fn consul_by(
+        &self,
+        (agent, secure): (SocketAddr, Option<Secure>),
+        owner: &str,
+        token: Option<&str>,
+    ) -> Consul {
         let app = |name: &str| AppSetup {
             name: AppName::new(name).unwrap(),
             check_path: Some("/healthz".into()),
@@ -236,15 +253,22 @@ impl Bed {
             tags: vec!["urlprefix-/".into()],
             meta: BTreeMap::new(),
         };
-        let (agent, secure) = self.api();
         Consul::new(Setup {
             agent,
             secure,
             token: token.map(Token::new),
-            owner: owner.into(),
+            owner: Owner { id: owner.into(), host: "this host".into() },
             apps: vec![app("demo"), app("demo-1")],
             followed_within: Duration::from_millis(150),
         })
+    }
+
+    /// Ends every session, as if nobody had renewed it for long.
+    pub(crate) fn end_sessions(&self) {
+        for session in self.get("/v1/session/list").as_array().unwrap() {
+            let path = format!("/v1/session/destroy/{}", session["ID"].as_str().unwrap());
+            self.tell("PUT", &path, MASTER, &Value::Null).unwrap();
+        }
     }
 
     /// What a HAProxy needs to follow it.

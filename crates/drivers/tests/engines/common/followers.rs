@@ -277,9 +277,11 @@ impl Nginx {
         let kept = waits.map_or(String::new(), |time| format!("keepalive_min_timeout {time};\n"));
         let text = format!(
             "worker_processes 2;\npid {here}/pid;\nerror_log {here}/log notice;\nevents {{}}\n\
-             http {{\n{temps}access_log off;\n{kept}upstream app {{ include {here}/servers; }}\n\
+             http {{\n{temps}access_log off;\n{kept}map $http_upgrade $upgrades {{ default upgrade; '' ''; }}\n\
+             upstream app {{ include {here}/servers; }}\n\
              server {{\nlisten {entrance};\nlocation / {{\nproxy_pass http://app;\n\
-             proxy_http_version 1.1;\nproxy_set_header Connection '';\n\
+             proxy_http_version 1.1;\nproxy_set_header Connection $upgrades;\n\
+             proxy_set_header Upgrade $http_upgrade;\n\
              proxy_set_header Host $host;\n}}\n}}\n}}\n"
         );
         std::fs::write(folder.path().join("nginx.conf"), text).unwrap();

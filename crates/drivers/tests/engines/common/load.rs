@@ -25,6 +25,15 @@ impl App {
     }
 
     pub(crate) fn at(address: SocketAddr, version: &'static str) -> Self {
+        Self::named(address, version, None)
+    }
+
+    /// One that says which instance it is.
+    pub(crate) fn named(
+        address: SocketAddr,
+        version: &'static str,
+        instance: Option<&'static str>,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -36,7 +45,7 @@ impl App {
                     return;
                 }
                 let counts = Arc::clone(&counts);
-                std::thread::spawn(move || serve(&stream, version, &counts));
+                std::thread::spawn(move || serve(&stream, (version, instance), &counts));
             }
         });
         Self { address, taken, stop }
@@ -54,7 +63,12 @@ impl Drop for App {
     }
 }
 
-fn serve(stream: &TcpStream, version: &str, taken: &Mutex<BTreeMap<String, u64>>) -> Option<()> {
+fn serve(
+    stream: &TcpStream,
+    (version, instance): (&str, Option<&str>),
+    taken: &Mutex<BTreeMap<String, u64>>,
+) -> Option<()> {
+    let named = instance.map_or(String::new(), |name| format!("X-App-Instance: {name}\r\n"));
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
     loop {
@@ -86,7 +100,7 @@ fn serve(stream: &TcpStream, version: &str, taken: &Mutex<BTreeMap<String, u64>>
         let body = if path == "/who" { forwarded(&head) } else { version.to_owned() };
         let n = body.len();
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nX-App-Version: {version}\r\nContent-Length: {n}\r\n\r\n{body}"
+            "HTTP/1.1 200 OK\r\nX-App-Version: {version}\r\n{named}Content-Length: {n}\r\n\r\n{body}"
         );
         writer.write_all(answer.as_bytes()).ok()?;
     }

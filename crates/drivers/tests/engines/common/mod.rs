@@ -14,6 +14,7 @@ pub(crate) mod haproxy;
 pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod relay;
+pub(crate) mod stall;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
