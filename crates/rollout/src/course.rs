@@ -24,6 +24,21 @@ pub(crate) fn shares(start: &Start) -> Vec<Weight> {
     shares
 }
 
+/// True when only some of the candidate's instances run at its first shares.
+pub(crate) fn counted(start: &Start) -> bool {
+    let Strategy::Canary { counts, .. } = &start.settings.strategy else { return false };
+    !counts.is_empty() && start.stable.is_some()
+}
+
+/// How many instances of the candidate are to be ready before it has that share.
+pub(crate) fn instances(start: &Start, share: Weight) -> u16 {
+    let usual = start.instances.max(1);
+    let Strategy::Canary { steps, counts, .. } = &start.settings.strategy else { return usual };
+    let mut named = steps.iter().zip(counts).filter(|_| start.stable.is_some());
+    let count = named.find(|(step, _)| **step == share).map(|(_, count)| *count);
+    count.unwrap_or(usual).clamp(1, usual)
+}
+
 /// True when the first share is nothing.
 pub(crate) fn begins_unseen(start: &Start) -> bool {
     shares(start).first() == Some(&Weight::NONE)
@@ -105,7 +120,7 @@ mod tests {
 
     fn canary(steps: &[u16]) -> Vec<u16> {
         let steps = steps.iter().map(|points| Weight::new(*points).unwrap()).collect();
-        let start = start(Strategy::Canary { steps, step_ms: 1 }, 2);
+        let start = start(Strategy::Canary { steps, step_ms: 1, counts: Vec::new() }, 2);
         shares(&start).into_iter().map(Weight::basis_points).collect()
     }
 
@@ -120,7 +135,7 @@ mod tests {
     #[test]
     fn a_first_deploy_has_no_shares_and_no_batches() {
         let steps = vec![Weight::new(100).unwrap()];
-        let mut first = start(Strategy::Canary { steps, step_ms: 1 }, 4);
+        let mut first = start(Strategy::Canary { steps, step_ms: 1, counts: Vec::new() }, 4);
         first.stable = None;
         assert_eq!(shares(&first), [Weight::ALL]);
         first.settings.strategy = Strategy::Rolling { batch: 1, surge: 0 };

@@ -227,7 +227,7 @@ mod tests {
         let unwatched = Settings { probing: false, ..Settings::default() };
         assert_eq!(story(&start(false, 2, unwatched)), first);
         let steps = [500, 2_500].map(|points| Weight::new(points).unwrap()).to_vec();
-        let canary = of(Strategy::Canary { steps, step_ms: 4_000 });
+        let canary = of(Strategy::Canary { steps, step_ms: 4_000, counts: Vec::new() });
         let wanted = "starting previewing arming shifting:500 baking shifting:2500 baking \
              shifting:10000 baking draining handing-over stopping promoted";
         assert_eq!(story(&start(true, 2, canary.clone())), wanted);

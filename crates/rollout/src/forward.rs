@@ -31,7 +31,7 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
     // Requests wait: there is no time for another try.
     let limit = if course::hold(&state.start).is_some() { 0 } else { limit };
     let had_users = state.has_entered(Phase::Shifting);
-    if let Some(why) = trouble(state).filter(|_| had_users) {
+    if let Some(why) = trouble(state).filter(|_| had_users && !nothing_to_return_to(state)) {
         return Some(undo(state, why));
     }
     if state.candidate_is_ready() && is_warm(state) {
@@ -61,6 +61,9 @@ fn is_warm(state: &State) -> bool {
 
 /// A later batch of a rolling replacement goes straight to its users: it is what they are on already.
 fn after_starting(state: &State, why: String) -> Option<Step> {
+    if state.grows() {
+        return pass(state, shift(state, &why));
+    }
     if state.has_entered(Phase::Shifting) {
         return Some(shift(state, &why));
     }
@@ -75,8 +78,11 @@ fn after_preview(state: &State, why: String) -> Option<Step> {
     if course::hold(&state.start).is_some() {
         return Some(shift(state, &why));
     }
-    let arms = state.watched();
-    pass(state, if arms { Step::Enter(Phase::Arming, why) } else { shift(state, &why) })
+    let next = shift(state, &why);
+    // What the prober holds across the switch is placed once all are there.
+    let starts = matches!(next, Step::Enter(Phase::Starting, _));
+    let arms = state.watched() && !starts;
+    pass(state, if arms { Step::Enter(Phase::Arming, why) } else { next })
 }
 
 /// Gives the candidate its next share.
@@ -85,7 +91,14 @@ pub(crate) fn shift(state: &State, why: &str) -> Step {
         let why = prefixed(Some(batch_words(state, roll)), why);
         return Step::Turn(roll.route(), Phase::Shifting, why);
     }
-    Step::Enter(Phase::Shifting, prefixed(step_words(state, state.next_share()), why))
+    let next = state.next_share();
+    let crew = state.crew_of_next();
+    if course::counted(&state.start) && crew > state.crew() {
+        let instances = count(crew.into(), "instance");
+        let next = if next == Weight::ALL { "all traffic".to_owned() } else { percent(next) };
+        return Step::Enter(Phase::Starting, format!("{instances} for {next}: {why}"));
+    }
+    Step::Enter(Phase::Shifting, prefixed(step_words(state, next), why))
 }
 
 /// What is being judged now, for the reasons; nothing where there is only one share.
@@ -102,6 +115,12 @@ fn step_words(state: &State, share: Weight) -> Option<String> {
     let words = match share {
         Weight::NONE => "only whom a rule names".to_owned(),
         share => format!("{} of requests", percent(share)),
+    };
+    let words = match course::instances(&state.start, share) {
+        crew if course::counted(&state.start) => {
+            format!("{crew} of {} instances and {words}", state.instances())
+        }
+        _ => words,
     };
     match shares.iter().position(|step| *step == share) {
         _ if shares.len() < 2 => None,

@@ -8,6 +8,7 @@
 //! 3. Once the promotion is final, the candidate has the traffic for good.
 //! 4. A final phase is never left; each phase is entered at most once (for each share, for each
 //!    batch), by a lawful way, and time does not run backwards.
+//!    Where instances come with the shares, *starting* comes once more for each.
 //! 5. Fleet and pools are in the order of release numbers, each release once.
 //! 6. In every phase that is not final there is a time to wake, after entry and after now; a final
 //!    phase has none.
@@ -78,6 +79,14 @@ fn follows(state: &State, homeward: bool, from: Phase, to: Phase) -> bool {
     }
     let asked = state.facts.shares_asked > 0 && from == Phase::Shifting;
     let next_share = (asked || from == Phase::Baking) && to == Phase::Shifting;
+    let grows = course::counted(&state.start)
+        && to == Phase::Starting
+        && matches!(from, Phase::Previewing | Phase::Arming | Phase::Baking);
+    let turns =
+        course::counted(&state.start) && (from, to) == (Phase::Starting, Phase::RollingBack);
+    if grows || turns {
+        return true;
+    }
     if course::keeps(&state.start) {
         let over = matches!(from, Phase::Draining | Phase::HandingOver) && to == Phase::Promoted;
         return over || (lawful(from, to) && to != Phase::Stopping) || next_share;
@@ -95,7 +104,11 @@ fn times(state: &State, phase: Phase) -> usize {
     if phase == Phase::Starting && course::hold(&state.start).is_some() {
         return 2;
     }
+    // More are started for each share, and for all traffic where an operator wants that at once.
+    let counted = course::counted(&state.start);
     match phase {
+        Phase::Starting if counted => course::shares(&state.start).len() + 1 + home,
+        Phase::Previewing | Phase::Arming if counted => 2,
         Phase::Shifting | Phase::Baking => {
             // After a smaller share that an operator asked for, all may follow again.
             course::shares(&state.start).len() * (1 + state.facts.shares_asked) + home
@@ -213,7 +226,8 @@ fn traffic_has_a_home(state: &State, wants: &Wants) -> Result<(), String> {
         return requests_wait(state, wants);
     }
     let trial =
-        matches!(state.phase, Phase::Shifting | Phase::Baking | Phase::RollingBack | Phase::Stuck);
+        matches!(state.phase, Phase::Shifting | Phase::Baking | Phase::RollingBack | Phase::Stuck)
+            || state.grows();
     let shared = state.facts.roll.is_some() || (trial && state.share() < Weight::ALL);
     ensure(sum == 10_000, 1, "the weights are not all traffic", state)?;
     ensure(homes.len() == 1 || shared, 1, "not all traffic on one release", state)?;

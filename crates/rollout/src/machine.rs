@@ -287,6 +287,10 @@ impl Rollout {
         let before = self.wants();
         match step {
             Step::Enter(phase, why) => {
+                if self.state.phase == Phase::Starting {
+                    // Before its share is the present one: who is started for that stays.
+                    self.state.facts.crew = Some(self.state.crew());
+                }
                 if phase == Phase::Shifting {
                     self.state.facts.share = Some(self.state.next_share());
                 }

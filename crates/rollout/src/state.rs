@@ -96,6 +96,9 @@ pub(crate) struct Facts {
     /// The candidate's present share; before the first switch, and in older journals, the strategy's.
     #[serde(default)]
     pub share: Option<Weight>,
+    /// How many instances of the candidate run where they come with the shares: as many as ever were to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crew: Option<u16>,
     /// How many shares operators asked for.
     #[serde(default)]
     pub shares_asked: usize,
@@ -278,6 +281,7 @@ impl State {
     pub(crate) fn judging(&self) -> bool {
         match self.phase {
             Phase::Shifting | Phase::Baking => self.facts.home.is_none(),
+            Phase::Starting if self.grows() => true,
             Phase::Starting | Phase::Draining | Phase::HandingOver | Phase::Stopping => {
                 self.facts.roll.is_some() && self.has_entered(Phase::Shifting)
             }
@@ -301,8 +305,28 @@ impl State {
     /// Instances of the candidate that should be ready, and stay.
     pub(crate) fn candidate_wanted(&self) -> u16 {
         let usual = self.instances();
-        let whole = self.facts.home.map_or(usual, |home| home.wanted(usual));
+        let whole = self.facts.home.map_or_else(|| self.crew(), |home| home.wanted(usual));
         self.facts.roll.as_ref().map_or(whole, |roll| roll.running.candidate)
+    }
+
+    /// As many as the shares until now needed, and while more are started, as the next one does.
+    pub(crate) fn crew(&self) -> u16 {
+        if !course::counted(&self.start) {
+            return self.instances();
+        }
+        let present = self.facts.crew.unwrap_or(1);
+        if self.phase == Phase::Starting { present.max(self.crew_of_next()) } else { present }
+    }
+
+    /// Instances of the candidate that its next share needs.
+    pub(crate) fn crew_of_next(&self) -> u16 {
+        course::instances(&self.start, self.next_share())
+    }
+
+    /// True while more of the candidate are started beside those that users are on.
+    pub(crate) fn grows(&self) -> bool {
+        let on_trial = self.has_entered(Phase::Shifting) && self.facts.home.is_none();
+        self.phase == Phase::Starting && on_trial && course::counted(&self.start)
     }
 
     pub(crate) fn candidate_is_ready(&self) -> bool {

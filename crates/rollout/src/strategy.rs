@@ -21,6 +21,11 @@ pub enum Strategy {
         /// How long each share but all traffic is judged, ms; 0 counts as 1. All traffic is judged
         /// for `bake_ms`.
         step_ms: u64,
+        /// How many instances of the candidate run at each of these shares, beside all of stable: never fewer
+        /// than at the one before. Where it says nothing, and with all traffic, it is as many as the app
+        /// has.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        counts: Vec<u16>,
     },
     /// Instance by instance: a batch of stable ends before its replacement starts, but for those of
     /// them that a surge starts first. With one instance it needs a surge; else blue-green is used.

@@ -145,6 +145,7 @@ fn roles(state: &State) -> (Role, Role) {
     let shared = (Role::Serving(share.rest()), Role::Serving(share));
     match state.phase {
         Phase::Shifting | Phase::Baking => shared,
+        Phase::Starting if state.grows() => shared,
         Phase::Draining | Phase::HandingOver => (Role::Retiring, ALL),
         Phase::Stopping | Phase::Promoted => (Role::Out, ALL),
         Phase::RollingBack if !state.facts.returned => shared,

@@ -14,6 +14,7 @@ pub(crate) fn waits(state: &State) -> Option<&Pause> {
     let before_users = !state.has_entered(Phase::Shifting) && !held;
     let here = match state.phase {
         _ if pause.cause == Cause::Failing => true,
+        Phase::Starting if state.grows() => state.candidate_is_ready(),
         Phase::Starting | Phase::Previewing | Phase::Arming => before_users,
         Phase::Baking => true,
         Phase::Shifting

@@ -132,6 +132,8 @@ fn share_refused(state: &State, weight: Weight) -> Option<String> {
     let (version, now) = (&state.candidate().version, state.share());
     let why = if !canary || state.start.stable.is_none() {
         "only a canary has shares".to_owned()
+    } else if course::counted(&state.start) {
+        "the share follows from the instances; `promote` goes on with the next step".to_owned()
     } else if !trial {
         format!("no user is on {version} yet")
     } else if now == Weight::ALL {

@@ -201,8 +201,14 @@ fn gates(
     }
 }
 
-/// The shares that a candidate has in this strategy, as they are written.
+/// The shares that a candidate has in this strategy, as they are written, or its instances.
 fn steps(strategy: &Strategy) -> Vec<String> {
+    if let Strategy::Canary { counts, .. } = strategy
+        && !counts.is_empty()
+    {
+        let counts = counts.iter().map(|count| instances(*count));
+        return counts.chain(["100%".to_owned()]).collect();
+    }
     let written = |share: &Weight| {
         let (whole, part) = (share.basis_points() / 100, share.basis_points() % 100);
         let text = format!("{whole}.{part:02}");
@@ -215,9 +221,20 @@ fn steps(strategy: &Strategy) -> Vec<String> {
     shares.iter().chain([&Weight::ALL]).map(written).collect()
 }
 
+/// A step by so many instances, as `gates` names it.
+fn instances(count: u16) -> String {
+    format!("{count} instance{}", if count == 1 { "" } else { "s" })
+}
+
 fn share(text: &str, strategy: &Strategy) -> Option<Weight> {
     if text == "100%" {
         return Some(Weight::ALL);
+    }
+    if let Strategy::Canary { steps, counts, .. } = strategy
+        && !counts.is_empty()
+    {
+        let at = counts.iter().position(|count| instances(*count) == text)?;
+        return steps.get(at).copied();
     }
     let share = strategy::share(text)?;
     match strategy {

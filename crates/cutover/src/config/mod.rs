@@ -15,6 +15,7 @@ mod claim;
 mod cohort;
 mod command;
 mod consul;
+mod counted;
 mod diagnostic;
 mod difference;
 mod environment;

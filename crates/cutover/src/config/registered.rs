@@ -45,13 +45,16 @@ pub(super) fn told(router: &RouterConfig, app: &Section<'_>, reader: &mut Reader
 
 /// Why nobody who only follows Consul can carry an app, and what to do.
 pub(super) fn unfit(app: &AppConfig) -> Option<(String, &'static str)> {
-    const SHARES: &str = "use `strategy = \"blue-green\"` or \"rolling\", or let a HAProxy follow Consul \
-                          (remove `follower`)";
+    const SHARES: &str = "use `steps = [{ instances = 1 }]`, `strategy = \"blue-green\"` or \"rolling\", or let a \
+                          HAProxy follow Consul (remove `follower`)";
     if let Some(target) = app.rollout.targets.first() {
         let help = "remove `target`, or let a HAProxy follow Consul (remove `follower`)";
         return Some((format!("a target by the {}", target.mark), help));
     }
-    let Strategy::Canary { steps, .. } = &app.rollout.strategy else { return None };
+    let Strategy::Canary { steps, counts, .. } = &app.rollout.strategy else { return None };
+    if !counts.is_empty() {
+        return None;
+    }
     let share = steps.iter().find(|step| **step > Weight::NONE && **step < Weight::ALL)?;
     Some((format!("a share of {share}: it gives every instance the same"), SHARES))
 }

@@ -228,10 +228,13 @@ fn rollout(key: &str) -> Value {
         |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
     match key {
         "strategy" => json!({ "enum": super::Strategy::NAMES }),
-        "steps" => json!({ "type": "array", "minItems": 1 }),
+        "steps" => json!({ "type": "array", "minItems": 1, "items": { "anyOf": [
+            { "type": "string", "pattern": "^(pause|[0-9]{1,2}(\\.[0-9]{1,2})?%)$" },
+            { "type": "object", "required": ["instances"], "additionalProperties": false,
+                "properties": { "instances": count(1, 100) } }] } }),
         "slots" => json!({ "enum": ["ping-pong", "home"] }),
         "incident" => json!({ "enum": ["pause", "resume"] }),
-        "gates" => json!({ "type": "object", "propertyNames": { "pattern": "%$" },
+        "gates" => json!({ "type": "object", "propertyNames": { "pattern": "(%| instances?)$" },
             "additionalProperties": { "type": "array", "items": { "type": "string" } } }),
         "sticky" => json!({ "const": "cohort" }),
         "cohort" => json!({ "type": "object" }),

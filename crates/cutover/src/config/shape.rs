@@ -419,6 +419,8 @@ pub(crate) enum Strategy {
         steps: Vec<Weight>,
         /// How long each of them is watched.
         step_bake: Duration,
+        /// How many instances of the candidate run at each of them; nothing where it is all of them.
+        counts: Vec<u16>,
     },
     /// Instance by instance.
     Rolling {

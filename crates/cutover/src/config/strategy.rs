@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::Weight;
 
+use super::counted::{self, Counted, PAUSE};
 use super::diagnostic::Diagnostic;
 use super::field::Field;
 use super::names;
@@ -30,8 +31,6 @@ const KEYS: [(&str, &str); 10] = [
     ("hold", "recreate"),
     ("hold_requests", "recreate"),
 ];
-/// The step of a canary at which a person is waited for.
-const PAUSE: &str = "pause";
 /// The step at which only those see the new version whom a target names.
 const UNSEEN: &str = "0%";
 /// The share of a canary that names none.
@@ -79,7 +78,7 @@ fn order(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> (Strateg
         }
     }
     let strategy = match name {
-        "canary" => return canary(rollout, reader),
+        "canary" => return canary(rollout, instances, reader),
         "rolling" => rolling::read(rollout, (instances, &span), reader),
         "recreate" => recreate(rollout, reader),
         _ => return blue_green(rollout, reader),
@@ -101,7 +100,7 @@ fn blue_green(rollout: &Section<'_>, reader: &mut Reader) -> (Strategy, Vec<Weig
         if person { (vec![Weight::NONE], None) } else { (Vec::new(), Some(field)) };
     let least = Duration::from_millis(1);
     let step_bake = reader.duration(field, least, least..=DAY);
-    (Strategy::Canary { steps: vec![Weight::NONE], step_bake }, pauses)
+    (Strategy::Canary { steps: vec![Weight::NONE], step_bake, counts: Vec::new() }, pauses)
 }
 
 /// Whether a new version is put in the place of the old one at the end.
@@ -169,10 +168,14 @@ fn known(text: &str, span: &Range<usize>, reader: &mut Reader) -> Option<&'stati
     None
 }
 
-fn canary(rollout: &Section<'_>, reader: &mut Reader) -> (Strategy, Vec<Weight>) {
+fn canary(rollout: &Section<'_>, instances: u16, reader: &mut Reader) -> (Strategy, Vec<Weight>) {
     let least = Duration::from_millis(1);
     let each = reader.duration(rollout.field("step_bake"), Duration::from_secs(10), least..=DAY);
     let field = rollout.field("steps");
+    if let Some(items) = field.as_ref().and_then(counted::items) {
+        let Counted { steps, counts, pauses } = counted::read(items, instances, reader);
+        return (Strategy::Canary { steps, step_bake: each, counts }, pauses);
+    }
     let given = field.as_ref().and_then(|field| reader.texts(Some(field)));
     let (steps, pauses) = match (&field, given) {
         (Some(field), Some(texts)) => {
@@ -184,7 +187,7 @@ fn canary(rollout: &Section<'_>, reader: &mut Reader) -> (Strategy, Vec<Weight>)
         }
         _ => (Weight::new(FIRST_SHARE).into_iter().collect(), Vec::new()),
     };
-    (Strategy::Canary { steps, step_bake: each }, pauses)
+    (Strategy::Canary { steps, step_bake: each, counts: Vec::new() }, pauses)
 }
 
 /// Refuses a step without a share that nobody would see, or before which a pause would be another.

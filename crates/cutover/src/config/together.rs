@@ -153,7 +153,9 @@ fn once(
 /// the first of them. What goes instance by instance is in no step with anybody, and may.
 fn in_step(members: &[Named], apps: &Apps, reader: &mut Reader) {
     let steps = |(app, _): &Named| match &apps.get(app)?.rollout.strategy {
-        Strategy::Canary { steps, .. } => Some(steps),
+        // By instances the shares follow from how many each app has.
+        Strategy::Canary { counts, .. } if !counts.is_empty() => Some((counts.len(), &[][..])),
+        Strategy::Canary { steps, .. } => Some((0, &steps[..])),
         _ => None,
     };
     let Some(first) = members.iter().find(|one| steps(one).is_some()) else { return };

@@ -119,9 +119,11 @@ fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
     let rollout = &config.rollout;
     let strategy = match &rollout.strategy {
         Strategy::BlueGreen => rollout::Strategy::BlueGreen,
-        Strategy::Canary { steps, step_bake } => {
-            rollout::Strategy::Canary { steps: steps.clone(), step_ms: ms(*step_bake) }
-        }
+        Strategy::Canary { steps, step_bake, counts } => rollout::Strategy::Canary {
+            steps: steps.clone(),
+            step_ms: ms(*step_bake),
+            counts: counts.clone(),
+        },
         Strategy::Recreate { hold, requests } => {
             let bytes = HELD_BYTES;
             let hold = Hold { wait_ms: ms(*hold), requests: *requests, bytes };

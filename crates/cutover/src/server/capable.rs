@@ -107,7 +107,10 @@ fn taken_up(able: Able) -> Option<String> {
 fn refuse(app: &AppConfig, able: Able) -> Result<(), Fault> {
     let Able { carrier, router, platform } = able;
     let refused = |what: String, help: &str| Err(Fault::new(Kind::Config, what).help(help));
-    if let Strategy::Canary { steps, .. } = &app.rollout.strategy {
+    // By instances, each gets as much: that is what a router without shares does anyway.
+    if let Strategy::Canary { steps, counts, .. } = &app.rollout.strategy
+        && counts.is_empty()
+    {
         let finest = router.finest_weight.basis_points();
         let odd = |step: &&Weight| finest == 0 || !step.basis_points().is_multiple_of(finest);
         if let Some(step) = steps.iter().find(odd) {
@@ -201,7 +204,7 @@ mod tests {
     fn canary(points: u16) -> AppConfig {
         let mut app = example_app();
         let (steps, step_bake) = (vec![Weight::new(points).unwrap()], Duration::from_secs(1));
-        app.rollout.strategy = Strategy::Canary { steps, step_bake };
+        app.rollout.strategy = Strategy::Canary { steps, step_bake, counts: Vec::new() };
         app
     }
 
@@ -220,6 +223,12 @@ mod tests {
         assert!(check(&canary(2_500), coarse).is_ok());
         coarse.router.finest_weight = Weight::NONE;
         assert!(check(&canary(2_500), coarse).is_err());
+        // Each instance as much is what it does anyway.
+        let mut by_instances = canary(3_333);
+        if let Strategy::Canary { counts, .. } = &mut by_instances.rollout.strategy {
+            counts.push(1);
+        }
+        assert!(check(&by_instances, coarse).is_ok());
         let mut blind = able();
         blind.router.header_rules = false;
         let mut app = canary(2_500);

@@ -144,14 +144,14 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
     let last = if last { ", a person is waited for before it is final" } else { "" };
     let order = match &config.rollout.strategy {
         Strategy::BlueGreen => format!("blue-green{home}"),
-        Strategy::Canary { steps, step_bake } if steps[..] == [Weight::NONE] => {
+        Strategy::Canary { steps, step_bake, .. } if steps[..] == [Weight::NONE] => {
             let pauses = config.rollout.pause_after.contains(&Weight::NONE);
             let long =
                 if pauses { "a person goes on".to_owned() } else { duration::show(*step_bake) };
             let until = if pauses { "until" } else { "for" };
             format!("blue-green, seen by whom a target names {until} {long} first{home}")
         }
-        Strategy::Canary { steps, .. } => {
+        Strategy::Canary { steps, counts, .. } => {
             let pause = |share: Weight| {
                 let pauses = config.rollout.pause_after.contains(&share);
                 if pauses { ", pause" } else { "" }
@@ -160,8 +160,14 @@ fn strategy(config: &AppConfig, has_stable: bool) -> String {
                 Weight::NONE => "whom a target names".to_owned(),
                 share => share.to_string(),
             };
-            let one = |step: &Weight| format!("{}{}", share(*step), pause(*step));
-            let shares: Vec<String> = steps.iter().map(one).collect();
+            let beside = |at: usize| match counts.get(at) {
+                Some(count) => format!("{count} of {} instances: ", config.instances),
+                None => String::new(),
+            };
+            let one = |(at, step): (usize, &Weight)| {
+                format!("{}{}{}", beside(at), share(*step), pause(*step))
+            };
+            let shares: Vec<String> = steps.iter().enumerate().map(one).collect();
             let unseen = steps.first() == Some(&Weight::NONE);
             let first = if unseen || pause(Weight::NONE).is_empty() { "" } else { "pause, " };
             format!("canary, {first}{} then everything{home}", shares.join(", "))

@@ -2,7 +2,8 @@
 //! an old version that is kept and with two apps that go together, under load.
 //!
 //! A rollout that nobody kills tells which kinds there are, so that a new one is included by itself;
-//! then each of them is waited for in a rollout of its own, and `up` killed once it is there. The day
+//! then each of them is waited for in a rollout of its own, and `up` killed once it is there. A kind that does
+//! not come is waited for in further rollouts, and in the end none is left but those of `BY_CHANCE`. The day
 //! chooses a strategy and two kinds (`CUTOVER_SEED`); `CUTOVER_FULL=1` takes them all, and what is printed
 //! repeats one: `CUTOVER_STRATEGY="canary Back" CUTOVER_RECORD=pause_asked`.
 
@@ -22,6 +23,13 @@ use crate::world::{World, beside, patient_config, said, wait_for};
 /// What the first `up` writes when it comes back: a kind that only a death makes.
 const BACK: &str = "resumed";
 
+/// In how many rollouts a kind is waited for.
+const TRIES: usize = 5;
+
+/// Kinds that need not come again, each with the reason.
+const BY_CHANCE: [(&str, &str); 1] =
+    [("fleet new partly ready", "two that start at once may both become ready between two looks")];
+
 /// A strategy, the lines of its file, and how many instances run. BAKE is how long users are watched.
 struct Strategy {
     name: &'static str,
@@ -36,7 +44,8 @@ const STRATEGIES: [Strategy; 7] = [
     Strategy { name: "blue-green", lines: "bake = \"BAKE\"", instances: 2 },
     Strategy {
         name: "canary",
-        lines: "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"BAKE\"\nbake = \"300ms\"",
+        // Somebody always comes before its time is over: to go on, or back.
+        lines: "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"20s\"\nbake = \"300ms\"",
         instances: 2,
     },
     Strategy {
@@ -157,7 +166,7 @@ struct Deaths {
     /// Of those, nothing more had been written when it died.
     at_once: usize,
     /// The record did not come this time.
-    unmet: usize,
+    missed: usize,
     promoted: usize,
 }
 
@@ -228,11 +237,25 @@ impl<'a> Ground<'a> {
             std::thread::sleep(Duration::from_millis(1));
         }
         drop(operator);
-        deaths.unmet += usize::from(next.is_some());
+        deaths.missed += usize::from(next.is_some());
         let outcome = self.judge(deploy, &version, &watch);
         deaths.promoted += usize::from(outcome == "promoted");
         println!("{} {:?} {version}: {outcome}, {deaths:?}", self.strategy.name, self.course);
         records
+    }
+
+    /// Kills `up` at a kind of record, in the first rollout in which it comes; false if that is none of them.
+    fn kill_at(&mut self, kind: &str, nth: usize, again: bool, deaths: &mut Deaths) -> bool {
+        let met = deaths.met;
+        for attempt in 0..TRIES {
+            // How often a change comes differs now and then; that it comes does not.
+            let kills = [(kind, if attempt == 0 { nth } else { 1 }), (BACK, 1)];
+            self.ship(if again { &kills } else { &kills[..1] }, deaths);
+            if deaths.met > met {
+                return true;
+            }
+        }
+        false
     }
 
     /// Kills `up`, finds users served without it, and starts the next one; answers what it had written
@@ -393,7 +416,7 @@ fn r30_up_killed_at_any_kind_of_record_costs_nothing() {
     let mut random = fastrand::Rng::with_seed(seed() as u64);
     let _turn = beside();
     let mut known = BTreeSet::new();
-    let mut all = Deaths::default();
+    let (mut all, mut left) = (Deaths::default(), Vec::new());
     for (strategy, course) in grounds(&mut random) {
         let mut ground = Ground::prepare(strategy, course);
         let mut kinds = ground.kinds.clone();
@@ -409,9 +432,14 @@ fn r30_up_killed_at_any_kind_of_record_costs_nothing() {
             let nth = if change { random.usize(1..=*times) } else { 1 };
             println!("{} {course:?}: kill at {kind}, number {nth} of {times}", strategy.name);
             // The one that comes back is killed, too.
-            let kills = [(kind.as_str(), nth), (BACK, 1)];
-            let kills = if number % 4 == 1 { &kills[..] } else { &kills[..1] };
-            ground.ship(kills, &mut all);
+            if !ground.kill_at(kind, nth, number % 4 == 1, &mut all) {
+                let chance = BY_CHANCE.iter().find(|(by_chance, _)| by_chance == kind);
+                let why = chance.map_or("", |(_, why)| why);
+                println!("{} {course:?}: {kind} did not come again: {why}", strategy.name);
+                if chance.is_none() {
+                    left.push(format!("{} {course:?}: {kind}", strategy.name));
+                }
+            }
             if all.met >= enough {
                 break;
             }
@@ -419,5 +447,6 @@ fn r30_up_killed_at_any_kind_of_record_costs_nothing() {
         ground.finish();
     }
     println!("{all:?}");
-    assert!(all.met > all.unmet, "many records did not come again: {all:?}");
+    assert!(all.met > 0, "no such strategy, course or record");
+    assert!(left.is_empty(), "records that did not come again in {TRIES} rollouts: {left:#?}");
 }

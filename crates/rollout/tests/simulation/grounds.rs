@@ -14,7 +14,11 @@ use crate::plan::{CANDIDATE, STABLE};
 pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
     let canary = |steps: &[u16]| {
         let weight = |points: &u16| Weight::new(*points).unwrap();
-        Strategy::Canary { steps: steps.iter().map(weight).collect(), step_ms: 1_000 }
+        Strategy::Canary {
+            steps: steps.iter().map(weight).collect(),
+            step_ms: 1_000,
+            counts: Vec::new(),
+        }
     };
     let hold = Hold { wait_ms: 60_000, requests: 100, bytes: 1 << 20 };
     let (rolling, recreate) =
@@ -57,6 +61,25 @@ pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
             "a canary that goes home",
             "canary",
             of(canary(&[10_000]), |start| start.settings.return_home = true),
+        ),
+        (
+            "a canary by instances",
+            "canary",
+            of(canary(&[2_500]), |start| {
+                if let Strategy::Canary { counts, .. } = &mut start.settings.strategy {
+                    counts.push(1);
+                }
+            }),
+        ),
+        (
+            "going back by instances",
+            "canary",
+            of(canary(&[2_500]), |start| {
+                start.settings.aim = Aim::Rollback;
+                if let Strategy::Canary { counts, .. } = &mut start.settings.strategy {
+                    counts.push(1);
+                }
+            }),
         ),
         ("a canary in a group", "canary", of(canary(&[2_500]), join)),
         ("rolling", "rolling", of(rolling.clone(), |_| {})),

@@ -87,6 +87,7 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     plan.keep(&mut Rng::new(seed ^ 0x6b65_6570));
     plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
     plan.surges(&mut Rng::new(seed ^ 0x7375_7267));
+    plan.count(&mut Rng::new(seed ^ 0x636f_756e_7400));
     plan.meddle(&mut Rng::new(seed ^ 0x6d65_6464_6c65));
     plan.lie(&mut Rng::new(seed ^ 0x006c_6965_7300));
     plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
@@ -229,7 +230,9 @@ fn blamed(plan: &Plan, controller: &Controller<'_>) -> bool {
 fn home(plan: &Plan, controller: &Controller<'_>, must: &mut impl FnMut(bool, &str)) {
     let (machine, world) = (&controller.machine, &controller.world);
     let entered = machine.entered();
-    let begun = entered.iter().filter(|entered| entered.phase == Phase::Starting).count() > 1;
+    // More may be started for each share.
+    let mut later = entered.iter().skip_while(|entered| entered.phase != Phase::Stopping);
+    let begun = later.any(|entered| entered.phase == Phase::Starting);
     if plan.batch().is_some() || plan.recreates() {
         return;
     }

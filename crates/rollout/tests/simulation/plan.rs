@@ -325,6 +325,27 @@ impl Plan {
         }
     }
 
+    /// In some canaries the candidate's instances come with its shares.
+    pub(crate) fn count(&mut self, rng: &mut Rng) {
+        let (usual, some) = (u64::from(self.start.instances), rng.chance(40));
+        if let Strategy::Canary { steps, counts, .. } = &mut self.start.settings.strategy
+            && some
+        {
+            let drawn = steps.iter().map(|_| u16::try_from(rng.between(1, usual)).unwrap());
+            *counts = drawn.collect();
+            counts.sort_unstable();
+        }
+    }
+
+    /// True when the candidate's instances come with its shares.
+    pub(crate) fn is_counted(&self) -> bool {
+        let counts = match &self.start.settings.strategy {
+            Strategy::Canary { counts, .. } => counts,
+            _ => return false,
+        };
+        !counts.is_empty() && self.start.stable.is_some()
+    }
+
     /// Instances replaced at once, if this world is rolling, and how many of them come first.
     fn pace(&self) -> Option<(u16, u16)> {
         let Strategy::Rolling { batch, surge } = self.start.settings.strategy else { return None };
@@ -373,7 +394,11 @@ impl Plan {
         let pressing = self.pressing_ms() + self.hooking_ms();
         let rollout = match (&self.start.settings.strategy, self.batch()) {
             (_, Some(_)) => 70_000 * u64::from(self.start.instances + self.surge().min(1)),
-            (Strategy::Canary { steps, .. }, None) => 70_000 + 16_000 * steps.len() as u64 + home,
+            (Strategy::Canary { steps, .. }, None) => {
+                // More are started before each share, or once more from the beginning.
+                let starting = if self.is_counted() { 10_000 * self.steps() + 16_000 } else { 0 };
+                70_000 + 16_000 * steps.len() as u64 + starting + home
+            }
             (Strategy::Recreate { .. }, None) => 100_000,
             _ => 70_000 + home,
         };
@@ -425,7 +450,7 @@ fn strategy(rng: &mut Rng) -> Strategy {
             }
             let weight = |points: u64| Weight::new(u16::try_from(points).unwrap()).unwrap();
             let steps = points.into_iter().map(weight).collect();
-            Strategy::Canary { steps, step_ms: rng.between(0, 3_000) }
+            Strategy::Canary { steps, step_ms: rng.between(0, 3_000), counts: Vec::new() }
         }
         10..=11 => {
             let hold = Hold { wait_ms: rng.between(20_000, 60_000), requests: 100, bytes: 1 << 20 };

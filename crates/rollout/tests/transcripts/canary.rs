@@ -10,8 +10,10 @@ use crate::script::{Script, abort, crashed, fleet, open, preview, routes, tally,
 
 fn canary(percents: &[u16]) -> Script {
     let steps = percents.iter().map(|percent| Weight::new(percent * 100).unwrap()).collect();
-    Script::new(|start| start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000 })
-        .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
+    Script::new(|start| {
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000, counts: Vec::new() }
+    })
+    .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
 }
 
 /// The share was seen in effect.
@@ -31,6 +33,64 @@ fn promoted_over_its_shares() {
         .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 0)])
         .all(&[routes(&[(2, All)]), fleet(1, 0, 0)])
         .is("canary");
+}
+
+/// Three instances: one of the candidate, then two, beside all of stable.
+fn by_instances() -> Script {
+    let steps = [2_500, 4_000].map(|points| Weight::new(points).unwrap()).to_vec();
+    Script::new(|start| {
+        start.instances = 3;
+        let counts = vec![1, 2];
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000, counts };
+    })
+    .all(&[fleet(1, 3, 3), fleet(2, 1, 1), preview(40, 0), Event::Armed])
+}
+
+#[test]
+fn more_instances_are_started_for_each_share() {
+    carries(carries(by_instances(), 25).wake().all(&[fleet(2, 1, 2), fleet(2, 2, 2)]), 40)
+        .wake()
+        .all(&[fleet(2, 3, 3), routes(&[(1, Spare), (2, All)]), window("v2", 20, 0)])
+        .is("canary-instances");
+}
+
+#[test]
+fn those_that_are_started_for_a_share_never_are_ready() {
+    carries(by_instances(), 25)
+        .wake()
+        .all(&[fleet(2, 1, 2), window("v2", 20, 0)])
+        .wake()
+        .all(&[fleet(1, 3, 3), routes(&[(1, All), (2, Spare)]), routes(&[(1, All), (2, Retiring)])])
+        .all(&[open(2, 0, 0), routes(&[(1, All)]), fleet(2, 0, 0)])
+        .is("canary-instances-late");
+}
+
+/// All of them are needed at once, which no user may wait for.
+#[test]
+fn everything_at_once_starts_the_others_first() {
+    let full = Event::PromoteAsked { full: true };
+    let script = by_instances_asked(&full);
+    let machine = script.into_machine();
+    assert_eq!(machine.phase(), model::Phase::Starting);
+    let wanted: Vec<_> = machine.wants().fleet.iter().map(|want| want.instances).collect();
+    assert_eq!(wanted, [3, 3]);
+}
+
+/// The wish comes while the candidate is asked directly.
+fn by_instances_asked(wish: &Event) -> Script {
+    let steps = vec![Weight::new(2_500).unwrap()];
+    Script::new(|start| {
+        start.instances = 3;
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000, counts: vec![1] };
+    })
+    .all(&[fleet(1, 3, 3), fleet(2, 1, 1), wish.clone(), preview(40, 0), Event::Armed])
+}
+
+#[test]
+fn a_share_that_follows_from_instances_cannot_be_set() {
+    let machine = carries(by_instances(), 25).into_machine();
+    let why = machine.refuses(&Event::WeightAsked { weight: Weight::new(5_000).unwrap() });
+    assert!(why.unwrap().contains("follows from the instances"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) fn seen(draw: &mut Draw, attempts: u64, share: f64, fails: f64) -> Ev
 fn canary(rules: u32) -> Script {
     let steps = [5, 25, 50].map(|percent| Weight::new(percent * 100).unwrap()).to_vec();
     Script::new(|start| {
-        start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000 };
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000, counts: Vec::new() };
         start.settings.rules = rules;
         // What looks like an incident, also by chance, waits for nobody.
         start.settings.incident = OnIncident::Resume;

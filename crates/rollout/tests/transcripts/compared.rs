@@ -20,7 +20,7 @@ fn hit_by(incident: OnIncident, analysis: Analysis) -> Script {
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
     let thresholds = vec![Threshold { us: 20_000, slow: 1_000, of: 2_000 }];
     Script::new(|start| {
-        start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000 };
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000, counts: Vec::new() };
         start.settings.analysis = Some(analysis);
         start.settings.incident = incident;
     })

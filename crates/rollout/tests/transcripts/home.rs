@@ -82,8 +82,11 @@ fn the_router_is_not_seen_without_the_spare_of_a_canary() {
     let canary = Script::new(|start| {
         start.settings.return_home = true;
         start.settings.probing = false;
-        start.settings.strategy =
-            Strategy::Canary { steps: vec![Weight::new(5_000).unwrap()], step_ms: 5_000 };
+        start.settings.strategy = Strategy::Canary {
+            steps: vec![Weight::new(5_000).unwrap()],
+            step_ms: 5_000,
+            counts: Vec::new(),
+        };
     });
     let machine = canary
         .all(&[
@@ -146,7 +149,8 @@ fn a_canary_returns_home_too() {
         start.settings.return_home = true;
         start.settings.probing = false;
         start.settings.preview_requests = 0;
-        start.settings.strategy = Strategy::Canary { steps: vec![half], step_ms: 5_000 };
+        start.settings.strategy =
+            Strategy::Canary { steps: vec![half], step_ms: 5_000, counts: Vec::new() };
     });
     let parts = routes(&[(1, Part(50)), (2, Part(50))]);
     let all = routes(&[(1, Spare), (2, All)]);

@@ -201,7 +201,7 @@ fn one_that_five_controllers_did_not_outlive_has_failed() {
 fn a_moment_comes_once_also_in_shares_and_batches() {
     let half = Weight::new(5_000).unwrap();
     for strategy in [
-        Strategy::Canary { steps: vec![half], step_ms: 1_000 },
+        Strategy::Canary { steps: vec![half], step_ms: 1_000, counts: Vec::new() },
         Strategy::Rolling { batch: 1, surge: 0 },
         Strategy::Rolling { batch: 1, surge: 1 },
         Strategy::BlueGreen,

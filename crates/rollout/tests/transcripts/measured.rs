@@ -24,7 +24,7 @@ fn by_rules(rules: u32, metric: Metric) -> Script {
     let steps = vec![Weight::new(QUARTER).unwrap()];
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
     Script::new(|start| {
-        start.settings.strategy = Strategy::Canary { steps, step_ms: 10_000 };
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 10_000, counts: Vec::new() };
         start.settings.metrics = vec![metric];
         start.settings.rules = rules;
     })

@@ -34,7 +34,7 @@ pub(crate) fn follow(version: &str) -> Event {
 pub(crate) fn canary(pauses: &[u16]) -> Script {
     let steps = [25, 50].map(|percent| Weight::new(percent * 100).unwrap()).to_vec();
     Script::new(|start| {
-        start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000 };
+        start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000, counts: Vec::new() };
         let after = pauses.iter().map(|percent| Weight::new(percent * 100).unwrap());
         start.settings.pause_after = after.collect();
     })
@@ -80,7 +80,8 @@ fn a_first_step_without_a_share() {
     let script = || {
         let steps = [0, 50].map(|percent| Weight::new(percent * 100).unwrap()).to_vec();
         let change = |start: &mut rollout::Start| {
-            start.settings.strategy = Strategy::Canary { steps, step_ms: 5_000 };
+            start.settings.strategy =
+                Strategy::Canary { steps, step_ms: 5_000, counts: Vec::new() };
             start.settings.pause_after = vec![Weight::NONE];
         };
         let ready = [fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed];

@@ -120,7 +120,8 @@ fn shares_are_taken_in_step() {
     let quarter = Weight::new(2_500).unwrap();
     let script = Script::new(|start| {
         join(start);
-        start.settings.strategy = Strategy::Canary { steps: vec![quarter], step_ms: 1_000 };
+        start.settings.strategy =
+            Strategy::Canary { steps: vec![quarter], step_ms: 1_000, counts: Vec::new() };
     });
     let part = routes(&[(1, Part(75)), (2, Part(25))]);
     script

@@ -150,6 +150,10 @@ fn what_the_reader_takes_fits() {
          places = 3\ntoken = { file = \"t\" }\n[app.web]\ncommand = [\"a\"]\n",
         "[app.web]\ncommand = [\"a\"]\ninstances = 3\n[app.web.rollout]\nstrategy = \"rolling\"\nbatch = \"60%\"\n\
          surge = \"0%\"\n[app.api]\nhosts = [\"a.test\"]\ncommand = [\"a\"]\nrollout = { strategy = \"rolling\", surge = \"100%\" }\n",
+        "[app.web]\ncommand = [\"a\"]\ninstances = 3\n[app.web.rollout]\nstrategy = \"canary\"\n\
+         steps = [{ instances = 1 }, \"pause\", { instances = 3 }]\n\
+         gates = { \"1 instance\" = [\"a\"], \"3 instances\" = [\"a\"] }\n\
+         metrics = [{ name = \"a\", command = [\"a\"] }]\n",
         "[history]\nruns = 1\nlog_mib = 1\n[app.web]\ncommand = [\"a\", \"\"]\n[app.web.rollout]\n\
          strategy = \"canary\"\nsteps = [\"5%\"]\nsticky = \"cohort\"\ntarget = { query = \"a\", present = true }\n",
         "[router]\nkind = \"nginx\"\npid = \"p\"\nconfig = \"c\"\ndirectory = \"n\"\nlisten = [\"127.0.0.1:80\"]\nprogram = \"/usr/sbin/nginx\"\n\

@@ -412,6 +412,23 @@ fn pauses_stand_between_shares_and_before_the_end() {
 }
 
 #[test]
+fn steps_may_be_numbers_of_instances() {
+    let steps = "[{ instances = 1 }, \"pause\", { instances = 2 }, { instances = 4 }]";
+    let text = format!(
+        "instances = 4\n[app.web.rollout]\nstrategy = \"canary\"\nsteps = {steps}\n\
+         metrics = [{{ name = \"queue\", command = [\"a\"], max = 1 }}]\n\
+         gates = {{ \"2 instances\" = [\"queue\"] }}"
+    );
+    let rollout = web(&text).rollout;
+    let weight = |points| model::Weight::new(points).unwrap();
+    let steps = [2_000, 3_333, 5_000].map(weight).to_vec();
+    let (counts, step_bake) = (vec![1, 2, 4], Duration::from_secs(10));
+    assert_eq!(rollout.strategy, Strategy::Canary { steps, step_bake, counts });
+    assert_eq!(rollout.pause_after, [weight(2_000)]);
+    assert_eq!(rollout.metrics[0].at, [weight(3_333)]);
+}
+
+#[test]
 fn batches_and_surges_are_numbers_or_percentages_of_all_rounded_up() {
     let of = |instances: u16, keys: &str| {
         let rollout = format!("[app.web.rollout]\nstrategy = \"rolling\"\n{keys}");

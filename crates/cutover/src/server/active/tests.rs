@@ -20,7 +20,7 @@ fn start() -> Start {
     let steps = vec![Weight::new(1_000).unwrap()];
     let rules = Rules { latency: false, ..Rules::default() };
     let settings = Settings {
-        strategy: Strategy::Canary { steps, step_ms: 600_000 },
+        strategy: Strategy::Canary { steps, step_ms: 600_000, counts: Vec::new() },
         analysis: Some(Analysis { rules, ..Analysis::default() }),
         preview_requests: 0,
         probing: false,
