@@ -1,10 +1,11 @@
 //! Users who come once: a connection each, as many as there is room for, and never a second try.
 //!
-//! They come from many addresses of loopback, so that a port is never waited for. What they lose is
-//! collected and judged at the end.
+//! They end with a reset once they have the whole answer, so that neither side waits for a port. Most ask for
+//! what the proxy answers itself: how many new connections it can take is the question here, not how many an
+//! app can. What they lose is collected and judged at the end.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -13,9 +14,16 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Threads that knock.
-const THREADS: u8 = 4;
+const THREADS: u8 = 8;
 /// An answer that takes longer is a lost one.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of so many one asks the app.
+const APP_EVERY: u32 = 4;
+/// What is asked, and how the answer begins: of the app, and of the proxy alone, which carries no CONNECT.
+const APP: (&str, &str) =
+    ("GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 200");
+const PROXY: (&str, &str) =
+    ("CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\nConnection: close\r\n\r\n", "HTTP/1.1 405");
 
 /// New connections that come without a pause.
 pub(crate) struct Knocks {
@@ -26,10 +34,10 @@ pub(crate) struct Knocks {
 }
 
 impl Knocks {
-    /// At that port, with requests for `/version`.
+    /// At that port.
     pub(crate) fn at(port: u16) -> Self {
         let (over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let knock = |thread: u8| {
+        let knock = |_: u8| {
             let (over, served) = (Arc::clone(&over), Arc::clone(&served));
             std::thread::spawn(move || {
                 let mut lost = Vec::new();
@@ -37,8 +45,7 @@ impl Knocks {
                     if over.load(Ordering::Relaxed) || lost.len() > 20 {
                         break;
                     }
-                    let host = u8::try_from(number / 64 % 250).unwrap_or_default();
-                    match once(port, Ipv4Addr::new(127, 0, 2 + thread, 1 + host)) {
+                    match once(port, if number.is_multiple_of(APP_EVERY) { APP } else { PROXY }) {
                         Ok(()) => {
                             served.fetch_add(1, Ordering::Relaxed);
                         }
@@ -52,15 +59,17 @@ impl Knocks {
         Self { over, served, began: Instant::now(), threads }
     }
 
-    /// Ends them; nobody was refused or lost. Answers how many were served.
-    pub(crate) fn expect_none_refused(mut self) -> u64 {
+    /// Ends them; nobody was refused or lost. Answers how many were served a second.
+    pub(crate) fn expect_none_refused(mut self) -> f64 {
         self.over.store(true, Ordering::Relaxed);
         let ended = self.threads.drain(..).map(|thread| thread.join().expect("a thread ends"));
         let lost: Vec<String> = ended.flatten().collect();
         let served = self.served.load(Ordering::Relaxed);
-        println!("{served} new connections in {:?}", self.began.elapsed());
+        let (took, count) = (self.began.elapsed(), u32::try_from(served).unwrap_or(u32::MAX));
+        let rate = f64::from(count) / took.as_secs_f64();
+        println!("{served} new connections in {took:?}, {rate:.0} a second");
         assert!(lost.is_empty(), "of {served} and more: {lost:#?}");
-        served
+        rate
     }
 }
 
@@ -70,17 +79,17 @@ impl Drop for Knocks {
     }
 }
 
-fn once(port: u16, from: Ipv4Addr) -> std::io::Result<()> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    socket.bind(&SocketAddr::from((from, 0)).into())?;
+fn once(port: u16, (request, wanted): (&str, &str)) -> std::io::Result<()> {
+    let mut socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into())?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if answer.starts_with("HTTP/1.1 200") {
+    socket.write_all(request.as_bytes())?;
+    let mut answer = Vec::with_capacity(1024);
+    socket.read_to_end(&mut answer)?;
+    if answer.starts_with(wanted.as_bytes()) {
         return Ok(());
     }
-    Err(std::io::Error::other(format!("`{}`", answer.lines().next().unwrap_or_default())))
+    let line = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+    Err(std::io::Error::other(format!("`{line}`")))
 }
