@@ -55,6 +55,15 @@ version_of() { # line of a header
         sed -n 's/^x-cutover-version: //Ip'
 }
 
+# One of eight requests without the header is answered by that version: it has a share.
+has_a_share() { # version
+    local n
+    for ((n = 0; n < 8; n++)); do
+        [[ $(version_of "X-Canary: old") != "$1" ]] || return 0
+    done
+    return 1
+}
+
 # Ten requests with the header; all answered by that version.
 with_header() { # version
     local n
@@ -90,8 +99,10 @@ until_true 60 "credit v2 waits" in_phase_of credit paused
 with_header v2
 judged four_hundred credit --assert 'share(v2)=0%±0'
 
-# For everybody; neither old version ends before both are sure of the new one.
-judged cutover promote credit
+# For a quarter, and then for everybody; neither old version ends before both are sure of the new one.
+judged cutover promote credit --detach
+until_true 60 "credit v2 has a share" has_a_share v2
+judged four_hundred credit --assert 'share(v2)=25%±10'
 judged wait "$deploying"
 judged four_hundred message --assert 'share(v2)=100%±0'
 judged four_hundred credit --assert 'share(v2)=100%±0'

@@ -309,7 +309,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let agent = Agent { address, secure: None, token: None, purpose: Purpose::Register };
         for (until, sends) in
-            [(Instant::now(), false), (Instant::now() + Duration::from_secs(60), true)]
+            [(Instant::now(), false), (Instant::now() + Duration::from_mins(1), true)]
         {
             let asked = tokio::spawn({
                 let agent = agent.clone();

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::consul_bed::program;
 use crate::haproxy_bed::programs;
+use crate::sample::whole;
 use crate::world::{CUTOVER, free_port, newest_report, turn, wait_for};
 
 /// Runs a script of the example to its end: its exit code, the newest report, and what it said.
@@ -37,8 +38,8 @@ fn run(script: &str) -> Option<(Option<i32>, Value, String)> {
     let group = Pid::from_child(&child);
     let said = || std::fs::read_to_string(path("said")).unwrap();
     let begun = std::time::Instant::now();
-    let status = wait_for("the script ends", 170, || {
-        if begun.elapsed().as_secs() > 160 {
+    let status = wait_for("the script ends", 230, || {
+        if begun.elapsed().as_secs() > 220 {
             let _gone = kill_process_group(group, Signal::KILL);
             panic!("it does not end:\n{}", said());
         }
@@ -56,17 +57,28 @@ fn has_report(folder: &Path) -> bool {
     entries.any(|entry| entry.path().extension().is_some_and(|it| it == "json"))
 }
 
+/// A busy machine starved the prober, which says just that.
+fn nobody_can_say((code, _, said): &(Option<i32>, Value, String)) -> bool {
+    let busy = said.contains("stopped or starved") || said.contains("planned requests were sent");
+    *code == Some(3) && busy && !said.contains("FAIL")
+}
+
 #[test]
 fn one_of_four_then_all_of_them_then_by_a_header_and_nothing_is_lost() {
     let _turn = turn();
-    let Some((code, report, said)) = run("run.sh") else { return };
-    // 3: a busy machine starved the prober, which then says so. It never says that anything was lost.
-    assert!(matches!(code, Some(0 | 3)), "{code:?} {said}");
+    let Some(mut ran) = run("run.sh") else { return };
+    if nobody_can_say(&ran) {
+        println!("no verdict, the machine was too busy: it is asked again");
+        ran = run("run.sh").unwrap();
+    }
+    let (code, report, said) = ran;
+    // A machine that is too busy twice is nobody's fault, but whole runs excuse nothing.
+    let excused = nobody_can_say(&(code, report.clone(), said.clone())) && !whole();
+    assert!(code == Some(0) || excused, "{code:?} {said}");
     assert_eq!((&report["failed"], &report["outcome"]), (&0.into(), &"promoted".into()), "{said}");
     assert!(!said.contains("FAIL"), "{said}");
     for words in [
         "lacks nothing",
-        "as demanded: share(v2)=25%±10",
         "as demanded: share(v2)=0%±0",
         "as demanded: share(v2)=100%±0",
         "all answered by credit v1",
@@ -75,6 +87,12 @@ fn one_of_four_then_all_of_them_then_by_a_header_and_nothing_is_lost() {
     ] {
         assert!(said.contains(words), "`{words}` is missing: {said}");
     }
+    // One of four of message, and a quarter of credit.
+    assert_eq!(said.matches("as demanded: share(v2)=25%±10").count(), 2, "{said}");
+    let lanes = report["lanes"].as_array().unwrap();
+    let sockets = lanes.iter().find(|lane| lane["lane"] == "websocket");
+    assert!(sockets.is_some_and(|lane| lane["sent"].as_u64() > Some(50)), "{lanes:?}");
+    assert_eq!(report["lanes_not_run"], Value::Array(vec![]), "{said}");
     // Every replica was reached, before and after.
     for n in 1..=4 {
         for version in 1..=2 {

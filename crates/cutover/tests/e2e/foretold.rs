@@ -90,11 +90,18 @@ fn unknown_before(words: &str) -> String {
     words
 }
 
-/// Takes away the phases in which instances end; what is done in them, whenever that is.
+/// Takes away the phases in which instances end; what is done in them, whenever that is. Two that end one after
+/// the other are two publications, at once they are one.
 fn the_end(all: &mut Vec<Done>) -> Vec<String> {
     let ends = |(phase, _): &Done| ["handing-over", "stopping", "promoted"].contains(&&**phase);
     let from = all.iter().position(ends).unwrap_or(all.len());
     let mut end: Vec<String> = all.split_off(from).into_iter().flat_map(|one| one.1).collect();
+    for words in &mut end {
+        if let Some(at) = words.find(" carries generation ") {
+            words.truncate(at);
+        }
+    }
     end.sort();
+    end.dedup();
     end
 }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 /// A promotion that cost nothing, at 200 requests a second at least and on every lane; on no connection
 /// did a version come back once all traffic had moved.
-fn perfect(scene: &Scene, shipped: &Shipped) {
+pub(crate) fn perfect(scene: &Scene, shipped: &Shipped) {
     shipped.expect(0, "PASS");
     let report = &shipped.report;
     assert_eq!(report["failed"], 0);
