@@ -10,6 +10,7 @@ mod compared;
 mod home;
 mod hooks;
 mod kept;
+mod limits;
 mod measured;
 mod operators;
 mod recreate;
