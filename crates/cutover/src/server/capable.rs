@@ -101,9 +101,10 @@ fn unjudged(app: &AppConfig, able: Able) -> Option<String> {
     ];
     let lost: Vec<&str> = lost.into_iter().flatten().collect();
     let also = if lost.is_empty() { String::new() } else { format!("{}, and ", lost.join(", ")) };
-    let only = match app.probe.enabled {
-        true => "`max_error_share` is a limit of the prober's requests alone",
-        false => "`max_error_share` limits nothing",
+    let only = if app.probe.enabled {
+        "`max_error_share` is a limit of the prober's requests alone"
+    } else {
+        "`max_error_share` limits nothing"
     };
     Some(format!("{} tells nothing of single requests: {also}{only}", able.carrier))
 }
