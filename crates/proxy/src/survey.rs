@@ -1,8 +1,9 @@
 //! Units: requests counted so that two releases of an app can be compared while both serve.
 //!
 //! A unit is the first request of a client in a tick (a second), whichever release and thread it goes to.
-//! It belongs to the release it was sent to *first* and to the tick in which that was; how it ends is
-//! added there. One that was sent again elsewhere has failed, but for a pooled connection that turned
+//! It belongs to the release it was sent to *first* and to the tick in which that was; how it ends, and how
+//! long after it was sent, is added there: what it waited before (held while an only copy was replaced) is
+//! nobody's. One that was sent again elsewhere has failed, but for a pooled connection that turned
 //! out to be closed. Requests of the prober, which knows the key of its run, are no units.
 //!
 //! How exact: never two units of one client in a tick. Clients share [`SLOTS`] slots, and one that finds
@@ -106,7 +107,7 @@ impl Survey {
 
     /// Counts a unit that is sent to this release now; nothing if its client had one in this tick, or
     /// nobody asks any more.
-    fn claim(&self, slot: Option<usize>, release: ReleaseId) -> Option<Unit> {
+    fn claim(&self, slot: Option<usize>, release: ReleaseId, waited: Duration) -> Option<Unit> {
         let now_s = now_s();
         if now_s.saturating_sub(self.asked_s.load(Ordering::Relaxed)) > LEASE {
             return None;
@@ -127,7 +128,7 @@ impl Survey {
         }
         let cell = present.filter(|cell| cell.at_s == now_s)?;
         cell.units.fetch_add(1, Ordering::Relaxed);
-        Some(Unit { cell, release })
+        Some(Unit { cell, release, waited })
     }
 }
 
@@ -147,6 +148,8 @@ impl Cell {
 pub(crate) struct Unit {
     cell: Arc<Cell>,
     release: ReleaseId,
+    /// How long after it came it was sent.
+    waited: Duration,
 }
 
 /// How one request stands to the survey of its app.
@@ -163,11 +166,11 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// It is sent to this release now.
+    /// It is sent to this release now, so long after it came.
     pub(crate) fn sent(&mut self, release: ReleaseId, took: Duration) {
         match std::mem::replace(self, Self::None) {
             Self::Asked(survey, slot) => {
-                if let Some(unit) = survey.claim(slot, release) {
+                if let Some(unit) = survey.claim(slot, release, took) {
                     *self = Self::Sent(unit);
                 }
             }
@@ -189,7 +192,7 @@ impl Standing {
 
 impl Unit {
     fn ended(self, failed: bool, took: Duration) {
-        self.cell.lasted.note(took);
+        self.cell.lasted.note(took.saturating_sub(self.waited));
         self.cell.ended.fetch_add(1, Ordering::Release);
         if failed {
             self.cell.errors.fetch_add(1, Ordering::Release);
@@ -276,6 +279,21 @@ mod tests {
         let mut open = asked(&survey, "10.0.0.1");
         open.sent(ReleaseId(1), MS);
         assert_eq!((sums(&survey, 1), sums(&survey, 2)), ((1, 0, 0), (4, 4, 3)));
+    }
+
+    #[test]
+    fn what_was_waited_before_it_was_sent_is_nobodys() {
+        let survey = survey(CountBy::Request);
+        let mut held = asked(&survey, "10.0.0.1");
+        held.sent(ReleaseId(2), 900 * MS);
+        held.ended(false, 905 * MS);
+        let ticks = survey.tell(0).1;
+        let lasted: Vec<u64> = ticks[0]
+            .lasted
+            .iter()
+            .map(|(bucket, _)| model::latency::bound_us(usize::from(*bucket)).unwrap())
+            .collect();
+        assert!(matches!(lasted[..], [5_000..=5_999]), "{lasted:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! What the comparison of candidate and stable means for a step: abort, go on early, hold, or nothing.
+//! What the comparison of candidate and stable means for a step: abort, go on early, hold, or nothing. The limits
+//! of the candidate alone are judged in every strategy, by the same counts.
 //!
 //! The tests themselves are `analysis`; when a step is taken, `forward` decides.
 
-use model::{Threshold, Tick, Weight};
+use model::{Phase, Threshold, Tick, Weight};
 
-use crate::analysis::{Comparison, Finding};
+use crate::analysis::{Arm, Comparison, Finding};
 use crate::comparing::{Analysis, Incident, Inconclusive, OnIncident};
 use crate::deadline::bake_end_ms;
 use crate::incident::{CALM_MS, held};
@@ -14,15 +15,20 @@ use crate::state::State;
 use crate::step::Step;
 use crate::words::duration;
 
-/// The comparison begins, by these latencies; once.
+/// The comparison begins, by these latencies: by those that were told last before the candidate was to have
+/// a share. Once it was, they stay.
 pub(crate) fn begin(state: &mut State, thresholds: &[Threshold]) {
     let wanted = state.start.settings.analysis.filter(|_| state.start.stable.is_some());
-    if let Some(Analysis { rules, .. }) = wanted {
-        state.facts.comparison.get_or_insert_with(|| Comparison::new(rules, thresholds));
+    let Some(Analysis { rules, .. }) = wanted else { return };
+    let begins = || Comparison::new(rules, thresholds);
+    if state.has_entered(Phase::Shifting) {
+        state.facts.comparison.get_or_insert_with(begins);
+    } else {
+        state.facts.comparison = Some(begins());
     }
 }
 
-/// What was counted in a tick; one that was told before says nothing new.
+/// What was counted in a tick of users' requests; one that was told before says nothing new.
 pub(crate) fn take(state: &mut State, at_s: u64, tick: &Tick) {
     if at_s <= state.facts.compared_s || !state.judging() {
         return;
@@ -148,9 +154,15 @@ pub(crate) fn unshown(state: &State) -> Option<(Inconclusive, String)> {
     })
 }
 
-/// "; compared: 1 of 560 failed, 9 of 5040 of stable (p = 0.2130)".
+/// "; compared: 1 of 560 failed, 9 of 5040 of stable (p = 0.2130)"; where nothing is compared, "; of its
+/// users' requests 1 of 560 failed".
 pub(crate) fn so_far(state: &State) -> String {
     let Some(comparison) = &state.facts.comparison else { return String::new() };
+    if !state.start.settings.analysis.is_some_and(|analysis| analysis.rules.compare) {
+        let Arm { units, events } = comparison.counted();
+        let words = || format!("; of its users' requests {events} of {units} failed");
+        return if units == 0 { String::new() } else { words() };
+    }
     let (candidate, stable) = comparison.compared();
     if candidate.units == 0 {
         return String::new();

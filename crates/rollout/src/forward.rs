@@ -272,7 +272,7 @@ fn unshown(state: &State) -> Option<Step> {
 fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
     let (version, baked) = (&state.candidate().version, duration(state.elapsed_ms()));
     let mut why = match early {
-        Some(early) => format!("{version} served for {baked} and is {early}"),
+        Some(early) => format!("{version} served for {baked}, and it is shown that {early}"),
         None => format!(
             "{version} served for {baked} without a reason to go back{}{}",
             compare::so_far(state),

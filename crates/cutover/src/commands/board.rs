@@ -55,6 +55,8 @@ fn of_app(app: &AppStatus) -> Vec<Line> {
     }
     lines.extend(app.pools.iter().map(|pool| carried(app, pool)));
     lines.extend(app.progress.as_ref().and_then(probed));
+    let judged = app.progress.as_ref().and_then(|progress| progress.judged.as_ref());
+    lines.extend(judged.map(|words| said("users", Style::new(), words)));
     if let Some((version, run)) = &app.next {
         lines.push(said("then", Style::new(), &format!("{version} (run {run})")));
     }
@@ -270,6 +272,7 @@ mod tests {
                 p50_us: Some(2_300),
                 ..Live::default()
             },
+            judged: Some("0 of 60 failed, 1 of 540 of v1; worse at p = 0.01 or less".to_owned()),
         });
         app
     }
@@ -297,6 +300,7 @@ shop  v1 → v2  canary  baking  run r1
   v1          ██████████████████░░     90%  1/1 ready    45 /s  3 open
   v2          ██░░░░░░░░░░░░░░░░░░     10%  0/1 ready     5 /s  3 open
   prober      1,534 sent  2 failed  p50 2.3 ms
+  users       0 of 60 failed, 1 of 540 of v1; worse at p = 0.01 or less
   instance    shop-v2-1  v2  ejected  127.0.0.1:2000  pid 7
 ";
         assert_eq!(drawn(canary()), expected);

@@ -85,6 +85,7 @@ fn write(text: &mut String, planned: &Planned) -> fmt::Result {
     list(text, "hooks", &planned.hooks, "")?;
     list(text, "kept", &planned.kept, "")?;
     compared(text, planned)?;
+    list(text, "judged by users' requests", &planned.judged, "")?;
     list(text, "measured beside requests", &planned.measured, "")
 }
 

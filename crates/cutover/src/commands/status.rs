@@ -86,6 +86,9 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
         writeln!(text, "  rollout to {version}: {phase} (run {run})")?;
     }
     held_up(text, app)?;
+    if let Some(judged) = app.progress.as_ref().and_then(|progress| progress.judged.as_ref()) {
+        writeln!(text, "  users: {judged}")?;
+    }
     if let Some((version, run)) = &app.next {
         writeln!(text, "  then: {version} (run {run})")?;
     }

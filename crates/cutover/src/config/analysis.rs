@@ -1,6 +1,7 @@
-//! Reads `[app.NAME.rollout.analysis]`: how the versions of a canary are compared.
+//! Reads `[app.NAME.rollout.analysis]`: by which limits users' requests judge a new version, and how the
+//! versions of a canary are compared.
 //!
-//! How they are compared is not decided here, but in `rollout::analysis`.
+//! How that is done is not decided here, but in `rollout::analysis`.
 
 use std::time::Duration;
 
@@ -8,18 +9,29 @@ use model::survey::CountBy;
 use rollout::Inconclusive;
 
 use super::diagnostic::Diagnostic;
+use super::field::Field;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AnalysisConfig, Strategy};
 use super::words::one_of;
 
-/// Reads the section; a canary without one is compared by the defaults.
+/// Keys of the comparison: of a canary alone, in which both versions have a share.
+const COMPARES: [&str; 3] = ["latency", "early", "inconclusive"];
+
+/// Reads the section; without one a rollout is judged by the defaults.
 pub(crate) fn read(
     rollout: &Section<'_>,
     strategy: &Strategy,
     reader: &mut Reader,
 ) -> Option<AnalysisConfig> {
     let section = Section::within(rollout, "analysis", reader);
+    // After a name that is not known nobody can say which keys are right.
+    let named = rollout.field("strategy").and_then(|field| field.value.as_str());
+    let known = named.is_none_or(|name| Strategy::NAMES.contains(&name));
+    let alone = known && !matches!(strategy, Strategy::Canary { .. });
+    for field in COMPARES.iter().filter(|_| alone).filter_map(|key| section.field(key)) {
+        reader.push(uncompared(&field));
+    }
     let enabled = reader.switch(section.field("enabled"), true);
     let limit = section.field("p99");
     let within = Duration::from_millis(1)..=Duration::from_secs(8);
@@ -46,7 +58,16 @@ pub(crate) fn read(
             reader,
         ),
     };
-    (enabled && matches!(strategy, Strategy::Canary { .. })).then_some(config)
+    enabled.then_some(config)
+}
+
+/// A key of the comparison where nothing is compared.
+fn uncompared(field: &Field<'_>) -> Diagnostic {
+    let key = field.key;
+    let what = format!("`{key}` is of the comparison of a canary, and here nothing is compared");
+    let help = "remove it (limits hold all the same: `max_error_share`, `p99`), or write `strategy = \
+                \"canary\"`";
+    Diagnostic::new(what).at(&field.span, "").help(help)
 }
 
 /// The chance of a false abort, in basis points.

@@ -66,7 +66,7 @@ pub(crate) use schema::schema;
 pub(crate) use shape::{
     AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, FollowerConfig,
     HaProxyConfig, HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig,
-    RouterConfig, Side, Strategy, Target, TokenPlace, Told,
+    RolloutConfig, RouterConfig, Side, Strategy, Target, TokenPlace, Told,
 };
 pub(crate) use strategy::share;
 

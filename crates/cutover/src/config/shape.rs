@@ -300,7 +300,7 @@ pub(crate) struct RolloutConfig {
     pub(crate) pause_after: Vec<Weight>,
     /// How long a pause may last before the rollout is undone.
     pub(crate) pause_timeout: Duration,
-    /// How both versions are compared while both have a share; `None` where they are not.
+    /// How users' requests judge a new version; `None` where they do not.
     pub(crate) analysis: Option<AnalysisConfig>,
     /// What becomes of it while both versions fail.
     pub(crate) incident: OnIncident,
@@ -328,7 +328,7 @@ pub(crate) struct RolloutConfig {
     pub(crate) max_error_share: f64,
 }
 
-/// How the versions of a canary are compared.
+/// How users' requests judge a new version: by limits, and in a canary compared with the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AnalysisConfig {
     /// The chance that a candidate that is no worse is aborted, basis points.

@@ -19,9 +19,8 @@ use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Keys of one strategy only, each with its strategy.
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 9] = [
     ("preview", "blue-green"),
-    ("analysis", "canary"),
     ("steps", "canary"),
     ("step_bake", "canary"),
     ("sticky", "canary"),

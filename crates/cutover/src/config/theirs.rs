@@ -2,7 +2,10 @@
 //! in, its program. What only one sort has is read elsewhere.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use rollout::Inconclusive;
 
 use super::address;
 use super::diagnostic::Diagnostic;
@@ -54,6 +57,20 @@ pub(super) fn program(text: &str, folder: &Path) -> PathBuf {
     if text.contains('/') { folder.join(text) } else { PathBuf::from(text) }
 }
 
+/// Where the file asks for what only requests that are told one by one could show.
+fn unjudged(app: &AppConfig, section: &Section<'_>) -> Vec<(&'static str, Range<usize>)> {
+    let Some(analysis) = &app.rollout.analysis else { return Vec::new() };
+    let asks = [
+        ("p99", analysis.p99.is_some()),
+        ("early", analysis.early),
+        ("inconclusive", analysis.inconclusive != Inconclusive::Promote),
+    ];
+    let Some(rollout) = section.field("rollout") else { return Vec::new() };
+    let Some(written) = rollout.value.get("analysis") else { return Vec::new() };
+    let asked = asks.iter().filter(|(_, asks)| *asks);
+    asked.filter_map(|(key, _)| Some((*key, written.get_ref().get(*key)?.span()))).collect()
+}
+
 /// Refuses of an app what only Cutover's own proxy can do, and what was `found` besides; `carrier` has
 /// its name and what it calls pages for errors.
 pub(super) fn refuse(
@@ -62,7 +79,7 @@ pub(super) fn refuse(
     found: Vec<(String, &'static str)>,
     reader: &mut Reader,
 ) {
-    let mut refuse = |what: String, at: (&std::ops::Range<usize>, &str), help: String| {
+    let mut refuse = |what: String, at: (&Range<usize>, &str), help: String| {
         reader.push(Diagnostic::new(what).at(at.0, at.1).help(help));
     };
     let whole = (&section.span, "of this app");
@@ -85,6 +102,13 @@ pub(super) fn refuse(
              `[router]`)"
         );
         refuse(what, (&field.span, ""), help);
+    }
+    for (key, span) in unjudged(app, section) {
+        let what =
+            format!("{carrier} tells nothing of single requests, so nobody would judge by `{key}`");
+        let help = "remove it; a limit can be a metric of yours (`metrics`), or let Cutover's own proxy carry \
+                    the traffic (remove `[router]`)";
+        refuse(what, (&span, ""), help.to_owned());
     }
     let ours = format!("by Cutover's own proxy, and here {carrier} carries the traffic");
     if let Some(field) = section.field("limits") {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use model::{AppName, Fault, Hold, Release, Version};
 use rollout::analysis::Rules;
-use rollout::{Aim, Analysis, Metric, Named, Settings, Start};
+use rollout::{Aim, Analysis, Inconclusive, Metric, Named, Settings, Start};
 
 use super::tools::Tools;
 use crate::clock;
-use crate::config::{AnalysisConfig, AppConfig, MetricConfig, Strategy};
+use crate::config::{AnalysisConfig, AppConfig, MetricConfig, RolloutConfig, Strategy};
 use crate::store::{NewRun, Run};
 
 /// What a measurement may take beside its own time.
@@ -76,7 +76,8 @@ pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Re
     start_of(config, stable, (candidate, Shipped { aim: Aim::Deploy, warm: false }))
 }
 
-/// A release that ran before has no shares to pass, and is not waited for: users are to be back soon.
+/// A release that ran before has no shares to pass, is compared with nobody and is not waited for: users are to
+/// be back soon.
 pub(super) fn start_of(
     config: &AppConfig,
     stable: Option<&Release>,
@@ -100,7 +101,7 @@ pub(super) fn start_of(
 fn aimed(mut settings: Settings, Shipped { aim, warm }: Shipped) -> Settings {
     settings.aim = aim;
     if aim == Aim::Rollback {
-        settings.analysis = None;
+        settings.analysis = settings.analysis.map(limits_alone);
         settings.metrics = Vec::new();
         settings.pause_after = Vec::new();
         settings.keep_old_ms = 0;
@@ -148,7 +149,7 @@ fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
         stop_deadline_ms: ms(config.stop_timeout) + 5_000,
         max_errors: u64::from(rollout.max_errors),
         max_error_share_bp: basis_points(rollout.max_error_share),
-        analysis: rollout.analysis.map(|it| analysis(it, rollout.max_error_share)),
+        analysis: rollout.analysis.map(|it| analysis(it, rollout)),
         incident: rollout.incident,
         metrics: rollout.metrics.iter().map(metric).collect(),
         probing,
@@ -169,17 +170,26 @@ fn metric(config: &MetricConfig) -> Metric {
     }
 }
 
-/// How both versions are compared.
-fn analysis(config: AnalysisConfig, max_error_share: f64) -> Analysis {
+/// How both versions are compared while both have a share, as in a canary; else what the limits are.
+fn analysis(config: AnalysisConfig, rollout: &RolloutConfig) -> Analysis {
     let us = |limit: Duration| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
     let rules = Rules {
         alpha_bp: config.alpha_bp,
-        max_error_share_bp: basis_points(max_error_share),
+        compare: true,
+        max_error_share_bp: basis_points(rollout.max_error_share),
         latency: config.latency,
         p99_us: config.p99.map(us),
         early: config.early,
     };
-    Analysis { rules, inconclusive: config.inconclusive, count_by: config.count_by }
+    let whole = Analysis { rules, inconclusive: config.inconclusive, count_by: config.count_by };
+    let shares = matches!(rollout.strategy, Strategy::Canary { .. });
+    if shares { whole } else { limits_alone(whole) }
+}
+
+/// Nothing is compared with stable, so nothing can stay open either.
+const fn limits_alone(analysis: Analysis) -> Analysis {
+    let rules = Rules { compare: false, early: false, ..analysis.rules };
+    Analysis { rules, inconclusive: Inconclusive::Promote, ..analysis }
 }
 
 /// A share of 0 to 1 in basis points.

@@ -48,12 +48,7 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
             "{carrier} counts no failures: those that the prober does not meet stay unknown"
         ));
     }
-    if app.rollout.analysis.is_some() && router.evidence != Evidence::PerRequest {
-        worse.push(format!(
-            "{carrier} tells nothing of single requests and their clients, so the versions are not \
-             compared: only what the prober sees can turn it back"
-        ));
-    }
+    worse.extend(unjudged(app, able));
     if let Some(source) = &app.source {
         let enough = match app.instances {
             1 => "an instance is".to_owned(),
@@ -73,11 +68,12 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
         }
     }
     if !app.probe.enabled {
-        worse.push(
-            "nobody probes (`enabled = false`): only health checks can turn it back, and no verdict \
+        let counted = router.evidence == Evidence::PerRequest && app.rollout.analysis.is_some();
+        let also = if counted { " and what users' requests show" } else { "" };
+        worse.push(format!(
+            "nobody probes (`enabled = false`): only health checks{also} can turn it back, and no verdict \
              is given"
-                .to_owned(),
-        );
+        ));
     }
     if !platform.tell_only {
         worse.push(
@@ -89,6 +85,28 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
         worse.push("instances end with the controller: a crash of it is an outage".to_owned());
     }
     Ok(worse)
+}
+
+/// What is lost where nobody tells of single requests and their clients.
+fn unjudged(app: &AppConfig, able: Able) -> Option<String> {
+    let analysis = app.rollout.analysis?;
+    if able.router.evidence == Evidence::PerRequest {
+        return None;
+    }
+    let shares = matches!(app.rollout.strategy, Strategy::Canary { .. });
+    let lost = [
+        shares.then_some("the versions are not compared"),
+        analysis.early.then_some("no step ends early"),
+        analysis.p99.map(|_| "`p99` is judged by nobody"),
+    ];
+    let lost: Vec<&str> = lost.into_iter().flatten().collect();
+    let also = if lost.is_empty() { String::new() } else { format!("{}, and ", lost.join(", ")) };
+    let only = if app.probe.enabled {
+        "`max_error_share` is a limit of the prober's requests alone"
+    } else {
+        "`max_error_share` limits nothing"
+    };
+    Some(format!("{} tells nothing of single requests: {also}{only}", able.carrier))
 }
 
 /// How a change is taken up, where that is not at one instant.
@@ -194,7 +212,7 @@ mod tests {
             hand_over: true,
             other_rules: true,
             spread: true,
-            evidence: Evidence::Counters,
+            evidence: Evidence::PerRequest,
         };
         let platform =
             PlatformCapabilities { side_by_side: true, outlives_controller: true, tell_only: true };
@@ -281,15 +299,30 @@ mod tests {
             count_by: model::CountBy::Client,
         };
         app.rollout.analysis = Some(analysis);
-        let said = check(&app, able()).unwrap();
-        assert!(said.len() == 1 && said[0].contains("not compared"), "{said:?}");
-        let mut exact = able();
-        exact.router.evidence = Evidence::PerRequest;
-        assert_eq!(check(&app, exact).unwrap(), Vec::<String>::new());
+        let mut counting = able();
+        counting.router.evidence = Evidence::Counters;
+        let said = |app: &AppConfig| check(app, counting).unwrap();
+        let alone = "`max_error_share` is a limit of the prober's requests alone";
+        let lost = |lost: &str| {
+            vec![format!("the router tells nothing of single requests: {lost}{alone}")]
+        };
+        assert_eq!(said(&app), lost("the versions are not compared, and "));
+        assert_eq!(check(&app, able()).unwrap(), Vec::<String>::new());
+        let mut whole = example_app();
+        assert_eq!(said(&whole), lost(""));
+        (analysis.p99, analysis.early) = (Some(Duration::from_millis(300)), true);
+        app.rollout.analysis = Some(analysis);
+        let all =
+            "the versions are not compared, no step ends early, `p99` is judged by nobody, and ";
+        assert_eq!(said(&app), lost(all));
+        whole.probe.enabled = false;
+        assert!(said(&whole)[0].ends_with("requests: `max_error_share` limits nothing"));
+        whole.rollout.analysis = None;
+        assert!(!said(&whole)[0].contains("max_error_share"));
         analysis.inconclusive = Inconclusive::Abort;
         app.rollout.analysis = Some(analysis);
-        assert!(check(&app, able()).unwrap_err().what.contains("nothing would ever be shown"));
-        assert!(check(&app, exact).is_ok());
+        assert!(check(&app, counting).unwrap_err().what.contains("nothing would ever be shown"));
+        assert!(check(&app, able()).is_ok());
     }
 
     #[test]
@@ -305,7 +338,10 @@ mod tests {
         assert!(one(|able, _| able.router.drain = Drain::None).contains("each drain lasts 30s"));
         assert!(one(|able, _| able.router.change = ChangeKind::Eventual).contains("both versions"));
         assert!(one(|able, _| able.router.change = ChangeKind::Mixed).contains("one connection"));
-        assert!(one(|able, _| able.router.evidence = Evidence::ProberOnly).contains("no failures"));
+        let unjudged = |able: &mut Able, app: &mut AppConfig| {
+            (able.router.evidence, app.rollout.analysis) = (Evidence::ProberOnly, None);
+        };
+        assert!(one(unjudged).contains("no failures"));
         assert!(one(|_, app| app.probe.enabled = false).contains("nobody probes"));
         assert!(one(|able, _| able.platform.tell_only = false).contains("tunnels are cut"));
         assert!(one(|able, _| able.platform.outlives_controller = false).contains("an outage"));

@@ -28,6 +28,7 @@ mod happenings;
 mod herald;
 pub(crate) mod history;
 mod hooks;
+mod judged;
 mod keeper;
 pub(crate) mod kept;
 pub(crate) mod layout;

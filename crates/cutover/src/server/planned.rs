@@ -27,6 +27,10 @@ pub(crate) struct Planned {
     /// What users' requests show while both versions have a share; none where they are not compared.
     #[serde(default)]
     pub(crate) compared: Vec<Compared>,
+    /// What users' requests may end, and by which limits: sentences; none where the router does not tell of
+    /// them.
+    #[serde(default)]
+    pub(crate) judged: Vec<String>,
     /// What is measured beside requests, with its limit; sentences.
     #[serde(default)]
     pub(crate) measured: Vec<String>,

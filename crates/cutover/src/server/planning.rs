@@ -19,6 +19,7 @@ use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
 use super::foretold::{Shipment, foretell};
+use super::judged::judged;
 use super::planned::{
     ChangePlanned, Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
     UsersPlanned,
@@ -66,6 +67,11 @@ pub(super) async fn plan(
         probe: start.settings.probing.then(|| probe(config, &start)),
         users: users.filter(|_| !compared.is_empty()),
         compared,
+        judged: if able.router.evidence == Evidence::PerRequest {
+            judged(&start)
+        } else {
+            Vec::new()
+        },
         measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
         handover: handover(config, able.carrier),
         hooks: start.settings.hooks.iter().map(hook).collect(),

@@ -25,4 +25,8 @@ pub(crate) struct Progress {
     pub(crate) goes_on: bool,
     /// What the prober saw so far.
     pub(crate) live: Live,
+    /// What users' requests show of the new version so far, and at which `alpha`; in words, where the router
+    /// counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) judged: Option<String>,
 }

@@ -5,6 +5,7 @@
 use drivers::platform::{Condition, FleetHave, InstanceHave};
 use drivers::router::{Open, RoutesHave};
 use model::{AppName, Coarse, Outcome, PoolState, Release, ReleaseId, Weight};
+use rollout::Rollout;
 
 use super::active::Active;
 use super::bus::Live;
@@ -161,7 +162,14 @@ pub(super) fn progress(status: &mut AppStatus, active: &Active, live: Live) {
         left_ms: due.map(|due| due.at_ms.saturating_sub(now_ms)),
         goes_on: due.is_some_and(|due| due.goes_on),
         live,
+        judged: judged(machine),
     });
+}
+
+/// What users' requests show of the candidate so far.
+fn judged(machine: &Rollout) -> Option<String> {
+    let stable = machine.start().stable.as_ref()?;
+    machine.comparison()?.stands(stable.version.as_str())
 }
 
 /// Whoever waits for a person says so.

@@ -1,7 +1,8 @@
 //! Units that the router counts of a rollout, brought to the machine tick by tick.
 //!
 //! A tick is told once it is old enough that what has not ended in it is slow by any threshold. The
-//! latencies to compare by are taken from stable's own requests until the candidate is given a share.
+//! latencies to compare by are taken from stable's own requests until the candidate is given a share, and
+//! told (so journaled) before: whoever controls it after a crash goes on by the same.
 //! Nothing is judged here, and a router that cannot be asked now is asked again in a second.
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use drivers::router::Router;
 use model::survey::{Buckets, TickSeen};
-use model::{Counted, Event, Fault, ReleaseId, Survey, Surveyed, Threshold, Tick, latency};
+use model::{Counted, Event, Fault, Phase, ReleaseId, Survey, Surveyed, Threshold, Tick, latency};
 use rollout::Analysis;
 use rollout::analysis::thresholds;
 use tokio::time::Instant;
@@ -28,8 +29,6 @@ const SLOWEST_S: u64 = 9;
 pub(super) struct Units {
     next: Option<Instant>,
     after_s: u64,
-    /// Of stable, as long as the candidate has no share.
-    before: Vec<Threshold>,
 }
 
 impl Units {
@@ -73,13 +72,11 @@ impl Units {
         surveyed: &Surveyed,
     ) -> Result<(), Fault> {
         if !active.judges_windows() {
-            if active.machine().shares().is_empty() {
-                self.before = before(surveyed, arms.1);
-            }
-            return Ok(());
-        }
-        if active.machine().comparison().is_none() {
-            active.tell(&Event::Thresholds { thresholds: std::mem::take(&mut self.before) })?;
+            return if analysis.rules.compare {
+                tell_before(active, before(surveyed, arms.1))
+            } else {
+                Ok(())
+            };
         }
         let compared = active.machine().comparison();
         let mut limits: Vec<u64> =
@@ -94,6 +91,21 @@ impl Units {
         self.after_s = self.after_s.max(until_s);
         Ok(())
     }
+}
+
+/// Tells the latencies to compare by, until the candidate is to have its first users: once more when they
+/// have changed.
+fn tell_before(active: &mut Active, thresholds: Vec<Threshold>) -> Result<(), Fault> {
+    let begun = active.entered().iter().any(|entered| entered.phase == Phase::Shifting);
+    let us = |threshold: Threshold| threshold.us;
+    let known = active.machine().comparison();
+    let known: Vec<u64> = known.map(|it| it.thresholds().map(us).collect()).unwrap_or_default();
+    // Of a proxy that has begun anew nothing is known yet.
+    let news = !thresholds.is_empty() && !thresholds.iter().map(|it| it.us).eq(known);
+    if news && !begun {
+        active.tell(&Event::Thresholds { thresholds })?;
+    }
+    Ok(())
 }
 
 /// The thresholds that stable's requests so far give.
@@ -143,10 +155,16 @@ fn beyond(lasted: &Buckets, limit_us: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use model::survey::TickSeen;
-    use model::{ReleaseId, latency};
+    use std::sync::Arc;
 
-    use super::{lateness_s, ticks};
+    use model::survey::TickSeen;
+    use model::{AppName, Event, FleetSeen, ReleaseId, Threshold, Version, Weight, latency};
+    use rollout::{Analysis, Named, Settings, Start, Strategy};
+
+    use super::{lateness_s, tell_before, ticks};
+    use crate::clock;
+    use crate::server::active::Active;
+    use crate::store::{NewRun, Store};
 
     fn seen(at_s: u64, release: u32, (units, ended, errors): (u64, u64, u64)) -> TickSeen {
         let at = |us| u16::try_from(latency::bucket(us)).unwrap();
@@ -165,6 +183,66 @@ mod tests {
         );
         assert_eq!((stable.units, stable.errors, stable.slow.as_slice()), (90, 2, &[3, 2][..]));
         assert_eq!(ticks[&8].candidate.units, 0);
+    }
+
+    fn begin(store: &Arc<Store>) -> Active {
+        let named = |id, version: &str| Named {
+            id: ReleaseId(id),
+            version: Version::new(version).unwrap(),
+        };
+        let steps = vec![Weight::new(1_000).unwrap()];
+        let settings = Settings {
+            strategy: Strategy::Canary { steps, step_ms: 600_000 },
+            analysis: Some(Analysis::default()),
+            preview_requests: 0,
+            probing: false,
+            ..Settings::default()
+        };
+        let (stable, candidate) = (Some(named(1, "v1")), named(2, "v2"));
+        let app = AppName::new("shop").unwrap();
+        let run = store.begin(&NewRun {
+            run: "one",
+            start: &Start { app, stable, candidate, instances: 1, settings },
+            original_routes: None,
+            boot_id: &clock::boot_id().unwrap(),
+            began_mono_ns: clock::mono_ns(),
+            began_unix_ms: 0,
+            epoch: 1,
+        });
+        Active::begin(Arc::clone(store), run.unwrap())
+    }
+
+    /// Dead between the switch and the first tick, it knows them all the same.
+    #[test]
+    fn what_is_compared_by_is_journaled_before_the_switch_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(directory.path()).unwrap());
+        let mut active = begin(&store);
+        let told = |us: &[u64]| -> Vec<Threshold> {
+            us.iter().map(|us| Threshold { us: *us, slow: 200, of: 2_000 }).collect()
+        };
+        let known = |active: &Active| -> Vec<u64> {
+            let comparison = active.machine().comparison();
+            comparison.map_or_else(Vec::new, |it| it.thresholds().map(|it| it.us).collect())
+        };
+        tell_before(&mut active, told(&[9_000, 20_000])).unwrap();
+        tell_before(&mut active, told(&[8_000, 20_000])).unwrap();
+        let rows = || store.events(1, 0).unwrap().len();
+        let before = rows();
+        // Nothing new; and a proxy that has begun anew.
+        tell_before(&mut active, told(&[8_000, 20_000])).unwrap();
+        tell_before(&mut active, Vec::new()).unwrap();
+        assert_eq!((known(&active), rows()), (vec![8_000, 20_000], before));
+        let seen = FleetSeen { existing: 1, ready: 1, crashes: 0, trouble: Vec::new() };
+        for release in [ReleaseId(1), ReleaseId(2)] {
+            active.tell(&Event::Fleet { release, seen: seen.clone() }).unwrap();
+        }
+        let run = active.run().clone();
+        drop(active);
+        let mut active = Active::resume(Arc::clone(&store), run).unwrap();
+        assert!(active.judges_windows(), "{:?}", active.entered());
+        tell_before(&mut active, told(&[300_000])).unwrap();
+        assert_eq!(known(&active), [8_000, 20_000]);
     }
 
     #[test]

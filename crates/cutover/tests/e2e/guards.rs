@@ -217,6 +217,43 @@ fn killed_in_the_middle_of_a_step_it_judges_on() {
     ended(rollout, 4);
 }
 
+/// The latencies that the journal has of the comparison, us.
+fn thresholds(world: &World) -> Vec<u64> {
+    let database = rusqlite::Connection::open(world.state().join("cutover.db")).unwrap();
+    let sql = "SELECT json_extract(body, '$.state.facts.comparison.slow') FROM frozen \
+               ORDER BY rollout DESC LIMIT 1";
+    let slow: Option<String> = database.query_row(sql, (), |row| row.get(0)).ok().flatten();
+    let slow: Value = slow.map_or(Value::Null, |slow| serde_json::from_str(&slow).unwrap());
+    let all = slow.as_array().cloned().unwrap_or_default();
+    all.iter().map(|one| one["threshold"]["us"].as_u64().unwrap()).collect()
+}
+
+/// They are stable's of the time before; whoever comes back finds another stable, and does not ask it.
+#[test]
+fn killed_in_the_middle_of_a_step_it_compares_by_the_latencies_of_before() {
+    let _turn = beside();
+    let mut world = World::new(&canary("steps = [\"pause\", \"40%\"]\nstep_bake = \"60s\"", ""));
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let users = Users::of(world.port, 80, Duration::from_millis(100), "/slow?ms=250");
+    let rollout = deploy(&world, "v2");
+    // Some thousand requests must be known.
+    let known = || Some(thresholds(&world)).filter(|found| !found.is_empty());
+    wait_for("latencies of stable", 90, known);
+    world.expect(0, &["resume", "demo"]);
+    wait_for("some evidence", 30, || compared(&world).filter(|it| it.0 >= 20));
+    let before = thresholds(&world);
+    assert!(!before.is_empty() && before[0] < 100_000, "{before:?}");
+    world.kill_up();
+    users.suffer(true);
+    world.up();
+    let back = compared(&world).unwrap();
+    wait_for("more evidence", 30, || compared(&world).filter(|it| it.1 > back.1 + 3));
+    assert_eq!(thresholds(&world), before);
+    world.run(&["abort", "demo"]);
+    ended(rollout, 4);
+}
+
 /// For real: 1 % of errors where the old version has 0.1 %, at 100 requests a second and 10 % of them.
 /// `CUTOVER_FULL=1`: it lasts about a minute.
 #[test]

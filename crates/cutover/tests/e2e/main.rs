@@ -56,6 +56,7 @@ mod judging;
 mod kept;
 mod kinds;
 mod knocks;
+mod limits;
 mod listening;
 mod load;
 mod looking;

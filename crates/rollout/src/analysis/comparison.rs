@@ -2,7 +2,10 @@
 //!
 //! Errors and latencies are one claim ("no worse than stable"), so their e-values are averaged: half of
 //! the stake is on errors, the other half is spread over the thresholds. The limits that were set for the
-//! candidate alone are claims of their own, each with the whole `alpha`.
+//! candidate alone are claims of their own, each with the whole `alpha`; where nothing is compared, they are
+//! all there is. What was found is worded in `said`, and what is done about it is not decided here.
+
+mod said;
 
 use model::{Counted, Threshold, Tick};
 use serde::{Deserialize, Serialize};
@@ -21,7 +24,7 @@ const ERRORS: (f64, u64) = (0.001, 500);
 const LATENCY_WEIGHT: u64 = 500;
 /// The candidate counts as not worse when its odds of an event are shown to be below so many times those
 /// of stable.
-const MARGIN: f64 = 2.0;
+pub const MARGIN: f64 = 2.0;
 /// Of latencies that at least so many in a hundred of stable's requests exceed, it must be shown that the
 /// candidate is not worse; rarer ones would take longer than anybody waits.
 const SHOWN_PERCENT: u64 = 5;
@@ -34,8 +37,12 @@ const P99: f64 = 0.01;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rules {
-    /// The chance that a candidate that is not worse is ever found worse, in basis points.
+    /// The chance that a candidate that is not worse is ever found worse, in basis points; each limit has as
+    /// much.
     pub alpha_bp: u16,
+    /// Whether the candidate is compared with stable; otherwise only its limits are judged. Older journals
+    /// compare.
+    pub compare: bool,
     /// Share of its units that may fail, in basis points; 0 and 10 000 set no limit.
     pub max_error_share_bp: u16,
     /// Whether latencies are compared.
@@ -48,7 +55,14 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { alpha_bp: 100, max_error_share_bp: 100, latency: true, p99_us: None, early: false }
+        Self {
+            alpha_bp: 100,
+            compare: true,
+            max_error_share_bp: 100,
+            latency: true,
+            p99_us: None,
+            early: false,
+        }
     }
 }
 
@@ -106,7 +120,11 @@ impl Comparison {
             rules,
             errors: Worse::expecting(ERRORS.0, ERRORS.1),
             not_worse: NotWorse::than(MARGIN),
-            slow: if rules.latency { thresholds.iter().map(slow).collect() } else { Vec::new() },
+            slow: if rules.compare && rules.latency {
+                thresholds.iter().map(slow).collect()
+            } else {
+                Vec::new()
+            },
             peak: Nats::ZERO,
             failing: failing(rules),
             late: rules.p99_us.map(|_| Above::share(P99)),
@@ -120,8 +138,10 @@ impl Comparison {
     /// Takes a tick.
     pub fn add(&mut self, tick: &Tick) {
         let block = block(tick, |counted| Some(counted.errors));
-        self.errors.add(block);
-        self.not_worse.add(block);
+        if self.rules.compare {
+            self.errors.add(block);
+            self.not_worse.add(block);
+        }
         for (at, slow) in self.slow.iter_mut().enumerate() {
             let block = self::block(tick, |counted| counted.slow.get(at).copied());
             slow.worse.add(block);
@@ -172,25 +192,13 @@ impl Comparison {
             return Finding::Worse(self.worse_words());
         }
         if self.failing.as_ref().is_some_and(|above| above.log_e() >= enough) {
-            let Arm { units, events } = self.whole;
-            let limit = f64::from(self.rules.max_error_share_bp) / 100.0;
-            return Finding::Over(format!(
-                "more than {limit} % of its users' requests fail ({events} of {units})"
-            ));
+            return Finding::Over(self.failing_words());
         }
-        if let Some(late) = &self.late
-            && late.log_e() >= enough
-        {
-            let limit = milliseconds(self.rules.p99_us.unwrap_or_default());
-            return Finding::Over(format!("more than 1 % of its answers take over {limit}"));
+        if self.late.as_ref().is_some_and(|late| late.log_e() >= enough) {
+            return Finding::Over(self.late_words());
         }
-        if self.is_shown_not_worse() {
-            return Finding::NotWorse(format!(
-                "not worse than stable by a factor of {MARGIN}: {}",
-                self.counts()
-            ));
-        }
-        Finding::Open
+        self.shown()
+            .map_or(Finding::Open, |shown| Finding::NotWorse(format!("{shown}: {}", self.counts())))
     }
 
     /// Both releases lately, candidate first, if both fail more than the candidate may.
@@ -208,34 +216,47 @@ impl Comparison {
         (self.candidate, self.stable)
     }
 
+    /// Units of the candidate so far, also of ticks in which stable had none, and the errors among them.
+    pub const fn counted(&self) -> Arm {
+        self.whole
+    }
+
     fn alpha(&self) -> f64 {
         f64::from(self.rules.alpha_bp.clamp(1, 9_999)) / 10_000.0
     }
 
-    /// Two ways lead there, so each has half of `alpha`; and all that must be shown is shown by itself.
-    fn is_shown_not_worse(&self) -> bool {
-        let half = self.alpha() / 2.0;
-        let enough = -half.ln();
-        let share = f64::from(self.rules.max_error_share_bp) / 10_000.0;
+    /// True when the candidate's odds of an error are shown to be below [`MARGIN`] times those of stable.
+    fn errs_no_more(&self) -> bool {
+        self.not_worse.log_e() >= self.enough_shown()
+    }
+
+    /// True when nothing failed, and so many were asked that a share of errors at its limit is ruled out. Of
+    /// a factor that says nothing.
+    fn is_clean(&self) -> bool {
+        let bp = self.rules.max_error_share_bp;
+        let limit = (1..10_000).contains(&bp).then(|| f64::from(bp) / 10_000.0);
         let none = self.candidate.events + self.stable.events == 0;
-        let clean = none && self.candidate.units >= clean_units(share, half);
-        let common = |slow: &&Slow| slow.threshold.slow * 100 >= slow.threshold.of * SHOWN_PERCENT;
-        (clean || self.not_worse.log_e() >= enough)
-            && self.slow.iter().filter(common).all(|slow| slow.not_worse.log_e() >= enough)
+        none && limit
+            .is_some_and(|limit| self.candidate.units >= clean_units(limit, self.alpha() / 2.0))
     }
 
-    fn worse_words(&self) -> String {
-        let worst = self.slow.iter().max_by(|a, b| a.worse.log_e().total_cmp(&b.worse.log_e()));
-        let what = match worst.filter(|slow| slow.worse.log_e() > self.errors.log_e()) {
-            Some(slow) => format!("more answers over {}", milliseconds(slow.threshold.us)),
-            None => "more errors".to_owned(),
-        };
-        format!("{what} than stable at the same time (p = {:.4}): {}", self.p(), self.counts())
+    /// The latencies of which it must be shown that the candidate does not exceed them more often.
+    fn common(&self) -> impl Iterator<Item = &Slow> {
+        let often = |slow: &&Slow| slow.threshold.slow * 100 >= slow.threshold.of * SHOWN_PERCENT;
+        self.slow.iter().filter(often)
     }
 
-    fn counts(&self) -> String {
-        let of = |arm: Arm| format!("{} of {}", arm.events, arm.units);
-        format!("{} failed, {} of stable", of(self.candidate), of(self.stable))
+    /// Two ways lead to what is shown of errors, so each has half of `alpha`; and all that must be shown is
+    /// shown by itself.
+    fn is_shown_not_worse(&self) -> bool {
+        let enough = self.enough_shown();
+        self.rules.compare
+            && (self.is_clean() || self.errs_no_more())
+            && self.common().all(|slow| slow.not_worse.log_e() >= enough)
+    }
+
+    fn enough_shown(&self) -> f64 {
+        -(self.alpha() / 2.0).ln()
     }
 }
 
@@ -256,16 +277,6 @@ fn block(tick: &Tick, events: impl Fn(&Counted) -> Option<u64>) -> Block {
         events(counted).map_or_else(Arm::default, |events| Arm::new(counted.units, events))
     };
     Block { candidate: arm(&tick.candidate), stable: arm(&tick.stable) }
-}
-
-/// "12.5 ms".
-fn milliseconds(us: u64) -> String {
-    let tenths = us.div_ceil(100);
-    if tenths.is_multiple_of(10) {
-        format!("{} ms", tenths / 10)
-    } else {
-        format!("{}.{} ms", tenths / 10, tenths % 10)
-    }
 }
 
 #[cfg(test)]
@@ -314,9 +325,17 @@ mod tests {
         assert_eq!(comparison.finding(), Finding::Open);
         // Nothing fails: 528 units are enough at half of 1 %.
         let clean = after(Rules::default(), 11, &tick((50, 0), (50, 0)));
-        assert!(matches!(clean.finding(), Finding::NotWorse(_)));
+        let shown = |comparison: &Comparison| match comparison.finding() {
+            Finding::NotWorse(words) => words,
+            _ => panic!("{comparison:?}"),
+        };
+        // That says nothing of a factor.
+        let words = "fewer than 1 % of its requests fail (alpha = 0.01): 0 of 550 failed, 0 of 550 of stable";
+        assert_eq!(shown(&clean), words);
         let some = after(Rules::default(), 200, &tick((500, 1), (500, 1)));
-        assert!(matches!(some.finding(), Finding::NotWorse(_)), "{some:?}");
+        let words = "its odds of an error are below 2 times stable's (alpha = 0.01): 200 of 100000 \
+                     failed, 200 of 100000 of stable";
+        assert_eq!(shown(&some), words);
     }
 
     #[test]
@@ -332,6 +351,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_of_latencies_names_them() {
+        let common = [(1_500, 1_000), (12_000, 200), (40_000, 20)];
+        let thresholds = common.map(|(us, slow)| Threshold { us, slow, of: 2_000 });
+        let mut comparison = Comparison::new(Rules::default(), &thresholds);
+        for _ in 0..60 {
+            let both = || counted(50, 0, &[25, 5, 0]);
+            comparison.add(&Tick { candidate: both(), stable: both() });
+        }
+        let Finding::NotWorse(why) = comparison.finding() else { panic!("{comparison:?}") };
+        // The rarest need not be shown.
+        let words = "fewer than 1 % of its requests fail, its odds of an answer over 1.5 ms and over 12 \
+                     ms are below 2 times stable's (alpha = 0.01): 0 of 3000 failed, 0 of 3000 of stable";
+        assert_eq!(why, words);
+    }
+
+    #[test]
     fn limits_of_the_candidate_alone() {
         let failing = after(Rules::default(), 4, &tick((50, 4), (0, 0)));
         let Finding::Over(why) = failing.finding() else { panic!("{failing:?}") };
@@ -343,6 +378,29 @@ mod tests {
         }
         let Finding::Over(why) = late.finding() else { panic!("{late:?}") };
         assert_eq!(why, "more than 1 % of its answers take over 300 ms");
+    }
+
+    #[test]
+    fn where_nothing_is_compared_only_the_limits_hold() {
+        let rules = Rules { compare: false, early: true, ..Rules::default() };
+        let threshold = Threshold { us: 12_500, slow: 100, of: 2_000 };
+        assert_eq!(Comparison::new(rules, &[threshold]).thresholds().count(), 0);
+        // Worse than stable, and within its limit.
+        let lax = Rules { max_error_share_bp: 2_000, ..rules };
+        let worse = after(lax, 60, &tick((50, 5), (50, 0)));
+        assert_eq!((worse.finding(), worse.log_e()), (Finding::Open, 0.0));
+        assert_eq!(after(rules, 60, &tick((50, 0), (50, 0))).finding(), Finding::Open);
+        assert!(matches!(after(rules, 4, &tick((50, 4), (0, 0))).finding(), Finding::Over(_)));
+        assert!(after(rules, 5, &tick((20, 2), (200, 20))).both_suffer().is_some());
+    }
+
+    #[test]
+    fn without_a_limit_of_errors_no_clean_run_shows_anything() {
+        for max_error_share_bp in [0, 10_000] {
+            let rules = Rules { max_error_share_bp, ..Rules::default() };
+            let clean = after(rules, 100, &tick((50, 0), (50, 0)));
+            assert_eq!(clean.finding(), Finding::Open, "{max_error_share_bp}");
+        }
     }
 
     #[test]

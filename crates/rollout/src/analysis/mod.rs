@@ -23,7 +23,7 @@ mod worse;
 pub(crate) use above::Above;
 pub use block::{Arm, Block};
 pub use clean::clean_units;
-pub use comparison::{Comparison, Finding, Rules};
+pub use comparison::{Comparison, Finding, MARGIN, Rules};
 pub use guard::Guard;
 pub use latency::thresholds;
 pub use not_worse::NotWorse;

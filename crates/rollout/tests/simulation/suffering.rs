@@ -34,6 +34,9 @@ impl Suffering {
                 _ => Inconclusive::Promote,
             };
             settings.analysis = Some(Analysis { rules, inconclusive, ..Analysis::default() });
+        } else if rng.chance(50) {
+            let rules = Rules { compare: false, ..Rules::default() };
+            settings.analysis = Some(Analysis { rules, ..Analysis::default() });
         }
         let mut suffering = Self::default();
         if rng.chance(30) {

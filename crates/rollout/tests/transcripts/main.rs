@@ -12,6 +12,7 @@ mod home;
 mod hooks;
 mod hour;
 mod kept;
+mod limits;
 mod measured;
 mod operators;
 mod recreate;

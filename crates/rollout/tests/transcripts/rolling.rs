@@ -18,7 +18,7 @@ fn rolling(instances: u16, batch: u16) -> Script {
 }
 
 /// One of stable's, the `n`-th of four, leaves and is gone.
-fn one_leaves(script: Script, n: u32) -> Script {
+pub(crate) fn one_leaves(script: Script, n: u32) -> Script {
     let gone = parts(4 - n, n - 1);
     script
         .all(&[gone, fleet(1, 4, 4), leaving(1, &[n], 2, 1), leaving(1, &[n], 0, 1)])
@@ -26,7 +26,7 @@ fn one_leaves(script: Script, n: u32) -> Script {
 }
 
 /// The `n`-th of the candidate's is ready, carries its share and was judged.
-fn one_comes(script: Script, n: u16) -> Script {
+pub(crate) fn one_comes(script: Script, n: u16) -> Script {
     let first = if n == 1 { vec![preview(40, 0), Event::Armed] } else { vec![] };
     script
         .all(&[fleet(1, 4 - n, 4 - n), fleet(2, n, n)])

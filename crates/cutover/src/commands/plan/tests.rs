@@ -63,6 +63,7 @@ fn canary() -> Planned {
         }],
         users: Some(UsersPlanned { per_second: 50.02, counted_ms: Some(120_000) }),
         unforeseen: None,
+        judged: Vec::new(),
         measured: Vec::new(),
         handover: "the app is told to end".into(),
         hooks: vec!["before switch: smoke".into()],

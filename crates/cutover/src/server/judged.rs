@@ -1,0 +1,111 @@
+//! What users' requests may end in a rollout and what they show, in words for its plan.
+//!
+//! Nothing is judged here; when the comparison finds what is `detect`'s.
+
+use model::survey::CountBy;
+use rollout::analysis::{MARGIN, Rules, clean_units};
+use rollout::{Analysis, Start};
+
+/// One sentence for each limit, for the comparison, and for what ends a step early; none where nobody judges
+/// by users' requests.
+pub(super) fn judged(start: &Start) -> Vec<String> {
+    let (Some(analysis), Some(stable)) = (start.settings.analysis, &start.stable) else {
+        return Vec::new();
+    };
+    let Analysis { rules, count_by, .. } = analysis;
+    let (to, from) = (start.candidate.version.as_str(), stable.version.as_str());
+    let alpha = f64::from(rules.alpha_bp) / 10_000.0;
+    let unit = match count_by {
+        CountBy::Client => "of each client one a second",
+        CountBy::Request => "each counts",
+    };
+    let mut judged = Vec::new();
+    if let Some(share) = limit(rules) {
+        judged.push(format!(
+            "more than {share} % of {to}'s requests failing ends it ({unit}; alpha = {alpha})"
+        ));
+    }
+    if let Some(us) = rules.p99_us {
+        let ms = us.div_ceil(1_000);
+        judged.push(format!(
+            "more than 1 % of its answers taking over {ms} ms ends it (alpha = {alpha})"
+        ));
+    }
+    if rules.compare {
+        let what = if rules.latency { "errors or answer times" } else { "errors" };
+        judged.push(format!(
+            "being worse than {from} in {what} ends it (alpha = {alpha}, the chance of that for one that is \
+             no worse)"
+        ));
+    }
+    judged.extend(rules.early.then(|| early(rules, (to, from), alpha)));
+    judged
+}
+
+/// When a step ends before its time, and what is shown then.
+fn early(rules: Rules, (to, from): (&str, &str), alpha: f64) -> String {
+    let clean = limit(rules).map(|share| {
+        let units = clean_units(share / 100.0, alpha / 2.0);
+        format!(", or, as long as nothing fails, fewer than {share} % ({units} requests of {to})")
+    });
+    let slow = if rules.latency {
+        format!("; and the odds of answers over {from}'s usual times below {MARGIN} times, too")
+    } else {
+        String::new()
+    };
+    format!(
+        "a step ends early when {to}'s odds of an error are shown to be below {MARGIN} times {from}'s{}{slow} \
+         (alpha = {alpha})",
+        clean.unwrap_or_default()
+    )
+}
+
+/// The limit of errors, percent.
+fn limit(rules: Rules) -> Option<f64> {
+    let bp = rules.max_error_share_bp;
+    (1..10_000).contains(&bp).then(|| f64::from(bp) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AppName, ReleaseId, Version};
+    use rollout::analysis::Rules;
+    use rollout::{Analysis, Named, Settings, Start};
+
+    use super::judged;
+
+    fn said(rules: Rules) -> Vec<String> {
+        let named = |id, version: &str| Named {
+            id: ReleaseId(id),
+            version: Version::new(version).unwrap(),
+        };
+        let analysis = Some(Analysis { rules, ..Analysis::default() });
+        judged(&Start {
+            app: AppName::new("shop").unwrap(),
+            stable: Some(named(1, "v1")),
+            candidate: named(2, "v2"),
+            instances: 1,
+            settings: Settings { analysis, ..Settings::default() },
+        })
+    }
+
+    #[test]
+    fn what_is_shown_is_told_with_its_factor_and_its_alpha() {
+        let rules = Rules { early: true, p99_us: Some(300_000), ..Rules::default() };
+        let expected = [
+            "more than 1 % of v2's requests failing ends it (of each client one a second; alpha = 0.01)",
+            "more than 1 % of its answers taking over 300 ms ends it (alpha = 0.01)",
+            "being worse than v1 in errors or answer times ends it (alpha = 0.01, the chance of that for one \
+             that is no worse)",
+            "a step ends early when v2's odds of an error are shown to be below 2 times v1's, or, as long as \
+             nothing fails, fewer than 1 % (528 requests of v2); and the odds of answers over v1's usual \
+             times below 2 times, too (alpha = 0.01)",
+        ];
+        assert_eq!(said(rules), expected);
+        let limits = Rules { compare: false, max_error_share_bp: 250, ..Rules::default() };
+        let expected = [
+            "more than 2.5 % of v2's requests failing ends it (of each client one a second; alpha = 0.01)",
+        ];
+        assert_eq!(said(limits), expected);
+    }
+}

@@ -1,0 +1,115 @@
+//! Stories of limits that users' requests break where nothing is compared with stable: all at once, batch by
+//! batch, and one copy after the other.
+//!
+//! The prober sees nothing of it in any of them.
+
+use model::{Event, Hold, Threshold};
+use rollout::analysis::Rules;
+use rollout::{Aim, Analysis, Cause, Start, Strategy};
+
+use crate::recreate;
+use crate::rolling::{one_comes, one_leaves};
+use crate::script::{Script, fleet, leaving, parts, units};
+
+/// Only limits are judged; the prober's own would never be reached.
+fn limited(strategy: Strategy, change: impl FnOnce(&mut Start)) -> Script {
+    let rules = Rules { compare: false, ..Rules::default() };
+    Script::new(|start| {
+        start.settings.strategy = strategy;
+        start.settings.analysis = Some(Analysis { rules, ..Analysis::default() });
+        change(start);
+    })
+}
+
+/// A second of users, all of them the candidate's; so many of a hundred failed.
+fn second(script: Script, at_s: u64, failed: u64) -> Script {
+    script.at(1_000, &units(at_s, (100, failed), (0, 0)))
+}
+
+#[test]
+fn all_at_once_its_bake_finds_it() {
+    let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
+    let well = second(second(bakes, 101, 1), 102, 0);
+    second(second(well, 103, 6), 104, 7).is("limits");
+}
+
+#[test]
+fn one_that_keeps_them_is_final_when_its_bake_is_over() {
+    let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
+    let machine =
+        (101..109).fold(bakes, |script, at_s| second(script, at_s, 1)).wake().into_machine();
+    let last = machine.entered().last().unwrap();
+    let words = "without a reason to go back; of its users' requests 8 of 800 failed";
+    assert!(last.why.ends_with(words) && machine.promotion_is_final(), "{last:?}");
+    let stands = machine.comparison().unwrap().stands("v1").unwrap();
+    assert_eq!(stands, "8 of 800 failed; at most 1 % may (alpha = 0.01)");
+}
+
+/// One batch was well; the second is not, and the third never leaves.
+#[test]
+fn a_batch_that_fails_is_the_last() {
+    let rolls = limited(Strategy::Rolling { batch: 1, surge: 0 }, |start| start.instances = 4);
+    let begun = rolls.all(&[fleet(2, 0, 0), fleet(1, 3, 4), fleet(1, 4, 4)]);
+    let one = one_leaves(one_comes(one_leaves(begun, 1), 1), 2);
+    let both =
+        |script: Script, at_s, failed| script.at(1_000, &units(at_s, (100, failed), (100, 0)));
+    let second = one.all(&[fleet(1, 2, 2), fleet(2, 2, 2), parts(2, 2)]);
+    let second = second.all(&[crate::window("v1", 9, 0), crate::window("v2", 9, 0)]);
+    let machine = both(both(second, 101, 9), 102, 8).tells("limits-rolling");
+    assert!(machine.turns_back());
+}
+
+/// What was told to end cannot come back: it turns once that is gone.
+#[test]
+fn it_turns_when_those_that_are_ending_are_gone() {
+    let rolls = limited(Strategy::Rolling { batch: 1, surge: 0 }, |start| start.instances = 4);
+    let begun = rolls.all(&[fleet(2, 0, 0), fleet(1, 3, 4), fleet(1, 4, 4)]);
+    let leaves = one_comes(one_leaves(begun, 1), 1).all(&[
+        parts(2, 1),
+        fleet(1, 3, 3),
+        fleet(2, 1, 1),
+        leaving(1, &[2], 0, 1),
+    ]);
+    let fails = leaves.at(1_000, &units(101, (100, 20), (200, 0)));
+    let machine = fails.all(&[leaving(1, &[2], 0, 0), leaving(1, &[], 0, 0)]).into_machine();
+    let why = machine.entered().iter().find(|entered| entered.why.contains("over a limit"));
+    assert!(machine.turns_back() && why.is_some(), "{:?}", machine.entered());
+}
+
+/// Both fail: an incident, of which nobody is to blame.
+#[test]
+fn an_incident_while_batches_are_replaced_pauses() {
+    let rolls = limited(Strategy::Rolling { batch: 1, surge: 0 }, |start| start.instances = 4);
+    let begun = rolls.all(&[fleet(2, 0, 0), fleet(1, 3, 4), fleet(1, 4, 4)]);
+    let first = one_leaves(begun, 1).all(&[fleet(1, 3, 3), fleet(2, 1, 1), crate::preview(40, 0)]);
+    let bakes = first.all(&[Event::Armed, parts(3, 1), crate::window("v2", 9, 0)]);
+    let machine = bakes.at(1_000, &units(101, (50, 20), (150, 60))).into_machine();
+    assert_eq!(machine.paused().map(|pause| pause.cause), Some(Cause::Incident));
+}
+
+#[test]
+fn the_only_copy_is_replaced_by_the_one_before() {
+    let hold = Hold { wait_ms: 20_000, requests: 500, bytes: 1 << 20 };
+    let one = limited(Strategy::Recreate { hold }, |start| start.instances = 1);
+    second(recreate::until_baking(one), 101, 9).is("limits-recreate");
+}
+
+#[test]
+fn a_rollback_is_not_rolled_back_for_it() {
+    let back = limited(Strategy::BlueGreen, |start| start.settings.aim = Aim::Rollback);
+    let machine = second(crate::until_baking(back), 101, 9).into_machine();
+    let pause = machine.paused().unwrap();
+    assert_eq!((pause.cause, machine.turns_back()), (Cause::Failing, false));
+    assert!(pause.why.contains("over a limit: more than 1 %"), "{}", pause.why);
+}
+
+/// Those told last before the switch hold; what is told later is of a time in which both had users.
+#[test]
+fn latencies_are_taken_until_the_candidate_is_to_have_users() {
+    let told = |us| Event::Thresholds { thresholds: vec![Threshold { us, slow: 100, of: 2_000 }] };
+    let script = Script::new(|start| start.settings.analysis = Some(Analysis::default()));
+    let script = script.all(&[fleet(1, 2, 2), told(9_000), fleet(2, 2, 2), crate::preview(40, 0)]);
+    let script = script.all(&[told(7_000), Event::Armed, told(5_000), Event::Resumed, told(3_000)]);
+    let kept = script.machine().comparison().unwrap().thresholds();
+    assert_eq!(kept.map(|threshold| threshold.us).collect::<Vec<_>>(), [7_000]);
+}
