@@ -23,6 +23,7 @@ mod consul;
 #[path = "../../../drivers/tests/engines/common/consul.rs"]
 #[allow(dead_code, reason = "the tests of the driver use more of it")]
 mod consul_bed;
+mod counted;
 mod crash;
 mod crowd;
 mod deadline;
@@ -87,6 +88,7 @@ mod tls_client;
 mod together;
 mod traffic;
 mod upgrade;
+mod watch_screen;
 mod watching;
 mod wire;
 mod world;
