@@ -162,7 +162,8 @@ impl<'a> Follower<'a> {
             Notice::Live(_) | Notice::Note { .. } if !self.began => {}
             Notice::Live(live) => self.live(&live),
             Notice::Note { at_ms, text } => self.progress.step(&Step::Note { at_ms, text }),
-            Notice::Ended(_) => {}
+            // The phase says what comes of them.
+            Notice::Change(_) | Notice::Hook(_) | Notice::Ended(_) => {}
         }
     }
 

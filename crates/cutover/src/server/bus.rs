@@ -1,7 +1,7 @@
 //! What a server says while it works, to whoever listens.
 //!
 //! One bus per app. A listener first gets what the present rollout has said so far (without live
-//! figures) and how those before it ended, then what follows; one that is too slow is cut off and gets it all anew when it asks
+//! figures, notes, changes and hooks) and how those before it ended, then what follows; one that is too slow is cut off and gets it all anew when it asks
 //! again.
 
 use std::sync::{Mutex, PoisonError};
@@ -36,8 +36,32 @@ pub(crate) enum Notice {
         /// The text.
         text: String,
     },
+    /// A driver makes a change: starts, tells or ends an instance, moves routes.
+    Change(Act),
+    /// A hook is called.
+    Hook(Act),
     /// The rollout ended.
     Ended(Ended),
+}
+
+/// Something that is done, told when it begins and when it has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Act {
+    /// When, ms since the rollout began; 0 while none is under way.
+    pub(crate) at_ms: u64,
+    /// How far it is.
+    pub(crate) stage: Stage,
+    /// What is done, in the words of the journal; where it failed, why.
+    pub(crate) text: String,
+}
+
+/// How far something is that is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stage {
+    Begins,
+    Done,
+    Failed,
 }
 
 /// Figures of the moment.
@@ -106,7 +130,7 @@ impl Bus {
                 history.push(notice.clone());
             }
             Notice::Phase(_) | Notice::Ended(_) => history.push(notice.clone()),
-            Notice::Live(_) | Notice::Note { .. } => {}
+            Notice::Live(_) | Notice::Note { .. } | Notice::Change(_) | Notice::Hook(_) => {}
         }
         // Nobody listening is fine.
         drop(self.sender.send(notice));

@@ -269,7 +269,7 @@ impl Controller {
         let before: Vec<&Routes> = have.routes.iter().chain(&committed).collect();
         let want = self.standing.routes((fleet, &staffed.without), &before);
         let active = self.standing.active.as_ref();
-        let way = hands::routes(&self.tools, active, &want, have).await?;
+        let way = hands::routes(&self.tools, (active, &self.voice), &want, have).await?;
         if let Some(words) = self.waits.heard(&way, Instant::now()) {
             self.voice.mention(self.now_ms(), words);
         }
@@ -292,14 +292,16 @@ impl Controller {
 
     /// Moves the platform toward what is wanted. True when something was done.
     async fn settle_fleet(&self, staffed: &Staffed, have: &FleetHave) -> Result<bool, Fault> {
-        hands::fleet(&self.tools, self.standing.active.as_ref(), &staffed.want, have).await
+        let by = (self.standing.active.as_ref(), &self.voice);
+        hands::fleet(&self.tools, by, &staffed.want, have).await
     }
 
     /// Looks after hooks, preview and prober; answers when the rollout is over and all is in.
     async fn gather(&mut self, fleet: &FleetHave) -> Result<Option<Finished>, Fault> {
         let candidate = self.standing.candidate().cloned();
         let Some(active) = &mut self.standing.active else { return Ok(None) };
-        self.hooks.gather(&self.tools, active, candidate.as_ref()).await?;
+        let by = (&self.tools, &self.voice);
+        self.hooks.gather(by, active, candidate.as_ref()).await?;
         let finished = self.evidence.gather(active, &self.standing.config, fleet).await?;
         // Hooks are called also when it is over.
         let finished = finished.filter(|_| active.wants().hook.is_none());

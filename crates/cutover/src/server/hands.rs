@@ -10,19 +10,21 @@ use futures_util::future::BoxFuture;
 use model::{Change, Fault, Kind, Plan, Routes};
 
 use super::active::Active;
+use super::bus::Stage;
 use super::steering::seen_off;
 use super::tools::Tools;
+use super::voice::Voice;
 use crate::store::Entry;
 
 /// Moves the platform toward `want`. True when something was done.
 pub(super) async fn fleet(
     tools: &Tools,
-    active: Option<&Active>,
+    (active, voice): (Option<&Active>, &Voice),
     want: &FleetWant,
     have: &FleetHave,
 ) -> Result<bool, Fault> {
     let plan = tools.platform.plan(want, have);
-    carry_out(tools.epoch, active, &plan, |change, epoch| {
+    carry_out(tools.epoch, (active, voice), &plan, |change, epoch| {
         let (platform, change) = (Arc::clone(&tools.platform), change.clone());
         Box::pin(async move { platform.act(&change, epoch).await })
     })
@@ -44,7 +46,7 @@ pub(super) enum Way {
 /// Moves the router toward `want`.
 pub(super) async fn routes(
     tools: &Tools,
-    active: Option<&Active>,
+    (active, voice): (Option<&Active>, &Voice),
     want: &Routes,
     have: &RoutesHave,
 ) -> Result<Way, Fault> {
@@ -53,7 +55,7 @@ pub(super) async fn routes(
     if plan.settled() {
         return Ok(Way::Settled);
     }
-    let done = carry_out(tools.epoch, active, &plan, |change, epoch| {
+    let done = carry_out(tools.epoch, (active, voice), &plan, |change, epoch| {
         let (router, change) = (Arc::clone(&tools.router), change.clone());
         Box::pin(async move { router.act(&change, epoch).await })
     })
@@ -70,28 +72,32 @@ pub(super) async fn routes(
     Ok(if waiting { Way::Waiting(plan.waiting.join(", ")) } else { Way::Changed })
 }
 
-/// One change after the other, each noted before and after while a rollout is under way.
+/// One change after the other, each told before and after, and noted while a rollout is under way.
 async fn carry_out<F>(
     epoch: u64,
-    active: Option<&Active>,
+    (active, voice): (Option<&Active>, &Voice),
     plan: &Plan,
     perform: F,
 ) -> Result<(), Fault>
 where
     F: Fn(&Change, u64) -> BoxFuture<'static, Result<(), Fault>>,
 {
+    let now_ms = || active.map_or(0, |active| active.clock().now_ms());
     for change in &plan.changes {
         if let Some(active) = active {
             active.note(&Entry::Intent(&change.words))?;
         }
+        voice.change(now_ms(), Stage::Begins, change.words.clone());
         let done = perform(change, epoch).await;
+        let (stage, text) = match &done {
+            Ok(()) => (Stage::Done, change.words.clone()),
+            Err(fault) => (Stage::Failed, format!("{}: {fault}", change.words)),
+        };
         if let Some(active) = active {
-            let words = match &done {
-                Ok(()) => change.words.clone(),
-                Err(fault) => format!("failed: {}: {fault}", change.words),
-            };
-            active.note(&Entry::Done(&words))?;
+            let failed = if stage == Stage::Failed { "failed: " } else { "" };
+            active.note(&Entry::Done(&format!("{failed}{text}")))?;
         }
+        voice.change(now_ms(), stage, text);
         done?;
     }
     Ok(())

@@ -116,7 +116,12 @@ impl Herald {
                 self.tell(Told::Switched, entered.at_ms, json!({ "why": entered.why }));
             }
             Notice::Ended(ended) if ended.run == self.run => self.end(ended),
-            Notice::Phase(_) | Notice::Live(_) | Notice::Note { .. } | Notice::Ended(_) => {}
+            Notice::Phase(_)
+            | Notice::Live(_)
+            | Notice::Note { .. }
+            | Notice::Change(_)
+            | Notice::Hook(_)
+            | Notice::Ended(_) => {}
         }
     }
 

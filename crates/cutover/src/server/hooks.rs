@@ -20,8 +20,10 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::active::Active;
+use super::bus::Stage;
 use super::post::{self, Letter};
 use super::tools::Tools;
+use super::voice::Voice;
 use crate::store::Entry;
 
 /// Marks the processes of a hook.
@@ -50,7 +52,7 @@ impl Hooks {
     /// Calls what is wanted, ends what is not any more, and tells the machine what has ended.
     pub(super) async fn gather(
         &mut self,
-        tools: &Tools,
+        (tools, voice): (&Tools, &Voice),
         active: &mut Active,
         candidate: Option<&Release>,
     ) -> Result<(), Fault> {
@@ -58,10 +60,11 @@ impl Hooks {
         if let Some(gone) = self.running.take_if(|one| Some(&one.name) != wanted.as_ref()) {
             let words = format!("the hook {} is no longer waited for, and was ended", gone.name);
             active.note(&Entry::Done(&words))?;
+            voice.hook(active.clock().now_ms(), Stage::Failed, words);
         }
         let Some(name) = wanted else { return Ok(()) };
         let Some(running) = &mut self.running else {
-            return self.call(tools, active, (&name, candidate));
+            return self.call((tools, voice), active, (&name, candidate));
         };
         if !running.task.is_finished() {
             return Ok(());
@@ -71,7 +74,10 @@ impl Hooks {
         let (passed, words) = ended.unwrap_or_else(|e| (false, format!("it was lost: {e}")));
         let how = if passed { "" } else { "failed: " };
         let sentence = words.lines().next().unwrap_or_default();
-        active.note(&Entry::Done(&format!("{how}{}: {sentence}", intent(&name))))?;
+        let text = format!("{}: {sentence}", intent(&name));
+        active.note(&Entry::Done(&format!("{how}{text}")))?;
+        let stage = if passed { Stage::Done } else { Stage::Failed };
+        voice.hook(active.clock().now_ms(), stage, text);
         active.tell(&Event::HookEnded { name, passed, words })?;
         Ok(())
     }
@@ -83,7 +89,7 @@ impl Hooks {
 
     fn call(
         &mut self,
-        tools: &Tools,
+        (tools, voice): (&Tools, &Voice),
         active: &mut Active,
         (name, candidate): (&str, Option<&Release>),
     ) -> Result<(), Fault> {
@@ -99,6 +105,7 @@ impl Hooks {
             return Ok(());
         }
         active.note(&Entry::Intent(&intent(name)))?;
+        voice.hook(active.clock().now_ms(), Stage::Begins, intent(name));
         let ring = Ring {
             facts: facts(active, &hook),
             key: format!("{}/{name}", active.run().name),

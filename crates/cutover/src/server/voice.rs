@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::{AppName, Fault, Outcome, Release, Verdict};
 
 use super::active::Active;
-use super::bus::{Bus, Ended, Notice};
+use super::bus::{Act, Bus, Ended, Notice, Stage};
 use super::desired::Desired;
 use super::ending::Finished;
 use crate::store::Run;
@@ -47,6 +47,16 @@ impl Voice {
             self.bus.say(Notice::Note { at_ms: note.at_ms, text: note.words.clone() });
         }
         self.notes = notes.len();
+    }
+
+    /// A driver makes a change; whether it is in the journal is not known here.
+    pub(super) fn change(&self, at_ms: u64, stage: Stage, text: String) {
+        self.bus.say(Notice::Change(Act { at_ms, stage, text }));
+    }
+
+    /// A hook is called, or has ended.
+    pub(super) fn hook(&self, at_ms: u64, stage: Stage, text: String) {
+        self.bus.say(Notice::Hook(Act { at_ms, stage, text }));
     }
 
     /// The rollout is over.

@@ -244,6 +244,43 @@ fn together(world: &World, document: &mut Document) {
     call(world, document, ("get", "/v1/history"), "/v1/history", json!({}));
 }
 
+/// What was told of changes and hooks.
+#[derive(Default)]
+struct Acts {
+    /// Those that began and have not ended, by app.
+    under_way: Vec<(String, String)>,
+    done: Vec<String>,
+}
+
+impl Acts {
+    fn take(&mut self, happening: &Value) {
+        let happened = &happening["happened"];
+        if !["change", "hook"].contains(&happened["notice"].as_str().unwrap()) {
+            return;
+        }
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (app, act) = (text(&happening["app"]), text(&happened["text"]));
+        if happened["stage"] == "begins" {
+            return self.under_way.push((app, act));
+        }
+        assert_eq!(happened["stage"], "done", "{happening}");
+        // How a hook ended is told behind what it is.
+        let same = |(of, begun): &(String, String)| *of == app && act.starts_with(begun.as_str());
+        let at = self.under_way.iter().position(same);
+        self.under_way.remove(at.unwrap_or_else(|| panic!("{act} never began")));
+        self.done.push(act);
+    }
+
+    /// All that began has ended, and something that begins with each of these words was done.
+    fn expect(&self, words: &[&str]) {
+        assert_eq!(self.under_way, []);
+        for word in words {
+            let told = self.done.iter().any(|act| act.starts_with(word));
+            assert!(told, "{word} was not told: {:#?}", self.done);
+        }
+    }
+}
+
 #[test]
 fn real_answers_fit_the_document_and_every_operation_is_asked() {
     let _turn = beside();
@@ -253,7 +290,8 @@ fn real_answers_fit_the_document_and_every_operation_is_asked() {
     let other = app.replace("app.demo", "app.other");
     let other = format!("[app.other]\nhosts = [\"other.test\"]{other}");
     let both = "[together.both]\napps = [\"demo\", \"other\"]\n";
-    let mut world = World::new(&format!("{config}\n{other}\n{both}"));
+    let hook = "[[app.demo.hooks]]\nname = \"gate\"\nbefore = \"switch\"\ncommand = [\"true\"]\n";
+    let mut world = World::new(&format!("{config}\n{other}\n{both}\n{hook}"));
     world.up();
     let mut document = Document::read();
     let (status, plan) = (("get", "/v1/status"), ("post", "/v1/apps/{app}/plan"));
@@ -270,18 +308,20 @@ fn real_answers_fit_the_document_and_every_operation_is_asked() {
         call(&world, &mut document, status, "/v1/status", json!({}));
         until(&world, &mut document, (&format!("runofthe{version}"), "ended"));
     }
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut acts) = (BTreeSet::new(), Acts::default());
     for data in all {
         let happening = document.check_event("/v1/events", &data);
         let happened = &happening["happened"];
         seen.insert(happened["notice"].as_str().unwrap().to_owned());
+        acts.take(&happening);
         if happened["notice"] == "ended" && happened["run"] == "runofthev2" {
             break;
         }
     }
-    for notice in ["began", "phase", "live", "status", "ended"] {
+    for notice in ["began", "phase", "live", "status", "change", "hook", "ended"] {
         assert!(seen.contains(notice), "{notice} did not happen: {seen:?}");
     }
+    acts.expect(&["start demo-2-", "route demo (", "tell demo-1-", "call the hook gate"]);
     call(&world, &mut document, plan, "/v1/apps/demo/plan", json!({ "version": "v3" }));
     call(&world, &mut document, ("get", "/v1/history"), "/v1/history?app=demo&limit=9", json!({}));
     for file in ["report.json", "report.html"] {

@@ -24,6 +24,7 @@ mod consul;
 #[path = "../../../drivers/tests/engines/common/consul.rs"]
 #[allow(dead_code, reason = "the tests of the driver use more of it")]
 mod consul_bed;
+mod counted;
 mod crash;
 mod crowd;
 mod deadline;
@@ -90,6 +91,7 @@ mod together;
 mod traffic;
 mod two_controllers;
 mod upgrade;
+mod watch_screen;
 mod watching;
 mod wire;
 mod world;
