@@ -224,14 +224,14 @@ pub(super) fn no_other(read: &AppConfig, app: &Section<'_>, reader: &mut Reader)
     let asks = "a program is run beside instances that are started here";
     refuse(health, asks, "let the check ask a `path`, or write `tcp = true`");
     let within = |key| app.field("rollout").and_then(|field| inner(field.value, key));
-    const SHARES: &str =
-        "write shares: `steps = [\"25%\"]`; whoever starts them decides how many there are";
     let others = "remove it: whoever starts them decides how many there are";
     if matches!(read.rollout.strategy, Strategy::Rolling { .. } | Strategy::Recreate { .. }) {
         refuse(within("strategy"), "this strategy starts and ends instances one by one", others);
     }
     if matches!(&read.rollout.strategy, Strategy::Canary { counts, .. } if !counts.is_empty()) {
-        refuse(within("steps"), "steps by instances start them one after the other", SHARES);
+        let shares =
+            "write shares: `steps = [\"25%\"]`; whoever starts them decides how many there are";
+        refuse(within("steps"), "steps by instances start them one after the other", shares);
     }
     if read.rollout.return_home {
         refuse(within("slots"), "`slots = \"home\"` starts instances a second time", others);

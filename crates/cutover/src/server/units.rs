@@ -192,7 +192,7 @@ mod tests {
         };
         let steps = vec![Weight::new(1_000).unwrap()];
         let settings = Settings {
-            strategy: Strategy::Canary { steps, step_ms: 600_000 },
+            strategy: Strategy::Canary { steps, counts: Vec::new(), step_ms: 600_000 },
             analysis: Some(Analysis::default()),
             preview_requests: 0,
             probing: false,

@@ -428,8 +428,8 @@ fn r30_up_killed_at_any_kind_of_record_costs_nothing() {
         let enough = if whole() { usize::MAX } else { all.met + 2 };
         for (number, (kind, times)) in kinds.iter().enumerate() {
             // Only what drivers do comes as often each time.
-            let change = kind.starts_with("intent") || kind.starts_with("done");
-            let nth = if change { random.usize(1..=*times) } else { 1 };
+            let by_driver = kind.starts_with("intent") || kind.starts_with("done");
+            let nth = if by_driver { random.usize(1..=*times) } else { 1 };
             println!("{} {course:?}: kill at {kind}, number {nth} of {times}", strategy.name);
             // The one that comes back is killed, too.
             if !ground.kill_at(kind, nth, number % 4 == 1, &mut all) {

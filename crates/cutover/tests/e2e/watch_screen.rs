@@ -197,7 +197,9 @@ fn a_canary_reads_well_on_a_terminal_and_without_one() {
     assert_eq!(status.code(), Some(0));
 
     let pictures = watched.pictures();
-    pictures.iter().for_each(|picture| expect_one_board(picture));
+    for picture in &pictures {
+        expect_one_board(picture);
+    }
     expect_in_order(&pictures, &["v1  healthy", "canary  baking", "v2  healthy"]);
     let half = pictures.iter().find(|rows| rows.iter().any(|row| row.contains("● 50%")));
     let half = half.expect("the first share");

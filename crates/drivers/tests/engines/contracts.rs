@@ -353,7 +353,7 @@ async fn whoever_follows_a_real_consul() {
         version_header: "x-app-version".into(),
     };
     let driver = follower::Follower::new(
-        consul.consul_by((way.address, None), "the contract", None),
+        consul::Bed::consul_by((way.address, None), "the contract", None),
         follower::Setup { entrances: vec![entrance], apps: vec![app] },
     );
     let named = [("v1", ["demo-1-0", "demo-1-1"]), ("v2", ["demo-2-0", "demo-2-1"])];

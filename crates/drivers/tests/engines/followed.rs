@@ -209,7 +209,7 @@ async fn a_holder_that_was_overtaken_in_mid_change_changes_nothing() {
     let (consul, entrance) = (consul::Bed::start(&program, false), free());
     let _fabio = Follower::fabio(consul.http, entrance);
     let stall = Stall::before(consul.http);
-    let slow = consul.consul_by((stall.address, None), "one", None);
+    let slow = consul::Bed::consul_by((stall.address, None), "one", None);
     let one = with(slow, (entrance, "x-app-version"));
     let (other, apps) = (driver(&consul, "other", entrance), Versions::start());
     settle(&one, &apps.stable()).await;

@@ -339,10 +339,7 @@ impl Plan {
 
     /// True when the candidate's instances come with its shares.
     pub(crate) fn is_counted(&self) -> bool {
-        let counts = match &self.start.settings.strategy {
-            Strategy::Canary { counts, .. } => counts,
-            _ => return false,
-        };
+        let Strategy::Canary { counts, .. } = &self.start.settings.strategy else { return false };
         !counts.is_empty() && self.start.stable.is_some()
     }
 

@@ -22,18 +22,21 @@ const SHARE: f64 = 0.1;
 const FAILS: f64 = 0.004;
 /// Attempts of the prober in a second.
 const ATTEMPTS: u64 = 5;
-/// Of all answers take longer than each of the thresholds.
-const SLOW: [f64; 3] = [0.5, 0.1, 0.01];
+/// Of ten thousand answers take longer than each of the thresholds.
+const SLOW: [u32; 3] = [5_000, 1_000, 100];
 
 /// A canary at a tenth for an hour, with the rules that hold where a file sets none.
 fn canary() -> Script {
     let thresholds = [20_000, 50_000, 200_000].into_iter().zip(SLOW);
     let thresholds = thresholds
-        .map(|(us, share)| Threshold { us, slow: (share * 10_000.0) as u64, of: 10_000 })
+        .map(|(us, share)| Threshold { us, slow: u64::from(share), of: 10_000 })
         .collect();
     Script::new(|start| {
-        start.settings.strategy =
-            Strategy::Canary { steps: vec![Weight::new(1_000).unwrap()], step_ms: SECONDS * 1_000 };
+        start.settings.strategy = Strategy::Canary {
+            steps: vec![Weight::new(1_000).unwrap()],
+            counts: Vec::new(),
+            step_ms: SECONDS * 1_000,
+        };
         start.settings.analysis = Some(Analysis::default());
         // What looks like an incident, also by chance, waits for nobody.
         start.settings.incident = OnIncident::Resume;
@@ -45,9 +48,9 @@ fn canary() -> Script {
 
 fn counted(draw: &mut Draw, units: u64, fails: f64) -> Counted {
     // Who is slower than one is slower than all before it.
-    let (mut left, mut of) = (units, 1.0);
+    let (mut left, mut of) = (units, 10_000);
     let slow = SLOW.map(|share| {
-        left = draw.of(left, share / of);
+        left = draw.of(left, f64::from(share) / f64::from(of));
         of = share;
         left
     });

@@ -236,12 +236,11 @@ impl Bed {
     /// A driver's part, under that name.
     pub(crate) fn consul(&self, owner: &str, token: Option<&str>) -> Consul {
         let (agent, secure) = self.api();
-        self.consul_by((agent, secure), owner, token)
+        Self::consul_by((agent, secure), owner, token)
     }
 
     /// The same, by another way to its API.
     pub(crate) fn consul_by(
-        &self,
         (agent, secure): (SocketAddr, Option<Secure>),
         owner: &str,
         token: Option<&str>,
