@@ -29,7 +29,7 @@ fn instances_of_a_canary_come_with_its_shares() {
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let plan = said(&world.expect(0, &["plan", "demo", "v2"]));
-    let order = "canary, 1 of 3 instances: 25.00%, pause, 2 of 3 instances: 40.00%, pause, then \
+    let order = "canary, 1 of 3 instances: 25.00%, pause, 2 of 3 instances: 40.00%, pause then \
                  everything";
     assert!(plan.contains(order), "{plan}");
 
