@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::crowd::{Crowd, EVERYONE, Kind};
+use crate::foretold::came_true;
 use crate::nginx_bed::{Real, nginx, older};
 use crate::plan::plan;
 use crate::traffic::{Deploy, Users};
@@ -19,14 +20,17 @@ fn a_deploy_behind_nginx_costs_nothing() {
     let _turn = turn();
     let Some(program) = nginx() else { return };
     let mut real = Real::of(&program, &config());
+    // Another service of the same host: worth a word, and no more.
+    real.edit("location / {", "location /static/ { proxy_pass http://127.0.0.1:7; } location / {");
     real.start();
     let text = said(&real.world.expect(0, &["nginx", "check"]));
-    assert!(text.contains("lacks nothing"), "{text}");
+    assert!(text.contains("lacks nothing") && text.contains("good to know"), "{text}");
     real.world.up();
     real.world.expect(0, &["deploy", "demo", "v1"]);
     let planned = plan(&real.world, "v2");
     let router = &planned["router"];
     assert_eq!((&router["name"], &router["change"]), (&"nginx".into(), &"eventual".into()));
+    assert!(!planned["degrades"].to_string().contains("127.0.0.1:7"), "{}", planned["degrades"]);
     let crowd = Crowd::of(&real.world, &EVERYONE);
     let mut deploy = Deploy::start(&real.world, "demo", "v2");
     deploy.reach("shifting");
@@ -38,6 +42,7 @@ fn a_deploy_behind_nginx_costs_nothing() {
     shipped.expect(0, "PASS");
     assert_eq!(shipped.report["failed"], 0);
     assert!(real.world.running().iter().all(|(id, _)| id.starts_with("demo-2-")));
+    came_true(&real.world, &planned);
     refuses_what_breaks_later(&real);
 }
 
