@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use drivers::router::Finding;
+use drivers::router::{Finding, Severity};
 use model::Fault;
 use serde::Serialize;
 
@@ -31,16 +31,22 @@ pub(super) fn tell(subject: &str, findings: &[Finding], json: bool) -> Result<u8
     } else {
         anstream::print!("{}", text(subject, findings));
     }
-    Ok(if findings.is_empty() { 0 } else { LACKING })
+    Ok(if findings.iter().any(loses) { LACKING } else { 0 })
+}
+
+fn loses(finding: &Finding) -> bool {
+    finding.severity == Severity::Loses
 }
 
 fn text(subject: &str, findings: &[Finding]) -> String {
-    if findings.is_empty() {
-        return format!("{subject} lacks nothing\n");
-    }
-    let things = if findings.len() == 1 { "thing" } else { "things" };
-    let mut text = format!("{subject}: {} {things} to mend\n", findings.len());
-    let rows: Vec<[String; 3]> = findings.iter().map(row).collect();
+    let (lacking, notes): (Vec<_>, Vec<_>) = findings.iter().partition(|one| loses(one));
+    let mut text = match lacking.len() {
+        0 => format!("{subject} lacks nothing\n"),
+        1 => format!("{subject}: 1 thing to mend\n"),
+        many => format!("{subject}: {many} things to mend\n"),
+    };
+    let findings = [lacking, notes].concat();
+    let rows: Vec<[String; 3]> = findings.iter().map(|one| row(one)).collect();
     let heads = ["setting", "value", "needed"].map(str::to_owned);
     let width = |column: usize| {
         let cells = rows.iter().chain([&heads]).map(|row| row[column].chars().count());
@@ -53,11 +59,13 @@ fn text(subject: &str, findings: &[Finding]) -> String {
     };
     let mut section = None;
     for (finding, row) in findings.iter().zip(&rows) {
-        if section != Some(&finding.section) {
-            section = Some(&finding.section);
-            let title = match finding.section.as_str() {
-                "" => "HAProxy as it runs",
-                title => title,
+        let begun = (&finding.section, finding.severity);
+        if section != Some(begun) {
+            section = Some(begun);
+            let title = match begun {
+                (_, Severity::Note) => "good to know",
+                (section, Severity::Loses) if section.is_empty() => "HAProxy as it runs",
+                (section, Severity::Loses) => section,
             };
             // Writing to a string cannot fail.
             let _written = write!(text, "\n{title}\n{}", line(&heads));
@@ -81,7 +89,7 @@ fn row(finding: &Finding) -> [String; 3] {
 mod tests {
     use drivers::router::haproxy::review;
 
-    use super::text;
+    use super::{LACKING, Severity, tell, text};
 
     const THEIRS: &str = "global\n    stats socket /run/h.sock level operator\ndefaults\n    \
         mode http\n    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n    \
@@ -115,5 +123,16 @@ disable-l7-retry if METH_POST` beside it
         let said = text("theirs.cfg", &findings);
         assert_eq!(said, WANTED, "{said}");
         assert_eq!(text("x", &[]), "x lacks nothing\n");
+        // What is only good to know stands behind, and is not counted.
+        let mut noted = findings[..2].to_vec();
+        noted[0].severity = Severity::Note;
+        let said = text("x", &noted);
+        assert!(said.starts_with("x: 1 thing to mend\n\nglobal\n"), "{said}");
+        assert!(said.contains("expose-fd listeners\n"), "{said}");
+        let (_, known) = said.split_once("\ngood to know\n").unwrap();
+        assert!(known.contains("level admin") && !known.contains("expose-fd"), "{known}");
+        assert!(text("x", &noted[..1]).starts_with("x lacks nothing\n\ngood to know\n"));
+        assert_eq!(tell("x", &noted[..1], false).unwrap(), 0);
+        assert_eq!(tell("x", &noted, true).unwrap(), LACKING);
     }
 }

@@ -17,6 +17,7 @@ use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use drivers::router::Severity;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use model::{AppName, Event, Fault, Kind, Version, Weight};
 use serde::{Deserialize, Serialize};
@@ -251,7 +252,8 @@ async fn plan(
     reach.preflight.targeted(&apps).await?;
     reach.preflight.unheld(&apps).await?;
     let mut planned = desk.ask(|reply| Order::Plan { version, reply }).await?;
-    planned.degrades.extend(findings.iter().map(|one| reach.preflight.sentence(one)));
+    let loses = findings.iter().filter(|one| one.severity == Severity::Loses);
+    planned.degrades.extend(loses.map(|one| reach.preflight.sentence(one)));
     Ok(Json(planned))
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use drivers::router::follower::Follower;
 use drivers::router::haproxy::{Checker, HaProxy, review};
 use drivers::router::nginx::Nginx;
-use drivers::router::{Finding, reachable};
+use drivers::router::{Finding, Severity, reachable};
 use model::{AppName, Fault, Kind, Selector};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -99,7 +99,10 @@ impl Preflight {
         let findings = self.findings(apps).await?;
         self.targeted(apps).await?;
         for finding in &findings {
-            tracing::warn!("{}", self.sentence(finding));
+            match finding.severity {
+                Severity::Loses => tracing::warn!("{}", self.sentence(finding)),
+                Severity::Note => tracing::info!("{}", self.sentence(finding)),
+            }
         }
         Ok(findings)
     }
@@ -137,13 +140,14 @@ impl Preflight {
 
     /// A finding as one line.
     pub(super) fn sentence(&self, finding: &Finding) -> String {
-        let Finding { section, setting, value, needed, why, .. } = finding;
+        let Finding { section, setting, value, needed, why, at, .. } = finding;
         let (name, of) = match (&self.0, section.as_str()) {
             (Carrier::Nginx(_), _) => ("nginx", String::new()),
             (_, "") => ("HAProxy", String::new()),
             (_, section) => ("HAProxy", format!("{section}: ")),
         };
-        format!("{name}: {of}{setting} is `{value}`, needed: {needed} ({why})")
+        let at = at.as_ref().map_or(String::new(), |at| format!(" ({at})"));
+        format!("{name}: {of}{setting} is `{value}`{at}, needed: {needed} ({why})")
     }
 }
 

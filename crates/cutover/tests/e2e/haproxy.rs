@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::foretold::came_true;
 use crate::haproxy_bed::{Real, programs};
+use crate::plan::plan;
 use crate::traffic::{Deploy, get};
 use crate::world::{CUTOVER, World, patient_config, said, turn, wait_for};
 
@@ -32,6 +34,7 @@ fn v1_to_v2_costs_nothing() {
         real.world.up();
         assert!(real.world.parts("proxy").is_empty(), "a proxy of our own was started");
         real.world.expect(0, &["deploy", "demo", "v1"]);
+        let planned = plan(&real.world, "v2");
         let mut deploy = Deploy::start(&real.world, "demo", "v2");
         deploy.reach("baking");
         let status = real.world.status().unwrap();
@@ -44,6 +47,7 @@ fn v1_to_v2_costs_nothing() {
         let lanes: Vec<_> = shipped.report["lanes"].as_array().unwrap().iter().collect();
         assert_eq!(lanes.len(), 3, "{lanes:?}");
         monotone(&shipped.report);
+        came_true(&real.world, &planned);
         let words = format!("{} {}", program.display(), shipped.report["proof"]);
         println!("{words} switch {} us", shipped.report["switch_us"]);
         assert!(get(real.world.port, "x", "/version").unwrap().contains("v2"));

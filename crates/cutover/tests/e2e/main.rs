@@ -38,6 +38,7 @@ mod example;
 mod example_consul;
 mod example_haproxy;
 mod example_nginx;
+mod far;
 mod followed;
 #[path = "../../../drivers/tests/engines/common/followers.rs"]
 #[allow(dead_code, reason = "the tests of the driver use more of it")]

@@ -7,7 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use crate::far::Far;
 use crate::sample::whole;
 use crate::world::{World, free_port, signal, wait_for};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -89,6 +91,13 @@ impl Real {
         let text = std::fs::read_to_string(self.file("nginx.conf")).unwrap();
         assert!(text.contains(there), "{text}");
         std::fs::write(self.file("nginx.conf"), text.replace(there, instead)).unwrap();
+    }
+
+    /// Puts users far away: what they and nginx say to each other is under way so long.
+    pub(crate) fn far(&self, way: Duration) -> Far {
+        let (outside, inside) = (self.world.port, free_port());
+        self.edit(&format!("listen 127.0.0.1:{outside}"), &format!("listen 127.0.0.1:{inside}"));
+        Far::between(outside, inside, way)
     }
 
     /// Starts it, and waits until it takes requests and its pid file names it.

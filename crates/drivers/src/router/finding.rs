@@ -17,9 +17,21 @@ impl std::fmt::Display for At {
     }
 }
 
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Requests are lost, or cannot be carried.
+    Loses,
+    /// Good to know: it may well be right as it is.
+    Note,
+}
+
 /// One thing that should be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
     /// The section it is about, as it is written (`backend blue`); empty when a HAProxy was asked as it
     /// runs.
     pub section: String,
@@ -41,6 +53,7 @@ impl Finding {
         let owned = str::to_owned;
         let (section, at) = (String::new(), None);
         let (setting, value) = (owned(setting), owned(value));
-        Self { section, setting, value, at, needed: owned(needed), why: owned(why) }
+        let (needed, why, severity) = (owned(needed), owned(why), Severity::Loses);
+        Self { severity, section, setting, value, at, needed, why }
     }
 }

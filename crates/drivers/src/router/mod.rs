@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
-pub use finding::{At, Finding};
+pub use finding::{At, Finding, Severity};
 pub use reachable::reachable;
 
 /// A driver by its name: help, completion and reference documents come from here.

@@ -19,6 +19,7 @@ mod haproxy_rules;
 mod haproxy_trouble;
 mod haproxy_truth;
 mod nginx;
+mod nginx_review;
 mod process;
 mod proxy_driver;
 mod secrets;

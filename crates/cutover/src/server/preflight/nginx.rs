@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drivers::router::Finding;
 use drivers::router::nginx::{AppSetup, Nginx, Program, Setup, cuts};
@@ -39,9 +40,10 @@ impl Theirs {
         if self.accept_reload_cuts {
             return Ok(());
         }
+        let at = finding.at.as_ref().map_or(String::new(), |at| format!(" ({at})"));
         let what = format!("each change would lose requests: {}", finding.why);
         Err(Fault::new(Kind::Config, what)
-            .note(format!("{} is `{}`", finding.setting, finding.value))
+            .note(format!("{} is `{}`{at}", finding.setting, finding.value))
             .help(format!(
                 "needed: `{}`; or write `accept_reload_cuts = true` under [router] in cutover.toml",
                 finding.needed
@@ -67,6 +69,10 @@ pub(crate) fn setup<'a>(
         hosts: app.hosts.clone(),
         path_prefix: app.path_prefix.clone(),
         check_path: app.health.path.clone(),
+        longest_request: app.rollout.longest_request,
+        tunnels: [app.rollout.bake, app.rollout.longest_request, app.rollout.handover_timeout]
+            .iter()
+            .fold(Duration::ZERO, |sum, one| sum.saturating_add(*one)),
     };
     Setup {
         directory: config.directory.clone(),

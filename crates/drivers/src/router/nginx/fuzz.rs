@@ -9,6 +9,7 @@ use model::AppName;
 use super::heard::{self, at_least};
 use super::master::parse_stat;
 use super::review::review;
+use super::setup::app_setup;
 use super::written::{kept_ms, read, time};
 use crate::router::open::leads_to;
 
@@ -28,6 +29,8 @@ fn configurations_are_directives_whatever_they_are() {
         "keepalive_min_timeout 99999999999999999999h;",
         "1d 2h 3m",
         "http {",
+        "include *;",
+        "_by_lua_block {",
     ];
     fuzz::run(corpus!("nginx-files").words(words), |case| {
         let text = case.text();
@@ -37,9 +40,9 @@ fn configurations_are_directives_whatever_they_are() {
             assert!(one.at.line as usize <= text.lines().count(), "{one:?}");
             let _never_panics = (time(&one.words), one.name().len(), one.value().len());
         }
-        let demo = [AppName::new("demo").unwrap()];
+        let demo = app_setup("demo");
         for version in ["1.22.1", "1.30.6", &text] {
-            if let Ok(findings) = review(&text, version, &demo) {
+            if let Ok(findings) = review(&text, version, &[&demo]) {
                 assert!(findings.iter().all(|finding| !finding.setting.is_empty()));
             }
         }

@@ -7,6 +7,7 @@
 //! counted by connections. nginx itself, its start and its end, are somebody else's.
 
 mod act;
+mod bypass;
 mod checks;
 mod conf;
 mod foretell;
@@ -14,16 +15,20 @@ mod foretell;
 mod fuzz;
 mod heard;
 mod install;
+mod location;
 mod master;
+mod named;
 mod plan;
 mod record;
 mod review;
 mod rule;
 mod sample;
+mod scope;
 mod seen;
 mod setup;
 mod step;
 mod test_run;
+mod words;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +99,8 @@ impl Nginx {
             }
             version = self.observe(app).await?.0.version;
         }
-        review::review(&text, &version, apps)
+        let own = self.setup.apps.iter().filter(|one| apps.contains(&one.name));
+        review::review(&text, &version, &own.collect::<Vec<_>>())
     }
 
     /// Has nginx test its configuration as it is now.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::AppName;
 
@@ -45,6 +46,10 @@ pub struct AppSetup {
     /// An instance is asked for this path before it gets traffic; without one it must accept a
     /// connection.
     pub check_path: Option<String>,
+    /// The longest that a request lasts.
+    pub longest_request: Duration,
+    /// The time that a rollout gives tunnels, from the switch on, to move by themselves.
+    pub tunnels: Duration,
 }
 
 impl Setup {
@@ -77,5 +82,18 @@ impl Setup {
     /// What an instance of the app is asked for.
     pub(super) fn check_path(&self, app: &AppName) -> Option<&str> {
         self.apps.iter().find(|one| one.name == *app)?.check_path.as_deref()
+    }
+}
+
+/// One for tests, of everything below `/`.
+#[cfg(test)]
+pub(super) fn app_setup(name: &str) -> AppSetup {
+    AppSetup {
+        name: AppName::new(name).unwrap(),
+        hosts: Vec::new(),
+        path_prefix: "/".to_owned(),
+        check_path: None,
+        longest_request: Duration::from_secs(10),
+        tunnels: Duration::from_mins(1),
     }
 }

@@ -99,6 +99,8 @@ impl Bed {
             hosts: vec![],
             path_prefix: if name == "demo" { "/".into() } else { format!("/{name}/") },
             check_path: Some("/healthz".into()),
+            longest_request: Duration::from_secs(10),
+            tunnels: Duration::from_mins(1),
         };
         let (config, prefix) = (path.join("nginx.conf"), Some(path.clone()));
         let setup = Setup {

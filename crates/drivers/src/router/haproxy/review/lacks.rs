@@ -2,7 +2,7 @@
 //!
 //! It knows no setting: what is needed, and why, is said by whoever adds it.
 
-use crate::router::finding::{At, Finding};
+use crate::router::finding::{At, Finding, Severity};
 use crate::router::haproxy::written::{Section, Setting};
 
 /// What one section lacks, so far.
@@ -37,6 +37,7 @@ impl Lacks {
         why: &str,
     ) {
         self.found.push(Finding {
+            severity: Severity::Loses,
             section: self.section.clone(),
             setting: setting.to_owned(),
             value,
