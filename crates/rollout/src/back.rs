@@ -6,8 +6,8 @@
 use model::Phase;
 
 use crate::course;
+use crate::covered;
 use crate::deadline::{allowed, gathering_end_ms, overdue};
-use crate::handover;
 use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
 use crate::step::Step;
@@ -65,11 +65,16 @@ pub(crate) fn draining_candidate(state: &State) -> Option<Step> {
         });
     };
     let handed = handed_over(state, open, state.seen.candidate.existing(), version)?;
-    if !handover::covered(state) {
+    if !covered::covered(state) {
         return overdue(state).then(|| {
             let stable = stable_version(state).unwrap_or_default();
-            let missing = format!("{stable} had no ready instance within {}", allowed(state));
-            Step::Enter(Phase::Stuck, format!("{missing}; {version} is left running"))
+            let missing = if covered::unrouted(state) {
+                format!("{stable} had no ready instance")
+            } else {
+                format!("the router was not seen to send nothing new to {version}")
+            };
+            let why = format!("{missing} within {}; {version} is left running", allowed(state));
+            Step::Enter(Phase::Stuck, why)
         });
     }
     let words = drain_words(state, version, end);

@@ -7,9 +7,9 @@ use model::{Phase, Weight};
 use crate::compare;
 use crate::comparing::Inconclusive;
 use crate::course;
+use crate::covered::{covered, unrouted};
 use crate::deadline::{allowed, bake_end_ms, overdue};
 use crate::gate::{pass, undo};
-use crate::handover::covered;
 use crate::homeward;
 use crate::keep;
 use crate::leave::{drain_words, drained, handed_over, stopped, with_offenders};
@@ -346,7 +346,7 @@ pub(crate) fn handing_over(state: &State) -> Option<Step> {
     if covered(state) {
         return Some(Step::Enter(Phase::Stopping, why));
     }
-    left_running(state, None)
+    left_running(state, unsettled(state).filter(|_| !unrouted(state)))
 }
 
 /// What is missing while the router was not last seen to send stable nothing new.

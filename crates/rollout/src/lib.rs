@@ -140,6 +140,7 @@ mod barrier;
 mod compare;
 mod comparing;
 mod course;
+mod covered;
 mod deadline;
 mod drained;
 mod foresee;

@@ -21,7 +21,7 @@ use crate::step::Step;
 use crate::together::Stage;
 use crate::wants::Wants;
 use crate::{
-    back, barrier, course, forward, handover, homeward, hooks, invariant, measure, recreate,
+    back, barrier, course, covered, forward, homeward, hooks, invariant, measure, recreate,
     rolling, target, unroll, wish,
 };
 
@@ -254,7 +254,7 @@ impl Rollout {
         if let (true, decided) = gate::next(state) {
             return decided;
         }
-        if handover::is_over(state) {
+        if covered::is_over(state) {
             return Some(Step::Moved);
         }
         if state.facts.home.is_some() {

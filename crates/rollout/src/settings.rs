@@ -24,7 +24,8 @@ use crate::together::Together;
 /// in a phase, and no longer; nor is the time of a drain over that began anew with such a controller, since what
 /// leaves may have been in the routes while it was dead; where somebody else changed the routes since the drain of
 /// stable ended, nothing of it is told to end before they were seen right again.
-pub const MACHINE_VERSION: u32 = 4;
+/// 5: nor when its tunnels are handed over, nor anything of a candidate that users have left.
+pub const MACHINE_VERSION: u32 = 5;
 
 const fn first_rules() -> u32 {
     1

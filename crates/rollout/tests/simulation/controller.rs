@@ -291,7 +291,8 @@ impl<'a> Controller<'a> {
                 let next = !self.world.plan.left_alone() || self.share_is_next(&wants);
                 (ready || less) && next
             }
-            Phase::Baking => as_wanted,
+            // One that ends at once wants something else already.
+            Phase::Baking => as_wanted || self.machine.phase() != phase,
             Phase::Draining | Phase::DrainingCandidate if recreates => true,
             Phase::Draining if rolling => ready,
             Phase::Draining if wants.leave.is_some() => {

@@ -69,6 +69,10 @@ const TABLE: [(&str, Phase, &[Phase]); 44] = [
     ("recreate", StoppingCandidate, &[RollingBack, Aborted, Stuck]),
 ];
 
+/// Ways that one of some ten thousand worlds takes, and that no run is asked to show: the candidate falls while
+/// the last tunnels are handed over, and does not come back in time. (The story is `handing-over-stuck`.)
+const RARE: [Way; 2] = [("blue-green", HandingOver, Stuck), ("canary", HandingOver, Stuck)];
+
 /// The ways that a rollout took.
 pub(crate) fn of(kind: &'static str, machine: &Rollout) -> impl Iterator<Item = Way> {
     machine.entered().windows(2).map(move |two| (kind, two[0].phase, two[1].phase))
@@ -84,7 +88,8 @@ fn table() -> BTreeSet<Way> {
 
 /// None of them is missing in the table.
 pub(crate) fn expect_known(taken: &BTreeSet<Way>) {
-    let new: Vec<_> = taken.difference(&table()).copied().collect();
+    let known = &table() | &BTreeSet::from(RARE);
+    let new: Vec<_> = taken.difference(&known).copied().collect();
     assert!(new.is_empty(), "ways that are not in the table: {new:?}");
 }
 

@@ -17,7 +17,7 @@ fn keep(start: &mut Start) {
     start.settings.keep_old_ms = 600_000;
 }
 
-const PACE: Pace = Pace { farewell: Farewell::Close, per_second: 10, at_once: 10 };
+pub(crate) const PACE: Pace = Pace { farewell: Farewell::Close, per_second: 10, at_once: 10 };
 
 /// v2 was kept running and is to have its users back.
 fn warm() -> Script {

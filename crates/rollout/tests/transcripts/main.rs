@@ -23,6 +23,7 @@ mod together;
 mod wishes;
 
 use Role::{All, Retiring, Spare};
+use kept::PACE;
 use model::Event;
 use rollout::Rollout;
 use script::{Role, Script, abort, crashed, fleet, lingering, open, preview, routes, window};
@@ -53,6 +54,18 @@ fn a_good_candidate() {
         .all(&[fleet(1, 2, 2), open(1, 0, 1), open(1, 0, 0)])
         .all(&[fleet(1, 1, 2), routes(&[(2, All)]), fleet(1, 0, 0), abort()])
         .is("good");
+}
+
+/// The proxy moves the tunnels, so stable is not told before it ends; and not while nobody else serves, not even at
+/// the last moment.
+#[test]
+fn a_candidate_that_falls_while_tunnels_are_handed_over_leaves_stable_running() {
+    let moved = Script::new(|start| start.settings.handover = Some(PACE));
+    until_draining(moved)
+        .all(&[routes(&[(1, Retiring), (2, All)]), open(1, 0, 2)])
+        .all(&[fleet(2, 0, 2), open(1, 0, 0)])
+        .wake()
+        .is("handing-over-stuck");
 }
 
 #[test]
