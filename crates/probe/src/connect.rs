@@ -5,6 +5,7 @@
 use std::io;
 
 use model::attempt::{Attempt, Class, Connection};
+use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use tokio::net::{TcpStream, UnixStream};
@@ -67,30 +68,35 @@ pub(crate) async fn connect(
 }
 
 async fn wire(site: &Site) -> Result<Wire, Failure> {
-    let refused = |error: &io::Error, place: &str| Failure {
-        class: class_of(error),
-        detail: format!("cannot connect to {place}: {error}"),
-    };
     if let Some(path) = &site.way.unix {
         let stream = UnixStream::connect(path).await;
-        return stream
-            .map(Wire::Unix)
-            .map_err(|error| refused(&error, &path.display().to_string()));
+        return stream.map(Wire::Unix).map_err(|error| Failure {
+            class: class_over_unix(&error),
+            detail: format!("cannot connect to {}: {error}", path.display()),
+        });
     }
     let (host, port) = (site.target.host(), site.target.port());
     let stream = match site.way.instead(host, port) {
         Some(address) => TcpStream::connect((address, port)).await,
         None => TcpStream::connect((host, port)).await,
     };
-    let stream = stream.map_err(|error| refused(&error, &site.target.authority()))?;
+    let stream = stream.map_err(|error| Failure {
+        class: class_of(&error),
+        detail: format!("cannot connect to {}: {error}", site.target.authority()),
+    })?;
     // Without it small requests could wait for acknowledgements; a failure costs only time.
     let _ = stream.set_nodelay(true);
     Ok(Wire::Tcp(stream))
 }
 
+/// What tells over TCP that this machine ran out of something is here a full queue of the target's.
+fn class_over_unix(error: &io::Error) -> Class {
+    let full = error.raw_os_error() == Some(Errno::AGAIN.raw_os_error());
+    if full { Class::Refused } else { class_of(error) }
+}
+
 /// A failed connect is the target's refusal, unless this machine ran out of something.
 fn class_of(error: &io::Error) -> Class {
-    use rustix::io::Errno;
     let ours = [
         Errno::MFILE,
         Errno::NFILE,
@@ -105,5 +111,30 @@ fn class_of(error: &io::Error) -> Class {
         Some(errno) if ours.contains(&errno) => Class::NotSent,
         Some(Errno::TIMEDOUT) => Class::Timeout,
         _ => Class::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use model::Class;
+    use rustix::io::Errno;
+
+    use super::{class_of, class_over_unix};
+
+    fn of(errno: Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno.raw_os_error())
+    }
+
+    #[test]
+    fn what_this_machine_has_none_left_of_is_not_the_targets_refusal() {
+        for ours in [Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::AGAIN, Errno::PERM] {
+            assert_eq!(class_of(&of(ours)), Class::NotSent, "{ours:?}");
+        }
+        assert_eq!(class_of(&of(Errno::CONNREFUSED)), Class::Refused);
+        assert_eq!(class_of(&of(Errno::TIMEDOUT)), Class::Timeout);
+        assert_eq!(class_over_unix(&of(Errno::MFILE)), Class::NotSent);
+        assert_eq!(class_over_unix(&of(Errno::AGAIN)), Class::Refused);
     }
 }

@@ -19,7 +19,7 @@ use crate::text;
 use crate::trial::trial;
 
 /// Longest account of the orders that is read, bytes.
-const ACCOUNT_MAX: usize = 64 * 1024;
+const ACCOUNT_MAX: usize = 1024 * 1024;
 
 /// Doubled orders named one by one.
 const EXAMPLES: usize = 10;

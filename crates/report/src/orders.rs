@@ -2,6 +2,7 @@
 //!
 //! It asks nobody; the prober did, at the end of its run.
 
+use model::Lane;
 use model::attempt::OrderCount;
 
 use crate::clean;
@@ -38,6 +39,16 @@ pub(crate) fn reasons(run: &Run<'_>) -> Vec<String> {
         out.push(format!("{} {were} confirmed and never carried out", several(lost, "order")));
     }
     out
+}
+
+/// Why the verdict is no PASS although nothing is known to be wrong: many doubled orders must not hide themselves.
+pub(crate) fn doubt(run: &Run<'_>) -> Option<String> {
+    let footer = run.input.footer.as_ref()?;
+    let placed = run.sent.iter().filter(|a| a.lane == Lane::Orders).count() as u64;
+    (placed > 0 && footer.orders.is_none()).then(|| {
+        let orders = several(placed, "order");
+        format!("{orders} placed, and the app did not say in the end what it carried out")
+    })
 }
 
 /// What the app says, when all is well.

@@ -82,6 +82,11 @@ fn failures(
     if trust.ws_doubled > 0 {
         out.push(format!("{} echoed twice", several(trust.ws_doubled, "WebSocket message")));
     }
+    // Nothing on the way of one connection can exchange them.
+    if trust.ws_reordered > 0 {
+        let messages = several(trust.ws_reordered, "WebSocket message");
+        out.push(format!("{messages} echoed out of order"));
+    }
     out
 }
 
@@ -121,7 +126,19 @@ fn doubts(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<Str
         ));
     }
     out.extend(never_switched(run));
+    out.extend(orders::doubt(run));
+    out.extend(unsent_at_switch(run, proof));
     out
+}
+
+/// Who could not send while traffic was moved cannot say that nothing was lost then.
+fn unsent_at_switch(run: &Run<'_>, proof: Option<&VersionProof>) -> Option<String> {
+    let switches: Vec<(i64, i64)> = run.switches.iter().copied().chain(mixed(run, proof)).collect();
+    let during = |us: i64| switches.iter().any(|(from, to)| (*from..=*to).contains(&us));
+    let unsent = run.not_sent.iter().filter(|a| during(axis(a.intended_us))).count() as u64;
+    (unsent > 1).then(|| {
+        format!("{} could not be sent during the switch", several(unsent, "planned request"))
+    })
 }
 
 /// The run was to see a change, and there was none.

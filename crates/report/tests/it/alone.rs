@@ -160,6 +160,13 @@ fn an_order_that_was_carried_out_twice_or_never_is_a_failure_nobody_was_told_of(
     assert_eq!(report.reasons, [r"1 order was carried out more than once (run-0\u{1b}[2J)"]);
     let report = judge(&with_orders(0, 18));
     assert_eq!(report.reasons, ["2 orders were confirmed and never carried out"]);
+    // So many that the app's account of them is not taken whole, or an app that is gone.
+    let mut input = alone();
+    input.attempts.iter_mut().take(20).for_each(|a| a.lane = Lane::Orders);
+    let report = judge(&input);
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let why = "20 orders placed, and the app did not say in the end what it carried out";
+    assert!(report.reasons.iter().any(|reason| reason == why), "{:?}", report.reasons);
 }
 
 #[test]

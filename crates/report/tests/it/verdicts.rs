@@ -3,7 +3,7 @@
 use crate::sample;
 use crate::sample::SWITCH_US;
 use model::attempt::{BlindWindow, Witness};
-use model::{Class, Lane, Outcome, Phase, Verdict};
+use model::{Attempt, Class, Lane, Outcome, Phase, Verdict};
 use report::{Report, ShareCount, ShareSpan, exit_code, judge};
 
 fn only_reason(report: &Report) -> &str {
@@ -66,6 +66,21 @@ fn what_was_not_sent_counts_against_the_evidence_alone() {
     assert_eq!((report.verdict, report.failed, report.not_sent), (Verdict::Inconclusive, 0, 400));
     assert_eq!(only_reason(&report), "only 5,600 of 6,000 planned requests were sent");
     assert_eq!(exit_code(&report), 3);
+}
+
+/// Few as they are, they lie where it matters.
+#[test]
+fn what_was_not_sent_while_traffic_moved_leaves_that_open() {
+    let mut input = sample::pass();
+    let at = |a: &Attempt| i64::try_from(a.intended_us).unwrap() - SWITCH_US;
+    let at_switch = input.attempts.iter_mut().filter(|a| (0..20_000).contains(&at(a)));
+    let unsent = at_switch.map(|a| sample::fail(a, Class::NotSent, "over the cap")).count();
+    let footer = input.footer.as_mut().unwrap();
+    footer.not_sent = unsent as u64;
+    footer.sent -= unsent as u64;
+    let report = judge(&input);
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{unsent}");
+    assert!(only_reason(&report).ends_with("could not be sent during the switch"));
 }
 
 #[test]
@@ -208,6 +223,9 @@ fn lost_and_doubled_messages_fail_the_run() {
     let footer = input.footer.as_mut().unwrap();
     (footer.ws_lost, footer.ws_doubled) = (0, 2);
     assert_eq!(only_reason(&judge(&input)), "2 WebSocket messages echoed twice");
+    let footer = input.footer.as_mut().unwrap();
+    (footer.ws_doubled, footer.ws_reordered) = (0, 1);
+    assert_eq!(only_reason(&judge(&input)), "1 WebSocket message echoed out of order");
     assert_eq!(judge(&input).verdict, Verdict::Fail);
 }
 

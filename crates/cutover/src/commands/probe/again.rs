@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use ::probe::{Run, samples};
-use model::{Fault, Kind, Lane, Outcome};
+use model::{Attempt, Fault, Kind, Lane, Outcome};
 use report::{Assertion, Input, Report};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ impl Asked {
     pub(super) fn judge(&self, run: Run) -> Result<Report, Fault> {
         let demands = self.demands.iter().map(|text| Assertion::parse(text));
         let assertions = demands.collect::<Result<_, _>>()?;
-        let (from, to) = self.until_switch.then(|| moved(&run)).flatten().unzip();
+        let (from, to) = moved(&run.attempts, self.until_switch).unzip();
         Ok(report::judge(&Input {
             app: None,
             run_id: format!("{:x}", run.header.t0_unix_ms),
@@ -86,10 +86,49 @@ pub(crate) fn again(raw: &Path) -> Result<Report, Fault> {
     asked.judge(run)
 }
 
-/// From which version the requests moved to which: the first that answered and the last, when they differ.
-fn moved(run: &Run) -> Option<(String, String)> {
-    let named = run.attempts.iter().filter(|a| a.lane != Lane::Websocket && a.version.is_some());
-    let first = named.clone().min_by_key(|a| a.sent_us)?.version.clone()?;
-    let last = named.max_by_key(|a| a.sent_us)?.version.clone()?;
-    (first != last).then_some((first, last))
+/// Answers of one version alone, before and after, that tell a move from versions that take turns.
+const ALONE: usize = 10;
+
+/// From which version the requests moved to which: the first that answered and the last, when they differ. Where
+/// nobody said that there would be a move, each must have answered alone for a while.
+fn moved(attempts: &[Attempt], expected: bool) -> Option<(String, String)> {
+    let mut named: Vec<(u64, &str)> = attempts
+        .iter()
+        .filter(|a| a.lane != Lane::Websocket)
+        .filter_map(|a| Some((a.sent_us, a.version.as_deref()?)))
+        .collect();
+    named.sort_unstable();
+    let ((_, first), (_, last)) = (*named.first()?, *named.last()?);
+    let alone = |answers: &mut dyn Iterator<Item = &(u64, &str)>, version: &str| {
+        answers.take_while(|(_, seen)| *seen == version).count() >= ALONE
+    };
+    let for_good = alone(&mut named.iter(), first) && alone(&mut named.iter().rev(), last);
+    (first != last && (expected || for_good)).then(|| (first.to_owned(), last.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Class;
+
+    use super::super::tests::attempt;
+    use super::moved;
+
+    /// From which to which, of answers one after the other.
+    fn of(versions: &str, expected: bool) -> Option<String> {
+        let attempts: Vec<_> = (1..)
+            .zip(versions.chars())
+            .map(|(at_us, version)| attempt(Some(&version.to_string()), Class::Ok, at_us))
+            .collect();
+        moved(&attempts, expected).map(|(from, to)| from + &to)
+    }
+
+    #[test]
+    fn a_move_that_nobody_expected_is_one_version_after_the_other() {
+        assert_eq!(of("aaaaaaaaaaabababbbbbbbbbbb", false).as_deref(), Some("ab"));
+        assert_eq!(of("aaaaaaaaaaaaaaaaaaaaaaaaab", false), None, "the newcomer may leave again");
+        assert_eq!(of("abababababababababababababab", false), None, "they take turns");
+        assert_eq!(of("ababab", true).as_deref(), Some("ab"));
+        assert_eq!(of("aaaaaaaaaaaaaaaaaaaaaa", false), None);
+        assert_eq!(of("", true), None);
+    }
 }

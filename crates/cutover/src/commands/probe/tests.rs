@@ -32,7 +32,7 @@ fn header() -> RunHeader {
     }
 }
 
-fn attempt(version: Option<&str>, class: Class, at_us: u64) -> Attempt {
+pub(super) fn attempt(version: Option<&str>, class: Class, at_us: u64) -> Attempt {
     Attempt {
         id: 7,
         lane: Lane::Fresh,
