@@ -119,7 +119,10 @@ const DEPLOYS: usize = 6;
 fn older_versions_lose_what_was_predicted_and_nothing_else() {
     let _turn = turn();
     for (version, program) in older() {
-        let mut real = Real::of(&program, &config());
+        // Answers take far longer than a race does, on a busy machine, too: nobody confounds them.
+        let config = config().replace("path = \"/datetime\"", "path = \"/slow?ms=100\"");
+        assert!(config.contains("/slow"), "{config}");
+        let mut real = Real::of(&program, &config);
         real.edit("keepalive_min_timeout 1s;", "");
         let _far = real.far(Duration::from_millis(20));
         asks_first(&mut real, "needed: `nginx 1.27.4 or newer`");
@@ -149,7 +152,7 @@ fn lost_in_a_deploy(real: &Real, version: &str, to: &str) -> u64 {
     let failed = report["failed"].as_u64().unwrap();
     let counted = causes.iter().map(|one| one["failures"].as_u64().unwrap());
     assert_eq!(failed, counted.sum::<u64>());
-    assert!(failed <= 20, "nginx {version}: {failed} by the reloads of one deploy");
+    assert!(failed <= 30, "nginx {version}: {failed} by the reloads of one deploy");
     assert_eq!(report["proof"]["regressions"], 0, "nginx {version}: {}", report["proof"]);
     let (verdict, code) = if failed > 0 { ("FAIL", 1) } else { ("PASS", 0) };
     shipped.expect(code, verdict);
