@@ -165,6 +165,9 @@ impl Agent {
             Ok(answer) => answer?,
             Err(_late) => return Err(self.away(&format!("no answer within {} s", limit.as_secs()))),
         };
+        if bytes.is_empty() {
+            return Err(self.away("it ended the connection without an answer"));
+        }
         let said = read(&bytes).ok_or_else(|| self.odd(&String::from_utf8_lossy(&bytes)))?;
         match said.status {
             400 if said.body.contains("HTTP request to an HTTPS server") => Err(self.speaks_tls()),
@@ -301,6 +304,27 @@ mod tests {
     use model::Kind;
 
     use super::{Agent, Purpose, read};
+
+    /// A Consul that is killed while it is asked.
+    #[tokio::test]
+    async fn no_answer_at_all_is_not_that_of_somebody_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let agent = Agent { address, secure: None, token: None, purpose: Purpose::Register };
+        let ends = tokio::task::spawn_blocking(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+        });
+        let fault = agent.get("/v1/it").await.unwrap_err();
+        ends.await.unwrap();
+        assert_eq!(fault.kind, Kind::Environment, "{fault:?}");
+        assert!(fault.what.contains("cannot be asked: it ended the connection"), "{fault:?}");
+    }
 
     /// What may not be done any more is not sent, although the connection is there.
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::followers::{Follower, Nginx};
 use crate::common::stall::Stall;
-use crate::common::{consul, haproxy, load, nginx};
+use crate::common::{consul, haproxy, load, nginx, or_again};
 use drivers::router::follower::{self, AppSetup, Setup};
 use drivers::router::{Router, RoutesHave};
 use haproxy::{app, pool, routes, wait};
@@ -88,14 +88,17 @@ async fn settle_with(
     let mut last = String::new();
     let rounds = async {
         loop {
-            let have = router.look(&want.app).await.unwrap();
+            let seen = or_again(router.look(&want.app).await, &mut last).await;
+            let Some(have) = seen else { continue };
             let plan = router.plan(Some(want), &have);
             if plan.settled() {
                 return have;
             }
             last = format!("{plan:#?}");
             for change in &plan.changes {
-                router.act(change, 1).await.unwrap();
+                if or_again(router.act(change, 1).await, &mut last).await.is_none() {
+                    break;
+                }
                 between(&change.words);
             }
             tokio::time::sleep(PACE).await;

@@ -72,7 +72,7 @@ fn what_was_not_sent_counts_against_the_evidence_alone() {
 #[test]
 fn what_was_not_sent_while_traffic_moved_leaves_that_open() {
     let mut input = sample::pass();
-    let at = |a: &Attempt| i64::try_from(a.intended_us).unwrap() - SWITCH_US;
+    let at = |a: &Attempt| a.intended_us.wrapping_sub(SWITCH_US);
     let at_switch = input.attempts.iter_mut().filter(|a| (0..20_000).contains(&at(a)));
     let unsent = at_switch.map(|a| sample::fail(a, Class::NotSent, "over the cap")).count();
     let footer = input.footer.as_mut().unwrap();

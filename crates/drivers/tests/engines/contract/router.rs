@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::common::or_again;
 use drivers::router::{Router, RoutesHave};
 use model::{AppName, Generation, Instance, InstanceId, Mark, Plan, Pool, PoolState, ReleaseId};
 use model::{Routes, Rule, Selector, Version, Weight};
@@ -100,7 +101,7 @@ async fn rounds_until(
     let mut last = String::new();
     let rounds = async {
         loop {
-            let have = router.look(app).await.unwrap();
+            let Some(have) = or_again(router.look(app).await, &mut last).await else { continue };
             let plan = router.plan(want, &have);
             assert_eq!(plan, router.plan(want, &have), "a plan is pure");
             if enough(&plan) {
@@ -108,8 +109,12 @@ async fn rounds_until(
             }
             last = format!("{plan:?} {have:?}");
             for change in &plan.changes {
-                let epoch = router.look(app).await.unwrap().epoch;
-                router.act(change, epoch).await.unwrap();
+                let seen = or_again(router.look(app).await, &mut last).await;
+                let Some(seen) = seen else { break };
+                let done = router.act(change, seen.epoch).await;
+                if or_again(done, &mut last).await.is_none() {
+                    break;
+                }
             }
         }
     };
