@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::followers::{Follower, Nginx};
 use crate::common::stall::Stall;
-use crate::common::{consul, haproxy, load, nginx, or_again};
+use crate::common::{consul, haproxy, load, nginx};
+use crate::contract::router::or_again;
 use drivers::router::follower::{self, AppSetup, Setup};
 use drivers::router::{Router, RoutesHave};
 use haproxy::{app, pool, routes, wait};

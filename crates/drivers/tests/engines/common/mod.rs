@@ -23,7 +23,7 @@ use std::time::Duration;
 use drivers::platform::process::Process;
 use drivers::platform::{FleetHave, FleetWant, Leave, Platform, ReleaseWant};
 use model::fleet::HealthCheck;
-use model::{AppName, Fault, InstanceId, Kind, Release, ReleaseId, RunState, Version};
+use model::{AppName, InstanceId, Release, ReleaseId, RunState, Version};
 use tokio::time::timeout;
 
 pub(crate) const EPOCH: u64 = 1;
@@ -152,17 +152,6 @@ fn record_path(site: &Site) -> PathBuf {
 }
 
 /// What is on record of release 1.
-/// What came of it, or nothing, a moment later, where a server could not be asked: a controller looks again then.
-pub(crate) async fn or_again<T>(done: Result<T, Fault>, last: &mut String) -> Option<T> {
-    match done {
-        Ok(done) => return Some(done),
-        Err(fault) if fault.kind == Kind::Environment => *last = fault.what,
-        Err(fault) => panic!("{fault:?}"),
-    }
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    None
-}
-
 pub(crate) fn record(site: &Site) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(record_path(site)).unwrap()).unwrap()
 }

@@ -5,10 +5,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::common::or_again;
 use drivers::router::{Router, RoutesHave};
-use model::{AppName, Generation, Instance, InstanceId, Mark, Plan, Pool, PoolState, ReleaseId};
-use model::{Routes, Rule, Selector, Version, Weight};
+use model::{AppName, Fault, Generation, Instance, InstanceId, Kind, Mark, Plan, Pool, PoolState};
+use model::{ReleaseId, Routes, Rule, Selector, Version, Weight};
 
 /// What the contract must be told of a driver and the server behind it.
 pub(crate) trait RouterBed {
@@ -120,6 +119,17 @@ async fn rounds_until(
     };
     let ended = tokio::time::timeout(LIMIT, rounds).await;
     ended.unwrap_or_else(|_| panic!("it does not converge: {last}"))
+}
+
+/// What came of it, or nothing, a moment later, where a server could not be asked: a controller looks again then.
+pub(crate) async fn or_again<T>(done: Result<T, Fault>, last: &mut String) -> Option<T> {
+    match done {
+        Ok(done) => return Some(done),
+        Err(fault) if fault.kind == Kind::Environment => *last = fault.what,
+        Err(fault) => panic!("{fault:?}"),
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    None
 }
 
 /// What a server carries that was just told to read its files again: it may not answer at once.
