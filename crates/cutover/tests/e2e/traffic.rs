@@ -122,7 +122,10 @@ static EXCUSED: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn starved(report: &Value) -> bool {
     let machine = |reason: &Value| {
         let reason = reason.as_str().unwrap_or_default();
-        reason.contains("stopped or starved") || reason.contains("planned requests were sent")
+        let unsent = reason.ends_with("could not be sent during the switch");
+        unsent
+            || reason.contains("stopped or starved")
+            || reason.contains("planned requests were sent")
     };
     let reasons = report["reasons"].as_array();
     let only = reasons.is_some_and(|all| !all.is_empty() && all.iter().all(machine));

@@ -48,6 +48,8 @@ pub(crate) trait RouterBed {
 }
 
 const LIMIT: Duration = Duration::from_secs(10);
+/// Between rounds.
+const ROUND: Duration = Duration::from_millis(25);
 const PACE: Duration = Duration::from_millis(5);
 /// How long nothing may change; checks of a bed are much shorter.
 const WATCHED: Duration = Duration::from_millis(400);
@@ -115,6 +117,8 @@ async fn rounds_until(
                     break;
                 }
             }
+            // As a controller does: who follows Consul looks at every connection of the machine.
+            tokio::time::sleep(ROUND).await;
         }
     };
     let ended = tokio::time::timeout(LIMIT, rounds).await;
