@@ -3,7 +3,6 @@
 //! HTTP/1.0, so that the end of the connection is the end of the answer, in plain text or over TLS. It
 //! knows no services and no locks, asks nothing twice, and never shows the token.
 
-mod base64;
 mod purpose;
 mod secure;
 mod token;
@@ -23,7 +22,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::words::clean;
-pub(crate) use base64::base64;
 pub(crate) use purpose::Purpose;
 pub use token::Token;
 

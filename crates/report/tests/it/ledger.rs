@@ -191,6 +191,8 @@ fn what_may_have_been_carried_out_twice_is_named() {
         input.attempts[ID].lane = lane;
         let one = receipt(&mut input, ID);
         (one.sends, one.unread) = (2, unread);
+        let told = OrderCount { acknowledged: 1, executed: 1, doubled: 0, examples: Vec::new() };
+        input.footer.as_mut().unwrap().orders = Some(told);
         input
     };
     for (lane, unread) in [(Lane::KeepAlive, 0), (Lane::Orders, 1)] {

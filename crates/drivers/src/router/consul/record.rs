@@ -1,11 +1,13 @@
 //! What whoever ships an app notes of it in Consul, for whoever ships it next: one key. It is only replaced by
 //! who has the lock, and only as it was read. What it says is not known here.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use model::{AppName, Fault, Kind};
 use serde_json::{Value, json};
 
 use super::lock::{self, Lease};
-use crate::agent::{Agent, base64};
+use crate::agent::Agent;
 
 /// What was noted, and where a change of it goes on.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +36,7 @@ pub(super) async fn write(
     (app, lease): (&AppName, &Lease),
     (before, what): (&Noted, &Value),
 ) -> Result<(), Fault> {
-    let text = base64(what.to_string().as_bytes());
+    let text = STANDARD.encode(what.to_string());
     let steps = json!([
         { "KV": { "Verb": "check-session", "Key": lock::name(app), "Session": lease.session } },
         { "KV": { "Verb": "cas", "Key": name(app), "Index": before.index, "Value": text } },
