@@ -30,9 +30,10 @@ site.addsitedir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
 from autobahntestsuite.wstest import run
 run()
 EOF
+# Found beside it, so that the folder may be copied with the rest of `target`.
 cat >"$folder/wstest" <<EOF
 #!/bin/sh
-PYTHONDONTWRITEBYTECODE=1 exec "$python" "$folder/wstest.py" "\$@"
+PYTHONDONTWRITEBYTECODE=1 exec "$python" "\$(dirname -- "\$0")/wstest.py" "\$@"
 EOF
 chmod +x "$folder/wstest"
 "$folder/wstest" --version >/dev/null 2>&1 || "$folder/wstest" --help >/dev/null 2>&1 || fail "wstest does not start"

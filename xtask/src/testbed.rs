@@ -118,10 +118,10 @@ const MORE: [Server; 3] = [
     server("Caddy 2.6", "caddy-bookworm", "bookworm", (2, 6)),
 ];
 
-/// Brings what tests need. What cannot be had is said and left out; with `TESTBED=required` in the
-/// environment it is a failure, and with `TESTBED=none` nothing is fetched.
+/// Brings what the tests of this run need. What cannot be had is said and left out; with
+/// `TESTBED=required` in the environment it is a failure, and with `TESTBED=none` nothing is fetched.
 pub(crate) fn run(shop: &Workshop, say: fn(&str)) -> Outcome {
-    if env::var_os("CUTOVER_FULL").is_some() {
+    if shop.full || env::var_os("CUTOVER_FULL").is_some() {
         return run_all(shop, say);
     }
     bring(shop, SERVERS.iter(), say)

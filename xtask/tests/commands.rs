@@ -179,9 +179,16 @@ fn keep_going_runs_the_rest_and_still_fails() {
 }
 
 #[test]
-fn full_reaches_the_tests_only() {
+fn full_reaches_the_tests_and_their_servers_only() {
     let space = Workspace::new("full", "");
-    assert_eq!(space.xtask(&["test", "--full"]).0, Some(0));
+    let older = |arguments: &[&str]| {
+        let (code, text) = space.xtask(arguments);
+        assert_eq!(code, Some(0), "{text}");
+        text.contains("nginx 1.22: ")
+    };
+    assert!(!older(&["test"]), "a short run does without the older servers");
+    fs::remove_file(space.root.join("calls.log")).unwrap();
+    assert!(older(&["test", "--full"]), "a whole run asks for every server");
     let calls = space.calls();
     let (full, rest): (Vec<&str>, Vec<&str>) =
         calls.lines().partition(|line| line.contains("full=1"));

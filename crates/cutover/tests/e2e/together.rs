@@ -10,7 +10,7 @@ use crate::world::{World, beside, patient_config, said, wait_for};
 /// Two apps on hosts of their own, together called `both`; `right` never becomes ready as v3.
 fn config() -> String {
     let sample = patient_config(1).replace(", \"websocket\"]", "]");
-    let sample = sample.replace("bake = \"1500ms\"", "bake = \"1s\"");
+    let sample = sample.replace("bake = \"1500ms\"", "bake = \"3s\"");
     let (proxy, app) = sample.split_once("[app.demo]").unwrap();
     let named = |name: &str| {
         let hosts = format!("[app.{name}]\nhosts = [\"{name}.test\"]");
@@ -23,7 +23,7 @@ fn config() -> String {
         never,
     );
     assert!(right.contains(never), "{right}");
-    let right = right.replace("deadline = \"25s\"", "deadline = \"4s\"");
+    let right = right.replace("deadline = \"25s\"", "deadline = \"12s\"");
     let together = "[together.both]\napps = [\"left\", \"right\"]\n";
     format!("{proxy}{together}{}\n{right}", named("left"))
 }
@@ -116,7 +116,7 @@ fn both_get_the_new_version_or_neither_does() {
 fn an_abort_of_one_takes_back_both() {
     let _turn = beside();
     let mut world =
-        World::new(&config().replace("bake = \"1s\"", "bake = \"1s\"\npause = \"manual\""));
+        World::new(&config().replace("bake = \"3s\"", "bake = \"1s\"\npause = \"manual\""));
     world.up();
     world.expect(0, &["deploy", "both", "v1"]);
     let mut deploy = Deploy::run(&world, &["deploy", "both", "v2", "--json"]);

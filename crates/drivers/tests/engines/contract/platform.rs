@@ -17,7 +17,8 @@ pub(crate) trait PlatformBed {
     fn damage(&self, app: &AppName, broken: bool);
 }
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// Nothing is measured by it: on a machine that others keep busy, a server takes its time.
+const LIMIT: Duration = Duration::from_secs(60);
 const EPOCH: u64 = 10;
 
 /// Runs the whole contract; `foreign` is another app that already runs and must not notice.

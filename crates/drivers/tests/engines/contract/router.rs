@@ -47,7 +47,8 @@ pub(crate) trait RouterBed {
     fn answer(&self, nonsense: Option<&[u8]>);
 }
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// Nothing is measured by it: on a machine that others keep busy, a server takes its time.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Between rounds.
 const ROUND: Duration = Duration::from_millis(25);
 const PACE: Duration = Duration::from_millis(5);
