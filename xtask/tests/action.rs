@@ -62,7 +62,7 @@ fn run(name: &str, deploy: &str, dead: bool) -> Ran {
         .envs([
             ("CUTOVER_URL", "http://x/$(touch owned)"),
             ("CUTOVER_DEPLOY", deploy),
-            ("CUTOVER_WATCH_VERSION", "header:x-version"),
+            ("CUTOVER_WATCH_VERSION", "header:x-app-version"),
             ("CUTOVER_RATE", "50"),
             ("CUTOVER_LANES", "fresh"),
             ("CUTOVER_DURATION", "1m"),

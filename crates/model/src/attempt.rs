@@ -219,6 +219,12 @@ pub enum Ending {
     Failed,
 }
 
+/// How the detail of an attempt begins whose target's name led nowhere.
+pub const NO_ADDRESS: &str = "no address";
+
+/// How it begins where the two sides did not come to terms over TLS.
+pub const NO_TLS: &str = "no TLS";
+
 /// One connection (or socket) of the prober, from opening to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -305,6 +311,9 @@ pub struct RunFooter {
     /// Streams of events that the app ended in order before their time.
     #[serde(default)]
     pub streams_ended: u64,
+    /// Connections that stood at a later address of the target's name, since an earlier one took none.
+    #[serde(default)]
+    pub other_address: u64,
     /// What the app says of the orders; `None` when there was no such lane or it could not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<OrderCount>,

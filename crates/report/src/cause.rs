@@ -5,7 +5,7 @@
 use model::attempt::{BlindWindow, Witness};
 use model::{Attempt, Class, Phase};
 
-use crate::cause_rules::{RULES, Rule, Side};
+use crate::cause_rules::{RULES, Rule, Side, Sign};
 use crate::clean;
 use crate::figures::{clock_ms, several, span};
 use crate::lanes::whole_answer;
@@ -20,7 +20,7 @@ pub(crate) struct Case {
     pub(crate) side: Side,
     pub(crate) status: u16,
     pub(crate) witness: Option<Witness>,
-    pub(crate) raced: bool,
+    pub(crate) sign: Sign,
 }
 
 /// Knows the run well enough to explain its failures.
@@ -96,24 +96,36 @@ impl<'r, 'a> Advisor<'r, 'a> {
         let settings = &self.run.input.settings;
         let header = &self.run.input.header;
         let longest = self.longest_answer_us;
-        let raise = |name: &str, now_ms: Option<u64>| match now_ms {
-            Some(ms) => format!("raise {name} (now {})", span(ms.saturating_mul(1_000))),
-            None => format!("raise {name}"),
-        };
         let or =
             |name: &Option<String>, other: &str| name.clone().unwrap_or_else(|| other.to_owned());
         let status =
             if case.status == 0 { "no status".to_owned() } else { case.status.to_string() };
+        // In somebody else's deploy no setting of ours has a value, and its names would say nothing.
+        let raise = |name: &str, now_ms: Option<u64>, theirs: &str| match now_ms {
+            Some(ms) => format!("raise {name} (now {})", span(ms.saturating_mul(1_000))),
+            None => theirs.to_owned(),
+        };
         let drain = format!(
             "{} above the longest answer ({} seen)",
-            raise("drain_timeout", settings.drain_timeout_ms),
+            raise(
+                "drain_timeout",
+                settings.drain_timeout_ms,
+                "let whoever deploys wait for open requests before it ends an instance,"
+            ),
             span(longest)
+        );
+        let handover =
+            raise("handover_timeout", settings.handover_timeout_ms, "give them time to do so");
+        let stop = raise(
+            "stop_timeout",
+            settings.stop_timeout_ms,
+            "leave it more time between SIGTERM and SIGKILL",
         );
         // Foreign text goes in last, so that braces in it are never filled.
         let filled = template
             .replace("{drain}", &drain)
-            .replace("{handover}", &raise("handover_timeout", settings.handover_timeout_ms))
-            .replace("{stop}", &raise("stop_timeout", settings.stop_timeout_ms))
+            .replace("{handover}", &handover)
+            .replace("{stop}", &stop)
             .replace("{status}", &status)
             .replace("{late}", &span(header.late_after_us))
             .replace("{timeout}", &span(header.timeout_us));
@@ -154,7 +166,7 @@ fn fits(rule: &Rule, case: Case) -> bool {
         && (rule.phases.is_empty() || case.phase.is_some_and(|p| rule.phases.contains(&p)))
         && rule.side.is_none_or(|side| side == case.side)
         && rule.gateway.is_none_or(|wanted| wanted == gateway)
-        && (case.raced || !rule.raced)
+        && rule.sign.is_none_or(|sign| sign == case.sign)
 }
 
 #[cfg(test)]

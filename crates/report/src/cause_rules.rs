@@ -18,6 +18,19 @@ pub(crate) enum Side {
     Unknown,
 }
 
+/// What is known of a failure beyond its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sign {
+    /// Nothing.
+    Plain,
+    /// A reuse race.
+    Raced,
+    /// The name led to no address.
+    NoAddress,
+    /// The connection stood, and TLS on it did not.
+    NoTls,
+}
+
 /// One line of the table; an empty list fits everything.
 pub(crate) struct Rule {
     pub(crate) classes: &'static [Class],
@@ -25,21 +38,13 @@ pub(crate) struct Rule {
     pub(crate) side: Option<Side>,
     /// 502, 503 or 504 that the app itself did not sign.
     pub(crate) gateway: Option<bool>,
-    /// Only for reuse races.
-    pub(crate) raced: bool,
+    pub(crate) sign: Option<Sign>,
     pub(crate) why: &'static str,
     pub(crate) advice: &'static str,
 }
 
-const ANY: Rule = Rule {
-    classes: &[],
-    phases: &[],
-    side: None,
-    gateway: None,
-    raced: false,
-    why: "",
-    advice: "",
-};
+const ANY: Rule =
+    Rule { classes: &[], phases: &[], side: None, gateway: None, sign: None, why: "", advice: "" };
 
 const SWITCHING: &[Phase] = &[Phase::Shifting, Phase::Baking];
 const DRAINING: &[Phase] = &[Phase::Draining];
@@ -115,7 +120,7 @@ pub(crate) const RULES: &[Rule] = &[
     // Requests that got nothing back.
     Rule {
         classes: GONE,
-        raced: true,
+        sign: Some(Sign::Raced),
         why: "reuse race: a kept connection that had been idle was closed in the moment in which it \
               was used again, while requests on fresh connections went through; whatever closes \
               idle connections there (a reload of nginx before 1.27.4 does) did not wait for what \
@@ -163,6 +168,23 @@ pub(crate) const RULES: &[Rule] = &[
               died with its instance",
         advice: "let the side that closes idle connections keep them longer than the side that \
                  reuses them",
+        ..ANY
+    },
+    Rule {
+        classes: &[Class::Refused],
+        sign: Some(Sign::NoAddress),
+        why: "the name in {url} led to no address when a connection was to be opened: nobody was asked",
+        advice: "look at the name server at that time; a switch made in DNS must never leave the name \
+                 without an address",
+        ..ANY
+    },
+    Rule {
+        classes: &[Class::Refused],
+        sign: Some(Sign::NoTls),
+        why: "connections to {url} stood, and the two sides did not come to terms over TLS (the rows say how)",
+        advice: "see that every certificate there is valid, names this host and is one that the prober \
+                 trusts (--ca); when it is so around the switch only, who listens now has another one, or \
+                 closed while hands were shaken",
         ..ANY
     },
     Rule {
@@ -288,7 +310,7 @@ mod tests {
                     && r.phases.is_empty()
                     && r.side.is_none()
                     && r.gateway.is_none()
-                    && !r.raced
+                    && r.sign.is_none()
             });
             let last = RULES.iter().rposition(|r| r.classes.contains(&class));
             assert!(general.is_some(), "{class:?} has none");

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use model::attempt::{NO_ADDRESS, NO_TLS};
 use model::{Attempt, Class, Lane, Phase};
 
 use crate::axis::axis;
 use crate::cause::{Advisor, Case};
-use crate::cause_rules::Side;
+use crate::cause_rules::{Side, Sign};
 use crate::clean;
 use crate::document::{Cause, FailureGroup, FailureRow};
 use crate::reuse::Reuse;
@@ -17,8 +18,7 @@ use crate::run::Run;
 /// Failures kept one by one.
 pub(crate) const ROWS: usize = 10_000;
 
-/// The last says that they are reuse races.
-type Key = (Option<Phase>, Lane, Class, usize, bool);
+type Key = (Option<Phase>, Lane, Class, usize, Sign);
 
 /// Every failure, up to the cap.
 pub(crate) fn rows(run: &Run<'_>) -> Vec<FailureRow> {
@@ -31,7 +31,7 @@ pub(crate) fn groups(run: &Run<'_>) -> (Vec<FailureGroup>, Vec<Cause>) {
     let reuse = Reuse::of(run);
     for a in run.failures() {
         let phase = run.phase_at(axis(a.intended_us));
-        let key = (phase, a.lane, a.class, run.slot_of(a), reuse.raced(a));
+        let key = (phase, a.lane, a.class, run.slot_of(a), sign(a, &reuse));
         sorted.entry(key).or_default().push(a);
     }
     let advisor = Advisor::new(run);
@@ -69,7 +69,17 @@ fn case(run: &Run<'_>, key: &Key, attempts: &[&Attempt]) -> Case {
         side,
         status,
         witness,
-        raced: key.4,
+        sign: key.4,
+    }
+}
+
+fn sign(a: &Attempt, reuse: &Reuse) -> Sign {
+    let begins = |words: &str| a.detail.as_ref().is_some_and(|detail| detail.starts_with(words));
+    match a.class {
+        Class::Refused if begins(NO_ADDRESS) => Sign::NoAddress,
+        Class::Refused if begins(NO_TLS) => Sign::NoTls,
+        _ if reuse.raced(a) => Sign::Raced,
+        _ => Sign::Plain,
     }
 }
 

@@ -90,6 +90,8 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         trust,
         answered,
         orders: orders::orders(&run),
+        streams_ended: input.footer.as_ref().map_or(0, |footer| footer.streams_ended),
+        other_address: input.footer.as_ref().map_or(0, |footer| footer.other_address),
         ledger,
         assertions,
         versions: run.slots.facts,

@@ -35,6 +35,7 @@ mod lane_row;
 mod lanes;
 mod ledger;
 mod markdown;
+mod mended;
 mod orders;
 mod outage;
 mod outages;

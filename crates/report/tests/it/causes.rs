@@ -190,3 +190,54 @@ fn a_refusal_before_the_switch_is_not_the_rollouts() {
         "hand its socket over",
     );
 }
+
+#[test]
+fn who_was_never_asked_is_told_apart_from_who_refused() {
+    let refused = |detail: &'static str| {
+        cause(Lane::Fresh, 25_000_000, Class::Refused, |a| a.detail = Some(detail.to_owned()))
+    };
+    let name = refused("no address for shop.test: Name or service not known");
+    says(&name, "led to no address", "the name server");
+    let tls = refused("no TLS: invalid peer certificate: UnknownIssuer");
+    says(&tls, "did not come to terms over TLS", "--ca");
+    says(&refused("cannot connect to shop.test: no address"), "nothing was listening", "");
+    // Each is a group of its own, at the same time and on the same lane.
+    let mut input = sample::pass();
+    let details = ["no address for shop.test: odd", "no TLS: odd", "cannot connect: odd"];
+    let fresh = |a: &&mut Attempt| a.lane == Lane::Fresh && a.intended_us > 25_000_000;
+    for (a, detail) in input.attempts.iter_mut().filter(fresh).zip(details) {
+        sample::fail(a, Class::Refused, detail);
+    }
+    assert_eq!((judge(&input).causes.len(), judge(&input).groups.len()), (3, 3));
+}
+
+#[test]
+fn the_settings_of_cutover_are_named_only_where_cutover_deployed() {
+    let mut input = sample::pass();
+    let open = |a: &Attempt| a.lane == Lane::KeepAlive && a.intended_us >= 17_100_000;
+    let one = input.attempts.iter_mut().find(|a| open(a)).unwrap();
+    sample::fail(one, Class::BadStatus, "odd");
+    (one.status, one.version, one.witness) = (502, None, None);
+    says(&judge(&input).causes[0], "before the app answered 502", "drain_timeout (now 10 s)");
+    input.settings = report::Settings::default();
+    let found = judge(&input).causes.remove(0);
+    says(&found, "before the app answered 502", "whoever deploys wait for open requests");
+    says(&found, "", "above the longest answer (244 ms seen)");
+    assert!(!found.advice.unwrap().contains("drain_timeout"));
+}
+
+#[test]
+fn what_a_client_mended_by_itself_is_told_and_is_no_failure() {
+    let mut input = sample::pass();
+    let footer = input.footer.as_mut().unwrap();
+    (footer.other_address, footer.streams_ended) = (3, 1);
+    let report = judge(&input);
+    assert_eq!((report.failed, report.other_address, report.streams_ended), (0, 3, 1));
+    let told = |words: &str| report.facts.iter().any(|fact| fact == words);
+    assert!(told("3 connections stood at a later address of the name: an earlier one took none"));
+    assert!(told("the app ended 1 stream of events in order: a browser opens it again"));
+    let none = judge(&sample::pass());
+    assert!(
+        !none.facts.iter().any(|fact| fact.contains("later address") || fact.contains("stream"))
+    );
+}

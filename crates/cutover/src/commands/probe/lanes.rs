@@ -151,8 +151,10 @@ fn apply(options: &mut Options, lane: Lane, table: Table) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use ::probe::{Options, Target};
-    use model::Lane;
+    use model::{Class, Lane};
 
     use super::read;
 
@@ -165,6 +167,24 @@ mod tests {
         assert_eq!(lanes, [(Lane::Fresh, 1.0), (Lane::Idle, 1.0), (Lane::Upload, 0.5)]);
         assert_eq!((options.upload_path.as_str(), options.upload_bytes), ("/up", 7));
         assert_eq!(options.idle_most.as_secs(), 3);
+    }
+
+    #[test]
+    fn the_page_on_the_prober_has_a_file_that_is_read_and_names_every_lane_and_class() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/probe.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut options = Options::new(Target::parse("http://a/").unwrap(), 10);
+        let lanes: Vec<Lane> =
+            read(&mut options, example).unwrap().into_iter().map(|(lane, _)| lane).collect();
+        assert_eq!(lanes.len(), 5, "{lanes:?}");
+        assert_eq!((options.sockets, options.upload_bytes), (20, 1024 * 1024));
+        for row in Lane::ALL.map(|lane| format!("\n| `{}` | ", lane.name())) {
+            assert!(page.contains(&row), "{row}");
+        }
+        for row in Class::ALL.map(|class| format!("\n| {} | ", class.name())) {
+            assert!(page.contains(&row), "{row}");
+        }
     }
 
     #[test]
