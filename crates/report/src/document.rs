@@ -14,6 +14,7 @@ use crate::era::Era;
 use crate::input::PhaseSpan;
 use crate::kept::KeptConnection;
 use crate::ledger::Ledger;
+use crate::mended::Mended;
 use crate::outage::OutageFact;
 use crate::router_count::RouterCount;
 use crate::share_fact::ShareFact;
@@ -141,12 +142,9 @@ pub struct Report {
     pub sockets: Vec<SocketChain>,
     /// Chains that `sockets` has no room for; none of them lost a message or was cut.
     pub sockets_left_out: u64,
-    /// Streams of events that the app ended in order before their time.
+    /// What was no failure because the client did what every client does.
     #[serde(default)]
-    pub streams_ended: u64,
-    /// Connections that stood at a later address of the target's name, since an earlier one took none.
-    #[serde(default)]
-    pub other_address: u64,
+    pub mended: Mended,
     /// Whether the evidence can be relied on.
     pub trust: Trust,
     /// What the app says of the orders that the prober placed.

@@ -16,7 +16,6 @@ use crate::document::Report;
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
 use crate::input::Input;
 use crate::ledger::Ledger;
-use crate::mended;
 use crate::orders;
 use crate::outages;
 use crate::router_count::RouterCount;
@@ -149,7 +148,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(report.ledger.as_ref().and_then(Ledger::fact));
     out.extend(evidence(report));
     out.extend(sockets(report));
-    out.extend(mended::facts(report));
+    out.extend(report.mended.facts());
     out.extend(orders::fact(report));
     out.extend(across::fact(report));
     out.extend(lanes(report));

@@ -7,6 +7,7 @@ use model::exit_code;
 use crate::document::{Report, SCHEMA_VERSION};
 use crate::input::{Input, PhaseSpan};
 use crate::ledger::Ledger;
+use crate::mended::Mended;
 use crate::run::Run;
 use crate::{
     answers, assertions, clean, clients, connections, eras, facts, failures, lanes, orders,
@@ -28,8 +29,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
     let moves = (proof.as_ref(), clients.as_ref());
     let (trust, answered) = (trust::trust(&run), answers::count(&run));
     let assertions = assertions::facts(&run, &answered, moves);
-    let sides = (&trust, ledger.as_ref());
-    let (verdict, reasons) = verdict::verdict(&run, moves, sides, &assertions);
+    let (verdict, reasons) = verdict::verdict(&run, moves, (&trust, ledger.as_ref()), &assertions);
     let (groups, causes) = failures::groups(&run);
     let (rows, failed) = (failures::rows(&run), run.failures().count() as u64);
     let sent = run.sent.len() as u64;
@@ -90,8 +90,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         trust,
         answered,
         orders: orders::orders(&run),
-        streams_ended: input.footer.as_ref().map_or(0, |footer| footer.streams_ended),
-        other_address: input.footer.as_ref().map_or(0, |footer| footer.other_address),
+        mended: Mended::of(input),
         ledger,
         assertions,
         versions: run.slots.facts,

@@ -76,6 +76,7 @@ pub use junit::junit;
 pub use kept::{KeptConnection, Stretch};
 pub use ledger::{Account, Disagreement, Finding, FindingCount, Ledger, Receipted};
 pub use markdown::markdown;
+pub use mended::Mended;
 pub use outage::{OutageFact, OutageKind, OutageSpan};
 pub use router_count::{HeldCount, RouterCount, SideCount};
 pub use share_fact::{ShareFact, ShareFinding};

@@ -232,7 +232,10 @@ fn what_a_client_mended_by_itself_is_told_and_is_no_failure() {
     let footer = input.footer.as_mut().unwrap();
     (footer.other_address, footer.streams_ended) = (3, 1);
     let report = judge(&input);
-    assert_eq!((report.failed, report.other_address, report.streams_ended), (0, 3, 1));
+    assert_eq!(
+        (report.failed, report.mended.other_address, report.mended.streams_ended),
+        (0, 3, 1)
+    );
     let told = |words: &str| report.facts.iter().any(|fact| fact == words);
     assert!(told("3 connections stood at a later address of the name: an earlier one took none"));
     assert!(told("the app ended 1 stream of events in order: a browser opens it again"));

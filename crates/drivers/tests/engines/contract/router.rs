@@ -48,7 +48,7 @@ pub(crate) trait RouterBed {
 }
 
 /// Nothing is measured by it: on a machine that others keep busy, a server takes its time.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Between rounds.
 const ROUND: Duration = Duration::from_millis(25);
 const PACE: Duration = Duration::from_millis(5);
