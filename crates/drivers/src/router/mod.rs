@@ -14,6 +14,7 @@ mod open;
 pub mod proxy;
 mod reachable;
 mod replace;
+mod sockets;
 
 use std::path::Path;
 use std::sync::Arc;

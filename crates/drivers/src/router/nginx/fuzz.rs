@@ -11,7 +11,7 @@ use super::master::parse_stat;
 use super::review::review;
 use super::setup::app_setup;
 use super::written::{kept_ms, read, time};
-use crate::router::open::leads_to;
+use crate::router::sockets::table;
 
 /// Any text is directives whose blocks stand before them, and can be reviewed.
 #[test]
@@ -61,6 +61,6 @@ fn words_of_workers_are_believed_or_not() {
         if let Some(said) = heard::read(&text, &AppName::new("demo").unwrap()) {
             assert!(text.ends_with(" demo") && !said.version.contains(' '), "{text}");
         }
-        let _never_panics = (parse_stat(&text), leads_to(&text));
+        let _never_panics = (parse_stat(&text), table::socket(&text));
     });
 }
