@@ -218,8 +218,12 @@ fn reloads_in_mid_rollout_cost_nothing() {
         let shipped = deploy.end();
         shipped.expect(0, "PASS");
         monotone(&shipped.report);
-        // What HAProxy cannot tell is said once, as the deploy begins.
-        let trouble = |line: &str| line.contains("\"note\"") && !line.contains("HAProxy tells");
+        // What HAProxy cannot tell is said once, as the deploy begins; and on a machine that others keep
+        // busy it may really be late, whoever reloads it.
+        let busy = |line: &str| line.contains("did not answer within");
+        let trouble = |line: &str| {
+            line.contains("\"note\"") && !line.contains("HAProxy tells") && !busy(line)
+        };
         let troubled = shipped.said.lines().any(trouble);
         assert!(!troubled, "a reload was called trouble: {}", shipped.said);
         counted_once(&shipped.report);
