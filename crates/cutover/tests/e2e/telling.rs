@@ -196,5 +196,5 @@ fn expect_read(text: &str, report: &Value) {
     assert!(times.len() >= 2 && times.windows(2).all(|two| two[1] >= two[0] + 1_000), "{times:?}");
     let named = |line: &&Value| !line["per_version"].as_array().unwrap().is_empty();
     assert!(live.iter().any(|line| line["p99_us"].is_u64()), "{text}");
-    assert!(live.iter().any(|line| named(&line)), "{text}");
+    assert!(live.iter().any(named), "{text}");
 }
