@@ -46,8 +46,10 @@ if [ -z "${CUTOVER_DEPLOY:-}" ]; then
     finish "$code"
 fi
 
-# It tells how many it sent every few seconds: from the first time on it knows the old version.
-until grep -q ' sent=[1-9]' "$said"; do
+# It tells how many it sent every few seconds (with --json each second): from the first time on it knows the old
+# version.
+# No server's words are on these lines before the number.
+until grep -q -e '^[0-9:.]*Z live  *sent=[1-9]' -e '^{"step":"live","at_ms":[0-9]*,"sent":[1-9]' "$said"; do
     if ! alive; then
         ended
         echo "the prober ended before the deploy began; nothing was deployed" >&2

@@ -24,7 +24,10 @@ done
 end() { echo "## told $1" >"$summary"; exit "$2"; }
 trap 'end interrupted 130' INT
 [ -e "$here/dead" ] && exit 2
-echo "12:00:05.000Z probing sent=250 failed=0" >&2
+# Words of a server, which begin no deploy.
+echo "12:00:04.000Z failure            id=1 lane=fresh detail=\"Z live sent=1\"" >&2
+for _ in 1 2 3 4 5 6; do sleep 0.05; [ -e "$here/switched" ] && exit 9; done
+echo "12:00:05.000Z live               sent=250 failed=0" >&2
 case $(cat "$here/arguments") in *--until-switch*) ;; *) end whole 0 ;; esac
 until [ -e "$here/switched" ]; do sleep 0.02; done
 end "$(cat "$here/switched")" "$(cat "$here/switched")"

@@ -108,7 +108,7 @@ pub(crate) struct Probe {
     pub(crate) also: Also,
     #[command(flatten)]
     pub(crate) watched: Watched,
-    /// The report as JSON on stdout
+    /// The report as JSON on stdout, how it goes as JSON lines on stderr
     #[arg(long)]
     pub(crate) json: bool,
     /// Write samples here; no report
@@ -126,7 +126,7 @@ pub(crate) struct Probe {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Watching")]
 pub(crate) struct Watched {
-    /// Show how it goes on the whole terminal (plain lines where stderr is none)
+    /// Show how it goes on the whole terminal, with charts (lines where stderr is none)
     #[arg(long, conflicts_with = "control")]
     pub(crate) full_screen: bool,
     /// Answer at this address to GET /metrics while it runs (Prometheus, OpenMetrics)

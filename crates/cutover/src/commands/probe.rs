@@ -4,14 +4,19 @@
 //! instead of a report. It judges nothing: the run is the `probe` crate's, the verdict the report's.
 
 mod again;
+mod asked;
+mod happened;
 mod lanes;
 mod picture;
 mod raw;
 mod shown;
+mod step;
 mod sums;
+mod teller;
 #[cfg(test)]
 mod tests;
 mod told;
+mod words;
 
 use std::time::Duration;
 
@@ -25,10 +30,12 @@ use super::also;
 use crate::cli;
 use crate::duration;
 use crate::interrupt::Interrupt;
+use crate::say::{json_line, redraws};
 use again::Asked;
 pub(super) use again::again;
 use raw::Raw;
 use shown::Shown;
+use step::Step;
 
 /// Beats that may wait to be shown; the prober joins what does not fit to the next one.
 const BEATS: usize = 8;
@@ -49,14 +56,16 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
     if alone {
         super::writable(&arguments.out)?;
         also::writable(&arguments.also)?;
-        announce(&arguments, &options);
+        if !tells_json(&arguments) {
+            announce(&arguments, &options);
+        }
     }
     let raw = arguments.watched.raw.then(|| Raw::within(&arguments.out));
     if let Some(raw) = &raw {
         options.samples = Some(raw.path().to_owned());
     }
     let shown = if alone {
-        Shown::on_stderr(&options, arguments.watched.full_screen)
+        Shown::on_stderr(&options, arguments.watched.full_screen, arguments.json)
     } else {
         Shown::nowhere()
     };
@@ -99,8 +108,17 @@ async fn follow(
             }
         }
     };
+    // What ended last.
+    while let Ok(beat) = beats.try_recv() {
+        shown.beat(beat);
+    }
     shown.end();
     Ok((run?, interrupted))
+}
+
+/// True when stderr is for programs.
+fn tells_json(arguments: &cli::Probe) -> bool {
+    arguments.json && !(arguments.watched.full_screen && redraws())
 }
 
 /// Lets the prober open as many files as it may: each connection is one. `up` does not do this,
@@ -239,6 +257,10 @@ fn finish(
     }
     also::write(&arguments.also, &report)?;
     let raw = raw.map(|raw| raw.keep(&base)).transpose()?;
+    if tells_json(arguments) {
+        let ended = json_line(&Step::from(&report)).unwrap_or_default();
+        anstream::eprintln!("{ended}");
+    }
     if arguments.json {
         anstream::println!("{json}");
     } else {

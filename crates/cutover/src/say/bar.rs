@@ -41,14 +41,6 @@ impl Bar {
         self.columns.iter().map(mean).fold(0.0, f64::max)
     }
 
-    /// What was reported last, unless that is too long ago.
-    pub(crate) fn latest(&self, now_ms: u64) -> f64 {
-        let last = now_ms / COLUMN_MS;
-        // The column that is still filled may hold one report; the one before it is whole.
-        let whole = self.columns.iter().rev().find(|(at, ..)| *at < last.max(1));
-        whole.filter(|(at, ..)| last - at <= HOLD).map_or(0.0, mean)
-    }
-
     /// The last `width` columns up to `now_ms`, each a block between nothing and `top`.
     pub(crate) fn draw(&self, now_ms: u64, width: usize, top: f64) -> String {
         let last = now_ms / COLUMN_MS + 1;

@@ -30,6 +30,23 @@ pub(crate) fn word(text: &str) -> String {
     if shown.is_empty() { "-".to_owned() } else { shown }
 }
 
+/// JSON in which the same characters stand escaped, so that it means the same and no terminal obeys it.
+pub(crate) fn clean_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_unsafe) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if is_unsafe(c) {
+            // None of them is above U+FFFF.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// C0, C1, line and paragraph separators, and the marks that reorder what follows them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()

@@ -5,8 +5,17 @@
 use std::fmt;
 use std::io::Write;
 
+use serde::Serialize;
+
+use super::clean::clean_json;
 use super::progress::Progress;
 use super::step::Step;
+
+/// One line of JSON without its end, that may be shown on a terminal.
+pub(crate) fn json_line(value: &impl Serialize) -> Option<String> {
+    let json = serde_json::to_string(value).ok()?;
+    Some(clean_json(&json).into_owned())
+}
 
 /// Writes each step as one line of JSON.
 pub(crate) struct Json<W> {
@@ -41,8 +50,7 @@ impl<W: Write + Send> Progress for Json<W> {
         if let (Some(app), Some(object)) = (&self.app, value.as_object_mut()) {
             object.insert("app".to_owned(), app.as_str().into());
         }
-        let mut line = value.to_string().into_bytes();
-        line.push(b'\n');
-        let _ = self.out.write_all(&line).and_then(|()| self.out.flush());
+        let Some(line) = json_line(&value) else { return };
+        let _ = self.out.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.out.flush());
     }
 }

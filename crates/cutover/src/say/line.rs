@@ -25,6 +25,12 @@ impl Line {
         self
     }
 
+    /// Adds another one behind it.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        self.pieces.extend(other.pieces);
+        self
+    }
+
     /// Pads with blanks up to a column; one blank when the line is longer already.
     pub(crate) fn to(self, column: usize) -> Self {
         let missing = column.saturating_sub(self.columns()).max(1);

@@ -153,6 +153,7 @@ fn a_probe_opens_more_connections_than_the_usual_limit_and_shows_how_it_goes() {
     let steps = String::from_utf8_lossy(&output.stderr).into_owned();
     let lines: Vec<&str> = steps.lines().collect();
     assert!(lines[0].starts_with("probing http://"), "{steps}");
-    assert_eq!(lines.len(), 2, "one line in six seconds: {steps}");
-    assert!(lines[1].contains(" probing sent=") && lines[1].contains(" failed=0 "), "{steps}");
+    assert_eq!(lines.len(), 3, "a version, and one line in six seconds: {steps}");
+    assert!(lines[1].contains("Z version ") && lines[2].contains("Z live "), "{steps}");
+    assert!(lines[2].contains(" sent=") && lines[2].contains(" failed=0 "), "{steps}");
 }

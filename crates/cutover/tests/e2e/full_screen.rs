@@ -1,4 +1,4 @@
-//! `cutover probe --full-screen` on a real terminal, which `script` makes: what is drawn, at which size,
+//! `cutover probe --full-screen` on a real terminal (`terminal`): what is drawn, at which size,
 //! and that the terminal is given back; also when Ctrl-C is pressed, and when the server wants to draw
 //! itself.
 //!
@@ -7,12 +7,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
 
-use rustix::process::Signal;
-
-use crate::world::{CUTOVER, beside, signal, wait_for};
+use crate::terminal::Tty;
+use crate::world::{beside, wait_for};
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
@@ -44,55 +41,22 @@ fn hostile() -> SocketAddr {
 }
 
 /// A terminal with a probe on it.
-struct Screen {
-    script: Child,
-    keys: ChildStdin,
-    shown: Arc<Mutex<Vec<u8>>>,
-}
+struct Screen(Tty);
 
 impl Screen {
     /// 80 columns and 24 rows; nothing where there is no `script`.
     fn start(folder: &Path, words: &str) -> Option<Self> {
         let address = hostile();
         let probe = format!(
-            "stty rows 24 cols 80; tty; exec {CUTOVER} probe http://{address}/ --rate 50 --lanes fresh \
-             --watch-version body --full-screen --out {} {words}",
-            folder.display()
+            "probe http://{address}/ --rate 50 --lanes fresh --watch-version body --full-screen {words}"
         );
-        let spawned = Command::new("script")
-            .args(["-q", "-e", "-f", "-c", &probe, "/dev/null"])
-            .env("TERM", "xterm")
-            .env("SHELL", "/bin/sh")
-            .env_remove("NO_COLOR")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut script) = spawned else {
-            println!("skipped: no script(1) here");
-            return None;
-        };
-        let (keys, mut stdout) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-        let shown = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&shown);
-        std::thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(read @ 1..) = stdout.read(&mut piece) {
-                seen.lock().unwrap().extend_from_slice(&piece[..read]);
-            }
-        });
-        Some(Self { script, keys, shown })
-    }
-
-    /// All that came so far.
-    fn shown(&self) -> String {
-        String::from_utf8(self.shown.lock().unwrap().clone()).unwrap_or_default()
+        Tty::start(folder, (80, 24), &probe).map(Self)
     }
 
     /// Waits for a picture that is so.
     fn picture(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         wait_for(what, 20, || {
-            let shown = self.shown();
+            let shown = self.0.written();
             // The last one may not be whole yet.
             let frames: Vec<&str> = shown.split(FRAME).skip(1).collect();
             let whole = frames.len().checked_sub(2)?;
@@ -100,35 +64,15 @@ impl Screen {
         })
     }
 
-    /// Gives the terminal another size.
-    fn resize(&self, columns: u16, rows: u16) {
-        let shown = self.shown();
-        let tty = shown.lines().find(|line| line.starts_with("/dev/")).unwrap().trim();
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        let status =
-            Command::new("stty").args(["-F", tty, "cols", &columns, "rows", &rows]).status();
-        assert!(status.unwrap().success());
-    }
-
     /// Waits for its end: its exit code and all that was shown.
     fn end(mut self) -> (Option<i32>, String) {
-        let status = wait_for("the probe ends", 20, || self.script.try_wait().unwrap());
+        let code = self.0.end();
         let last = "report  ";
         let shown = wait_for("its last words", 5, || {
-            let shown = self.shown();
+            let shown = self.0.written();
             shown.rsplit(LEAVE).next().is_some_and(|end| end.contains(last)).then_some(shown)
         });
-        (status.code(), shown)
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        if self.script.try_wait().unwrap().is_none() {
-            // Its terminal goes with it, and the probe hangs up.
-            signal(self.script.id(), Signal::TERM);
-            let _ = self.script.wait();
-        }
+        (code, shown)
     }
 }
 
@@ -176,13 +120,13 @@ fn figures_are_drawn_at_every_size_and_ctrl_c_gives_the_terminal_back() {
         frame.contains("0 failed") && frame.contains("nothing has failed") && frame.contains("v1")
     });
     assert!(fits(&frame, 80, 24) && frame.contains("to last byte p50"), "{frame}");
-    screen.resize(40, 8);
+    screen.0.resize(40, 8);
     screen.picture("a smaller picture", |frame| fits(frame, 40, 8) && frame.contains("0 failed"));
-    screen.resize(120, 40);
+    screen.0.resize(120, 40);
     screen.picture("a larger picture", |frame| {
         frame.lines().any(|line| line.chars().count() > 79) && fits(frame, 120, 40)
     });
-    screen.keys.write_all(b"\x03").unwrap();
+    screen.0.interrupt();
     let (code, shown) = screen.end();
     assert_eq!(code, Some(130), "{shown}");
     expect_given_back(&shown);

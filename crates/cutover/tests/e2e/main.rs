@@ -86,6 +86,8 @@ mod stop;
 mod strategies;
 mod supervised;
 mod target;
+mod telling;
+mod terminal;
 mod tls;
 mod tls_client;
 mod together;

@@ -83,6 +83,7 @@ impl TimeAxis {
 
     /// Ticks with the UTC time, and the seconds since the start below it.
     pub(crate) fn wall_ticks(self, d: &mut Drawing, y: f64, t0_unix_ms: u64) {
+        self.zooms(d, self.from_us);
         for at in self.ticks(self.from_us) {
             let x = self.x(at);
             d.line("tick", [x, y, x, y + 4.0]);
@@ -96,6 +97,7 @@ impl TimeAxis {
 
     /// Ticks that count from `centre`.
     pub(crate) fn offset_ticks(self, d: &mut Drawing, y: f64, centre: i64) {
+        self.zooms(d, centre);
         for at in self.ticks(centre) {
             let x = self.x(at);
             let away = whole(at.abs_diff(centre));
@@ -107,6 +109,11 @@ impl TimeAxis {
             d.line("tick", [x, y, x, y + 4.0]);
             d.text(anchor(x, self.right), x, y + 16.0, &text);
         }
+    }
+
+    fn zooms(self, d: &mut Drawing, zero: i64) {
+        let ms = |us: i64| us.saturating_sub(zero) / 1_000;
+        d.time([LEFT, self.right], [ms(self.from_us), ms(self.to_us)]);
     }
 
     fn length(self) -> i64 {

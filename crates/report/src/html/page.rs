@@ -15,10 +15,11 @@ use crate::html::{
 };
 
 const STYLE: &str = include_str!("style.css");
-/// What a chart shows at one place, for pointer and arrow keys; the page says all of it without.
-const SCRIPT: &str = include_str!("hover.js");
+/// What a chart shows at one place, and a part of its time from close by, for pointer and keys; the page says all
+/// of it without.
+const SCRIPT: &str = include_str!("charts.js");
 /// SHA-256 of that, in base64: nothing else may run.
-const SCRIPT_HASH: &str = "YPcEWsOzWKHuvkkEQyG6FO3Nq0vqEtx/XfX8iI6gLS4=";
+const SCRIPT_HASH: &str = "Iu5sEMveCFx5ErZ31mgQpUChWsDZ2WjQGX3ub11Lc+s=";
 /// Hatches, shared by all drawings of the page.
 const PATTERNS: &str = include_str!("patterns.svg");
 

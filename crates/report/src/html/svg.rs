@@ -25,6 +25,8 @@ pub(crate) struct Drawing {
     describe: String,
     /// Left, right, top and bottom of a plot whose steps are the rows of a table.
     steps: Option<[f64; 4]>,
+    /// Left, right, and the times there.
+    time: Option<([f64; 2], [i64; 2])>,
 }
 
 impl Drawing {
@@ -36,12 +38,18 @@ impl Drawing {
             title: esc(title),
             describe: esc(describe),
             steps: None,
+            time: None,
         }
     }
 
     /// Says where the plot is whose steps, side by side, are the rows of the run's table.
     pub(crate) fn steps(&mut self, plot: [f64; 4]) {
         self.steps = Some(plot);
+    }
+
+    /// Says where time runs, between which ms as its ticks count them: a part can be looked at from close by.
+    pub(crate) fn time(&mut self, sides: [f64; 2], ms: [i64; 2]) {
+        self.time = Some((sides, ms));
     }
 
     /// Raw SVG that the caller has escaped.
@@ -83,7 +91,11 @@ impl Drawing {
 
     /// The whole `<svg>`, in a box that scrolls sideways on narrow screens.
     pub(crate) fn finish(self) -> String {
-        let Self { body, height, title, describe, steps } = self;
+        let Self { body, height, title, describe, steps, time } = self;
+        let time = time.map_or_else(String::new, |(sides, [from, to])| {
+            let [left, right] = sides.map(n);
+            format!(" data-time=\"{left} {right} {from} {to}\"")
+        });
         let steps = steps.map_or_else(String::new, |plot| {
             let [left, right, top, bottom] = plot.map(n);
             format!(
@@ -92,7 +104,7 @@ impl Drawing {
         });
         format!(
             "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\">\
-             <svg viewBox=\"0 0 {} {}\" role=\"img\"{steps}>\n\
+             <svg viewBox=\"0 0 {} {}\" role=\"img\"{time}{steps}>\n\
              <title>{title}</title><desc>{describe}</desc>\n{body}</svg></div>\n",
             n(WIDTH),
             n(height)

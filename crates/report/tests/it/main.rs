@@ -21,6 +21,8 @@ mod causes;
 mod chromium;
 mod ci;
 mod clients;
+#[expect(clippy::disallowed_methods, reason = "a browser opens files")]
+mod closer;
 mod compare;
 mod fuzz;
 mod hostile;

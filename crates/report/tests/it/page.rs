@@ -40,6 +40,8 @@ fn what_the_script_shows_stands_in_a_table() {
     let steps = steps.split("</details>").next().unwrap();
     assert_eq!(steps.matches("<tr><td>").count(), report.buckets.len());
     assert_eq!(page.matches("data-left=").count(), 2, "over the run and over the times");
+    // Without it there is nothing that does nothing.
+    assert!(!page.contains("<button") && !page.contains("class=\"zoom\""));
 }
 
 #[test]

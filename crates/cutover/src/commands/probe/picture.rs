@@ -4,15 +4,19 @@
 //! Lines with styles from what was summed up, for a number of columns and rows; it asks nobody and knows
 //! no clock.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::probe::Stop;
-use model::{Attempt, Class, Lane};
+use model::{Class, Lane};
 
+use super::asked::Asked;
+use super::step::Failure;
 use super::sums::{LATELY_US, OfVersion, Sums};
+use super::words;
 use crate::duration;
 use crate::say::ink::{BAD, BOLD, FAINT, GOOD, WAIT};
-use crate::say::{Line, figure, utc};
+use crate::say::{Line, figure};
 
 /// Column where what is said of something begins.
 const WORDS: usize = 13;
@@ -20,16 +24,6 @@ const WORDS: usize = 13;
 const CHART_MAX: usize = 60;
 /// With fewer columns what can best be missed is left out.
 const NARROW: usize = 60;
-
-/// What does not change while it is drawn.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) url: String,
-    pub(super) rate: u32,
-    pub(super) stop: Stop,
-    /// Wall clock at the start, ms since 1970.
-    pub(super) began_unix_ms: u64,
-}
 
 /// The whole picture.
 pub(super) fn lines(
@@ -40,7 +34,7 @@ pub(super) fn lines(
 ) -> Vec<Line> {
     let narrow = columns < NARROW;
     let mut drawn = vec![title(asked, sums, ending), counts(asked, sums)];
-    drawn.extend(switch(asked, sums, narrow));
+    drawn.extend(asked.switch(sums).map(|line| headed("switch", narrow).join(line)));
     drawn.push(times(sums, narrow));
     let lanes = lanes(sums, narrow);
     let failed = sums.failures.len();
@@ -94,23 +88,6 @@ fn counts(asked: &Asked, sums: &Sums) -> Line {
     line.styled(FAINT, format!("  {}/s wanted", figure::count(u64::from(asked.rate))))
 }
 
-/// How far the switch is, where one is waited for.
-fn switch(asked: &Asked, sums: &Sums, narrow: bool) -> Option<Line> {
-    let Stop::AfterSwitch { settle, .. } = asked.stop else { return None };
-    let answered = sums.answered();
-    let line = headed("switch", narrow);
-    Some(match answered.as_slice() {
-        [] => line.styled(WAIT, "no answer has named a version yet"),
-        [(first, _)] => line.plain(format!("waiting for {first} to go")),
-        [(first, last_us), .., (other, _)] => {
-            let silent = sums.now_us.saturating_sub(*last_us);
-            line.styled(GOOD, format!("{other} answers"))
-                .plain(format!("; {first} silent for {}", figure::short(silent)))
-                .styled(FAINT, format!(" (until {})", duration::show(settle)))
-        }
-    })
-}
-
 /// A line that says what it is about, where there is room.
 fn headed(what: &str, narrow: bool) -> Line {
     if narrow { Line::default() } else { Line::default().plain(what).to(WORDS) }
@@ -118,16 +95,11 @@ fn headed(what: &str, narrow: bool) -> Line {
 
 /// Percentiles of requests that the prober does not make slow itself.
 fn times(sums: &Sums, narrow: bool) -> Line {
-    let quick = sums.times(|lane| !lane.slow());
     let line = headed("to last byte", narrow);
-    let Some(max) = quick.last() else { return line.styled(FAINT, "no answer lately") };
-    let at = |percent: usize| {
-        let rank = (quick.len() * percent).div_ceil(100).max(1);
-        figure::short(quick.get(rank - 1).copied().unwrap_or(0))
-    };
-    // A percentile without answers beyond it says no more than the largest.
-    let p99 = if quick.len() >= 1_000 { format!("  p99 {}", at(99)) } else { String::new() };
-    line.plain(format!("p50 {}  p90 {}{p99}  max {}", at(50), at(90), figure::short(*max))).styled(
+    let Some(quick) = sums.quick() else { return line.styled(FAINT, "no answer lately") };
+    let [p50, p90, max] = [quick.p50, quick.p90, quick.max].map(figure::short);
+    let p99 = quick.p99.map_or_else(String::new, |us| format!("  p99 {}", figure::short(us)));
+    line.plain(format!("p50 {p50}  p90 {p90}{p99}  max {max}")).styled(
         FAINT,
         format!("  in {} s, own lateness {}", LATELY_US / 1_000_000, figure::short(sums.late_us)),
     )
@@ -147,7 +119,9 @@ fn charts(sums: &Sums, columns: usize, rows: usize) -> Vec<Line> {
     let beside = if narrow { 9 } else { 26 };
     let wide = columns.saturating_sub(WORDS + beside).min(CHART_MAX);
     let now_ms = sums.now_us / 1_000;
+    let rates: BTreeMap<_, _> = sums.rates().into_iter().collect();
     let line = |(name, of): (&String, &OfVersion)| {
+        let rate = rates.get(name).copied().unwrap_or(0.0);
         let name = if name.is_empty() { "no version" } else { name.as_str() };
         let sent = of.counts.iter().filter(|((_, class), _)| *class != Class::NotSent);
         let sent: u64 = sent.map(|(_, n)| n).sum();
@@ -159,7 +133,7 @@ fn charts(sums: &Sums, columns: usize, rows: usize) -> Vec<Line> {
             .cut(WORDS - 1)
             .to(WORDS)
             .styled(style, of.bar.draw(now_ms, wide, top))
-            .plain(format!(" {:>5.0}/s", of.bar.latest(now_ms)))
+            .plain(format!(" {rate:>5.0}/s"))
             .plain(if narrow { String::new() } else { format!(" {:>9} sent", figure::count(sent)) })
     };
     shown.into_iter().map(line).collect()
@@ -221,17 +195,7 @@ fn failures(asked: &Asked, sums: &Sums, rows: usize) -> Vec<Line> {
             .collect();
     }
     let head = Line::default().styled(BAD, "failed, newest first");
-    let newest = sums.failures.iter().rev().map(|failure| told(asked, failure));
+    let told = |failure| words::failed(asked.began_unix_ms, &Failure::from(failure));
+    let newest = sums.failures.iter().rev().map(told);
     std::iter::once(head).chain(newest).take(rows).collect()
-}
-
-fn told(asked: &Asked, failure: &Attempt) -> Line {
-    let at = utc(asked.began_unix_ms + failure.done_us / 1_000);
-    let version = failure.version.as_deref().unwrap_or("-");
-    Line::default()
-        .styled(FAINT, format!("{at} "))
-        .plain(format!("{} ", failure.lane.name()))
-        .styled(BAD, failure.class.name())
-        .plain(format!(" {version} "))
-        .styled(FAINT, failure.detail.as_deref().unwrap_or_default())
 }

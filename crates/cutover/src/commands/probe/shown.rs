@@ -1,5 +1,5 @@
-//! Where a probe that runs alone shows how it goes: one line, plain lines, or the whole terminal; and to
-//! whoever asks for its metrics.
+//! Where a probe that runs alone shows how it goes: in lines, or on the whole terminal; and to whoever asks for
+//! its metrics.
 //!
 //! What is drawn is not worked out here: figures come from `sums`, pictures from `picture`.
 
@@ -13,11 +13,12 @@ use model::Fault;
 use proxy::exposition;
 use tokio::net::TcpListener;
 
-use super::picture::{self, Asked};
+use super::asked::Asked;
+use super::picture;
 use super::sums::Sums;
+use super::teller::{self, Teller};
 use super::told;
 use crate::clock;
-use crate::say::pulse::{self, Pulse};
 use crate::say::{Whole, redraws};
 
 /// Least time between two pictures, us.
@@ -33,7 +34,7 @@ pub(super) struct Shown {
 #[derive(Debug)]
 enum Place {
     Nowhere,
-    Line(Pulse<Stderr>),
+    Told(Teller<Stderr>),
     All { whole: Whole<Stderr>, asked: Asked, drawn_us: u64, ending: bool },
 }
 
@@ -44,14 +45,13 @@ impl Shown {
     }
 
     /// On stderr: the whole of it when that is wanted and it is a terminal.
-    pub(super) fn on_stderr(options: &Options, full_screen: bool) -> Self {
-        let began_unix_ms = clock::unix_ms();
+    pub(super) fn on_stderr(options: &Options, full_screen: bool, json: bool) -> Self {
+        let (rate, stop, url) = (options.rate, options.stop, options.url.to_string());
+        let asked = Asked { url, rate, stop, began_unix_ms: clock::unix_ms() };
         let place = if full_screen && redraws() {
-            let (rate, stop, url) = (options.rate, options.stop, options.url.to_string());
-            let asked = Asked { url, rate, stop, began_unix_ms };
             Place::All { whole: Whole::of_stderr(), asked, drawn_us: 0, ending: false }
         } else {
-            Place::Line(Pulse::new(pulse::stderr(), began_unix_ms))
+            Place::Told(Teller::new(teller::stderr(json), asked))
         };
         Self { sums: Rc::default(), place }
     }
@@ -69,10 +69,13 @@ impl Shown {
 
     /// Something happened.
     pub(super) fn beat(&mut self, beat: Beat) {
-        if let Place::Line(pulse) = &mut self.place {
-            pulse.beat(&beat.window);
+        if let Place::Told(teller) = &mut self.place {
+            teller.heed(&beat);
         }
         self.sums.borrow_mut().add(beat);
+        if let Place::Told(teller) = &mut self.place {
+            teller.tell(&self.sums.borrow());
+        }
         self.draw(false);
     }
 
@@ -86,8 +89,8 @@ impl Shown {
 
     /// Takes away what is only there while it runs.
     pub(super) fn end(self) {
-        if let Place::Line(pulse) = self.place {
-            pulse.end();
+        if let Place::Told(teller) = self.place {
+            teller.end(&self.sums.borrow());
         }
     }
 

@@ -1,6 +1,9 @@
 //! The picture of a probe at several sizes, its metrics, and both against a hostile server.
 //!
-//! The run itself is not tried here, but in the crate `probe`; a real terminal end to end in `full_screen`.
+//! The run itself is not tried here, but in the crate `probe`; a real terminal end to end in `full_screen` and
+//! `telling`.
+
+mod telling;
 
 use std::time::Duration;
 
@@ -9,7 +12,8 @@ use model::attempt::RunHeader;
 use model::{Attempt, Class, Lane, Tally, Window};
 use proxy::exposition::Dialect;
 
-use super::picture::{Asked, lines};
+use super::asked::Asked;
+use super::picture::lines;
 use super::sums::Sums;
 use super::told::metrics;
 

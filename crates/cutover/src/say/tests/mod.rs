@@ -4,7 +4,6 @@
 mod faults;
 mod live;
 mod plainly;
-mod pulses;
 mod wholly;
 
 use std::io::Write;
