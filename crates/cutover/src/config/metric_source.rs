@@ -134,7 +134,7 @@ fn login(section: &Section<'_>, folder: &Path, reader: &mut Reader) -> Option<Lo
     };
     let token = place(token, TOKEN, reader);
     let password = place(password, PASSWORD, reader);
-    let user = user.and_then(|field| name(field, reader));
+    let user = user.and_then(|field| name(&field, reader));
     match (token, user, password) {
         (Some(token), ..) => Some(Login::Token(token)),
         (None, Some(user), Some(place)) => Some(Login::Password { user, place }),
@@ -143,13 +143,13 @@ fn login(section: &Section<'_>, folder: &Path, reader: &mut Reader) -> Option<Lo
 }
 
 /// A name that can be sent with a password.
-fn name(field: Field<'_>, reader: &mut Reader) -> Option<String> {
+fn name(field: &Field<'_>, reader: &mut Reader) -> Option<String> {
     let span = field.span.clone();
     let text = reader.text(Some(field.clone()))?;
     if !text.contains(':') && !text.contains(char::is_control) {
         return Some(text.to_owned());
     }
-    reader.hide(&field);
+    reader.hide(field);
     let what = "`user` is a name alone: what stands behind a `:` is the password";
     let help = "write `user = \"cutover\"` and `password = { from = \"PROMETHEUS_PASSWORD\" }`";
     reader.push(Diagnostic::new(what).at(&span, "").help(help));
