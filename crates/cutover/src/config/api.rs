@@ -64,13 +64,27 @@ fn needed<'a>(
     found
 }
 
+/// Where a token is.
 pub(super) fn place(field: &Field<'_>, folder: &Path, reader: &mut Reader) -> Option<TokenPlace> {
+    place_of(field, ("CUTOVER_TOKEN", "api.token"), folder, reader)
+}
+
+/// Where a secret is, with the names of a variable and of a file to propose.
+pub(super) fn place_of(
+    field: &Field<'_>,
+    (variable, file): (&str, &str),
+    folder: &Path,
+    reader: &mut Reader,
+) -> Option<TokenPlace> {
+    let key = field.key;
+    let help =
+        format!("write `{key} = {{ from = \"{variable}\" }}` or `{key} = {{ file = \"{file}\" }}`");
     let DeValue::Table(table) = field.value else {
         reader.hide(field);
         reader.push(
-            Diagnostic::new("`token` says where the token is, not what it is")
+            Diagnostic::new(format!("`{key}` says where the {key} is, not what it is"))
                 .at(&field.span, "")
-                .help(format!("write `{TOKEN}` or `token = {{ file = \"api.token\" }}`")),
+                .help(help),
         );
         return None;
     };
@@ -84,9 +98,9 @@ pub(super) fn place(field: &Field<'_>, folder: &Path, reader: &mut Reader) -> Op
         }
         _ => {
             reader.push(
-                Diagnostic::new("`token` names a variable or a file, one of the two")
+                Diagnostic::new(format!("`{key}` names a variable or a file, one of the two"))
                     .at(&field.span, "")
-                    .help(format!("write `{TOKEN}` or `token = {{ file = \"api.token\" }}`")),
+                    .help(help),
             );
             None
         }

@@ -94,7 +94,7 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
         registered: registered::read(app, reader),
         stop_timeout: reader.duration(app.field("stop_timeout"), seconds(10), ms(100)..=DAY),
         health,
-        rollout: rollout_of(&rollout, (instances, &probe.path), reader),
+        rollout: rollout_of(&rollout, (instances, &probe.path), folder, reader),
         hooks: Vec::new(),
         probe,
     };
@@ -167,6 +167,7 @@ fn can_be_ready(health: &Section<'_>, config: &HealthConfig, reader: &mut Reader
 fn rollout_of(
     rollout: &Section<'_>,
     (instances, probe_path): (u16, &str),
+    folder: &Path,
     reader: &mut Reader,
 ) -> RolloutConfig {
     let drain = rollout.field("drain_timeout");
@@ -187,7 +188,7 @@ fn rollout_of(
             &[("pause", OnIncident::Pause), ("resume", OnIncident::Resume)],
             reader,
         ),
-        metrics: metrics::read(rollout, &strategy, reader),
+        metrics: metrics::read(rollout, (&strategy, folder), reader),
         strategy,
         pause_after,
         pause_timeout: reader.duration(pause_timeout, DAY, seconds(1)..=30 * DAY),

@@ -3,18 +3,20 @@
 //!
 //! Who is asked is not asked here: whether there is a Prometheus, and what it knows, shows a deploy.
 
+use std::path::Path;
 use std::time::Duration;
 
 use model::Weight;
 use rollout::Unmeasured;
 use toml::de::DeValue;
 
+use super::asked::Asked;
 use super::diagnostic::Diagnostic;
 use super::field::{Field, kind};
 use super::metric_source::{self, lacks};
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::{Asked, MetricConfig, Strategy};
+use super::shape::{MetricConfig, Strategy};
 use super::{names, strategy};
 
 const EXAMPLE: &str = "[{ name = \"queue\", command = [\"./queue-length\"], max = 100 }]";
@@ -23,12 +25,12 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Reads all of them, each with the shares at which it is measured.
 pub(crate) fn read(
     rollout: &Section<'_>,
-    strategy: &Strategy,
+    (strategy, folder): (&Strategy, &Path),
     reader: &mut Reader,
 ) -> Vec<MetricConfig> {
     let mut metrics: Vec<MetricConfig> = Vec::new();
     for section in sections(rollout, reader) {
-        let Some(metric) = one(&section, reader) else { continue };
+        let Some(metric) = one(&section, folder, reader) else { continue };
         if metrics.iter().any(|other| other.name == metric.name) {
             let what = format!("there are two metrics called `{}`", metric.name);
             let help = "give each a name of its own";
@@ -60,15 +62,15 @@ fn sections<'a>(rollout: &Section<'a>, reader: &mut Reader) -> Vec<Section<'a>> 
 }
 
 /// One metric; `None` where it has no name or nobody to ask, which has been said.
-fn one(section: &Section<'_>, reader: &mut Reader) -> Option<MetricConfig> {
+fn one(section: &Section<'_>, folder: &Path, reader: &mut Reader) -> Option<MetricConfig> {
     let seconds = Duration::from_secs;
     let least = Duration::from_millis(100);
     let interval = reader.duration(section.field("interval"), seconds(10), least..=HOUR);
     let timeout = reader.duration(section.field("timeout"), seconds(5), least..=HOUR);
     let limits = [limit(section, "min", reader), limit(section, "max", reader)];
     let name = name(section, reader);
-    let asked = metric_source::read(section, reader);
-    if matches!(asked, Some(Asked::Prometheus { .. })) && limits == [None, None] {
+    let asked = metric_source::read(section, folder, reader);
+    if matches!(asked, Some(Asked::Prometheus(_))) && limits == [None, None] {
         lacks(section, "a `min` or a `max`", "add a line such as `max = 0.5`", reader);
     }
     if let [Some(min), Some(max)] = limits

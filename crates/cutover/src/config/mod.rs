@@ -10,6 +10,7 @@ mod analysis;
 mod answers;
 mod api;
 mod app;
+mod asked;
 mod certificates;
 mod claim;
 mod cohort;
@@ -59,14 +60,15 @@ use std::path::{Path, PathBuf};
 use model::admin::KeyPair;
 use model::{AppName, Fault, Kind};
 
+pub(crate) use asked::{Asked, Login, Prometheus};
 pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
 pub(crate) use schema::schema;
 pub(crate) use shape::{
-    AnalysisConfig, ApiConfig, AppConfig, Asked, Config, ConsulConfig, FollowerConfig,
-    HaProxyConfig, HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig,
-    RolloutConfig, RouterConfig, Side, Strategy, Target, TokenPlace, Told,
+    AnalysisConfig, ApiConfig, AppConfig, Config, ConsulConfig, FollowerConfig, HaProxyConfig,
+    HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig, RolloutConfig,
+    RouterConfig, Side, Strategy, Target, TokenPlace, Told,
 };
 pub(crate) use strategy::share;
 

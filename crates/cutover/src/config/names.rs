@@ -188,6 +188,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 20] = [
             "name",
             "prometheus",
             "query",
+            "token",
+            "user",
+            "password",
+            "ca",
             "command",
             "min",
             "max",
@@ -221,7 +225,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 20] = [
 ];
 
 /// What people call things elsewhere.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("args", "command"),
     ("cmd", "command"),
     ("cert", "chain"),
@@ -238,6 +242,8 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("server_name", "hosts"),
     ("prefix", "path_prefix"),
     ("bind", "listen"),
+    ("username", "user"),
+    ("bearer_token", "token"),
 ];
 
 /// The keys of a section.

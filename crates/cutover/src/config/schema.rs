@@ -213,8 +213,10 @@ fn analysis(key: &str) -> Value {
 
 fn metric(key: &str) -> Value {
     match key {
-        "name" | "query" => json!({ "type": "string", "minLength": 1 }),
-        "prometheus" => json!({ "type": "string", "pattern": "^http://" }),
+        "name" | "query" | "ca" => json!({ "type": "string", "minLength": 1 }),
+        "prometheus" => json!({ "type": "string", "pattern": "^https?://" }),
+        "token" | "password" => token(),
+        "user" => json!({ "type": "string", "pattern": "^[^:]+$" }),
         "min" | "max" => json!({ "type": "number" }),
         "failures" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
         "no_data" => json!({ "enum": ["pause", "abort", "ignore"] }),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{AppName, Call, Source};
 
+use super::asked::{Asked, Login};
 use super::shape::{Config, EnvironmentValue, RouterConfig, TokenPlace};
 
 /// Every process needs these, whatever an app calls them: they are no secrets.
@@ -42,7 +43,7 @@ impl Config {
         secrets
     }
 
-    /// Where the tokens are: of the API, and those that a Consul wants to be shown.
+    /// Where the tokens are: of the API, and those that a Consul or a Prometheus wants to be shown.
     fn tokens(&self) -> impl Iterator<Item = &TokenPlace> {
         let api = self.api.as_ref().map(|api| &api.token);
         let router = match &self.router {
@@ -55,6 +56,11 @@ impl Config {
             Source::Consul(catalog) => catalog.token.as_ref(),
             Source::Dns(_) => None,
         });
-        api.into_iter().chain(router).chain(found)
+        let metrics = self.apps.values().flat_map(|app| &app.rollout.metrics);
+        let asked = metrics.filter_map(|metric| match &metric.asked {
+            Asked::Prometheus(whom) => whom.login.as_ref().map(Login::place),
+            Asked::Command(_) => None,
+        });
+        api.into_iter().chain(router).chain(found).chain(asked)
     }
 }

@@ -92,6 +92,10 @@ impl<'a> Section<'a> {
             if !known.contains(&key.get_ref().as_ref()) {
                 let help = section.unknown(key.get_ref(), value);
                 let what = format!("unknown key `{}` {}", key.get_ref(), section.place());
+                if meant_secret(key.get_ref()) {
+                    let (key, span) = ("", value.span());
+                    reader.hide(&Field { key, value: value.get_ref(), span });
+                }
                 reader.push(Diagnostic::new(what).at(&key.span(), "").help(help));
             }
         }
@@ -152,4 +156,10 @@ impl<'a> Section<'a> {
             None => format!("[{form}]"),
         }
     }
+}
+
+/// What stands there may be a secret, although the key is none of ours, or belongs elsewhere.
+fn meant_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    ["token", "password", "passwd", "secret"].iter().any(|word| key.contains(word))
 }

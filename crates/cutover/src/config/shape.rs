@@ -14,6 +14,8 @@ use model::survey::CountBy;
 use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Secure, Source, Weight};
 use rollout::{Inconclusive, OnIncident, Unmeasured};
 
+use super::asked::Asked;
+
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
@@ -366,20 +368,6 @@ pub(crate) struct MetricConfig {
     pub(crate) no_data: Unmeasured,
     /// The shares at which it is measured; empty for all.
     pub(crate) at: Vec<Weight>,
-}
-
-/// Who is asked for the value of a metric. `{version}` and `{stable}` stand for the versions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// A Prometheus, or what speaks like one.
-    Prometheus {
-        /// `http://host[:port][/prefix]`, without a slash at its end.
-        url: String,
-        /// In its language.
-        query: String,
-    },
-    /// A program: its last line is the value, or its status says whether all is well.
-    Command(Vec<String>),
 }
 
 impl AppConfig {

@@ -32,8 +32,8 @@ impl Versions {
 pub(super) async fn measure(metric: &MetricConfig, versions: &Versions) -> (Measured, String) {
     let name = &metric.name;
     let values = match &metric.asked {
-        Asked::Prometheus { url, query } => {
-            prometheus::ask(url, &versions.fill(query), metric.timeout).await
+        Asked::Prometheus(whom) => {
+            prometheus::ask(whom, &versions.fill(&whom.query), metric.timeout).await
         }
         Asked::Command(command) => match run(command, metric, versions).await {
             Ran::Value(value) => Ok(vec![value]),

@@ -308,8 +308,11 @@ fn compared(start: &Start, can: RouterCapabilities, users: Option<UsersPlanned>)
 fn measured(config: &AppConfig, metric: &Metric) -> Option<String> {
     let of = config.rollout.metrics.iter().find(|of| of.name == metric.name)?;
     let asks = match &of.asked {
-        Asked::Prometheus { url, .. } => url.as_str(),
-        Asked::Command(command) => command.first().map_or("", String::as_str),
+        Asked::Prometheus(whom) => match &whom.login {
+            Some(login) => format!("{}, which is shown {login}", whom.url),
+            None => whom.url.clone(),
+        },
+        Asked::Command(command) => command.first().cloned().unwrap_or_default(),
     };
     let min = of.min.map(|min| format!("at least {min}"));
     let limits: Vec<String> =

@@ -3,6 +3,7 @@
 //! What such a document says is tried in `herald_tests`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,11 @@ async fn what_is_no_good_answer_is_said_and_what_follows_the_host_is_not() {
     let why = why.unwrap_err();
     assert_eq!(why, format!("http://{address} answered 500: out of [31mmemory"));
     drop(task);
+    // Whoever was shown a token may say it again.
+    let token: &'static str = std::env::var("PATH").unwrap().leak();
+    let (address, _task) = server(format!("403 No|not {token}").leak()).await;
+    let why = send(&letter(format!("http://{address}/"), Some("PATH"), None), PATIENCE).await;
+    assert_eq!(why.unwrap_err(), format!("http://{address} answered 403: not [hidden]"));
     let unset = letter(format!("http://{address}/secret"), Some("NO_SUCH_TOKEN"), None);
     let why = send(&unset, PATIENCE).await.unwrap_err();
     assert!(why.contains("NO_SUCH_TOKEN") && !why.contains("secret"), "{why}");
@@ -101,15 +107,14 @@ async fn what_is_no_good_answer_is_said_and_what_follows_the_host_is_not() {
     assert_eq!(shown(&to), "https://a.example");
 }
 
-#[tokio::test]
-async fn over_tls_only_who_is_trusted_is_sent_anything() {
+/// A server of `localhost` over TLS, and files in that folder: with its certificate, and with another one.
+pub(crate) fn secured(folder: &Path) -> (TlsAcceptor, PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, pem: String| {
-        let path = folder.path().join(name);
+        let path = folder.join(name);
         std::fs::write(&path, pem).unwrap();
-        path.display().to_string()
+        path
     };
     let (ours, theirs) = (write("ours.pem", made.cert.pem()), write("other.pem", other.cert.pem()));
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -120,7 +125,13 @@ async fn over_tls_only_who_is_trusted_is_sent_anything() {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    (TlsAcceptor::from(Arc::new(config)), ours, theirs)
+}
+
+#[tokio::test]
+async fn over_tls_only_who_is_trusted_is_sent_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (acceptor, ours, theirs) = secured(folder.path());
     for (ca, trusted) in [(ours, true), (theirs, false)] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/x", listener.local_addr().unwrap().port());
@@ -132,7 +143,7 @@ async fn over_tls_only_who_is_trusted_is_sent_anything() {
                 Err(_) => String::new(),
             }
         });
-        let sent = send(&letter(url, None, Some(ca)), PATIENCE).await;
+        let sent = send(&letter(url, None, Some(ca.display().to_string())), PATIENCE).await;
         assert_eq!(sent.is_ok(), trusted, "{sent:?}");
         let got = task.await.unwrap();
         assert_eq!(got.starts_with("POST /x "), trusted, "{got}");

@@ -1,16 +1,15 @@
 //! What pauses a rollout, or ends it, beside the prober: an incident that hits both versions, a step in
-//! which nothing was shown, and metrics with limits. And that a controller that was killed judges on.
+//! which nothing was shown, and metrics with limits (of programs; `prometheus` has the others). And that a controller that was killed judges on.
 //!
 //! No prober runs here, and instances stay healthy.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::judging::Users;
-use crate::world::{World, beside, free_port, patient_config, said, wait_for};
+use crate::world::{World, beside, patient_config, said, wait_for};
 
 const BEAT: Duration = Duration::from_millis(300);
 /// The proxy gives such a request up, whoever was to answer it.
@@ -108,82 +107,6 @@ fn a_program_has_the_say() {
     world.expect(0, &["abort", "demo"]);
     ended(rollout, 4);
     assert_eq!(world.status().unwrap()["apps"][0]["stable"], "v2");
-}
-
-/// A Prometheus of the test bed; ended when it is dropped.
-struct Prometheus {
-    child: Child,
-    port: u16,
-}
-
-impl Prometheus {
-    /// Scrapes that port every 200 ms; `None` where there is no test bed.
-    fn scraping(target: u16, directory: &Path) -> Option<Self> {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../target/testbed/prometheus-bookworm/usr/bin/prometheus");
-        if !program.exists() {
-            let words = "no prometheus (cargo xtask testbed)";
-            assert!(std::env::var("TESTBED").as_deref() != Ok("required"), "{words}");
-            eprintln!("skipped: {words}");
-            return None;
-        }
-        let file = directory.join("prometheus.yml");
-        let scrape = format!(
-            "scrape_configs:\n- job_name: proxy\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  \
-             static_configs:\n  - targets: [\"127.0.0.1:{target}\"]\n"
-        );
-        std::fs::write(&file, scrape).unwrap();
-        let port = free_port();
-        let data = directory.join("prometheus-data");
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", data.display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { child, port })
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// The proxy's own metrics, scraped by a real Prometheus, end a rollout whose version fails.
-#[test]
-fn a_real_prometheus_has_the_say() {
-    let _turn = beside();
-    let (metrics, directory) = (free_port(), tempfile::tempdir().unwrap());
-    let Some(prometheus) = Prometheus::scraping(metrics, directory.path()) else { return };
-    let metric = format!(
-        "\n[app.demo.rollout.analysis]\nenabled = false\n\
-         [[app.demo.rollout.metrics]]\nname = \"failing\"\nmax = 0.2\ninterval = \"200ms\"\n\
-         failures = 2\nno_data = \"ignore\"\nprometheus = \"http://127.0.0.1:{}\"\n\
-         query = 'sum(rate(cutover_requests_total{{version=\"{{version}}\",code=\"5xx\"}}[2s])) / \
-         sum(rate(cutover_requests_total{{version=\"{{version}}\"}}[2s])) > 0'\n",
-        prometheus.port
-    );
-    let app = "command = [\"sh\", \"-c\", \"fault=; test $1 != v2 || fault='--error-share 0.5'; exec \
-               CUTOVER app --port $0 --version $1 $fault\", \"{port}\", \"{version}\"]";
-    let own =
-        "command = [\"CUTOVER\", \"app\", \"--port\", \"{port}\", \"--version\", \"{version}\"]";
-    let config = canary("steps = [\"40%\"]\nstep_bake = \"60s\"", &metric).replace(own, app);
-    let listen = format!("[proxy]\nmetrics = \"127.0.0.1:{metrics}\"\n");
-    let mut world = World::new(&config.replace("[proxy]\n", &listen));
-    world.up();
-    world.expect(0, &["deploy", "demo", "v1"]);
-    let _users = Users::of(world.port, 40, BEAT, "/");
-    let told = said(&world.expect(4, &["deploy", "demo", "v2"]));
-    assert!(
-        told.contains("failing is beyond its limit (2 times in a row): failing is 0."),
-        "{told}"
-    );
 }
 
 /// What the journal has of the comparison: units of the candidate, and the last tick.

@@ -69,10 +69,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The secret is in no file and in no command line, where two apps were deployed.
+fn assert_kept(world: &World, secret: &str) {
+    assert!(files(world.path()).iter().any(|path| path.ends_with("left-1.json")));
+    assert_nowhere(world, secret);
+}
+
 /// The secret is in no file and in no command line.
-fn assert_nowhere(world: &World, secret: &str) {
+pub(crate) fn assert_nowhere(world: &World, secret: &str) {
     let files = files(world.path());
-    for known in ["cutover.db", "cutover.db-wal", "left-1.json", "proxy.log", "up.log"] {
+    for known in ["cutover.db", "cutover.db-wal", "proxy.log", "up.log"] {
         assert!(files.iter().any(|path| path.ends_with(known)), "{known}: {files:?}");
     }
     for path in files {
@@ -110,7 +116,7 @@ fn a_secret_is_with_its_app_and_nowhere_else() {
         let deployed = world.expect(0, &["deploy", app, "v1"]);
         assert!(!said(&deployed).contains(secret.as_str()), "{}", said(&deployed));
     }
-    assert_nowhere(&world, secret);
+    assert_kept(&world, secret);
     let mut deploy = Deploy::start(&world, "right", "v2");
     deploy.reach("baking");
     assert_eq!(world.parts("probe").len(), 1);
@@ -121,7 +127,7 @@ fn a_secret_is_with_its_app_and_nowhere_else() {
     world.kill_up();
     up(&mut world, Some(secret));
     assert_eq!(instance(&world, "left", 0), first, "it was not adopted");
-    assert_nowhere(&world, secret);
+    assert_kept(&world, secret);
 
     signal(first, Signal::KILL);
     instance(&world, "left", first);
@@ -129,7 +135,7 @@ fn a_secret_is_with_its_app_and_nowhere_else() {
         let status = world.status()?;
         (status["apps"][0]["instances"][0]["condition"] == "ready").then_some(())
     });
-    assert_nowhere(&world, secret);
+    assert_kept(&world, secret);
     assert_only_left_has(&world, secret);
     world.expect(0, &["down"]);
     world.assert_nothing_runs();

@@ -78,6 +78,26 @@ fn an_agent_over_tls_has_its_files_beside_the_file_and_its_token_for_itself() {
 }
 
 #[test]
+fn what_a_prometheus_is_shown_is_passed_on_to_nobody() {
+    let metric = |name: &str, login: &str| {
+        format!(
+            "[[app.web.rollout.metrics]]\nname = \"{name}\"\nprometheus = \"https://p.test\"\n\
+             query = \"up\"\nmax = 1\n{login}\n"
+        )
+    };
+    let config = good(&format!(
+        "[app.web]\ncommand = [\"./server\"]\n{}{}{}",
+        metric("a", "token = { from = \"PROM_TOKEN\" }"),
+        metric("b", "user = \"me\"\npassword = { from = \"PROM_PASSWORD\" }"),
+        metric("c", "token = { file = \"prom.token\" }"),
+    ));
+    let secrets = config.secrets();
+    let names: Vec<&str> = secrets.keys().map(String::as_str).collect();
+    assert_eq!(names, ["PROM_PASSWORD", "PROM_TOKEN"]);
+    assert!(secrets.values().all(std::collections::BTreeSet::is_empty), "{secrets:?}");
+}
+
+#[test]
 fn a_program_without_a_slash_is_left_for_path() {
     let mut app = web("");
     app.command = vec!["python3".into(), "./x/y".into()];

@@ -56,7 +56,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 65] = [
+const STRUCTURAL: [&str; 66] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -120,6 +120,7 @@ const STRUCTURAL: [&str; 65] = [
     "a hand-over that nobody knows",
     "hand-overs of the wrong sort",
     "metrics that cannot be",
+    "what a Prometheus is shown, and cannot be",
     "gates without metrics, and of no list",
     "ejections that cannot grow, and a share that is no percentage",
 ];
@@ -142,9 +143,11 @@ fn what_the_reader_takes_fits() {
     for text in [
         "[app.web]\ncommand = [\"./server\"]\n",
         "[app.web]\ncommand = [\"a\"]\n[app.web.rollout]\nincident = \"resume\"\nstrategy = \"canary\"\n\
-         steps = [\"25%\"]\nanalysis = { inconclusive = \"pause\" }\ngates = { \"25%\" = [\"a\"], \"100%\" = [\"b\"] }\n\
+         steps = [\"25%\"]\nanalysis = { inconclusive = \"pause\" }\ngates = { \"25%\" = [\"a\", \"c\"], \"100%\" = [\"b\"] }\n\
          [[app.web.rollout.metrics]]\nname = \"a\"\nprometheus = \"http://[::1]:9090/p/\"\n\
-         query = 'a{version=\"{version}\"}'\nmin = -1.5\n[[app.web.rollout.metrics]]\nname = \"b\"\n\
+         query = 'a{version=\"{version}\"}'\nmin = -1.5\ntoken = { from = \"A\" }\n\
+         [[app.web.rollout.metrics]]\nname = \"c\"\nprometheus = \"https://a.test\"\nca = \"ca.pem\"\n\
+         query = \"up\"\nmax = 1\nuser = \"me\"\npassword = { file = \"p\" }\n[[app.web.rollout.metrics]]\nname = \"b\"\n\
          command = [\"a\"]\nno_data = \"ignore\"\nfailures = 1\n",
         "[router]\nkind = \"consul\"\nsocket = \"s\"\ndirectory = \"h\"\nlisten = [\"127.0.0.1:80\"]\n\
          places = 3\ntoken = { file = \"t\" }\n[app.web]\ncommand = [\"a\"]\n",

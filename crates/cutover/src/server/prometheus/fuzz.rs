@@ -19,7 +19,7 @@ fn an_answer_is_values_or_a_line_that_says_why_not() {
         "\"error\":",
     ];
     fuzz::run(corpus!("prometheus").words(words), |case| {
-        match read(case.random.u16(..), &case.bytes) {
+        match read(case.random.u16(..), &case.bytes, None) {
             Ok(values) => assert!(values.len() <= case.bytes.len() / 4),
             Err(why) => {
                 assert!(
