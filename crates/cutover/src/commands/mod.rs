@@ -195,6 +195,7 @@ fn writable(directory: &Path) -> Result<(), Fault> {
             .help("name another directory with --out")
     };
     std::fs::create_dir_all(directory).map_err(refused)?;
-    let trial = directory.join(".cutover-trial");
+    // Others may try the same directory at the same time.
+    let trial = directory.join(format!(".cutover-trial-{}", std::process::id()));
     std::fs::write(&trial, b"").and_then(|()| std::fs::remove_file(&trial)).map_err(refused)
 }

@@ -157,3 +157,25 @@ fn a_probe_opens_more_connections_than_the_usual_limit_and_shows_how_it_goes() {
     assert!(lines[1].contains("Z version ") && lines[2].contains("Z live "), "{steps}");
     assert!(lines[2].contains(" sent=") && lines[2].contains(" failed=0 "), "{steps}");
 }
+
+/// Several of them, in one directory that none of them finds there.
+#[test]
+fn probes_that_begin_at_once_in_one_directory_are_runs_of_their_own() {
+    let _turn = beside();
+    let world = World::new("");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    // Nobody answers: each request is refused, and each prober says so.
+    let begin = |_| {
+        let words = ["probe", "--count", "3", "--lanes", "fresh", "--out", "all", &url];
+        world.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let probes: Vec<_> = (0..40).map(begin).collect();
+    for probe in probes {
+        let output = probe.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    }
+    let files = std::fs::read_dir(world.path().join("all")).unwrap();
+    assert_eq!(files.count(), 80, "a page and the data of each");
+}

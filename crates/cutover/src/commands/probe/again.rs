@@ -13,6 +13,9 @@ use crate::cli;
 /// What the report takes beside the attempts.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Asked {
+    /// Of the prober: two that begin in the same millisecond are two runs. Not said by older files.
+    #[serde(default)]
+    pid: Option<u32>,
     /// Version of Cutover that ran it.
     cutover_version: String,
     /// It was cut short by a person.
@@ -27,6 +30,7 @@ impl Asked {
     /// What the command line asks.
     pub(super) fn of(arguments: &cli::Probe, interrupted: bool) -> Self {
         Self {
+            pid: Some(std::process::id()),
             cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
             interrupted,
             until_switch: arguments.until_switch,
@@ -41,6 +45,12 @@ impl Asked {
         samples::append(raw, &word)
     }
 
+    /// What the run and its files are called.
+    fn run_id(&self, t0_unix_ms: u64) -> String {
+        let pid = self.pid.map(|pid| format!("-{pid:x}")).unwrap_or_default();
+        format!("{t0_unix_ms:x}{pid}")
+    }
+
     /// Judges a run.
     pub(super) fn judge(&self, run: Run) -> Result<Report, Fault> {
         let demands = self.demands.iter().map(|text| Assertion::parse(text));
@@ -48,7 +58,7 @@ impl Asked {
         let (from, to) = moved(&run.attempts, self.until_switch).unzip();
         Ok(report::judge(&Input {
             app: None,
-            run_id: format!("{:x}", run.header.t0_unix_ms),
+            run_id: self.run_id(run.header.t0_unix_ms),
             cutover_version: self.cutover_version.clone(),
             url: run.header.url.clone(),
             from,
