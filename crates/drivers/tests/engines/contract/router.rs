@@ -292,7 +292,7 @@ async fn interruptions_are_coped_with(
                 drop(router.act(late, router.look(app).await.map_or(0, |have| have.epoch)).await);
             }
             if left.settled() && bed.lasts() {
-                let have = found_again(router, app).await;
+                let have = back_again(router, app, to).await;
                 assert!(same(have.routes.as_ref(), to), "restarted: {restarted}, lost: {have:?}");
             }
             let have = settle_again(router, app, to).await;
