@@ -32,4 +32,4 @@ pub(crate) use screen::{Look, Screen};
 pub(crate) use whole::Whole;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

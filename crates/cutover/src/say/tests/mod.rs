@@ -15,10 +15,10 @@ use super::step::{Live, Open, Rate, Step};
 
 /// A place to write to that can be read meanwhile.
 #[derive(Clone, Debug, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Sink {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

@@ -1,9 +1,6 @@
 //! What a probe tells in lines: at the bottom of a terminal, in a log and as JSON; floods of failures, and servers
 //! that want to draw themselves. A real terminal is not here, but in `telling` of the end-to-end tests.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use ::probe::{Beat, Stop};
 use model::{Class, Lane};
 use serde_json::Value;
@@ -11,27 +8,8 @@ use serde_json::Value;
 use super::super::sums::Sums;
 use super::super::teller::{Place, Teller};
 use super::{asked, attempt, beat, header};
+use crate::say::tests::Sink;
 use crate::say::{Look, Screen};
-
-/// A place to write to that can be read meanwhile.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Sink {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What is written of these beats until just before the end, and what at it.
 fn told(place: impl FnOnce(Sink) -> Place<Sink>, beats: Vec<Beat>) -> (String, String) {
