@@ -83,7 +83,12 @@ pub(crate) fn read(piece: &[u8], into: &mut Vec<TcpSocket>) -> Option<bool> {
         let kind = u16::from_ne_bytes(*rest.get(4..)?.first_chunk()?);
         let message = rest.get(HEAD..length)?;
         match kind {
-            NLMSG_DONE => return Some(true),
+            // It ends with an error where the kernel has nobody to ask (no `tcp_diag`): then nothing that came
+            // before means anything, and an empty list least of all.
+            NLMSG_DONE => {
+                let error = i32::from_ne_bytes(*message.first_chunk()?);
+                return (error == 0).then_some(true);
+            }
             SOCK_DIAG_BY_FAMILY => socket(message, into)?,
             _ => return None,
         }
@@ -121,6 +126,9 @@ mod tests {
     fn a_piece_is_sockets_an_end_or_nothing_whatever_it_is() {
         let end = [20, 0, 0, 0, 3, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(read(&end, &mut Vec::new()), Some(true));
+        let mut failed = end;
+        failed[16..].copy_from_slice(&(-2_i32).to_ne_bytes());
+        assert_eq!(read(&failed, &mut Vec::new()), None, "no list is not an empty one");
         assert_eq!(read(&[], &mut Vec::new()), Some(false));
         for cut in 1..end.len() {
             assert_eq!(read(&end[..cut], &mut Vec::new()), None, "{cut}");
