@@ -302,7 +302,8 @@ impl Controller {
         let Some(active) = &mut self.standing.active else { return Ok(None) };
         let by = (&self.tools, &self.voice);
         self.hooks.gather(by, active, candidate.as_ref()).await?;
-        let finished = self.evidence.gather(active, &self.standing.config, fleet).await?;
+        let shipped = (&self.standing.config, candidate.as_ref());
+        let finished = self.evidence.gather(active, shipped, fleet).await?;
         // Hooks are called also when it is over.
         let finished = finished.filter(|_| active.wants().hook.is_none());
         self.announce();

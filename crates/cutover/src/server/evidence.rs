@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drivers::platform::FleetHave;
 use drivers::router::{ChangeKind, RoutesHave};
-use model::{Event, Fault, Outcome, Verdict};
+use model::{Event, Fault, Outcome, Release, Verdict};
 use probe::control::FromProbe;
 use rollout::ProbeWant;
 use tokio::sync::mpsc;
@@ -138,7 +138,7 @@ impl Evidence {
     pub(super) async fn gather(
         &mut self,
         active: &mut Active,
-        config: &AppConfig,
+        (config, candidate): (&AppConfig, Option<&Release>),
         fleet: &FleetHave,
     ) -> Result<Option<Finished>, Fault> {
         let wants = active.wants();
@@ -150,7 +150,7 @@ impl Evidence {
             self.keep_probing(active, config, wants.probe).await?;
         }
         self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
-        self.measuring.gather(active, config)?;
+        self.measuring.gather(active, config, (candidate, &self.tools.surroundings))?;
         if let Some(requests) = wants.preview {
             self.keep_previewing(active, config, fleet, requests);
         }

@@ -3,39 +3,39 @@
 //! Whatever goes wrong is a value that is not known, with the reason. What follows from it, and how often
 //! is measured, is decided elsewhere.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use drivers::check::command::{self, Program};
-use model::Measured;
+use drivers::check::command;
+use drivers::platform::process::{Surroundings, program};
+use model::{Fault, Measured, Release};
 
 use super::prometheus;
 use crate::config::{Asked, MetricConfig};
 
 /// What is measured, for those who are asked.
 #[derive(Debug)]
-pub(super) struct Versions {
-    pub(super) app: String,
-    pub(super) candidate: String,
+pub(super) struct Subject {
+    /// Programs are started as if they were its own.
+    pub(super) candidate: Release,
+    /// The version users were on.
     pub(super) stable: String,
-    /// Of the app: where programs are started.
-    pub(super) directory: PathBuf,
+    pub(super) surroundings: Arc<Surroundings>,
 }
 
-impl Versions {
+impl Subject {
     fn fill(&self, text: &str) -> String {
-        text.replace("{version}", &self.candidate).replace("{stable}", &self.stable)
+        text.replace("{version}", self.candidate.version.as_str()).replace("{stable}", &self.stable)
     }
 }
 
 /// Measures once; the words name the metric, its value and its limit.
-pub(super) async fn measure(metric: &MetricConfig, versions: &Versions) -> (Measured, String) {
+pub(super) async fn measure(metric: &MetricConfig, subject: &Subject) -> (Measured, String) {
     let name = &metric.name;
     let values = match &metric.asked {
         Asked::Prometheus(whom) => {
-            prometheus::ask(whom, &versions.fill(&whom.query), metric.timeout).await
+            prometheus::ask(whom, &subject.fill(&whom.query), metric.timeout).await
         }
-        Asked::Command(command) => match run(command, metric, versions).await {
+        Asked::Command(command) => match run(command, metric, subject).await {
             Ran::Value(value) => Ok(vec![value]),
             Ran::Well(found, words) => return (found, format!("{name}: {words}")),
             Ran::Nothing(words) => Err(words),
@@ -54,24 +54,19 @@ enum Ran {
     Nothing(String),
 }
 
-async fn run(command: &[String], metric: &MetricConfig, versions: &Versions) -> Ran {
-    let mut words = command.iter().map(|text| versions.fill(text));
-    let file = PathBuf::from(words.next().unwrap_or_default());
-    // A bare name is looked up by the system, as for the app's own command.
-    let bare = file.components().count() == 1 && !file.is_absolute();
-    let mut environment: std::collections::BTreeMap<OsString, OsString> =
-        std::env::vars_os().collect();
-    for (key, value) in
-        [("APP", &versions.app), ("VERSION", &versions.candidate), ("STABLE", &versions.stable)]
-    {
-        environment.insert(key.into(), value.into());
-    }
-    let program = Program {
-        file: if bare { file } else { versions.directory.join(file) },
-        arguments: words.collect(),
-        directory: versions.directory.clone(),
-        environment,
+async fn run(command: &[String], metric: &MetricConfig, subject: &Subject) -> Ran {
+    let words: Vec<String> = command.iter().map(|text| subject.fill(text)).collect();
+    let mut program = match program(&subject.candidate, &words, &subject.surroundings) {
+        Ok(found) => found,
+        // What to do is said, too: nobody but a person can do it.
+        Err(Fault { what, help, .. }) => {
+            let help = help.map_or_else(String::new, |help| format!(" ({help})"));
+            return Ran::Nothing(what + &help);
+        }
     };
+    for (name, value) in [("APP", subject.candidate.app.as_str()), ("STABLE", &subject.stable)] {
+        program.environment.insert(name.into(), value.into());
+    }
     let judged = command::run(&program, metric.timeout).await;
     let last = judged.tail.last().map(String::as_str).unwrap_or_default();
     let said = if last.is_empty() { String::new() } else { format!(": {last}") };

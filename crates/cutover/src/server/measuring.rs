@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Event, Fault};
+use drivers::platform::process::Surroundings;
+use model::{Event, Fault, Release};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::active::Active;
-use super::gauge::{Versions, measure};
+use super::gauge::{Subject, measure};
 use crate::config::{AppConfig, MetricConfig};
 
 /// Measurements that wait to be told; more of them wait in their tasks.
@@ -38,7 +39,12 @@ impl Default for Measuring {
 
 impl Measuring {
     /// Tells what was found, then begins and ends what is wanted otherwise than before.
-    pub(super) fn gather(&mut self, active: &mut Active, config: &AppConfig) -> Result<(), Fault> {
+    pub(super) fn gather(
+        &mut self,
+        active: &mut Active,
+        config: &AppConfig,
+        (candidate, surroundings): (Option<&Release>, &Arc<Surroundings>),
+    ) -> Result<(), Fault> {
         while let Ok((step, event)) = self.found.try_recv() {
             if step == active.entered().len() {
                 active.tell(&event)?;
@@ -47,13 +53,12 @@ impl Measuring {
         let step = active.entered().len();
         let names: Vec<String> = active.machine().measures().map(|it| it.name.clone()).collect();
         self.tasks.retain(|name, (of, _)| *of == step && names.contains(name));
-        let start = &active.run().start;
-        let stable = start.stable.as_ref().map(|named| named.version.to_string());
-        let versions = Arc::new(Versions {
-            app: start.app.to_string(),
-            candidate: start.candidate.version.to_string(),
+        let Some(candidate) = candidate.filter(|_| !names.is_empty()) else { return Ok(()) };
+        let stable = active.run().start.stable.as_ref().map(|named| named.version.to_string());
+        let subject = Arc::new(Subject {
+            candidate: candidate.clone(),
             stable: stable.unwrap_or_default(),
-            directory: config.directory.clone(),
+            surroundings: Arc::clone(surroundings),
         });
         for name in names {
             if self.tasks.contains_key(&name) {
@@ -63,7 +68,7 @@ impl Measuring {
             let known = config.rollout.metrics.iter().find(|metric| metric.name == name);
             let Some(metric) = known.cloned() else { continue };
             let mut task = JoinSet::new();
-            task.spawn(repeat(metric, Arc::clone(&versions), (step, self.tell.clone())));
+            task.spawn(repeat(metric, Arc::clone(&subject), (step, self.tell.clone())));
             self.tasks.insert(name, (step, task));
         }
         Ok(())
@@ -73,7 +78,7 @@ impl Measuring {
 /// Measures again and again, for the first time when an interval of the step has passed.
 async fn repeat(
     metric: MetricConfig,
-    versions: Arc<Versions>,
+    subject: Arc<Subject>,
     (step, tell): (Step, mpsc::Sender<(Step, Event)>),
 ) {
     let first = tokio::time::Instant::now() + metric.interval;
@@ -81,7 +86,7 @@ async fn repeat(
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
-        let (found, words) = measure(&metric, &versions).await;
+        let (found, words) = measure(&metric, &subject).await;
         let event = Event::Measured { metric: metric.name.clone(), found, words };
         if tell.send((step, event)).await.is_err() {
             return;

@@ -1,6 +1,6 @@
 //! A secret reaches the app that names it, and nothing and nobody else.
 //!
-//! Looked for on disk (all of the state directory and all that was written beside it), in command
+//! Programs that judge an app are started as if they were its own. Looked for on disk (all of the state directory and all that was written beside it), in command
 //! lines, and in the environments of the processes that did not ask for it. Samples are compressed,
 //! so in them a secret would not be found; the prober that writes them does not have it.
 
@@ -139,6 +139,45 @@ fn a_secret_is_with_its_app_and_nowhere_else() {
     assert_only_left_has(&world, secret);
     world.expect(0, &["down"]);
     world.assert_nothing_runs();
+}
+
+/// Programs that judge write down what they were told, whole or not at all: of a metric for both apps, of a
+/// health check for one.
+fn judged_config() -> String {
+    let mut config = config().replace("rate = 100", "enabled = false");
+    for app in ["left", "right"] {
+        let canary = "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"300ms\"\n";
+        let head = format!("[app.{app}.rollout]\n");
+        config = config.replace(&head, &format!("{head}{canary}"));
+        config += &format!(
+            "\n[[app.{app}.rollout.metrics]]\nname = \"queue\"\ninterval = \"100ms\"\n\
+             command = [\"sh\", \"-c\", \"env > told.$$ && mv told.$$ metric.{app}\"]\n"
+        );
+    }
+    let (left, right) = config.split_once("[app.right]").unwrap();
+    let check = "command = [\"sh\", \"-c\", \"env > check.$$ && mv check.$$ check.right\"]";
+    format!("{left}[app.right]{}", right.replacen("path = \"/healthz\"", check, 1))
+}
+
+#[test]
+fn programs_that_judge_an_app_have_its_secrets_and_no_others() {
+    let _turn = beside();
+    let secret = &format!("hush-{}", fastrand::u64(1 << 40..));
+    let mut world = World::new(&judged_config());
+    up(&mut world, Some(secret));
+    for (app, version) in [("left", "v1"), ("right", "v1"), ("left", "v2"), ("right", "v2")] {
+        world.expect(0, &["deploy", app, version]);
+    }
+    let told = |name: &str| std::fs::read_to_string(world.path().join(name)).unwrap();
+    let left = told("metric.left");
+    // Values are shown to nobody here either.
+    let has_it = left.lines().any(|line| line == format!("TOKEN={secret}"));
+    assert!(has_it && left.lines().any(|line| line == "LOG=info"), "not the app's environment");
+    for name in ["metric.right", "check.right"] {
+        let theirs = told(name);
+        assert!(theirs.contains("VERSION=v2"), "{name}: {theirs}");
+        assert!(!theirs.contains(secret.as_str()), "{name} has the secret");
+    }
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! Measurements of real programs, and what values mean. A Prometheus is not asked here, but in
 //! `prometheus`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::Measured;
+use drivers::platform::process::Surroundings;
+use model::{AppName, Measured, Release, Secret, Variable};
 use rollout::Unmeasured;
 
-use super::{Versions, figure, judge, measure};
+use super::super::sample_release;
+use super::{Subject, figure, judge, measure};
 use crate::config::{Asked, MetricConfig};
 
 fn metric(script: &str, limits: (Option<f64>, Option<f64>)) -> MetricConfig {
@@ -25,15 +31,23 @@ fn metric(script: &str, limits: (Option<f64>, Option<f64>)) -> MetricConfig {
 }
 
 fn ask(metric: &MetricConfig) -> (Measured, String) {
+    let folder = tempfile::tempdir().unwrap();
+    ask_about(metric, release(folder.path()), Surroundings::own())
+}
+
+fn release(folder: &Path) -> Release {
+    Release { directory: folder.display().to_string(), ..sample_release::release("shop", 2) }
+}
+
+fn ask_about(
+    metric: &MetricConfig,
+    candidate: Release,
+    surroundings: Surroundings,
+) -> (Measured, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let versions = Versions {
-        app: "shop".to_owned(),
-        candidate: "v2".to_owned(),
-        stable: "v1".to_owned(),
-        directory: directory.path().to_owned(),
-    };
-    runtime.block_on(measure(metric, &versions))
+    let surroundings = Arc::new(surroundings);
+    let subject = Subject { candidate, stable: "v1".to_owned(), surroundings };
+    runtime.block_on(measure(metric, &subject))
 }
 
 #[test]
@@ -66,6 +80,37 @@ fn a_program_knows_the_versions_and_is_started_where_the_app_is() {
 }
 
 #[test]
+fn a_program_has_the_environment_of_its_app_and_no_secret_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut candidate = release(folder.path());
+    let secret = Secret::new(candidate.owner("TOKEN"), "SHOP_TOKEN", b"hush");
+    candidate.environment = BTreeMap::from([
+        ("TOKEN".to_owned(), Variable::Secret(secret)),
+        ("LOG".to_owned(), Variable::from("info")),
+    ]);
+    let around = |shop: Option<&str>| {
+        let path = std::env::var_os("PATH").unwrap();
+        let shop = shop.map(|value| ("SHOP_TOKEN", OsString::from(value)));
+        let ours = [("PATH", path), ("CHAT_TOKEN", "ours".into()), ("BANK_TOKEN", "bank's".into())];
+        let variables = ours.into_iter().chain(shop);
+        let only = |apps: &[&str]| -> BTreeSet<AppName> {
+            apps.iter().map(|app| AppName::new(*app).unwrap()).collect()
+        };
+        let reserved = [("CHAT_TOKEN", only(&[])), ("BANK_TOKEN", only(&["bank"]))];
+        Surroundings::of(variables.map(|(name, value)| (name.into(), value)))
+            .reserving(reserved.map(|(name, apps)| (name.to_owned(), apps)).into())
+    };
+    let tells = metric("echo $TOKEN $LOG $PWD ${CHAT_TOKEN-no} ${BANK_TOKEN-no}", (None, None));
+    let (found, words) = ask_about(&tells, candidate.clone(), around(Some("hush")));
+    assert_eq!(found, Measured::Within, "{words}");
+    let at = folder.path().display();
+    assert!(words.ends_with(&format!(": hush info {at} no no")), "{words}");
+    let (found, words) = ask_about(&tells, candidate, around(None));
+    assert_eq!(found, Measured::Unknown);
+    assert!(words.contains("the variable SHOP_TOKEN, which `TOKEN` of shop v2"), "{words}");
+}
+
+#[test]
 fn a_program_that_does_not_end_or_does_not_exist_says_nothing() {
     let slow =
         MetricConfig { timeout: Duration::from_millis(200), ..metric("sleep 60", (None, None)) };
@@ -76,7 +121,8 @@ fn a_program_that_does_not_end_or_does_not_exist_says_nothing() {
     let asked = Asked::Command(vec!["./no-such-program".to_owned()]);
     let (found, words) = ask(&MetricConfig { asked, ..metric("", (None, None)) });
     assert_eq!(found, Measured::Unknown);
-    assert!(words.contains("could not be started"), "{words}");
+    assert!(words.starts_with("queue: `./no-such-program` was not found (looked in "), "{words}");
+    assert!(words.ends_with("(build it, or correct `command` or `directory`)"), "{words}");
 }
 
 #[test]
