@@ -105,9 +105,8 @@ const COURSES: [Course; 6] = [
     },
 ];
 
-/// Somebody's server that carries the traffic, and what can be done to it.
-trait Carrier {
-    fn world(&self) -> &World;
+/// A server that something can be done to.
+trait Victim {
     /// SIGKILL to all of it.
     fn crash(&mut self);
     /// As an administrator does.
@@ -115,7 +114,14 @@ trait Carrier {
     /// SIGTERM to the master, and its end.
     fn end(&mut self);
     fn start(&mut self);
-    /// Users lose something while it is away.
+}
+
+/// Somebody's server that carries the traffic.
+trait Carrier {
+    fn world(&self) -> &World;
+    /// What is done is done to it.
+    fn victim(&mut self) -> &mut dyn Victim;
+    /// Users lose something while that is away.
     fn carries(&self) -> bool {
         true
     }
@@ -127,46 +133,41 @@ struct Followed {
     consul: consul_bed::Bed,
 }
 
-/// What is done to it is done to the Consul.
 impl Carrier for Followed {
     fn world(&self) -> &World {
         &self.haproxy.world
     }
-    fn crash(&mut self) {
-        self.consul.crash();
-    }
-    fn reload(&self) {
-        signal(self.consul.pid(), Signal::HUP);
-    }
-    fn end(&mut self) {
-        signal(self.consul.pid(), Signal::TERM);
-        self.consul.ended();
-    }
-    fn start(&mut self) {
-        self.consul.launch();
+    fn victim(&mut self) -> &mut dyn Victim {
+        &mut self.consul
     }
     fn carries(&self) -> bool {
         false
     }
 }
 
-/// What is done to it is done to the Consul that consul-template follows.
+/// A Consul, and the consul-template that follows it.
 impl Carrier for Scene {
     fn world(&self) -> &World {
         &self.world
     }
+    fn victim(&mut self) -> &mut dyn Victim {
+        &mut self.consul
+    }
+}
+
+impl Victim for consul_bed::Bed {
     fn crash(&mut self) {
-        self.consul.crash();
+        Self::crash(self);
     }
     fn reload(&self) {
-        signal(self.consul.pid(), Signal::HUP);
+        Self::reload(self);
     }
     fn end(&mut self) {
-        signal(self.consul.pid(), Signal::TERM);
-        self.consul.ended();
+        signal(self.pid(), Signal::TERM);
+        self.ended();
     }
     fn start(&mut self) {
-        self.consul.launch();
+        self.launch();
     }
 }
 
@@ -176,6 +177,12 @@ macro_rules! carrier {
             fn world(&self) -> &World {
                 &self.world
             }
+            fn victim(&mut self) -> &mut dyn Victim {
+                self
+            }
+        }
+
+        impl Victim for $real {
             fn crash(&mut self) {
                 Self::crash(self);
             }
@@ -206,13 +213,13 @@ enum Deed {
 }
 
 impl Deed {
-    fn done_to(self, carrier: &mut dyn Carrier) {
+    fn done_to(self, victim: &mut dyn Victim) {
         match self {
-            Self::Kill => carrier.crash(),
-            Self::Reload => return carrier.reload(),
-            Self::Restart => carrier.end(),
+            Self::Kill => victim.crash(),
+            Self::Reload => return victim.reload(),
+            Self::Restart => victim.end(),
         }
-        carrier.start();
+        victim.start();
     }
 }
 
@@ -321,7 +328,7 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         for phase in *moment {
             deploy.reach(phase);
         }
-        deed.done_to(&mut carrier);
+        deed.done_to(carrier.victim());
         let shipped = deploy.end();
         println!("{words}: {:?} {}", shipped.code, shipped.report["outages"]);
         judge(&shipped, *deed, (course.back, &words));

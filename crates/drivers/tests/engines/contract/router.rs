@@ -77,7 +77,10 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
         for (_, to) in states.iter().enumerate().filter(|(m, _)| !sparse || near(n, *m)) {
             settle(bed, app, from.as_ref()).await;
             let have = settle(bed, app, to.as_ref()).await;
-            assert!(same(have.routes.as_ref(), to.as_ref()), "{from:?} to {to:?}: {have:?}");
+            assert!(
+                Routes::same(have.routes.as_ref(), to.as_ref()),
+                "{from:?} to {to:?}: {have:?}"
+            );
             quiet(router, to.as_ref(), &have).await;
         }
     }
@@ -89,7 +92,7 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
     stale_is_refused(bed, app, &states).await;
     nonsense_never_panics(bed, app).await;
     let restored = settle(bed, app, original.as_ref()).await;
-    assert!(same(restored.routes.as_ref(), original.as_ref()));
+    assert!(Routes::same(restored.routes.as_ref(), original.as_ref()));
     assert_eq!(bed.foreign(app), foreign, "foreign entries were touched");
 }
 
@@ -162,7 +165,7 @@ async fn back_again(bed: &impl RouterBed, app: &AppName, want: Option<&Routes>) 
     let deadline = Instant::now() + LIMIT;
     loop {
         let have = found_again(router, app).await;
-        if same(have.routes.as_ref(), want) {
+        if Routes::same(have.routes.as_ref(), want) {
             return have;
         }
         assert!(Instant::now() < deadline, "after a reload: {have:?}\n{}", bed.shown());
@@ -270,10 +273,10 @@ async fn waiting_is_not_settled(bed: &impl RouterBed, app: &AppName, states: &[O
     let carried = have.routes.iter().flat_map(|routes| &routes.pools);
     let mut carried = carried.filter(|pool| pool.weight > Weight::NONE && pool.release == release);
     assert!(carried.all(|pool| pool.instances.is_empty()), "it is sent requests: {have:?}");
-    assert!(!same(have.routes.as_ref(), Some(&want)), "{have:?}");
+    assert!(!Routes::same(have.routes.as_ref(), Some(&want)), "{have:?}");
     bed.appear();
     let have = settle(bed, app, Some(&want)).await;
-    assert!(same(have.routes.as_ref(), Some(&want)), "{have:?}");
+    assert!(Routes::same(have.routes.as_ref(), Some(&want)), "{have:?}");
     quiet(router, Some(&want), &have).await;
 }
 
@@ -303,11 +306,14 @@ async fn interruptions_are_coped_with(
             }
             if left.settled() && bed.lasts() {
                 let have = back_again(bed, app, to).await;
-                assert!(same(have.routes.as_ref(), to), "restarted: {restarted}, lost: {have:?}");
+                assert!(
+                    Routes::same(have.routes.as_ref(), to),
+                    "restarted: {restarted}, lost: {have:?}"
+                );
             }
             let have = settle_again(bed, app, to).await;
             let words = format!("restarted: {restarted}, after {taken} changes: {have:?}");
-            assert!(same(have.routes.as_ref(), to), "{words}");
+            assert!(Routes::same(have.routes.as_ref(), to), "{words}");
             quiet(router, to, &have).await;
             if left.settled() {
                 break;
@@ -381,13 +387,6 @@ async fn nonsense_never_panics(bed: &impl RouterBed, app: &AppName) {
     }
     bed.answer(None);
     assert_eq!(router.look(app).await.unwrap().routes, before.routes);
-}
-
-fn same(a: Option<&Routes>, b: Option<&Routes>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.same_as(b),
-        (a, b) => a.is_none() && b.is_none(),
-    }
 }
 
 fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
