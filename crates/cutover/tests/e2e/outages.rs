@@ -125,6 +125,10 @@ trait Carrier {
     fn carries(&self) -> bool {
         true
     }
+    /// It is a Consul.
+    fn is_followed(&self) -> bool {
+        false
+    }
 }
 
 /// A Consul, and a HAProxy that follows it.
@@ -143,6 +147,9 @@ impl Carrier for Followed {
     fn carries(&self) -> bool {
         false
     }
+    fn is_followed(&self) -> bool {
+        true
+    }
 }
 
 /// A Consul, and the consul-template that follows it.
@@ -152,6 +159,9 @@ impl Carrier for Scene {
     }
     fn victim(&mut self) -> &mut dyn Victim {
         &mut self.consul
+    }
+    fn is_followed(&self) -> bool {
+        true
     }
 }
 
@@ -334,6 +344,13 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         judge(&shipped, *deed, (course.back, &words));
         if !carrier.carries() {
             assert_eq!(shipped.report["failed"], 0, "{words}: {}", shipped.why());
+        }
+        // At its end a rollout may be over before it could miss anybody.
+        let ends = moment.last().is_some_and(|phase| phase.starts_with("stopping"));
+        if carrier.is_followed() && *deed != Deed::Reload && !ends {
+            // What no user noticed is told all the same: for a while nobody knew who is registered.
+            let told = shipped.report["outages"].as_array().unwrap();
+            assert!(!told.is_empty(), "{words}: no outage is told");
         }
         let promoted = shipped.report["outcome"] == "promoted";
         assert!(!(promoted && course.back), "{words}");
