@@ -94,6 +94,14 @@ impl Routes {
             && self.spread == other.spread
     }
 
+    /// The same where there may be none.
+    pub fn same(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => one.same_as(other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
     /// The rules that can match, in their order, each with its pool: one that serves and has an
     /// instance. Requests that another rule names go by the weights.
     pub fn obeyed(&self) -> impl Iterator<Item = (&Rule, &Pool)> {

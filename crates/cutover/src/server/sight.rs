@@ -2,8 +2,6 @@
 //!
 //! Nobody is looked at here: that is done in `controller`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use drivers::platform::{FleetHave, FleetWant};
 use drivers::router::{Open, RoutesHave};
 use model::{AppName, ReleaseId};
@@ -38,18 +36,5 @@ pub(super) fn movable(wanted: &HandOverWant, routes: &RoutesHave) -> Option<(Rel
 
 /// A router that could not be looked at.
 pub(super) fn unseen(app: &AppName) -> RoutesHave {
-    RoutesHave {
-        app: app.clone(),
-        routes: None,
-        open: BTreeMap::new(),
-        instances: BTreeMap::new(),
-        sockets: BTreeMap::new(),
-        ejected: BTreeSet::new(),
-        totals: BTreeMap::new(),
-        counters: BTreeMap::new(),
-        held: model::admin::HoldSeen::default(),
-        epoch: 0,
-        pid: None,
-        detail: serde_json::Value::Null,
-    }
+    RoutesHave::nothing(app.clone())
 }

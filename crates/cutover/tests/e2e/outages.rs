@@ -105,9 +105,8 @@ const COURSES: [Course; 6] = [
     },
 ];
 
-/// Somebody's server that carries the traffic, and what can be done to it.
-trait Carrier {
-    fn world(&self) -> &World;
+/// A server that something can be done to.
+trait Victim {
     /// SIGKILL to all of it.
     fn crash(&mut self);
     /// As an administrator does.
@@ -115,9 +114,20 @@ trait Carrier {
     /// SIGTERM to the master, and its end.
     fn end(&mut self);
     fn start(&mut self);
-    /// Users lose something while it is away.
+}
+
+/// Somebody's server that carries the traffic.
+trait Carrier {
+    fn world(&self) -> &World;
+    /// What is done is done to it.
+    fn victim(&mut self) -> &mut dyn Victim;
+    /// Users lose something while that is away.
     fn carries(&self) -> bool {
         true
+    }
+    /// It is a Consul.
+    fn is_followed(&self) -> bool {
+        false
     }
 }
 
@@ -127,46 +137,47 @@ struct Followed {
     consul: consul_bed::Bed,
 }
 
-/// What is done to it is done to the Consul.
 impl Carrier for Followed {
     fn world(&self) -> &World {
         &self.haproxy.world
     }
-    fn crash(&mut self) {
-        self.consul.crash();
-    }
-    fn reload(&self) {
-        signal(self.consul.pid(), Signal::HUP);
-    }
-    fn end(&mut self) {
-        signal(self.consul.pid(), Signal::TERM);
-        self.consul.ended();
-    }
-    fn start(&mut self) {
-        self.consul.launch();
+    fn victim(&mut self) -> &mut dyn Victim {
+        &mut self.consul
     }
     fn carries(&self) -> bool {
         false
     }
+    fn is_followed(&self) -> bool {
+        true
+    }
 }
 
-/// What is done to it is done to the Consul that consul-template follows.
+/// A Consul, and the consul-template that follows it.
 impl Carrier for Scene {
     fn world(&self) -> &World {
         &self.world
     }
+    fn victim(&mut self) -> &mut dyn Victim {
+        &mut self.consul
+    }
+    fn is_followed(&self) -> bool {
+        true
+    }
+}
+
+impl Victim for consul_bed::Bed {
     fn crash(&mut self) {
-        self.consul.crash();
+        Self::crash(self);
     }
     fn reload(&self) {
-        signal(self.consul.pid(), Signal::HUP);
+        Self::reload(self);
     }
     fn end(&mut self) {
-        signal(self.consul.pid(), Signal::TERM);
-        self.consul.ended();
+        signal(self.pid(), Signal::TERM);
+        self.ended();
     }
     fn start(&mut self) {
-        self.consul.launch();
+        self.launch();
     }
 }
 
@@ -176,6 +187,12 @@ macro_rules! carrier {
             fn world(&self) -> &World {
                 &self.world
             }
+            fn victim(&mut self) -> &mut dyn Victim {
+                self
+            }
+        }
+
+        impl Victim for $real {
             fn crash(&mut self) {
                 Self::crash(self);
             }
@@ -206,13 +223,13 @@ enum Deed {
 }
 
 impl Deed {
-    fn done_to(self, carrier: &mut dyn Carrier) {
+    fn done_to(self, victim: &mut dyn Victim) {
         match self {
-            Self::Kill => carrier.crash(),
-            Self::Reload => return carrier.reload(),
-            Self::Restart => carrier.end(),
+            Self::Kill => victim.crash(),
+            Self::Reload => return victim.reload(),
+            Self::Restart => victim.end(),
         }
-        carrier.start();
+        victim.start();
     }
 }
 
@@ -321,12 +338,19 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         for phase in *moment {
             deploy.reach(phase);
         }
-        deed.done_to(&mut carrier);
+        deed.done_to(carrier.victim());
         let shipped = deploy.end();
         println!("{words}: {:?} {}", shipped.code, shipped.report["outages"]);
         judge(&shipped, *deed, (course.back, &words));
         if !carrier.carries() {
             assert_eq!(shipped.report["failed"], 0, "{words}: {}", shipped.why());
+        }
+        // At its end a rollout may be over before it could miss anybody.
+        let ends = moment.last().is_some_and(|phase| phase.starts_with("stopping"));
+        if carrier.is_followed() && *deed != Deed::Reload && !ends {
+            // What no user noticed is told all the same: for a while nobody knew who is registered.
+            let told = shipped.report["outages"].as_array().unwrap();
+            assert!(!told.is_empty(), "{words}: no outage is told");
         }
         let promoted = shipped.report["outcome"] == "promoted";
         assert!(!(promoted && course.back), "{words}");

@@ -112,6 +112,24 @@ pub struct RoutesHave {
 }
 
 impl RoutesHave {
+    /// Nothing of an app, for whoever knows of little: what a router does not count stays empty.
+    pub fn nothing(app: AppName) -> Self {
+        Self {
+            app,
+            routes: None,
+            open: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            ejected: BTreeSet::new(),
+            totals: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            held: HoldSeen::default(),
+            epoch: 0,
+            pid: None,
+            detail: serde_json::Value::Null,
+        }
+    }
+
     /// What is open on one release; nothing when the router does not know it.
     pub fn open_on(&self, release: ReleaseId) -> Open {
         self.open.get(&release).copied().unwrap_or_default()

@@ -10,6 +10,7 @@ mod finding;
 pub mod follower;
 pub mod haproxy;
 pub mod nginx;
+mod only_ours;
 mod open;
 pub mod proxy;
 mod reachable;

@@ -26,6 +26,7 @@ haproxy::on_each_haproxy!(
     a_rollout_under_load_loses_nothing_although_consul_is_killed,
     one_of_four_gets_a_quarter_and_everybody_is_reached,
     an_instance_that_consul_forgets_for_a_moment_goes_on_serving,
+    who_gets_a_place_that_was_left_by_hand_is_in_use_after_a_reload,
 );
 
 /// A Consul, a HAProxy that follows it, and the driver of both; `None` without them.
@@ -152,6 +153,49 @@ async fn an_instance_that_consul_forgets_for_a_moment_goes_on_serving(program: P
     let met = users.stop();
     let lost = met.lost.lock().unwrap().clone();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// Places that HAProxy was told to leave, since DNS did not have it leave them in time, are in maintenance
+/// until they are told otherwise. The next instance gets one in the instant in which its routes are published.
+async fn who_gets_a_place_that_was_left_by_hand_is_in_use_after_a_reload(program: PathBuf) {
+    let Some((_consul, haproxy, router)) = beds(&program).await else { return };
+    let (v1, v2) = (App::start("v1"), App::start("v2"));
+    let stable = pool(1, 10_000, Serving, &[v1.address]);
+    settle(&router, &routes(vec![stable.clone()])).await;
+    let backends = ["cutover_demo_b", "cutover_demo_b_ws"];
+    for place in 1..=4 {
+        for backend in backends {
+            haproxy.tell(&format!("set server {backend}/place{place} state maint"));
+        }
+    }
+    let want = routes(vec![stable, pool(2, 0, Retiring, &[v2.address])]);
+    let have = router.look(&app()).await.unwrap();
+    let [add, publish] = &router.plan(Some(&want), &have).changes[..] else { panic!("{have:?}") };
+    router.act(add, have.epoch).await.unwrap();
+    let servers = || haproxy.tell("show servers state");
+    let port = v2.address.port().to_string();
+    let found = |backend: &str| {
+        let here = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            words.get(1) == Some(&backend) && words.get(18) == Some(&port.as_str())
+        };
+        servers().lines().any(here)
+    };
+    wait(|| backends.into_iter().all(found), servers);
+    router.act(publish, have.epoch).await.unwrap();
+    settle(&router, &want).await;
+    // None waits for an instance that comes when nobody is there to say that it is in use.
+    let forced = |line: &str| {
+        let state = line.split(' ').nth(6).and_then(|state| state.parse::<u64>().ok());
+        line.contains(" place") && state.is_some_and(|state| state & 1 != 0)
+    };
+    assert!(!servers().lines().any(forced), "{}", servers());
+    haproxy.reload();
+    let deadline = Instant::now() + haproxy::PATIENCE;
+    while router.look(&app()).await.unwrap().routes.is_none_or(|there| !there.same_as(&want)) {
+        assert!(Instant::now() < deadline, "{}", servers());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Two controllers that know nothing of each other.

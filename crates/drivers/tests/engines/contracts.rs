@@ -114,6 +114,16 @@ impl RouterBed for RealHaProxy {
         format!("{map:?}{servers:?}{files:?}{registered:?}")
     }
 
+    fn shown(&self) -> String {
+        let haproxy = self.haproxy.lock().unwrap();
+        let asked = ["show servers state", "show servers conn", "show resolvers"];
+        let mut said = asked.map(|question| haproxy.tell(question)).join("\n");
+        let saved = haproxy.path("cutover-demo.state");
+        said += &std::fs::read_to_string(saved).unwrap_or_default();
+        let entries = self.consul.as_ref().map(|consul| consul.get("/v1/health/service/demo"));
+        entries.map_or(said.clone(), |entries| format!("{said}\n{entries:#}"))
+    }
+
     fn slow(&self) -> bool {
         self.consul.is_some()
     }

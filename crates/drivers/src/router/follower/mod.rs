@@ -19,7 +19,7 @@ mod serving;
 mod sight;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -136,19 +136,14 @@ fn have(seen: &Seen) -> RoutesHave {
     // Also then: who is asked something is not to be ended.
     let (open, instances) = open_on::open_on(seen);
     RoutesHave {
-        app: seen.app.clone(),
         routes: seen.record.carried.clone().filter(|_| !seen.of_another),
         open,
         instances,
-        sockets: BTreeMap::new(),
-        ejected: BTreeSet::new(),
-        totals: BTreeMap::new(),
-        counters: BTreeMap::new(),
-        held: model::admin::HoldSeen::default(),
         epoch: if seen.of_another { 0 } else { seen.record.epoch },
         // None that counts anything: it says that Consul answered.
         pid: Some(0),
         detail: serde_json::to_value(seen).unwrap_or_default(),
+        ..RoutesHave::nothing(seen.app.clone())
     }
 }
 

@@ -10,6 +10,7 @@ use super::seen::{Seen, State, There};
 use super::serving::serving;
 use super::step::Step;
 use crate::router::fenced::Fenced as _;
+use crate::router::only_ours::only_ours;
 
 /// Plans for one app.
 pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
@@ -22,7 +23,7 @@ pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
         let (app, generation) = planning.relies_on();
         let words = format!("refuse the routes of {app}: {why}");
         planning.push(words, Step::Refuse { app, generation, why, help: help.to_owned() });
-    } else if same(want, seen.record.routes.as_ref()) {
+    } else if Routes::same(want, seen.record.routes.as_ref()) {
         planning.toward();
     } else {
         planning.publish(want);
@@ -32,26 +33,9 @@ pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
 
 /// Why nobody who follows Consul can carry these routes, and what to do.
 fn unfit(want: &Routes) -> Option<(String, &'static str)> {
-    const OWN: &str = "let Cutover's own proxy carry it, or a HAProxy";
-    let found = if want.hand_over.is_some() {
-        ("a hand-over of tunnels", "remove `handover` from cutover.toml")
-    } else if want.hold.is_some() {
-        ("a hold", "let Cutover's own proxy carry it")
-    } else if want.spread.cohorts.is_some() || want.spread.slow_start_ms > 0 {
-        ("cohorts or a slow start", "remove `sticky` and `slow_start` from cutover.toml")
-    } else if !want.rules.is_empty() {
-        ("a rule on requests", OWN)
-    } else {
-        return None;
-    };
-    Some((found.0.to_owned(), found.1))
-}
-
-fn same(want: Option<&Routes>, have: Option<&Routes>) -> bool {
-    match (want, have) {
-        (Some(want), Some(have)) => want.same_as(have),
-        (want, have) => want.is_none() && have.is_none(),
-    }
+    let rule =
+        || ("a rule on requests".to_owned(), "let Cutover's own proxy carry it, or a HAProxy");
+    only_ours(want).or_else(|| (!want.rules.is_empty()).then(rule))
 }
 
 struct Planning<'a> {

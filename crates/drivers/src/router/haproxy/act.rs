@@ -6,7 +6,7 @@
 use model::{AppName, Change, Fault, Instance, InstanceId, Kind};
 
 use super::commit::commit;
-use super::discovered::Discovery;
+use super::discovered::{self, Discovery};
 use super::files::{AppFiles, Checker};
 use super::line::Address;
 use super::live::same;
@@ -230,7 +230,11 @@ impl Acting<'_> {
             }
         }
         if self.discovery.is_some() {
-            self.files.write_found(&record, &self.present.servers_state().await?)?;
+            let state = self.present.servers_state().await?;
+            for place in discovered::vacated(self.app, &state) {
+                well(&self.present, &[format!("set server {place} state ready")]).await?;
+            }
+            self.files.write_found(&record, &state)?;
         } else {
             self.files.write(&record, &in_use, self.checker).await?;
         }

@@ -106,14 +106,40 @@ fn address(row: Row<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(row.get("srv_addr").parse().ok()?, row.get("srv_port").parse().ok()?))
 }
 
-/// The instances that a new worker finds without DNS, by the text that it reads.
+/// The instances that a new worker finds without DNS and in use, by the text that it reads.
 pub(super) fn saved(
     app: &AppName,
     text: &str,
     entries: &[Entry],
 ) -> BTreeSet<(String, InstanceId)> {
-    let table = Table::state(text).map(|table| state(app, table, entries).1);
+    let in_use = |row: &mut Cells<'_>| row.number("srv_admin_state") & FORCED == 0;
+    let table = Table::state(text).map(|table| state(app, table.changed(in_use), entries).1);
     table.unwrap_or_default().into_keys().collect()
+}
+
+/// What of a text with states a new worker of an app is to start with. Not who was told to be in
+/// maintenance: it would be so for ever, whoever gets the place.
+pub(super) fn to_save(app: &AppName, text: &str) -> String {
+    let ours = |line: &&str| {
+        let mut words = line.split(' ').skip(1);
+        let own = words.next().is_some_and(|backend| slot_of(app, backend).is_some());
+        // Five columns after the backend.
+        let state = words.nth(4).and_then(|state| state.parse::<u64>().ok()).unwrap_or_default();
+        line.starts_with('#') || *line == "1" || (own && state & FORCED == 0)
+    };
+    text.lines().filter(ours).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Places that were told to be in maintenance and have nobody any more, as commands name them: whoever
+/// gets them next would be in maintenance, too.
+pub(super) fn vacated(app: &AppName, text: &str) -> Vec<String> {
+    let Some(table) = Table::state(text) else { return Vec::new() };
+    let left = |row: &Row<'_>| {
+        let ours = slot_of(app, row.get("be_name")).is_some() && is_place(row.get("srv_name"));
+        ours && row.number("srv_admin_state") & FORCED != 0 && address(*row).is_none()
+    };
+    let name = |row: Row<'_>| format!("{}/{}", row.get("be_name"), row.get("srv_name"));
+    table.rows().filter(left).map(name).collect()
 }
 
 impl Places {
@@ -232,7 +258,7 @@ impl Cells<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Places, judge, state};
+    use super::{Places, judge, saved, state, to_save, vacated};
     use crate::router::consul::{Entry, Health};
     use crate::router::haproxy::record::{Record, Slot};
     use crate::router::haproxy::seen::Condition;
@@ -276,6 +302,23 @@ mod tests {
         // Somebody that nobody registered, and other apps.
         let rows = "cutover_demo_a,s1,1,13,127.0.0.1:3\nother,s1,1,1,127.0.0.1:3\n";
         assert_eq!(stat(&places, rows, &[]), [(name("s1"), 1, 1)]);
+    }
+
+    #[test]
+    fn who_is_in_maintenance_is_not_saved_and_an_empty_place_is_given_free() {
+        let app = AppName::new("demo").unwrap();
+        let head =
+            "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_port\n";
+        let used = "8 cutover_demo_a 2 place1 127.0.0.1 2 64 1\n";
+        let forced = "8 cutover_demo_a 3 place2 127.0.0.1 0 65 2\n";
+        let empty = "8 cutover_demo_a 4 place3 - 0 33 0\n";
+        let theirs = "9 cutover_demo-1_a 2 place1 - 0 33 0\n";
+        let text = format!("{head}{used}{forced}{empty}{theirs}\n");
+        assert_eq!(to_save(&app, &text), format!("{head}{used}"));
+        assert_eq!(vacated(&app, &text), ["cutover_demo_a/place3"]);
+        let entries = [entry("demo-1-1", 1), entry("demo-1-2", 2)];
+        let there: Vec<_> = saved(&app, &text, &entries).into_iter().map(|(_, id)| id.0).collect();
+        assert_eq!(there, ["demo-1-1"]);
     }
 
     #[test]

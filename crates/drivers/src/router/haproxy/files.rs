@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::app_file;
+use super::discovered;
 use super::record::{Record, Slot};
 use crate::router::replace::replace;
 use crate::words::clean;
@@ -98,14 +99,7 @@ impl AppFiles {
     /// Writes where the servers are that HAProxy found, so that a new worker need not wait for DNS, and
     /// the record.
     pub(super) fn write_found(&self, record: &Record, state: &str) -> Result<(), Fault> {
-        let backends: Vec<String> =
-            Slot::BOTH.iter().flat_map(|slot| slot.backends(&self.app, true)).collect();
-        let ours = |line: &&str| {
-            let name = line.split(' ').nth(1).unwrap_or_default();
-            line.starts_with('#') || *line == "1" || backends.iter().any(|own| own == name)
-        };
-        let mut text: String = state.lines().filter(ours).collect::<Vec<_>>().join("\n");
-        text.push('\n');
+        let text = discovered::to_save(&self.app, state);
         replace(&self.map.with_file_name(app_file::state_file(&self.app)), &text)?;
         self.write_map(record)
     }

@@ -16,6 +16,7 @@ use super::rules;
 use super::seen::{Condition, Seen, Server};
 use super::step::Step;
 use crate::router::fenced::Fenced as _;
+use crate::router::only_ours::only_ours;
 
 /// Plans for one app.
 pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
@@ -78,9 +79,8 @@ fn unfit(want: &Routes, seen: &Seen) -> Option<(String, &'static str)> {
     if let Some(found) = objection(&want.hosts, &want.path_prefix, None) {
         return Some(found);
     }
-    if want.spread.cohorts.is_some() || want.spread.slow_start_ms > 0 {
-        let why = "cohorts or a slow start".to_owned();
-        return Some((why, "remove `sticky` and `slow_start` from cutover.toml"));
+    if let Some(found) = only_ours(want) {
+        return Some(found);
     }
     let mut marks = want.rules.iter().map(|rule| &rule.mark);
     if let Some(found) = marks.clone().find_map(rules::unfit) {
@@ -246,10 +246,7 @@ impl Planning<'_> {
 
     /// True when nothing of the record remains to be published.
     fn carried(&self, record: &Record) -> bool {
-        let same = match (&record.routes, &self.seen.record.routes) {
-            (Some(want), Some(have)) => want.same_as(have),
-            (want, have) => want.is_none() && have.is_none(),
-        };
+        let same = Routes::same(record.routes.as_ref(), self.seen.record.routes.as_ref());
         let ready = |slot, one: &Instance| {
             let server = self.seen.server(slot, &one.id);
             server.is_none_or(|server| server.condition != Condition::Passing)

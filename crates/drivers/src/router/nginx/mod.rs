@@ -31,7 +31,7 @@ mod test_run;
 mod words;
 mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -202,18 +202,13 @@ impl Router for Nginx {
         let (seen, pid) = self.seen(app).await?;
         let (open, instances) = open_on(&seen, pid);
         Ok(RoutesHave {
-            app: app.clone(),
             routes: seen.carried().cloned(),
             open,
             instances,
-            sockets: BTreeMap::new(),
-            ejected: BTreeSet::new(),
-            totals: BTreeMap::new(),
-            counters: BTreeMap::new(),
-            held: model::admin::HoldSeen::default(),
             epoch: seen.record.epoch,
             pid: Some(pid),
             detail: serde_json::to_value(&seen).unwrap_or_default(),
+            ..RoutesHave::nothing(app.clone())
         })
     }
 

@@ -10,6 +10,7 @@ use super::rule;
 use super::seen::Seen;
 use super::step::Step;
 use crate::router::fenced::Fenced as _;
+use crate::router::only_ours::only_ours;
 
 /// After this a reload that shows no effect is asked for again, ms.
 const AGAIN_MS: u64 = 3_000;
@@ -30,15 +31,8 @@ pub(super) fn plan(want: Option<&Routes>, seen: &Seen) -> Plan {
 
 /// Why nginx cannot carry these routes, and what to do.
 fn unfit(want: &Routes) -> Option<(String, &'static str)> {
-    if want.hand_over.is_some() {
-        return Some(("a hand-over of tunnels".to_owned(), "remove `handover` from cutover.toml"));
-    }
-    if want.hold.is_some() {
-        return Some(("a hold".to_owned(), "let Cutover's own proxy carry it"));
-    }
-    if want.spread.cohorts.is_some() || want.spread.slow_start_ms > 0 {
-        let why = "cohorts or a slow start".to_owned();
-        return Some((why, "remove `sticky` and `slow_start` from cutover.toml"));
+    if let Some(found) = only_ours(want) {
+        return Some(found);
     }
     if let Some(found) = want.rules.iter().find_map(|rule| rule::unfit(&rule.mark)) {
         return Some(found);
@@ -81,11 +75,7 @@ impl Planning<'_> {
             }
             None => (None, true),
         };
-        let same = match (&target, written) {
-            (Some(target), Some(written)) => target.same_as(written),
-            (target, written) => target.is_none() && written.is_none(),
-        };
-        if whole && !same {
+        if whole && !Routes::same(target.as_ref(), written) {
             self.publish(target);
         } else if self.seen.edited {
             self.publish(written.cloned());

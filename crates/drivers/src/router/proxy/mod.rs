@@ -9,7 +9,6 @@ mod client;
 mod plan;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -174,20 +173,8 @@ impl Router for Proxy {
     async fn look(&self, app: &AppName) -> Result<RoutesHave, Fault> {
         let seen = self.seen().await?;
         let carried = seen.apps.into_iter().find(|carried| carried.routes.app == *app);
-        let mut have = RoutesHave {
-            app: app.clone(),
-            routes: None,
-            open: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            sockets: BTreeMap::new(),
-            ejected: BTreeSet::new(),
-            totals: BTreeMap::new(),
-            counters: BTreeMap::new(),
-            held: HoldSeen::default(),
-            epoch: seen.epoch,
-            pid: Some(seen.pid),
-            detail: serde_json::Value::Null,
-        };
+        let (epoch, pid) = (seen.epoch, Some(seen.pid));
+        let mut have = RoutesHave { epoch, pid, ..RoutesHave::nothing(app.clone()) };
         if let Some(carried) = carried {
             fill(&mut have, carried);
         }

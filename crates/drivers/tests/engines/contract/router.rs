@@ -43,6 +43,10 @@ pub(crate) trait RouterBed {
     fn slow(&self) -> bool {
         false
     }
+    /// Everything that the server and who it follows say of themselves, for whoever reads that it gave up.
+    fn shown(&self) -> String {
+        String::new()
+    }
     /// Makes the server answer with these bytes until told otherwise (`None`: sanely again).
     fn answer(&self, nonsense: Option<&[u8]>);
 }
@@ -63,7 +67,7 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
     let mut states: Vec<Option<Routes>> = states(bed, app).into_iter().map(Some).collect();
     states.extend([None, original.clone()]);
     if !router.can().header_rules {
-        rules_are_refused(router, app, &states).await;
+        rules_are_refused(bed, app, &states).await;
         let ruled = |routes: &Routes| !routes.rules.is_empty();
         states.retain(|routes| !routes.as_ref().is_some_and(ruled));
     }
@@ -71,9 +75,12 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
     let near = |n: usize, m: usize| (n + 1) % states.len() == m || (m + 1) % states.len() == n;
     for (n, from) in states.iter().enumerate() {
         for (_, to) in states.iter().enumerate().filter(|(m, _)| !sparse || near(n, *m)) {
-            settle(router, app, from.as_ref()).await;
-            let have = settle(router, app, to.as_ref()).await;
-            assert!(same(have.routes.as_ref(), to.as_ref()), "{from:?} to {to:?}: {have:?}");
+            settle(bed, app, from.as_ref()).await;
+            let have = settle(bed, app, to.as_ref()).await;
+            assert!(
+                Routes::same(have.routes.as_ref(), to.as_ref()),
+                "{from:?} to {to:?}: {have:?}"
+            );
             quiet(router, to.as_ref(), &have).await;
         }
     }
@@ -82,24 +89,25 @@ pub(crate) async fn router_keeps_contract(bed: &impl RouterBed, app: &AppName) {
     }
     waiting_is_not_settled(bed, app, &states).await;
     interruptions_are_coped_with(bed, app, &states).await;
-    stale_is_refused(router, app, &states).await;
+    stale_is_refused(bed, app, &states).await;
     nonsense_never_panics(bed, app).await;
-    let restored = settle(router, app, original.as_ref()).await;
-    assert!(same(restored.routes.as_ref(), original.as_ref()));
+    let restored = settle(bed, app, original.as_ref()).await;
+    assert!(Routes::same(restored.routes.as_ref(), original.as_ref()));
     assert_eq!(bed.foreign(app), foreign, "foreign entries were touched");
 }
 
-async fn settle(router: &dyn Router, app: &AppName, want: Option<&Routes>) -> RoutesHave {
-    rounds_until(router, app, want, Plan::settled).await.0
+async fn settle(bed: &impl RouterBed, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+    rounds_until(bed, app, want, Plan::settled).await.0
 }
 
 /// Rounds of look, plan, act until the plan is such.
 async fn rounds_until(
-    router: &dyn Router,
+    bed: &impl RouterBed,
     app: &AppName,
     want: Option<&Routes>,
     enough: fn(&Plan) -> bool,
 ) -> (RoutesHave, Plan) {
+    let router = bed.router();
     let mut last = String::new();
     let rounds = async {
         loop {
@@ -123,7 +131,7 @@ async fn rounds_until(
         }
     };
     let ended = tokio::time::timeout(LIMIT, rounds).await;
-    ended.unwrap_or_else(|_| panic!("it does not converge: {last}"))
+    ended.unwrap_or_else(|_| panic!("it does not converge: {last}\n{}", bed.shown()))
 }
 
 /// What came of it, or nothing, a moment later, where a server could not be asked: a controller looks again then.
@@ -152,20 +160,22 @@ async fn found_again(router: &dyn Router, app: &AppName) -> RoutesHave {
 
 /// [`found_again`], and all of `want` is back without anybody doing anything: a server that is told its
 /// instances by somebody else is told them again.
-async fn back_again(router: &dyn Router, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+async fn back_again(bed: &impl RouterBed, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+    let router = bed.router();
     let deadline = Instant::now() + LIMIT;
     loop {
         let have = found_again(router, app).await;
-        if same(have.routes.as_ref(), want) {
+        if Routes::same(have.routes.as_ref(), want) {
             return have;
         }
-        assert!(Instant::now() < deadline, "after a reload: {have:?}");
+        assert!(Instant::now() < deadline, "after a reload: {have:?}\n{}", bed.shown());
         tokio::time::sleep(PACE).await;
     }
 }
 
 /// Until it is settled on a server that was just interrupted: what fails is tried again.
-async fn settle_again(router: &dyn Router, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+async fn settle_again(bed: &impl RouterBed, app: &AppName, want: Option<&Routes>) -> RoutesHave {
+    let router = bed.router();
     let mut last = String::new();
     let rounds = async {
         loop {
@@ -189,7 +199,9 @@ async fn settle_again(router: &dyn Router, app: &AppName, want: Option<&Routes>)
         }
     };
     let settled = tokio::time::timeout(LIMIT, rounds).await;
-    settled.unwrap_or_else(|_| panic!("after an interruption it does not converge: {last}"))
+    settled.unwrap_or_else(|_| {
+        panic!("after an interruption it does not converge: {last}\n{}", bed.shown())
+    })
 }
 
 /// Settled stays settled and nothing moves, and whatever generation is wanted changes nothing.
@@ -201,8 +213,9 @@ async fn quiet(router: &dyn Router, want: Option<&Routes>, have: &RoutesHave) {
 }
 
 /// A router without rules takes no routes that have some, and changes nothing.
-async fn rules_are_refused(router: &dyn Router, app: &AppName, states: &[Option<Routes>]) {
-    let have = settle(router, app, states[0].as_ref()).await;
+async fn rules_are_refused(bed: &impl RouterBed, app: &AppName, states: &[Option<Routes>]) {
+    let router = bed.router();
+    let have = settle(bed, app, states[0].as_ref()).await;
     for want in states.iter().flatten().filter(|routes| !routes.rules.is_empty()) {
         let plan = router.plan(Some(want), &have);
         assert!(!plan.settled(), "a rule that nobody obeys is settled");
@@ -220,13 +233,13 @@ async fn rules_survive_and_go(bed: &impl RouterBed, app: &AppName, states: &[Opt
     let with: Vec<&Option<Routes>> = states.iter().filter(some).collect();
     assert!(with.len() >= 2 && router.can().header_rules);
     for want in with {
-        settle(router, app, want.as_ref()).await;
+        settle(bed, app, want.as_ref()).await;
         bed.reload();
-        let have = back_again(router, app, want.as_ref()).await;
+        let have = back_again(bed, app, want.as_ref()).await;
         quiet(router, want.as_ref(), &have).await;
         let bare = want.clone().map(|want| Routes { rules: vec![], ..want });
         assert!(!router.plan(bare.as_ref(), &have).settled(), "a rule that is left is settled");
-        let have = settle(router, app, bare.as_ref()).await;
+        let have = settle(bed, app, bare.as_ref()).await;
         assert_eq!(have.routes.unwrap().rules, []);
         bed.reload();
         assert_eq!(found_again(router, app).await.routes.unwrap().rules, []);
@@ -237,7 +250,7 @@ async fn rules_survive_and_go(bed: &impl RouterBed, app: &AppName, states: &[Opt
 /// is not called settled. A router that does not look at instances has nothing to wait for.
 async fn waiting_is_not_settled(bed: &impl RouterBed, app: &AppName, states: &[Option<Routes>]) {
     let router = bed.router();
-    let have = settle(router, app, states[0].as_ref()).await;
+    let have = settle(bed, app, states[0].as_ref()).await;
     let Some(address) = bed.absent() else {
         let plans = states.iter().map(|want| router.plan(want.as_ref(), &have));
         assert!(plans.flat_map(|plan| plan.waiting).next().is_none(), "it waits, and for what?");
@@ -247,7 +260,7 @@ async fn waiting_is_not_settled(bed: &impl RouterBed, app: &AppName, states: &[O
     let newest = want.pools.last_mut().unwrap();
     newest.instances[0].address = address;
     let release = newest.release;
-    let (_, plan) = rounds_until(router, app, Some(&want), |plan| plan.changes.is_empty()).await;
+    let (_, plan) = rounds_until(bed, app, Some(&want), |plan| plan.changes.is_empty()).await;
     assert!(!plan.waiting.is_empty(), "nobody answers, and there is nothing to wait for");
     // It goes on like that, whatever the router finds out meanwhile.
     let until = Instant::now() + WATCHED;
@@ -260,10 +273,10 @@ async fn waiting_is_not_settled(bed: &impl RouterBed, app: &AppName, states: &[O
     let carried = have.routes.iter().flat_map(|routes| &routes.pools);
     let mut carried = carried.filter(|pool| pool.weight > Weight::NONE && pool.release == release);
     assert!(carried.all(|pool| pool.instances.is_empty()), "it is sent requests: {have:?}");
-    assert!(!same(have.routes.as_ref(), Some(&want)), "{have:?}");
+    assert!(!Routes::same(have.routes.as_ref(), Some(&want)), "{have:?}");
     bed.appear();
-    let have = settle(router, app, Some(&want)).await;
-    assert!(same(have.routes.as_ref(), Some(&want)), "{have:?}");
+    let have = settle(bed, app, Some(&want)).await;
+    assert!(Routes::same(have.routes.as_ref(), Some(&want)), "{have:?}");
     quiet(router, Some(&want), &have).await;
 }
 
@@ -280,7 +293,7 @@ async fn interruptions_are_coped_with(
     for restarted in [false, true] {
         let mut taken = 0;
         loop {
-            settle(router, app, from).await;
+            settle(bed, app, from).await;
             let left = advance(router, app, to, taken).await;
             if restarted {
                 bed.restart();
@@ -292,12 +305,15 @@ async fn interruptions_are_coped_with(
                 drop(router.act(late, router.look(app).await.map_or(0, |have| have.epoch)).await);
             }
             if left.settled() && bed.lasts() {
-                let have = back_again(router, app, to).await;
-                assert!(same(have.routes.as_ref(), to), "restarted: {restarted}, lost: {have:?}");
+                let have = back_again(bed, app, to).await;
+                assert!(
+                    Routes::same(have.routes.as_ref(), to),
+                    "restarted: {restarted}, lost: {have:?}"
+                );
             }
-            let have = settle_again(router, app, to).await;
+            let have = settle_again(bed, app, to).await;
             let words = format!("restarted: {restarted}, after {taken} changes: {have:?}");
-            assert!(same(have.routes.as_ref(), to), "{words}");
+            assert!(Routes::same(have.routes.as_ref(), to), "{words}");
             quiet(router, to, &have).await;
             if left.settled() {
                 break;
@@ -331,11 +347,12 @@ async fn advance(
     tokio::time::timeout(LIMIT, rounds).await.expect("it gets on")
 }
 
-async fn stale_is_refused(router: &dyn Router, app: &AppName, states: &[Option<Routes>]) {
-    let have = settle(router, app, states[0].as_ref()).await;
+async fn stale_is_refused(bed: &impl RouterBed, app: &AppName, states: &[Option<Routes>]) {
+    let router = bed.router();
+    let have = settle(bed, app, states[0].as_ref()).await;
     let stale = router.plan(states[1].as_ref(), &have).changes;
     let leave = router.plan(None, &have).changes;
-    let now = settle(router, app, states[2].as_ref()).await;
+    let now = settle(bed, app, states[2].as_ref()).await;
     for change in stale.iter().chain(&leave) {
         assert!(router.act(change, now.epoch).await.is_err(), "stale: {}", change.words);
     }
@@ -370,13 +387,6 @@ async fn nonsense_never_panics(bed: &impl RouterBed, app: &AppName) {
     }
     bed.answer(None);
     assert_eq!(router.look(app).await.unwrap().routes, before.routes);
-}
-
-fn same(a: Option<&Routes>, b: Option<&Routes>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.same_as(b),
-        (a, b) => a.is_none() && b.is_none(),
-    }
 }
 
 fn states(bed: &impl RouterBed, app: &AppName) -> Vec<Routes> {
