@@ -264,6 +264,7 @@ pub(crate) struct Plan {
 const ABORT: &str = "\
 Examples:
   cutover abort shop    users stay on the old version, or return to it as soon as it can carry them
+  cutover abort shop --reason 'checkout is slow'
 
 It is final: `cutover retry` or another deploy begins anew. What was to follow does not.";
 
@@ -272,6 +273,9 @@ It is final: `cutover retry` or another deploy begins anew. What was to follow d
 pub(crate) struct Abort {
     /// Name of the app
     pub(crate) app: String,
+    /// Who or why, for the journal, the report and notifications
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) at: Where,
 }

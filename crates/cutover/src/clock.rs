@@ -55,6 +55,12 @@ impl RolloutClock {
         self.offset_ms + mono_ns().saturating_sub(self.began_mono_ns) / 1_000_000
     }
 
+    /// A moment of CLOCK_MONOTONIC, ns, in ms since the rollout began; 0 where it was before that.
+    pub(crate) fn ms_of(&self, mono_ns: u64) -> u64 {
+        (self.offset_ms + mono_ns / 1_000_000)
+            .saturating_sub(self.began_mono_ns.div_ceil(1_000_000))
+    }
+
     /// When a moment of the rollout was, or will be, on CLOCK_MONOTONIC, ns (negative: before boot).
     pub(crate) fn mono_ns_of(&self, at_ms: u64) -> i64 {
         let ms =
@@ -86,6 +92,9 @@ mod tests {
             let began = clock.mono_ns_of(0);
             let now = i64::try_from(mono_ns()).unwrap();
             assert!(began < now && clock.mono_ns_of(5_000) <= now, "{clock:?}");
+            let later = u64::try_from(clock.mono_ns_of(7_000)).unwrap();
+            assert!((6_999..=7_000).contains(&clock.ms_of(later)), "{clock:?}");
+            assert_eq!(clock.ms_of(0), 0, "{clock:?}");
         }
     }
 }

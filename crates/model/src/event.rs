@@ -115,6 +115,12 @@ pub enum Event {
         /// What it counted.
         tick: Tick,
     },
+    /// All that users' requests which began until then have shown was told. Told once before the candidate has
+    /// users, too: a router that does not tell of single requests is not waited for.
+    Surveyed {
+        /// Until when, ms since the rollout began.
+        until_ms: u64,
+    },
     /// A hook that was to be called has ended, all its attempts together.
     HookEnded {
         /// Its name.

@@ -11,6 +11,7 @@ use crate::hooked;
 use crate::incident;
 use crate::measure;
 use crate::state::State;
+use crate::untold;
 use crate::waiting::waits;
 use crate::words::duration;
 
@@ -20,8 +21,8 @@ pub(crate) const LOOK_MS: u64 = 5_000;
 /// Longest bake of a first deploy, ms.
 const FIRST_BAKE_MS: u64 = 2_000;
 
-/// When the bake is long enough; it lasts on while both releases suffer, and until what is to be measured
-/// was.
+/// When the bake is long enough; it lasts on while both releases suffer, until what is to be measured was, and
+/// the last one until all that users' requests showed in it is told.
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let bake = judged_ms(&state.start, state.share());
     let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
@@ -32,7 +33,8 @@ pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let looked = state.facts.again_ms.filter(|_| patience > 0 && state.start.settings.rules >= 4);
     let measured = looked.map_or(0, |at| at.saturating_add(patience));
     let end = end.saturating_add(patience).max(measured).max(incident::held_until_ms(state));
-    state.facts.hurried_ms.map_or(end, |at| at.min(end))
+    let end = state.facts.hurried_ms.map_or(end, |at| at.min(end));
+    untold::end_ms(state, end)
 }
 
 /// How long an abort that is not pressing waits for stable to be whole; then some of it is enough.

@@ -22,6 +22,7 @@ use crate::state::State;
 use crate::step::Step;
 use crate::target::settled;
 use crate::trouble::{lost_before_users, nothing_to_return_to, trouble};
+use crate::untold;
 use crate::words::{count, duration, percent, with_lines};
 
 pub(crate) fn starting(state: &State) -> Option<Step> {
@@ -274,9 +275,10 @@ fn after_baking(state: &State, early: Option<String>) -> Option<Step> {
     let mut why = match early {
         Some(early) => format!("{version} served for {baked}, and it is shown that {early}"),
         None => format!(
-            "{version} served for {baked} without a reason to go back{}{}",
+            "{version} served for {baked} without a reason to go back{}{}{}",
             compare::so_far(state),
-            measure::so_far(state)
+            measure::so_far(state),
+            untold::words(state)
         ),
     };
     let nameless = state.facts.judged_step.shared.errors();

@@ -19,6 +19,7 @@ use crate::settings::Aim;
 use crate::state::State;
 use crate::step::Step;
 use crate::target;
+use crate::untold;
 use crate::wish;
 
 /// Remembers what the event says; the step is the one that follows from it alone.
@@ -65,6 +66,7 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
             compare::take(state, *at_s, tick);
             return compare::watch(state);
         }
+        Event::Surveyed { until_ms } => untold::hear(state, *until_ms),
         Event::Measured { metric, found, words } => {
             return measure::hear(state, metric, *found, words);
         }

@@ -92,7 +92,8 @@
 //! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
 //! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
 //! with `early`, one that is shown not to be goes on before its time; else the step ends when its time is
-//! over, as [`Inconclusive`] says. Where *both* fail more than the candidate may, the rollout is paused
+//! over, as [`Inconclusive`] says. What is counted is told late: the last step, after which nothing is taken back,
+//! lasts until [`Event::Surveyed`] says that all until its end was told. Where *both* fail more than the candidate may, the rollout is paused
 //! ([`OnIncident`]): it neither goes on nor is it undone by a limit, until a person looked, or both are
 //! well again. Whoever resumes before that has the step held for half an hour at most.
 //!
@@ -129,6 +130,7 @@
 //! [`Event::Leaving`]: model::Event::Leaving
 //! [`Event::Thresholds`]: model::Event::Thresholds
 //! [`Event::Units`]: model::Event::Units
+//! [`Event::Surveyed`]: model::Event::Surveyed
 //! [`Event::Measured`]: model::Event::Measured
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled
 
@@ -174,6 +176,7 @@ mod target;
 mod together;
 mod trouble;
 mod unroll;
+mod untold;
 mod waiting;
 mod wants;
 mod wish;

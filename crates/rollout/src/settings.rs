@@ -25,7 +25,8 @@ use crate::together::Together;
 /// leaves may have been in the routes while it was dead; where somebody else changed the routes since the drain of
 /// stable ended, nothing of it is told to end before they were seen right again.
 /// 5: nor when its tunnels are handed over, nor anything of a candidate that users have left.
-pub const MACHINE_VERSION: u32 = 5;
+/// 6: the last step before the promotion is final lasts until what users' requests showed in it was told.
+pub const MACHINE_VERSION: u32 = 6;
 
 const fn first_rules() -> u32 {
     1

@@ -61,6 +61,9 @@ pub(crate) struct Facts {
     /// The last tick that was compared, s of CLOCK_MONOTONIC.
     #[serde(default)]
     pub compared_s: u64,
+    /// All that users' requests showed until then was told, ms since the rollout began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surveyed_ms: Option<u64>,
     /// The last incident that hit both releases.
     #[serde(default)]
     pub incident: Option<Incident>,

@@ -121,7 +121,8 @@ async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
     let (client, config) = reach(&arguments.at)?;
     let app = AppName::new(arguments.app)?;
     let app = member(&client, &config, app).await?;
-    anstream::println!("{}", client.abort(&app, "asked for by `cutover abort`", false).await?);
+    let reason = arguments.reason.as_deref().unwrap_or("asked for by `cutover abort`");
+    anstream::println!("{}", client.abort(&app, reason, false).await?);
     Ok(0)
 }
 

@@ -29,6 +29,8 @@ const SLOWEST_S: u64 = 9;
 pub(super) struct Units {
     next: Option<Instant>,
     after_s: u64,
+    /// The machine knows that the router tells of single requests.
+    known: bool,
 }
 
 impl Units {
@@ -71,6 +73,11 @@ impl Units {
         (analysis, arms): (Analysis, (ReleaseId, ReleaseId)),
         surveyed: &Surveyed,
     ) -> Result<(), Fault> {
+        if !self.known {
+            // No user is on the candidate, or what was told of them is in the journal.
+            active.tell(&Event::Surveyed { until_ms: self.until_ms(active) })?;
+            self.known = true;
+        }
         if !active.judges_windows() {
             return if analysis.rules.compare {
                 tell_before(active, before(surveyed, arms.1))
@@ -88,8 +95,16 @@ impl Units {
                 active.tell(&Event::Units { at_s, tick })?;
             }
         }
-        self.after_s = self.after_s.max(until_s);
+        if until_s > self.after_s {
+            self.after_s = until_s;
+            active.tell(&Event::Surveyed { until_ms: self.until_ms(active) })?;
+        }
         Ok(())
+    }
+
+    /// The end of the last tick that was told; 0 before the first one.
+    fn until_ms(&self, active: &Active) -> u64 {
+        active.clock().ms_of((self.after_s + 1).saturating_mul(1_000_000_000))
     }
 }
 

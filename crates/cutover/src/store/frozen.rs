@@ -21,7 +21,7 @@ pub(crate) struct Frozen {
 }
 
 /// Observations of which only the last one matters, or their sum, which the machine has.
-const PASSING: [&str; 6] = ["tick", "open", "leaving", "movable", "window", "units"];
+const PASSING: [&str; 7] = ["tick", "open", "leaving", "movable", "window", "units", "surveyed"];
 
 impl Store {
     /// Keeps the machine as it is after the last row that was appended; durable when this returns.

@@ -104,8 +104,9 @@ fn a_program_has_the_say() {
     let rollout = deploy(&world, "v4");
     let why = paused(&world);
     assert!(why.starts_with("queue could not be measured (2 times in a row)"), "{why}");
-    world.expect(0, &["abort", "demo"]);
-    ended(rollout, 4);
+    world.expect(0, &["abort", "demo", "--reason", "nobody knows the queue"]);
+    let told = ended(rollout, 4);
+    assert!(told.contains("nobody knows the queue"), "{told}");
     assert_eq!(world.status().unwrap()["apps"][0]["stable"], "v2");
 }
 

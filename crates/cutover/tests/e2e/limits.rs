@@ -18,8 +18,12 @@ const COMMAND: &str = r#"["sh", "-c", "case $1 in bad*) fault='--error-share 0.1
 
 /// A world with these lines in its rollout section, v1 and its users.
 fn world(instances: u16, rollout: &str) -> (World, Users) {
+    baking(instances, ("40s", rollout))
+}
+
+fn baking(instances: u16, (bake, rollout): (&str, &str)) -> (World, Users) {
     let app = "[\"CUTOVER\", \"app\", \"--port\", \"{port}\", \"--version\", \"{version}\"]";
-    let own = format!("{PREVIEW}\nbake = \"40s\"\n{rollout}");
+    let own = format!("{PREVIEW}\nbake = \"{bake}\"\n{rollout}");
     let config =
         patient_config(instances).replace("bake = \"1500ms\"\npreview_requests = 10", &own);
     let config = config.replace(app, COMMAND).replace("rate = 100", "enabled = false");
@@ -58,6 +62,17 @@ fn blue_green_goes_back_from_its_bake_for_errors_and_for_slow_answers() {
     let told = given_up(&world, "slow");
     let slow = "slow is over a limit: more than 1 % of its answers take over 200 ms";
     assert!(told.contains(slow), "{told}");
+}
+
+/// What is counted is told when it is some seconds old: later than this bake lasts.
+#[test]
+fn a_bake_is_not_over_before_what_was_counted_in_it_is_told() {
+    let _turn = beside();
+    let (world, _users) = baking(1, ("1500ms", ""));
+    let told = given_up(&world, "bad");
+    assert!(told.contains(&format!("bad {FAILING}")), "{told}");
+    let told = said(&world.expect(0, &["deploy", "demo", "v2"]));
+    assert!(told.contains(" of its users' requests 0 of "), "{told}");
 }
 
 #[test]

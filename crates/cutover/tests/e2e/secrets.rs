@@ -149,10 +149,11 @@ fn judged_config() -> String {
         let canary = "strategy = \"canary\"\nsteps = [\"50%\"]\nstep_bake = \"300ms\"\n";
         let head = format!("[app.{app}.rollout]\n");
         config = config.replace(&head, &format!("{head}{canary}"));
-        config += &format!(
+        let metric = format!(
             "\n[[app.{app}.rollout.metrics]]\nname = \"queue\"\ninterval = \"100ms\"\n\
              command = [\"sh\", \"-c\", \"env > told.$$ && mv told.$$ metric.{app}\"]\n"
         );
+        config.push_str(&metric);
     }
     let (left, right) = config.split_once("[app.right]").unwrap();
     let check = "command = [\"sh\", \"-c\", \"env > check.$$ && mv check.$$ check.right\"]";

@@ -14,6 +14,9 @@ use crate::plan::{CANDIDATE, Plan, STABLE};
 use crate::rng::Rng;
 use crate::world::{Instance, STEP_MS, World};
 
+/// What users' requests showed is told so much later, ms.
+const TELLS_AFTER_MS: u64 = 2_000;
+
 pub(crate) struct Controller<'a> {
     pub world: World<'a>,
     pub machine: Rollout,
@@ -462,6 +465,9 @@ impl<'a> Controller<'a> {
         let mut events = Vec::new();
         if plan.start.settings.analysis.is_some() && (now / STEP_MS).is_multiple_of(10) {
             events.push(plan.suffering.units(now, share, plan.candidate_errors));
+            if self.world.router.alive(now) {
+                events.push(Event::Surveyed { until_ms: now.saturating_sub(TELLS_AFTER_MS) });
+            }
         }
         if (now / STEP_MS).is_multiple_of(5) {
             let names: Vec<String> = self.machine.measures().map(|it| it.name.clone()).collect();

@@ -11,7 +11,7 @@ use crate::plan::{CANDIDATE, STABLE};
 use crate::quiet;
 
 /// How many kinds there are.
-pub(crate) const KINDS: u8 = 24;
+pub(crate) const KINDS: u8 = 25;
 
 /// The number of a kind.
 pub(crate) const fn kind(event: &Event) -> u8 {
@@ -40,6 +40,7 @@ pub(crate) const fn kind(event: &Event) -> u8 {
         Event::WeightAsked { .. } => 21,
         Event::SupersedeAsked { .. } => 22,
         Event::Resumed => 23,
+        Event::Surveyed { .. } => 24,
     }
 }
 
@@ -117,6 +118,7 @@ fn judged(machine: &Rollout, at_s: u64) -> Vec<Event> {
     let hook = |passed| Event::HookEnded { name: name.clone(), passed, words: String::new() };
     let mut all = vec![preview(asked, false), preview(asked, true)];
     all.extend([units(0, 0), units(50, 0), units(50, 50)]);
+    all.extend([0, u64::MAX].map(|until_ms| Event::Surveyed { until_ms }));
     all.extend([0, 10].map(|failures| Event::Window(quiet::window(failures))));
     all.extend([Measured::Within, Measured::Beyond, Measured::Unknown].map(measured));
     all.extend([hook(true), hook(false), Event::Thresholds { thresholds: Vec::new() }]);

@@ -12,7 +12,7 @@ use crate::plan::{CANDIDATE, STABLE};
 type Look = fn(&Rollout, &Wants, u64) -> Option<Event>;
 
 /// Everything that there is to look at, in the order of a controller.
-pub(crate) const LOOKS: [Look; 14] = [
+pub(crate) const LOOKS: [Look; 15] = [
     |machine, wants, _| machine.start().stable.as_ref().map(|_| fleet(wants, STABLE)),
     |_, wants, _| Some(fleet(wants, CANDIDATE)),
     |_, wants, _| Some(Event::RoutesSettled { pools: wants.pools.clone() }),
@@ -23,6 +23,7 @@ pub(crate) const LOOKS: [Look; 14] = [
     |_, wants, _| preview(wants),
     |_, wants, _| (wants.probe == ProbeWant::Armed).then_some(Event::Armed),
     |machine, _, at_s| machine.start().settings.analysis.map(|_| units(at_s)),
+    |machine, _, _| machine.start().settings.analysis.map(|_| all_told()),
     |_, _, _| Some(Event::Window(window(0))),
     |_, wants, _| hook(wants),
     |machine, _, _| measured(machine),
@@ -83,6 +84,11 @@ pub(crate) fn window(failures: u64) -> Window {
 fn units(at_s: u64) -> Event {
     let counted = || Counted { units: 50, ..Counted::default() };
     Event::Units { at_s, tick: Tick { candidate: counted(), stable: counted() } }
+}
+
+/// Until now, whenever that is.
+fn all_told() -> Event {
+    Event::Surveyed { until_ms: u64::MAX }
 }
 
 fn hook(wants: &Wants) -> Option<Event> {

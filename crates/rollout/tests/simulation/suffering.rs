@@ -75,7 +75,9 @@ impl Suffering {
         let pauses = 1 + 2 * steps;
         let incident = self.incident.map_or(0, |(_, to)| to + 15_000);
         let patience: u64 = settings.metrics.iter().map(|it| it.patience_ms).sum();
-        incident + pauses * settings.pause_deadline_ms + steps * patience
+        // The end of the last step waits for what was counted in it, anew after each of five deaths.
+        let told = settings.analysis.map_or(0, |_| 6 * 15_000);
+        incident + pauses * settings.pause_deadline_ms + steps * patience + told
     }
 
     /// What a look at the counters of a second brings.

@@ -3,13 +3,13 @@
 //!
 //! The prober sees nothing of it in any of them.
 
-use model::{Event, Hold, Threshold};
+use model::{Event, Hold, Phase, Threshold};
 use rollout::analysis::Rules;
 use rollout::{Aim, Analysis, Cause, Start, Strategy};
 
 use crate::recreate;
 use crate::rolling::{one_comes, one_leaves};
-use crate::script::{Script, fleet, leaving, parts, units};
+use crate::script::{Role, Script, fleet, leaving, parts, routes, units};
 
 /// Only limits are judged; the prober's own would never be reached.
 fn limited(strategy: Strategy, change: impl FnOnce(&mut Start)) -> Script {
@@ -43,6 +43,46 @@ fn one_that_keeps_them_is_final_when_its_bake_is_over() {
     assert!(last.why.ends_with(words) && machine.promotion_is_final(), "{last:?}");
     let stands = machine.comparison().unwrap().stands("v1").unwrap();
     assert_eq!(stands, "8 of 800 failed; at most 1 % may (alpha = 0.01)");
+}
+
+/// What its last two seconds showed is told when they are over.
+#[test]
+fn the_last_seconds_of_a_bake_are_judged_before_it_is_final() {
+    let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
+    let told = |script: Script, until_ms| script.at(10, &Event::Surveyed { until_ms });
+    let (begun, bake_ms) = (bakes.now_ms(), bakes.machine().start().settings.bake_ms);
+    let over = || {
+        let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
+        let script = told(second(bakes, 101, 0), begun + 1_000).wake();
+        assert_eq!((script.now_ms(), script.machine().phase()), (begun + bake_ms, Phase::Baking));
+        script
+    };
+    second(over(), 102, 9).is("limits-last");
+    let well = told(told(second(over(), 102, 0), begun + bake_ms - 1), begun + bake_ms);
+    let entered = well.machine().entered().last().unwrap();
+    assert!(entered.phase == Phase::Draining && entered.at_ms == well.now_ms(), "{entered:?}");
+    assert!(!entered.why.contains("not told"), "{entered:?}");
+    // Silent from then on: nobody waits for ever, and it is said.
+    let silent = told(over(), begun + bake_ms - 2_000).wake();
+    let entered = silent.machine().entered().last().unwrap();
+    assert_eq!((entered.phase, entered.at_ms), (Phase::Draining, begun + bake_ms + 15_000));
+    let words = "; its users' requests of the last 17 s were not told";
+    assert!(entered.why.ends_with(words), "{entered:?}");
+    // Nor does whoever wants it now.
+    let hurried = over().at(10, &Event::PromoteAsked { full: false });
+    assert_eq!(hurried.machine().phase(), Phase::Draining);
+}
+
+/// A controller that was dead as its bake ended asks what was counted meanwhile.
+#[test]
+fn what_was_counted_while_the_controller_was_dead_is_told_before_it_is_final() {
+    let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
+    let until_ms = bakes.now_ms();
+    let back = bakes.at(10, &Event::Surveyed { until_ms }).at(60_000, &Event::Resumed);
+    let seen = routes(&[(1, Role::Spare), (2, Role::All)]);
+    let back = back.all(&[fleet(1, 2, 2), fleet(2, 2, 2), seen]);
+    assert_eq!(back.machine().phase(), Phase::Baking);
+    assert!(second(back, 102, 20).machine().turns_back());
 }
 
 /// One batch was well; the second is not, and the third never leaves.

@@ -305,6 +305,7 @@ pub(crate) fn event_words(event: &Event) -> String {
             format!("window {}", all.join("; "))
         }
         Event::Thresholds { thresholds } => format!("{} thresholds", thresholds.len()),
+        Event::Surveyed { until_ms } => format!("all told until {until_ms} ms"),
         Event::Units { at_s, tick } => {
             let (new, old) = (&tick.candidate, &tick.stable);
             let words = |one: &Counted| format!("{} of {} failed", one.errors, one.units);

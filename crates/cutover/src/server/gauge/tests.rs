@@ -100,11 +100,13 @@ fn a_program_has_the_environment_of_its_app_and_no_secret_of_others() {
         Surroundings::of(variables.map(|(name, value)| (name.into(), value)))
             .reserving(reserved.map(|(name, apps)| (name.to_owned(), apps)).into())
     };
-    let tells = metric("echo $TOKEN $LOG $PWD ${CHAT_TOKEN-no} ${BANK_TOKEN-no}", (None, None));
+    // The last one is in the environment of this test.
+    let script = "echo $TOKEN $LOG $PWD ${CHAT_TOKEN-no} ${BANK_TOKEN-no} ${HOME-no}";
+    let tells = metric(script, (None, None));
     let (found, words) = ask_about(&tells, candidate.clone(), around(Some("hush")));
     assert_eq!(found, Measured::Within, "{words}");
     let at = folder.path().display();
-    assert!(words.ends_with(&format!(": hush info {at} no no")), "{words}");
+    assert!(words.ends_with(&format!(": hush info {at} no no no")), "{words}");
     let (found, words) = ask_about(&tells, candidate, around(None));
     assert_eq!(found, Measured::Unknown);
     assert!(words.contains("the variable SHOP_TOKEN, which `TOKEN` of shop v2"), "{words}");
