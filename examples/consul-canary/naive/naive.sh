@@ -26,6 +26,8 @@ up() { # place version
 down() { # place
     ask "$AGENT" PUT "/v1/agent/service/deregister/message-$1" >/dev/null
     kill -KILL "${pids[$1]}"
+    # So that bash does not tell of it in the midst of what the script says.
+    wait "${pids[$1]}" 2>/dev/null || true
 }
 
 answers() {
