@@ -219,6 +219,20 @@ pub enum Ending {
     Failed,
 }
 
+impl Ending {
+    /// Every ending.
+    pub const ALL: [Self; 8] = [
+        Self::ByUs,
+        Self::IdleByPeer,
+        Self::AnnouncedByPeer,
+        Self::MidAttempt,
+        Self::Reset,
+        Self::Reconnected,
+        Self::CloseFrame,
+        Self::Failed,
+    ];
+}
+
 /// How the detail of an attempt begins whose target's name led nowhere.
 pub const NO_ADDRESS: &str = "no address";
 

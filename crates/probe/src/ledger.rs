@@ -16,7 +16,7 @@ use crate::arming::{Arming, Wanted};
 use crate::clock::Clock;
 use crate::jars::Clients;
 use crate::live::{Beat, Live};
-use crate::packed::Packed;
+use crate::packed::{Attempts, Connections};
 use crate::samples::{Run, Writer};
 use crate::switch::Switch;
 use crate::tap::Tap;
@@ -49,8 +49,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Book {
     header: Option<RunHeader>,
-    attempts: Packed,
-    connections: Vec<Connection>,
+    attempts: Attempts,
+    connections: Connections,
     blind: Vec<BlindWindow>,
     footer: RunFooter,
     in_flight: u64,
@@ -159,8 +159,8 @@ impl Ledger {
         }
         self.live.count(&attempt);
         self.control.count(&attempt);
-        self.write(|| SampleLine::Attempt(attempt.clone()));
-        book.attempts.push(attempt);
+        book.attempts.push(&attempt);
+        self.write(|| SampleLine::Attempt(attempt));
         book.in_flight = book.in_flight.saturating_sub(1);
         if book.in_flight == 0 {
             self.ended.notify_waiters();
@@ -206,9 +206,9 @@ impl Ledger {
     pub(crate) fn end_connection(&self, mut connection: Connection, ending: Ending) {
         connection.ending = ending;
         connection.closed_us = self.clock.us();
-        self.write(|| SampleLine::Connection(connection.clone()));
         let mut book = self.book.borrow_mut();
-        book.connections.push(connection);
+        book.connections.push(&connection);
+        self.write(|| SampleLine::Connection(connection));
         book.open_connections = book.open_connections.saturating_sub(1);
         if book.open_connections == 0 {
             self.ended.notify_waiters();
@@ -279,7 +279,7 @@ impl Ledger {
         Run {
             header: book.header.unwrap_or_else(Run::no_header),
             attempts: if keep { book.attempts.unpack() } else { Vec::new() },
-            connections: book.connections,
+            connections: book.connections.unpack(),
             blind: book.blind,
             footer: Some(book.footer),
             trouble: sampling.err(),
@@ -332,7 +332,56 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, lateness};
+    use model::attempt::{Class, Ending, Lane, Witness};
+
+    use super::{Ledger, Names, lateness};
+    use crate::clock::Clock;
+    use crate::jars::Clients;
+
+    /// Resident memory of this process, bytes.
+    fn resident() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
+    /// An attempt with a connection of its own leaves two records. So many of them that what else this process
+    /// does weighs little.
+    #[test]
+    fn an_attempt_and_the_connection_opened_for_it_take_at_most_64_bytes_together() {
+        const MANY: u64 = 500_000;
+        const MOST: u64 = 64;
+        let ledger = Ledger::new(Clock::start(), 1_000_000, None, Clients::default());
+        let fresh = |number: u64| {
+            let mut record = ledger.connection(Lane::Fresh);
+            let mut attempt = ledger.take(Lane::Fresh, number * 1_000);
+            // As one that took a while, and whose end came later than that of many others.
+            let begun = number * 1_000 + number * 7_919 % 3_000;
+            record.opened_us = begun + 5;
+            record.established_us = begun + 150 + number % 200;
+            record.attempts = 1;
+            attempt.class = Class::Ok;
+            attempt.connection = record.connection;
+            attempt.dispatched_us = begun;
+            attempt.connected_us = record.established_us;
+            attempt.sent_us = begun + 400;
+            attempt.first_byte_us = begun + 3_000 + number * 31 % 20_000;
+            attempt.done_us = attempt.first_byte_us + 300;
+            (attempt.status, attempt.bytes) = (200, 20_000);
+            attempt.version = Some(format!("2026-11-{}", number % 3));
+            attempt.instance = Some(format!("web-{}", number % 12));
+            attempt.witness = Some(Witness::App);
+            ledger.settle(attempt);
+            ledger.end_connection(record, Ending::AnnouncedByPeer);
+        };
+        (0..MANY / 10).for_each(fresh);
+        let before = resident();
+        (MANY / 10..MANY).for_each(fresh);
+        let each = resident().saturating_sub(before) / (MANY - MANY / 10);
+        println!("{each} bytes for each");
+        assert_eq!(ledger.close(false).connections.len() as u64, MANY);
+        assert!((1..=MOST).contains(&each), "{each} bytes for each");
+    }
 
     #[test]
     fn a_billion_versions_are_not_remembered() {

@@ -38,6 +38,9 @@ pub(crate) fn json(findings: &Findings) -> Value {
         "alone": findings.alone.iter().map(|alone| json!({
             "asked": alone.asked, "asleep": bare(alone.asleep), "awake": bare(alone.awake),
         })).collect::<Vec<_>>(),
+        "memory": findings.memory.iter().map(|of| json!({
+            "lane": of.lane.name(), "bytes": of.bytes,
+        })).collect::<Vec<_>>(),
         "highest": findings.highest.as_ref().map(paced),
         "beside": findings.beside.iter().map(|tool| json!({
             "name": tool.name, "fast": sent(tool.fast), "paced": tool.paced.map(sent),

@@ -37,6 +37,8 @@ struct OfRate {
 }
 
 const LATE: &str = "send lateness p99, µs";
+const MEMORY: &str = "memory per attempt, bytes";
+const MEMORY_MOST: f64 = 64.0;
 
 const OF_RATES: [OfRate; 5] = [
     OfRate {
@@ -68,9 +70,9 @@ const OF_RATES: [OfRate; 5] = [
         alone: |bare| Some(bare.dispersion),
     },
     OfRate {
-        words: "memory per attempt, bytes",
+        words: MEMORY,
         rates: 0..=u32::MAX,
-        most: 64.0,
+        most: MEMORY_MOST,
         is: |paced| paced.bytes,
         alone: |_| None,
     },
@@ -91,6 +93,10 @@ pub(crate) fn marks(findings: &Findings) -> Vec<Mark> {
             let words = format!("{}, at {}/s, {}", of.words, paced.asked, paced.pace);
             marks.push(Mark { alone: both, ..mark(words, is, of.most) });
         }
+    }
+    for of in &findings.memory {
+        let Some(bytes) = of.bytes else { continue };
+        marks.push(mark(format!("{MEMORY}, {} lane", of.lane.name()), bytes, MEMORY_MOST));
     }
     if let Some(freeze) = &findings.freeze {
         let words = "quantiles of a freeze, % of its length off".to_owned();

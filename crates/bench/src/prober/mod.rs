@@ -9,6 +9,7 @@ mod echoes;
 mod figures;
 mod json;
 mod marks;
+mod memory;
 mod options;
 mod paced;
 mod place;
@@ -26,6 +27,7 @@ use crate::Outcome;
 use crate::cores::{Cores, Machine};
 use crate::process::{ended_cpu, own_cpu};
 use alone::{Alone, Loop};
+use memory::OfLane;
 use options::Options;
 use paced::Paced;
 use place::Place;
@@ -40,6 +42,7 @@ struct Findings {
     /// The machine without the prober, at the same rates.
     alone: Vec<Alone>,
     highest: Option<Paced>,
+    memory: Vec<OfLane>,
     faults: Vec<Counts>,
     freeze: Option<Freeze>,
     standstill: Option<Standstill>,
@@ -126,6 +129,10 @@ impl Findings {
         if options.has("highest") {
             let window = (options.window / 5).max(Duration::from_secs(1));
             self.highest = paced::highest(place, window)?;
+        }
+        if options.has("memory") {
+            eprintln!("memory");
+            self.memory = memory::of_lanes(place)?;
         }
         Ok(())
     }

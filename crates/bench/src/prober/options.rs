@@ -17,14 +17,15 @@ Options:
   --window SECONDS   how long each rate and each tool is measured (20; with --quick 3)
   --rates RATES      comma-separated, attempts a second (10,100,1000,5000,10000,20000)
   --paces PACES      comma-separated: frugal, steady, exact (steady,exact); the highest rate is that of steady
-  --only PARTS       comma-separated: rates, highest, faults, freeze, stopped, tools
+  --only PARTS       comma-separated: rates, highest, memory, faults, freeze, stopped, tools
 ";
 
 /// Attempts a second, unless others are asked for.
 const RATES: [u32; 6] = [10, 100, 1_000, 5_000, 10_000, 20_000];
 
 /// What can be measured.
-pub(crate) const PARTS: [&str; 6] = ["rates", "highest", "faults", "freeze", "stopped", "tools"];
+pub(crate) const PARTS: [&str; 7] =
+    ["rates", "highest", "memory", "faults", "freeze", "stopped", "tools"];
 
 /// A run as asked for.
 #[derive(Clone, Debug)]

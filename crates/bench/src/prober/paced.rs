@@ -8,7 +8,8 @@ use model::Class;
 use probe::Pace;
 
 use super::figures::{bin_ns, dispersion, error_ppm, quantile, rate, three};
-use super::place::{Place, Subject};
+use super::memory::growth;
+use super::place::Place;
 use super::subject::{Account, Order, USUAL};
 use super::truth::Truth;
 use crate::Outcome;
@@ -89,23 +90,6 @@ pub(crate) fn highest(place: &Place, window: Duration) -> Outcome<Option<Paced>>
         }
     }
     Ok(best)
-}
-
-/// Memory per attempt between a fifth and nearly all of the run.
-fn growth(subject: &mut Subject, server: &Truth, count: u64) -> Outcome<Option<f64>> {
-    let (mut first, mut last) = (None, None);
-    while subject.goes_on()? {
-        let now = (server.count() as u64, subject.memory());
-        if now.0 >= count / 5 && now.0 < count {
-            first = first.or(Some(now));
-            last = Some(now);
-        }
-    }
-    let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
-    // Of fewer, the pages of everything else would be counted; and where it shrank, a stall of the machine had
-    // filled it with what was in flight.
-    let enough = last.0 - first.0 >= 20_000 && last.1 > first.1;
-    Ok(enough.then(|| (last.1 - first.1) as f64 / (last.0 - first.0) as f64))
 }
 
 fn judge(

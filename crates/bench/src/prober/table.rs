@@ -15,6 +15,7 @@ use super::tools::{RATE, Sent};
 pub(crate) fn markdown(findings: &Findings) -> String {
     let mut out = String::new();
     rates(&mut out, findings);
+    memory(&mut out, findings);
     beside(&mut out, findings);
     faults(&mut out, findings);
     freeze(&mut out, findings);
@@ -70,6 +71,17 @@ fn rates(out: &mut String, findings: &Findings) {
              within 0.1 %, p99 of the lateness below 10 ms: {}/s.",
             highest.asked
         );
+    }
+}
+
+fn memory(out: &mut String, findings: &Findings) {
+    if findings.memory.is_empty() {
+        return;
+    }
+    out.push_str("\n### Memory by lane\n\n| lane | bytes per attempt |\n|---|---:|\n");
+    for of in &findings.memory {
+        let bytes = of.bytes.map_or("–".to_owned(), |bytes| format!("{bytes:.1}"));
+        let _ = writeln!(out, "| {} | {bytes} |", of.lane.name());
     }
 }
 
@@ -192,11 +204,12 @@ fn foot(out: &mut String, findings: &Findings) {
 mod tests {
     use std::time::Duration;
 
-    use model::Class;
+    use model::{Class, Lane};
 
     use super::super::Findings;
     use super::super::alone::{Alone, Bare};
     use super::super::json::json;
+    use super::super::memory::OfLane;
     use super::super::paced::Paced;
     use super::super::subject::USUAL;
     use super::super::truths::{Counts, Freeze, Standstill};
@@ -222,6 +235,7 @@ mod tests {
         Findings {
             rates: vec![paced],
             alone: vec![Alone { asked: 1_000, asleep, awake }],
+            memory: vec![OfLane { lane: Lane::Fresh, bytes: Some(40.0) }],
             faults: vec![Counts { story: "a story", classes }],
             freeze: Some(Freeze { frozen_s: 2.0, quantiles: vec![(0.95, 1.0, 1.01)] }),
             standstill: Some(Standstill { stopped_ms: 201.0, said_ms: 201.0, blamed: 0 }),
@@ -240,6 +254,7 @@ mod tests {
             "| 1000 | steady | -12.5 | 60 / 180 / 900 | 2 / 90 / 700 | 0.0100 | 50.0 | 57.0 | 0 | 0 | 0 |",
             "| 1000 | 50 / 524 / 4000 | 0.0200 | 0 / 9 / 3000 | 0.0100 |",
             "| send lateness p99, µs, at 1000/s, steady | 180.000 | 200 | met | 524.000 / 9.000 |",
+            "| fresh | 40.0 |",
             "| quantiles of a freeze, % of its length off | 0.500 | 1 | met |  |",
             "**not measured: oha**: not here",
         ] {
@@ -250,11 +265,12 @@ mod tests {
     #[test]
     fn each_mark_that_is_missed_is_loud() {
         type Break = fn(&mut Findings);
-        let breaks: [(Break, &str); 7] = [
+        let breaks: [(Break, &str); 8] = [
             (|f| f.rates[0].error_ppm = -51.0, "rate error"),
             (|f| f.rates[0].late_us[1] = 201.0, "send lateness"),
             (|f| f.rates[0].dispersion = 0.06, "variance to mean"),
             (|f| f.rates[0].bytes = Some(65.0), "memory per attempt"),
+            (|f| f.memory[0].bytes = Some(65.0), "fresh lane"),
             (|f| f.faults[0].classes[1].2 = 4, "wrong class"),
             (|f| f.freeze.as_mut().unwrap().quantiles[0].2 = 1.03, "a freeze"),
             (|f| f.standstill.as_mut().unwrap().said_ms = 150.0, "not said"),
