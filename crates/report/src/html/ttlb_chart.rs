@@ -40,7 +40,10 @@ fn chart(report: &Report) -> String {
     let worst = report.failures.iter().map(|f| f.ttlb_us).max().unwrap_or(0);
     let least = report.buckets.iter().filter_map(|b| b.ttlb_p50_us).min().unwrap_or(100);
     let scale = LogAxis::new(least, most.max(worst).min(report.timeout_us.max(most)), top, bottom);
-    let describe = format!("The longest whole answer took {}.", span(most));
+    let describe = format!(
+        "The longest whole answer took {}. Step by step it is in the table of “What happened”.",
+        span(most)
+    );
     let mut d = Drawing::new(bottom + 36.0, "Time to last byte over the run", &describe);
     d.steps([LEFT, time.right(), top, bottom]);
     marks::phases(&mut d, report, time, top, bottom);
