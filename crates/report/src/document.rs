@@ -76,7 +76,7 @@ pub struct Report {
     pub failed: u64,
     /// Attempts that the prober could not send.
     pub not_sent: u64,
-    /// Any outage of all lanes at least this long met a request, because sends are evenly spaced.
+    /// Any outage of all lanes at least this long met a request: the longest time in which none was sent.
     pub detection_floor_us: u64,
     /// With no failure seen: upper bound of the failure probability at 95 % confidence, in parts
     /// per billion (rule of three, 3/N: solves (1-p)^N = 0.05).
@@ -174,7 +174,8 @@ pub struct LaneFacts {
     pub ttlb_max_us: Option<u64>,
     /// Longest time without a success.
     pub longest_gap_us: u64,
-    /// Any outage of this lane at least this long met one of its requests.
+    /// Any outage of this lane at least this long met one of its requests: the longest time in which none was
+    /// sent, since the prober was stopped, could not send, or had other lanes' turns; `None` if none was sent.
     pub detection_floor_us: Option<u64>,
     /// How many of its transfers, streams, sockets or resting connections were open while traffic was
     /// moved, the fewest of several times; `None` where the lane has nothing long or nothing was moved.

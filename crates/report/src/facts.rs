@@ -14,6 +14,7 @@ use crate::clean;
 use crate::clients;
 use crate::document::Report;
 use crate::figures::{clock, clock_ms, count, date, list, percent_of_ppb, several, span};
+use crate::floor::interval_us;
 use crate::input::Input;
 use crate::ledger::Ledger;
 use crate::orders;
@@ -247,8 +248,12 @@ fn evidence(report: &Report) -> Option<String> {
     if report.sent == 0 {
         return None;
     }
-    let floor = span(report.detection_floor_us);
-    let mut words = format!("an outage of {floor} or more would have met a request");
+    let floor = report.detection_floor_us;
+    let mut words = format!("an outage of {} or more would have met a request", span(floor));
+    // Where the prober was stopped or could not send, for a while that was far longer than usual.
+    if let Some(usual) = interval_us(f64::from(report.rate)).filter(|usual| floor > usual * 2) {
+        let _ = write!(words, " ({} where all was sent as planned)", span(usual));
+    }
     if let Some(ppb) = report.failure_bound_ppb {
         let bound = percent_of_ppb(ppb);
         let _ = write!(

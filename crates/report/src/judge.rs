@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 use crate::mended::Mended;
 use crate::run::Run;
 use crate::{
-    answers, assertions, clean, clients, connections, eras, facts, failures, lanes, orders,
+    answers, assertions, clean, clients, connections, eras, facts, failures, floor, lanes, orders,
     outages, proof, reconcile, series, shares, sockets, trust, verdict, zoom,
 };
 
@@ -62,7 +62,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         sent,
         failed,
         not_sent: run.not_sent.len() as u64,
-        detection_floor_us: lanes::interval_us(f64::from(input.header.rate)).unwrap_or(0),
+        detection_floor_us: floor::of_run(&run),
         failure_bound_ppb: (failed == 0 && sent > 0).then(|| 3_000_000_000 / sent.max(3)),
         longest_gap_us: lanes::longest_gap(run.sent.iter().copied().filter(|a| !a.lane.slow())),
         lanes_not_run: lanes::not_run(&run, &lane_facts),

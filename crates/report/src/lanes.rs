@@ -8,6 +8,7 @@ use crate::across;
 use crate::axis::{axis, between};
 use crate::clean;
 use crate::document::{LaneFacts, LaneNotRun};
+use crate::floor;
 use crate::run::{Run, quantiles};
 
 /// Facts of every lane that sent something or could not.
@@ -56,21 +57,6 @@ pub(crate) fn longest_gap<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> u6
     longest
 }
 
-/// Interval of evenly spaced sends, us.
-pub(crate) fn interval_us(per_second: f64) -> Option<u64> {
-    let us = 1e6 / per_second;
-    (us.is_finite() && us >= 0.0).then(|| round(us))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "`as` saturates, and the caller has checked the sign"
-)]
-fn round(us: f64) -> u64 {
-    us.round() as u64
-}
-
 fn of_lane(run: &Run<'_>, lane: Lane) -> Option<LaneFacts> {
     let sent: Vec<&Attempt> = run.sent.iter().copied().filter(|a| a.lane == lane).collect();
     let not_sent = run.not_sent.iter().filter(|a| a.lane == lane).count() as u64;
@@ -88,8 +74,8 @@ fn of_lane(run: &Run<'_>, lane: Lane) -> Option<LaneFacts> {
         ttlb_p50_us: p50,
         ttlb_p99_us: p99,
         ttlb_max_us: max,
-        longest_gap_us: longest_gap(sent.into_iter()),
-        detection_floor_us: share.and_then(|(_, rate)| interval_us(*rate)),
+        longest_gap_us: longest_gap(sent.iter().copied()),
+        detection_floor_us: floor::of(run, sent.into_iter(), share.map_or(0.0, |(_, rate)| *rate)),
         across: across::of_lane(run, lane),
     })
 }

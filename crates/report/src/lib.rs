@@ -26,6 +26,7 @@ mod escape;
 mod facts;
 mod failures;
 mod figures;
+mod floor;
 mod html;
 mod input;
 mod judge;

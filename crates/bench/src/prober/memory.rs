@@ -1,6 +1,6 @@
 //! What the prober's memory grows by for each attempt that it records, by lane.
 //!
-//! It is what the kernel says is resident, so it holds whatever else grew meanwhile.
+//! It is what the kernel says is resident, so it holds whatever else grew meanwhile. No mark is set here.
 
 use std::time::Duration;
 

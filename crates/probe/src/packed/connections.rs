@@ -1,6 +1,6 @@
 //! Connections, each as what differs from the one before.
 //!
-//! Also one that was opened for a single attempt is kept whole: whoever asks for it finds it.
+//! Also one that was opened for a single attempt is kept whole. What a connection means is not known here.
 
 use model::attempt::{Connection, Ending, Lane};
 

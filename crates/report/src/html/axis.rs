@@ -5,8 +5,8 @@
 use crate::figures::{clock, span};
 use crate::html::svg::{Drawing, WIDTH, n};
 
-/// Left edge of every plot; the names of the tracks stand before it.
-pub(crate) const LEFT: f64 = 64.0;
+/// Left edge of every plot; the names of the tracks stand before it, also in a wide font.
+pub(crate) const LEFT: f64 = 76.0;
 /// What the label of a tick takes up, also beside one at an edge, which leans inwards.
 const TICK_ROOM: f64 = 85.0;
 /// Right edge of every plot.

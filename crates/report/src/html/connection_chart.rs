@@ -11,6 +11,7 @@ use crate::html::axis::{LEFT, TimeAxis, cross};
 use crate::html::lifelines;
 use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
+use crate::html::tables::{folded, table};
 use crate::kept::KeptConnection;
 
 /// Rows drawn.
@@ -41,8 +42,21 @@ pub(crate) fn section(report: &Report) -> String {
     );
     out.push_str(&marks::key(report, shown.iter().any(|c| cut(c)), &[]));
     out.push_str(&chart(report, &shown));
+    out.push_str(&rows(report, &shown));
     out.push_str("</section>\n");
     out
+}
+
+/// The rows in words.
+fn rows(report: &Report, shown: &[&KeptConnection]) -> String {
+    let row = |c: &&KeptConnection| {
+        let at = [c.opened_us, c.closed_us].map(|us| clock_ms(report.t0_unix_ms, us));
+        let [from, to] = at;
+        vec![format!("#{}", c.connection), c.lane.name().to_owned(), from, to, summary(report, c)]
+    };
+    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let head = ["connection", "lane", "from (UTC)", "to (UTC)", "who answered, and its end"];
+    folded("The rows in words", &table(&head, &rows))
 }
 
 /// Those that matter first when there is no room for all; then in the order in which they were opened.
@@ -104,7 +118,7 @@ fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&KeptConnection, f
     } else if connection.ending.is_some_and(|ending| ending != Ending::ByUs) {
         d.line("gone", [end, top, end, top + 13.0]);
     }
-    d.text("start", axis.right() + 10.0, top + 11.0, &summary(report, connection));
+    lifelines::words(d, axis, top + 11.0, &summary(report, connection));
 }
 
 fn summary(report: &Report, connection: &KeptConnection) -> String {
@@ -120,9 +134,10 @@ fn summary(report: &Report, connection: &KeptConnection) -> String {
         [first, .., last] if path.len() > 3 => format!("{first} → … → {last}"),
         few => few.join(" → "),
     };
+    // Failures first: what has no room is left out at the end.
     let mut parts = vec![path, several(connection.requests, "request")];
     if connection.failed > 0 {
-        parts.push(format!("{} failed", count(connection.failed)));
+        parts.insert(0, format!("{} failed", count(connection.failed)));
     }
     parts.extend(connection.ending.map(|ending| ended(report, connection, ending)));
     parts.join(" · ")

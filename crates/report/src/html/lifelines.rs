@@ -1,17 +1,28 @@
 //! The frame of a chart with one row per connection or socket: the time axis, when the prober was blind,
-//! and the switches. What a row shows is not known here: `connection_chart` and `socket_chart` draw it.
+//! the switches and the words behind each row. What a row shows is not known here: `connection_chart` and `socket_chart` draw it.
 
 use model::Phase;
 
 use crate::document::Report;
 use crate::html::axis::{LEFT, RIGHT, TimeAxis};
 use crate::html::marks;
-use crate::html::svg::Drawing;
+use crate::html::svg::{Drawing, text_width};
 
 /// Switches drawn; a rollout has far fewer.
 const SWITCHES: usize = 200;
 /// Room for words at the right.
 const WORDS: f64 = 330.0;
+
+/// What stands behind a row: as much as has room, since names can be long. A table has all of it.
+pub(crate) fn words(d: &mut Drawing, axis: TimeAxis, y: f64, words: &str) {
+    let x = axis.right() + 10.0;
+    let mut shown = words.to_owned();
+    while x + text_width(&shown) > RIGHT + 4.0 {
+        let kept = shown.chars().count().saturating_sub(2);
+        shown = shown.chars().take(kept).chain(['…']).collect();
+    }
+    d.text("start", x, y, &shown);
+}
 
 /// The chart: `row` draws one of `items` at so many units from the top, each `height` below the one before.
 pub(crate) fn chart<T>(

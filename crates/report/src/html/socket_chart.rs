@@ -5,11 +5,12 @@
 use model::attempt::Ending;
 
 use crate::document::{Report, Socket, SocketChain};
-use crate::figures::{count, span};
+use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
 use crate::html::lifelines;
 use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
+use crate::html::tables::{folded, table};
 
 /// Rows drawn.
 const ROWS: usize = 40;
@@ -37,12 +38,31 @@ pub(crate) fn section(report: &Report) -> String {
     );
     out.push_str(&marks::key(report, true, &[("gap", "gap")]));
     out.push_str(&chart(report, &shown));
+    out.push_str(&rows(report, &shown));
     out.push_str("</section>\n");
     out
 }
 
+/// The rows in words.
+fn rows(report: &Report, shown: &[&SocketChain]) -> String {
+    let row = |chain: &&SocketChain| {
+        let (first, last) = (chain.sockets.first()?, chain.sockets.last()?);
+        let [from, to] =
+            [first.opened_us, last.closed_us].map(|us| clock_ms(report.t0_unix_ms, us));
+        let messages = chain.sockets.iter().map(|socket| socket.messages).sum();
+        let socket = format!("#{}", first.connection);
+        Some(vec![socket, from, to, count(messages), summary(report, chain)])
+    };
+    let rows: Vec<Vec<String>> = shown.iter().filter_map(row).collect();
+    let head = ["socket", "from (UTC)", "to (UTC)", "messages", "who answered, and what happened"];
+    folded("The rows in words", &table(&head, &rows))
+}
+
 fn chart(report: &Report, chains: &[&SocketChain]) -> String {
-    let words = ("WebSockets over the run", "One row per socket.");
+    let words = (
+        "WebSockets over the run",
+        "One row per socket; the words at its right say what the row shows.",
+    );
     lifelines::chart(report, words, chains, ROW, |d, axis, chain, top| {
         row(d, report, axis, (chain, top));
     })
@@ -73,7 +93,7 @@ fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&SocketChain, f64)
     for socket in chain.sockets.iter().filter(|s| cut(s.ending)) {
         d.path("cross", &cross(axis.x(socket.closed_us), top + 7.0));
     }
-    d.text("start", axis.right() + 10.0, top + 12.0, &summary(report, chain));
+    lifelines::words(d, axis, top + 12.0, &summary(report, chain));
 }
 
 fn gap(d: &mut Drawing, class: &str, at: (TimeAxis, f64), between: (Option<i64>, Option<i64>)) {
@@ -88,7 +108,11 @@ fn gap(d: &mut Drawing, class: &str, at: (TimeAxis, f64), between: (Option<i64>,
 }
 
 fn summary(report: &Report, chain: &SocketChain) -> String {
+    // Failures first: what has no room is left out at the end.
     let mut parts = Vec::new();
+    if chain.failed > 0 {
+        parts.push(format!("{} failed", count(chain.failed)));
+    }
     let mut versions: Vec<&str> = chain.sockets.iter().map(|s| label(report, s.version)).collect();
     versions.dedup();
     let path = versions.iter().map(|v| v.chars().take(12).collect::<String>());
@@ -100,9 +124,6 @@ fn summary(report: &Report, chain: &SocketChain) -> String {
     let moved = chain.sockets.iter().find(|s| cut(s.ending)).or(chain.sockets.first());
     if let Some(socket) = moved.filter(|s| chain.sockets.len() > 1 || cut(s.ending)) {
         parts.push(ending(socket));
-    }
-    if chain.failed > 0 {
-        parts.push(format!("{} failed", count(chain.failed)));
     }
     parts.join(" · ")
 }

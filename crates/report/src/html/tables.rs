@@ -75,7 +75,7 @@ pub(crate) fn lanes(report: &Report) -> String {
     let rows: Vec<Vec<String>> = ran.chain(idle).collect();
     format!(
         "<section><h2>Lanes</h2><p class=\"say\">Each kind of traffic by itself. A 99th percentile \
-         needs 1,000 answers.</p>\n{}</section>\n",
+         needs 1,000 answers. Outages are seen from the longest time on in which a lane sent nothing.</p>\n{}</section>\n",
         table(&head, &rows).replace("<table>", "<table class=\"numbers\">")
     )
 }

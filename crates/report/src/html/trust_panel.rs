@@ -4,10 +4,11 @@
 
 use std::fmt::Write as _;
 
-use crate::document::Report;
+use crate::document::{LatenessBin, Report};
 use crate::figures::{count, span, span_or_dash};
 use crate::html::axis::LEFT;
 use crate::html::svg::{Drawing, n};
+use crate::html::tables::{folded, table};
 
 /// The panel.
 pub(crate) fn section(report: &Report) -> String {
@@ -16,7 +17,7 @@ pub(crate) fn section(report: &Report) -> String {
         let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
     out.push_str("</dl>\n");
-    let _ = write!(out, "<div class=\"lateness\">{}</div>", lateness(report));
+    let _ = write!(out, "<div class=\"lateness\">{}{}</div>", lateness(report), bins(report));
     out.push_str("</section>\n");
     out
 }
@@ -63,13 +64,7 @@ fn lateness(report: &Report) -> String {
     d.text("start", LEFT, 12.0, "How late the prober sent, in attempts");
     for (i, bin) in bins.iter().enumerate() {
         let y = 20.0 + 18.0 * i as f64;
-        let name = match (bin.below_us, i.checked_sub(1).and_then(|i| bins.get(i))) {
-            (Some(edge), _) => format!("< {}", edge_words(edge)),
-            (None, before) => {
-                format!("≥ {}", edge_words(before.and_then(|b| b.below_us).unwrap_or(0)))
-            }
-        };
-        d.text("end", LEFT + 10.0, y + 12.0, &name);
+        d.text("end", LEFT + 10.0, y + 12.0, &bin_words(bins, i));
         let width = 560.0 * bin.attempts as f64 / most;
         if bin.attempts > 0 {
             d.rect("own", [LEFT + 18.0, y + 2.0, width.max(1.5), 12.0]);
@@ -83,6 +78,22 @@ fn lateness(report: &Report) -> String {
         ));
     }
     d.finish()
+}
+
+/// The same as a table.
+fn bins(report: &Report) -> String {
+    let bins = &report.trust.lateness;
+    let row = |(i, bin): (usize, &LatenessBin)| vec![bin_words(bins, i), count(bin.attempts)];
+    let rows: Vec<Vec<String>> = bins.iter().enumerate().map(row).collect();
+    folded("The numbers", &table(&["late by", "attempts"], &rows))
+}
+
+fn bin_words(bins: &[LatenessBin], i: usize) -> String {
+    let before = i.checked_sub(1).and_then(|i| bins.get(i)).and_then(|bin| bin.below_us);
+    match bins.get(i).and_then(|bin| bin.below_us) {
+        Some(edge) => format!("< {}", edge_words(edge)),
+        None => format!("≥ {}", edge_words(before.unwrap_or(0))),
+    }
 }
 
 fn edge_words(us: u64) -> String {

@@ -40,12 +40,15 @@ fn chart(report: &Report) -> String {
     let worst = report.failures.iter().map(|f| f.ttlb_us).max().unwrap_or(0);
     let least = report.buckets.iter().filter_map(|b| b.ttlb_p50_us).min().unwrap_or(100);
     let scale = LogAxis::new(least, most.max(worst).min(report.timeout_us.max(most)), top, bottom);
-    let describe = format!("The longest whole answer took {}.", span(most));
+    let describe = format!(
+        "The longest whole answer took {}. Step by step it is in the table of “What happened”.",
+        span(most)
+    );
     let mut d = Drawing::new(bottom + 36.0, "Time to last byte over the run", &describe);
     d.steps([LEFT, time.right(), top, bottom]);
     marks::phases(&mut d, report, time, top, bottom);
     scale.draw(&mut d, time.right());
-    limit(&mut d, report, scale, time.right());
+    limit(&mut d, report, scale, (time.right(), top));
     marks::blind(&mut d, report, time, top, bottom);
     series(&mut d, report, (time, scale), "max", |b| b.ttlb_max_us);
     series(&mut d, report, (time, scale), "p99", |b| b.ttlb_p99_us);
@@ -56,15 +59,16 @@ fn chart(report: &Report) -> String {
     d.finish()
 }
 
-fn limit(d: &mut Drawing, report: &Report, scale: LogAxis, right: f64) {
+/// Its words stand on the line, or below it where they would leave the plot: above it there are names of phases, or
+/// nothing at all.
+fn limit(d: &mut Drawing, report: &Report, scale: LogAxis, (right, top): (f64, f64)) {
+    const ABOVE: f64 = 4.0;
+    const BELOW: f64 = 12.0;
     let y = scale.y(report.late_after_us);
     d.line("limit", [LEFT, y, right, y]);
-    d.text(
-        "end limit-name",
-        right - 4.0,
-        y - 4.0,
-        &format!("late after {}", span(report.late_after_us)),
-    );
+    let base = if y - BELOW < top { y + BELOW } else { y - ABOVE };
+    let words = format!("late after {}", span(report.late_after_us));
+    d.text("end limit-name", right - 4.0, base, &words);
 }
 
 fn series(

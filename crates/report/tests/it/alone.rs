@@ -2,24 +2,10 @@
 //!
 //! Runs with a rollout are in `verdicts`.
 
-use crate::sample;
+use crate::sample::{self, alone};
 use model::attempt::{OrderCount, RunFooter};
-use model::{Class, Lane, Outcome, Verdict};
+use model::{Class, Lane, Verdict};
 use report::{Asked, Assertion, Input, judge};
-
-/// The traffic of a deploy from v1 to v2, as one saw it who knows nothing of the deploy.
-fn alone() -> Input {
-    let input = sample::pass();
-    Input {
-        app: None,
-        from: None,
-        to: None,
-        outcome: Outcome::None,
-        phases: Vec::new(),
-        shares: Vec::new(),
-        ..input
-    }
-}
 
 #[test]
 fn answers_are_shared_by_version_and_by_instance_without_sockets() {

@@ -24,6 +24,8 @@ mod clients;
 #[expect(clippy::disallowed_methods, reason = "a browser opens files")]
 mod closer;
 mod compare;
+#[expect(clippy::disallowed_methods, reason = "a browser opens files")]
+mod everybody;
 mod fuzz;
 mod hostile;
 mod ledger;
@@ -34,3 +36,5 @@ mod router_counts;
 mod sample;
 mod shares;
 mod verdicts;
+#[expect(clippy::disallowed_methods, reason = "a browser opens files")]
+mod whole;

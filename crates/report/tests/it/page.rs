@@ -55,6 +55,37 @@ fn every_chart_can_be_read_without_seeing_it() {
     assert_eq!(boxes, page.matches("class=\"scroll\" tabindex=\"0\" role=\"group\"").count());
 }
 
+/// The attribute of a tag, as a number.
+fn figure(tag: &str, name: &str) -> f64 {
+    let value = tag.split(&format!(" {name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+    value.split(' ').next_back().unwrap().parse().unwrap()
+}
+
+#[test]
+fn no_word_of_a_chart_is_cut_at_its_top_or_bottom() {
+    let mut limits = Vec::new();
+    for input in [sample::alone(), sample::pass(), sample::killed_before_drain()] {
+        // Where nothing takes as long, the limit for late answers is the top of the plot; else it is inside.
+        for late_after_us in [500_000, 30_000, 60_000_000] {
+            let mut input = input.clone();
+            input.header.late_after_us = late_after_us;
+            let page = html(&judge(&input));
+            for drawing in page.split("<svg viewBox=").skip(1) {
+                let drawing = drawing.split("</svg>").next().unwrap();
+                let height = figure(&format!(" viewBox={drawing}"), "viewBox");
+                for text in drawing.split("<text").skip(1) {
+                    let y = figure(text, "y");
+                    assert!((10.0..=height - 3.0).contains(&y), "{y} of {height}: {text:.120}");
+                    if text.contains("limit-name") {
+                        limits.push(y);
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(limits.len(), 9);
+}
+
 #[test]
 fn the_parts_of_the_run_are_cut_at_the_switch() {
     let report = judge(&sample::pass());

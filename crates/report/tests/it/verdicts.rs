@@ -18,14 +18,55 @@ fn a_clean_deploy_passes_and_says_for_what_it_speaks() {
     assert_eq!(report.sentence, "0 of 6,000 requests failed while demo moved from v1 to v2");
     assert_eq!(report.outcome_line.as_deref(), Some("promoted: users are on v2"));
     assert_eq!((report.sent, report.failed, exit_code(&report)), (6_000, 0, 0));
-    assert_eq!(report.detection_floor_us, 5_000);
+    // 5 ms, and how much later one of two neighbours was taken up.
+    assert!((5_000..5_160).contains(&report.detection_floor_us), "{}", report.detection_floor_us);
     assert_eq!(report.failure_bound_ppb, Some(500_000));
     let speaks = "this speaks for keep-alive, fresh and websocket".to_owned();
     assert!(report.facts.contains(&speaks), "{:?}", report.facts);
     let lane = &report.lanes[0];
     assert_eq!((lane.lane, lane.sent, lane.failed), (Lane::KeepAlive, 3_000, 0));
-    assert_eq!(lane.detection_floor_us, Some(10_000));
+    assert!(lane.detection_floor_us.is_some_and(|us| (10_000..10_160).contains(&us)));
     assert!(lane.ttlb_p99_us.is_some() && lane.ttlb_p50_us < lane.ttlb_p99_us);
+}
+
+/// The floors of the run and of its three lanes, in whole ms; none of a lane that sent nothing.
+fn floors(report: &Report) -> [Option<u64>; 4] {
+    let of = |lane| report.lanes.iter().find(|l| l.lane == lane).and_then(|l| l.detection_floor_us);
+    let all = Some(report.detection_floor_us);
+    [all, of(Lane::KeepAlive), of(Lane::Fresh), of(Lane::Websocket)]
+        .map(|us| us.map(|us| (us + 500) / 1_000))
+}
+
+#[test]
+fn what_was_not_watched_is_not_claimed() {
+    // Turns of the last two lanes come unevenly: up to 20 and 30 ms lie between them, not 17 and 25.
+    assert_eq!(floors(&judge(&sample::pass())), [5, 10, 20, 30].map(Some));
+    let unsent = |sent: fn(&Attempt) -> bool| {
+        let mut input = sample::pass();
+        for a in input.attempts.iter_mut().filter(|a| !sent(a)) {
+            a.class = Class::NotSent;
+        }
+        judge(&input)
+    };
+    // One lane for 700 ms in the midst of it, and all for 300 ms.
+    let holes = unsent(|a| {
+        let alone = a.lane == Lane::Fresh && (5_000_000..5_700_000).contains(&a.intended_us);
+        !alone && !(20_000_000..20_300_000).contains(&a.intended_us)
+    });
+    assert_eq!(floors(&holes), [305, 310, 710, 330].map(Some));
+    let words =
+        "an outage of 305 ms or more would have met a request (5 ms where all was sent as planned)";
+    assert!(holes.facts.iter().any(|fact| fact.starts_with(words)), "{:?}", holes.facts);
+    // A lane that began late, one that ended early, and one that never sent.
+    let edges = unsent(|a| match a.lane {
+        Lane::KeepAlive => a.intended_us >= 1_000_000,
+        Lane::Fresh => a.intended_us < 28_000_000,
+        _ => false,
+    });
+    assert_eq!(floors(&edges)[1..], [Some(1_000), Some(2_005), None]);
+    let mut input = sample::pass();
+    input.blind = vec![BlindWindow { from_us: 9_000_000, to_us: 9_400_000 }];
+    assert_eq!(floors(&judge(&input)), [Some(400); 4]);
 }
 
 #[test]

@@ -114,6 +114,13 @@ impl Browser {
         from_base64(shot["data"].as_str().unwrap())
     }
 
+    /// The page on paper, as a PDF.
+    pub(crate) fn pdf(&mut self) -> Vec<u8> {
+        let params = json!({ "printBackground": true, "preferCSSPageSize": true });
+        let printed = self.ask("Page.printToPDF", &params);
+        from_base64(printed["data"].as_str().unwrap())
+    }
+
     /// The next answer or event.
     fn hear(&mut self) -> Value {
         loop {

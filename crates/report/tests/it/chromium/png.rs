@@ -63,6 +63,12 @@ impl Picture {
         Self { width, height, pixels }
     }
 
+    /// Some of its rows.
+    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let pixels = &self.pixels[rows.start * self.width..rows.end * self.width];
+        Self { width: self.width, height: rows.len(), pixels: pixels.to_vec() }
+    }
+
     /// What one sees of it.
     pub(crate) fn glance(&self) -> Glance {
         let mut counts = HashMap::<[u8; 3], usize>::new();

@@ -58,6 +58,19 @@ pub(crate) fn pass() -> Input {
     }
 }
 
+/// The traffic of a deploy from v1 to v2, as one saw it who knows nothing of the deploy.
+pub(crate) fn alone() -> Input {
+    Input {
+        app: None,
+        from: None,
+        to: None,
+        outcome: Outcome::None,
+        phases: Vec::new(),
+        shares: Vec::new(),
+        ..pass()
+    }
+}
+
 /// Phases on the axis of the samples.
 pub(crate) fn phases(marks: &[(Phase, i64)], end_us: i64) -> Vec<PhaseSpan> {
     let ends = marks.iter().skip(1).map(|(_, at)| *at).chain([end_us]);
