@@ -349,6 +349,8 @@ mod tests {
     /// takes memory meanwhile.
     #[test]
     fn an_attempt_and_the_connection_opened_for_it_take_at_most_64_bytes_together() {
+        const MANY: u64 = 500_000;
+        const MOST: u64 = 64;
         const ALONE: &str = "CUTOVER_TEST_ALONE";
         const NAME: &str = "ledger::tests::an_attempt_and_the_connection_opened_for_it_take_at_most_64_bytes_together";
         if std::env::var_os(ALONE).is_none() {
@@ -359,8 +361,6 @@ mod tests {
             assert!(ran.status.success() && said.contains("bytes for each"), "{ran:?}");
             return;
         }
-        const MANY: u64 = 500_000;
-        const MOST: u64 = 64;
         let ledger = Ledger::new(Clock::start(), 1_000_000, None, Clients::default());
         let fresh = |number: u64| {
             let mut record = ledger.connection(Lane::Fresh);

@@ -27,7 +27,7 @@ const BACK: &str = "resumed";
 const TRIES: usize = 5;
 
 /// Kinds that need not come again: of which strategy (or of any), and the reason.
-const BY_CHANCE: [(Option<&str>, &str, &str); 3] = [
+const BY_CHANCE: [(Option<&str>, &str, &str); 4] = [
     (
         None,
         "fleet new partly ready",
@@ -35,6 +35,11 @@ const BY_CHANCE: [(Option<&str>, &str, &str); 3] = [
     ),
     (Some("kept"), "intent: route demo (generation N): old 100.00% on 2", KEPT_IS_GONE),
     (Some("kept"), "done: route demo (generation N): old 100.00% on 2", KEPT_IS_GONE),
+    (
+        Some("recreate"),
+        "done: the hook gate is no longer waited for, and was ended",
+        "the abort may come while the hook is called, which takes no time",
+    ),
 ];
 
 /// Its time may be over by itself when the next rollout, which would take it out of the routes, begins.
