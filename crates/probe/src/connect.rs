@@ -8,14 +8,18 @@ use std::net::SocketAddr;
 
 use model::attempt::{Attempt, Class, Connection, NO_ADDRESS, NO_TLS};
 use rustix::io::Errno;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::site::Site;
 use crate::stream::{Stream, Wire};
+use crate::target::Target;
 use crate::text;
+use crate::tls::Clients;
 
 /// Why there is no answer, and in which class that falls.
 #[derive(Debug)]
@@ -49,15 +53,11 @@ pub(crate) async fn connect(
     let stream = match &site.tls {
         None => Stream::Plain(wire),
         Some(clients) => {
-            let client = match speech {
-                Speech::Http1 => &clients.http1,
-                Speech::Http2 => &clients.http2,
-            };
-            let connector = TlsConnector::from(Arc::clone(client));
-            let name = ServerName::try_from(site.target.server_name()).map_err(|error| {
-                Failure { class: Class::NotSent, detail: format!("no TLS without a name: {error}") }
+            let name = name(&site.target).map_err(|error| Failure {
+                class: Class::NotSent,
+                detail: format!("no TLS without a name: {error}"),
             })?;
-            let shaken = connector.connect(name, wire).await.map_err(|error| Failure {
+            let shaken = shake(clients, speech, name, wire).await.map_err(|error| Failure {
                 class: class_of(&error),
                 detail: text::detail(format!("{NO_TLS}: {error}").as_bytes()),
             })?;
@@ -66,6 +66,25 @@ pub(crate) async fn connect(
     };
     record.established_us = site.clock.us().max(1);
     Ok(stream)
+}
+
+/// The name that the certificate must be for.
+pub(crate) fn name(target: &Target) -> Result<ServerName<'static>, InvalidDnsNameError> {
+    ServerName::try_from(target.server_name())
+}
+
+/// The handshake of each connection.
+pub(crate) async fn shake<W: AsyncRead + AsyncWrite + Unpin>(
+    clients: &Clients,
+    speech: Speech,
+    name: ServerName<'static>,
+    wire: W,
+) -> io::Result<TlsStream<W>> {
+    let client = match speech {
+        Speech::Http1 => &clients.http1,
+        Speech::Http2 => &clients.http2,
+    };
+    TlsConnector::from(Arc::clone(client)).connect(name, wire).await
 }
 
 async fn wire(site: &Site) -> Result<Wire, Failure> {

@@ -25,6 +25,7 @@ mod http;
 mod http2;
 mod jars;
 mod keepalive;
+mod knock;
 mod lanes;
 mod ledger;
 mod live;
@@ -50,6 +51,7 @@ mod way;
 mod websocket;
 
 pub use ask::Ask;
+pub use knock::{Unfit, knock};
 pub use live::{BOUNDS_US, Beat, Times};
 pub use options::{Options, Stop, Told, VersionFrom};
 pub use pace::Pace;

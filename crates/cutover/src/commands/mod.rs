@@ -37,7 +37,7 @@ use model::{AppName, Fault, Kind};
 
 use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
-use crate::config::{self, Config, Diagnostic};
+use crate::config::{self, Config, Diagnostic, Judge};
 use crate::server::layout::Layout;
 use crate::server::passed::Passed;
 use crate::server::{self, Start};
@@ -100,7 +100,8 @@ fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     // While there is one thread only.
     let passed = Passed::take()?;
-    let config = load_judged(&arguments.at)?;
+    // Users are served also when the prober's own file is away: a deploy is refused then, not the start.
+    let config = judged(&arguments.at, Judge::UNSEEN, &|_| Ok(()))?;
     let file = std::path::absolute(&arguments.at.config)
         .map_err(|e| Fault::environment(format!("{}: {e}", arguments.at.config.display())))?;
     let start = Start { file, allow_faults: arguments.allow_faults, passed };
@@ -132,7 +133,7 @@ fn check(at: &Where) -> Result<u8, Fault> {
         config::load(&at.config).ok().and_then(|config| Layout::at(&config.state_dir).ok());
     let ours = layout.map(|layout| ports::Ours::of(&layout));
     let port = |address| ours.as_ref().map_or(Ok(()), |ours| ours.or_free(address));
-    let config = judged(at, &port)?;
+    let config = judged(at, ca, &port)?;
     let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
     anstream::println!("{} is right: {}", at.config.display(), apps.join(", "));
     Ok(0)
@@ -145,17 +146,23 @@ fn load(at: &Where) -> Result<Config, Fault> {
 
 /// The same; certificates and pages must be usable now, as the proxy judges it.
 fn load_judged(at: &Where) -> Result<Config, Fault> {
-    judged(at, &|_| Ok(()))
+    judged(at, ca, &|_| Ok(()))
 }
 
 /// The same, and ports too.
 fn judged(
     at: &Where,
+    ca: fn(&Path) -> Result<(), Fault>,
     port: &(dyn Fn(SocketAddr) -> Result<(), Fault> + Sync),
 ) -> Result<Config, Fault> {
-    let judge = config::Judge { pair: proxy::check_pair, page: proxy::check_page, port };
+    let judge = Judge { pair: proxy::check_pair, page: proxy::check_page, ca, port };
     let loaded = config::load_judged(&at.config, judge);
     loaded.map_err(|mistakes| tell(at, &mistakes))
+}
+
+/// A file with whom to believe.
+fn ca(file: &Path) -> Result<(), Fault> {
+    trust::roots(Some(file)).map(drop)
 }
 
 fn tell(at: &Where, mistakes: &[Diagnostic]) -> Fault {

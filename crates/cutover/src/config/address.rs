@@ -21,9 +21,14 @@ const HOST_MAX: usize = 253;
 /// Addresses with their places; nowhere for the default.
 type Taken = Vec<(SocketAddr, Range<usize>)>;
 
-/// The addresses in `listen`.
-pub(crate) fn listen(section: &Section<'_>, reader: &mut Reader) -> Vec<SocketAddr> {
-    bare(entrances(section, reader))
+/// The addresses in `listen` and in `tls_listen` of somebody else's router; no two of them overlap.
+pub(crate) fn of_router(
+    router: &Section<'_>,
+    reader: &mut Reader,
+) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let mut taken = entrances(router, reader);
+    let secure = over_tls(router, &mut taken, reader);
+    (bare(taken), bare(secure))
 }
 
 /// Ranges of addresses.
@@ -56,8 +61,8 @@ pub(crate) struct Places {
 pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge<'_>, reader: &mut Reader) -> Places {
     let mut taken = entrances(proxy, reader);
     let plain = taken.len();
-    let texts = reader.texts(proxy.field("tls_listen").as_ref()).unwrap_or_default();
-    take(texts, &mut taken, reader);
+    let secure = over_tls(proxy, &mut taken, reader);
+    taken.extend(secure);
     let with_tls = taken.len();
     if let Some(field) = proxy.field("metrics") {
         let span = field.span.clone();
@@ -70,7 +75,6 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, judge: Judge<'_>, reader: &mut Reade
     }
     let metrics = taken.split_off(with_tls);
     let secure = taken.split_off(plain);
-    must_be_known(&secure, "tls_listen", "that users come to, such as \"0.0.0.0:443\"", reader);
     must_be_known(&metrics, "metrics", "to ask at, such as \"127.0.0.1:9180\"", reader);
     let metrics = bare(metrics).pop();
     Places { plain: bare(taken), secure: bare(secure), metrics }
@@ -108,6 +112,22 @@ fn bare(taken: Taken) -> Vec<SocketAddr> {
     taken.into_iter().map(|(address, _)| address).collect()
 }
 
+/// True when the file says that users come to our own proxy over TLS and in no other way.
+pub(super) fn over_tls_alone(proxy: &Section<'_>) -> bool {
+    let empty = |key| Some(proxy.field(key)?.value.as_array()?.is_empty());
+    proxy.name == "proxy" && empty("listen") == Some(true) && empty("tls_listen") == Some(false)
+}
+
+/// The addresses in `tls_listen`, none of which is `taken`.
+fn over_tls(section: &Section<'_>, taken: &mut Taken, reader: &mut Reader) -> Taken {
+    let plain = taken.len();
+    let texts = reader.texts(section.field("tls_listen").as_ref()).unwrap_or_default();
+    take(texts, taken, reader);
+    let secure = taken.split_off(plain);
+    must_be_known(&secure, "tls_listen", "that users come to, such as \"0.0.0.0:443\"", reader);
+    secure
+}
+
 fn entrances(proxy: &Section<'_>, reader: &mut Reader) -> Taken {
     let default = vec![(SocketAddr::from(([127, 0, 0, 1], 8080)), 0..0)];
     let field = proxy.field("listen");
@@ -115,6 +135,9 @@ fn entrances(proxy: &Section<'_>, reader: &mut Reader) -> Taken {
         return default;
     };
     if let Some(field) = field.filter(|_| texts.is_empty()) {
+        if over_tls_alone(proxy) {
+            return Vec::new();
+        }
         reader.push(
             Diagnostic::new("`listen` is empty, so nobody could reach the proxy")
                 .at(&field.span, "")
@@ -201,7 +224,7 @@ pub(crate) fn hosts(app: &Section<'_>, reader: &mut Reader) -> Vec<String> {
 }
 
 /// What is wrong with a host name, as the fix.
-fn objection(host: &str) -> Option<String> {
+pub(super) fn objection(host: &str) -> Option<String> {
     let name = host.split_once("://").map_or(host, |(_, rest)| rest);
     let name = name.split('/').next().unwrap_or(name);
     let bracketed = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

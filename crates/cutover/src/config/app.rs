@@ -12,12 +12,13 @@ use rollout::OnIncident;
 use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
+use super::over_tls::{self, Served};
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::{AppConfig, HealthConfig, RolloutConfig, Strategy};
 use super::{
-    address, analysis, cohort, command, environment, handover, hooks, metrics, registered, source,
-    strategy, target, watch, words,
+    Judge, address, analysis, cohort, command, environment, handover, hooks, metrics, registered,
+    source, strategy, target, watch, words,
 };
 use crate::duration;
 
@@ -73,7 +74,11 @@ pub(crate) fn sections<'a>(top: &Section<'a>, reader: &mut Reader) -> Vec<Sectio
 }
 
 /// Reads one app; `None` when its name cannot be one.
-pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Option<AppConfig> {
+pub(crate) fn read(
+    app: &Section<'_>,
+    (folder, judge, served): (&Path, Judge<'_>, Served),
+    reader: &mut Reader,
+) -> Option<AppConfig> {
     let name = AppName::new(app.name.strip_prefix("app.")?).ok();
     let health = health(&Section::within(app, "health", reader), reader);
     let rollout = Section::within(app, "rollout", reader);
@@ -104,6 +109,7 @@ pub(crate) fn read(app: &Section<'_>, folder: &Path, reader: &mut Reader) -> Opt
     if let Strategy::Recreate { hold, .. } = read.rollout.strategy {
         watch::wait_along(&probed, hold, &mut read.probe);
     }
+    over_tls::read((app, &probed), &mut read, (folder, judge, served), reader);
     name.map(|_| read)
 }
 

@@ -105,7 +105,8 @@ impl Diagnostic {
         say::render(&self.what, &excerpt, &[], self.help.as_deref())
     }
 
-    fn place(&self) -> Option<Place> {
+    /// The place for people, counted from 1.
+    pub(crate) fn place(&self) -> Option<Place> {
         let (source, span) = (self.source.as_ref()?, self.span.as_ref()?);
         let before = &source.text[..source.text.floor_char_boundary(span.start)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

@@ -32,7 +32,9 @@ mod nginx;
 mod notify;
 mod observed;
 mod outliers;
+mod over_tls;
 mod post;
+mod probed;
 mod proxy;
 mod reader;
 mod registered;
@@ -64,6 +66,7 @@ pub(crate) use asked::{Asked, Login, Prometheus};
 pub(crate) use diagnostic::{Diagnostic, say};
 pub(crate) use difference::Difference;
 pub(crate) use names::{list, nearest};
+pub(crate) use probed::ProbeTls;
 pub(crate) use schema::schema;
 pub(crate) use shape::{
     AnalysisConfig, ApiConfig, AppConfig, Config, ConsulConfig, FollowerConfig, HaProxyConfig,
@@ -86,13 +89,18 @@ pub(crate) struct Judge<'a> {
     pub(crate) pair: fn(&KeyPair) -> Result<(), Fault>,
     /// A page that the proxy answers.
     pub(crate) page: fn(&Path) -> Result<(), Fault>,
+    /// A file with whom the prober is to believe.
+    pub(crate) ca: fn(&Path) -> Result<(), Fault>,
     /// An address that the proxy or the API is to listen on.
     pub(crate) port: &'a (dyn Fn(SocketAddr) -> Result<(), Fault> + Sync),
 }
 
 impl Judge<'_> {
     /// Takes every file and port for good, unseen.
-    const BLIND: Judge<'static> = Judge { pair: |_| Ok(()), page: |_| Ok(()), port: &|_| Ok(()) };
+    const BLIND: Judge<'static> =
+        Judge { pair: |_| Ok(()), page: |_| Ok(()), ca: Self::UNSEEN, port: &|_| Ok(()) };
+    /// Takes the file for good.
+    pub(crate) const UNSEEN: fn(&Path) -> Result<(), Fault> = |_| Ok(());
 }
 
 /// Reads and checks a file. Paths in it become absolute, relative to where it lies.
@@ -162,11 +170,13 @@ fn check(
     let state_dir = reader.text(top.field("state_dir")).unwrap_or(".cutover");
     let history = history::read(&Section::within(&top, "history", &mut reader), &mut reader);
     let api = api::read(&Section::within(&top, "api", &mut reader), folder, judge, &mut reader);
-    let proxy = Section::within(&top, "proxy", &mut reader);
-    let mut proxy = proxy::read(&proxy, folder, judge, &mut reader);
+    let section = Section::within(&top, "proxy", &mut reader);
+    let mut proxy = proxy::read(&section, folder, judge, &mut reader);
     let router = router::read(&top, folder, &mut reader);
     let notify = notify::read(&top, folder, &mut reader);
-    let apps = apps(&top, (folder, judge), (&router, &mut proxy), &mut reader);
+    let served = over_tls::Served::by(&router, (&section, &proxy));
+    let read = (folder, judge, served);
+    let apps = apps(&top, read, (&router, &mut proxy), &mut reader);
     let together = together::read(&top, &apps, &mut reader);
     let state_dir = folder.join(state_dir);
     let config = Config { state_dir, history, api, proxy, router, notify, apps, together };
@@ -176,14 +186,14 @@ fn check(
 
 fn apps(
     top: &Section<'_>,
-    (folder, judge): (&Path, Judge<'_>),
+    (folder, judge, served): (&Path, Judge<'_>, over_tls::Served),
     (router, proxy): (&RouterConfig, &mut ProxyConfig),
     reader: &mut Reader,
 ) -> BTreeMap<AppName, AppConfig> {
     let mut apps = BTreeMap::new();
     let mut claims = claim::Claims::default();
     for section in app::sections(top, reader) {
-        let Some(app) = app::read(&section, folder, reader) else {
+        let Some(app) = app::read(&section, (folder, judge, served), reader) else {
             continue;
         };
         claims.add(&app, &section, reader);

@@ -30,13 +30,15 @@ pub(super) fn read(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> 
     let mut path = |key| reader.text(router.field(key)).map(|text| folder.join(text));
     let (directory, pid) = (path("directory"), path("pid"));
     let (config, prefix) = (path("config"), path("prefix"));
+    let (listen, tls_listen) = entrances(router, "nginx", reader);
     NginxConfig {
         directory: directory.unwrap_or_default(),
         pid: pid.unwrap_or_default(),
         config: config.unwrap_or_default(),
         prefix,
         control: control(router, reader),
-        listen: entrances(router, "nginx", reader),
+        listen,
+        tls_listen,
         program: program(reader.text(router.field("program")).unwrap_or("nginx"), folder),
         accept_reload_cuts: reader.switch(router.field("accept_reload_cuts"), false),
     }

@@ -8,6 +8,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::fault::Place;
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostic, Source};
@@ -33,6 +34,11 @@ impl Reader {
     /// Adds a mistake.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic.within(&self.source));
+    }
+
+    /// A place in the file, for later.
+    pub(crate) fn place(&self, span: &Range<usize>) -> Option<Place> {
+        Diagnostic::new("").at(span, "").within(&self.source).place()
     }
 
     /// Whatever stands there is a secret that should not: no excerpt shows it.

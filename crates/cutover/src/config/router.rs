@@ -16,10 +16,11 @@ use super::theirs::{entrances, must_have, program};
 use super::{consul, names, nginx, registered, theirs};
 
 /// Keys of a HAProxy, each with an example; those that it may leave out have none.
-const KEYS: [(&str, &str); 5] = [
+const KEYS: [(&str, &str); 6] = [
     ("socket", "\"haproxy/master.sock\""),
     ("directory", "\"haproxy\""),
     ("listen", "[\"127.0.0.1:8080\"]"),
+    ("tls_listen", ""),
     ("program", ""),
     ("config", ""),
 ];
@@ -140,7 +141,8 @@ fn others_have(
 
 fn only_haproxy_has(router: &Section<'_>, reader: &mut Reader) {
     for field in KEYS.iter().filter_map(|(key, _)| router.field(key)) {
-        let home = if field.key == "listen" { "write it under `[proxy]`, or " } else { "" };
+        let ours = matches!(field.key, "listen" | "tls_listen");
+        let home = if ours { "write it under `[proxy]`, or " } else { "" };
         reader.push(
             Diagnostic::new(format!(
                 "`{}` is for a HAProxy, and here Cutover's own proxy carries the traffic",
@@ -156,18 +158,20 @@ fn follower_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> Foll
     const WHO: &str = "whoever follows Consul";
     must_have(&[("listen", "[\"127.0.0.1:8080\"]")], router, WHO, reader);
     others_have(&consul::HAPROXY, router, ("a HAProxy that follows it", WHO), reader);
-    let listen = entrances(router, WHO, reader);
-    FollowerConfig { listen, consul: consul::read(router, folder, reader) }
+    let (listen, tls_listen) = entrances(router, WHO, reader);
+    FollowerConfig { listen, tls_listen, consul: consul::read(router, folder, reader) }
 }
 
 fn haproxy_of(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> HaProxyConfig {
     must_have(&KEYS, router, "a HAProxy", reader);
     let path = |text: &str| folder.join(text);
     let config = reader.texts(router.field("config").as_ref()).unwrap_or_default();
+    let (listen, tls_listen) = entrances(router, "HAProxy", reader);
     HaProxyConfig {
         socket: socket(router, folder, reader),
         directory: reader.text(router.field("directory")).map_or(folder.to_owned(), path),
-        listen: entrances(router, "HAProxy", reader),
+        listen,
+        tls_listen,
         program: reader.text(router.field("program")).map(|text| program(text, folder)),
         config: config.into_iter().map(|(text, _)| folder.join(text)).collect(),
         consul: None,

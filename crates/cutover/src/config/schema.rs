@@ -111,13 +111,14 @@ fn sort(section: &str, key: &str) -> Value {
         ("together", "apps") => members(),
         ("router", "places") => count(1, 1_000),
         ("router", "follower") => one_of(&["haproxy", "any"]),
-        ("proxy" | "router", "listen") => some(),
+        ("router", "listen") => some(),
         ("router", "kind") => {
             one_of(&drivers::router::ROUTERS.iter().map(|entry| entry.name).collect::<Vec<_>>())
         }
         // A list for HAProxy, one file for nginx.
         ("router", "config") => json!({ "anyOf": [text(), texts()] }),
-        ("proxy", "tls_listen" | "trusted")
+        ("proxy", "listen" | "tls_listen" | "trusted")
+        | ("router", "tls_listen")
         | ("proxy.limits", "client_exempt")
         | ("app", "hosts")
         | ("app.consul", "tags") => texts(),
@@ -137,7 +138,7 @@ fn sort(section: &str, key: &str) -> Value {
         ("proxy", "log_query")
         | ("proxy.outliers", "errors")
         | ("app.health", "tcp")
-        | ("app.probe", "enabled") => {
+        | ("app.probe", "enabled" | "tls") => {
             json!({ "type": "boolean" })
         }
         (_, "maintenance") => json!({ "type": ["boolean", "string"], "minLength": 1 }),
@@ -155,14 +156,22 @@ fn sort(section: &str, key: &str) -> Value {
             count(1, 100)
         }
         ("app.rollout", key) => rollout(key),
-        ("app.probe", "rate") => count(1, 5_000),
-        ("app.probe", "pace") => one_of(&["steady", "frugal", "exact"]),
-        ("app.probe", "sockets") => count(1, 10_000),
-        ("app.probe", "lanes") => json!({ "type": "array", "minItems": 1, "uniqueItems": true,
-            "items": one_of(&model::Lane::ALL.map(model::Lane::name)) }),
+        ("app.probe", "rate" | "pace" | "sockets" | "lanes") => probe(key),
         (_, key) if is_text(key) => text(),
         (_, key) if is_time(key) => time(),
         _ => json!({}),
+    }
+}
+
+fn probe(key: &str) -> Value {
+    let lanes = model::Lane::ALL.map(model::Lane::name);
+    match key {
+        "rate" => json!({ "type": "integer", "minimum": 1, "maximum": 5_000 }),
+        "pace" => json!({ "enum": ["steady", "frugal", "exact"] }),
+        "sockets" => json!({ "type": "integer", "minimum": 1, "maximum": 10_000 }),
+        _ => {
+            json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": lanes } })
+        }
     }
 }
 
@@ -267,8 +276,9 @@ fn portion(below: &str) -> Value {
 
 /// Keys whose value is a text that is not empty.
 fn is_text(key: &str) -> bool {
-    const TEXTS: [&str; 10] = [
+    const TEXTS: [&str; 11] = [
         "ca",
+        "host",
         "tls_server_name",
         "state_dir",
         "access_log",

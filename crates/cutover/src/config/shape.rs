@@ -11,10 +11,11 @@ use drivers::router::haproxy::Address;
 pub(crate) use model::TokenPlace;
 use model::admin::{KeyPair, Observation, Settings};
 use model::survey::CountBy;
-use model::{AppName, Cohorts, Hook, Lane, Mark, Pace, Post, Secure, Source, Weight};
+use model::{AppName, Cohorts, Hook, Mark, Pace, Post, Secure, Source, Weight};
 use rollout::{Inconclusive, OnIncident, Unmeasured};
 
 use super::asked::Asked;
+use super::probed::ProbeConfig;
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +103,7 @@ pub(crate) struct ApiConfig {
 /// Cutover's own proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProxyConfig {
-    /// Where it listens, at least one; port 0 takes a free one.
+    /// Where it listens; port 0 takes a free one. At least one, here or in `tls_listen`.
     pub(crate) listen: Vec<SocketAddr>,
     /// Where it listens for clients that speak TLS; none without certificates. None of `listen`.
     pub(crate) tls_listen: Vec<SocketAddr>,
@@ -134,6 +135,16 @@ pub(crate) enum RouterConfig {
 }
 
 impl RouterConfig {
+    /// Where users come in over TLS, of a router of the user's.
+    pub(crate) fn tls_listen(&self) -> &[SocketAddr] {
+        match self {
+            Self::Proxy => &[],
+            Self::HaProxy(theirs) => &theirs.tls_listen,
+            Self::Nginx(theirs) => &theirs.tls_listen,
+            Self::Follower(theirs) => &theirs.tls_listen,
+        }
+    }
+
     /// Who that is, in words.
     pub(crate) const fn who(&self) -> &'static str {
         match self {
@@ -157,6 +168,8 @@ pub(crate) struct NginxConfig {
     pub(crate) control: SocketAddr,
     /// Where users and the prober reach it, at least one, each with a port.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where they do over TLS.
+    pub(crate) tls_listen: Vec<SocketAddr>,
     /// The program that tests each new configuration.
     pub(crate) program: PathBuf,
     /// Its main configuration file.
@@ -176,6 +189,8 @@ pub(crate) struct HaProxyConfig {
     pub(crate) directory: PathBuf,
     /// Where users and the prober reach it, at least one, each with a port.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where they do over TLS.
+    pub(crate) tls_listen: Vec<SocketAddr>,
     /// The program that checks each new configuration, if it is there.
     pub(crate) program: Option<PathBuf>,
     /// Configuration files of the user's own that it is started with.
@@ -189,6 +204,8 @@ pub(crate) struct HaProxyConfig {
 pub(crate) struct FollowerConfig {
     /// Where users and the prober reach it, at least one, each with a port; all of them are asked.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where they do over TLS; only the prober asks there.
+    pub(crate) tls_listen: Vec<SocketAddr>,
     /// What it follows.
     pub(crate) consul: ConsulConfig,
 }
@@ -371,8 +388,11 @@ pub(crate) struct MetricConfig {
 }
 
 impl AppConfig {
-    /// A host that the app answers for; `None` when it answers for all.
+    /// A host that the app answers for, by which it is asked; `None` when it answers for all.
     pub(crate) fn a_host(&self) -> Option<String> {
+        if self.probe.host.is_some() {
+            return self.probe.host.clone();
+        }
         let exact = self.hosts.iter().find(|host| !host.starts_with('*'));
         exact.or(self.hosts.first()).map(|host| host.replace('*', "cutover"))
     }
@@ -429,41 +449,4 @@ pub(crate) enum Strategy {
 impl Strategy {
     /// The names used in the file.
     pub(crate) const NAMES: [&'static str; 4] = ["blue-green", "canary", "rolling", "recreate"];
-}
-
-/// How users' view is measured.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ProbeConfig {
-    /// Whether a prober runs beside each rollout.
-    pub(crate) enabled: bool,
-    /// Attempts per second, all lanes together.
-    pub(crate) rate: u32,
-    /// What is paid for sending on time.
-    pub(crate) pace: probe::Pace,
-    /// Path asked.
-    pub(crate) path: String,
-    /// Kinds of traffic.
-    pub(crate) lanes: Vec<Lane>,
-    /// Path of the WebSocket lane.
-    pub(crate) websocket_path: String,
-    /// Sockets the WebSocket lane holds open.
-    pub(crate) sockets: u32,
-    /// Path that takes uploads.
-    pub(crate) upload_path: String,
-    /// Path of a long answer.
-    pub(crate) download_path: String,
-    /// Path of a stream of server-sent events.
-    pub(crate) events_path: String,
-    /// Path that takes orders and tells what was carried out.
-    pub(crate) orders_path: String,
-    /// Over how long an upload is sent, a download taken, a stream listened to.
-    pub(crate) slowness: Duration,
-    /// The longest that a connection of the idle lane rests.
-    pub(crate) idle_most: Duration,
-    /// A later answer is a failure of class `late`.
-    pub(crate) late_after: Duration,
-    /// An attempt without a whole answer after this is a timeout.
-    pub(crate) timeout: Duration,
-    /// Header in which answers name their version, lower case.
-    pub(crate) version_header: String,
 }

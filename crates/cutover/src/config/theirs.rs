@@ -33,13 +33,13 @@ pub(super) fn must_have(
     }
 }
 
-/// Where users come in, each with a port.
+/// Where users come in, in plain text and over TLS, each with a port.
 pub(super) fn entrances(
     router: &Section<'_>,
     carrier: &str,
     reader: &mut Reader,
-) -> Vec<SocketAddr> {
-    let listen = address::listen(router, reader);
+) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let (listen, secure) = address::of_router(router, reader);
     if let Some(field) = router.field("listen").filter(|_| listen.iter().any(|at| at.port() == 0)) {
         reader.push(
             Diagnostic::new(format!(
@@ -49,7 +49,7 @@ pub(super) fn entrances(
             .help("write the port that users come to, such as \"127.0.0.1:8080\""),
         );
     }
-    listen
+    (listen, secure)
 }
 
 /// A name alone is looked up in PATH, everything else is relative to the file.

@@ -9,9 +9,9 @@ use model::Lane;
 use probe::Pace;
 
 use super::diagnostic::Diagnostic;
+use super::probed::ProbeConfig;
 use super::reader::Reader;
 use super::section::Section;
-use super::shape::ProbeConfig;
 use super::words::one_of;
 use super::{address, names};
 use crate::duration;
@@ -45,6 +45,9 @@ pub(crate) fn read(probe: &Section<'_>, prefix: &str, reader: &mut Reader) -> Pr
         rate: reader.count(probe.field("rate"), 50, 1..=5000),
         pace: one_of(probe, "pace", &paces(), reader),
         path: address::path(probe.field("path"), prefix, reader),
+        // Read in `over_tls`, when more is known.
+        host: None,
+        tls: None,
         lanes: lanes(probe, reader),
         websocket_path,
         sockets: reader.count(probe.field("sockets"), 4, 1..=1000),

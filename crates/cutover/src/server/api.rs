@@ -235,6 +235,7 @@ async fn deploy(
     let findings = reach.preflight.check(&apps).await?;
     reach.preflight.agreed(&findings)?;
     reach.preflight.unheld(&apps).await?;
+    reach.believed(&apps).await?;
     let begun = desk.ask(|reply| Order::Deploy { version, run, reply }).await?;
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
@@ -251,6 +252,7 @@ async fn plan(
     let findings = reach.preflight.findings(&apps).await?;
     reach.preflight.targeted(&apps).await?;
     reach.preflight.unheld(&apps).await?;
+    reach.believed(&apps).await?;
     let mut planned = desk.ask(|reply| Order::Plan { version, reply }).await?;
     let loses = findings.iter().filter(|one| one.severity == Severity::Loses);
     planned.degrades.extend(loses.map(|one| reach.preflight.sentence(one)));

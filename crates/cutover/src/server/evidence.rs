@@ -22,7 +22,7 @@ use super::live::Figures;
 use super::measuring::Measuring;
 use super::outages::Outages;
 use super::preview::{Previewed, preview};
-use super::prober::Heard;
+use super::prober::{Heard, asks_at};
 use super::probing::Probing;
 use super::receipts::{self, Taking};
 use super::tools::Tools;
@@ -155,7 +155,7 @@ impl Evidence {
             self.keep_previewing(active, config, fleet, requests);
         }
         match active.outcome() {
-            Some(outcome) => Ok(self.conclude(active, outcome).await),
+            Some(outcome) => Ok(self.conclude(active, config, outcome).await),
             None => Ok(None),
         }
     }
@@ -262,7 +262,12 @@ impl Evidence {
     }
 
     /// Takes the next step toward the end, if its condition holds.
-    async fn conclude(&mut self, active: &Active, outcome: Outcome) -> Option<Finished> {
+    async fn conclude(
+        &mut self,
+        active: &Active,
+        config: &AppConfig,
+        outcome: Outcome,
+    ) -> Option<Finished> {
         match &self.ending {
             Ending::NotYet if self.probing.live() => {
                 self.ending = Ending::Tail(Instant::now() + TAIL);
@@ -286,7 +291,7 @@ impl Evidence {
                 let directory = self.tools.layout.run_directory(&active.run().name);
                 let settled = self.receipts.settled(&*self.tools.router, &directory).await;
                 if settled || Instant::now() >= until {
-                    self.report(active, outcome);
+                    self.report(active, config, outcome);
                 }
             }
             Ending::Done(finished) => return Some(*finished),
@@ -295,7 +300,7 @@ impl Evidence {
         None
     }
 
-    fn report(&mut self, active: &Active, outcome: Outcome) {
+    fn report(&mut self, active: &Active, config: &AppConfig, outcome: Outcome) {
         self.ending = Ending::Reporting;
         let facts = Facts {
             run: active.run().clone(),
@@ -311,7 +316,7 @@ impl Evidence {
             reason: active.reason(),
             outcome,
             interrupted: self.interrupted,
-            url: format!("http://{}", self.tools.entrance),
+            url: asks_at(config, &self.tools.entrance),
         };
         let (layout, news) = (self.tools.layout.clone(), self.news.clone());
         let run = active.run().id;

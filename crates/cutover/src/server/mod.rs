@@ -7,6 +7,7 @@ mod active;
 mod again;
 pub(crate) mod api;
 mod begin;
+mod believed;
 pub(crate) mod bus;
 mod busy;
 mod capable;

@@ -62,7 +62,8 @@ impl Preflight {
             let on = app.rollout.targets.iter().map(|target| target.mark.on().clone());
             on.map(|on| (app.name.clone(), on))
         });
-        let (files, entrances) = (texts_of(config), config.listen.clone());
+        let (files, entrances) =
+            (texts_of(config), [&config.listen[..], &config.tls_listen].concat());
         let theirs = Theirs { router, files, entrances, targets: targets.collect() };
         Self(Carrier::HaProxy(theirs))
     }
@@ -158,9 +159,8 @@ async fn listened(entrances: &[SocketAddr], carrier: &str, word: &str) -> Result
         let connected = timeout(CONNECT_LIMIT, TcpStream::connect(entrance)).await;
         if !matches!(connected, Ok(Ok(_))) {
             let what = format!("nothing listens on {entrance}, where users should reach {carrier}");
-            let help = format!(
-                "let {carrier} `{word}` it, or mend `listen` under [router] in cutover.toml"
-            );
+            let help =
+                format!("let {carrier} `{word}` it, or mend it under [router] in cutover.toml");
             return Err(Fault::new(Kind::Config, what).help(help));
         }
     }

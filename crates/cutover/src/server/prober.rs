@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use drivers::router::Evidence;
+use drivers::router::{Evidence, reachable};
 use model::Fault;
 use probe::control::{FromProbe, ToProbe};
 use tokio::net::UnixStream;
@@ -43,8 +43,8 @@ pub(super) enum Heard {
 }
 
 impl Prober {
-    /// Finds the prober of `run` if it lives, else starts it to ask the router at `entrance` - but
-    /// never a second one: it would overwrite the samples of the first.
+    /// Finds the prober of `run` if it lives, else starts it to ask the router (in plain text at
+    /// `entrance`) - but never a second one: it would overwrite the samples of the first.
     pub(super) async fn reach(
         tools: &Tools,
         run: &str,
@@ -142,12 +142,20 @@ impl Prober {
     }
 }
 
-/// The command line of an app's prober, which asks the router at `entrance`.
+/// Where an app's prober asks; in plain text at `entrance`.
+pub(super) fn asks_at(app: &AppConfig, entrance: &str) -> String {
+    match &app.probe.tls {
+        Some(tls) => format!("https://{}", reachable(tls.at)),
+        None => format!("http://{entrance}"),
+    }
+}
+
+/// The command line of an app's prober.
 fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> Vec<String> {
     let config = &app.probe;
     let lanes: Vec<&str> = config.lanes.iter().map(|lane| lane.name()).collect();
     let ms = |duration: Duration| format!("{}ms", duration.as_millis());
-    let mut words = vec!["probe".to_owned(), format!("http://{entrance}{}", config.path)];
+    let mut words = vec!["probe".to_owned(), asks_at(app, entrance) + &config.path];
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     add("--rate", config.rate.to_string());
     add("--pace", config.pace.to_string());
@@ -173,6 +181,9 @@ fn arguments(app: &AppConfig, entrance: &str, samples: &Path, socket: &Path) -> 
     }
     if let Some(host) = app.a_host() {
         add("--host", host);
+    }
+    if let Some(ca) = config.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
+        add("--ca", ca.display().to_string());
     }
     words
 }

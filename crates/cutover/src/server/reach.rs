@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use model::{AppName, Fault, Kind};
 use tokio::sync::mpsc;
 
+use super::believed::believed;
 use super::layout::Layout;
 use super::orders::Desk;
 use super::preflight::Preflight;
@@ -48,6 +49,14 @@ impl Reach {
     pub(super) async fn reload(&self, body: ReloadBody) -> Result<Reloaded, Fault> {
         let _no_upgrade = self.upgrades.none_under_way().await?;
         self.reloader.reload(&self.desks, body).await
+    }
+
+    /// Refuses a deploy of apps whose probers would not believe what users are shown.
+    pub(super) async fn believed(&self, apps: &[AppName]) -> Result<(), Fault> {
+        for app in self.reloader.configured(apps).await {
+            believed(&app).await?;
+        }
+        Ok(())
     }
 
     /// The desk of an app.

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::orders::{Desk, Order};
-use crate::config::{self, Config, Diagnostic, Difference, ProxyConfig};
+use crate::config::{self, AppConfig, Config, Diagnostic, Difference, ProxyConfig};
 
 /// How long the proxy may take to do its part, also while it is being started.
 const PROXY_DEADLINE: Duration = Duration::from_secs(20);
@@ -87,6 +87,12 @@ impl Reloader {
         self.runs.lock().await.proxy.drain_timeout
     }
 
+    /// What apps are configured as now.
+    pub(super) async fn configured(&self, apps: &[AppName]) -> Vec<AppConfig> {
+        let runs = self.runs.lock().await;
+        apps.iter().filter_map(|app| runs.apps.get(app).cloned()).collect()
+    }
+
     /// The apps that are called that together.
     pub(super) async fn together(&self, name: &str) -> Result<(AppName, Vec<AppName>), Fault> {
         let runs = self.runs.lock().await;
@@ -109,6 +115,7 @@ impl Reloader {
         let judge = config::Judge {
             pair: proxy::check_pair,
             page: proxy::check_page,
+            ca: |file| trust::roots(Some(file)).map(drop),
             // Those that are its own already are held; the others are tried when they are bound.
             port: &|_| Ok(()),
         };

@@ -80,7 +80,7 @@ impl Steering {
                 begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;
                 let name = if theirs.consul.is_some() { "HAProxy with Consul" } else { "HAProxy" };
                 let carrier = Carrier::Theirs(name, watch::Sender::new(0));
-                let entrances = theirs.listen.iter().map(ToString::to_string).collect();
+                let entrances = shown(&theirs.listen, &theirs.tls_listen);
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
             RouterConfig::Nginx(theirs) => {
@@ -93,7 +93,7 @@ impl Steering {
                 }
                 begin(router.reach().map(drop), &preflight, &apps, under_way).await?;
                 let carrier = Carrier::Theirs("nginx", watch::Sender::new(0));
-                let entrances = theirs.listen.iter().map(ToString::to_string).collect();
+                let entrances = shown(&theirs.listen, &theirs.tls_listen);
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
             RouterConfig::Follower(theirs) => {
@@ -102,7 +102,7 @@ impl Steering {
                 let reached = router.reach().await;
                 begin(reached, &preflight, &apps, under_way(store, &apps)?).await?;
                 let carrier = Carrier::Theirs("Consul's follower", watch::Sender::new(0));
-                let entrances = theirs.listen.iter().map(ToString::to_string).collect();
+                let entrances = shown(&theirs.listen, &theirs.tls_listen);
                 Ok(Self { router, preflight, carrier, entrances, apps, leaving })
             }
         }
@@ -158,10 +158,14 @@ impl Steering {
         self.entrances.clone()
     }
 
-    /// Where the prober finds it: the first address that is configured for users.
+    /// Where the prober finds it in plain text: the first address that is configured for users; where there is
+    /// none like that, the first that speaks TLS.
     pub(super) fn entrance(&self, config: &Config) -> Option<SocketAddr> {
+        let ours = &config.proxy;
         match (&self.carrier, &config.router) {
-            (Carrier::Own(keeper), _) => keeper.at(*config.proxy.listen.first()?),
+            (Carrier::Own(keeper), _) => {
+                keeper.at(*ours.listen.first().or(ours.tls_listen.first())?)
+            }
             (_, RouterConfig::HaProxy(theirs)) => theirs.listen.first().copied(),
             (_, RouterConfig::Nginx(theirs)) => theirs.listen.first().copied(),
             (_, RouterConfig::Follower(theirs)) => theirs.listen.first().copied(),
@@ -257,6 +261,12 @@ impl Clients {
             }
         }
     }
+}
+
+/// For people, as our own proxy shows them.
+fn shown(listen: &[SocketAddr], tls_listen: &[SocketAddr]) -> Vec<String> {
+    let secure = tls_listen.iter().map(|at| format!("{at} (TLS)"));
+    listen.iter().map(ToString::to_string).chain(secure).collect()
 }
 
 /// The same routes, and nothing new goes to anybody.

@@ -96,6 +96,7 @@ pub(super) async fn deploy(
     let _no_upgrade = reach.upgrades.none_under_way().await?;
     let findings = reach.preflight.check(&apps).await?;
     reach.preflight.agreed(&findings)?;
+    reach.believed(&apps).await?;
     begin(&reach, (name, all), body.run).await
 }
 

@@ -38,6 +38,6 @@ pub(super) struct Tools {
     pub(super) router_started: watch::Receiver<u64>,
     /// True when users are being seen off: nothing new may be sent to anybody.
     pub(super) users_leave: watch::Receiver<bool>,
-    /// Where the prober finds the router, `127.0.0.1:8080`.
+    /// Where the prober finds the router in plain text, `127.0.0.1:8080`.
     pub(super) entrance: String,
 }

@@ -72,6 +72,7 @@ mod parts;
 mod past;
 mod placed;
 mod plan;
+mod probed_over_tls;
 mod prometheus;
 mod records;
 mod recreate;

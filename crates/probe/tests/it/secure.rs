@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::common::{assert_classes, of, options, run};
 use model::attempt::{Class, Ending, Lane};
-use probe::{Ask, Options, Target, Tls, Way};
+use probe::{Ask, Options, Target, Tls, Unfit, Way, knock};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
@@ -117,6 +117,80 @@ async fn https_is_spoken_with_whom_it_trusts_and_session_tickets_end_no_connecti
             );
         }
     }
+}
+
+#[tokio::test]
+async fn every_connection_sees_the_certificate_of_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = certificate(directory.path(), "probe.test");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::from_pem_file(&files.1).unwrap();
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from_pem_file(&files.0).unwrap()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Whoever has a session of it could go on with that and be shown nothing.
+    config.ticketer = rustls::crypto::ring::Ticketer::new().unwrap();
+    let (acceptor, kinds) = (TlsAcceptor::from(Arc::new(config)), Arc::new(Mutex::new(Vec::new())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, told) = (listener.local_addr().unwrap().port(), Arc::clone(&kinds));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, told) = (acceptor.clone(), Arc::clone(&told));
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                told.lock().unwrap().push(stream.get_ref().1.handshake_kind().unwrap());
+                serve(stream, Heard::default(), usize::MAX).await;
+            });
+        }
+    });
+    let run = run(asking("probe.test", port, Lane::Fresh, trusting(&files.0))).await;
+    assert_classes(&run, &[(Class::Ok, 20)]);
+    let kinds = kinds.lock().unwrap();
+    assert!(kinds.len() >= 20 && !kinds.contains(&HandshakeKind::Resumed), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_knock_tells_why_nobody_would_be_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = certificate(directory.path(), "probe.test");
+    let stranger = certificate(directory.path(), "stranger.test");
+    let port = secure(&files, None, usize::MAX).await;
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = plain.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = plain.accept().await {
+            tokio::spawn(serve(stream, Heard::default(), 1));
+        }
+    });
+    let knocks = async |name: &str, port: u16, tls: Tls| {
+        let url = Target::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
+        let url = url.with_host(name).unwrap();
+        knock(&url, ([127, 0, 0, 1], port).into(), (&tls, Duration::from_secs(2))).await
+    };
+    knocks("probe.test", port, trusting(&files.0)).await.unwrap();
+    let unfit = knocks("other.test", port, trusting(&files.0)).await.unwrap_err();
+    assert!(matches!(&unfit, Unfit::Name(why) if why.contains("not valid for")), "{unfit:?}");
+    let unfit = knocks("probe.test", port, trusting(&stranger.0)).await.unwrap_err();
+    assert!(matches!(unfit, Unfit::Stranger(_)), "{unfit:?}");
+    let unfit =
+        knocks("probe.test", port, trusting(Path::new("/nowhere/x.pem"))).await.unwrap_err();
+    assert!(matches!(&unfit, Unfit::File(it) if it.what.contains("/nowhere/x.pem")), "{unfit:?}");
+    // It waits for the end of a request's head, as this one waits for its handshake.
+    let unfit = knocks("probe.test", mute, trusting(&files.0)).await.unwrap_err();
+    assert!(matches!(unfit, Unfit::Away(_)), "{unfit:?}");
+    let talker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let talks = talker.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = talker.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let unfit = knocks("probe.test", talks, trusting(&files.0)).await.unwrap_err();
+    assert!(matches!(unfit, Unfit::Speech(_)), "{unfit:?}");
 }
 
 #[tokio::test]

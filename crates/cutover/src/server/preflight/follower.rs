@@ -19,7 +19,7 @@ pub(super) struct Theirs {
 
 impl Theirs {
     pub(super) fn new(router: Arc<Follower>, config: &FollowerConfig) -> Self {
-        Self { router, entrances: config.listen.clone() }
+        Self { router, entrances: [&config.listen[..], &config.tls_listen].concat() }
     }
 
     /// Refuses when another controller ships one of these apps.

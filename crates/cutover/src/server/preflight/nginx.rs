@@ -23,8 +23,8 @@ pub(super) struct Theirs {
 
 impl Theirs {
     pub(super) fn new(router: Arc<Nginx>, config: &NginxConfig) -> Self {
-        let (entrances, accept_reload_cuts) = (config.listen.clone(), config.accept_reload_cuts);
-        Self { router, entrances, accept_reload_cuts }
+        let entrances = [&config.listen[..], &config.tls_listen].concat();
+        Self { router, entrances, accept_reload_cuts: config.accept_reload_cuts }
     }
 
     /// What would lose requests.
