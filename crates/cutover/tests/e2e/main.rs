@@ -33,6 +33,8 @@ mod discovered;
 mod disk;
 mod doctor;
 mod echo;
+mod endless;
+mod endless_server;
 mod events;
 mod example;
 mod example_consul;

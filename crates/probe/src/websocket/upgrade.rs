@@ -24,6 +24,9 @@ use crate::text;
 /// Largest message taken from the peer, bytes.
 const MESSAGE_MAX: usize = 64 * 1024;
 
+/// Most that waits for a peer that does not read, bytes: it gets an answer to each of its pings.
+const UNREAD_MAX: usize = 512 * 1024;
+
 /// What the sockets of a run have in common.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -89,7 +92,8 @@ async fn try_upgrade(endpoint: &Endpoint, record: &mut Connection) -> Result<Box
     }
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX))
-        .max_frame_size(Some(MESSAGE_MAX));
+        .max_frame_size(Some(MESSAGE_MAX))
+        .max_write_buffer_size(UNREAD_MAX);
     let upgraded = client_async_with_config(request, stream, Some(limits)).await;
     let (stream, answer) = upgraded.map_err(|error| refused(&error))?;
     record.established_us = endpoint.site.clock.us().max(1);
