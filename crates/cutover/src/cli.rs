@@ -266,7 +266,9 @@ Examples:
   cutover abort shop    users stay on the old version, or return to it as soon as it can carry them
   cutover abort shop --reason 'checkout is slow'
 
-It is final: `cutover retry` or another deploy begins anew. What was to follow does not.";
+It is final: `cutover retry` or another deploy begins anew. What was to follow does not.
+
+Exit codes: 0 under way, or nothing to abort; 2 too late: the new version is promoted already";
 
 #[derive(Debug, Args)]
 #[command(after_help = ABORT)]

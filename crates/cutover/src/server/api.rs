@@ -265,10 +265,16 @@ async fn abort(
     Json(body): Json<AbortBody>,
 ) -> Result<Json<Said>, Refusal> {
     let AbortBody { reason, interrupted } = body;
-    let mut texts = Vec::new();
+    let (mut texts, mut refused) = (Vec::new(), None);
     for desk in reach.all_of(&app)? {
         let reason = reason.clone();
-        texts.push(desk.ask(|reply| Order::Abort { reason, interrupted, reply }).await?);
+        match desk.ask(|reply| Order::Abort { reason, interrupted, reply }).await {
+            Ok(text) => texts.push(text),
+            Err(fault) => refused = refused.or(Some(fault)),
+        }
+    }
+    if let Some(refused) = refused.filter(|_| texts.is_empty()) {
+        return Err(refused.into());
     }
     texts.dedup();
     Ok(Json(Said { text: texts.join("; ") }))

@@ -303,6 +303,16 @@ impl Standing {
         Ok(())
     }
 
+    /// Whoever asks for an abort when the promotion is final is told what takes users back.
+    pub(super) fn may_abort(&self) -> Result<(), Fault> {
+        let last = self.active.as_ref().filter(|active| active.machine().promotion_is_final());
+        let Some(active) = last else { return Ok(()) };
+        let version = &active.run().start.candidate.version;
+        let what = format!("nothing to abort: {version} is promoted already, the rollout finishes");
+        let help = format!("`cutover rollback {}` takes users back", self.app);
+        Err(Fault::new(Kind::Conflict, what).help(help))
+    }
+
     /// Tells the machine to turn back, if it still can; answers in words what will happen.
     pub(super) fn abort(&mut self, reason: String) -> Result<String, Fault> {
         let Some(active) = &mut self.active else {

@@ -2,7 +2,8 @@
 //!
 //! Wishes that come at the wrong time are all tried with the machine (`rollout`, `wishes`), not here.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -146,6 +147,25 @@ fn a_canary_is_paused_by_hand_given_a_share_and_promoted_in_full() {
     assert_eq!(app(&world)["rollout"][1], "v3");
     world.expect(0, &["abort", "demo"]);
     watch.end();
+}
+
+#[test]
+fn an_abort_that_comes_too_late_is_refused_and_says_what_takes_users_back() {
+    let _turn = beside();
+    let world = live(1, "bake = \"300ms\"");
+    // Open on v1 when users leave it, so that its drain lasts.
+    let mut slow = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    slow.write_all(b"GET /slow?ms=30000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    deploy.reach("draining");
+    let text = said(&world.expect(2, &["abort", "demo"]));
+    assert!(text.contains("nothing to abort: v2 is promoted already"), "{text}");
+    assert!(text.contains("`cutover rollback demo` takes users back"), "{text}");
+    let shipped = deploy.end();
+    assert_eq!(shipped.report["outcome"], "promoted", "{}", shipped.said);
+    // Where no rollout is under way there is nothing to undo, and nothing was.
+    let text = said(&world.expect(0, &["abort", "demo"]));
+    assert!(text.contains("nothing to abort: no rollout of demo is under way"), "{text}");
 }
 
 #[test]

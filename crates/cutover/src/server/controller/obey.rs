@@ -197,6 +197,9 @@ impl Controller {
         if interrupted && self.standing.active.is_some() {
             self.evidence.interrupt();
         }
+        if !interrupted {
+            self.standing.may_abort()?;
+        }
         let next = self.successor();
         let told = self.standing.abort(reason);
         self.announce();
