@@ -134,9 +134,10 @@ impl Survey {
 
 impl Cell {
     fn seen(&self, release: ReleaseId) -> TickSeen {
-        // How many ended is read before how many there are, so it is never more.
-        let (errors, ended) =
-            (self.errors.load(Ordering::Acquire), self.ended.load(Ordering::Acquire));
+        // In the opposite order of writing: how each of those that ended did is there, and of neither are more
+        // than there are.
+        let ended = self.ended.load(Ordering::Acquire);
+        let errors = self.errors.load(Ordering::Acquire);
         let units = self.units.load(Ordering::Relaxed);
         let lasted = self.lasted.get();
         TickSeen { at_s: self.at_s, release, units, ended, errors: errors.min(units), lasted }
@@ -193,10 +194,10 @@ impl Standing {
 impl Unit {
     fn ended(self, failed: bool, took: Duration) {
         self.cell.lasted.note(took.saturating_sub(self.waited));
-        self.cell.ended.fetch_add(1, Ordering::Release);
         if failed {
             self.cell.errors.fetch_add(1, Ordering::Release);
         }
+        self.cell.ended.fetch_add(1, Ordering::Release);
     }
 }
 

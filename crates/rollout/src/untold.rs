@@ -1,7 +1,7 @@
 //! How long the last step waits for what users' requests showed in it.
 //!
-//! What a router counts of a second is told when what is still open of it is slow by every limit: seconds later. Until
-//! then it is not known. What it means is judged in `compare`.
+//! What a router counts of a second is told when all of it has ended, or what is still open is slow by every limit, seconds
+//! later. Until then it is not known. What it means is judged in `compare`.
 
 use model::Weight;
 

@@ -1,6 +1,6 @@
 //! Units that the router counts of a rollout, brought to the machine tick by tick.
 //!
-//! A tick is told once it is old enough that what has not ended in it is slow by any threshold. The
+//! A tick is told once all of it has ended, or it is old enough that what has not is slow by any threshold. The
 //! latencies to compare by are taken from stable's own requests until the candidate is given a share, and
 //! told (so journaled) before: whoever controls it after a crash goes on by the same.
 //! Nothing is judged here, and a router that cannot be asked now is asked again in a second.
@@ -18,9 +18,10 @@ use tokio::time::Instant;
 use super::active::Active;
 use super::layout::Layout;
 use super::probe_key;
+use crate::clock::mono_ns;
 
-/// How often the router is asked.
-const EVERY: Duration = Duration::from_secs(1);
+/// How long after a tick has begun the router is asked for the one before.
+const AFTER: Duration = Duration::from_millis(20);
 /// Slower than this is not told apart, s.
 const SLOWEST_S: u64 = 9;
 
@@ -49,7 +50,7 @@ impl Units {
         if active.outcome().is_some() || self.next.is_some_and(|next| now < next) {
             return Ok(());
         }
-        self.next = Some(now + EVERY);
+        self.next = Some(now + next_tick());
         let arms = (start.candidate.id, stable.id);
         let survey = Survey {
             app: start.app.clone(),
@@ -89,7 +90,7 @@ impl Units {
         let mut limits: Vec<u64> =
             compared.map(|it| it.thresholds().map(|one| one.us).collect()).unwrap_or_default();
         limits.extend(analysis.rules.p99_us);
-        let until_s = surveyed.now_s.saturating_sub(lateness_s(&limits));
+        let until_s = surveyed.now_s.saturating_sub(lateness_s(&limits)).max(ended_s(surveyed));
         for (at_s, tick) in ticks(&surveyed.ticks, arms, &limits) {
             if at_s > self.after_s && at_s <= until_s && tick.candidate.units > 0 {
                 active.tell(&Event::Units { at_s, tick })?;
@@ -131,7 +132,18 @@ fn before(surveyed: &Surveyed, stable: ReleaseId) -> Vec<Threshold> {
     found
 }
 
-/// How old a tick must be, s: what began at its end and is still open is slow by every limit then.
+/// How long it is until a tick is over that is under way now.
+fn next_tick() -> Duration {
+    Duration::from_nanos(1_000_000_000 - mono_ns() % 1_000_000_000) + AFTER
+}
+
+/// The last tick up to which all that began has ended; in that of now more may begin.
+fn ended_s(surveyed: &Surveyed) -> u64 {
+    let open = surveyed.ticks.iter().filter(|tick| tick.ended < tick.units).map(|tick| tick.at_s);
+    open.fold(surveyed.now_s, u64::min).saturating_sub(1)
+}
+
+/// How old another tick must be, s: what began at its end and is still open is slow by every limit then.
 fn lateness_s(limits_us: &[u64]) -> u64 {
     let slowest = limits_us.iter().copied().max().unwrap_or_default();
     (slowest.div_ceil(1_000_000) + 1).clamp(2, SLOWEST_S + 1)
@@ -173,10 +185,12 @@ mod tests {
     use std::sync::Arc;
 
     use model::survey::TickSeen;
-    use model::{AppName, Event, FleetSeen, ReleaseId, Threshold, Version, Weight, latency};
+    use model::{
+        AppName, Event, FleetSeen, ReleaseId, Surveyed, Threshold, Version, Weight, latency,
+    };
     use rollout::{Analysis, Named, Settings, Start, Strategy};
 
-    use super::{lateness_s, tell_before, ticks};
+    use super::{ended_s, lateness_s, tell_before, ticks};
     use crate::clock;
     use crate::server::active::Active;
     use crate::store::{NewRun, Store};
@@ -266,5 +280,15 @@ mod tests {
             [&[][..], &[300_000], &[2_000_000], &[8_500_000]].map(lateness_s),
             [2, 2, 3, 10]
         );
+    }
+
+    #[test]
+    fn a_tick_of_which_nothing_is_open_is_told_when_it_is_over() {
+        let ended_s = |ticks| ended_s(&Surveyed { now_s: 9, ticks, history: Vec::new() });
+        let (over, open) = ((5, 5, 1), (5, 4, 1));
+        assert_eq!(ended_s(Vec::new()), 8);
+        assert_eq!(ended_s(vec![seen(7, 1, over), seen(7, 2, over), seen(9, 1, open)]), 8);
+        // One that is told is told once: none behind one that is not told yet.
+        assert_eq!(ended_s(vec![seen(6, 2, open), seen(7, 1, over), seen(8, 2, over)]), 5);
     }
 }

@@ -156,7 +156,7 @@ fn judged_config() -> String {
         config.push_str(&metric);
     }
     let (left, right) = config.split_once("[app.right]").unwrap();
-    let check = "command = [\"sh\", \"-c\", \"env > check.$$ && mv check.$$ check.right\"]";
+    let check = "command = [\"sh\", \"-c\", \"env > check.$$ && mv check.$$ check.$VERSION\"]";
     format!("{left}[app.right]{}", right.replacen("path = \"/healthz\"", check, 1))
 }
 
@@ -174,7 +174,8 @@ fn programs_that_judge_an_app_have_its_secrets_and_no_others() {
     // Values are shown to nobody here either.
     let has_it = left.lines().any(|line| line == format!("TOKEN={secret}"));
     assert!(has_it && left.lines().any(|line| line == "LOG=info"), "not the app's environment");
-    for name in ["metric.right", "check.right"] {
+    // The instances of v1 are checked meanwhile, too.
+    for name in ["metric.right", "check.v2"] {
         let theirs = told(name);
         assert!(theirs.contains("VERSION=v2"), "{name}: {theirs}");
         assert!(!theirs.contains(secret.as_str()), "{name} has the secret");
