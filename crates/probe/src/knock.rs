@@ -24,6 +24,8 @@ pub enum Unfit {
     Name(String),
     /// Nobody who is believed has signed it.
     Stranger(String),
+    /// It is one that signs others (`CA:TRUE`), which no server may show.
+    Authority(String),
     /// It cannot be used for another reason, such as its dates.
     Certificate(String),
     /// No TLS is spoken there, or none that both know.
@@ -62,6 +64,12 @@ fn unfit(error: &io::Error) -> Unfit {
         Some(Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
         )) => Unfit::Stranger(words),
+        // What webpki says of it has no name of rustls.
+        Some(Error::InvalidCertificate(CertificateError::Other(why)))
+            if why.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            Unfit::Authority(words)
+        }
         Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => {
             Unfit::Certificate(words)
         }

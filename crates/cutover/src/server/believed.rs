@@ -70,6 +70,15 @@ fn words(
             );
             (Some(what), why, help)
         }
+        Unfit::Authority(why) => {
+            let what = format!("the certificate at {at} is one that signs others, not a server's");
+            let help = format!(
+                "serve one without CA:TRUE (`openssl req -x509` makes it with \
+                 `-addext basicConstraints=critical,CA:FALSE`), and name it, or whoever signed it, as \
+                 `ca` under {of}"
+            );
+            (Some(what), why.clone(), help)
+        }
         Unfit::Certificate(why) => {
             let what = format!("the certificate at {at} for `{host}` cannot be used");
             (Some(what), why.clone(), "serve one that is valid now, for this name".to_owned())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::{assert_classes, of, options, run};
 use model::attempt::{Class, Ending, Lane};
 use probe::{Ask, Options, Target, Tls, Unfit, Way, knock};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -44,8 +44,12 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, heard: Heard, mo
 
 /// A certificate for this name that only its holder trusts, as PEM files.
 fn certificate(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
+    written(directory, name, &CertificateParams::new([name.to_owned()]).unwrap())
+}
+
+fn written(directory: &Path, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
     let key = KeyPair::generate().unwrap();
-    let made = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let made = params.self_signed(&key).unwrap();
     let files = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
     std::fs::write(&files.0, made.pem()).unwrap();
     std::fs::write(&files.1, key.serialize_pem()).unwrap();
@@ -176,6 +180,13 @@ async fn a_knock_tells_why_nobody_would_be_asked() {
     assert!(matches!(&unfit, Unfit::Name(why) if why.contains("not valid for")), "{unfit:?}");
     let unfit = knocks("probe.test", port, trusting(&stranger.0)).await.unwrap_err();
     assert!(matches!(unfit, Unfit::Stranger(_)), "{unfit:?}");
+    // As `openssl req -x509` makes it.
+    let mut params = CertificateParams::new(["probe.test".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = written(directory.path(), "authority.test", &params);
+    let signs = secure(&authority, None, usize::MAX).await;
+    let unfit = knocks("probe.test", signs, trusting(&authority.0)).await.unwrap_err();
+    assert!(matches!(unfit, Unfit::Authority(_)), "{unfit:?}");
     let unfit =
         knocks("probe.test", port, trusting(Path::new("/nowhere/x.pem"))).await.unwrap_err();
     assert!(matches!(&unfit, Unfit::File(it) if it.what.contains("/nowhere/x.pem")), "{unfit:?}");
