@@ -384,7 +384,10 @@ fn one_answer_cut_short_is_found() {
     shown.expect(1, "FAIL", "promoted");
     assert_eq!(shown.report["failed"], 1);
     assert_eq!(shown.classes(), ["truncated"]);
-    shown.expect_one_cause("an answer was cut short after its head had arrived", &["baking"]);
+    // One that was sent in the very last moment of the switch may be answered, and cut, in the bake.
+    let late = shown.list("groups").iter().all(|group| group["phase"] == "shifting");
+    let phases = [if late { "shifting" } else { "baking" }];
+    shown.expect_one_cause("an answer was cut short after its head had arrived", &phases);
     let [group] = shown.list("groups") else { panic!("{:?}", shown.list("groups")) };
     assert_eq!((&group["version"], &group["status"]), (&"v2".into(), &200.into()));
     shown.expect_accounted_for_but(1);
