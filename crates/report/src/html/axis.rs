@@ -2,6 +2,8 @@
 //!
 //! It places; what stands there is drawn elsewhere.
 
+use std::cmp::Ordering;
+
 use crate::figures::{clock, span};
 use crate::html::svg::{Drawing, WIDTH, n};
 
@@ -102,9 +104,9 @@ impl TimeAxis {
             let x = self.x(at);
             let away = whole(at.abs_diff(centre));
             let text = match at.cmp(&centre) {
-                std::cmp::Ordering::Less => format!("−{away}"),
-                std::cmp::Ordering::Equal => "switch".to_owned(),
-                std::cmp::Ordering::Greater => format!("+{away}"),
+                Ordering::Less => format!("−{away}"),
+                Ordering::Equal => "switch".to_owned(),
+                Ordering::Greater => format!("+{away}"),
             };
             d.line("tick", [x, y, x, y + 4.0]);
             d.text(anchor(x, self.right), x, y + 16.0, &text);
@@ -181,6 +183,18 @@ impl LogAxis {
         let low = i32::try_from(least_us.max(1).ilog10()).unwrap_or(0);
         let high = i32::try_from(most_us.max(1).ilog10()).unwrap_or(0) + 1;
         Self { low, high: high.max(low + 1), top, bottom }
+    }
+
+    /// Where a value lies: before its lower end, on it, or beyond its upper end.
+    pub(crate) fn holds(self, us: u64) -> Ordering {
+        let power = |exponent| 10_u64.saturating_pow(u32::try_from(exponent).unwrap_or(0));
+        if us < power(self.low) {
+            Ordering::Less
+        } else if us > power(self.high) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
     }
 
     /// Place of a value, kept inside.

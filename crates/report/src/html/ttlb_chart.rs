@@ -2,6 +2,7 @@
 //!
 //! A percentile is drawn only where it exists; failures are crosses at the time they took.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -60,14 +61,21 @@ fn chart(report: &Report) -> String {
 }
 
 /// Its words stand on the line, or below it where they would leave the plot: above it there are names of phases, or
-/// nothing at all.
+/// nothing at all. A limit outside of the scale has no line: it would stand where it is not.
 fn limit(d: &mut Drawing, report: &Report, scale: LogAxis, (right, top): (f64, f64)) {
     const ABOVE: f64 = 4.0;
     const BELOW: f64 = 12.0;
     let y = scale.y(report.late_after_us);
-    d.line("limit", [LEFT, y, right, y]);
+    let outside = match scale.holds(report.late_after_us) {
+        Ordering::Less => ", below this scale",
+        Ordering::Equal => "",
+        Ordering::Greater => ", beyond this scale",
+    };
+    if outside.is_empty() {
+        d.line("limit", [LEFT, y, right, y]);
+    }
     let base = if y - BELOW < top { y + BELOW } else { y - ABOVE };
-    let words = format!("late after {}", span(report.late_after_us));
+    let words = format!("late after {}{outside}", span(report.late_after_us));
     d.text("end limit-name", right - 4.0, base, &words);
 }
 

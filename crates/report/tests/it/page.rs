@@ -86,6 +86,23 @@ fn no_word_of_a_chart_is_cut_at_its_top_or_bottom() {
     assert_eq!(limits.len(), 9);
 }
 
+/// A line at the edge of the plot would say that the edge is the limit.
+#[test]
+fn a_limit_outside_of_the_scale_has_no_line() {
+    let mut input = sample::pass();
+    for (late_after_us, words) in [
+        (10, "late after 10 µs, below this scale<"),
+        (1_000, "late after 1 ms<"),
+        (60_000_000, "late after 60 s, beyond this scale<"),
+    ] {
+        input.header.late_after_us = late_after_us;
+        let page = html(&judge(&input));
+        assert!(page.contains(words), "{words}: {}", page.split("end limit-name").nth(1).unwrap());
+        let lines = page.matches("class=\"limit\"").count();
+        assert_eq!(lines, usize::from(!words.contains("scale")), "{words}");
+    }
+}
+
 #[test]
 fn the_parts_of_the_run_are_cut_at_the_switch() {
     let report = judge(&sample::pass());
