@@ -3,10 +3,12 @@
 //!
 //! Every mistake in the file, word by word, is in the configuration's own `mistakes`.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
+use crate::nobody::Nobody;
 use crate::traffic::{Deploy, Users, get};
 use crate::world::{World, beside, said};
 
@@ -40,7 +42,7 @@ late_after = "500ms"
 fn release(world: &World, version: &str, script: &str, mode: u32) {
     let path = world.path().join(format!("run-{version}"));
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// A release that serves.
@@ -114,6 +116,19 @@ fn a_state_directory_that_cannot_be_used_is_named() {
     {
         let world = World::new(&format!("state_dir = \"{state}\"\n{FILES}"));
         world.refused(&["up"], &["state directory cannot be used", word, "help:", "`state_dir`"]);
+    }
+    let world = World::new(&format!("state_dir = \"theirs/state\"\n{FILES}"));
+    let theirs = world.path().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::fs::set_permissions(&theirs, Permissions::from_mode(0o555)).unwrap();
+    let nobody = Nobody::owning(world.path(), &["", "cutover.toml"]);
+    if let Some(output) = nobody.says(&["up"]) {
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        for word in ["state directory cannot be used", "Permission denied", "help:", "`state_dir`"]
+        {
+            assert!(text.contains(word), "`{word}` is missing: {text}");
+        }
     }
     let long = format!("state_dir = \"{}\"\n{FILES}", "d/".repeat(60));
     let world = World::new(&long);

@@ -47,6 +47,7 @@ impl Shown {
         assert_eq!(self.report["late_after_us"], 500_000, "{said}");
         if verdict == "PASS" && starved(&self.report) {
             assert_eq!(self.report["outcome"], outcome, "{said}");
+            assert_eq!(self.code, Some(if code == 4 { 4 } else { 3 }), "{said}");
             return;
         }
         assert_eq!(self.report["verdict"], verdict, "{said}");
@@ -154,7 +155,7 @@ impl Shown {
         // excuse nothing (`starved`).
         let starved = |cause: &Value| cause["why"].as_str().unwrap().contains("stopped or starved");
         if self.list("causes").iter().any(starved) && std::env::var_os("CUTOVER_FULL").is_none() {
-            println!("the machine was too busy: {:?}", self.list("causes"));
+            aside::say(format_args!("the machine was too busy: {:?}", self.list("causes")));
             return;
         }
         let [cause] = self.list("causes") else { panic!("{}", said(&self.output)) };
@@ -302,9 +303,22 @@ impl Shown {
     }
 }
 
+/// What such a demo shows, asked for up to three times where the machine was too busy for a verdict: of the
+/// product's first promise an excuse should be the rarest.
+fn asked_again(mut show: impl FnMut() -> Shown) -> Shown {
+    let mut shown = show();
+    for _ in 1..3 {
+        if !starved(&shown.report) {
+            break;
+        }
+        shown = show();
+    }
+    shown
+}
+
 #[test]
 fn one_instance_each_passes() {
-    let shown = demo(&[]);
+    let shown = asked_again(|| demo(&[]));
     shown.expect(0, "PASS", "promoted");
     shown.expect_accounted_for_but(0);
     shown.expect_one_version_after_the_other();
@@ -313,9 +327,12 @@ fn one_instance_each_passes() {
 
 #[test]
 fn two_instances_each_pass() {
-    let directory = tempfile::tempdir().unwrap();
-    let out = directory.path().join("reports");
-    let shown = shown(&["--instances", "2", "--out", "reports"], directory.path(), &out);
+    let mut directory = tempfile::tempdir().unwrap();
+    let shown = asked_again(|| {
+        directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("reports");
+        shown(&["--instances", "2", "--out", "reports"], directory.path(), &out)
+    });
     shown.expect(0, "PASS", "promoted");
     shown.expect_one_version_after_the_other();
     shown.expect_every_socket_moved_without_a_lost_message();

@@ -21,7 +21,7 @@ impl Disk {
         mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path);
         let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         if !mounted {
-            println!("skipped: nothing can be mounted here");
+            aside::say("skipped: nothing can be mounted here");
         }
         mounted.then(|| Self(path.to_owned()))
     }

@@ -312,7 +312,9 @@ fn the_demo_ends_clean_at_any_instant() {
     ];
     for (when, sent, report) in sample::of(instants, 3) {
         if sent == Signal::HUP && ignores_hangup() {
-            println!("skipped: SIGHUP is ignored here (nohup), and who ignores it wants to go on");
+            aside::say(
+                "skipped: SIGHUP is ignored here (nohup), and who ignores it wants to go on",
+            );
             continue;
         }
         let demo = Demo::start(&[]);

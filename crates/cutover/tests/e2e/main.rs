@@ -68,6 +68,7 @@ mod mute;
 mod neighbours;
 mod nginx;
 mod nginx_bed;
+mod nobody;
 mod operate;
 mod outages;
 mod parts;

@@ -213,7 +213,7 @@ fn promtool_finds_nothing_to_say() {
     if !program.exists() {
         let words = "no promtool (cargo xtask testbed)";
         assert!(std::env::var("TESTBED").as_deref() != Ok("required"), "{words}");
-        eprintln!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
         return;
     }
     let backend = Backend::named("demo-\"1\\");

@@ -22,7 +22,7 @@ struct Opened {
 impl Opened {
     fn new() -> Option<Self> {
         let Some(program) = chromium::program() else {
-            println!("skipped: no Chromium (set CHROME), so nobody tries the page");
+            aside::say("skipped: no Chromium (set CHROME), so nobody tries the page");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

@@ -112,7 +112,7 @@ fn pages() -> Vec<(String, Input)> {
 #[test]
 fn a_whole_page_can_be_read_from_its_top_to_its_end() {
     let Some(program) = chromium::program() else {
-        println!("skipped: no Chromium (set CHROME), so nobody looks at whole pages");
+        aside::say("skipped: no Chromium (set CHROME), so nobody looks at whole pages");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

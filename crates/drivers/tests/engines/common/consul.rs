@@ -29,7 +29,7 @@ pub(crate) fn program() -> Option<PathBuf> {
     if there.is_none() {
         let words = "no Consul (cargo xtask testbed)";
         assert_ne!(std::env::var("TESTBED").as_deref(), Ok("required"), "{words}");
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
     }
     there
 }
