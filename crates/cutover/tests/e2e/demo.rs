@@ -329,10 +329,14 @@ fn old_instances_killed_before_their_drain_fail_and_users_end_on_v2() {
     shown.expect(1, "FAIL", "promoted");
     assert_eq!(shown.classes(), ["ws_dropped"]);
     shown.expect_accounted_for_but(0);
-    // Each message that was lost says on which instance its socket was.
-    let lost: Vec<u64> = shown.list("failures").iter().map(|row| number(&row["id"])).collect();
-    let found = shown.found("socket_lost");
-    assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), lost);
+    // Each says on which instance its socket was; a message is called lost as often as the prober lost one.
+    let failed: BTreeSet<u64> =
+        shown.list("failures").iter().map(|row| number(&row["id"])).collect();
+    let (lost, cut) = (shown.found("socket_lost"), shown.found("socket_cut"));
+    assert_eq!(lost.len() as u64, number(&shown.report["trust"]["ws_lost"]), "{lost:?}");
+    let found: Vec<_> = lost.into_iter().chain(cut).collect();
+    assert_eq!(found.len(), failed.len(), "{found:?}");
+    assert_eq!(found.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>(), failed);
     assert!(found.iter().all(|(_, words)| words.ends_with("(v1)")), "{found:?}");
     // A message may have been on its way when they were killed, a moment into the baking.
     shown.expect_one_cause(
@@ -401,6 +405,9 @@ fn a_second_of_silence_is_found() {
     let shown = demo(&["--inject", "stall"]);
     shown.expect(1, "FAIL", "promoted");
     assert_eq!(shown.classes(), ["late"]);
+    // What was late did arrive: no message was lost, and no socket.
+    let lost = [shown.found("socket_lost"), shown.found("socket_cut")].concat();
+    assert!(lost.is_empty() && shown.report["trust"]["ws_lost"] == 0, "{lost:?}");
     // A request of the very last moment before the switch waits as well.
     shown.expect_one_cause("the path itself (proxy or host) stood still", &["shifting", "arming"]);
     let lane = |group: &Value| group["lane"].as_str().unwrap().to_owned();
