@@ -196,6 +196,20 @@ impl Attempt {
         self.done_us.saturating_sub(self.intended_us)
     }
 
+    /// From when to when its client waited for the app, by which it is judged to be late. On lanes that are
+    /// slow on purpose that is not the whole time: an upload waits from its last byte on, a download for the
+    /// first one.
+    pub fn waited(&self) -> (u64, u64) {
+        let known = |us: u64, other: u64| if us > 0 { us } else { other };
+        match self.lane {
+            Lane::Upload => (known(self.sent_us, self.intended_us), self.done_us),
+            Lane::Download | Lane::Events => {
+                (self.intended_us, known(self.first_byte_us, self.done_us))
+            }
+            _ => (self.intended_us, self.done_us),
+        }
+    }
+
     /// True where it stands for a WebSocket that was cut while no message was under way on it: nothing was
     /// sent, and its detail says so ([`BARE_SOCKET`]).
     pub fn is_bare_socket(&self) -> bool {
