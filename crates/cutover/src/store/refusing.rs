@@ -14,6 +14,11 @@ impl Refusing {
         Self::of(directory, "event", "TRUE")
     }
 
+    /// Refuses what the machine is told; what stands beside it is taken.
+    pub(crate) fn events(directory: &Path) -> Self {
+        Self::of(directory, "event", "NEW.kind = 'event'")
+    }
+
     /// Refuses to keep the machine.
     pub(crate) fn machine(directory: &Path) -> Self {
         Self::of(directory, "frozen", "TRUE")
