@@ -78,7 +78,7 @@ pub(super) async fn ship(
         begun = client.deploy(app, version.as_str(), &run) => begun?,
         () = watch.interrupt.wait() => {
             // Whether it has begun is the server's to know; nobody is left to tell if it is away.
-            drop(client.abort(app, "interrupted (Ctrl-C)", true).await);
+            drop(client.take_back(app, &run).await);
             return Ok(exit_code(true, Outcome::None, Verdict::Pass));
         }
     };

@@ -123,7 +123,7 @@ async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
     let app = AppName::new(arguments.app)?;
     let app = member(&client, &config, app).await?;
     let reason = arguments.reason.as_deref().unwrap_or("asked for by `cutover abort`");
-    anstream::println!("{}", client.abort(&app, reason, false).await?);
+    anstream::println!("{}", client.abort(&app, reason).await?);
     Ok(0)
 }
 

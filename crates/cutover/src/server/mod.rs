@@ -64,6 +64,8 @@ mod retention;
 pub(crate) mod run_id;
 #[cfg(test)]
 mod sample_release;
+#[cfg(test)]
+mod sample_tools;
 mod show;
 mod sight;
 mod stages;

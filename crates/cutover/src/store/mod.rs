@@ -138,4 +138,6 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+pub(crate) mod refusing;
+#[cfg(test)]
 mod tests;

@@ -213,7 +213,11 @@ fn operate(world: &World, document: &mut Document) {
     let retry = ("post", "/v1/apps/{app}/retry");
     let run = |id: &str| json!({ "run": id });
     call(world, document, rollback, "/v1/apps/demo/rollback", run("runofthewayback"));
-    call(world, document, abort, "/v1/apps/demo/abort", json!({ "reason": "a test" }));
+    let others = json!({ "reason": "a test", "run": "runofthev3" });
+    let answer = call(world, document, abort, "/v1/apps/demo/abort", others);
+    assert!(answer.body.contains("run runofthev3 is not under way"), "{}", answer.body);
+    let its = json!({ "reason": "a test", "run": "runofthewayback" });
+    call(world, document, abort, "/v1/apps/demo/abort", its);
     until(world, document, ("runofthewayback", "ended"));
     call(world, document, retry, "/v1/apps/demo/retry", run("runoftheretry"));
 }

@@ -63,6 +63,7 @@ mod knocks;
 mod limits;
 mod listening;
 mod load;
+mod locked;
 mod looking;
 mod mute;
 mod neighbours;
