@@ -187,6 +187,7 @@ impl<'a> Follower<'a> {
             open_old: live.open_old.map(|(requests, tunnels)| Open { requests, tunnels }),
             p50_us: live.p50_us,
             late_us: live.late_us,
+            waits: live.waits.clone(),
         }));
     }
 

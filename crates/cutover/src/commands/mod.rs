@@ -39,6 +39,7 @@ use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
 use crate::config::{self, Config, Diagnostic, Judge};
 use crate::server::layout::Layout;
+use crate::server::orders::Told;
 use crate::server::passed::Passed;
 use crate::server::{self, Start};
 
@@ -123,8 +124,8 @@ async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
     let app = AppName::new(arguments.app)?;
     let app = member(&client, &config, app).await?;
     let reason = arguments.reason.as_deref().unwrap_or("asked for by `cutover abort`");
-    anstream::println!("{}", client.abort(&app, reason).await?);
-    Ok(0)
+    let text = client.abort(&app, reason).await?;
+    ordered::tell(&Told { text, run: None }, arguments.json)
 }
 
 fn check(at: &Where) -> Result<u8, Fault> {

@@ -101,6 +101,9 @@ fn figures(live: &Live) -> String {
     if let Some(open) = live.open_old {
         let _ = write!(rest, " open_requests={} open_tunnels={}", open.requests, open.tunnels);
     }
+    if let Some(waits) = &live.waits {
+        let _ = write!(rest, " waits={}", quoted(waits));
+    }
     rest
 }
 

@@ -378,7 +378,8 @@ impl Evidence {
     pub(super) fn show(&mut self, active: &Active, routes: &RoutesHave) {
         let open = active.open_old(routes).map(|open| (open.requests, open.tunnels));
         if let Some(live) = self.live.due(active.clock().now_ms(), open) {
-            self.bus.say(Notice::Live(live));
+            let waits = active.machine().held_by();
+            self.bus.say(Notice::Live(Live { waits, ..live }));
         }
     }
 }

@@ -77,6 +77,7 @@ mod past;
 mod placed;
 mod plan;
 mod probed_over_tls;
+mod programs;
 mod prometheus;
 mod records;
 mod recreate;

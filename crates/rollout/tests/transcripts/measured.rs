@@ -3,7 +3,7 @@
 //! Who measures, and how, is not known to the machine.
 
 use model::{Event, Measured, Weight};
-use rollout::{Cause, Metric, Strategy, Unmeasured};
+use rollout::{Cause, Due, Metric, Strategy, Unmeasured};
 
 use crate::script::Role::Part;
 use crate::script::{Script, fleet, preview, routes, window};
@@ -54,7 +54,13 @@ fn beyond_its_limit_often_enough_it_undoes() {
 
 #[test]
 fn the_step_waits_for_it() {
-    let script = measured(metric(Unmeasured::Pause)).at(10_500, &Event::Tick);
+    let script = measured(metric(Unmeasured::Pause));
+    let planned = script.machine().entered().last().unwrap().at_ms + 10_000;
+    let due = Due { at_ms: planned, goes_on: true };
+    assert_eq!((script.machine().due(), script.machine().held_by()), (Some(due), None));
+    let script = script.at(10_500, &Event::Tick);
+    let waits = "until queue is measured within its limit";
+    assert_eq!(script.machine().held_by().as_deref(), Some(waits));
     // Beyond once is not enough to undo it, and too much to go on.
     let script = script.at(1_000, &found(Measured::Beyond)).at(1_000, &Event::Tick);
     script.at(1_000, &found(Measured::Within)).is("measured-waits");

@@ -31,6 +31,8 @@ fn plain_lines_are_stable_and_live_ones_come_every_five_seconds() {
     plain.step(&phase(Phase::HandingOver, 10_400, "0 requests open on \"v41\"\nnext"));
     plain.step(&open(live(15_600, &[("v41", 0.0), ("v\u{1b}[2J= x", 200.0)]), 0, 3));
     plain.step(&Step::Note { at_ms: 16_000, text: "a \u{7} note".into() });
+    let Step::Live(held) = live(21_000, &[]) else { unreachable!() };
+    plain.step(&Step::Live(super::Live { waits: Some("until \"all\" is told".into()), ..held }));
     plain.step(&ended());
     let expected = "\
 22:13:20.250Z began              app=shop from=v41 to=v42 run=7f3a
@@ -40,6 +42,7 @@ fn plain_lines_are_stable_and_live_ones_come_every_five_seconds() {
 22:13:30.650Z handing-over       app=shop at_ms=10400 why=\"0 requests open on \\\"v41\\\"\"
 22:13:35.850Z live               app=shop sent=3120 failed=0 rps=v41:0,v?[2J??x:200 p50_us=3100 late_us=120 open_requests=0 open_tunnels=3
 22:13:36.250Z note               app=shop text=\"a \\\\u{7} note\"
+22:13:41.250Z live               app=shop sent=4200 failed=0 rps=- p50_us=3100 late_us=120 waits=\"until \\\"all\\\" is told\"
 22:13:50.250Z ended              app=shop outcome=promoted verdict=PASS sent=6000 failed=0 why=\"users are on v42\"
 ";
     assert_eq!(sink.text(), expected);
