@@ -101,8 +101,11 @@ fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     // While there is one thread only.
     let passed = Passed::take()?;
-    // Users are served also when the prober's own file is away: a deploy is refused then, not the start.
-    let config = judged(&arguments.at, Judge::UNSEEN, &|_| Ok(()))?;
+    // Users are served also when a file went bad or is away. The proxy shows what it can, and it is told
+    // in the log; of the prober's own file a deploy is refused. To refuse the start would take down all.
+    let config =
+        config::load(&arguments.at.config).map_err(|mistakes| tell(&arguments.at, &mistakes))?;
+    missing_pages(&config);
     let file = std::path::absolute(&arguments.at.config)
         .map_err(|e| Fault::environment(format!("{}: {e}", arguments.at.config.display())))?;
     let start = Start { file, allow_faults: arguments.allow_faults, passed };
@@ -117,6 +120,17 @@ fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
         allow_faults: arguments.allow_faults,
     };
     proxy::serve(options).map(|()| 0)
+}
+
+/// Says of which pages a line of text is answered instead.
+fn missing_pages(config: &Config) {
+    let settings = &config.proxy.settings;
+    let closed = settings.maintenance.iter().filter_map(|one| one.file.as_ref());
+    for file in settings.pages.iter().map(|page| &page.file).chain(closed) {
+        if let Err(fault) = proxy::check_page(file) {
+            tracing::warn!("{}; a line of text is answered instead", fault.what);
+        }
+    }
 }
 
 async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {

@@ -430,4 +430,9 @@ fn over_tcp_nobody_is_served_without_tls_and_the_token() {
     assert!(!world.said().contains(TOKEN), "the token was logged");
     world.expect(0, &["down", "--now"]);
     assert_eq!(world.ended_up(), Some(0));
+    // A certificate that went bad is no reason to serve no user.
+    std::fs::write(world.path().join("api.key"), "").unwrap();
+    world.up();
+    assert!(world.said().contains("api.key cannot be read"), "{}", world.said());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "without TLS nobody listens");
 }

@@ -94,7 +94,12 @@ impl Desk {
             Request::ListenTls { address } => {
                 self.listen(address, descriptors.pop_front(), true)?;
             }
-            Request::Certify { pairs } => self.certify(&pairs)?,
+            Request::Certify { pairs, forgiving } => {
+                let words = self.certify(&pairs, forgiving)?;
+                if !words.is_empty() {
+                    return Ok(Reply::Warned { words });
+                }
+            }
             Request::TicketKeys => {
                 return Ok(Reply::TicketKeys { keys: self.shared.tls.ticket_keys() });
             }
@@ -161,14 +166,17 @@ impl Desk {
         metrics::tell(dialect, &self.shared, &self.ledger.borrow().census())
     }
 
-    fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
+    fn certify(&self, pairs: &[KeyPair], forgiving: bool) -> Result<Vec<String>, Fault> {
         if pairs.is_empty() && self.listeners.borrow().iter().any(|one| one.secure) {
             return Err(Fault::new(
                 Kind::Usage,
                 "a TLS listener would be left without certificate",
             ));
         }
-        self.shared.tls.certify(pairs)
+        if forgiving {
+            return self.shared.tls.certify_as_far_as_possible(pairs);
+        }
+        self.shared.tls.certify(pairs).map(|()| Vec::new())
     }
 
     fn listen(

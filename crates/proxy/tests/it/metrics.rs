@@ -147,7 +147,7 @@ fn replays_tunnels_and_handshakes_are_counted() {
     assert_eq!(timed, 1, "a tunnel has no time to last byte");
 
     let identity = Identity::of(&directory.path().join("shop"), &["shop.test"]);
-    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()] });
+    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()], forgiving: false });
     let address = listen(&mut stage);
     let mut plain = Client::to(address);
     plain.send("GET / HTTP/1.1\r\n\r\n");
