@@ -257,7 +257,7 @@ async fn a_target_without_the_endpoint_gets_the_other_lanes_at_the_whole_rate() 
     assert_eq!(both.attempts.len(), 20);
 
     options.lanes = vec![(Lane::Websocket, 1.0)];
-    let (_going, told) = tokio::sync::watch::channel(probe::Told::Go);
+    let (_going, told) = watch::channel(Told::Go);
     let fault = probe::run(options, told, None).await.unwrap_err();
     assert!(fault.what.contains("serves no websocket"), "{fault}");
     assert!(fault.help.is_some());
