@@ -254,9 +254,14 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     let keyless = policy("keyless", all);
     let whole = format!("{all}key_prefix \"cutover/\" {{ policy = \"write\" }}");
     let (accessor, enough) = consul.grant("enough", &whole);
-    for (token, word) in
-        [(None, "session"), (Some(weak.as_str()), "session"), (Some(&keyless), "key")]
-    {
+    let nodeless = whole.replace("node_prefix \"\" { policy = \"read\" }", "");
+    let nodeless = policy("nodeless", &nodeless);
+    for (token, word) in [
+        (None, "session"),
+        (Some(weak.as_str()), "session"),
+        (Some(&keyless), "key"),
+        (Some(&nodeless), "read the node"),
+    ] {
         let fault = with(token).preflight(&[app()]).await.unwrap_err();
         assert!(fault.kind == Kind::Config && fault.what.contains(word), "{token:?}: {fault:?}");
         assert!(fault.help.unwrap().contains("key_prefix"));
@@ -287,6 +292,18 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     rights(serde_json::json!([{ "Name": "enough" }]));
     settle(&router, &want).await;
     settle(&router, &routes(vec![])).await;
+    // Sessions are a right to the agent's node, whatever they are called.
+    let node = consul.get("/v1/catalog/nodes")[0]["Node"].as_str().unwrap().to_owned();
+    let of = |name: &str, node: &str| {
+        let exact = format!("session \"{node}\" {{ policy = \"write\" }}");
+        policy(name, &whole.replace("session_prefix \"\" { policy = \"write\" }", &exact))
+    };
+    let fault = with(Some(&of("elsewhere", "cutover"))).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.what.contains("/v1/session/create"), "{fault:?}");
+    with(Some(&of("here", &node))).preflight(&[app()]).await.unwrap();
+    consul.let_dns("nodeless-dns", "service_prefix \"\" { policy = \"read\" }");
+    let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.what.contains("DNS") && fault.what.contains("read the node"), "{fault:?}");
     consul.let_dns_read_nothing();
     let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
     assert!(
