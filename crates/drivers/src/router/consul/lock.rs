@@ -186,7 +186,16 @@ async fn keep(agent: &Agent, owner: &Owner, lock: &mut Lock) -> Result<(String, 
 /// be begun (it is a right to the node, whose name only Consul knows).
 pub(super) async fn node(agent: &Agent) -> Result<String, Fault> {
     let wish = json!({ "Name": "cutover asks", "TTL": format!("{}s", TTL.as_secs()) });
-    let made = agent.put("/v1/session/create", Some(&wish)).await?;
+    let made = agent.put("/v1/session/create", Some(&wish)).await.map_err(|fault| {
+        if fault.kind != Kind::Config {
+            return fault;
+        }
+        let what = format!(
+            "the token may not write a session of the agent's node (`session:write`): {}",
+            fault.what
+        );
+        Fault { what, ..fault }
+    })?;
     let id = made.json(agent)?["ID"].as_str().map(str::to_owned);
     let id = id.ok_or_else(|| agent.odd(&made.body))?;
     let told = agent.get(&format!("/v1/session/info/{id}")).await;

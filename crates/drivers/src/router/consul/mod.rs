@@ -273,6 +273,19 @@ impl Consul {
         self.in_catalog(app, |entries| of(entries, group, id).is_none()).await
     }
 
+    /// Removes all instances of an app, which have ended.
+    pub(super) async fn forget(&self, app: &AppName) -> Result<(), Fault> {
+        let entries = self.entries(app).await?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.hold(app).await?;
+        for one in &entries {
+            self.remove(app, &one.group, &one.id).await?;
+        }
+        Ok(())
+    }
+
     /// What [`Self::note`] noted of an app.
     pub(super) async fn noted(&self, app: &AppName) -> Result<Noted, Fault> {
         record::read(&self.agent, app).await
