@@ -56,6 +56,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         t0_unix_ms: input.header.t0_unix_ms,
         from_us: run.from_us,
         to_us: run.to_us,
+        sent_until_us: series::sent_until(&run),
         rate: input.header.rate,
         late_after_us: input.header.late_after_us,
         timeout_us: input.header.timeout_us,
