@@ -36,9 +36,22 @@ fn shown(arguments: &[&str], current: &Path, out: &Path) -> Shown {
     let took = began.elapsed();
     assert!(took < Duration::from_mins(1), "{arguments:?} took {took:?}: {}", said(&output));
     let report = newest_report(out);
+    expect_as_the_schema_says(&report);
     let shown = Shown { code: output.status.code(), output, report };
     shown.expect_both_files_named(current, out);
     shown
+}
+
+/// What a real run wrote is what `cutover report --schema` promises to those who read it.
+fn expect_as_the_schema_says(report: &Value) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut asked = Command::new(CUTOVER);
+    let output = asked.args(["report", "--schema"]).current_dir(elsewhere.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let schema = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> = schema.iter_errors(report).map(|e| e.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 impl Shown {

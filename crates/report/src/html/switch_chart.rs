@@ -2,10 +2,11 @@
 //!
 //! The whole run on one scale; the switch itself is in `zoom_chart`.
 
+use crate::axis::between;
 use crate::document::{Report, VersionRole};
 use crate::figures::{clock, count, span};
 use crate::html::axis::{LEFT, TimeAxis};
-use crate::html::counts::{Bar, Plot, stacked};
+use crate::html::counts::{Bar, Plot, stacked_until};
 use crate::html::marks::{self, failed_words, label};
 use crate::html::svg::{Drawing, text_width};
 use crate::html::{share_chart, tables};
@@ -23,13 +24,28 @@ pub(crate) fn section(report: &Report) -> String {
     };
     let mut out = format!(
         "<section><h2>What happened</h2><p class=\"say\">Successful requests per second by version{step}, \
-         by the time they were meant to be sent. Failures stand on their own track; none is left out.</p>\n"
+         by the time they were meant to be sent{}. Failures stand on their own track; none is left out.</p>\n",
+        short_step(report)
     );
     out.push_str(&marks::key(report, true, &[]));
     out.push_str(&chart(report, seconds));
     out.push_str(&tables::buckets(report));
     out.push_str("</section>\n");
     out
+}
+
+/// When nothing was sent any more; one that says nothing of it had sent until its last answer.
+fn sent_until(report: &Report) -> i64 {
+    report.sent_until_us.unwrap_or(report.to_us)
+}
+
+/// Says so where the run ended within its last step.
+fn short_step(report: &Report) -> String {
+    let last = report.buckets.last().map(|b| between(b.at_us, sent_until(report)));
+    let short = last.filter(|us| (1..report.bucket_us).contains(us));
+    short.map_or_else(String::new, |us| {
+        format!("; the last bar stands for {}, and its height for the rate in it", span(us))
+    })
 }
 
 fn chart(report: &Report, seconds: f64) -> String {
@@ -52,7 +68,7 @@ fn chart(report: &Report, seconds: f64) -> String {
     let bars: Vec<Bar<'_>> =
         report.buckets.iter().map(|b| Bar { at_us: b.at_us, ok: &b.ok }).collect();
     let plot = Plot { axis, top, bottom, bar_us: report.bucket_us, unit: 1.0 / seconds };
-    stacked(&mut d, report, plot, &bars);
+    stacked_until(&mut d, report, plot, &bars, sent_until(report));
     d.text("end faint", LEFT - 6.0, top + 17.0, "per s");
     names(&mut d, report, axis, bottom - 10.0);
     marks::blind(&mut d, report, axis, top, track);
