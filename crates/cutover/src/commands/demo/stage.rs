@@ -259,9 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_errors_without_its_fault_is_refused() {
+    fn a_share_of_errors_without_a_fault_is_refused() {
         let refused = demo("--error-share 0.05").unwrap_err().to_string();
         assert!(refused.contains("--inject <FAULT>"), "{refused}");
+    }
+
+    #[test]
+    fn a_share_of_errors_with_another_fault_is_refused() {
         let demo = demo("--inject stall --error-share 0.05").unwrap();
         let refused = Stage::set(&demo).err().unwrap();
         assert_eq!(refused.what, "`--error-share` has no part in `--inject stall`");
