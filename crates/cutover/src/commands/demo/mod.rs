@@ -64,7 +64,7 @@ async fn perform(
     );
     let mut saboteur = Saboteur::new(arguments.inject, client.clone(), stage.layout().clone());
     let mut at_phase = |entered: &Entered| saboteur.at(entered.phase);
-    let mut progress = say::choose(arguments.json);
+    let mut progress = say::choose(app.as_str(), arguments.json);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase: &mut at_phase };
     let code = ship(&client, (&app, &v2), watch, &show).await?;
     if code != INTERRUPTED {
