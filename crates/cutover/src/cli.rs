@@ -413,9 +413,9 @@ pub(crate) struct Demo {
     /// Break something on purpose, to see that the proof can fail
     #[arg(long, value_name = "FAULT")]
     pub(crate) inject: Option<Inject>,
-    /// Share of the candidate's answers (0 to 1) that `--inject candidate-errors` makes errors
-    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = app::share)]
-    pub(crate) error_share: f64,
+    /// Share of the candidate's answers (0 to 1) that `--inject candidate-errors` makes errors [default: 0.5]
+    #[arg(long, value_name = "SHARE", requires = "inject", value_parser = app::share)]
+    pub(crate) error_share: Option<f64>,
     /// Directory for the report files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
@@ -439,6 +439,13 @@ pub(crate) enum Inject {
     Truncate,
     /// Nothing answers for a second at the switch
     Stall,
+}
+
+impl Inject {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

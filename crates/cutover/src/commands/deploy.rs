@@ -37,7 +37,7 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
         let begun = client.deploy(&app, version.as_str(), &new_run_id()).await?;
         return ordered::begun(&app, begun, following.json);
     }
-    let mut progress = say::choose(following.json);
+    let mut progress = say::choose(app.as_str(), following.json);
     let show = Show { out: &following.out, also: &following.also, json: following.json };
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);

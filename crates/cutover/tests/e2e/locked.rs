@@ -3,6 +3,8 @@
 //!
 //! Which events those are, one by one, is tried in the unit tests of the controller.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 
 use crate::traffic::Deploy;
@@ -32,10 +34,19 @@ fn complaints(world: &World) -> usize {
 }
 
 impl<'a> Lock<'a> {
+    /// When the server has written all that it has to write now: only what comes then is refused.
     fn taken(world: &'a World) -> Self {
-        let complaints = complaints(world);
         let connection = Connection::open(world.state().join("cutover.db")).unwrap();
-        connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+        let mut last = (0, Instant::now());
+        wait_for("nothing is written", 30, || {
+            let now = rows(&connection, "TRUE");
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (last.1.elapsed() > Duration::from_millis(400)).then_some(())
+        });
+        let complaints = complaints(world);
+        connection.busy_timeout(Duration::from_secs(20)).unwrap();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         Self { world, connection, complaints }
     }
@@ -53,13 +64,17 @@ fn write(world: &World, name: &str, text: &str) {
     std::fs::write(world.path().join(name), text).unwrap();
 }
 
+/// Rows of the journal; 0 while the server has it for itself.
+fn rows(connection: &Connection, which: &str) -> u64 {
+    let sql = format!("SELECT COUNT(*) FROM event WHERE {which}");
+    connection.query_row(&sql, [], |row| row.get(0)).unwrap_or_default()
+}
+
 /// True when the journal has an event of v2's instance.
 fn v2_is_known(world: &World) -> bool {
-    let connection = Connection::open(world.state().join("cutover.db")).unwrap();
-    let sql = "SELECT COUNT(*) FROM event WHERE body LIKE '%\"event\":\"fleet\"%'
-        AND body LIKE '%\"release\":2%' AND body LIKE '%\"existing\":1%'";
-    // The server may have it at this moment.
-    connection.query_row(sql, [], |row| row.get::<_, u64>(0)).is_ok_and(|rows| rows > 0)
+    let which = "body LIKE '%\"event\":\"fleet\"%' AND body LIKE '%\"release\":2%'
+        AND body LIKE '%\"existing\":1%'";
+    rows(&Connection::open(world.state().join("cutover.db")).unwrap(), which) > 0
 }
 
 #[test]
@@ -70,7 +85,8 @@ fn what_happens_while_somebody_else_holds_the_database_is_not_forgotten() {
     let command = "[\"CUTOVER\", \"app\", \"--port\", \"{port}\", \"--version\", \"{version}\"]";
     let config = config.replace(command, "[\"sh\", \"start.sh\", \"{port}\", \"{version}\"]");
     let config = config.replace("rate = 100", "enabled = false");
-    let config = config.replace("deadline = \"25s\"", "deadline = \"60s\"");
+    // That v2 is ready is the first news of it once it answers.
+    let config = config.replace("rise = 2\ndeadline = \"25s\"", "rise = 1\ndeadline = \"60s\"");
     let mut world = World::new(&(config + HOOK));
     let start = format!("{START}exec {CUTOVER} app --port $1 --version $2\n");
     write(&world, "start.sh", &start);
