@@ -3,7 +3,7 @@
 //! The whole run on one scale; the switch itself is in `zoom_chart`.
 
 use crate::document::{Report, VersionRole};
-use crate::figures::{clock, count, span};
+use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis};
 use crate::html::counts::{Bar, Plot, stacked};
 use crate::html::marks::{self, failed_words, label};
@@ -21,9 +21,15 @@ pub(crate) fn section(report: &Report) -> String {
     } else {
         format!(", in steps of {}", span(report.bucket_us))
     };
+    let end = report.buckets.last().map(|b| b.at_us.saturating_add_unsigned(report.bucket_us));
+    let cut = if end.is_some_and(|end| end > report.to_us) {
+        " The last step is cut short by the end of the run."
+    } else {
+        ""
+    };
     let mut out = format!(
         "<section><h2>What happened</h2><p class=\"say\">Successful requests per second by version{step}, \
-         by the time they were meant to be sent. Failures stand on their own track; none is left out.</p>\n"
+         by the time they were meant to be sent.{cut} Failures stand on their own track; none is left out.</p>\n"
     );
     out.push_str(&marks::key(report, true, &[]));
     out.push_str(&chart(report, seconds));
@@ -78,6 +84,19 @@ fn chart(report: &Report, seconds: f64) -> String {
     d.finish()
 }
 
+/// The first of these steps, and the end of those that follow it without a break.
+fn stretch(mut starts: impl Iterator<Item = i64>, width_us: u64) -> Option<(i64, i64)> {
+    let first = starts.next()?;
+    let mut end = first.saturating_add_unsigned(width_us);
+    for start in starts {
+        if start != end {
+            break;
+        }
+        end = start.saturating_add_unsigned(width_us);
+    }
+    Some((first, end))
+}
+
 /// Names of old and new inside their own bars.
 fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
     for (slot, version) in report.versions.iter().enumerate() {
@@ -88,16 +107,17 @@ fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
             let mine = b.ok.get(slot).copied().unwrap_or(0);
             mine as f64 * 2.0 > b.ok.iter().map(|n| *n as f64).sum()
         });
-        let starts: Vec<i64> = own.map(|b| b.at_us).collect();
-        let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+        // Only as far as that goes on: what comes after a break may be another's.
+        let Some((first, end)) = stretch(own.map(|b| b.at_us), report.bucket_us) else {
             continue;
         };
-        let (from, to) = (axis.x(*first), axis.x(last.saturating_add_unsigned(report.bucket_us)));
+        let (from, to) = (axis.x(first), axis.x(end));
         let name = label(report, slot);
         if named && to - from > text_width(name) + 20.0 {
-            let words = format!("{name} from {}", clock(report.t0_unix_ms, *first));
-            let fits = to - from > text_width(&words) + 20.0;
-            d.text("start name", from + 8.0, y, if fits { &words } else { name });
+            let since = version.first_sent_us.map(|us| clock_ms(report.t0_unix_ms, us));
+            let words = since.map(|since| format!("{name} from {since}"));
+            let fits = words.filter(|words| to - from > text_width(words) + 20.0);
+            d.text("start name", from + 8.0, y, fits.as_deref().unwrap_or(name));
         }
     }
 }

@@ -48,6 +48,19 @@ fn stories() -> [(&'static str, Input); 4] {
     ]
 }
 
+/// All that there are, on paper: also what is long for its many phases, and what has little to show.
+fn more_stories() -> Vec<(&'static str, Input)> {
+    let more = [
+        ("stalled", sample::stalled()),
+        ("never ready", sample::never_ready()),
+        ("gone back", sample::candidate_died()),
+        ("shares that are off", sample::canary::given([500, 3_300, 5_000, 10_000])),
+        ("a canary that gave up", sample::canary::gave_up()),
+        ("rolling", sample::canary::rolling()),
+    ];
+    stories().into_iter().chain(more).collect()
+}
+
 /// Pages of a PDF: its objects stand in it in the open.
 fn sheets(pdf: &[u8]) -> usize {
     let text = String::from_utf8_lossy(pdf);
@@ -58,7 +71,7 @@ fn sheets(pdf: &[u8]) -> usize {
 #[test]
 fn it_prints_on_two_pages_at_most_and_nothing_is_cut_there() {
     let Some(mut opened) = Opened::new() else { return };
-    for (name, input) in stories() {
+    for (name, input) in more_stories() {
         opened.show(&input);
         let browser = &mut opened.browser;
         let pdf = browser.pdf();
