@@ -272,6 +272,49 @@ async fn an_endpoint_that_fails_for_now_is_a_failure() {
     assert!(of(&run, Class::BadStatus).iter().all(|a| a.status == 503 && a.sent_us == 0));
 }
 
+/// Sends everybody away at once, by a word or by a close frame; until they go it echoes.
+async fn send_away(stream: TcpStream, word: bool) -> Option<()> {
+    let mut ws = accept_async(stream).await.ok()?;
+    if word {
+        ws.send(Message::text(r#"{"message":"reconnect"}"#)).await.ok()?;
+    } else {
+        ws.close(Some(CloseFrame { code: 1012.into(), reason: "".into() })).await.ok()?;
+    }
+    while let Some(Ok(message)) = ws.next().await {
+        if message.is_text() {
+            ws.send(message).await.ok()?;
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_server_that_sends_everybody_away_again_and_again_is_not_stormed() {
+    const MESSAGES: u64 = 20;
+    for word in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Target::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let sockets = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&sockets);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(send_away(stream, word));
+            }
+        });
+        let options = Options { sockets: 1, rate: 20, ..options(url, Lane::Websocket, MESSAGES) };
+        let run = run(options).await;
+        let opened = sockets.load(Ordering::SeqCst);
+        // Told by a word it goes, once a second; where a socket is closed each message needs one of its own, and another
+        // where that was closed before it was sent. Not as many as there is time for.
+        let most = if word { 5 } else { MESSAGES * 5 };
+        assert!((2..=most).contains(&opened), "word {word}: {opened} sockets");
+        if word {
+            assert_classes(&run, &[(Class::Ok, MESSAGES as usize)]);
+        }
+    }
+}
+
 /// Bytes of pings that one socket gets, far more than both kernels hold of the answers.
 const PINGS: usize = 16 << 20;
 

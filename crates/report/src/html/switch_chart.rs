@@ -4,7 +4,7 @@
 
 use crate::axis::between;
 use crate::document::{Report, VersionRole};
-use crate::figures::{clock, count, span};
+use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis};
 use crate::html::counts::{Bar, Plot, stacked_until};
 use crate::html::marks::{self, failed_words, label};
@@ -94,6 +94,19 @@ fn chart(report: &Report, seconds: f64) -> String {
     d.finish()
 }
 
+/// The first of these steps, and the end of those that follow it without a break.
+fn stretch(mut starts: impl Iterator<Item = i64>, width_us: u64) -> Option<(i64, i64)> {
+    let first = starts.next()?;
+    let mut end = first.saturating_add_unsigned(width_us);
+    for start in starts {
+        if start != end {
+            break;
+        }
+        end = start.saturating_add_unsigned(width_us);
+    }
+    Some((first, end))
+}
+
 /// Names of old and new inside their own bars.
 fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
     for (slot, version) in report.versions.iter().enumerate() {
@@ -104,16 +117,17 @@ fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
             let mine = b.ok.get(slot).copied().unwrap_or(0);
             mine as f64 * 2.0 > b.ok.iter().map(|n| *n as f64).sum()
         });
-        let starts: Vec<i64> = own.map(|b| b.at_us).collect();
-        let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+        // Only as far as that goes on: what comes after a break may be another's.
+        let Some((first, end)) = stretch(own.map(|b| b.at_us), report.bucket_us) else {
             continue;
         };
-        let (from, to) = (axis.x(*first), axis.x(last.saturating_add_unsigned(report.bucket_us)));
+        let (from, to) = (axis.x(first), axis.x(end));
         let name = label(report, slot);
         if named && to - from > text_width(name) + 20.0 {
-            let words = format!("{name} from {}", clock(report.t0_unix_ms, *first));
-            let fits = to - from > text_width(&words) + 20.0;
-            d.text("start name", from + 8.0, y, if fits { &words } else { name });
+            let since = version.first_sent_us.map(|us| clock_ms(report.t0_unix_ms, us));
+            let words = since.map(|since| format!("{name} from {since}"));
+            let fits = words.filter(|words| to - from > text_width(words) + 20.0);
+            d.text("start name", from + 8.0, y, fits.as_deref().unwrap_or(name));
         }
     }
 }

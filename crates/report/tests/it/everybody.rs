@@ -48,13 +48,29 @@ fn stories() -> [(&'static str, Input); 4] {
     ]
 }
 
-/// Does this with each story's page as it is shown; nothing without a browser.
-fn with_each(mut does: impl FnMut(&mut Opened, &str, &Input)) {
+/// Does this with each of these pages as it is shown; nothing without a browser.
+fn with_each(
+    stories: impl IntoIterator<Item = (&'static str, Input)>,
+    mut does: impl FnMut(&mut Opened, &str, &Input),
+) {
     let Some(mut opened) = Opened::new() else { return };
-    for (name, input) in stories() {
+    for (name, input) in stories {
         opened.show(&input);
         does(&mut opened, name, &input);
     }
+}
+
+/// All that there are, on paper: also what is long for its many phases, and what has little to show.
+fn more_stories() -> Vec<(&'static str, Input)> {
+    let more = [
+        ("stalled", sample::stalled()),
+        ("never ready", sample::never_ready()),
+        ("gone back", sample::candidate_died()),
+        ("shares that are off", sample::canary::given([500, 3_300, 5_000, 10_000])),
+        ("a canary that gave up", sample::canary::gave_up()),
+        ("rolling", sample::canary::rolling()),
+    ];
+    stories().into_iter().chain(more).collect()
 }
 
 /// Pages of a PDF: its objects stand in it in the open.
@@ -66,7 +82,7 @@ fn sheets(pdf: &[u8]) -> usize {
 
 #[test]
 fn it_prints_on_two_pages_at_most_and_nothing_is_cut_there() {
-    with_each(|opened, name, _| {
+    with_each(more_stories(), |opened, name, _| {
         let browser = &mut opened.browser;
         let pdf = browser.pdf();
         if let Some(shots) = std::env::var_os("CUTOVER_SHOTS") {
@@ -106,7 +122,7 @@ const SAID: &str = "[...document.querySelectorAll('main > *')].map((one) => {
 
 #[test]
 fn without_its_script_it_says_the_same() {
-    with_each(|opened, name, input| {
+    with_each(stories(), |opened, name, input| {
         let with = opened.browser.evaluate(SAID);
         assert!(
             opened.browser.evaluate("document.querySelectorAll('.zoom').length").as_u64() > Some(0)
@@ -165,7 +181,7 @@ fn press(browser: &mut Browser, key: &str, code: u8, text: &str) {
 
 #[test]
 fn every_part_that_moves_is_reached_by_the_tab_key_in_its_order_and_shows_that_it_is() {
-    with_each(|opened, name, _| {
+    with_each(stories(), |opened, name, _| {
         let browser = &mut opened.browser;
         let before = browser.evaluate(FOCUS);
         let count = before["count"].as_u64().unwrap();
@@ -196,7 +212,7 @@ fn told<'a>(tree: &'a Value, role: &str) -> Vec<(&'a str, &'a str, &'a Value)> {
 
 #[test]
 fn a_screen_reader_is_told_what_each_part_is_and_every_chart_has_its_numbers() {
-    with_each(|opened, name, _| {
+    with_each(stories(), |opened, name, _| {
         let browser = &mut opened.browser;
         assert_eq!(browser.evaluate("document.documentElement.lang"), "en");
         browser.ask("Accessibility.enable", &json!({}));
