@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::counters::Totals;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     linger_ms: AtomicU64,
     connections: AtomicU64,
     tunnelling: AtomicU64,
+    /// Somebody who counts against the room has gone.
+    pub(crate) freed: Notify,
     /// When the process was started, by the wall clock.
     pub(crate) started: SystemTime,
     /// Upgrades that led to it.
@@ -72,6 +74,7 @@ impl Shared {
             linger_ms: AtomicU64::new(ms(limits::IDLE_LINGER)),
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
+            freed: Notify::new(),
             started: SystemTime::now(),
             upgrades: AtomicU64::new(0),
             unattended: AtomicBool::new(false),
@@ -162,6 +165,7 @@ pub(crate) struct Connected(Arc<Shared>);
 impl Drop for Connected {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
     }
 }
 
