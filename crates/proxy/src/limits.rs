@@ -165,6 +165,11 @@ pub(crate) const ASKING_HEAD: usize = 8 * 1024;
 pub(crate) const ASKING: Duration = Duration::from_secs(10);
 /// Most who ask for metrics over TCP at a time.
 pub(crate) const ASKERS: usize = 32;
+/// Open files that are kept for other things than sockets of clients and to instances: listeners, the
+/// admin socket and who asks for metrics, logs.
+pub(crate) const FILES: u64 = 64;
+/// The same for each thread: its runtime, and its duplicates of the listeners.
+pub(crate) const FILES_PER_THREAD: u64 = 8;
 /// Connections beyond the limit that are answered 503 at a time; those behind them wait. As many of
 /// clients that have more than their share are answered 429; those behind them are closed.
 pub(crate) const OVERFLOW: usize = 64;

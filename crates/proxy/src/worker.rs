@@ -188,6 +188,7 @@ async fn room(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
 
 fn room_now(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
     if shared.connections() < shared.most_connections()
+        && shared.files_for_a_client()
         && let Ok(room) = Arc::clone(&shared.room).try_acquire_owned()
     {
         return Some((room, false));
