@@ -41,6 +41,7 @@ mod example_consul;
 mod example_haproxy;
 mod example_nginx;
 mod far;
+mod files;
 mod followed;
 #[path = "../../../drivers/tests/engines/common/followers.rs"]
 #[allow(dead_code, reason = "the tests of the driver use more of it")]

@@ -94,12 +94,7 @@ impl Desk {
             Request::ListenTls { address } => {
                 self.listen(address, descriptors.pop_front(), true)?;
             }
-            Request::Certify { pairs, forgiving } => {
-                let words = self.certify(&pairs, forgiving)?;
-                if !words.is_empty() {
-                    return Ok(Reply::Warned { words });
-                }
-            }
+            Request::Certify { pairs, forgiving } => return self.certify(&pairs, forgiving),
             Request::TicketKeys => {
                 return Ok(Reply::TicketKeys { keys: self.shared.tls.ticket_keys() });
             }
@@ -166,17 +161,18 @@ impl Desk {
         metrics::tell(dialect, &self.shared, &self.ledger.borrow().census())
     }
 
-    fn certify(&self, pairs: &[KeyPair], forgiving: bool) -> Result<Vec<String>, Fault> {
+    fn certify(&self, pairs: &[KeyPair], forgiving: bool) -> Result<Reply, Fault> {
         if pairs.is_empty() && self.listeners.borrow().iter().any(|one| one.secure) {
             return Err(Fault::new(
                 Kind::Usage,
                 "a TLS listener would be left without certificate",
             ));
         }
-        if forgiving {
-            return self.shared.tls.certify_as_far_as_possible(pairs);
+        if !forgiving {
+            return self.shared.tls.certify(pairs).map(|()| Reply::Done);
         }
-        self.shared.tls.certify(pairs).map(|()| Vec::new())
+        let words = self.shared.tls.certify_as_far_as_possible(pairs)?;
+        Ok(if words.is_empty() { Reply::Done } else { Reply::Warned { words } })
     }
 
     fn listen(
