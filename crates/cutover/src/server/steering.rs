@@ -235,10 +235,10 @@ impl Steering {
             match tokio::time::timeout(CLOSE_DEADLINE, self.router.forget(app)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(fault)) => {
-                    tracing::warn!("instances of {app} that have ended are still named: {fault}")
+                    tracing::warn!("instances of {app} that have ended are still named: {fault}");
                 }
                 Err(_late) => {
-                    tracing::warn!("instances of {app} that have ended may still be named")
+                    tracing::warn!("instances of {app} that have ended may still be named");
                 }
             }
         }

@@ -237,6 +237,36 @@ async fn one_controller_ships_and_the_other_is_refused() {
     assert!(fault.what.contains("another Cutover: other"), "{fault:?}");
 }
 
+/// Sessions are a right to the agent's node, whatever they are called; DNS tells of nobody whose node it may not read.
+#[tokio::test]
+async fn rights_are_asked_for_by_the_nodes_real_name() {
+    let Some(program) = consul::program() else { return };
+    let Some(theirs) = haproxy::BED.iter().find_map(|one| one.there()) else { return };
+    let consul = consul::Bed::secure(&program, true);
+    let haproxy = haproxy::Bed::following(&theirs, Some(consul.discovery())).await;
+    let with =
+        |token: &str| haproxy.driver().following(Arc::new(consul.consul("one", Some(token))));
+    let node = consul.get("/v1/catalog/nodes")[0]["Node"].as_str().unwrap().to_owned();
+    let of = |name: &str, more: &str| {
+        let rules = "service_prefix \"\" { policy = \"write\" } key_prefix \"cutover/\" { policy = \"write\" }";
+        consul.grant(name, &format!("{rules} {more}")).1
+    };
+    let nodes = "node_prefix \"\" { policy = \"read\" }";
+    let session = |node: &str| format!("{nodes} session \"{node}\" {{ policy = \"write\" }}");
+    let elsewhere = of("elsewhere", &session("cutover"));
+    let fault = with(&elsewhere).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.what.contains("may not write a session"), "{fault:?}");
+    let nodeless = of("nodeless", "session_prefix \"\" { policy = \"write\" }");
+    let fault = with(&nodeless).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.kind == Kind::Config && fault.what.contains("read the node"), "{fault:?}");
+    let here = of("here", &session(&node));
+    with(&here).preflight(&[app()]).await.unwrap();
+    consul.let_dns("nodeless-dns", "service_prefix \"\" { policy = \"read\" }");
+    let fault = with(&here).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.what.contains("DNS") && fault.what.contains("read the node"), "{fault:?}");
+    assert_eq!(consul.get("/v1/session/list"), serde_json::json!([]), "what was tried is gone");
+}
+
 /// Of a token and of an agent that cannot be worked with, before anything is touched.
 #[tokio::test]
 async fn what_cannot_be_worked_with_is_refused_and_untouched() {
@@ -254,14 +284,9 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     let keyless = policy("keyless", all);
     let whole = format!("{all}key_prefix \"cutover/\" {{ policy = \"write\" }}");
     let (accessor, enough) = consul.grant("enough", &whole);
-    let nodeless = whole.replace("node_prefix \"\" { policy = \"read\" }", "");
-    let nodeless = policy("nodeless", &nodeless);
-    for (token, word) in [
-        (None, "session"),
-        (Some(weak.as_str()), "session"),
-        (Some(&keyless), "key"),
-        (Some(&nodeless), "read the node"),
-    ] {
+    for (token, word) in
+        [(None, "session"), (Some(weak.as_str()), "session"), (Some(&keyless), "key")]
+    {
         let fault = with(token).preflight(&[app()]).await.unwrap_err();
         assert!(fault.kind == Kind::Config && fault.what.contains(word), "{token:?}: {fault:?}");
         assert!(fault.help.unwrap().contains("key_prefix"));
@@ -292,18 +317,6 @@ async fn what_cannot_be_worked_with_is_refused_and_untouched() {
     rights(serde_json::json!([{ "Name": "enough" }]));
     settle(&router, &want).await;
     settle(&router, &routes(vec![])).await;
-    // Sessions are a right to the agent's node, whatever they are called.
-    let node = consul.get("/v1/catalog/nodes")[0]["Node"].as_str().unwrap().to_owned();
-    let of = |name: &str, node: &str| {
-        let exact = format!("session \"{node}\" {{ policy = \"write\" }}");
-        policy(name, &whole.replace("session_prefix \"\" { policy = \"write\" }", &exact))
-    };
-    let fault = with(Some(&of("elsewhere", "cutover"))).preflight(&[app()]).await.unwrap_err();
-    assert!(fault.what.contains("/v1/session/create"), "{fault:?}");
-    with(Some(&of("here", &node))).preflight(&[app()]).await.unwrap();
-    consul.let_dns("nodeless-dns", "service_prefix \"\" { policy = \"read\" }");
-    let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
-    assert!(fault.what.contains("DNS") && fault.what.contains("read the node"), "{fault:?}");
     consul.let_dns_read_nothing();
     let fault = with(Some(&enough)).preflight(&[app()]).await.unwrap_err();
     assert!(
