@@ -3,19 +3,23 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 )
 
 func ask(client *http.Client, method, url string) (string, error) {
 	var body io.Reader
 	if method == "POST" {
-		body = strings.NewReader("{}")
+		said, err := os.ReadFile("body")
+		if err != nil {
+			return "", err
+		}
+		body = bytes.NewReader(said)
 	}
 	request, err := http.NewRequest(method, url, body)
 	if err != nil {

@@ -8,7 +8,7 @@ import urllib.request
 
 kind, method, url = (sys.argv[1:] + [""])[:3]
 place = urllib.parse.urlsplit(url)
-body = b"{}" if method == "POST" else None
+body = open("body", "rb").read() if method == "POST" else None
 
 
 
@@ -18,7 +18,7 @@ def kept():
 
     def ask():
         try:
-            connection.request(method, "/", body=body)
+            connection.request(method, place.path, body=body)
             answer = connection.getresponse()
             answer.read()
             return answer.headers["x-app-version"]
@@ -63,21 +63,65 @@ def httpx():
     return ask
 
 
+def events():
+    import requests
+
+    # It opens another when one has ended, which is its own doing: no library here does it.
+    def listen():
+        with requests.get(url + "events", stream=True, timeout=5) as stream:
+            for line in stream.iter_lines(chunk_size=1):
+                if line.startswith(b"data: "):
+                    print(line[6:].decode(), flush=True)
+        print("note the stream ended", flush=True)
+
+    return listen
+
+
+def socket():
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    # The same.
+    def talk():
+        with connect(place._replace(scheme="ws", path="/ws").geturl()) as stream:
+            while True:
+                waiting = False
+                try:
+                    stream.send("hello")
+                    waiting = True
+                    print(stream.recv(timeout=5).split()[0], flush=True)
+                except ConnectionClosed as error:
+                    code = error.rcvd.code if error.rcvd else 1006
+                    lost = "a message was lost, " if waiting else ""
+                    word = "error" if lost or code == 1006 else "note"
+                    print(word, f"{lost}closed with {code}", flush=True)
+                    return
+                time.sleep(0.1)
+
+    return talk
+
+
 if method == "version":
-    if kind == "session":
+    if kind in ("session", "events"):
         import requests
         print("requests", requests.__version__, end=", ")
     if kind == "httpx":
         import h2
         import httpx
         print("httpx", httpx.__version__, end=", ")
+    if kind == "socket":
+        import websockets
+        print("websockets", websockets.__version__, end=", ")
     print("Python", sys.version.split()[0])
     sys.exit(0)
 
-ask = {"kept": kept, "fresh": fresh, "session": session, "httpx": httpx}[kind]()
+ways = {"kept": kept, "fresh": fresh, "session": session, "httpx": httpx, "events": events, "socket": socket}
+ask = ways[kind]()
 while True:
     try:
-        print(ask(), flush=True)
+        answer = ask()
+        if answer:
+            print(answer, flush=True)
     except Exception as error:
         print("error", repr(error)[:160], flush=True)
     time.sleep(0.1)

@@ -45,14 +45,16 @@ impl Stream {
         }
     }
 
-    /// Lets the kernel hold as little of an answer as it can, so that a slow reader is slow for the
-    /// server, too. A hint: where it is refused the transfer is just less slow.
+    /// Lets the kernel hold little of an answer, so that a slow reader is slow for the server, too. Not as little
+    /// as it can: a peer that writes in pieces would wait for a fifth of a second again and again until one has
+    /// room, where a segment is larger than the window (65,483 bytes on the loopback). A hint: where it is refused
+    /// the transfer is just less slow.
     pub(crate) fn take_little(&self) {
         let wire = match self {
             Self::Plain(wire) => wire,
             Self::Tls(stream) => stream.get_ref().0,
         };
-        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(wire, 16 * 1024);
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(wire, 64 * 1024);
     }
 
     /// The protocol that both sides agreed on in the handshake.

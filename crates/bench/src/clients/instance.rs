@@ -2,14 +2,16 @@
 //!
 //! Leaving, it takes no new connections, and on each that is kept it reads one more request and closes
 //! without an answer: to the client that is a request which crossed the end of its connection on the way.
+//! What takes long is in `long`, and is cut where it is.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem;
 
+use super::leaving::State;
+use super::long;
 use crate::Outcome;
 
 /// What a browser opens.
@@ -23,12 +25,6 @@ pub(crate) struct Instance {
     state: Arc<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    announcing: AtomicBool,
-    leaving: AtomicBool,
-}
-
 impl Instance {
     /// Starts one.
     pub(crate) fn start(version: &'static str, listener: TcpListener) -> Outcome<Self> {
@@ -37,7 +33,7 @@ impl Instance {
         let told = Arc::clone(&state);
         std::thread::Builder::new().name(version.to_owned()).spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if told.leaving.load(Ordering::SeqCst) {
+                if told.leaving() {
                     return;
                 }
                 let told = Arc::clone(&told);
@@ -49,12 +45,12 @@ impl Instance {
 
     /// From now on each answer says that its connection ends with it.
     pub(crate) fn announce(&self) {
-        self.state.announcing.store(true, Ordering::SeqCst);
+        self.state.announce();
     }
 
     /// Leaves.
     pub(crate) fn leave(&self) {
-        self.state.leaving.store(true, Ordering::SeqCst);
+        self.state.leave();
         // Wakes the one that accepts, which then closes the door.
         let _ = TcpStream::connect(self.address);
     }
@@ -77,19 +73,42 @@ fn converse(mut stream: TcpStream, version: &str, state: &State) -> Option<()> {
             }
             more(&mut stream, &mut received)?;
         };
-        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let said = String::from_utf8_lossy(&head);
+        let head = said.to_ascii_lowercase();
         let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next());
         let length: usize = length.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0);
-        while received.len() < length {
-            more(&mut stream, &mut received)?;
-        }
-        received.drain(..length);
-        if state.leaving.load(Ordering::SeqCst) {
+        if state.leaving() {
             return None;
         }
-        let announced = state.announcing.load(Ordering::SeqCst);
+        if head.starts_with("get /ws") {
+            return long::socket((stream, received), &said, (version, state));
+        }
+        if head.starts_with("get /events") {
+            return long::events(&mut stream, (version, state));
+        }
+        if head.starts_with("get /slow") {
+            let announced = long::download(&mut stream, (version, state))?;
+            if announced || head.contains("connection: close") {
+                return None;
+            }
+            continue;
+        }
+        let digest = if head.starts_with("post /slow") {
+            Some(long::upload((&mut stream, &mut received), length, state)?)
+        } else {
+            while received.len() < length {
+                more(&mut stream, &mut received)?;
+            }
+            received.drain(..length);
+            None
+        };
+        if state.leaving() {
+            return None;
+        }
+        let announced = state.announcing();
         let close = if announced { "Connection: close\r\n" } else { "" };
         let body = if head.starts_with("get /page") { PAGE } else { version };
+        let body = digest.as_deref().unwrap_or(body);
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App-Version: {version}\r\n{close}\
              Content-Length: {}\r\n\r\n{body}",

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::routers::Traffic;
 use crate::Outcome;
 use crate::peers::says;
 
@@ -32,6 +33,19 @@ enum Speaks {
     /// HTTP/2, where there is TLS to agree on it.
     Both,
     Http2,
+    /// What stays open; the word says what.
+    Open(&'static str),
+}
+
+/// What a client is to ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks<'a> {
+    pub(crate) method: &'a str,
+    /// Ends with `/`.
+    pub(crate) url: &'a str,
+    pub(crate) path: &'a str,
+    /// Length of what a POST sends: the file `body` beside the client, or as much of anything.
+    pub(crate) body: usize,
 }
 
 /// Sources of the clients, in this repository.
@@ -51,7 +65,7 @@ const fn kind(
 }
 
 /// All of them.
-pub(crate) const ALL: [Kind; 10] = [
+pub(crate) const ALL: [Kind; 16] = [
     kind("curl, one call with many URLs", "curl", &[], Speaks::Both),
     kind("Go, net/http", "go", &[], Speaks::Both),
     kind("Node, http.Agent with keepAlive", "node", &["client.mjs", "agent"], Speaks::Http1),
@@ -62,6 +76,22 @@ pub(crate) const ALL: [Kind; 10] = [
     kind("Python, urllib.request", "python3", &["client.py", "fresh"], Speaks::Http1),
     kind("Python, httpx", "python3", &["client.py", "httpx"], Speaks::Http2),
     kind("Chromium, fetch in a page", "chromium", &[], Speaks::Both),
+    kind("Chromium, WebSocket in a page", "chromium", &[], Speaks::Open("socket")),
+    kind(
+        "Node, WebSocket",
+        "node",
+        &["--experimental-websocket", "client.mjs", "socket"],
+        Speaks::Open("socket"),
+    ),
+    kind("Python, websockets", "python3", &["client.py", "socket"], Speaks::Open("socket")),
+    kind("Chromium, EventSource in a page", "chromium", &[], Speaks::Open("events")),
+    kind(
+        "Node, EventSource",
+        "node",
+        &["--experimental-eventsource", "client.mjs", "events"],
+        Speaks::Open("events"),
+    ),
+    kind("Python, requests, events", "python3", &["client.py", "events"], Speaks::Open("events")),
 ];
 
 /// Writes the clients' sources into a folder.
@@ -97,29 +127,34 @@ impl Kind {
         }
     }
 
-    /// True when it takes part where HTTP/2 over TLS is spoken, or where HTTP/1.1 without is.
-    pub(crate) fn takes_part(&self, http2: bool) -> bool {
-        self.speaks != if http2 { Speaks::Http1 } else { Speaks::Http2 }
+    /// True when it takes part in such traffic.
+    pub(crate) const fn takes_part(&self, traffic: Traffic) -> bool {
+        match traffic {
+            Traffic::Http1 | Traffic::Slow => matches!(self.speaks, Speaks::Http1 | Speaks::Both),
+            Traffic::Http2 => matches!(self.speaks, Speaks::Http2 | Speaks::Both),
+            Traffic::Open => matches!(self.speaks, Speaks::Open(_)),
+        }
     }
 
     /// Starts one that asks so.
-    pub(crate) fn start(&self, folder: &Path, method: &str, url: &str) -> Outcome<Client> {
+    pub(crate) fn start(&self, folder: &Path, asks: &Asks<'_>) -> Outcome<Client> {
+        let Asks { method, url, path, body } = *asks;
         let mut command = Command::new(self.program);
         match self.program {
             "curl" => {
                 command.args(["-s", "-o", "/dev/null", "--rate", "10/s", "-X", method]);
                 if method == "POST" {
-                    command.args(["-d", "{}"]);
+                    command.args(["--data-binary", "@body"]);
                 }
                 // Standard output would wait for a full buffer.
                 let says =
                     "%{stderr}said:%header{x-app-version}\\n%{onerror}said:error %{errormsg}\\n";
                 command.args(["-w", says]);
-                command.arg(format!("{url}?[1-1000]"));
+                command.arg(format!("{url}{path}?[1-1000]"));
             }
             "go" => {
                 command = Command::new(folder.join("go-client"));
-                command.args([method, url]);
+                command.arg(method).arg(format!("{url}{path}"));
             }
             "chromium" => {
                 let profile = tempfile::tempdir_in(folder)?.keep();
@@ -130,10 +165,14 @@ impl Kind {
                 // Its own resolver reads the file of names once; the system's is what others use.
                 command.args(["--disable-features=AsyncDns", "--ignore-certificate-errors"]);
                 command.arg(format!("--user-data-dir={}", profile.display()));
-                command.arg(format!("{url}page#{method}"));
+                let what = match self.speaks {
+                    Speaks::Open(what) => what,
+                    Speaks::Http1 | Speaks::Both | Speaks::Http2 => method,
+                };
+                command.arg(format!("{url}page#{what},{path},{body}"));
             }
             _ => {
-                command.args(self.words).args([method, url]);
+                command.args(self.words).arg(method).arg(format!("{url}{path}"));
             }
         }
         // Where each looks for somebody to trust.
@@ -219,7 +258,7 @@ fn answer(line: &str) -> Option<String> {
         // A browser adds from where.
         Some((_, word)) => word.split("\", source:").next()?,
         None if line.starts_with("v1") || line.starts_with("v2") => line,
-        None if line.starts_with("error") => line,
+        None if line.starts_with("error") || line.starts_with("note") => line,
         None => return None,
     };
     Some(word.trim().to_owned()).filter(|word| !word.is_empty())
@@ -237,6 +276,7 @@ mod tests {
             ("said:error Empty reply from server", Some("error Empty reply from server")),
             ("[1:2:INFO:CONSOLE:12] \"said:v2\", source: http://x/page (12)", Some("v2")),
             ("error ECONNRESET", Some("error ECONNRESET")),
+            ("note closed with 1012", Some("note closed with 1012")),
             ("[ERROR:dbus] Failed to connect", None),
         ] {
             assert_eq!(answer(line).as_deref(), word, "{line}");

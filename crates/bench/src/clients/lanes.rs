@@ -9,34 +9,50 @@ use model::{Class, Lane};
 use probe::{Options, Run, Stop, Target, Tls, Told, Way};
 use tokio::sync::watch;
 
+use super::long::TAKES;
+use super::routers::Traffic;
 use super::tally::Line;
 use crate::Outcome;
 use crate::prober::monotonic_ns;
 
-/// The lanes that every router here serves, without TLS and with it.
-const LANES: [&[Lane]; 2] = [&[Lane::KeepAlive, Lane::Idle, Lane::Fresh], &[Lane::Http2]];
+/// The lanes of some traffic, and the attempts a second on each.
+const fn lanes(traffic: Traffic) -> &'static [(Lane, u32)] {
+    match traffic {
+        Traffic::Http1 => &[(Lane::KeepAlive, 10), (Lane::Idle, 10), (Lane::Fresh, 10)],
+        Traffic::Http2 => &[(Lane::Http2, 10)],
+        Traffic::Slow => &[(Lane::Upload, 2), (Lane::Download, 2)],
+        Traffic::Open => &[(Lane::Websocket, 10), (Lane::Events, 2)],
+    }
+}
 
 /// A run that goes on until it is told to end.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    kinds: &'static [Lane],
+    kinds: &'static [(Lane, u32)],
     told: watch::Sender<Told>,
     thread: JoinHandle<Result<Run, String>>,
 }
 
 impl Lanes {
-    /// Ten attempts a second on each lane.
-    pub(crate) fn start(url: &str) -> Outcome<Self> {
+    /// Those of this traffic, with one socket where there are any.
+    pub(crate) fn start(url: &str, traffic: Traffic) -> Outcome<Self> {
         let url = Target::parse(url).map_err(|fault| fault.what)?;
-        let lanes = LANES[usize::from(url.secure())];
-        let share = 1.0 / lanes.len() as f64;
+        let lanes = lanes(traffic);
+        let rate = lanes.iter().map(|(_, rate)| rate).sum();
+        let share = |own: u32| f64::from(own) / f64::from(rate);
         let tls = Tls { insecure: true, ..Tls::default() };
         let options = Options {
-            lanes: lanes.iter().map(|lane| (*lane, share)).collect(),
+            lanes: lanes.iter().map(|(lane, own)| (*lane, share(*own))).collect(),
             way: Way { tls, ..Way::default() },
             idle_most: Duration::from_secs(1),
+            sockets: 1,
+            upload_path: "/slow".to_owned(),
+            download_path: "/slow".to_owned(),
+            // Where the app is slow on purpose, the prober need not be.
+            slowness: if traffic == Traffic::Slow { TAKES / 5 } else { TAKES },
+            late_after: TAKES * 5,
             stop: Stop::WhenTold,
-            ..Options::new(url, 10 * u32::try_from(lanes.len())?)
+            ..Options::new(url, rate)
         };
         let (told, telling) = watch::channel(Told::Go);
         let thread = std::thread::spawn(move || {
@@ -56,7 +72,7 @@ impl Lanes {
             let ago = now_ns.saturating_sub(run.header.t0_mono_ns + us * 1_000);
             now.checked_sub(Duration::from_nanos(ago)).unwrap_or(now)
         };
-        let of = |&lane: &Lane| {
+        let of = |&(lane, _): &(Lane, u32)| {
             let attempts = run.attempts.iter().filter(|attempt| attempt.lane == lane);
             let lines = attempts.filter(|attempt| attempt.class != Class::NotSent).map(|attempt| {
                 let detail = attempt.detail.as_deref().unwrap_or_default();
@@ -64,7 +80,9 @@ impl Lanes {
                     Some(version) if attempt.class == Class::Ok => version.clone(),
                     _ => format!("error {}: {detail}", attempt.class.name()),
                 };
-                (at(attempt.done_us), words)
+                // A body may be taken so slowly that it ends long after the switch: it went where it began.
+                let begun = lane.slow() && attempt.class == Class::Ok;
+                (at(if begun { attempt.dispatched_us } else { attempt.done_us }), words)
             });
             (lane, lines.collect())
         };

@@ -1,13 +1,16 @@
 //! `cargo xtask clients`: what each kind of client does when the service behind its URL is switched.
 //!
-//! Two versions of a small app, seven ways of switching between them, and every client that is here, all at
-//! the same time: half with GET, half with POST. Three seconds after the switch the old version leaves, and
-//! each connection to it that is still kept ends under a request. Prints a table and judges nothing.
+//! Two versions of a small app, several ways of switching between them, and every client that is here, all at
+//! the same time: half with GET, half with POST; then the same with long bodies, and with what stays open. Three
+//! seconds after the switch (six where bodies are long) the old version leaves: each connection to it that is still kept ends under a request,
+//! and what is long is cut. Prints tables and judges nothing; with the word `--long` those of long things alone.
 
 mod certificate;
 mod instance;
 mod kinds;
 mod lanes;
+mod leaving;
+mod long;
 mod routers;
 mod streams;
 mod table;
@@ -17,17 +20,25 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use model::Lane;
+
 use crate::Outcome;
 use certificate::Certificate;
 use instance::Instance;
-use kinds::{Client, Kind};
+use kinds::{Asks, Client, Kind};
 use lanes::Lanes;
-use routers::Place;
+use routers::{Place, Traffic};
 use streams::Streams;
 use tally::{Moments, Seen};
 
-/// From the switch until the old version leaves.
-const SWITCHED: Duration = Duration::from_secs(3);
+/// From the switch until the old version leaves: time enough for what was under way to end, and for the next.
+const fn stays(traffic: Traffic) -> Duration {
+    match traffic {
+        Traffic::Slow => Duration::from_secs(6),
+        Traffic::Http1 | Traffic::Http2 | Traffic::Open => Duration::from_secs(3),
+    }
+}
+
 /// From there until nobody asks any more, at least.
 const LEFT: Duration = Duration::from_millis(2_500);
 /// Who has not been answered by the new version then is waited for, so long at most: names are cached.
@@ -36,14 +47,22 @@ const BACK: Duration = Duration::from_mins(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Answers that a client has had before anything is switched.
 const WARM: usize = 5;
+/// The same where each takes its time.
+const WARM_SLOW: usize = 2;
+/// Answers may be so much rarer than they are asked for, on a busy machine.
+const STILL: Duration = Duration::from_millis(500);
+/// Bytes of a long body that is sent.
+const LONG: usize = 4 << 20;
 
 /// What one kind of client has seen behind one router.
 #[derive(Clone, Debug)]
 struct Row {
     name: String,
     get: Seen,
-    /// `None` for the prober's lanes, which ask with GET.
+    /// `None` for the prober's lanes, which ask in one way, and for what stays open.
     post: Option<Seen>,
+    /// True where silence means something: it would hear of the service all the time.
+    hears: bool,
 }
 
 /// One router and all clients.
@@ -57,12 +76,17 @@ struct Trial {
 
 /// Runs all of it; `words` are those after `clients`.
 pub(crate) fn run(words: &[&str]) -> Outcome<()> {
-    let inside = words == ["--inside"];
+    let inside = words.contains(&"--inside");
+    let long = words.contains(&"--long");
     if !inside && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|s| s.success()) {
         // A name of our own, which nobody else on the machine sees.
         let own = std::env::current_exe()?;
-        let status =
-            Command::new("unshare").arg("-m").arg(own).args(["clients", "--inside"]).status()?;
+        let status = Command::new("unshare")
+            .arg("-m")
+            .arg(own)
+            .args(["clients", "--inside"])
+            .args(words)
+            .status()?;
         return if status.success() { Ok(()) } else { Err(status.to_string().into()) };
     }
     let folder = tempfile::tempdir()?;
@@ -86,7 +110,9 @@ pub(crate) fn run(words: &[&str]) -> Outcome<()> {
         }
     }
     let mut trials = Vec::new();
-    for kind in routers::Kind::ALL {
+    let wanted =
+        |kind: &routers::Kind| !long || matches!(kind.traffic(), Traffic::Slow | Traffic::Open);
+    for kind in routers::Kind::ALL.into_iter().filter(wanted) {
         eprintln!("{}", kind.title());
         trials.push(trial(&place, kind, &here).unwrap_or_else(|error| Trial {
             kind,
@@ -132,7 +158,7 @@ impl Version {
         door: TcpListener,
     ) -> Outcome<Self> {
         // A router of requests ends HTTP/2 itself.
-        if kind.http2() && kind != routers::Kind::Http2Requests {
+        if kind.traffic() == Traffic::Http2 && !kind.of_requests() {
             let server = place.certificate.server.clone();
             return Streams::start(version, door, server).map(Self::Streams);
         }
@@ -166,15 +192,13 @@ fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     let start = |version, door| Version::start(place, kind, version, door);
     let (old, new) = (start("v1", old)?, start("v2", new)?);
     let mut router = kind.start(place, [old.address(), new.address()])?;
-    let here: Vec<&Kind> = here.iter().filter(|client| client.takes_part(kind.http2())).collect();
-    let lanes = Lanes::start(&router.url)?;
-    let start = |kind: &&Kind| -> Outcome<[Client; 2]> {
-        let of = |method| kind.start(place.folder.path(), method, &router.url);
-        Ok([of("GET")?, of("POST")?])
-    };
-    let clients = here.iter().map(start).collect::<Outcome<Vec<_>>>()?;
+    let traffic = kind.traffic();
+    let here: Vec<&Kind> = here.iter().filter(|client| client.takes_part(traffic)).collect();
+    let lanes = Lanes::start(&router.url, traffic)?;
+    let clients = started(place, traffic, &here, &router.url)?;
     let until = Instant::now() + PATIENCE;
-    let warm = |client: &Client| client.said().len() >= WARM;
+    let enough = if traffic == Traffic::Slow { WARM_SLOW } else { WARM };
+    let warm = |client: &Client| client.said().len() >= enough;
     while !clients.iter().flatten().all(warm) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -183,8 +207,10 @@ fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     if kind.announced() {
         old.announce();
     }
-    std::thread::sleep(SWITCHED);
-    let moments = Moments { switched, left: Instant::now() };
+    std::thread::sleep(stays(traffic));
+    // A slow one may be taken slowly besides.
+    let still = STILL + if traffic == Traffic::Slow { long::TAKES * 2 } else { Duration::ZERO };
+    let moments = Moments { switched, left: Instant::now(), still };
     old.leave();
     std::thread::sleep(LEFT);
     let until = Instant::now() + BACK;
@@ -195,11 +221,35 @@ fn trial(place: &Place, kind: routers::Kind, here: &[Kind]) -> Outcome<Trial> {
     let mut rows = Vec::new();
     for (lane, said) in lanes.end()? {
         let name = format!("`cutover probe`, lane {}", lane.name());
-        rows.push(Row { name, get: tally::seen(&said, moments), post: None });
+        let hears = lane == Lane::Websocket;
+        rows.push(Row { name, get: tally::seen(&said, moments), post: None, hears });
     }
     for (kind, clients) in here.iter().zip(&clients) {
-        let [get, post] = clients.each_ref().map(|client| tally::seen(&client.said(), moments));
-        rows.push(Row { name: kind.name.to_owned(), get, post: Some(post) });
+        let mut seen = clients.iter().map(|client| tally::seen(&client.said(), moments));
+        let (Some(get), post) = (seen.next(), seen.next()) else { continue };
+        let name = kind.name.to_owned();
+        rows.push(Row { name, get, post, hears: traffic == Traffic::Open });
     }
     Ok(Trial { kind, router: Ok(router.version), rows })
+}
+
+/// Each client as often as it has ways to ask.
+fn started(
+    place: &Place,
+    traffic: Traffic,
+    here: &[&Kind],
+    url: &str,
+) -> Outcome<Vec<Vec<Client>>> {
+    let folder = place.folder.path();
+    let (path, body) = match traffic {
+        Traffic::Slow => ("slow", vec![b'x'; LONG]),
+        Traffic::Http1 | Traffic::Http2 | Traffic::Open => ("", b"{}".to_vec()),
+    };
+    std::fs::write(folder.join("body"), &body)?;
+    let methods: &[&str] = if traffic == Traffic::Open { &["GET"] } else { &["GET", "POST"] };
+    let start = |kind: &&Kind| -> Outcome<Vec<Client>> {
+        let asks = methods.iter().map(|method| Asks { method, url, path, body: body.len() });
+        asks.map(|asks| kind.start(folder, &asks)).collect()
+    };
+    here.iter().map(start).collect()
 }

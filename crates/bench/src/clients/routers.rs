@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use model::admin::{KeyPair, Request};
 use model::{
-    AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Version, Weight,
+    AppName, Farewell, Generation, HandOver, Instance, InstanceId, Pace, Pool, PoolState,
+    ReleaseId, Routes, Version, Weight,
 };
 
 use super::certificate::Certificate;
@@ -36,6 +37,29 @@ pub(crate) enum Kind {
     Http2Requests,
     Http2Connections,
     Http2Announced,
+    /// The first three with bodies that take a second each way.
+    SlowRequests,
+    SlowConnections,
+    SlowAnnounced,
+    /// A router of requests, with what stays open: WebSockets and streams of events.
+    OpenRequests,
+    /// The same, and it moves WebSockets itself.
+    OpenHandedOver,
+    /// Routers of connections with the same.
+    OpenConnections,
+    OpenAnnounced,
+}
+
+/// What clients do with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    Http1,
+    /// Over TLS.
+    Http2,
+    /// Long bodies over HTTP/1.1.
+    Slow,
+    /// What stays open.
+    Open,
 }
 
 /// Where things are.
@@ -62,7 +86,7 @@ pub(crate) struct Router {
 
 impl Kind {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Requests,
         Self::Connections,
         Self::Announced,
@@ -70,6 +94,13 @@ impl Kind {
         Self::Http2Requests,
         Self::Http2Connections,
         Self::Http2Announced,
+        Self::SlowRequests,
+        Self::SlowConnections,
+        Self::SlowAnnounced,
+        Self::OpenRequests,
+        Self::OpenHandedOver,
+        Self::OpenConnections,
+        Self::OpenAnnounced,
     ];
 
     /// In headings.
@@ -82,37 +113,76 @@ impl Kind {
             Self::Http2Requests => "HTTP/2: a router that switches requests",
             Self::Http2Connections => "HTTP/2: a router that switches connections",
             Self::Http2Announced => "HTTP/2: the same, and the old version says goodbye (GOAWAY)",
+            Self::SlowRequests => "Long transfers: a router that switches requests",
+            Self::SlowConnections => "Long transfers: a router that switches connections",
+            Self::SlowAnnounced => {
+                "Long transfers: the same, and the old version announces the end of its connections"
+            }
+            Self::OpenRequests => "Sockets and streams: a router that switches requests",
+            Self::OpenHandedOver => "Sockets and streams: the same, and it moves WebSockets itself",
+            Self::OpenConnections => "Sockets and streams: a router that switches connections",
+            Self::OpenAnnounced => {
+                "Sockets and streams: the same, and the old version tells its clients to go"
+            }
         }
     }
 
-    /// True where clients speak HTTP/2 over TLS.
-    pub(crate) const fn http2(self) -> bool {
-        matches!(self, Self::Http2Requests | Self::Http2Connections | Self::Http2Announced)
+    /// What clients do behind it.
+    pub(crate) const fn traffic(self) -> Traffic {
+        match self {
+            Self::Requests | Self::Connections | Self::Announced | Self::Name => Traffic::Http1,
+            Self::Http2Requests | Self::Http2Connections | Self::Http2Announced => Traffic::Http2,
+            Self::SlowRequests | Self::SlowConnections | Self::SlowAnnounced => Traffic::Slow,
+            Self::OpenRequests
+            | Self::OpenHandedOver
+            | Self::OpenConnections
+            | Self::OpenAnnounced => Traffic::Open,
+        }
+    }
+
+    /// True for a router that ends connections and switches requests.
+    pub(crate) const fn of_requests(self) -> bool {
+        matches!(
+            self,
+            Self::Requests
+                | Self::Http2Requests
+                | Self::SlowRequests
+                | Self::OpenRequests
+                | Self::OpenHandedOver
+        )
     }
 
     /// True where the old version says from the switch on that its connections end.
     pub(crate) const fn announced(self) -> bool {
-        matches!(self, Self::Announced | Self::Http2Announced)
+        matches!(
+            self,
+            Self::Announced | Self::Http2Announced | Self::SlowAnnounced | Self::OpenAnnounced
+        )
     }
 
     /// Starts one in front of the two versions.
     pub(crate) fn start(self, place: &Place, ends: [SocketAddr; 2]) -> Outcome<Router> {
+        let secure = self.traffic() == Traffic::Http2;
         match self {
-            Self::Requests | Self::Http2Requests => proxy(place, ends, self.http2()),
             Self::Name => name(place, ends),
-            _ => haproxy(place, ends, self.http2()),
+            _ if self.of_requests() => proxy(place, ends, self),
+            _ => haproxy(place, ends, secure),
         }
     }
 }
 
-fn proxy(place: &Place, ends: [SocketAddr; 2], secure: bool) -> Outcome<Router> {
+fn proxy(place: &Place, ends: [SocketAddr; 2], kind: Kind) -> Outcome<Router> {
+    let secure = kind.traffic() == Traffic::Http2;
     let socket = place.folder.path().join("admin");
     let mut command = Command::new(&place.cutover);
     command.args(["proxy", "--threads", "1", "--admin"]).arg(&socket);
     let process = Process::unpinned(&mut command, &place.folder.path().join("proxy.out"))?;
     let mut admin = admin(&socket)?;
     let publish = move |generation: u64, to: u32| -> Outcome<Request> {
-        let routes = routes(ends, generation, to)?;
+        let mut routes = routes(ends, generation, to)?;
+        if kind == Kind::OpenHandedOver && to == 2 {
+            move_sockets(&mut routes);
+        }
         Ok(Request::Publish { epoch: 1, expected: Generation(generation - 1), routes })
     };
     tell(&mut admin, &publish(1, 1)?, None)?;
@@ -160,6 +230,15 @@ fn routes(ends: [SocketAddr; 2], generation: u64, to: u32) -> Outcome<Routes> {
         hold: None,
         hand_over: None,
     })
+}
+
+/// Off the first version, which gets nothing new, at once.
+fn move_sockets(routes: &mut Routes) {
+    let Some(old) = routes.pools.first_mut() else { return };
+    old.state = PoolState::Retiring;
+    let instances = old.instances.iter().map(|instance| instance.id.clone()).collect();
+    let pace = Pace { farewell: Farewell::Close, per_second: 100, at_once: 100 };
+    routes.hand_over = Some(HandOver { instances, pace, within_ms: 2_000 });
 }
 
 fn haproxy(place: &Place, [old, new]: [SocketAddr; 2], secure: bool) -> Outcome<Router> {

@@ -17,7 +17,9 @@ pub(crate) struct Seen {
     pub(crate) failed: [usize; 2],
     /// From the leaving to the first answer of the new version, for one that failed then.
     pub(crate) back: Option<Duration>,
-    /// The first failure, in the client's words.
+    /// The longest time without an answer that ended after the switch.
+    pub(crate) silent: Option<Duration>,
+    /// The first failure, in the client's words; without any, what it noted.
     pub(crate) words: Option<String>,
 }
 
@@ -29,15 +31,22 @@ pub(crate) type Line = (Instant, String);
 pub(crate) struct Moments {
     pub(crate) switched: Instant,
     pub(crate) left: Instant,
+    /// How much an answer may take, and be rarer than it is asked for on a busy machine.
+    pub(crate) still: Duration,
 }
-
-/// Answers may be so much rarer than they are asked for, on a busy machine.
-const STILL: Duration = Duration::from_millis(500);
 
 /// Sums up.
 pub(crate) fn seen(said: &[Line], moments: Moments) -> Seen {
     let mut seen = Seen::default();
+    let mut noted = None;
+    let mut before: Option<Instant> = None;
     for (at, line) in said {
+        if let Some(words) = line.strip_prefix("note") {
+            if *at >= moments.switched {
+                noted.get_or_insert_with(|| words.trim().to_owned());
+            }
+            continue;
+        }
         if let Some(words) = line.strip_prefix("error") {
             if *at >= moments.switched {
                 seen.failed[usize::from(*at >= moments.left)] += 1;
@@ -46,6 +55,9 @@ pub(crate) fn seen(said: &[Line], moments: Moments) -> Seen {
             continue;
         }
         seen.answers += 1;
+        if let Some(before) = before.replace(*at).filter(|_| *at >= moments.switched) {
+            seen.silent = seen.silent.max(Some(at.duration_since(before)));
+        }
         if line == "v2" && *at >= moments.left {
             seen.back.get_or_insert_with(|| at.duration_since(moments.left));
         }
@@ -54,7 +66,8 @@ pub(crate) fn seen(said: &[Line], moments: Moments) -> Seen {
         }
     }
     let staying = moments.left.duration_since(moments.switched);
-    seen.pinned = seen.last_old.is_some_and(|last| last + STILL > staying);
+    seen.pinned = seen.last_old.is_some_and(|last| last + moments.still > staying);
+    seen.words = seen.words.or(noted);
     seen
 }
 
@@ -73,7 +86,8 @@ mod tests {
     fn the_last_old_answer_and_failures_count_from_the_switch() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let moments = Moments { switched: at(1_000), left: at(4_000) };
+        let still = Duration::from_millis(500);
+        let moments = Moments { switched: at(1_000), left: at(4_000), still };
         let said = |all: &[(u64, &str)]| -> Vec<_> {
             all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
         };
@@ -88,5 +102,24 @@ mod tests {
         assert_eq!((stayed.failed, stayed.words.as_deref()), ([0, 1], Some("reset")));
         assert_eq!(stayed.back, Some(Duration::from_millis(100)));
         assert_eq!(seen(&said(&[(900, "v1"), (1_000, "v2")]), moments).last_old, None);
+    }
+
+    #[test]
+    fn what_is_noted_is_no_failure_and_silence_counts_if_it_ends_after_the_switch() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let still = Duration::from_millis(500);
+        let moments = Moments { switched: at(1_000), left: at(4_000), still };
+        let said = |all: &[(u64, &str)]| -> Vec<_> {
+            all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
+        };
+        let moved = [(100, "v1"), (950, "v1"), (1_010, "note closed with 1012"), (1_200, "v2")];
+        let moved = seen(&said(&moved), moments);
+        assert_eq!((moved.failed, moved.words.as_deref()), ([0, 0], Some("closed with 1012")));
+        assert_eq!(moved.silent, Some(Duration::from_millis(250)));
+        let cut = [(3_950, "v1"), (4_001, "note it ended"), (4_002, "error lost"), (4_900, "v2")];
+        let cut = seen(&said(&cut), moments);
+        assert_eq!((cut.failed, cut.words.as_deref()), ([0, 1], Some("lost")));
+        assert_eq!(cut.silent, Some(Duration::from_millis(950)));
     }
 }

@@ -11,6 +11,8 @@ use crate::common::{assert_classes, of, options, run, stopped};
 use model::attempt::{Class, Ending, Lane};
 use probe::{Options, Run, Target};
 use routes::{Seen, Wrong, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Twelve attempts on one lane, slow for 100 ms each.
 fn probing(address: SocketAddr, lane: Lane) -> Options {
@@ -156,4 +158,39 @@ async fn idle_connections_rest_for_random_times_and_one_that_is_closed_meanwhile
     let (short, long) = (rests.iter().min().unwrap(), rests.iter().max().unwrap());
     assert!(*long > 150_000 && long - short > 100_000, "no random rests: {rests:?}");
     assert!(run.connections.len() < 45, "connections were not used again");
+}
+
+/// Answers with a megabyte, in pieces as most servers and proxies write them.
+async fn in_pieces(mut stream: TcpStream) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut asked = [0; 4_096];
+    let _ = stream.read(&mut asked).await.ok()?;
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\nConnection: close\r\n\r\n";
+    stream.write_all(head).await.ok()?;
+    for _ in 0..64 {
+        stream.write_all(&[b'x'; 16 << 10]).await.ok()?;
+    }
+    // Until the client has gone.
+    let _ = stream.read(&mut asked).await;
+    Some(())
+}
+
+#[tokio::test]
+async fn a_download_that_comes_in_pieces_takes_no_longer_than_it_is_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(in_pieces(stream));
+        }
+    });
+    let run = run(Options {
+        rate: 4,
+        stop: probe::Stop::Count(3),
+        slowness: Duration::from_millis(500),
+        timeout: Duration::from_secs(4),
+        ..probing(address, Lane::Download)
+    })
+    .await;
+    assert_classes(&run, &[(Class::Ok, 3)]);
 }
