@@ -254,7 +254,7 @@ fn a_lane_that_sent_nothing_has_not_done_well() {
 
 #[test]
 fn a_step_that_the_end_cuts_short_is_said_to_be() {
-    const SHORT: &str = "The last step is cut short by the end of the run.";
+    const SHORT: &str = "; the last bar stands for ";
     assert!(!html(&judge(&sample::alone())).contains(SHORT));
     let mut input = sample::alone();
     input.attempts.retain(|a| a.done_us < 29_300_000);
