@@ -5,7 +5,7 @@
 use model::{Outcome, Verdict};
 
 use crate::assertion::{Assertion, AssertionFact};
-use crate::axis::axis;
+use crate::axis::{axis, between};
 use crate::clean;
 use crate::client_fact::ClientFacts;
 use crate::clients;
@@ -20,6 +20,9 @@ use crate::version_proof::VersionProof;
 
 /// Blind time in total that voids a run, us.
 const BLIND_US: u64 = 1_000_000;
+
+/// Its last request may be that much older than the end of the rollout, us: it may have one turn in a second.
+const EARLY_US: u64 = 2_000_000;
 
 /// The verdict and why it is not PASS.
 pub(crate) fn verdict(
@@ -117,6 +120,7 @@ fn doubts(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<Str
         ));
     }
     out.extend(blindness(run, proof, trust));
+    out.extend(left_early(run));
     let seen = run.sent.iter().any(|a| run.is_new(a.version.as_deref()));
     let expected = run.input.outcome == Outcome::Promoted && run.to.is_some();
     if expected && !seen && !run.sent.is_empty() {
@@ -187,6 +191,18 @@ fn blindness(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<
         return words;
     }
     vec![format!("the prober was stopped or starved {}: it saw nothing then", list(&words))]
+}
+
+/// It sent nothing any more before the rollout was over, as one that somebody told to end.
+fn left_early(run: &Run<'_>) -> Option<String> {
+    let until = axis(run.input.footer.as_ref()?.until_us);
+    // One that was halted has no end of its own; then the phase that it was in counts.
+    let over = run.input.phases.last()?.from_us;
+    let missed = between(until, over);
+    (missed > EARLY_US).then(|| {
+        let words = "before the rollout was over: it saw nothing of the rest";
+        format!("the prober was stopped or starved {} {words}", span(missed))
+    })
 }
 
 /// When both answered although one was to answer everything: while each has its share, both do, for as

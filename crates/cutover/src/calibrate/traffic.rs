@@ -30,19 +30,16 @@ pub(crate) struct Traffic {
     pub(crate) clients: usize,
 }
 
-/// What matters of a line.
+/// What matters of a line. Text that there is none of is null there.
 #[derive(Deserialize)]
 struct Line {
     time: String,
     client: String,
-    #[serde(default)]
-    app: String,
+    app: Option<String>,
     status: u16,
     last_byte_ms: Option<f64>,
-    #[serde(default)]
-    user_agent: String,
-    #[serde(default)]
-    error: String,
+    user_agent: Option<String>,
+    error: Option<String>,
     open_ms: Option<f64>,
 }
 
@@ -55,15 +52,17 @@ impl Traffic {
         for line in log.lines() {
             let line = line?;
             let Ok(line) = serde_json::from_str::<Line>(&line) else { continue };
-            let probe = line.user_agent.starts_with("cutover-probe/");
-            let gone = line.error == "client-gone" || line.status == 0;
-            if probe || gone || line.open_ms.is_some() || app.is_some_and(|app| app != line.app) {
+            let [of, agent, error] = [&line.app, &line.user_agent, &line.error];
+            let [of, agent, error] = [of, agent, error].map(|text| text.as_deref().unwrap_or(""));
+            let probe = agent.starts_with("cutover-probe/");
+            let gone = error == "client-gone" || line.status == 0;
+            if probe || gone || line.open_ms.is_some() || app.is_some_and(|app| app != of) {
                 continue;
             }
             let Some(second) = line.time.get(..19) else { continue };
             let number = u32::try_from(known.len()).unwrap_or(u32::MAX);
             let client = *known.entry(line.client).or_insert(number);
-            let failed = line.status >= 500 || line.error == "cut";
+            let failed = line.status >= 500 || error == "cut";
             let us = std::time::Duration::try_from_secs_f64(line.last_byte_ms.unwrap_or(0.0) / 1e3);
             let us = us.map_or(0, |took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
             let second = traffic.seconds.entry(second.to_owned()).or_default();
@@ -91,7 +90,7 @@ mod tests {
 
     #[test]
     fn users_requests_of_one_app_are_read() {
-        let log = r#"{"time":"2026-01-01T00:00:01.200Z","client":"10.0.0.1","app":"shop","status":200,"last_byte_ms":2.25,"open_ms":null,"user_agent":"curl","error":""}
+        let log = r#"{"time":"2026-01-01T00:00:01.200Z","client":"10.0.0.1","app":"shop","status":200,"last_byte_ms":2.25,"open_ms":null,"user_agent":null,"error":null}
 not a line
 {"time":"2026-01-01T00:00:01.900Z","client":"10.0.0.2","app":"shop","status":502,"last_byte_ms":9.0,"open_ms":null,"user_agent":"curl","error":"closed"}
 {"time":"2026-01-01T00:00:01.900Z","client":"10.0.0.2","app":"blog","status":200,"last_byte_ms":9.0,"open_ms":null,"user_agent":"curl","error":""}

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on must fail, also in what its tests share"
 )]
 
+mod aa;
 mod api;
 #[path = "../../../drivers/tests/engines/common/authority.rs"]
 mod authority;

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{World, beside, signal, wait_for};
+use crate::world::{World, beside, patient_config, signal, wait_for};
 
 #[test]
 fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
@@ -43,15 +43,22 @@ fn a_killed_proxy_is_back_on_the_same_sockets_with_its_routes() {
 #[test]
 fn a_killed_prober_leaves_a_rollout_without_proof() {
     let _turn = beside();
-    let mut world = World::patient(1);
+    let config = patient_config(1).replace("bake = \"1500ms\"", "bake = \"4s\"");
+    let mut world = World::new(&config);
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    for (version, phase) in [("v2", "previewing"), ("v3", "baking")] {
+    let told = [
+        ("v2", "previewing", Signal::KILL),
+        ("v3", "baking", Signal::KILL),
+        // It sums up, and ends in order.
+        ("v4", "baking", Signal::TERM),
+    ];
+    for (version, phase, sent) in told {
         let mut deploy = Deploy::start(&world, "demo", version);
         deploy.reach(phase);
         let probers = world.parts("probe");
         assert_eq!(probers.len(), 1, "{probers:?}");
-        signal(probers[0], Signal::KILL);
+        signal(probers[0], sent);
         let shipped = deploy.end();
         shipped.expect(3, "INCONCLUSIVE");
         assert_eq!(shipped.report["outcome"], "promoted");

@@ -30,6 +30,24 @@ fn a_clean_deploy_passes_and_says_for_what_it_speaks() {
     assert!(lane.ttlb_p99_us.is_some() && lane.ttlb_p50_us < lane.ttlb_p99_us);
 }
 
+#[test]
+fn a_prober_that_leaves_before_the_end_vouches_for_nothing() {
+    let left = |until_us| {
+        let mut input = sample::pass();
+        input.attempts.retain(|a| a.intended_us <= until_us);
+        let footer = input.footer.as_mut().unwrap();
+        footer.until_us = until_us;
+        (footer.planned, footer.sent) = (input.attempts.len() as u64, input.attempts.len() as u64);
+        judge(&input)
+    };
+    let over = sample::pass().phases.last().unwrap().from_us.cast_unsigned();
+    let report = left(over - 4_000_000);
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let words = "the prober was stopped or starved 4.0 s before the rollout was over: it saw nothing of the rest";
+    assert_eq!(only_reason(&report), words);
+    assert_eq!(left(over - 1_500_000).verdict, Verdict::Pass);
+}
+
 /// The floors of the run and of its three lanes, in whole ms; none of a lane that sent nothing.
 fn floors(report: &Report) -> [Option<u64>; 4] {
     let of = |lane| report.lanes.iter().find(|l| l.lane == lane).and_then(|l| l.detection_floor_us);
