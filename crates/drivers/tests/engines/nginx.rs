@@ -91,6 +91,63 @@ async fn what_is_kept_open_by_a_worker_that_ends_counts() {
     assert_eq!(have.open_on(ReleaseId(1)).requests, 0, "{have:?}");
 }
 
+/// A user whose connection was opened before the switch and has asked for nothing yet, and one who is half
+/// through an upload: the worker that has them brings both to the old version, which is there for them as
+/// long as a request may last. A tunnel is counted as before: once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_not_asked_yet_is_waited_for() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let mut bed = Bed::start(program, true);
+    bed.setup.apps[0].longest_request = std::time::Duration::from_mins(10);
+    let (v1, v2) = (App::start("v1"), App::start("v2"));
+    let router = bed.driver();
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    let open = || load::Connection::open(bed.entrance()).unwrap();
+    let mut silent: Vec<_> = (0..3).map(|_| open()).collect();
+    let mut upload = open();
+    let head = "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 6\r\n\r\nabc";
+    upload.send(head).unwrap();
+    let (mut tunnel, _) = load::Connection::upgrade(bed.entrance()).unwrap();
+    let want =
+        routes(vec![pool(1, 0, Retiring, &[v1.address]), pool(2, 10_000, Serving, &[v2.address])]);
+    let left = async |router: &Nginx| {
+        let have = router.look(&app()).await.unwrap();
+        let told = have.detail["told_ms"].as_u64().unwrap();
+        (have.open_on(ReleaseId(1)).requests, std::time::Duration::from_millis(told))
+    };
+    settle(&router, &want).await;
+    // No worker waits for kept connections any more.
+    let over = std::time::Duration::from_millis(2_500);
+    let waits = loop {
+        let (open, told) = left(&router).await;
+        if open == 0 || told > over {
+            break open;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(waits, 5, "three silent ones, an upload and a tunnel");
+    // They are not waited for beyond what a request may take.
+    bed.setup.apps[0].longest_request = std::time::Duration::ZERO;
+    assert_eq!(left(&bed.driver()).await.0, 1);
+    tunnel.echo("still there").unwrap();
+    for one in &mut silent {
+        let answer = one.ask("GET", "/", "").unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "v1"));
+    }
+    upload.send("def").unwrap();
+    assert_eq!(upload.receive().unwrap().status, 200);
+    let deadline = std::time::Instant::now() + nginx::PATIENCE;
+    while left(&router).await.0 != 1 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", left(&router).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    tunnel.close();
+    while left(&router).await.0 != 0 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", left(&router).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 /// What cannot work is refused before anything is touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_work_is_refused_and_nothing_is_touched() {

@@ -27,7 +27,7 @@ const SHUT: &str = "worker_shutdown_timeout 1h;";
 const PASS: &str = "proxy_pass http://$cutover_demo;";
 
 /// Edits of the configuration that is offered, and what is named then.
-const CASES: [(&[Edit<'_>], &[Named<'_>]); 16] = [
+const CASES: [(&[Edit<'_>], &[Named<'_>]); 17] = [
     (&[], &[]),
     (&[("keepalive_min_timeout 1s;", "")], &[("http {", "keepalive_min_timeout", KEEP)]),
     (
@@ -65,6 +65,10 @@ const CASES: [(&[Edit<'_>], &[Named<'_>]); 16] = [
     (
         &[(LOCATION, "        location / {\ninclude mor[a-f].conf;\n")],
         &[("proxy_next_upstream off;", "proxy_next_upstream", REPEAT)],
+    ),
+    (
+        &[("client_header_timeout 10s;", "")],
+        &[("http {", "client_header_timeout", "client_header_timeout 10s;")],
     ),
     (
         &[(LOCATION, "        location / {\nproxy_next_upstream error non_idempotent;\n")],

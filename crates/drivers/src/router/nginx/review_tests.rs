@@ -10,7 +10,7 @@ use crate::router::nginx::setup::app_setup;
 const GOOD: &str = "# configuration file /e/nginx.conf:
 worker_shutdown_timeout 1h;
 http {
-    keepalive_min_timeout 5s;
+    keepalive_min_timeout 5s; client_header_timeout 10s;
     proxy_set_header Upgrade $http_upgrade;
     server {
         location / {
@@ -60,6 +60,18 @@ fn each_setting_that_loses_requests_is_named_with_its_edit() {
             "",
             "1.30.6",
             "worker_shutdown_timeout: not set -> worker_shutdown_timeout 1h;",
+        ),
+        (
+            "client_header_timeout 10s;",
+            "",
+            "1.30.6",
+            "client_header_timeout: not set -> client_header_timeout 10s;",
+        ),
+        (
+            "client_header_timeout 10s;",
+            "client_header_timeout 11s;",
+            "1.30.6",
+            "client_header_timeout: client_header_timeout 11s -> client_header_timeout 10s;",
         ),
         (
             "proxy_http_version 1.1;",
@@ -209,6 +221,27 @@ fn workers_that_end_too_soon_are_named_with_what_they_cut() {
     let text = GOOD.replace("_demo", "_slow");
     let found = review(&text, "1.30.6", &[&slow]).unwrap();
     assert_eq!(found[0].needed, "worker_shutdown_timeout 3h;");
+}
+
+/// A client may be silent as long as a request lasts; of an app of short ones, it is not cut at once.
+#[test]
+fn silent_clients_may_be_so_for_as_long_as_what_they_ask_for() {
+    for (longest_ms, needed) in [
+        (300, Some("client_header_timeout 1s;")),
+        (1_500, Some("client_header_timeout 1500ms;")),
+        (9_999, Some("client_header_timeout 9999ms;")),
+        (10_000, None),
+        (60_000, None),
+    ] {
+        let mut demo = app_setup("demo");
+        demo.longest_request = Duration::from_millis(longest_ms);
+        let found = review(GOOD, "1.30.6", &[&demo]).unwrap();
+        assert_eq!(found.first().map(|one| one.needed.as_str()), needed, "{found:?}");
+    }
+    let mut slow = app_setup("demo");
+    slow.longest_request = Duration::from_mins(1);
+    let unset = GOOD.replace("client_header_timeout 10s;", "");
+    assert_eq!(review(&unset, "1.30.6", &[&slow]).unwrap(), []);
 }
 
 /// In the same server, or in another one of the same name; not what somebody else is asked for. What may well

@@ -3,8 +3,10 @@
 //! It is offered only: whoever has a configuration keeps it, and `review` says what it lacks.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::conf::{stamp, variable};
+use super::review::{first_word, written};
 use super::setup::{AppSetup, Setup};
 
 /// Why the offered configuration cannot hold these hosts and this path prefix, and what to do; `None`
@@ -23,9 +25,14 @@ pub fn objection(hosts: &[String], path_prefix: &str) -> Option<(String, &'stati
     Some((why, "write it as in a `Host` header, without a port"))
 }
 
+/// Where no app says how long its requests last.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// The main configuration file.
 pub fn sample(setup: &Setup) -> String {
     let (directory, pid) = (setup.directory.display(), setup.pid.display());
+    let longest = setup.apps.iter().map(|app| app.longest_request).min().unwrap_or(LONGEST);
+    let silent = written(first_word(longest));
     let mut text = format!(
         "# nginx in front of apps that Cutover ships. Yours to edit: Cutover reads it and does not write it.
 worker_processes auto;
@@ -44,6 +51,11 @@ http {{
     # From nginx 1.27.4 on. A worker that ends waits so long for requests on kept connections: without
     # it a reload cuts those that are just on their way. Older versions refuse to start with it.
     keepalive_min_timeout 5s;
+
+    # Nor does it close connections on which nothing was asked yet, as browsers open them: they last so
+    # long, and what a deploy leaves is kept for them for `longest_request`. As long it is kept for uploads,
+    # which nginx hands on when all of one has come (proxy_request_buffering).
+    client_header_timeout {silent};
 
     # Tunnels are passed on, and connections to instances are kept.
     map $http_upgrade $cutoverconnection {{
