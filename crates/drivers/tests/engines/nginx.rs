@@ -148,6 +148,89 @@ async fn who_has_not_asked_yet_is_waited_for() {
     }
 }
 
+/// A reload of somebody else's that has read the file of before, and begins its workers when a change is
+/// already written: those are old ones, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_is_under_way_is_waited_for() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let mut bed = Bed::installed(program, true);
+    // Nginx reads both behind the files of the apps, and waits at each until somebody writes into it.
+    let gates = ["first", "second"].map(|name| bed.path(name));
+    for gate in &gates {
+        assert!(std::process::Command::new("mkfifo").arg(gate).status().unwrap().success());
+    }
+    let tested = bed.path("tested.conf");
+    std::fs::write(&tested, bed.config()).unwrap();
+    let gated = "include first; include second;\n    server {\n";
+    bed.configure(&bed.config().replacen("server {\n", gated, 1));
+    let open_both = Gatekeeper::of(&gates);
+    bed.launch();
+    bed.setup.program.config = tested;
+    let (v1, v2, router) = (App::start("v1"), App::start("v2"), bed.driver());
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    let before = bed.workers();
+    let written = |name: &str| std::fs::read_to_string(bed.setup.directory.join(name)).unwrap();
+    let (file, record) = (written("demo.conf"), written("demo.json"));
+    open_both.stop();
+    bed.reload();
+    wait(|| opened(&gates[0]), || "it never read its files".into());
+    // It has read the file of v1, and stands at the second gate.
+    let want = routes(vec![pool(2, 10_000, Serving, &[v2.address])]);
+    let change = async { settle(&router, &want).await };
+    let somebody_else = async {
+        let deadline = std::time::Instant::now() + nginx::PATIENCE;
+        while written("demo.conf") == file {
+            assert!(std::time::Instant::now() < deadline, "nothing is written");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // Long enough for whoever does not wait; for whoever does, it is all the same.
+        let since = std::time::Instant::now();
+        while written("demo.json") == record && since.elapsed().as_millis() < 1_000 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Gatekeeper::of(&gates)
+    };
+    let (_, open_both) = tokio::join!(change, somebody_else);
+    let told = router.look(&app()).await.unwrap().detail["record"]["told"]["workers"].clone();
+    let told: Vec<u64> =
+        told.as_array().unwrap().iter().map(|one| one["pid"].as_u64().unwrap()).collect();
+    let foreign = told.iter().any(|pid| !before.contains(&pid.to_string()));
+    assert!(foreign, "{told:?} are those of before: {before:?}");
+    open_both.stop();
+}
+
+/// Opens a pipe at which somebody waits; false when nobody does.
+fn opened(gate: &std::path::Path) -> bool {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    std::fs::OpenOptions::new().write(true).custom_flags(flags).open(gate).is_ok()
+}
+
+/// Opens pipes for whoever waits there.
+struct Gatekeeper {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Gatekeeper {
+    fn of(gates: &[std::path::PathBuf]) -> Self {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (gates, stopped) = (gates.to_vec(), std::sync::Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                gates.iter().for_each(|gate| _ = opened(gate));
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap();
+    }
+}
+
 /// What cannot work is refused before anything is touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_work_is_refused_and_nothing_is_touched() {

@@ -232,21 +232,13 @@ async fn a_worker_that_may_not_live_long_enough_cuts_what_is_open() {
 
 /// Reloads it and waits until no worker is left of those before: what they do is what is written.
 fn renew(bed: &Bed) {
-    let before = workers(bed);
+    let before = bed.workers();
     bed.reload();
     let renewed = || {
-        let now = workers(bed);
+        let now = bed.workers();
         !now.is_empty() && !now.iter().any(|worker| before.contains(worker))
     };
     nginx::wait(renewed, || format!("{before:?} go on"));
-}
-
-/// The processes that nginx has started.
-fn workers(bed: &Bed) -> Vec<String> {
-    let master = std::fs::read_to_string(&bed.setup.pid).unwrap();
-    let master = master.trim();
-    let children = format!("/proc/{master}/task/{master}/children");
-    std::fs::read_to_string(children).unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
 /// Requests of a location that names an address stay where they were.

@@ -40,7 +40,7 @@ pub(super) async fn act(
         }
         Step::Publish { next, routes, .. } => publish(setup, &app, record, (next, routes)).await,
         Step::Reload { .. } => {
-            let kept_ms = written::kept_ms(&test(&setup.program).await?);
+            let kept_ms = ready(setup).await?;
             reload(setup, &app, Record { kept_ms, ..record })
         }
         Step::Refuse { why, help, .. } => {
@@ -58,8 +58,8 @@ async fn publish(
     let path = setup.file(app);
     let there = fs::read_to_string(&path).ok();
     replace(&path, &render(app, routes.as_ref(), next, setup.control))?;
-    let kept_ms = match test(&setup.program).await {
-        Ok(text) => written::kept_ms(&text),
+    let kept_ms = match ready(setup).await {
+        Ok(kept_ms) => kept_ms,
         Err(fault) => {
             let before = there.unwrap_or_else(|| {
                 render(app, record.routes.as_ref(), record.generation, setup.control)
@@ -75,6 +75,15 @@ async fn publish(
         record.left_by(routes.as_ref(), |one| lingering || connections.contains_key(&one.address));
     let before = record.routes.clone();
     reload(setup, app, Record { generation: next, routes, before, left, kept_ms, ..record })
+}
+
+/// Has nginx test what is written, and waits until no reload is under way: one of somebody else's may have
+/// read what was before, and begin workers with it after ours were counted. Answers how long workers wait
+/// for kept connections, ms.
+async fn ready(setup: &Setup) -> Result<u64, Fault> {
+    let text = test(&setup.program).await?;
+    master::find(&setup.pid)?.at_rest().await?;
+    Ok(written::kept_ms(&text))
 }
 
 /// Puts it on record with the workers that run something else, then reloads.

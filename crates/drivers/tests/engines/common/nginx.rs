@@ -162,6 +162,14 @@ impl Bed {
         wait(up, || std::fs::read_to_string(self.path("error.log")).unwrap_or_default());
     }
 
+    /// The processes that it has started.
+    pub(crate) fn workers(&self) -> Vec<String> {
+        let master = std::fs::read_to_string(&self.setup.pid).unwrap();
+        let master = master.trim();
+        let children = format!("/proc/{master}/task/{master}/children");
+        std::fs::read_to_string(children).unwrap().split_whitespace().map(str::to_owned).collect()
+    }
+
     /// Reloads it as an administrator would.
     pub(crate) fn reload(&self) {
         kill_process(Pid::from_child(self.master.as_ref().unwrap()), Signal::HUP).unwrap();
