@@ -281,6 +281,41 @@ async fn what_cannot_work_is_refused_and_nothing_is_touched() {
     assert_eq!((files(), load::get(bed.entrance(), "/").unwrap().body), (before, "v1".to_owned()));
 }
 
+/// The longest name that an app may have, with rules of two digits; a configuration that has no room for it
+/// is refused with the lines that are missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_name_is_carried() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let name = "a-name-of-forty-letters-takes-much-room1";
+    let app = model::AppName::new(name).unwrap();
+    assert!(model::AppName::new(format!("{name}2")).is_err(), "it is the longest");
+    // Beside another one: nginx looks nobody up by name where there is one server.
+    let mut bed = Bed::of((program, true), "cutover", &[name, "demo"]);
+    bed.launch();
+    let (v1, v2, router) = (App::start("v1"), App::start("v2"), bed.driver());
+    let mut want =
+        routes(vec![pool(1, 10_000, Serving, &[v1.address]), pool(2, 0, Serving, &[v2.address])]);
+    want.app = app.clone();
+    let rule = |n| model::Rule {
+        mark: model::Mark::new(model::Selector::Cookie("n".into()), n).unwrap(),
+        release: ReleaseId(2),
+    };
+    want.rules = (0..12).map(|n: u32| rule(n.to_string())).collect();
+    settle(&router, &want).await;
+    assert_eq!(router.preflight(std::slice::from_ref(&app)).await.unwrap(), []);
+    let asked = |header: &str| {
+        load::Connection::open(bed.entrance()).unwrap().ask("GET", "/", header).unwrap().body
+    };
+    assert_eq!((asked("Cookie: n=11\r\n"), asked("")), ("v2".to_owned(), "v1".to_owned()));
+    for line in ["variables_hash_bucket_size 128;", "server_names_hash_bucket_size 128;"] {
+        let whole = bed.config();
+        bed.configure(&whole.replacen(line, "", 1));
+        let fault = router.preflight(std::slice::from_ref(&app)).await.unwrap_err();
+        assert!(fault.help.as_ref().unwrap().contains(line), "{fault:?}");
+        bed.configure(&whole);
+    }
+}
+
 /// A rule by header or cookie, and a share, are kept by what nginx really does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_and_shares_are_what_was_asked() {

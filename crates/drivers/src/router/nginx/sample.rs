@@ -28,11 +28,23 @@ pub fn objection(hosts: &[String], path_prefix: &str) -> Option<(String, &'stati
 /// Where no app says how long its requests last.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// The longest name of an app that nginx has room for without a word, beside what stands before it in the
+/// names of variables (`cutoverstamp_`).
+const SHORT: usize = 33;
+/// For longer ones.
+const ROOM: &str = "
+    # The names of variables and servers that have that of an app in them are longer than nginx expects.
+    variables_hash_bucket_size 128;
+    server_names_hash_bucket_size 128;
+";
+
 /// The main configuration file.
 pub fn sample(setup: &Setup) -> String {
     let (directory, pid) = (setup.directory.display(), setup.pid.display());
     let longest = setup.apps.iter().map(|app| app.longest_request).min().unwrap_or(LONGEST);
     let silent = written(first_word(longest));
+    let long = setup.apps.iter().any(|app| app.name.as_str().len() > SHORT);
+    let room = if long { ROOM } else { "" };
     let mut text = format!(
         "# nginx in front of apps that Cutover ships. Yours to edit: Cutover reads it and does not write it.
 worker_processes auto;
@@ -47,7 +59,7 @@ events {{
 
 http {{
     access_log off;
-
+{room}
     # From nginx 1.27.4 on. A worker that ends waits so long for requests on kept connections: without
     # it a reload cuts those that are just on their way. Older versions refuse to start with it.
     keepalive_min_timeout 5s;
