@@ -316,6 +316,18 @@ async fn the_longest_name_is_carried() {
     }
 }
 
+/// Directories may be called what they like.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_directories_are_included() {
+    let Some(program) = nginx::BED[2].program() else { return };
+    let mut bed = Bed::of((program, true), "a b;{\"\\[c]*?${d}#'é", &["demo"]);
+    bed.launch();
+    let (v1, router) = (App::start("v1"), bed.driver());
+    settle(&router, &routes(vec![pool(1, 10_000, Serving, &[v1.address])])).await;
+    assert_eq!(router.preflight(&[app()]).await.unwrap(), []);
+    assert_eq!(load::get(bed.entrance(), "/").unwrap().body, "v1");
+}
+
 /// A rule by header or cookie, and a share, are kept by what nginx really does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_and_shares_are_what_was_asked() {

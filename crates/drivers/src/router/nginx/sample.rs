@@ -40,7 +40,9 @@ const ROOM: &str = "
 
 /// The main configuration file.
 pub fn sample(setup: &Setup) -> String {
-    let (directory, pid) = (setup.directory.display(), setup.pid.display());
+    let pid = quoted(&setup.pid.display().to_string());
+    let files = format!("{}/*.conf", plain(&setup.directory.display().to_string()));
+    let files = quoted(&files);
     let longest = setup.apps.iter().map(|app| app.longest_request).min().unwrap_or(LONGEST);
     let silent = written(first_word(longest));
     let long = setup.apps.iter().any(|app| app.name.as_str().len() > SHORT);
@@ -76,7 +78,7 @@ http {{
     }}
 
     # What Cutover writes: who gets what.
-    include {directory}/*.conf;
+    include {files};
 "
     );
     let mut hosts: Vec<&[String]> = Vec::new();
@@ -90,6 +92,21 @@ http {{
         server(&mut text, setup, hosts, apps);
     }
     text + "}\n"
+}
+
+/// A path as part of a pattern that names it alone.
+fn plain(path: &str) -> String {
+    let mark = |c: char| ['\\', '*', '?', '['].contains(&c).then_some('\\');
+    path.chars().flat_map(|c| mark(c).into_iter().chain([c])).collect()
+}
+
+/// A text as one word of nginx.
+fn quoted(text: &str) -> String {
+    let simple = |c: char| c.is_ascii_alphanumeric() || "/._-*".contains(c);
+    if text.chars().all(simple) {
+        return text.to_owned();
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn server<'a>(
