@@ -74,6 +74,20 @@ fn each_setting_that_loses_requests_is_named_with_its_edit() {
             "client_header_timeout: client_header_timeout 11s -> client_header_timeout 10s;",
         ),
         (
+            "http://$cutover_demo;",
+            "http://$cutover_demo/${2}x;",
+            "1.30.6",
+            "proxy_pass: proxy_pass http://$cutover_demo/${2}x -> a name in the pattern, as in `location ~ \
+             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
+        ),
+        (
+            "proxy_set_header Upgrade $http_upgrade;",
+            "proxy_set_header Upgrade $http_upgrade; proxy_set_header X-Page a$9;",
+            "1.30.6",
+            "proxy_set_header: proxy_set_header X-Page a$9 -> a name in the pattern, as in `location ~ \
+             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
+        ),
+        (
             "proxy_http_version 1.1;",
             "",
             "1.28.0",
