@@ -328,6 +328,9 @@ async fn odd_directories_are_included() {
     assert_eq!(load::get(bed.entrance(), "/").unwrap().body, "v1");
 }
 
+/// A value with what means something in a file of nginx, and in a pattern.
+const HOSTILE: &str = "a\" $b;{.*\\";
+
 /// A rule by header or cookie, and a share, are kept by what nginx really does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_and_shares_are_what_was_asked() {
@@ -346,6 +349,8 @@ async fn rules_and_shares_are_what_was_asked() {
         rule(model::Selector::Header("x-canary".into()), "New.1", 2),
         rule(model::Selector::Cookie("a-b".into()), "x", 2),
         rule(model::Selector::Header("x-canary".into()), "old", 1),
+        rule(model::Selector::Header("x-odd".into()), HOSTILE, 2),
+        rule(model::Selector::Cookie("odd".into()), "a$b'(.*)|[{}", 2),
     ];
     settle(&bed.driver(), &want).await;
     let of = |header: &str, times: usize| {
@@ -355,7 +360,19 @@ async fn rules_and_shares_are_what_was_asked() {
     };
     assert_eq!((of("X-Canary: New.1\r\n", 20), of("X-Canary: old\r\n", 20)), (20, 0));
     assert_eq!(of("Cookie: z=1; a-b=x\r\n", 20), 20);
-    for other in ["X-Canary: new.1\r\n", "X-Canary: Newx1\r\n", "Cookie: a-b=xx\r\n", ""] {
+    assert_eq!(of(&format!("X-Odd: {HOSTILE}\r\n"), 20), 20);
+    assert_eq!(of("Cookie: odd=a$b'(.*)|[{}\r\n", 20), 20);
+    // One line of several, which our own proxy takes for one value.
+    assert_eq!(of("X-Canary: other, New.1\r\n", 20), 20);
+    let half = format!("X-Odd: {}\r\n", &HOSTILE[..HOSTILE.len() - 1]);
+    for other in [
+        half.as_str(),
+        "Cookie: odd=ab\r\n",
+        "X-Canary: new.1\r\n",
+        "X-Canary: Newx1\r\n",
+        "Cookie: a-b=xx\r\n",
+        "",
+    ] {
         // 4 standard deviations about a quarter.
         let new = of(other, 400);
         assert!((65..=135).contains(&new), "{other}: {new} of 400");
