@@ -218,7 +218,9 @@ impl Gatekeeper {
         let (gates, stopped) = (gates.to_vec(), std::sync::Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::SeqCst) {
-                gates.iter().for_each(|gate| _ = opened(gate));
+                for gate in &gates {
+                    let _whether_anybody_waits = opened(gate);
+                }
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
         });

@@ -60,9 +60,8 @@ impl Network {
             at.any(|door| door.ip().is_unspecified() || door.ip() == socket.local.ip())
         };
         let known = sockets.iter().filter_map(|one| match (one.state, came(one)) {
-            (State::Listens, _) => None,
             // Whoever has closed asks nothing any more.
-            (State::Half, true) => None,
+            (State::Listens, _) | (State::Half, true) => None,
             (_, came) => Some((one.inode, came)),
         });
         Self(known.collect())

@@ -27,92 +27,95 @@ fn of(text: &str, version: &str) -> Vec<String> {
     found.iter().map(|one| format!("{}: {} -> {}", one.setting, one.value, one.needed)).collect()
 }
 
+/// What is there, what comes instead, in which version, and what is named then.
+const LACKS: [(&str, &str, &str, &str); 13] = [
+    (
+        "keepalive_min_timeout 5s;",
+        "",
+        "1.30.6",
+        "keepalive_min_timeout: not set -> keepalive_min_timeout 5s;",
+    ),
+    (
+        "keepalive_min_timeout 5s;",
+        "keepalive_min_timeout 0;",
+        "1.27.4",
+        "keepalive_min_timeout: keepalive_min_timeout 0 -> keepalive_min_timeout 5s;",
+    ),
+    (
+        "keepalive_min_timeout 5s;",
+        "",
+        "1.26.3",
+        "keepalive_min_timeout: not available in nginx 1.26.3 -> nginx 1.27.4 or newer",
+    ),
+    (
+        "keepalive_min_timeout 5s;",
+        "keepalive_min_timeout 1m;",
+        "1.30.6",
+        "keepalive_min_timeout: keepalive_min_timeout 1m -> keepalive_min_timeout 5s;",
+    ),
+    (
+        "worker_shutdown_timeout 1h;",
+        "",
+        "1.30.6",
+        "worker_shutdown_timeout: not set -> worker_shutdown_timeout 1h;",
+    ),
+    (
+        "client_header_timeout 10s;",
+        "",
+        "1.30.6",
+        "client_header_timeout: not set -> client_header_timeout 10s;",
+    ),
+    (
+        "client_header_timeout 10s;",
+        "client_header_timeout 11s;",
+        "1.30.6",
+        "client_header_timeout: client_header_timeout 11s -> client_header_timeout 10s;",
+    ),
+    (
+        "http://$cutover_demo;",
+        "http://$cutover_demo/${2}x;",
+        "1.30.6",
+        "proxy_pass: proxy_pass http://$cutover_demo/${2}x -> a name in the pattern, as in `location ~ \
+             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
+    ),
+    (
+        "proxy_set_header Upgrade $http_upgrade;",
+        "proxy_set_header Upgrade $http_upgrade; proxy_set_header X-Page a$9;",
+        "1.30.6",
+        "proxy_set_header: proxy_set_header X-Page a$9 -> a name in the pattern, as in `location ~ \
+             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
+    ),
+    (
+        "proxy_http_version 1.1;",
+        "",
+        "1.28.0",
+        "proxy_http_version: not set -> proxy_http_version 1.1;",
+    ),
+    (
+        "proxy_set_header Upgrade $http_upgrade;",
+        "",
+        "1.30.6",
+        "proxy_set_header Upgrade: not set -> proxy_set_header Upgrade $http_upgrade;",
+    ),
+    (
+        "    server",
+        "    proxy_next_upstream error non_idempotent; server",
+        "1.30.6",
+        "proxy_next_upstream: proxy_next_upstream error non_idempotent -> \
+          proxy_next_upstream error timeout;",
+    ),
+    (
+        "    server",
+        "    proxy_next_upstream off; server",
+        "1.30.6",
+        "proxy_next_upstream: proxy_next_upstream off -> proxy_next_upstream error timeout;",
+    ),
+];
+
 #[test]
 fn each_setting_that_loses_requests_is_named_with_its_edit() {
     assert_eq!(of(GOOD, "1.30.6"), Vec::<String>::new());
-    for (there, instead, version, wanted) in [
-        (
-            "keepalive_min_timeout 5s;",
-            "",
-            "1.30.6",
-            "keepalive_min_timeout: not set -> keepalive_min_timeout 5s;",
-        ),
-        (
-            "keepalive_min_timeout 5s;",
-            "keepalive_min_timeout 0;",
-            "1.27.4",
-            "keepalive_min_timeout: keepalive_min_timeout 0 -> keepalive_min_timeout 5s;",
-        ),
-        (
-            "keepalive_min_timeout 5s;",
-            "",
-            "1.26.3",
-            "keepalive_min_timeout: not available in nginx 1.26.3 -> nginx 1.27.4 or newer",
-        ),
-        (
-            "keepalive_min_timeout 5s;",
-            "keepalive_min_timeout 1m;",
-            "1.30.6",
-            "keepalive_min_timeout: keepalive_min_timeout 1m -> keepalive_min_timeout 5s;",
-        ),
-        (
-            "worker_shutdown_timeout 1h;",
-            "",
-            "1.30.6",
-            "worker_shutdown_timeout: not set -> worker_shutdown_timeout 1h;",
-        ),
-        (
-            "client_header_timeout 10s;",
-            "",
-            "1.30.6",
-            "client_header_timeout: not set -> client_header_timeout 10s;",
-        ),
-        (
-            "client_header_timeout 10s;",
-            "client_header_timeout 11s;",
-            "1.30.6",
-            "client_header_timeout: client_header_timeout 11s -> client_header_timeout 10s;",
-        ),
-        (
-            "http://$cutover_demo;",
-            "http://$cutover_demo/${2}x;",
-            "1.30.6",
-            "proxy_pass: proxy_pass http://$cutover_demo/${2}x -> a name in the pattern, as in `location ~ \
-             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
-        ),
-        (
-            "proxy_set_header Upgrade $http_upgrade;",
-            "proxy_set_header Upgrade $http_upgrade; proxy_set_header X-Page a$9;",
-            "1.30.6",
-            "proxy_set_header: proxy_set_header X-Page a$9 -> a name in the pattern, as in `location ~ \
-             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
-        ),
-        (
-            "proxy_http_version 1.1;",
-            "",
-            "1.28.0",
-            "proxy_http_version: not set -> proxy_http_version 1.1;",
-        ),
-        (
-            "proxy_set_header Upgrade $http_upgrade;",
-            "",
-            "1.30.6",
-            "proxy_set_header Upgrade: not set -> proxy_set_header Upgrade $http_upgrade;",
-        ),
-        (
-            "    server",
-            "    proxy_next_upstream error non_idempotent; server",
-            "1.30.6",
-            "proxy_next_upstream: proxy_next_upstream error non_idempotent -> \
-          proxy_next_upstream error timeout;",
-        ),
-        (
-            "    server",
-            "    proxy_next_upstream off; server",
-            "1.30.6",
-            "proxy_next_upstream: proxy_next_upstream off -> proxy_next_upstream error timeout;",
-        ),
-    ] {
+    for (there, instead, version, wanted) in LACKS {
         assert_eq!(of(&GOOD.replace(there, instead), version), [wanted]);
     }
     assert_eq!(of(&GOOD.replace("proxy_http_version 1.1;", ""), "1.29.7"), Vec::<String>::new());
