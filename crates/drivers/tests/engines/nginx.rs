@@ -161,8 +161,8 @@ async fn a_reload_that_is_under_way_is_waited_for() {
     }
     let tested = bed.path("tested.conf");
     std::fs::write(&tested, bed.config()).unwrap();
-    let gated = "include first; include second;\n    server {\n";
-    bed.configure(&bed.config().replacen("server {\n", gated, 1));
+    let behind_them = "include first; include second;\n    server {\n";
+    bed.configure(&bed.config().replacen("server {\n", behind_them, 1));
     let open_both = Gatekeeper::of(&gates);
     bed.launch();
     bed.setup.program.config = tested;
