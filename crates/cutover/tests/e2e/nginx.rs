@@ -14,7 +14,7 @@ use crate::traffic::{Deploy, Users};
 use crate::world::{patient_config, said, turn};
 
 fn config() -> String {
-    patient_config(2).replace("bake = \"1500ms\"", "bake = \"300ms\"\nlongest_request = \"1s\"")
+    patient_config(2).replace("bake = \"1500ms\"", "bake = \"300ms\"\nlongest_request = \"2s\"")
 }
 
 #[test]

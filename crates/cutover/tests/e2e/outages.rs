@@ -293,7 +293,7 @@ fn whatever_is_done_to_nginx_in_any_phase_the_rollout_costs_nothing() {
     let Some(program) = nginx() else { return };
     for of_one_course in cases(1).chunk_by(|a, b| a.course == b.course) {
         // Requests are not told from tunnels: a drain is timed.
-        let config = config(&COURSES[of_one_course[0].course], "longest_request = \"1s\"");
+        let config = config(&COURSES[of_one_course[0].course], "longest_request = \"2s\"");
         let real = nginx_bed::Real::live(&program, &config);
         go_through(real, &nginx_bed::name(), of_one_course);
     }

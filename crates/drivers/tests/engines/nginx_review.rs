@@ -24,10 +24,12 @@ const LOCATION: &str = "        location / {\n";
 const KEEP: &str = "keepalive_min_timeout 5s;";
 const REPEAT: &str = "proxy_next_upstream error timeout;";
 const SHUT: &str = "worker_shutdown_timeout 1h;";
+const NAMED: &str =
+    "a name in the pattern, as in `location ~ ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`";
 const PASS: &str = "proxy_pass http://$cutover_demo;";
 
 /// Edits of the configuration that is offered, and what is named then.
-const CASES: [(&[Edit<'_>], &[Named<'_>]); 16] = [
+const CASES: [(&[Edit<'_>], &[Named<'_>]); 18] = [
     (&[], &[]),
     (&[("keepalive_min_timeout 1s;", "")], &[("http {", "keepalive_min_timeout", KEEP)]),
     (
@@ -67,6 +69,10 @@ const CASES: [(&[Edit<'_>], &[Named<'_>]); 16] = [
         &[("proxy_next_upstream off;", "proxy_next_upstream", REPEAT)],
     ),
     (
+        &[("client_header_timeout 10s;", "")],
+        &[("http {", "client_header_timeout", "client_header_timeout 10s;")],
+    ),
+    (
         &[(LOCATION, "        location / {\nproxy_next_upstream error non_idempotent;\n")],
         &[("proxy_next_upstream error non_idempotent;", "proxy_next_upstream", REPEAT)],
     ),
@@ -77,6 +83,13 @@ const CASES: [(&[Edit<'_>], &[Named<'_>]); 16] = [
             "proxy_next_upstream_tries",
             "proxy_next_upstream_tries 2;",
         )],
+    ),
+    (
+        &[
+            (LOCATION, "        location ~ ^/(.*)$ {\n"),
+            (PASS, "proxy_pass http://$cutover_demo/$1;"),
+        ],
+        &[("proxy_pass http://$cutover_demo/$1;", "proxy_pass", NAMED)],
     ),
     (
         &[("worker_shutdown_timeout 1h;", "worker_shutdown_timeout 5s;")],
@@ -228,21 +241,35 @@ async fn a_worker_that_may_not_live_long_enough_cuts_what_is_open() {
 
 /// Reloads it and waits until no worker is left of those before: what they do is what is written.
 fn renew(bed: &Bed) {
-    let before = workers(bed);
+    let before = bed.workers();
     bed.reload();
     let renewed = || {
-        let now = workers(bed);
+        let now = bed.workers();
         !now.is_empty() && !now.iter().any(|worker| before.contains(worker))
     };
     nginx::wait(renewed, || format!("{before:?} go on"));
 }
 
-/// The processes that nginx has started.
-fn workers(bed: &Bed) -> Vec<String> {
-    let master = std::fs::read_to_string(&bed.setup.pid).unwrap();
-    let master = master.trim();
-    let children = format!("/proc/{master}/task/{master}/children");
-    std::fs::read_to_string(children).unwrap().split_whitespace().map(str::to_owned).collect()
+/// What a location has found is kept by its name, where a rule matches, too, and lost by its number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_location_has_found_is_lost_by_its_number() {
+    let Some(program) = BED[2].program() else { return };
+    let bed = Bed::start(program, true);
+    let (v1, v2, router) = (App::start("v1"), App::start("v2"), bed.driver());
+    let both = "location ~ ^/n/(.*)$ { return 200 \"$cutover_demo/$1\"; }
+        location ~ ^/k/(?<rest>.*)$ { return 200 \"$cutover_demo/$rest\"; }\n";
+    bed.configure(&bed.config().replacen(LOCATION, &format!("{both}{LOCATION}"), 1));
+    let mut want =
+        routes(vec![pool(1, 10_000, Serving, &[v1.address]), pool(2, 0, Serving, &[v2.address])]);
+    let mark = model::Mark::new(model::Selector::Cookie("n".into()), "1").unwrap();
+    want.rules = vec![model::Rule { mark, release: model::ReleaseId(2) }];
+    settle(&router, &want).await;
+    let asked = |path: &str, header: &str| {
+        Connection::open(bed.entrance()).unwrap().ask("GET", path, header).unwrap().body
+    };
+    assert_eq!(asked("/n/tail", ""), "cutover_demo_r1/tail");
+    assert_eq!(asked("/n/tail", "Cookie: n=1\r\n"), "cutover_demo_r2/");
+    assert_eq!(asked("/k/tail", "Cookie: n=1\r\n"), "cutover_demo_r2/tail");
 }
 
 /// Requests of a location that names an address stay where they were.

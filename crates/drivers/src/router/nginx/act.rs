@@ -15,7 +15,7 @@ use super::record::{Record, Told};
 use super::setup::Setup;
 use super::step::Step;
 use super::test_run::test;
-use super::{SLACK_MS, master, written};
+use super::{SLACK_MS, clients, master, written};
 use crate::router::fenced::{Fenced as _, OnRecord};
 use crate::router::open::connections;
 use crate::router::replace::replace;
@@ -40,7 +40,7 @@ pub(super) async fn act(
         }
         Step::Publish { next, routes, .. } => publish(setup, &app, record, (next, routes)).await,
         Step::Reload { .. } => {
-            let kept_ms = written::kept_ms(&test(&setup.program).await?);
+            let kept_ms = ready(setup).await?;
             reload(setup, &app, Record { kept_ms, ..record })
         }
         Step::Refuse { why, help, .. } => {
@@ -58,8 +58,8 @@ async fn publish(
     let path = setup.file(app);
     let there = fs::read_to_string(&path).ok();
     replace(&path, &render(app, routes.as_ref(), next, setup.control))?;
-    let kept_ms = match test(&setup.program).await {
-        Ok(text) => written::kept_ms(&text),
+    let kept_ms = match ready(setup).await {
+        Ok(kept_ms) => kept_ms,
         Err(fault) => {
             let before = there.unwrap_or_else(|| {
                 render(app, record.routes.as_ref(), record.generation, setup.control)
@@ -68,14 +68,22 @@ async fn publish(
             return Err(fault);
         }
     };
-    // While a worker lingers that still knows them, they may be asked yet.
-    let ago = record.told.as_ref().map_or(0, |told| now_ms().saturating_sub(told.at_ms));
-    let lingering = ago < record.kept_ms.saturating_add(SLACK_MS);
-    let connections = connections(master::find(&setup.pid)?.pid);
+    let master = master::find(&setup.pid)?;
+    let lingering = may_be_asked(&record, &master, setup.longest_ms(app));
+    let connections = connections(master.pid);
     let left =
         record.left_by(routes.as_ref(), |one| lingering || connections.contains_key(&one.address));
     let before = record.routes.clone();
     reload(setup, app, Record { generation: next, routes, before, left, kept_ms, ..record })
+}
+
+/// Has nginx test what is written, and waits until no reload is under way: one of somebody else's may have
+/// read what was before, and begin workers with it after ours were counted. Answers how long workers wait
+/// for kept connections, ms.
+async fn ready(setup: &Setup) -> Result<u64, Fault> {
+    let text = test(&setup.program).await?;
+    master::find(&setup.pid)?.at_rest().await?;
+    Ok(written::kept_ms(&text))
 }
 
 /// Puts it on record with the workers that run something else, then reloads.
@@ -86,6 +94,16 @@ fn reload(setup: &Setup, app: &AppName, record: Record) -> Result<(), Fault> {
     let record = Record { told: Some(Told { workers, at_ms: now_ms() }), ..record };
     record.write(&setup.record(app))?;
     master.reload()
+}
+
+/// True while a worker that ends may bring something to who was left before: those are still known to it.
+fn may_be_asked(record: &Record, master: &master::Master, longest_ms: u64) -> bool {
+    let Some(told) = &record.told else { return true };
+    let ago = now_ms().saturating_sub(told.at_ms);
+    let within = |ms: u64| ago < ms.saturating_add(SLACK_MS);
+    let ends = |worker: &master::Worker| worker.ending && told.workers.contains(&worker.process);
+    let ending: Vec<_> = master.workers().into_iter().filter(ends).collect();
+    within(record.kept_ms) || within(longest_ms) && clients::unserved(master.pid, &ending) > 0
 }
 
 /// Ms since 1970.

@@ -27,5 +27,5 @@ pub(super) fn after(step: Step, mut seen: Seen) -> Option<Seen> {
 
 const fn taken_up(seen: &mut Seen) {
     seen.served = seen.record.generation;
-    (seen.old, seen.lingering, seen.told_ms) = (0, false, None);
+    (seen.old, seen.lingering, seen.unserved, seen.told_ms) = (0, false, 0, None);
 }

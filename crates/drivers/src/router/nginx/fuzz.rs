@@ -7,7 +7,7 @@ use fuzz::corpus;
 use model::AppName;
 
 use super::heard::{self, at_least};
-use super::master::parse_stat;
+use super::master::{parse_stat, reloads};
 use super::review::review;
 use super::setup::app_setup;
 use super::written::{kept_ms, read, time};
@@ -61,6 +61,6 @@ fn words_of_workers_are_believed_or_not() {
         if let Some(said) = heard::read(&text, &AppName::new("demo").unwrap()) {
             assert!(text.ends_with(" demo") && !said.version.contains(' '), "{text}");
         }
-        let _never_panics = (parse_stat(&text), table::socket(&text));
+        let _never_panics = (parse_stat(&text), reloads(&text), table::socket(&text));
     });
 }

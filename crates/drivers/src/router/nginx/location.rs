@@ -44,7 +44,27 @@ pub(super) fn location(
     let header = ("add_header", "X-Cutover-Version");
     findings.extend(listed(all, pass, header, stamped, (&needed, why)));
     findings.extend(repeats(all, pass));
+    findings.extend(captured(all, pass));
     findings
+}
+
+/// What the `location` or the `server_name` has found by a pattern, by its number: to know whom it passes to,
+/// nginx tries patterns of ours, and what those find takes its place.
+fn captured(all: &[Directive], pass: &Directive) -> Option<Finding> {
+    let headers = in_force(all, pass, "proxy_set_header");
+    let set = std::iter::once(pass).chain(headers);
+    let found = set.into_iter().find(|one| one.arguments().iter().any(|word| numbered(word)))?;
+    let why = "`$1` to `$9` are lost where a rule of a target matches: they are found before, and the patterns \
+               of rules take their place";
+    let needed =
+        "a name in the pattern, as in `location ~ ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`";
+    Some(finding((found.name(), Some(found)), None, needed, why))
+}
+
+/// True of a text with one of `$1` to `$9` in it, with braces or without.
+fn numbered(text: &str) -> bool {
+    let mut behind = text.split('$').skip(1);
+    behind.any(|rest| rest.trim_start_matches('{').starts_with(|c: char| ('1'..='9').contains(&c)))
 }
 
 /// One of a list that must be in force: a list of an inner block takes the place of the one around it.

@@ -7,14 +7,20 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use model::{Fault, Kind};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 /// How the title of a master begins, and that of a worker.
 const MASTER: &str = "nginx: master process";
 const WORKER: &str = "nginx: worker process";
+/// Longest that a reload of somebody else is waited for, and how often it is looked at.
+const LIMIT: Duration = Duration::from_secs(10);
+const PACE: Duration = Duration::from_millis(2);
+
 /// How that of a worker goes on which takes no new connections.
 const ENDING: &str = "is shutting down";
 
@@ -104,6 +110,22 @@ impl Master {
         pids.filter(|pid| stat(*pid).is_some_and(|(parent, _)| parent == self.pid)).collect()
     }
 
+    /// Waits until it waits itself: no reload of it is under way or asked for, so whoever it starts from here
+    /// on reads what is written now.
+    pub(super) async fn at_rest(&self) -> Result<(), Fault> {
+        let status = || fs::read_to_string(format!("/proc/{}/status", self.pid));
+        let rests = async {
+            while status().is_ok_and(|text| reloads(&text)) {
+                tokio::time::sleep(PACE).await;
+            }
+        };
+        timeout(LIMIT, rests).await.map_err(|_late| {
+            let what = format!("nginx (pid {}) has been at a reload for 10 s", self.pid);
+            Fault::environment(what)
+                .help("does it wait for a name server or a disk? look at its log")
+        })
+    }
+
     /// Has it read its configuration again.
     pub(super) fn reload(&self) -> Result<(), Fault> {
         pidfd_send_signal(self.descriptor.as_fd(), Signal::HUP).map_err(|error| {
@@ -111,6 +133,17 @@ impl Master {
                 .help("run Cutover as the user whose nginx it is, or as root")
         })
     }
+}
+
+/// True of a master that works, by its `/proc/PID/status`: all its signals are blocked but while it waits for
+/// one, and of those it has one is to come that tells it to reload.
+pub(super) fn reloads(status: &str) -> bool {
+    let masks = ["SigPnd:", "ShdPnd:", "SigBlk:"];
+    let own = status.lines().filter_map(|line| line.split_once('\t'));
+    let set = own.filter(|(name, _)| masks.contains(name));
+    // SIGHUP is the first of all signals.
+    let hup = |mask: &str| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1);
+    set.fold(false, |reloads, (_, mask)| reloads | hup(mask))
 }
 
 /// Its command line as `ps` shows it; empty for one that has ended and was not waited for.
@@ -133,7 +166,7 @@ pub(super) fn parse_stat(text: &str) -> Option<(u32, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{find, parse_stat};
+    use super::{find, parse_stat, reloads};
     use model::Kind;
 
     #[test]
@@ -152,6 +185,20 @@ mod tests {
         gone.wait().unwrap();
         std::fs::write(&file, format!("{}\n", gone.id())).unwrap();
         assert_eq!(find(&file).unwrap_err().kind, Kind::Environment);
+    }
+
+    #[test]
+    fn a_master_that_blocks_a_reload_or_has_one_to_come_is_at_one() {
+        let of = |pending: &str, blocked: &str| {
+            reloads(&format!(
+                "Name:\tnginx\nSigPnd:\t0\nShdPnd:\t{pending}\nSigBlk:\t{blocked}\nSigIgn:\t1\n"
+            ))
+        };
+        assert!(!of("0000000000000000", "0000000000000000"));
+        assert!(of("0000000000000000", "0000000018016a07"), "it works");
+        assert!(of("0000000000000001", "0000000000000000"), "it was told");
+        assert!(!of("0000000000010000", "0000000000010000"), "another signal");
+        assert!(!reloads("") && !reloads("SigBlk:\tx"));
     }
 
     #[test]

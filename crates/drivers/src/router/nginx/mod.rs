@@ -4,11 +4,12 @@
 //! each worker says what it runs. A change is written, tested by nginx itself, and reloaded; it is in
 //! effect when no worker is left that takes requests, on new connections or on kept ones, and was there
 //! before. What is open on instances is
-//! counted by connections. nginx itself, its start and its end, are somebody else's.
+//! counted by connections, and so is who may still bring them something from a worker that ends. nginx itself, its start and its end, are somebody else's.
 
 mod act;
 mod bypass;
 mod checks;
+mod clients;
 mod conf;
 mod foretell;
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod test_run;
 mod words;
 mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -158,13 +159,17 @@ impl Nginx {
             |worker: &&Worker| told.is_some_and(|told| told.workers.contains(&worker.process));
         let (ending, taking): (Vec<Worker>, Vec<Worker>) =
             workers.iter().filter(old).partition(|worker| worker.ending);
-        let kept = told_ms.is_some_and(|ms| ms < record.kept_ms.saturating_add(SLACK_MS));
+        let within = |ms: u64| told_ms.is_some_and(|told| told < ms.saturating_add(SLACK_MS));
+        // Who has been silent for longer than a request lasts is not waited for.
+        let unserved =
+            if within(self.setup.longest_ms(app)) { clients::unserved(pid, &ending) } else { 0 };
         let seen = Seen {
             app: app.clone(),
             edited: text != due,
             served: heard.generation,
             old: taking.len(),
-            lingering: kept && !ending.is_empty(),
+            lingering: within(record.kept_ms) && !ending.is_empty(),
+            unserved,
             told_ms,
             checked: self.checks.of(app).await,
             record,
@@ -173,8 +178,8 @@ impl Nginx {
     }
 }
 
-/// What is open per release and per instance. Of one that gets nothing any more, a worker that may still
-/// bring it something counts as a request.
+/// What is open per release and per instance. To what gets nothing any more, each client of a worker that
+/// ends may still bring something, which counts as a request.
 fn open_on(seen: &Seen, pid: u32) -> (BTreeMap<ReleaseId, Open>, BTreeMap<InstanceId, Open>) {
     let connections = open::connections(pid);
     let mut releases: BTreeMap<ReleaseId, Open> = BTreeMap::new();
@@ -187,10 +192,20 @@ fn open_on(seen: &Seen, pid: u32) -> (BTreeMap<ReleaseId, Open>, BTreeMap<Instan
     });
     let left = seen.record.left.iter().map(|left| (left.release, &left.instance, false));
     let unsettled = seen.lingering || !seen.in_effect();
+    let coming = Open { requests: seen.unserved.max(u64::from(unsettled)), tunnels: 0 };
+    let mut parted = BTreeSet::new();
     for (release, one, fed) in carried.chain(left) {
-        let found = connections.get(&one.address).copied().unwrap_or_default();
-        let open = Open { requests: found + u64::from(unsettled && !fed), tunnels: 0 };
-        releases.entry(release).or_default().add(open);
+        let requests = connections.get(&one.address).copied().unwrap_or_default();
+        let mut open = Open { requests, tunnels: 0 };
+        let all = releases.entry(release).or_default();
+        all.add(open);
+        if !fed {
+            open.add(coming);
+            // Each comes to one of its instances.
+            if parted.insert(release) {
+                all.add(coming);
+            }
+        }
         instances.insert(one.id.clone(), open);
     }
     (releases, instances)

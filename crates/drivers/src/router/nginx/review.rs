@@ -33,6 +33,7 @@ pub(super) fn review(text: &str, version: &str, apps: &[&AppSetup]) -> Result<Ve
     }
     findings.extend(ending(&all, apps));
     for (app, passes) in &own {
+        findings.extend(passes.iter().filter_map(|pass| silent(&all, pass, app)));
         findings.extend(passes.iter().flat_map(|pass| location(&all, pass, &app.name, version)));
     }
     findings.extend(bypassing(&all, &own));
@@ -126,6 +127,45 @@ fn ending(all: &[Directive], apps: &[&AppSetup]) -> Option<Finding> {
     };
     let hours = longest.max(attached.tunnels).as_secs() / 3_600 + 1;
     Some(finding((name, set), first, &format!("worker_shutdown_timeout {hours}h;"), &why))
+}
+
+/// How long a client may be silent before its first request: nginx asks no such connection to close at a
+/// reload, so the worker that has it ends with it.
+fn silent(all: &[Directive], pass: &Directive, app: &AppSetup) -> Option<Finding> {
+    let name = "client_header_timeout";
+    let set = holds(all, pass, name);
+    let waits = set.map_or(Some(SILENT), |set| time(set.arguments())).unwrap_or_default();
+    let longest = first_word(app.longest_request);
+    if waits <= longest.max(app.longest_request) {
+        return None;
+    }
+    let why = format!(
+        "a client that has not asked yet may come to a worker that ends for {}, and what {} leaves is ended \
+         after {} (`longest_request`): a first request after that is lost",
+        seconds(waits),
+        app.name,
+        seconds(app.longest_request)
+    );
+    let http = block(all, pass, "http").map(|http| all[http].at.clone());
+    let needed = format!("{name} {};", written(longest));
+    Some(finding((name, set), http, &needed, &why))
+}
+
+/// What it is in nginx without a word.
+const SILENT: Duration = Duration::from_mins(1);
+
+/// How long clients should be given for the head of a request: as long as one is waited for that comes to
+/// what was left, and no longer than an honest one takes.
+pub(super) fn first_word(longest_request: Duration) -> Duration {
+    longest_request.clamp(Duration::from_secs(1), Duration::from_secs(10))
+}
+
+/// A time as nginx reads it.
+pub(super) fn written(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{}s", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    }
 }
 
 fn seconds(time: Duration) -> String {

@@ -10,7 +10,7 @@ use crate::router::nginx::setup::app_setup;
 const GOOD: &str = "# configuration file /e/nginx.conf:
 worker_shutdown_timeout 1h;
 http {
-    keepalive_min_timeout 5s;
+    keepalive_min_timeout 5s; client_header_timeout 10s;
     proxy_set_header Upgrade $http_upgrade;
     server {
         location / {
@@ -27,66 +27,95 @@ fn of(text: &str, version: &str) -> Vec<String> {
     found.iter().map(|one| format!("{}: {} -> {}", one.setting, one.value, one.needed)).collect()
 }
 
+/// What is there, what comes instead, in which version, and what is named then.
+const LACKS: [(&str, &str, &str, &str); 13] = [
+    (
+        "keepalive_min_timeout 5s;",
+        "",
+        "1.30.6",
+        "keepalive_min_timeout: not set -> keepalive_min_timeout 5s;",
+    ),
+    (
+        "keepalive_min_timeout 5s;",
+        "keepalive_min_timeout 0;",
+        "1.27.4",
+        "keepalive_min_timeout: keepalive_min_timeout 0 -> keepalive_min_timeout 5s;",
+    ),
+    (
+        "keepalive_min_timeout 5s;",
+        "",
+        "1.26.3",
+        "keepalive_min_timeout: not available in nginx 1.26.3 -> nginx 1.27.4 or newer",
+    ),
+    (
+        "keepalive_min_timeout 5s;",
+        "keepalive_min_timeout 1m;",
+        "1.30.6",
+        "keepalive_min_timeout: keepalive_min_timeout 1m -> keepalive_min_timeout 5s;",
+    ),
+    (
+        "worker_shutdown_timeout 1h;",
+        "",
+        "1.30.6",
+        "worker_shutdown_timeout: not set -> worker_shutdown_timeout 1h;",
+    ),
+    (
+        "client_header_timeout 10s;",
+        "",
+        "1.30.6",
+        "client_header_timeout: not set -> client_header_timeout 10s;",
+    ),
+    (
+        "client_header_timeout 10s;",
+        "client_header_timeout 11s;",
+        "1.30.6",
+        "client_header_timeout: client_header_timeout 11s -> client_header_timeout 10s;",
+    ),
+    (
+        "http://$cutover_demo;",
+        "http://$cutover_demo/${2}x;",
+        "1.30.6",
+        "proxy_pass: proxy_pass http://$cutover_demo/${2}x -> a name in the pattern, as in `location ~ \
+             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
+    ),
+    (
+        "proxy_set_header Upgrade $http_upgrade;",
+        "proxy_set_header Upgrade $http_upgrade; proxy_set_header X-Page a$9;",
+        "1.30.6",
+        "proxy_set_header: proxy_set_header X-Page a$9 -> a name in the pattern, as in `location ~ \
+             ^/x/(?<rest>.*)$`, and `$rest` in place of `$1`",
+    ),
+    (
+        "proxy_http_version 1.1;",
+        "",
+        "1.28.0",
+        "proxy_http_version: not set -> proxy_http_version 1.1;",
+    ),
+    (
+        "proxy_set_header Upgrade $http_upgrade;",
+        "",
+        "1.30.6",
+        "proxy_set_header Upgrade: not set -> proxy_set_header Upgrade $http_upgrade;",
+    ),
+    (
+        "    server",
+        "    proxy_next_upstream error non_idempotent; server",
+        "1.30.6",
+        "proxy_next_upstream: proxy_next_upstream error non_idempotent -> \
+          proxy_next_upstream error timeout;",
+    ),
+    (
+        "    server",
+        "    proxy_next_upstream off; server",
+        "1.30.6",
+        "proxy_next_upstream: proxy_next_upstream off -> proxy_next_upstream error timeout;",
+    ),
+];
+
 #[test]
 fn each_setting_that_loses_requests_is_named_with_its_edit() {
     assert_eq!(of(GOOD, "1.30.6"), Vec::<String>::new());
-    for (there, instead, version, wanted) in [
-        (
-            "keepalive_min_timeout 5s;",
-            "",
-            "1.30.6",
-            "keepalive_min_timeout: not set -> keepalive_min_timeout 5s;",
-        ),
-        (
-            "keepalive_min_timeout 5s;",
-            "keepalive_min_timeout 0;",
-            "1.27.4",
-            "keepalive_min_timeout: keepalive_min_timeout 0 -> keepalive_min_timeout 5s;",
-        ),
-        (
-            "keepalive_min_timeout 5s;",
-            "",
-            "1.26.3",
-            "keepalive_min_timeout: not available in nginx 1.26.3 -> nginx 1.27.4 or newer",
-        ),
-        (
-            "keepalive_min_timeout 5s;",
-            "keepalive_min_timeout 1m;",
-            "1.30.6",
-            "keepalive_min_timeout: keepalive_min_timeout 1m -> keepalive_min_timeout 5s;",
-        ),
-        (
-            "worker_shutdown_timeout 1h;",
-            "",
-            "1.30.6",
-            "worker_shutdown_timeout: not set -> worker_shutdown_timeout 1h;",
-        ),
-        (
-            "proxy_http_version 1.1;",
-            "",
-            "1.28.0",
-            "proxy_http_version: not set -> proxy_http_version 1.1;",
-        ),
-        (
-            "proxy_set_header Upgrade $http_upgrade;",
-            "",
-            "1.30.6",
-            "proxy_set_header Upgrade: not set -> proxy_set_header Upgrade $http_upgrade;",
-        ),
-        (
-            "    server",
-            "    proxy_next_upstream error non_idempotent; server",
-            "1.30.6",
-            "proxy_next_upstream: proxy_next_upstream error non_idempotent -> \
-          proxy_next_upstream error timeout;",
-        ),
-        (
-            "    server",
-            "    proxy_next_upstream off; server",
-            "1.30.6",
-            "proxy_next_upstream: proxy_next_upstream off -> proxy_next_upstream error timeout;",
-        ),
-    ] {
+    for (there, instead, version, wanted) in LACKS {
         assert_eq!(of(&GOOD.replace(there, instead), version), [wanted]);
     }
     assert_eq!(of(&GOOD.replace("proxy_http_version 1.1;", ""), "1.29.7"), Vec::<String>::new());
@@ -209,6 +238,27 @@ fn workers_that_end_too_soon_are_named_with_what_they_cut() {
     let text = GOOD.replace("_demo", "_slow");
     let found = review(&text, "1.30.6", &[&slow]).unwrap();
     assert_eq!(found[0].needed, "worker_shutdown_timeout 3h;");
+}
+
+/// A client may be silent as long as a request lasts; of an app of short ones, it is not cut at once.
+#[test]
+fn silent_clients_may_be_so_for_as_long_as_what_they_ask_for() {
+    for (longest_ms, needed) in [
+        (300, Some("client_header_timeout 1s;")),
+        (1_500, Some("client_header_timeout 1500ms;")),
+        (9_999, Some("client_header_timeout 9999ms;")),
+        (10_000, None),
+        (60_000, None),
+    ] {
+        let mut demo = app_setup("demo");
+        demo.longest_request = Duration::from_millis(longest_ms);
+        let found = review(GOOD, "1.30.6", &[&demo]).unwrap();
+        assert_eq!(found.first().map(|one| one.needed.as_str()), needed, "{found:?}");
+    }
+    let mut slow = app_setup("demo");
+    slow.longest_request = Duration::from_mins(1);
+    let unset = GOOD.replace("client_header_timeout 10s;", "");
+    assert_eq!(review(&unset, "1.30.6", &[&slow]).unwrap(), []);
 }
 
 /// In the same server, or in another one of the same name; not what somebody else is asked for. What may well

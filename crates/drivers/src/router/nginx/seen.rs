@@ -18,6 +18,9 @@ pub(super) struct Seen {
     pub(super) old: usize,
     /// A worker that ends and runs what was before may still take requests on kept connections.
     pub(super) lingering: bool,
+    /// Clients of such workers that lead to no instance yet: each may still bring a request to one that was
+    /// left.
+    pub(super) unserved: u64,
     /// Time since the last reload, ms; `None` without one.
     pub(super) told_ms: Option<u64>,
     /// What instances said that are to be carried.

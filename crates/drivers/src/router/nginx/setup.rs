@@ -79,6 +79,13 @@ impl Setup {
         self.directory.join(format!("{app}.json"))
     }
 
+    /// The longest that a request of the app lasts, ms.
+    pub(super) fn longest_ms(&self, app: &AppName) -> u64 {
+        let own = self.apps.iter().find(|one| one.name == *app);
+        let longest = own.map_or(Duration::ZERO, |app| app.longest_request);
+        u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// What an instance of the app is asked for.
     pub(super) fn check_path(&self, app: &AppName) -> Option<&str> {
         self.apps.iter().find(|one| one.name == *app)?.check_path.as_deref()

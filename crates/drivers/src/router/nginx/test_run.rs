@@ -40,6 +40,13 @@ pub(super) async fn test(program: &Program) -> Result<String, Fault> {
     let what = format!("nginx would refuse `{}`; nothing was changed", program.config.display());
     let said = String::from_utf8_lossy(&output.stderr);
     let reasons = said.lines().filter(|line| line.contains("[emerg]")).take(3);
-    let fault = Fault::new(Kind::Config, what).help("mend the configuration, then try again");
+    // It names the setting that is too small, and not whose names are long.
+    let help = if said.contains("hash_bucket_size") {
+        "write `variables_hash_bucket_size 128;` and `server_names_hash_bucket_size 128;` into its \
+         `http { }`: apps whose name has more than 33 letters need it"
+    } else {
+        "mend the configuration, then try again"
+    };
+    let fault = Fault::new(Kind::Config, what).help(help);
     Err(reasons.fold(fault, |fault, line| fault.note(clean(line.as_bytes(), 300))))
 }

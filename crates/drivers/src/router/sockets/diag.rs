@@ -98,7 +98,8 @@ pub(crate) fn read(piece: &[u8], into: &mut Vec<TcpSocket>) -> Option<bool> {
     Some(false)
 }
 
-/// An `inet_diag_msg`: family, state, two bytes, then ports and addresses as they are on the wire.
+/// An `inet_diag_msg`: family, state, two bytes, then ports and addresses as they are on the wire, and at
+/// its end the number of the inode.
 fn socket(message: &[u8], into: &mut Vec<TcpSocket>) -> Option<()> {
     let (family, state) = (*message.first()?, *message.get(1)?);
     let end = |port: usize, ip: usize| {
@@ -112,7 +113,8 @@ fn socket(message: &[u8], into: &mut Vec<TcpSocket>) -> Option<()> {
         Some(SocketAddr::new(ip, port))
     };
     let (local, remote) = (end(4, 8)?, end(6, 24)?);
-    into.extend(State::of(state).map(|state| TcpSocket { local, remote, state }));
+    let inode = u32::from_ne_bytes(*message.get(68..)?.first_chunk()?).into();
+    into.extend(State::of(state).map(|state| TcpSocket { local, remote, state, inode }));
     Some(())
 }
 

@@ -40,6 +40,8 @@ pub(super) struct TcpSocket {
     /// Nowhere (port 0), if it listens.
     pub(super) remote: SocketAddr,
     pub(super) state: State,
+    /// Its number, by which a process holds it; 0 when nobody does any more.
+    pub(super) inode: u64,
 }
 
 /// All of them, as this process sees its network. None are known when the kernel tells nothing.
@@ -61,6 +63,7 @@ pub(super) fn seen_by(pid: u32) -> Vec<TcpSocket> {
 mod tests {
     use super::{State, all, diag, seen_by, table};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd as _;
 
     #[test]
     fn the_kernel_says_the_same_either_way() {
@@ -87,6 +90,11 @@ mod tests {
                 assert_eq!(of(from, to), Some(State::Established), "{any}");
                 assert_eq!(of(to, from), Some(State::Established), "{any}");
                 assert_eq!(of(half.local_addr().unwrap(), to), Some(State::Half), "{any}");
+                let held =
+                    format!("socket:[{}]", way.iter().find(|s| s.local == from).unwrap().inode);
+                let own =
+                    std::fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd())).unwrap();
+                assert_eq!(own.to_str(), Some(held.as_str()), "{any}");
             }
             drop((kept, half));
         }

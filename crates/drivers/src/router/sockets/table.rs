@@ -22,7 +22,9 @@ pub(crate) fn socket(line: &str) -> Option<TcpSocket> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let (local, remote, state) = (words.next()?, words.next()?, words.next()?);
     let state = State::of(u8::from_str_radix(state, 16).ok()?)?;
-    Some(TcpSocket { local: end(local)?, remote: end(remote)?, state })
+    // Behind two queues, a timer, what was sent again, the user and a timeout.
+    let inode = words.nth(5).and_then(|word| word.parse().ok()).unwrap_or(0);
+    Some(TcpSocket { local: end(local)?, remote: end(remote)?, state, inode })
 }
 
 fn end(text: &str) -> Option<SocketAddr> {

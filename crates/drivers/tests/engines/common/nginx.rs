@@ -89,6 +89,11 @@ impl Bed {
 
     /// With its files, and not started.
     pub(crate) fn installed(program: PathBuf, waits: bool) -> Self {
+        Self::of((program, waits), "cutover", &["demo", "demo-1"])
+    }
+
+    /// The same of these apps, with the files of Cutover in such a directory; the first app gets `/`.
+    pub(crate) fn of((program, waits): (PathBuf, bool), directory: &str, apps: &[&str]) -> Self {
         let free = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let [entrance, control] = free.each_ref().map(|free| free.local_addr().unwrap());
         drop(free);
@@ -97,19 +102,19 @@ impl Bed {
         let app = |name: &str| AppSetup {
             name: AppName::new(name).unwrap(),
             hosts: vec![],
-            path_prefix: if name == "demo" { "/".into() } else { format!("/{name}/") },
+            path_prefix: if name == apps[0] { "/".into() } else { format!("/{name}/") },
             check_path: Some("/healthz".into()),
             longest_request: Duration::from_secs(10),
             tunnels: Duration::from_mins(1),
         };
         let (config, prefix) = (path.join("nginx.conf"), Some(path.clone()));
         let setup = Setup {
-            directory: path.join("cutover"),
-            pid: path.join("nginx.pid"),
+            directory: path.join(directory),
+            pid: path.join(directory).join("nginx.pid"),
             control,
             entrances: vec![entrance],
             program: Program { path: program, config, prefix },
-            apps: vec![app("demo"), app("demo-1")],
+            apps: apps.iter().copied().map(app).collect(),
         };
         install(&setup).unwrap();
         let bed = Self { folder, setup, waits, master: None };
@@ -160,6 +165,14 @@ impl Bed {
             named.trim() == pid && TcpStream::connect(self.setup.control).is_ok()
         };
         wait(up, || std::fs::read_to_string(self.path("error.log")).unwrap_or_default());
+    }
+
+    /// The processes that it has started.
+    pub(crate) fn workers(&self) -> Vec<String> {
+        let master = std::fs::read_to_string(&self.setup.pid).unwrap();
+        let master = master.trim();
+        let children = format!("/proc/{master}/task/{master}/children");
+        std::fs::read_to_string(children).unwrap().split_whitespace().map(str::to_owned).collect()
     }
 
     /// Reloads it as an administrator would.
