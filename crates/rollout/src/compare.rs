@@ -20,7 +20,7 @@ use crate::words::duration;
 pub(crate) fn begin(state: &mut State, thresholds: &[Threshold]) {
     let wanted = state.start.settings.analysis.filter(|_| state.start.stable.is_some());
     let Some(Analysis { rules, .. }) = wanted else { return };
-    let begins = || Comparison::new(rules, thresholds);
+    let begins = || Comparison::new(rules, thresholds).by_rules(state.start.settings.rules);
     if state.has_entered(Phase::Shifting) {
         state.facts.comparison.get_or_insert_with(begins);
     } else {
@@ -75,12 +75,24 @@ pub(crate) fn looked_at(state: &mut State) {
 /// True when stable lately fails so much like the candidate that it may be an incident that hits both,
 /// of which too little was seen yet. When the step's time is over, the candidate is judged all the same.
 pub(crate) fn alike(state: &State) -> bool {
-    let trial = !alone(state) && state.start.settings.rules >= 3;
     // Of a prober that is lost nothing more is seen.
     let seen = !state.facts.prober_lost || state.start.settings.rules < 4;
-    let stands = trial && state.now_ms < bake_end_ms(state);
     let compared = || state.facts.comparison.as_ref().is_some_and(Comparison::alike);
-    stands && (seen && state.facts.lately.alike(&state.start.settings) || compared())
+    waits(state) && (seen && state.facts.lately.alike(&state.start.settings) || compared())
+}
+
+/// The same of slow answers.
+fn late_alike(state: &State) -> bool {
+    if state.start.settings.rules < 7 {
+        return alike(state);
+    }
+    waits(state) && state.facts.comparison.as_ref().is_some_and(Comparison::late_alike)
+}
+
+/// True while a limit of the candidate alone may wait for more to be seen of stable.
+fn waits(state: &State) -> bool {
+    let trial = !alone(state) && state.start.settings.rules >= 3;
+    trial && state.now_ms < bake_end_ms(state)
 }
 
 /// True when nothing is heard of stable that could be compared. The last batch of a rolling replacement
@@ -104,6 +116,10 @@ fn suffering(state: &State) -> Option<String> {
             new.events, new.units, old.events, old.units
         ));
     }
+    let slow = |it: &Comparison| it.both_late_words((candidate, stable));
+    if let Some(words) = facts.comparison.as_ref().and_then(slow) {
+        return Some(format!("both suffer: {words}"));
+    }
     // What it saw last stays what it saw last, however long that is ago.
     let of_now = !facts.prober_lost || settings.rules < 4;
     (of_now && facts.lately.both_over(settings)).then(|| {
@@ -113,14 +129,16 @@ fn suffering(state: &State) -> Option<String> {
 
 /// Why the candidate must go.
 pub(crate) fn against(state: &State) -> Option<String> {
-    let version = &state.candidate().version;
-    match state.facts.comparison.as_ref()?.finding() {
-        Finding::Worse(why) => Some(format!("{version} is worse: {why}")),
-        Finding::Over(why) if !held(state) && !alike(state) => {
-            Some(format!("{version} is over a limit: {why}"))
-        }
-        _ => None,
+    let (version, comparison) = (&state.candidate().version, state.facts.comparison.as_ref()?);
+    if let Finding::Worse(why) = comparison.finding() {
+        return Some(format!("{version} is worse: {why}"));
     }
+    if held(state) {
+        return None;
+    }
+    let fails = comparison.fails().filter(|_| !alike(state));
+    let why = fails.or_else(|| comparison.is_late().filter(|_| !late_alike(state)))?;
+    Some(format!("{version} is over a limit: {why}"))
 }
 
 /// Why the step may end before its time.

@@ -32,6 +32,8 @@ const SHOWN_PERCENT: u64 = 5;
 const LEAST: u64 = 3;
 /// What share of the requests may be slower than the limit of the 99th percentile.
 const P99: f64 = 0.01;
+/// The same, basis points.
+const P99_BP: u16 = 100;
 
 /// By which rules is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +107,12 @@ pub struct Comparison {
     /// Units and errors of the candidate in all ticks.
     whole: Arm,
     guard: Guard,
+    /// The same of answers beyond the limit of the 99th percentile.
+    #[serde(default)]
+    slow_guard: Guard,
+    /// Not so in journals of the machine's rules before 7.
+    #[serde(default)]
+    rules_7: bool,
 }
 
 impl Comparison {
@@ -127,12 +135,21 @@ impl Comparison {
             },
             peak: Nats::ZERO,
             failing: failing(rules),
-            late: rules.p99_us.map(|_| Above::share(P99)),
+            late: late(rules),
             candidate: Arm::default(),
             stable: Arm::default(),
             whole: Arm::default(),
             guard: Guard::default(),
+            slow_guard: Guard::default(),
+            rules_7: true,
         }
+    }
+
+    /// The same by these rules of the machine, by which its journal was begun.
+    #[must_use]
+    pub const fn by_rules(mut self, machine: u32) -> Self {
+        self.rules_7 = machine >= 7;
+        self
     }
 
     /// Takes a tick.
@@ -151,14 +168,18 @@ impl Comparison {
             failing.add(block.candidate);
         }
         if let Some(late) = &mut self.late {
-            let slow = tick.candidate.slow.last().copied().unwrap_or_default();
-            late.add(Arm::new(tick.candidate.units, slow));
+            let slow = self::block(tick, |it| Some(it.slow.last().copied().unwrap_or_default()));
+            late.add(slow.candidate);
+            self.slow_guard.add(slow);
         }
         self.whole.add(block.candidate);
         self.guard.add(block);
         if self.both_suffer().is_some() {
             // A limit of the candidate alone counts anew: what hits both says nothing of it.
             self.failing = failing(self.rules);
+        }
+        if self.both_late().is_some() {
+            self.late = late(self.rules);
         }
         if block.compares() {
             self.candidate.add(block.candidate);
@@ -187,18 +208,37 @@ impl Comparison {
 
     /// What was found so far. Once found worse it stays so.
     pub fn finding(&self) -> Finding {
-        let enough = -self.alpha().ln();
-        if self.peak.get() >= enough {
+        if self.peak.get() >= self.enough() {
             return Finding::Worse(self.worse_words());
         }
-        if self.failing.as_ref().is_some_and(|above| above.log_e() >= enough) {
-            return Finding::Over(self.failing_words());
-        }
-        if self.late.as_ref().is_some_and(|late| late.log_e() >= enough) {
-            return Finding::Over(self.late_words());
+        if let Some(why) = self.fails().or_else(|| self.is_late()) {
+            return Finding::Over(why);
         }
         self.shown()
             .map_or(Finding::Open, |shown| Finding::NotWorse(format!("{shown}: {}", self.counts())))
+    }
+
+    /// That the candidate is over its limit of errors, in words.
+    pub(crate) fn fails(&self) -> Option<String> {
+        let above = self.failing.as_ref()?;
+        (above.log_e() >= self.enough()).then(|| self.failing_words())
+    }
+
+    /// That it is over its limit of the 99th percentile, in words.
+    pub(crate) fn is_late(&self) -> Option<String> {
+        let above = self.late.as_ref()?;
+        (above.log_e() >= self.enough()).then(|| self.late_words())
+    }
+
+    /// Both releases lately, candidate first, if more answers of both are beyond the limit of the 99th percentile
+    /// than those of the candidate may be.
+    pub fn both_late(&self) -> Option<(Arm, Arm)> {
+        self.slow_guard.suffer(LEAST, P99_BP).filter(|_| self.rules_7)
+    }
+
+    /// True when stable's answers lately were beyond that limit much as the candidate's were.
+    pub(crate) fn late_alike(&self) -> bool {
+        self.slow_guard.alike(P99_BP)
     }
 
     /// Both releases lately, candidate first, if both fail more than the candidate may.
@@ -219,6 +259,10 @@ impl Comparison {
     /// Units of the candidate so far, also of ticks in which stable had none, and the errors among them.
     pub const fn counted(&self) -> Arm {
         self.whole
+    }
+
+    fn enough(&self) -> f64 {
+        -self.alpha().ln()
     }
 
     fn alpha(&self) -> f64 {
@@ -264,6 +308,11 @@ impl Comparison {
 fn failing(rules: Rules) -> Option<Above> {
     let share = f64::from(rules.max_error_share_bp) / 10_000.0;
     (share > 0.0 && share < 1.0).then(|| Above::share(share))
+}
+
+/// The limit of the 99th percentile, if there is one.
+fn late(rules: Rules) -> Option<Above> {
+    rules.p99_us.map(|_| Above::share(P99))
 }
 
 /// The share of stable's requests that were slower before.

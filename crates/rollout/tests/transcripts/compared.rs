@@ -2,7 +2,7 @@
 //!
 //! How sure a comparison is, and when, is not told here, but simulated (`judging`).
 
-use model::{Event, Outcome, Threshold, Weight};
+use model::{Counted, Event, Outcome, Threshold, Tick, Weight};
 use rollout::analysis::Rules;
 use rollout::{Analysis, Cause, Inconclusive, OnIncident, Strategy};
 
@@ -16,6 +16,11 @@ fn compared(analysis: Analysis) -> Script {
 
 /// The same, and what becomes of it when both fail.
 fn hit_by(incident: OnIncident, analysis: Analysis) -> Script {
+    by_rules(rollout::MACHINE_VERSION, incident, analysis)
+}
+
+/// The same by these rules of the machine.
+fn by_rules(rules: u32, incident: OnIncident, analysis: Analysis) -> Script {
     let steps = vec![Weight::new(2_500).unwrap(), Weight::new(5_000).unwrap()];
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
     let thresholds = vec![Threshold { us: 20_000, slow: 1_000, of: 2_000 }];
@@ -23,6 +28,7 @@ fn hit_by(incident: OnIncident, analysis: Analysis) -> Script {
         start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000, counts: Vec::new() };
         start.settings.analysis = Some(analysis);
         start.settings.incident = incident;
+        start.settings.rules = rules;
     })
     .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Thresholds { thresholds }])
     .all(&[Event::Armed, quarter, window("v1", 15, 0), window("v2", 5, 0)])
@@ -125,6 +131,52 @@ fn too_little_of_an_incident_was_seen_yet_to_blame_the_candidate() {
     // It failed once, and the candidate far more often.
     let more = hasty().at(250, &window("v1", 70, 1)).at(250, &window("v2", 20, 3));
     assert!(more.into_machine().turns_back());
+}
+
+/// Units, and answers that took too long, of candidate and stable in a second.
+type Second = ((u64, u64), (u64, u64));
+
+/// A canary whose answers may take 200 ms, after seconds in which so many answers of candidate and stable took longer.
+fn late(rules: u32, alpha_bp: u16, seconds: &[Second]) -> Script {
+    let rules_of = Rules { p99_us: Some(200_000), alpha_bp, ..plain().rules };
+    let counted = |(units, slow)| Counted { units, errors: 0, slow: vec![slow] };
+    let told = |(at_s, (candidate, stable)): (u64, &Second)| Event::Units {
+        at_s,
+        tick: Tick { candidate: counted(*candidate), stable: counted(*stable) },
+    };
+    let analysis = Analysis { rules: rules_of, ..plain() };
+    let script = by_rules(rules, OnIncident::Pause, analysis);
+    (101..).zip(seconds).map(told).fold(script, |script, event| script.at(1_000, &event))
+}
+
+#[test]
+fn slow_answers_of_both_pause_and_undo_nothing() {
+    let now = rollout::MACHINE_VERSION;
+    let both = [((25, 25), (75, 75)); 70];
+    let script = late(now, 100, &both);
+    let pause = script.machine().paused().unwrap();
+    let words = "both suffer: 25 of 25 answers of v2 took over 200 ms and 75 of 75 of v1";
+    assert_eq!((pause.cause, pause.why.as_str()), (Cause::Incident, words));
+    // What was seen meanwhile is not held against it afterwards, either.
+    let machine = calm(script, 171..190).at(10, &Event::ResumeAsked).wake_at(10).into_machine();
+    assert_eq!((machine.turns_back(), machine.shares().len()), (false, 2), "{machine:?}");
+    // The candidate alone is over its limit.
+    let alone = late(now, 100, &[((25, 25), (75, 0)); 2]).into_machine();
+    let why = "v2 is over a limit: more than 1 % of its answers take over 200 ms";
+    assert!(alone.turns_back() && alone.entered().last().unwrap().why == why, "{alone:?}");
+    // A journal of earlier rules tells what it told.
+    assert!(late(6, 100, &both[..3]).into_machine().turns_back());
+}
+
+#[test]
+fn too_little_of_slow_answers_of_both_was_seen_yet_to_blame_the_candidate() {
+    let now = rollout::MACHINE_VERSION;
+    let seconds = [((25, 2), (25, 2)); 2];
+    let once = late(now, 5_000, &seconds[..1]).into_machine();
+    assert!(!once.turns_back() && once.paused().is_none(), "{once:?}");
+    let twice = late(now, 5_000, &seconds).into_machine();
+    assert_eq!(twice.paused().map(|pause| pause.cause), Some(Cause::Incident));
+    assert!(late(now, 5_000, &[((25, 2), (25, 0))]).into_machine().turns_back());
 }
 
 #[test]

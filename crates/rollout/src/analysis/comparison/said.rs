@@ -81,6 +81,16 @@ impl Comparison {
         format!("more than 1 % of its answers take over {limit}")
     }
 
+    /// "3 of 25 answers of v2 took over 200 ms and 20 of 75 of v1", where more of both did than may.
+    pub(crate) fn both_late_words(&self, (candidate, stable): (&str, &str)) -> Option<String> {
+        let (new, old) = self.both_late()?;
+        let limit = milliseconds(self.rules.p99_us.unwrap_or_default());
+        Some(format!(
+            "{} of {} answers of {candidate} took over {limit} and {} of {} of {stable}",
+            new.events, new.units, old.events, old.units
+        ))
+    }
+
     pub(super) fn counts(&self) -> String {
         self.counts_of("stable")
     }
