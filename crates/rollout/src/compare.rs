@@ -181,12 +181,14 @@ pub(crate) fn so_far(state: &State) -> String {
         let words = || format!("; of its users' requests {events} of {units} failed");
         return if units == 0 { String::new() } else { words() };
     }
+    let unknown = comparison.unknown_words("stable");
+    let unknown = unknown.map_or_else(String::new, |words| format!("; {words}"));
     let (candidate, stable) = comparison.compared();
     if candidate.units == 0 {
-        return String::new();
+        return unknown;
     }
     format!(
-        "; compared: {} of {} failed, {} of {} of stable (p = {:.4})",
+        "; compared: {} of {} failed, {} of {} of stable (p = {:.4}){unknown}",
         candidate.events,
         candidate.units,
         stable.events,

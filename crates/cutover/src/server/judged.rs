@@ -3,8 +3,8 @@
 //! Nothing is judged here; when the comparison finds what is `detect`'s.
 
 use model::survey::CountBy;
-use rollout::analysis::{MARGIN, Rules, clean_units};
-use rollout::{Analysis, Start};
+use rollout::analysis::{LEAST_KNOWN, MARGIN, Rules, clean_units};
+use rollout::{Analysis, Inconclusive, Start};
 
 /// One sentence for each limit, for the comparison, and for what ends a step early; none where nobody judges
 /// by users' requests.
@@ -42,6 +42,23 @@ pub(super) fn judged(start: &Start) -> Vec<String> {
     judged
 }
 
+/// That too few of stable's requests are known to compare answer times, and what follows from that; nothing where
+/// that is not so, or where they are not compared.
+pub(super) fn unknown(start: &Start, known: u64) -> Option<String> {
+    let (analysis, stable) = (start.settings.analysis?, start.stable.as_ref()?);
+    let Analysis { rules, inconclusive, .. } = analysis;
+    let compares = rules.compare && rules.latency && known < LEAST_KNOWN;
+    let shown = rules.early || inconclusive != Inconclusive::Promote;
+    let shown = if shown { ", so nothing is shown before its time is over" } else { "" };
+    compares.then(|| {
+        format!(
+            "answer times are not compared unless more of {}'s requests are known before the switch: {known} of \
+             {LEAST_KNOWN} are now{shown}",
+            stable.version
+        )
+    })
+}
+
 /// When a step ends before its time, and what is shown then.
 fn early(rules: Rules, (to, from): (&str, &str), alpha: f64) -> String {
     let clean = limit(rules).map(|share| {
@@ -70,23 +87,41 @@ fn limit(rules: Rules) -> Option<f64> {
 mod tests {
     use model::{AppName, ReleaseId, Version};
     use rollout::analysis::Rules;
-    use rollout::{Analysis, Named, Settings, Start};
+    use rollout::{Analysis, Inconclusive, Named, Settings, Start};
 
     use super::judged;
 
     fn said(rules: Rules) -> Vec<String> {
+        judged(&start(Analysis { rules, ..Analysis::default() }))
+    }
+
+    fn start(analysis: Analysis) -> Start {
         let named = |id, version: &str| Named {
             id: ReleaseId(id),
             version: Version::new(version).unwrap(),
         };
-        let analysis = Some(Analysis { rules, ..Analysis::default() });
-        judged(&Start {
+        Start {
             app: AppName::new("shop").unwrap(),
             stable: Some(named(1, "v1")),
             candidate: named(2, "v2"),
             instances: 1,
-            settings: Settings { analysis, ..Settings::default() },
-        })
+            settings: Settings { analysis: Some(analysis), ..Settings::default() },
+        }
+    }
+
+    #[test]
+    fn answer_times_of_which_too_little_is_known_are_told() {
+        let said = |analysis, known| super::unknown(&start(analysis), known).unwrap_or_default();
+        let plain = Analysis::default();
+        assert_eq!(
+            said(plain, 812),
+            "answer times are not compared unless more of v1's requests are known before the switch: 812 of 2000 \
+             are now"
+        );
+        let asks = Analysis { inconclusive: Inconclusive::Pause, ..plain };
+        assert!(said(asks, 0).ends_with("are now, so nothing is shown before its time is over"));
+        let unasked = Rules { latency: false, ..Rules::default() };
+        assert_eq!(said(plain, 2_000) + &said(Analysis { rules: unasked, ..plain }, 0), "");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
 use super::foretold::{Shipment, foretell};
-use super::judged::judged;
+use super::judged::{judged, unknown};
 use super::planned::{
     ChangePlanned, Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
     UsersPlanned,
@@ -68,7 +68,9 @@ pub(super) async fn plan(
         users: users.filter(|_| !compared.is_empty()),
         compared,
         judged: if able.router.evidence == Evidence::PerRequest {
-            judged(&start)
+            let counted = stable.and_then(|stable| routes.totals.get(&stable.id));
+            let unknown = unknown(&start, counted.map_or(0, |of| of.requests));
+            judged(&start).into_iter().chain(unknown).collect()
         } else {
             Vec::new()
         },

@@ -290,11 +290,18 @@ impl Comparison {
         self.slow.iter().filter(often)
     }
 
+    /// True when latencies are to be compared, and too little was known of stable's to say by which: then nothing is
+    /// shown of them.
+    const fn knows_no_latency(&self) -> bool {
+        self.rules_7 && self.rules.compare && self.rules.latency && self.slow.is_empty()
+    }
+
     /// Two ways lead to what is shown of errors, so each has half of `alpha`; and all that must be shown is
     /// shown by itself.
     fn is_shown_not_worse(&self) -> bool {
         let enough = self.enough_shown();
         self.rules.compare
+            && !self.knows_no_latency()
             && (self.is_clean() || self.errs_no_more())
             && self.common().all(|slow| slow.not_worse.log_e() >= enough)
     }
@@ -370,10 +377,11 @@ mod tests {
 
     #[test]
     fn equal_releases_are_found_equal_by_and_by() {
-        let comparison = after(Rules::default(), 2, &tick((50, 0), (50, 0)));
+        let rules = Rules { latency: false, ..Rules::default() };
+        let comparison = after(rules, 2, &tick((50, 0), (50, 0)));
         assert_eq!(comparison.finding(), Finding::Open);
         // Nothing fails: 528 units are enough at half of 1 %.
-        let clean = after(Rules::default(), 11, &tick((50, 0), (50, 0)));
+        let clean = after(rules, 11, &tick((50, 0), (50, 0)));
         let shown = |comparison: &Comparison| match comparison.finding() {
             Finding::NotWorse(words) => words,
             _ => panic!("{comparison:?}"),
@@ -381,7 +389,7 @@ mod tests {
         // That says nothing of a factor.
         let words = "fewer than 1 % of its requests fail (alpha = 0.01): 0 of 550 failed, 0 of 550 of stable";
         assert_eq!(shown(&clean), words);
-        let some = after(Rules::default(), 200, &tick((500, 1), (500, 1)));
+        let some = after(rules, 200, &tick((500, 1), (500, 1)));
         let words = "its odds of an error are below 2 times stable's (alpha = 0.01): 200 of 100000 \
                      failed, 200 of 100000 of stable";
         assert_eq!(shown(&some), words);

@@ -25,6 +25,6 @@ pub use block::{Arm, Block};
 pub use clean::clean_units;
 pub use comparison::{Comparison, Finding, MARGIN, Rules};
 pub use guard::Guard;
-pub use latency::thresholds;
+pub use latency::{LEAST_KNOWN, thresholds};
 pub use not_worse::NotWorse;
 pub use worse::{ODDS, Worse};

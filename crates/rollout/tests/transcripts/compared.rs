@@ -21,9 +21,18 @@ fn hit_by(incident: OnIncident, analysis: Analysis) -> Script {
 
 /// The same by these rules of the machine.
 fn by_rules(rules: u32, incident: OnIncident, analysis: Analysis) -> Script {
+    let thresholds = vec![Threshold { us: 20_000, slow: 1_000, of: 2_000 }];
+    knowing(thresholds, (rules, incident), analysis)
+}
+
+/// The same, with these thresholds told.
+fn knowing(
+    thresholds: Vec<Threshold>,
+    (rules, incident): (u32, OnIncident),
+    analysis: Analysis,
+) -> Script {
     let steps = vec![Weight::new(2_500).unwrap(), Weight::new(5_000).unwrap()];
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
-    let thresholds = vec![Threshold { us: 20_000, slow: 1_000, of: 2_000 }];
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary { steps, step_ms: 60_000, counts: Vec::new() };
         start.settings.analysis = Some(analysis);
@@ -205,6 +214,34 @@ fn early_goes_on_before_its_time() {
         script.at(1_000, &units(100 + second, (100, 0), (300, 0)))
     });
     script.is("compared-early");
+}
+
+/// Were it shown, a candidate that is slow all the time would go on early.
+#[test]
+fn of_latencies_of_which_too_little_was_known_nothing_is_shown() {
+    let seconds = |rules, inconclusive| {
+        let early = Rules { early: true, ..Rules::default() };
+        let analysis = Analysis { rules: early, inconclusive, ..Analysis::default() };
+        let script = knowing(Vec::new(), (rules, OnIncident::Pause), analysis);
+        (101..107).fold(script, |script, at_s| script.at(1_000, &units(at_s, (100, 0), (300, 0))))
+    };
+    let now = rollout::MACHINE_VERSION;
+    let open = seconds(now, Inconclusive::Promote);
+    assert_eq!(open.machine().shares().len(), 1, "{:?}", open.machine().entered());
+    let unknown = |of| {
+        format!("answer times are not compared: fewer than 2000 requests of {of} were known before")
+    };
+    let stands = open.machine().comparison().unwrap().stands("v1").unwrap();
+    assert!(stands.contains("nothing else is shown yet"), "{stands}");
+    assert!(stands.ends_with(&unknown("v1")), "{stands}");
+    let over = open.wake().into_machine();
+    let last = over.entered().last().unwrap();
+    assert!(over.shares().len() == 2 && last.why.ends_with(&unknown("stable")), "{last:?}");
+    let asked = seconds(now, Inconclusive::Pause).wake().into_machine();
+    assert_eq!(asked.paused().map(|pause| pause.cause), Some(Cause::Inconclusive));
+    assert!(seconds(now, Inconclusive::Abort).wake().into_machine().turns_back());
+    // A journal of earlier rules tells what it told.
+    assert_eq!(seconds(6, Inconclusive::Promote).into_machine().shares().len(), 2);
 }
 
 #[test]
