@@ -3,6 +3,7 @@
 //!
 //! The tests themselves are `analysis`; when a step is taken, `forward` decides.
 
+use model::survey::CountBy;
 use model::{Phase, Threshold, Tick, Weight};
 
 use crate::analysis::{Arm, Comparison, Finding};
@@ -13,7 +14,12 @@ use crate::judge::Judged;
 use crate::pause::Cause;
 use crate::state::State;
 use crate::step::Step;
-use crate::words::duration;
+use crate::words::{count, duration};
+
+/// Fewer units than this in a second, of both releases, are few ...
+const FEW: u64 = 2;
+/// ... when it was so for this long, ms.
+const LEAST_MS: u64 = 10_000;
 
 /// The comparison begins, by these latencies: by those that were told last before the candidate was to have
 /// a share. Once it was, they stay.
@@ -172,6 +178,27 @@ pub(crate) fn unshown(state: &State) -> Option<(Inconclusive, String)> {
     })
 }
 
+/// That hardly any request is counted of many that users may send, and what to do about it.
+pub(crate) fn few(state: &State) -> Option<String> {
+    let by_client = |it: &Analysis| it.rules.compare && it.count_by == CountBy::Client;
+    state.start.settings.analysis.as_ref().filter(|it| by_client(it))?;
+    let mut shares = state.facts.shares.iter().map(|share| (share.share, share.at_ms));
+    let (_, begun) = shares.find(|(share, _)| *share > Weight::NONE)?;
+    if [Weight::NONE, Weight::ALL].contains(&state.share()) {
+        return None;
+    }
+    let (candidate, stable) = state.facts.comparison.as_ref()?.compared();
+    let (units, ms) = (candidate.units + stable.units, state.now_ms.saturating_sub(begun));
+    let few = ms >= LEAST_MS && units * 1_000 < FEW * ms && state.start.settings.rules >= 7;
+    few.then(|| {
+        let (units, time) = (count(units, "request"), duration(ms));
+        format!(
+            "only {units} counted in {time}, of each address one a second: if more come, your users come from few \
+             addresses: set `trusted`, or `count_by`"
+        )
+    })
+}
+
 /// "; compared: 1 of 560 failed, 9 of 5040 of stable (p = 0.2130)"; where nothing is compared, "; of its
 /// users' requests 1 of 560 failed".
 pub(crate) fn so_far(state: &State) -> String {
@@ -182,7 +209,8 @@ pub(crate) fn so_far(state: &State) -> String {
         return if units == 0 { String::new() } else { words() };
     }
     let unknown = comparison.unknown_words("stable");
-    let unknown = unknown.map_or_else(String::new, |words| format!("; {words}"));
+    let said = |words: Option<String>| words.map_or_else(String::new, |words| format!("; {words}"));
+    let unknown = said(unknown) + &said(few(state));
     let (candidate, stable) = comparison.compared();
     if candidate.units == 0 {
         return unknown;

@@ -21,7 +21,7 @@ use crate::step::Step;
 use crate::together::Stage;
 use crate::wants::Wants;
 use crate::{
-    back, barrier, course, covered, forward, homeward, hooks, invariant, measure, recreate,
+    back, barrier, compare, course, covered, forward, homeward, hooks, invariant, measure, recreate,
     rolling, target, unroll, wish,
 };
 
@@ -119,6 +119,11 @@ impl Rollout {
     /// Candidate and stable compared; `None` before that begins, or where it never does.
     pub const fn comparison(&self) -> Option<&Comparison> {
         self.state.facts.comparison.as_ref()
+    }
+
+    /// That hardly any request is counted of many that users may send; `None` where that is not so.
+    pub fn few_counted(&self) -> Option<String> {
+        compare::few(&self.state)
     }
 
     /// What else is worth telling, oldest first: wishes that came too late, a prober lost.

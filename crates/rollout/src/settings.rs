@@ -27,7 +27,8 @@ use crate::together::Together;
 /// 5: nor when its tunnels are handed over, nor anything of a candidate that users have left.
 /// 6: the last step before the promotion is final lasts until what users' requests showed in it was told.
 /// 7: answers of both that are beyond the limit of the 99th percentile are an incident, too, of which no limit undoes
-/// the candidate; where too little is known of stable's latencies to compare by them, nothing is shown of them.
+/// the candidate; where too little is known of stable's latencies to compare by them, nothing is shown of them; ticks
+/// in which one release had no unit are compared together with others.
 pub const MACHINE_VERSION: u32 = 7;
 
 const fn first_rules() -> u32 {

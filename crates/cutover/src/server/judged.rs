@@ -6,6 +6,11 @@ use model::survey::CountBy;
 use rollout::analysis::{LEAST_KNOWN, MARGIN, Rules, clean_units};
 use rollout::{Analysis, Inconclusive, Start};
 
+/// Nobody knows before a rollout from how many addresses users come.
+const FEW: &str = "of each address one request a second is compared: where all come from a few (a load balancer that \
+                   `trusted` does not name), finding it takes at least as many seconds as requests, divided by the \
+                   addresses";
+
 /// One sentence for each limit, for the comparison, and for what ends a step early; none where nobody judges
 /// by users' requests.
 pub(super) fn judged(start: &Start) -> Vec<String> {
@@ -37,6 +42,7 @@ pub(super) fn judged(start: &Start) -> Vec<String> {
             "being worse than {from} in {what} ends it (alpha = {alpha}, the chance of that for one that is \
              no worse)"
         ));
+        judged.extend((count_by == CountBy::Client).then(|| FEW.to_owned()));
     }
     judged.extend(rules.early.then(|| early(rules, (to, from), alpha)));
     judged
@@ -49,7 +55,7 @@ pub(super) fn unknown(start: &Start, known: u64) -> Option<String> {
     let Analysis { rules, inconclusive, .. } = analysis;
     let compares = rules.compare && rules.latency && known < LEAST_KNOWN;
     let shown = rules.early || inconclusive != Inconclusive::Promote;
-    let shown = if shown { ", so nothing is shown before its time is over" } else { "" };
+    let shown = if shown { ", so nothing counts as shown" } else { "" };
     compares.then(|| {
         format!(
             "answer times are not compared unless more of {}'s requests are known before the switch: {known} of \
@@ -119,7 +125,7 @@ mod tests {
              are now"
         );
         let asks = Analysis { inconclusive: Inconclusive::Pause, ..plain };
-        assert!(said(asks, 0).ends_with("are now, so nothing is shown before its time is over"));
+        assert!(said(asks, 0).ends_with("are now, so nothing counts as shown"));
         let unasked = Rules { latency: false, ..Rules::default() };
         assert_eq!(said(plain, 2_000) + &said(Analysis { rules: unasked, ..plain }, 0), "");
     }
@@ -132,6 +138,7 @@ mod tests {
             "more than 1 % of its answers taking over 300 ms ends it (alpha = 0.01)",
             "being worse than v1 in errors or answer times ends it (alpha = 0.01, the chance of that for one \
              that is no worse)",
+            super::FEW,
             "a step ends early when v2's odds of an error are shown to be below 2 times v1's, or, as long as \
              nothing fails, fewer than 1 % (528 requests of v2); and the odds of answers over v1's usual \
              times below 2 times, too (alpha = 0.01)",

@@ -14,6 +14,7 @@ use super::above::Above;
 use super::block::{Arm, Block};
 use super::clean::clean_units;
 use super::guard::Guard;
+use super::joined::Joined;
 use super::nats::{Nats, log_mean};
 use super::not_worse::NotWorse;
 use super::worse::Worse;
@@ -110,6 +111,9 @@ pub struct Comparison {
     /// The same of answers beyond the limit of the 99th percentile.
     #[serde(default)]
     slow_guard: Guard,
+    /// What waits for a unit of the other release.
+    #[serde(default)]
+    joined: Joined,
     /// Not so in journals of the machine's rules before 7.
     #[serde(default)]
     rules_7: bool,
@@ -141,6 +145,7 @@ impl Comparison {
             whole: Arm::default(),
             guard: Guard::default(),
             slow_guard: Guard::default(),
+            joined: Joined::default(),
             rules_7: true,
         }
     }
@@ -154,6 +159,33 @@ impl Comparison {
 
     /// Takes a tick.
     pub fn add(&mut self, tick: &Tick) {
+        if !self.rules_7 {
+            self.compare(tick);
+        } else if let Some(whole) = self.joined.add(tick) {
+            self.compare(&whole);
+        }
+        let block = block(tick, |counted| Some(counted.errors));
+        if let Some(failing) = &mut self.failing {
+            failing.add(block.candidate);
+        }
+        if let Some(late) = &mut self.late {
+            let slow = self::block(tick, |it| Some(it.slow.last().copied().unwrap_or_default()));
+            late.add(slow.candidate);
+            self.slow_guard.add(slow, self.rules_7);
+        }
+        self.whole.add(block.candidate);
+        self.guard.add(block, self.rules_7);
+        if self.both_suffer().is_some() {
+            // A limit of the candidate alone counts anew: what hits both says nothing of it.
+            self.failing = failing(self.rules);
+        }
+        if self.both_late().is_some() {
+            self.late = late(self.rules);
+        }
+    }
+
+    /// Takes a tick, or several that were joined, in which both have units.
+    fn compare(&mut self, tick: &Tick) {
         let block = block(tick, |counted| Some(counted.errors));
         if self.rules.compare {
             self.errors.add(block);
@@ -163,23 +195,6 @@ impl Comparison {
             let block = self::block(tick, |counted| counted.slow.get(at).copied());
             slow.worse.add(block);
             slow.not_worse.add(block);
-        }
-        if let Some(failing) = &mut self.failing {
-            failing.add(block.candidate);
-        }
-        if let Some(late) = &mut self.late {
-            let slow = self::block(tick, |it| Some(it.slow.last().copied().unwrap_or_default()));
-            late.add(slow.candidate);
-            self.slow_guard.add(slow);
-        }
-        self.whole.add(block.candidate);
-        self.guard.add(block);
-        if self.both_suffer().is_some() {
-            // A limit of the candidate alone counts anew: what hits both says nothing of it.
-            self.failing = failing(self.rules);
-        }
-        if self.both_late().is_some() {
-            self.late = late(self.rules);
         }
         if block.compares() {
             self.candidate.add(block.candidate);

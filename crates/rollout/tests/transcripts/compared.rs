@@ -216,6 +216,39 @@ fn early_goes_on_before_its_time() {
     script.is("compared-early");
 }
 
+/// All users come from one address: one unit in a second, of one release or the other.
+fn from_one_address(rules: u32, failing: u64) -> Script {
+    let alone = Rules { max_error_share_bp: 0, ..plain().rules };
+    let script = by_rules(rules, OnIncident::Pause, Analysis { rules: alone, ..plain() });
+    (101..160).fold(script, |script, at_s| {
+        let (candidate, stable) =
+            if at_s % 3 == 0 { ((1, failing), (0, 0)) } else { ((0, 0), (1, 0)) };
+        script.at(1_000, &units(at_s, candidate, stable))
+    })
+}
+
+#[test]
+fn users_of_one_address_are_compared_too_and_it_is_said() {
+    let now = rollout::MACHINE_VERSION;
+    let well = from_one_address(now, 0);
+    let (candidate, stable) = well.machine().comparison().unwrap().compared();
+    assert!(candidate.units >= 19 && stable.units >= 38, "{candidate:?} {stable:?}");
+    let few = well.machine().few_counted().unwrap();
+    assert!(few.contains("set `trusted`, or `count_by`"), "{few}");
+    let last = well.wake().into_machine().entered().last().unwrap().why.clone();
+    assert!(last.contains("only 5") && last.contains("of each address one a second"), "{last}");
+    // Where nothing is compared any more, nothing is said of it.
+    let full = compared(plain()).at(10, &Event::PromoteAsked { full: true });
+    assert_eq!(full.at(12_000, &Event::Tick).machine().few_counted(), None);
+    // Without a limit of its own it is found by the comparison alone.
+    let worse = from_one_address(now, 1).into_machine();
+    assert!(worse.turns_back(), "{worse:?}");
+    // A journal of earlier rules tells what it told: no second of both.
+    let before = from_one_address(6, 0);
+    assert_eq!(before.machine().comparison().unwrap().compared().0.units, 0);
+    assert_eq!(before.machine().few_counted(), None);
+}
+
 /// Were it shown, a candidate that is slow all the time would go on early.
 #[test]
 fn of_latencies_of_which_too_little_was_known_nothing_is_shown() {
