@@ -250,7 +250,8 @@ impl Rollout {
             return decided;
         }
         let hooked = || hooks::pass(&self.state, self.decided());
-        hooks::lost(&self.state).or_else(|| barrier::pass(&self.state, hooked()))
+        let asked = hooks::lost(&self.state).or_else(|| hooks::owed(&self.state));
+        asked.or_else(|| barrier::pass(&self.state, hooked()))
     }
 
     /// The step that the state allows but for hooks and barriers.
@@ -357,6 +358,7 @@ impl Rollout {
     /// What the prober holds across a switch is placed anew when there is one again.
     fn pause(&mut self, cause: Cause, why: String) {
         self.state.seen.armed = false;
+        self.state.facts.failed_hook.take_if(|failed| *failed == why);
         self.state.note(format!("paused: {why}"));
         self.state.facts.pause = Some(Pause { at_ms: self.state.now_ms, cause, why });
     }
@@ -398,6 +400,7 @@ impl Rollout {
         let back = [Phase::RollingBack, Phase::DrainingCandidate, Phase::StoppingCandidate];
         if phase.is_final() || back.contains(&phase) {
             self.state.facts.pause = None;
+            self.state.facts.failed_hook = None;
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
         (self.state.facts.hooking, self.state.facts.awaiting) = (None, None);

@@ -28,7 +28,8 @@ use crate::together::Together;
 /// 6: the last step before the promotion is final lasts until what users' requests showed in it was told.
 /// 7: answers of both that are beyond the limit of the 99th percentile are an incident, too, of which no limit undoes
 /// the candidate; where too little is known of stable's latencies to compare by them, nothing is shown of them; ticks
-/// in which one release had no unit are compared together with others.
+/// in which one release had no unit are compared together with others; a hook that fails
+/// while there is a pause already, and is to pause it, does so when that has ended.
 pub const MACHINE_VERSION: u32 = 7;
 
 const fn first_rules() -> u32 {

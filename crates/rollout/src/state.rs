@@ -126,6 +126,9 @@ pub(crate) struct Facts {
     /// The hook that is to be called now.
     #[serde(default)]
     pub hooking: Option<Hooking>,
+    /// What a hook failed of for which a person is to be asked when the pause that there is has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_hook: Option<String>,
     /// The hooks that have ended, well or not.
     #[serde(default)]
     pub hooked: Vec<String>,
