@@ -138,6 +138,8 @@ pub struct Settings {
     pub metrics: Vec<Metric>,
     /// Whether a prober watches this rollout.
     pub probing: bool,
+    /// How many requests that prober sends in a minute; 0 where that is not known, as in older journals.
+    pub probe_per_minute: u32,
     /// Whether the candidate is started once more in the place of stable when that is gone, takes the
     /// traffic there, and keeps its first instances as a spare. Otherwise it stays where it is, and
     /// the places swap their roles with each rollout. Without effect on the first deploy and in a
@@ -190,6 +192,7 @@ impl Default for Settings {
             incident: OnIncident::Pause,
             metrics: Vec::new(),
             probing: true,
+            probe_per_minute: 0,
             return_home: false,
             keep_old_ms: 0,
             warm: false,

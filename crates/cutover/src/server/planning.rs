@@ -8,12 +8,12 @@ use drivers::platform::FleetHave;
 use drivers::platform::discovered::ask_once;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
 use model::{
-    Call, Change, Farewell, Fault, Hook, Lane, OnFailure, Pace, Phase, PoolState, Release,
-    ReleaseId, Source, Version, Weight,
+    Call, Change, Farewell, Fault, Hook, OnFailure, Pace, Phase, PoolState, Release, ReleaseId,
+    Source, Version, Weight,
 };
 use rollout::{Foreseen, Metric, Rollout, Start, Unmeasured, foresee};
 
-use super::begin::{freeze, start};
+use super::begin::{asked, freeze, start};
 use super::busy::Rate;
 use super::capable::{Able, check};
 use super::desired::Desired;
@@ -93,12 +93,6 @@ fn users(config: &AppConfig, probing: bool, busy: Option<Rate>) -> Option<UsersP
     let probes = asked(config);
     let supposed = UsersPlanned { per_second: probes, counted_ms: None };
     theirs.or_else(|| (probing && probes > 0.0).then_some(supposed))
-}
-
-/// Requests a second of the prober. Sockets stay where they are, whatever the shares.
-fn asked(config: &AppConfig) -> f64 {
-    let asking = config.probe.lanes.iter().filter(|lane| **lane != Lane::Websocket).count();
-    f64::from(config.probe.rate) * asking as f64 / config.probe.lanes.len().max(1) as f64
 }
 
 /// Who is found now where a release's instances are, when somebody else starts them. Refused when nobody
