@@ -19,10 +19,11 @@ use crate::settings::{MACHINE_VERSION, Start};
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::together::Stage;
+use crate::trouble::presses;
 use crate::wants::Wants;
 use crate::{
-    back, barrier, compare, course, covered, forward, homeward, hooks, invariant, measure, recreate,
-    rolling, target, unroll, wish,
+    back, barrier, compare, course, covered, forward, homeward, hooks, invariant, measure,
+    recreate, rolling, target, unroll, wish,
 };
 
 /// One rollout of one app. See the crate's documentation.
@@ -391,6 +392,10 @@ impl Rollout {
         if phase == Phase::Shifting {
             self.state.facts.judged_step = Judged::default();
             self.state.facts.gauges.clear();
+        }
+        if phase == Phase::RollingBack {
+            // Before it is another phase: what a step's end says, only that says.
+            self.state.facts.pressed_ms = presses(&self.state).then_some(self.state.now_ms);
         }
         if phase == Phase::Stuck {
             let serves = |side| self.state.sighting(side).ready().is_some_and(|ready| ready > 0);

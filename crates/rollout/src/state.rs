@@ -114,6 +114,9 @@ pub(crate) struct Facts {
     /// When it was turned back for a wish, not for what the candidate does.
     #[serde(default)]
     pub wished_back_ms: Option<u64>,
+    /// When it was turned back from a candidate of which users suffered.
+    #[serde(default)]
+    pub pressed_ms: Option<u64>,
     /// What is to follow when this is over.
     #[serde(default)]
     pub successor: Option<Successor>,
