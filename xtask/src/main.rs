@@ -8,6 +8,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod asides;
 mod bench;
 mod clients;
 mod leftover;

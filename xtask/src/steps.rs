@@ -6,6 +6,7 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::asides;
 use crate::leftover;
 use crate::step::{Outcome, Step, Workshop};
 use crate::testbed;
@@ -150,18 +151,36 @@ const ROUNDS: [&[Call]; 3] = [
     &[(&["--doc"], None)],
 ];
 
+/// What the tests of one run are told.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    /// Marks every process that they start.
+    mark: &'a str,
+    /// File for what they have to say although they pass.
+    asides: &'a str,
+}
+
 /// The tests were built before, so every process that carries the mark is one that a test started;
 /// one that is still there afterwards was forgotten.
 fn tests(shop: &Workshop) -> Outcome {
     let mark = process::id().to_string();
+    let asides = match asides::begin(&shop.root, &mark) {
+        Ok(path) => path,
+        Err(why) => return Outcome::Failed(why),
+    };
+    let run = Run { mark: &mark, asides: &asides.to_string_lossy() };
     let failed: Vec<String> = ROUNDS
         .iter()
-        .flat_map(|round| run_round(shop, &mark, round))
+        .flat_map(|round| run_round(shop, run, round))
         .filter_map(|outcome| match outcome {
             Outcome::Failed(why) => Some(why),
             Outcome::Passed | Outcome::Skipped(_) => None,
         })
         .collect();
+    let said = asides::end(&asides);
+    if !said.is_empty() {
+        println!("\nWhat tests that passed had to say:\n{said}");
+    }
     let forgotten = leftover::end_marked(MARK, &mark);
     if !failed.is_empty() {
         return Outcome::Failed(failed.join("; "));
@@ -174,14 +193,14 @@ fn tests(shop: &Workshop) -> Outcome {
 
 /// Runs the calls of one round at once. What the first one says is seen as it is said, what the others say
 /// when they have ended: lines of two runs among each other tell nobody anything.
-fn run_round(shop: &Workshop, mark: &str, round: &[Call]) -> Vec<Outcome> {
+fn run_round(shop: &Workshop, run: Run<'_>, round: &[Call]) -> Vec<Outcome> {
     let Some(((targets, threads), others)) = round.split_first() else { return Vec::new() };
     thread::scope(|scope| {
         let others: Vec<_> = others
             .iter()
-            .map(|(targets, threads)| scope.spawn(|| hear_tests(shop, mark, targets, *threads)))
+            .map(|(targets, threads)| scope.spawn(|| hear_tests(shop, run, targets, *threads)))
             .collect();
-        let mut outcomes = vec![run_tests(shop, mark, targets, *threads)];
+        let mut outcomes = vec![run_tests(shop, run, targets, *threads)];
         for other in others {
             let ended = other.join();
             outcomes.push(ended.unwrap_or_else(|_| Outcome::Failed("a round fell over".into())));
@@ -190,14 +209,14 @@ fn run_round(shop: &Workshop, mark: &str, round: &[Call]) -> Vec<Outcome> {
     })
 }
 
-fn run_tests(shop: &Workshop, mark: &str, targets: &[&str], threads: Option<&str>) -> Outcome {
-    shop.cargo_with(&test_words(targets), &test_environment(shop, mark, threads))
+fn run_tests(shop: &Workshop, run: Run<'_>, targets: &[&str], threads: Option<&str>) -> Outcome {
+    shop.cargo_with(&test_words(targets), &test_environment(shop, run, threads))
 }
 
 /// [`run_tests`], with everything it says kept until it has ended.
-fn hear_tests(shop: &Workshop, mark: &str, targets: &[&str], threads: Option<&str>) -> Outcome {
+fn hear_tests(shop: &Workshop, run: Run<'_>, targets: &[&str], threads: Option<&str>) -> Outcome {
     let words = test_words(targets);
-    let (outcome, said) = shop.cargo_says(&words, &test_environment(shop, mark, threads));
+    let (outcome, said) = shop.cargo_says(&words, &test_environment(shop, run, threads));
     println!("   $ cargo {} (beside the others)\n{said}", words.join(" "));
     outcome
 }
@@ -208,10 +227,10 @@ fn test_words<'a>(targets: &[&'a str]) -> Vec<&'a str> {
 
 fn test_environment<'a>(
     shop: &Workshop,
-    mark: &'a str,
+    run: Run<'a>,
     threads: Option<&'a str>,
 ) -> Vec<(&'static str, &'a str)> {
-    let mut environment = vec![(MARK, mark)];
+    let mut environment = vec![(MARK, run.mark), (asides::FILE, run.asides)];
     if shop.full {
         environment.push(("CUTOVER_FULL", "1"));
     }

@@ -117,6 +117,30 @@ pub(crate) enum Command {
     UpgradeGuard(UpgradeGuard),
 }
 
+impl Command {
+    /// True when a program reads stdout: then it is also told there why a command came to nothing. Only of
+    /// commands that ask the server; what others find is in their own JSON.
+    pub(crate) const fn tells_programs(&self) -> bool {
+        match self {
+            Self::Reload(it) => it.json,
+            Self::Down(it) => it.json,
+            Self::Deploy(it) => it.following.json,
+            Self::Plan(it) => it.json,
+            Self::Abort(it) => it.json,
+            Self::Pause(it) => it.json,
+            Self::Resume(it) => it.json,
+            Self::Promote(it) => it.following.json,
+            Self::SetWeight(it) => it.json,
+            Self::Retry(it) => it.following.json,
+            Self::Rollback(it) => it.following.json,
+            Self::Status(it) => it.json,
+            Self::History(it) => it.json,
+            Self::Upgrade(it) => it.json,
+            _ => false,
+        }
+    }
+}
+
 /// Which server is meant.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Where {
@@ -179,8 +203,11 @@ const RELOAD: &str = "\
 Examples:
   cutover reload          show what would change, and ask
   cutover reload --yes    do it; SIGHUP to `cutover up` does the same
+  cutover reload --yes --json | jq -r '.changes[]'
 
-Certificates are read again each time. Nothing is changed while any of it cannot be done.";
+Certificates are read again each time. Nothing is changed while any of it cannot be done.
+
+Exit codes: 0 done, or nothing to do; 2 nothing was changed";
 
 #[derive(Debug, Args)]
 #[command(after_help = RELOAD)]
@@ -190,12 +217,16 @@ pub(crate) struct Reload {
     /// Do it without asking
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// As JSON; nobody is asked
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const DOWN: &str = "\
 Examples:
   cutover down          requests finish, WebSockets are told to reconnect, then instances end
   cutover down --now    cut what is open, give instances a second to end
+  cutover down --json 2>steps.ndjson
 
 The next `cutover up` starts the stable release of each app again.";
 
@@ -207,6 +238,9 @@ pub(crate) struct Down {
     /// Do not wait for open requests and sockets
     #[arg(long)]
     pub(crate) now: bool,
+    /// What is waited for as JSON lines on stderr, the end as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const DEPLOY: &str = "\
@@ -265,6 +299,7 @@ const ABORT: &str = "\
 Examples:
   cutover abort shop    users stay on the old version, or return to it as soon as it can carry them
   cutover abort shop --reason 'checkout is slow'
+  cutover abort shop --json | jq -r .text
 
 It is final: `cutover retry` or another deploy begins anew. What was to follow does not.
 
@@ -280,6 +315,9 @@ pub(crate) struct Abort {
     pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) at: Where,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const STATUS: &str = "\
@@ -375,9 +413,9 @@ pub(crate) struct Demo {
     /// Break something on purpose, to see that the proof can fail
     #[arg(long, value_name = "FAULT")]
     pub(crate) inject: Option<Inject>,
-    /// Share of the candidate's answers (0 to 1) that `--inject candidate-errors` makes errors
-    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = app::share)]
-    pub(crate) error_share: f64,
+    /// Share of the candidate's answers (0 to 1) that `--inject candidate-errors` makes errors [default: 0.5]
+    #[arg(long, value_name = "SHARE", requires = "inject", value_parser = app::share)]
+    pub(crate) error_share: Option<f64>,
     /// Directory for the report files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) out: PathBuf,
@@ -401,6 +439,13 @@ pub(crate) enum Inject {
     Truncate,
     /// Nothing answers for a second at the switch
     Stall,
+}
+
+impl Inject {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

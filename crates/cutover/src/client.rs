@@ -159,14 +159,19 @@ impl Client {
     }
 
     /// Undoes the rollout under way; answers what will happen.
-    pub(crate) async fn abort(
-        &self,
-        app: &AppName,
-        reason: &str,
-        interrupted: bool,
-    ) -> Result<String, Fault> {
-        let body = AbortBody { reason: reason.to_owned(), interrupted };
-        let said: Said = self.ask(Method::POST, &format!("/v1/apps/{app}/abort"), &body).await?;
+    pub(crate) async fn abort(&self, app: &AppName, reason: &str) -> Result<String, Fault> {
+        let body = AbortBody { reason: reason.to_owned(), interrupted: false, run: None };
+        self.undo(app, &body).await
+    }
+
+    /// Ctrl-C: undoes what a command began under the id `run`, and nobody else's; answers what will happen.
+    pub(crate) async fn take_back(&self, app: &AppName, run: &str) -> Result<String, Fault> {
+        let (reason, run) = ("interrupted (Ctrl-C)".to_owned(), Some(run.to_owned()));
+        self.undo(app, &AbortBody { reason, interrupted: true, run }).await
+    }
+
+    async fn undo(&self, app: &AppName, body: &AbortBody) -> Result<String, Fault> {
+        let said: Said = self.ask(Method::POST, &format!("/v1/apps/{app}/abort"), body).await?;
         Ok(said.text)
     }
 

@@ -1,7 +1,10 @@
 //! The guard of an upgrade: a process of the old binary that sees whether the new one becomes healthy.
 //!
+//! Healthy is who answers, serves every app, and fails no users whom the old proxy serves beside it (`users`).
 //! If it does not, the guard ends it and starts the kept copy of the old binary, which adopts what runs,
 //! the old proxy included. It ends with its verdict. It never touches an instance.
+
+mod users;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -21,11 +24,12 @@ use crate::server::notify;
 use crate::server::orders::AppStatus;
 use crate::server::upgrade::exchange;
 use crate::server::upgrade::record::{Files, Outcome, Record};
+use users::Users;
 
 /// How often it looks.
 const PACE: Duration = Duration::from_millis(100);
 /// For so long the new binary must have been healthy, without a break.
-const LASTING: Duration = Duration::from_secs(1);
+const LASTING: Duration = Duration::from_secs(2);
 /// How long the old binary may take to answer again.
 const BACK_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a killed process may take to be gone.
@@ -56,7 +60,7 @@ pub(crate) async fn watch(state: &Path) -> Result<(), Fault> {
         return back(&layout, &files, &record, "it ended at once".to_owned()).await;
     };
     let seen = tokio::select! {
-        seen = verdict(&files, &record, (&client, &up)) => seen,
+        seen = verdict(&files, &record, (&client, &up), Users::of(&layout, &record)) => seen,
         () = interrupt.wait() => {
             up.signal(Signal::TERM);
             Seen::CalledOff
@@ -83,7 +87,12 @@ pub(crate) async fn watch(state: &Path) -> Result<(), Fault> {
 }
 
 /// Looks until it is known.
-async fn verdict(files: &Files, record: &Record, (client, up): (&Client, &Living)) -> Seen {
+async fn verdict(
+    files: &Files,
+    record: &Record,
+    (client, up): (&Client, &Living),
+    mut users: Users,
+) -> Seen {
     let deadline = Instant::now() + Duration::from_millis(record.within_ms);
     let mut since = None;
     let mut last = "it does not answer".to_owned();
@@ -96,11 +105,14 @@ async fn verdict(files: &Files, record: &Record, (client, up): (&Client, &Living
             return Seen::Failed("it ended".to_owned());
         }
         match tokio::time::timeout(LASTING, lacking(client, record)).await {
-            Ok(None) => {
-                if since.get_or_insert_with(Instant::now).elapsed() >= LASTING {
+            Ok(None) => match users.failed().await {
+                Some(why) if users.often() => return Seen::Failed(why),
+                Some(why) => (since, last) = (None, why),
+                None if since.get_or_insert_with(Instant::now).elapsed() >= LASTING => {
                     return Seen::Healthy;
                 }
-            }
+                None => {}
+            },
             Ok(Some(why)) => (since, last) = (None, why),
             Err(_) => (since, last) = (None, "it does not answer".to_owned()),
         }

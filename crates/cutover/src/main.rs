@@ -30,10 +30,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    let programs = cli.command.tells_programs();
     match commands::run(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(fault) => {
             say::fault(&fault);
+            if programs {
+                say::fault_as_json(&fault);
+            }
             ExitCode::from(code_of(&fault))
         }
     }

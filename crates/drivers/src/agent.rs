@@ -170,8 +170,8 @@ impl Agent {
         match said.status {
             400 if said.body.contains("HTTP request to an HTTPS server") => Err(self.speaks_tls()),
             403 => Err(self.refused(method, path, &said)),
-            // No leader, or it is just starting.
-            500.. if !said.body.starts_with('[') => {
+            // Too many ask at once; no leader; or it is just starting.
+            429 | 500.. if !said.body.starts_with('[') => {
                 Err(self.away(&clean(said.body.as_bytes(), 120)))
             }
             _ => Ok(said),

@@ -13,6 +13,8 @@ use rustix::fs::statvfs;
 
 /// What is set aside, bytes.
 pub const BYTES: u64 = 2 << 20;
+/// What opening a database takes, and some more, bytes.
+const OPENING: u64 = 256 << 10;
 /// It is set aside only where so many times as much is free.
 const ROOMY: u64 = 3;
 
@@ -55,6 +57,12 @@ fn fill(path: &Path) -> io::Result<()> {
         file.write_all(&block)?;
     }
     file.sync_all()
+}
+
+/// True where the disk has no room for the little that opening a database takes (`-shm` and `-wal` beside it). A
+/// disk that cannot be asked is not short.
+pub fn is_short(state: &Path) -> bool {
+    statvfs(state).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < OPENING)
 }
 
 /// Gives it up. True when there was some: what failed for want of space may be tried once more.

@@ -41,6 +41,10 @@ pub enum Request {
     Certify {
         /// The pairs; a client that names none of their hosts is shown the first.
         pairs: Vec<KeyPair>,
+        /// One pair takes nothing from the others: whose time is over is shown all the same, and what
+        /// cannot be used is left out, or shown as it was read before. Refused if nothing is left.
+        #[serde(default)]
+        forgiving: bool,
     },
     /// Asks for the keys of TLS session tickets, for a successor.
     TicketKeys,
@@ -287,6 +291,11 @@ pub enum Reply {
     Done,
     /// Refused, and nothing was changed.
     Refused(Fault),
+    /// Done, and something is not as it should be.
+    Warned {
+        /// What; sentences.
+        words: Vec<String>,
+    },
     /// The listening sockets; their descriptors come along.
     Listeners {
         /// Addresses, in the order of the descriptors.

@@ -195,6 +195,27 @@ impl Attempt {
     pub const fn ttlb_us(&self) -> u64 {
         self.done_us.saturating_sub(self.intended_us)
     }
+
+    /// From when to when its client waited for the app, by which it is judged to be late. On lanes that are
+    /// slow on purpose that is not the whole time: an upload waits from its last byte on, a download for the
+    /// first one.
+    pub fn waited(&self) -> (u64, u64) {
+        let known = |us: u64, other: u64| if us > 0 { us } else { other };
+        match self.lane {
+            Lane::Upload => (known(self.sent_us, self.intended_us), self.done_us),
+            Lane::Download | Lane::Events => {
+                (self.intended_us, known(self.first_byte_us, self.done_us))
+            }
+            _ => (self.intended_us, self.done_us),
+        }
+    }
+
+    /// True where it stands for a WebSocket that was cut while no message was under way on it: nothing was
+    /// sent, and its detail says so ([`BARE_SOCKET`]).
+    pub fn is_bare_socket(&self) -> bool {
+        let said = self.detail.as_ref().is_some_and(|detail| detail.ends_with(BARE_SOCKET));
+        self.class == Class::WsDropped && self.sent_us == 0 && said
+    }
 }
 
 /// How a connection of the prober ended.
@@ -235,6 +256,9 @@ impl Ending {
 
 /// How the detail of an attempt begins whose target's name led nowhere.
 pub const NO_ADDRESS: &str = "no address";
+
+/// What the detail of a failure ends with that stands for a cut WebSocket, not for a message on it.
+pub const BARE_SOCKET: &str = ", with no message under way";
 
 /// How it begins where the two sides did not come to terms over TLS.
 pub const NO_TLS: &str = "no TLS";

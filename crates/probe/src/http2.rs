@@ -81,7 +81,7 @@ impl Http2 {
             driver.abort();
             match heard {
                 Err(failure) if attempt.status == 0 => {
-                    Err(Failure { class: Class::WrongContent, ..failure })
+                    Err(unspoken(lane.site.target.secure(), &failure))
                 }
                 other => other,
             }
@@ -301,6 +301,13 @@ fn failure(error: &h2::Error, attempt: &Attempt) -> Failure {
         (Class::WrongContent, detail)
     };
     Failure { class, detail }
+}
+
+/// What a target without HTTP/2 does with it can be anything: it is told with what it means.
+fn unspoken(secure: bool, failure: &Failure) -> Failure {
+    let what = if secure { "HTTP/2" } else { "HTTP/2 without TLS" };
+    let detail = format!("no {what} is spoken there: {}", failure.detail);
+    Failure { class: Class::WrongContent, detail }
 }
 
 /// Over TLS both sides must have agreed on HTTP/2; without it there is nothing to agree on.

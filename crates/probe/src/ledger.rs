@@ -137,7 +137,8 @@ impl Ledger {
             attempt.done_us = self.clock.us().max(attempt.intended_us);
         }
         self.clients.leave(attempt.client);
-        let waited_us = waited_us(&attempt);
+        let (from_us, to_us) = attempt.waited();
+        let waited_us = to_us.saturating_sub(from_us);
         if attempt.class == Class::Ok && waited_us > self.late_after_us {
             attempt.class = Class::Late;
             attempt.detail = Some(format!("answered after {} ms", waited_us / 1_000));
@@ -290,16 +291,6 @@ impl Ledger {
         if let Some(writer) = &self.writer {
             writer.write(line());
         }
-    }
-}
-
-/// How long the target let wait, us. Where the prober is slow on purpose: for the answer to an upload
-/// from its last byte on, for the beginning of what is taken slowly.
-fn waited_us(attempt: &Attempt) -> u64 {
-    match attempt.lane {
-        Lane::Upload => attempt.done_us.saturating_sub(attempt.sent_us),
-        Lane::Download | Lane::Events => attempt.first_byte_us.saturating_sub(attempt.intended_us),
-        _ => attempt.ttlb_us(),
     }
 }
 

@@ -7,6 +7,8 @@
 pub(crate) enum Class {
     /// No instance took a connection.
     Connect,
+    /// No socket was left to ask an instance with.
+    NoSocket,
     /// The instance closed its connection without an answer.
     Closed,
     /// The instance did not answer in time.
@@ -49,8 +51,9 @@ pub(crate) enum Class {
 
 impl Class {
     /// All of them.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Connect,
+        Self::NoSocket,
         Self::Closed,
         Self::Late,
         Self::Overdue,
@@ -76,6 +79,7 @@ impl Class {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::NoSocket => "no-socket",
             Self::Closed => "closed",
             Self::Late => "late",
             Self::Overdue => "overdue",
@@ -127,6 +131,7 @@ impl Class {
         matches!(
             self,
             Self::NoInstance
+                | Self::NoSocket
                 | Self::Held
                 | Self::Maintenance
                 | Self::Full

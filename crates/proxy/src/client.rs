@@ -158,7 +158,7 @@ async fn turn(
             let answer = said::own(own, Asks::default(), None, None);
             account::unread(worker, origin, (status, false));
             if wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await.is_ok() {
-                close(client).await;
+                close(client, origin).await;
             }
             return Turn::Over;
         }
@@ -170,7 +170,7 @@ async fn turn(
         After::Keep => rest_is_gone(client, &mut call).await,
     };
     if !keeps {
-        close(client).await;
+        close(client, origin).await;
     } else if client.buffer.as_ref().is_some_and(Buffer::is_empty) {
         client.buffer = None;
     }
@@ -185,7 +185,8 @@ async fn read_head(
 ) -> Result<Call, Unread> {
     let (limit, most) = {
         let settings = worker.shared.settings.load();
-        (settings.patience().head, settings.head)
+        let limit = settings.patience().head;
+        (limit.min(origin.over.map_or(limit, |_| limits::OVERFLOW_IDLE)), settings.head)
     };
     let Connection { read, buffer, .. } = client;
     let buffer = buffer.get_or_insert_with(Buffer::lend);
@@ -248,7 +249,7 @@ async fn rest_is_gone(client: &mut Connection<'_>, call: &mut Call) -> bool {
 
 /// Ends a connection so that what was said arrives: our end first, then whatever the client still
 /// sends is read and thrown away, since closing over unread data would reset the connection.
-async fn close(client: &mut Connection<'_>) {
+async fn close(client: &mut Connection<'_>, origin: Origin) {
     wire::finish(&mut client.write).await;
     let drain = async {
         let mut unread = client.buffer.take();
@@ -264,6 +265,7 @@ async fn close(client: &mut Connection<'_>) {
             }
         }
     };
+    let most = origin.over.map_or(limits::CLOSE_TOTAL, |_| limits::OVERFLOW_IDLE);
     // Too long is as good as done.
-    let _ = tokio::time::timeout(limits::CLOSE_TOTAL, drain).await;
+    let _ = tokio::time::timeout(most, drain).await;
 }

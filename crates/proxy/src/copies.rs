@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::age::Age;
 use crate::client;
+use crate::files::Files;
 use crate::forwarded::Origin;
 use crate::ledger::Ledger;
 use crate::life::Shared;
@@ -67,7 +68,7 @@ fn carried_by(
     let (front, behind) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let entrance = front.local_addr().unwrap();
-    let shared = Arc::new(Shared::new(16, tls));
+    let shared = Arc::new(Shared::new(Files::of(1_024, 1), tls));
     let mut ledger = Ledger::default();
     let swap = |table| shared.table.store(Arc::new(table));
     ledger.publish(1, Generation(0), routes(&behind), swap).unwrap();

@@ -176,14 +176,14 @@ async fn carry(
                 }
                 Err(failed) => failed,
             };
-        outlier::unanswered(&worker.shared, app, &gate, failure);
         call.trail.class = Some(failure.class());
+        outlier::unanswered(&worker.shared, app, &gate, failure);
         if failure != Failure::Stale {
             tried.add(&gate);
         }
         let verdict = replay::verdict(facts, failure, tried.count());
         if verdict != Verdict::Fresh {
-            call.trail.failed();
+            call.trail.failed(failure);
         }
         match verdict {
             Verdict::Fresh => {
@@ -192,16 +192,24 @@ async fn carry(
             }
             Verdict::Elsewhere => failed = Some(gate),
             Verdict::GiveUp(status) => {
-                gate.counters.failed.up();
                 call.app = Some(Arc::clone(app));
-                let refusal = Refusal::with(status, why(failure));
-                return refuse(worker, client, call, (refusal, Some(gate))).await;
+                let last = (Refusal::with(status, why(failure)), blamed(gate, failure));
+                return refuse(worker, client, call, last).await;
             }
         }
         if let Some(newer) = worker.shared.table.load().named(&app.name) {
             *app = Arc::clone(newer);
         }
     }
+}
+
+/// The instance that failed a request for good, counted; without a socket nobody was asked.
+fn blamed(gate: Arc<Gate>, failure: Failure) -> Option<Arc<Gate>> {
+    if failure == Failure::NoSocket {
+        return None;
+    }
+    gate.counters.failed.up();
+    Some(gate)
 }
 
 /// Waits for as long as the app is held; however often it is, a request waits once.
@@ -236,6 +244,7 @@ async fn wait(
 const fn why(failure: Failure) -> &'static str {
     match failure {
         Failure::Connect => "no instance takes connections",
+        Failure::NoSocket => "no socket is left to ask an instance with",
         Failure::Stale | Failure::Died => "the instance closed the connection without an answer",
         Failure::Late => "the instance did not answer in time",
         Failure::Overdue => "the request took too long",
@@ -346,7 +355,7 @@ async fn attempt(
         Client::Frames(_) => call.rest.body.done(),
     };
     let pool = (!this.fresh && whole).then_some(&worker.upstreams);
-    let (mut stream, reused) = match connection::take(pool, call, &gate).await {
+    let (mut stream, reused) = match connection::take((&worker.shared, pool), call, &gate).await {
         Ok(connection) => connection,
         Err(failure) => return Err(fail(call, failure, (&Progress::default(), false))),
     };

@@ -27,6 +27,7 @@ mod crossing;
 mod ejection;
 mod evidence;
 mod exchange;
+mod files;
 mod finely;
 mod forwarded;
 mod frames;
@@ -83,13 +84,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use model::Fault;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::admin::Desk;
 pub use crate::cohort::new_cohort_key;
+use crate::files::Files;
 use crate::life::Shared;
 pub use crate::limits::POOL_IDLE;
 pub use crate::pages::check_page;
@@ -131,12 +132,13 @@ async fn run(options: Options) -> Result<(), Fault> {
     let trouble = |error: io::Error| Fault::environment(format!("cannot start the proxy: {error}"));
     let (_socket, listener) = admin::bind(&options.admin_socket)?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(trouble)?;
-    let shared = Arc::new(Shared::new(room_for_connections(), Tls::new()?));
+    let threads = options.threads.max(1);
+    let shared = Arc::new(Shared::new(Files::raised(threads), Tls::new()?));
     spawn_local(signals::follow(Arc::clone(&shared)).map_err(trouble)?);
     let ending = Arc::clone(&shared);
     let mut controls = Vec::new();
     let mut workers = Vec::new();
-    for number in 0..options.threads.max(1) {
+    for number in 0..threads {
         let (control, worker) = start(number, Arc::clone(&shared)).map_err(trouble)?;
         controls.push(control);
         workers.push(worker);
@@ -174,15 +176,4 @@ fn start(number: usize, shared: Arc<Shared>) -> io::Result<(UnboundedSender<Cont
         worker::run(shared, controls)
     })?;
     Ok((control, Running { ended, thread }))
-}
-
-/// Raises the limit of open files as far as it goes and leaves a quarter of it for connections to
-/// instances; with as many of those as clients, new ones fail honestly and idle clients stay.
-fn room_for_connections() -> usize {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!(%error, "cannot raise the limit of open files");
-    }
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).min(1 << 20);
-    usize::try_from(files - files / 4).unwrap_or(1024).max(16)
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::counters::Totals;
+use crate::files::Files;
 use crate::limits;
 use crate::log::Log;
 use crate::settings::Settings;
@@ -43,6 +44,11 @@ pub(crate) struct Shared {
     linger_ms: AtomicU64,
     connections: AtomicU64,
     tunnelling: AtomicU64,
+    /// Connections to instances, idle ones too.
+    upstream: AtomicU64,
+    files: Files,
+    /// Somebody who counts against the room has gone.
+    pub(crate) freed: Notify,
     /// When the process was started, by the wall clock.
     pub(crate) started: SystemTime,
     /// Upgrades that led to it.
@@ -60,8 +66,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// With room for so many client connections.
-    pub(crate) fn new(room: usize, tls: Tls) -> Self {
+    /// With room for so many connections.
+    pub(crate) fn new(files: Files, tls: Tls) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::default()),
             settings: ArcSwap::from_pointee(Settings::default()),
@@ -72,12 +78,15 @@ impl Shared {
             linger_ms: AtomicU64::new(ms(limits::IDLE_LINGER)),
             connections: AtomicU64::new(0),
             tunnelling: AtomicU64::new(0),
+            upstream: AtomicU64::new(0),
+            files,
+            freed: Notify::new(),
             started: SystemTime::now(),
             upgrades: AtomicU64::new(0),
             unattended: AtomicBool::new(false),
-            room: Arc::new(Semaphore::new(room)),
-            overflow: Arc::new(Semaphore::new(limits::OVERFLOW)),
-            greedy: Arc::new(Semaphore::new(limits::OVERFLOW)),
+            room: Arc::new(Semaphore::new(files.clients)),
+            overflow: Arc::new(Semaphore::new(files.told)),
+            greedy: Arc::new(Semaphore::new(files.told)),
             tls,
         }
     }
@@ -125,11 +134,34 @@ impl Shared {
     /// How many of them there may be at a time, those included that are only told that they are one
     /// too many.
     pub(crate) fn most_connections(&self) -> u64 {
-        let told = [&self.overflow, &self.greedy]
-            .map(|room| limits::OVERFLOW.saturating_sub(room.available_permits()))
+        self.settings.load().connections.saturating_add(self.told())
+    }
+
+    /// Client connections that are only told that they are one too many.
+    fn told(&self) -> u64 {
+        let rooms = [&self.overflow, &self.greedy];
+        rooms
+            .map(|room| self.files.told.saturating_sub(room.available_permits()) as u64)
             .iter()
-            .sum::<usize>();
-        self.settings.load().connections.saturating_add(told as u64)
+            .sum()
+    }
+
+    /// Sockets of clients that are served, and to instances.
+    fn carried(&self) -> u64 {
+        let served = self.connections().saturating_sub(self.told());
+        served + self.upstream.load(Ordering::Relaxed)
+    }
+
+    /// True while open files allow another client, and then a connection to an instance for it.
+    pub(crate) fn files_for_a_client(&self) -> bool {
+        self.files.lets_in(self.carried())
+    }
+
+    /// A place for another connection to an instance, for as long as the guard lives.
+    pub(crate) fn reach(self: &Arc<Self>) -> Option<Reaching> {
+        self.upstream.fetch_add(1, Ordering::Relaxed);
+        let place = Reaching(Arc::clone(self));
+        (self.carried() <= self.files.carry).then_some(place)
     }
 
     /// Counts a client connection for as long as the guard lives.
@@ -162,6 +194,18 @@ pub(crate) struct Connected(Arc<Shared>);
 impl Drop for Connected {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
+    }
+}
+
+/// One connection to an instance.
+#[derive(Debug)]
+pub(crate) struct Reaching(Arc<Shared>);
+
+impl Drop for Reaching {
+    fn drop(&mut self) {
+        self.0.upstream.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
     }
 }
 

@@ -165,10 +165,18 @@ pub(crate) const ASKING_HEAD: usize = 8 * 1024;
 pub(crate) const ASKING: Duration = Duration::from_secs(10);
 /// Most who ask for metrics over TCP at a time.
 pub(crate) const ASKERS: usize = 32;
+/// Open files that are kept for other things than sockets of clients and to instances: listeners, the
+/// admin socket and who asks for metrics, logs.
+pub(crate) const FILES: u64 = 64;
+/// The same for each thread: its runtime, and its duplicates of the listeners.
+pub(crate) const FILES_PER_THREAD: u64 = 8;
 /// Connections beyond the limit that are answered 503 at a time; those behind them wait. As many of
 /// clients that have more than their share are answered 429; those behind them are closed.
 pub(crate) const OVERFLOW: usize = 64;
-/// Such a connection must say what it wants within this.
+/// Such a connection must begin to say what it wants within this, and have said it within this again;
+/// what it still sends after its answer is read for so long.
 pub(crate) const OVERFLOW_IDLE: Duration = Duration::from_secs(2);
+/// It lasts for this long at most, whatever it does: others want its place.
+pub(crate) const OVERFLOW_WHOLE: Duration = Duration::from_secs(8);
 /// When clients are told to come back during maintenance, seconds.
 pub(crate) const MAINTENANCE_RETRY: &str = "30";

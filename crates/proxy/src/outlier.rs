@@ -23,8 +23,9 @@ pub(crate) fn answered(shared: &Shared, app: &App, gate: &Gate, status: u16) {
 
 /// A request failed before its answer began.
 pub(crate) fn unanswered(shared: &Shared, app: &App, gate: &Gate, failure: Failure) {
-    // A connection that was idle for a while says nothing of the next one.
-    if failure != Failure::Stale {
+    // A connection that was idle for a while says nothing of the next one, and without a socket nobody was
+    // asked.
+    if !matches!(failure, Failure::Stale | Failure::NoSocket) {
         failed(shared, app, gate);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Facts {
 pub(crate) enum Failure {
     /// No connection.
     Connect,
+    /// No socket was left here to ask an instance with.
+    NoSocket,
     /// A connection from the pool ended before any byte of the answer: most likely it was stale.
     Stale,
     /// A fresh connection ended, or one from the pool after part of an answer's head.
@@ -39,6 +41,7 @@ impl Failure {
     pub(crate) const fn class(self) -> Class {
         match self {
             Self::Connect => Class::Connect,
+            Self::NoSocket => Class::NoSocket,
             Self::Stale | Self::Died => Class::Closed,
             Self::Late => Class::Late,
             Self::Overdue => Class::Overdue,
@@ -65,8 +68,12 @@ pub(crate) fn idempotent(method: &str) -> bool {
 
 /// Decides. `tried` counts the instances this request was sent to.
 pub(crate) const fn verdict(facts: Facts, failure: Failure, tried: usize) -> Verdict {
-    let late = matches!(failure, Failure::Late | Failure::Overdue);
-    let give_up = Verdict::GiveUp(if late { 504 } else { 502 });
+    let give_up = Verdict::GiveUp(match failure {
+        Failure::Late | Failure::Overdue => 504,
+        // Another instance would take a socket, too.
+        Failure::NoSocket => 503,
+        _ => 502,
+    });
     if facts.answered || facts.body_taken {
         return give_up;
     }
@@ -87,11 +94,13 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_twice_that_could_have_had_an_effect() {
-        use Failure::{Connect, Died, Late, Malformed, Overdue, Stale};
+        use Failure::{Connect, Died, Late, Malformed, NoSocket, Overdue, Stale};
         let taken = Facts { body_taken: true, ..GET };
         let answered = Facts { answered: true, ..GET };
         for (facts, failure, tried, expected) in [
             (GET, Connect, 1, Verdict::Elsewhere),
+            (GET, NoSocket, 0, Verdict::GiveUp(503)),
+            (taken, NoSocket, 1, Verdict::GiveUp(503)),
             (GET, Died, 2, Verdict::Elsewhere),
             (GET, Died, 3, Verdict::GiveUp(502)),
             (GET, Stale, 0, Verdict::Fresh),

@@ -11,6 +11,7 @@ use crate::class::Class;
 use crate::forwarded::Origin;
 use crate::gate::Gate;
 use crate::prober::Stub;
+use crate::replay::Failure;
 use crate::survey::Standing;
 
 /// One request's.
@@ -81,9 +82,9 @@ impl Trail {
         self.unit.sent(release, self.began.elapsed());
     }
 
-    /// An instance failed it before anything was passed on.
-    pub(crate) fn failed(&mut self) {
-        self.unit.ended(true, self.began.elapsed());
+    /// It failed before anything was passed on: an instance's fault, if one was asked.
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        self.unit.ended(failure != Failure::NoSocket, self.began.elapsed());
     }
 
     /// An instance was asked, and that is over.

@@ -10,7 +10,6 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
 use crate::gate::Movable;
@@ -18,6 +17,7 @@ use crate::limits;
 use crate::roster::{Roster, Ticket};
 use crate::stream::{Reading, Writing};
 use crate::talk::{Next, Talk, Way, see_off};
+use crate::upstream::Upstream;
 use crate::visitors::Visit;
 use crate::websocket;
 use crate::wire::{self, Sink, Source};
@@ -30,7 +30,7 @@ pub(crate) struct Tunnel {
     /// What the instance has said already.
     pub(crate) rest: Option<Buffer>,
     /// The instance.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Upstream,
     /// Its place in the instance's gate.
     pub(crate) visit: Visit,
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, TcpListener as StdListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use crate::age::Age;
 use crate::class::Class;
@@ -165,23 +166,49 @@ struct Admitted {
 }
 
 /// Room for one more connection, and whether it is one too many: that is told so and closed, and if
-/// too many are being told at a time, it waits, and those behind it wait in the backlog.
+/// too many are being told at a time, it waits until somebody of either kind has gone, and those behind
+/// it wait in the backlog.
 async fn room(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
-    let free = || {
-        let room = shared.connections() < shared.most_connections();
-        room.then(|| Arc::clone(&shared.room).try_acquire_owned().ok()).flatten()
-    };
     loop {
-        if let Some(room) = free() {
-            return Some((room, false));
+        if let Some(found) = room_now(shared) {
+            return Some(found);
         }
-        if let Ok(room) = Arc::clone(&shared.overflow).try_acquire_owned() {
-            shared.totals.overflowed.up();
-            return Some((room, true));
+        // Listens before it looks again, or it would miss who goes in between.
+        let mut freed = pin!(shared.freed.notified());
+        freed.as_mut().enable();
+        if let Some(found) = room_now(shared) {
+            return Some(found);
         }
-        // Somebody may have gone meanwhile.
-        drop(shared.overflow.acquire().await.ok()?);
+        tokio::select! {
+            () = freed => {}
+            told = shared.overflow.acquire() => drop(told.ok()?),
+        }
     }
+}
+
+fn room_now(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
+    if shared.connections() < shared.most_connections()
+        && shared.files_for_a_client()
+        && let Ok(room) = Arc::clone(&shared.room).try_acquire_owned()
+    {
+        return Some((room, false));
+    }
+    let room = Arc::clone(&shared.overflow).try_acquire_owned().ok()?;
+    shared.totals.overflowed.up();
+    Some((room, true))
+}
+
+/// Tells a client that it is one too many.
+async fn tell(worker: &Rc<Worker>, stream: TcpStream, origin: Origin) {
+    let told = async {
+        if origin.secure {
+            client::secure(worker, stream, origin).await;
+        } else {
+            client::plain(worker, stream, origin).await;
+        }
+    };
+    // Too long is as good as done.
+    let _ = timeout(limits::OVERFLOW_WHOLE, told).await;
 }
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
@@ -198,8 +225,10 @@ async fn admit(worker: &Rc<Worker>, accepted: io::Result<TcpStream>, secure: boo
             let guards = (admitted, worker.shared.connected(), Open::of(&worker));
             spawn_local(async move {
                 let _guards = guards;
-                if secure {
-                    // Boxed, so that a plain connection does not hold its room.
+                // Boxed, so that a plain connection does not hold the room of the others.
+                if origin.over.is_some() {
+                    Box::pin(tell(&worker, stream, origin)).await;
+                } else if secure {
                     Box::pin(client::secure(&worker, stream, origin)).await;
                 } else {
                     client::plain(&worker, stream, origin).await;

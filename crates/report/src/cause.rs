@@ -40,7 +40,7 @@ impl<'r, 'a> Advisor<'r, 'a> {
     /// Why, and what to try.
     pub(crate) fn explain(&self, case: Case, of: &[&Attempt]) -> (String, Option<String>) {
         if matches!(case.class, Class::Late | Class::Timeout)
-            && let Some(found) = self.blindness(of).or_else(|| self.standstill(of))
+            && let Some(found) = self.stopped(of)
         {
             return found;
         }
@@ -52,16 +52,32 @@ impl<'r, 'a> Advisor<'r, 'a> {
         (self.fill(rule.why, case), (!advice.is_empty()).then_some(advice))
     }
 
-    /// Late because the prober itself stood still.
+    /// Late because something stood still. A silence that the prober saw awake comes first: a moment in which
+    /// it was blind, too, does not make that its own.
+    fn stopped(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
+        self.standstill(of, |silence| self.awake(silence))
+            .or_else(|| self.blindness(of))
+            .or_else(|| self.standstill(of, |_| true))
+    }
+
+    /// Late because the prober itself stood still: without the time in which it was blind while they were open
+    /// they would have been in time.
     fn blindness(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
-        let overlaps =
-            |b: &&BlindWindow, a: &&Attempt| a.intended_us < b.to_us && a.done_us > b.from_us;
-        let blind = &self.run.input.blind;
-        let hit = |a: &&&Attempt| blind.iter().any(|b| overlaps(&b, a));
-        if !most(of.iter().filter(hit).count(), of.len()) {
+        let late_after_us = self.run.input.header.late_after_us;
+        let explained = |a: &&&Attempt| {
+            let (from, to) = a.waited();
+            let blind = self.blind_us(from, to);
+            blind > 0 && to.saturating_sub(from).saturating_sub(blind) <= late_after_us
+        };
+        let explained: Vec<&Attempt> = of.iter().filter(explained).copied().collect();
+        if !most(explained.len(), of.len()) {
             return None;
         }
-        let total = blind.iter().map(|b| b.to_us.saturating_sub(b.from_us)).sum();
+        let met = |b: &&BlindWindow| {
+            explained.iter().map(|a| a.waited()).any(|(from, to)| within(b, from, to) > 0)
+        };
+        let total =
+            self.run.input.blind.iter().filter(met).map(|b| within(b, 0, u64::MAX)).sum::<u64>();
         let why = format!(
             "the prober itself was stopped or starved for {}: what was open then looks late, and \
              the target may be innocent",
@@ -70,11 +86,27 @@ impl<'r, 'a> Advisor<'r, 'a> {
         Some((why, Some("give the prober a core of its own and run it again".to_owned())))
     }
 
+    /// How long the prober was blind within a time.
+    fn blind_us(&self, from_us: u64, to_us: u64) -> u64 {
+        self.run.input.blind.iter().map(|b| within(b, from_us, to_us)).sum()
+    }
+
+    /// The prober was blind in no more than half of it.
+    fn awake(&self, silence: &Silence) -> bool {
+        let [from, to] = [silence.from_us, silence.to_us].map(|us| u64::try_from(us).unwrap_or(0));
+        self.blind_us(from, to) <= silence.length_us() / 2
+    }
+
     /// Late because nothing at all answered for a while.
-    fn standstill(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
+    fn standstill(
+        &self,
+        of: &[&Attempt],
+        counts: impl Fn(&Silence) -> bool,
+    ) -> Option<(String, Option<String>)> {
         let held = |s: &Silence| of.iter().filter(|a| s.held(a)).count();
         // The first that fits: one of everything says more than one of requests alone.
-        let silence = *self.silences.iter().find(|s| most(held(s), of.len()))?;
+        let fits = |s: &&Silence| most(held(s), of.len()) && counts(s);
+        let silence = *self.silences.iter().find(fits)?;
         let waited = self.run.failures().filter(|a| silence.held(a)).count() as u64;
         let (what, scope) = if silence.sockets {
             ("nothing answered", "on every lane and whatever the version")
@@ -154,6 +186,11 @@ fn splice(template: &str, values: &[(&str, &str)]) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// How much of a blind window lies within a time, us.
+fn within(window: &BlindWindow, from_us: u64, to_us: u64) -> u64 {
+    window.to_us.min(to_us).saturating_sub(window.from_us.max(from_us))
 }
 
 fn most(part: usize, whole: usize) -> bool {

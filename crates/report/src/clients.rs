@@ -11,7 +11,7 @@ use crate::axis::{axis, sent_at};
 use crate::client_fact::{ClientFacts, ClientRegression};
 use crate::document::Report;
 use crate::figures::{count, several, were_answered};
-use crate::proof::excused_from;
+use crate::proof::Excuse;
 use crate::run::Run;
 
 /// Regressions listed one by one.
@@ -28,10 +28,11 @@ pub(crate) fn clients(run: &Run<'_>) -> Option<ClientFacts> {
     if answers.is_empty() {
         return None;
     }
+    let excuse = Excuse::of(run);
     let mut facts = ClientFacts { clients: answers.len() as u64, ..ClientFacts::default() };
     for own in answers.values_mut() {
         own.sort_by_key(|a| (sent_at(a), a.id));
-        one(run, own, &mut facts);
+        one(run, own, &excuse, &mut facts);
     }
     facts.first_regressions.sort_by_key(|r| (r.sent_us, r.id));
     facts.first_regressions.truncate(LISTED);
@@ -39,8 +40,7 @@ pub(crate) fn clients(run: &Run<'_>) -> Option<ClientFacts> {
 }
 
 /// Adds what one client saw.
-fn one<'a>(run: &Run<'a>, own: &[&'a Attempt], facts: &mut ClientFacts) {
-    let excused_from = excused_from(run);
+fn one<'a>(run: &Run<'a>, own: &[&'a Attempt], excuse: &Excuse, facts: &mut ClientFacts) {
     let mut order = Order::of(run);
     let mut newest: Option<(usize, i64)> = None;
     let mut back = false;
@@ -50,7 +50,7 @@ fn one<'a>(run: &Run<'a>, own: &[&'a Attempt], facts: &mut ClientFacts) {
         };
         match newest {
             Some((newer, newer_seen_us)) if age < newer && sent_at(a) > newer_seen_us => {
-                if axis(a.done_us) >= excused_from {
+                if excuse.covers(a) {
                     facts.regressions_excused += 1;
                     continue;
                 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::axis::between;
 use crate::document::{LaneFacts, Report};
-use crate::figures::{count, span};
+use crate::figures::{count, exactly, span};
 
 /// Version of the form that [`crate::compare_json`] writes.
 const SCHEMA_VERSION: u32 = 1;
@@ -173,7 +173,9 @@ fn unlike([first, second]: [&Report; 2]) -> Vec<String> {
     differ("different lanes ran", lanes(first), lanes(second));
     let per_second = |r: &Report| format!("{}/s", count(u64::from(r.rate)));
     differ("different rates were asked for", per_second(first), per_second(second));
-    differ("an answer was late", span(first.late_after_us), span(second.late_after_us));
+    let [late, given_up] = ["an answer was late after", "an answer was given up after"];
+    differ(late, exactly(first.late_after_us), exactly(second.late_after_us));
+    differ(given_up, exactly(first.timeout_us), exactly(second.timeout_us));
     differ(
         "different versions of Cutover",
         first.cutover_version.clone(),

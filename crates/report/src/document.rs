@@ -64,6 +64,9 @@ pub struct Report {
     pub from_us: i64,
     /// End of the evidence: the last answer or the last intended send.
     pub to_us: i64,
+    /// End of the sending: one interval after the last intended send.
+    #[serde(default)]
+    pub sent_until_us: Option<i64>,
     /// Attempts per second asked for over all lanes.
     pub rate: u32,
     /// An answer later than this was a failure.

@@ -36,6 +36,20 @@ pub(crate) fn span(us: u64) -> String {
     }
 }
 
+/// A duration that is longer than a limit, and reads so: `500.3 ms` beyond 500 ms.
+pub(crate) fn over(us: u64, limit_us: u64) -> String {
+    if us > limit_us && span(us) == span(limit_us) { exactly(us) } else { span(us) }
+}
+
+/// A duration as it was measured: `1,040 ms`, `500.3 ms`.
+pub(crate) fn exactly(us: u64) -> String {
+    let whole = count(us / 1_000);
+    match us % 1_000 {
+        0 => format!("{whole} ms"),
+        rest => format!("{whole}.{} ms", format!("{rest:03}").trim_end_matches('0')),
+    }
+}
+
 /// A duration, or a dash.
 pub(crate) fn span_or_dash(us: Option<u64>) -> String {
     us.map_or_else(|| "–".to_owned(), span)
@@ -73,6 +87,14 @@ pub(crate) fn clock(t0_unix_ms: u64, at_us: i64) -> String {
     wall(t0_unix_ms, at_us).map_or_else(|| format!("{at_us} µs"), hms)
 }
 
+/// UTC time of day, as finely as it takes to tell it: `14:02:44`, `14:02:44.500`.
+pub(crate) fn moment(t0_unix_ms: u64, at_us: i64) -> String {
+    match wall(t0_unix_ms, at_us) {
+        Some(t) if t.nanosecond() == 0 => hms(t),
+        _ => clock_ms(t0_unix_ms, at_us),
+    }
+}
+
 /// UTC date: `2026-11-21`.
 pub(crate) fn date(t0_unix_ms: u64, at_us: i64) -> String {
     wall(t0_unix_ms, at_us).map_or_else(
@@ -107,7 +129,7 @@ pub(crate) fn were_answered(requests: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clock_ms, count, date, list, percent_of_ppb, span};
+    use super::{clock_ms, count, date, list, moment, over, percent_of_ppb, span};
 
     #[test]
     fn figures_read_well() {
@@ -121,6 +143,10 @@ mod tests {
         assert_eq!(span(38_400), "38 ms");
         assert_eq!(span(999_600), "1.0 s");
         assert_eq!(span(723_000_000), "12 min 3 s");
+        assert_eq!(over(500_300, 500_000), "500.3 ms");
+        assert_eq!(over(1_040_020, 1_000_000), "1,040.02 ms");
+        assert_eq!(over(499_900, 500_000), "500 ms");
+        assert_eq!(over(700_000, 500_000), "700 ms");
         assert_eq!(percent_of_ppb(250_000), "0.025 %");
         assert_eq!(percent_of_ppb(500_000), "0.05 %");
         assert_eq!(percent_of_ppb(0), "0 %");
@@ -130,6 +156,8 @@ mod tests {
     #[test]
     fn times_are_utc_and_absurd_ones_do_no_harm() {
         assert_eq!(clock_ms(1_795_255_364_000, 19_000), "10:02:44.019");
+        assert_eq!(moment(1_795_255_364_000, 19_000_000), "10:03:03");
+        assert_eq!(moment(1_795_255_364_000, 19_500_000), "10:03:03.500");
         assert_eq!(date(1_795_255_364_000, -86_400_000_000), "2026-11-20");
         assert_eq!(clock_ms(u64::MAX, i64::MAX), format!("{} µs", i64::MAX));
     }

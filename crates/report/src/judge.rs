@@ -32,8 +32,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
     let (verdict, reasons) = verdict::verdict(&run, moves, (&trust, ledger.as_ref()), &assertions);
     let (groups, causes) = failures::groups(&run);
     let (rows, failed) = (failures::rows(&run), run.failures().count() as u64);
-    let sent = run.sent.len() as u64;
-    let (lane_facts, bucket_us) = (lanes::facts(&run), series::width_us(&run));
+    let (sent, lane_facts) = (run.sent.len() as u64, lanes::facts(&run));
     let (chains, sockets_left_out) = sockets::chains(&run);
     let (connections, connections_left_out) = connections::connections(&run);
     Report {
@@ -56,6 +55,7 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         t0_unix_ms: input.header.t0_unix_ms,
         from_us: run.from_us,
         to_us: run.to_us,
+        sent_until_us: series::sent_until(&run),
         rate: input.header.rate,
         late_after_us: input.header.late_after_us,
         timeout_us: input.header.timeout_us,
@@ -82,8 +82,8 @@ fn drawn(input: &Input, run: Run<'_>, ledger: Option<Ledger>) -> Report {
         groups,
         failures_left_out: failed.saturating_sub(rows.len() as u64),
         failures: rows,
-        buckets: series::buckets(&run, bucket_us),
-        bucket_us,
+        buckets: series::buckets(&run, series::width_us(&run)),
+        bucket_us: series::width_us(&run),
         slow: series::slow(&run),
         sockets: chains,
         sockets_left_out,

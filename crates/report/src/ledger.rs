@@ -68,8 +68,10 @@ pub enum Finding {
     NeverSent,
     /// Answered, and never received by who carries the traffic.
     NotThroughUs,
-    /// A message on a WebSocket that was lost with it.
+    /// A message on a WebSocket that was never echoed.
     SocketLost,
+    /// A WebSocket that was cut while no message was under way on it.
+    SocketCut,
 }
 
 impl Finding {
@@ -92,7 +94,8 @@ impl Finding {
             Self::Doubled => "perhaps carried out more than once",
             Self::NeverSent => "received, never sent",
             Self::NotThroughUs => "answered by somebody else",
-            Self::SocketLost => "lost with its WebSocket",
+            Self::SocketLost => "message on a WebSocket lost",
+            Self::SocketCut => "WebSocket cut, no message under way",
         }
     }
 }
@@ -205,7 +208,11 @@ impl Ledger {
                 format!("{requests} {was} answered although {who} received no such request")
             }
             Finding::SocketLost => {
-                format!("{} {was} lost with a WebSocket", several(found.count, "message"))
+                format!("{} on WebSockets {was} lost", several(found.count, "message"))
+            }
+            Finding::SocketCut => {
+                let sockets = several(found.count, "WebSocket");
+                format!("{sockets} {was} cut with no message under way")
             }
         };
         let named: Vec<String> =

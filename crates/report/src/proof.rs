@@ -2,12 +2,14 @@
 //!
 //! Without both version names there is no proof, and it says so by returning `None`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::attempt::Witness;
-use model::{Attempt, Lane, Outcome, Phase};
+use model::receipt::Item;
+use model::{Attempt, Class, Lane, Outcome, Phase};
 
 use crate::axis::{axis, between, sent_at};
+use crate::lanes::whole_answer;
 use crate::run::Run;
 use crate::shares;
 use crate::version_proof::{Regression, VersionProof};
@@ -84,7 +86,7 @@ fn regressions(run: &Run<'_>, from: &str, to: &str) -> Regressions {
         *arrived = (*arrived).min(axis(a.done_us));
     }
     let shared_until = shared_until(run).min(back_from(run));
-    let excused_from = excused_from(run);
+    let excuse = Excuse::of(run);
     let old = run.sent.iter().filter(|a| a.version.as_deref() == Some(from));
     let mut out = Regressions::default();
     for (a, new_seen_us) in old.filter_map(|a| Some((*a, *new_seen.get(&a.connection)?))) {
@@ -93,7 +95,7 @@ fn regressions(run: &Run<'_>, from: &str, to: &str) -> Regressions {
         }
         if sent_at(a) < shared_until {
             out.by_share += 1;
-        } else if axis(a.done_us) >= excused_from {
+        } else if excuse.covers(a) {
             out.excused += 1;
         } else {
             out.counted.push(regression(a, new_seen_us));
@@ -102,13 +104,47 @@ fn regressions(run: &Run<'_>, from: &str, to: &str) -> Regressions {
     out
 }
 
-/// From when on an answer of the old version is what going back means.
-pub(crate) fn excused_from(run: &Run<'_>) -> i64 {
-    match run.input.outcome {
-        // A candidate that dies is replayed to stable before the rollout knows that it will abort.
-        Outcome::Aborted => i64::MIN,
-        Outcome::Promoted | Outcome::Stuck | Outcome::None => back_from(run),
+/// Which answers of the old version are what going back means.
+pub(crate) struct Excuse {
+    from_us: i64,
+    /// Attempts that were put to an instance again: the one that had them first did not answer.
+    replayed: BTreeSet<u64>,
+}
+
+impl Excuse {
+    pub(crate) fn of(run: &Run<'_>) -> Self {
+        let from_us = back_from(run);
+        if run.input.outcome != Outcome::Aborted {
+            return Self { from_us, replayed: BTreeSet::new() };
+        }
+        let receipts = run.input.account.iter().flat_map(|account| &account.receipts);
+        let again = receipts.filter(|one| one.sends > 1).filter_map(|one| match one.item {
+            Item::Attempt(id) => Some(u64::from(id)),
+            Item::Socket(_) => None,
+        });
+        Self { from_us: from_us.min(gone_from(run)), replayed: again.collect() }
     }
+
+    /// From the turn on, or since the candidate was gone; before that only a request of which it is known
+    /// that it was not answered where it was put first.
+    pub(crate) fn covers(&self, a: &Attempt) -> bool {
+        axis(a.done_us) >= self.from_us || self.replayed.contains(&a.id)
+    }
+}
+
+/// Since when the candidate was gone, for which stable stands in before the rollout knows that it will abort:
+/// since its last answer, or the first one that it broke off. One that answers now and then is not gone.
+fn gone_from(run: &Run<'_>) -> i64 {
+    let own = || run.sent.iter().filter(|a| run.is_new(run.version_of(a)));
+    let last = own().filter(|a| whole_answer(a.class)).map(|a| axis(a.done_us)).max();
+    let broken = own().filter(|a| a.class.failed() && !answered(a.class));
+    let first = broken.map(|a| axis(a.done_us)).min();
+    first.into_iter().chain(last).min().unwrap_or(i64::MAX)
+}
+
+/// Something whole came, right or not.
+fn answered(class: Class) -> bool {
+    whole_answer(class) || matches!(class, Class::BadStatus | Class::WrongContent)
 }
 
 /// When the rollout turned back; the end of time when it never did.

@@ -34,6 +34,7 @@ pub(crate) fn ledger(run: &Run<'_>) -> Option<Ledger> {
     let mut work = Work { run, account, receipts, ledger, found: Vec::new() };
     work.requests();
     work.sockets();
+    work.messages();
     work.strangers();
     Some(work.close())
 }
@@ -204,16 +205,26 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        for a in run.failures().filter(|a| a.lane == Lane::Websocket) {
+    }
+
+    /// Messages without an echo, and sockets that were cut while none was under way. A late echo did arrive.
+    fn messages(&mut self) {
+        let run = self.run;
+        for a in run.failures().filter(|a| a.class == Class::WsDropped) {
             let receipts = self.of(Some(Item::Socket(a.connection)));
             let Some(receipt) = receipts.last() else { continue };
+            let (finding, what) = if a.is_bare_socket() {
+                (Finding::SocketCut, "nothing was under way on")
+            } else {
+                (Finding::SocketLost, "a message on")
+            };
             let words = format!(
-                "a message on socket {}, which {} carried to {}",
+                "{what} socket {}, which {} carried to {}",
                 a.connection,
                 self.ledger.who,
                 asked(receipt)
             );
-            self.find(Finding::SocketLost, a, (Some(receipt), words));
+            self.find(finding, a, (Some(receipt), words));
         }
     }
 

@@ -33,6 +33,13 @@ pub(crate) fn width_us(run: &Run<'_>) -> u64 {
     WIDTHS.iter().find(fits).copied().unwrap_or_else(|| length / STEPS + 1)
 }
 
+/// One interval after the last intended send, by which the last step may be shorter than the others.
+pub(crate) fn sent_until(run: &Run<'_>) -> Option<i64> {
+    let last = run.sent.iter().chain(&run.not_sent).map(|a| axis(a.intended_us)).max()?;
+    let interval_us = 1_000_000 / u64::from(run.input.header.rate.max(1));
+    Some(last.saturating_add_unsigned(interval_us))
+}
+
 /// The steps, without holes, from the first intended send to the last.
 pub(crate) fn buckets(run: &Run<'_>, width_us: u64) -> Vec<Bucket> {
     let at = |us: u64| usize::try_from(between(run.from_us, axis(us)) / width_us).unwrap_or(0);

@@ -37,7 +37,8 @@ pub struct VersionProof {
     /// The same while both versions were meant to answer: random shares alternate on a connection.
     #[serde(default)]
     pub regressions_by_share: u64,
-    /// The same in a rollout that went back: that is what going back means.
+    /// The same where it is what going back means: since the rollout turned, in an aborted one also since its
+    /// candidate was gone, and of a request that was put to an instance again.
     pub regressions_excused: u64,
     /// The first of those that count.
     pub first_regressions: Vec<Regression>,

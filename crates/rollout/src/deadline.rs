@@ -8,8 +8,9 @@ use model::Phase;
 use crate::awaited;
 use crate::course::{self, judged_ms};
 use crate::hooked;
-use crate::incident;
+use crate::incident::{self, CALM_MS};
 use crate::measure;
+use crate::metric::Metric;
 use crate::state::State;
 use crate::untold;
 use crate::waiting::waits;
@@ -21,12 +22,17 @@ pub(crate) const LOOK_MS: u64 = 5_000;
 /// Longest bake of a first deploy, ms.
 const FIRST_BAKE_MS: u64 = 2_000;
 
+/// When the bake is over if nothing holds it.
+fn planned_end_ms(state: &State) -> u64 {
+    let bake = judged_ms(&state.start, state.share());
+    let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
+    state.since_ms.saturating_add(bake.max(1))
+}
+
 /// When the bake is long enough; it lasts on while both releases suffer, until what is to be measured was, and
 /// the last one until all that users' requests showed in it is told.
 pub(crate) fn bake_end_ms(state: &State) -> u64 {
-    let bake = judged_ms(&state.start, state.share());
-    let bake = if state.start.stable.is_some() { bake } else { bake.min(FIRST_BAKE_MS) };
-    let end = state.since_ms.saturating_add(bake.max(1));
+    let end = planned_end_ms(state);
     let patience = measure::patience_ms(state);
     // Nobody measured while the controller was dead. One that dies again and again does not keep the
     // candidate at its share for ever.
@@ -35,6 +41,21 @@ pub(crate) fn bake_end_ms(state: &State) -> u64 {
     let end = end.saturating_add(patience).max(measured).max(incident::held_until_ms(state));
     let end = state.facts.hurried_ms.map_or(end, |at| at.min(end));
     untold::end_ms(state, end)
+}
+
+/// What holds the bake although its time is over, in words; `None` while nothing does.
+pub(crate) fn held_by(state: &State) -> Option<String> {
+    let now_ms = state.now_ms;
+    let over = now_ms >= planned_end_ms(state) && now_ms < bake_end_ms(state);
+    if state.phase != Phase::Baking || waits(state).is_some() || !over {
+        return None;
+    }
+    if incident::held(state) {
+        return Some(format!("until both versions have been well for {}", duration(CALM_MS)));
+    }
+    let words = |metric: &Metric| format!("until {} is measured within its limit", metric.name);
+    let measured = measure::unmeasured(state).map(|(metric, _)| words(metric));
+    Some(measured.unwrap_or_else(|| untold::AWAITED.to_owned()))
 }
 
 /// How long an abort that is not pressing waits for stable to be whole; then some of it is enough. By earlier rules only
@@ -118,7 +139,7 @@ fn drain_from_ms(state: &State) -> u64 {
 /// When the present phase ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// At the latest, ms since the rollout began.
+    /// Then, ms since the rollout began. A bake may be held longer; while it is, this is the longest that it may be.
     pub at_ms: u64,
     /// If nothing speaks against it, the rollout then goes on; else the phase is given up then.
     pub goes_on: bool,
@@ -128,7 +149,9 @@ pub struct Due {
 pub(crate) fn due(state: &State) -> Option<Due> {
     let baked = bake_end_ms(state);
     if state.phase == Phase::Baking && waits(state).is_none() && state.now_ms < baked {
-        return Some(Due { at_ms: baked, goes_on: true });
+        let planned = planned_end_ms(state).min(baked);
+        let at_ms = if state.now_ms < planned { planned } else { baked };
+        return Some(Due { at_ms, goes_on: true });
     }
     deadline_ms(state).map(|at_ms| Due { at_ms, goes_on: false })
 }

@@ -246,7 +246,9 @@ pub(crate) fn baking(state: &State) -> Option<Step> {
         let stay = nothing_to_return_to(state) && !overdue(state);
         return (!stay).then(|| undo(state, why));
     }
-    let early = compare::early(state);
+    // However early all the rest is shown, what is to be measured in a step is waited for.
+    let measured = state.start.settings.rules < 7 || measure::unmeasured(state).is_none();
+    let early = compare::early(state).filter(|_| measured);
     if state.now_ms < bake_end_ms(state) && early.is_none() {
         return None;
     }

@@ -95,6 +95,11 @@ impl Rollout {
         deadline::due(&self.state)
     }
 
+    /// What holds a bake although its time is over, for people: "until …". `None` while nothing does.
+    pub fn held_by(&self) -> Option<String> {
+        deadline::held_by(&self.state)
+    }
+
     /// The shares that the candidate is to have, one after the other; the last is all traffic.
     pub fn steps(&self) -> Vec<Weight> {
         course::shares(&self.state.start)

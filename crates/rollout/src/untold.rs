@@ -12,6 +12,10 @@ use crate::words::duration;
 /// tick of requests takes until all that is still open in it is slow by every limit.
 const UNTOLD_MS: u64 = 15_000;
 
+/// What the end of the last step then waits for.
+pub(crate) const AWAITED: &str =
+    "until users' requests of its last seconds have ended and are counted";
+
 /// All that users' requests showed until then was told; nobody knows more than what is over.
 pub(crate) fn hear(state: &mut State, until_ms: u64) {
     let until_ms = until_ms.min(state.now_ms);

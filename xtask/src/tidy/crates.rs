@@ -9,19 +9,23 @@ use super::finding::Finding;
 use super::source::TextFile;
 
 /// What each crate of the workspace may depend on, tests included. `cutover` may know everyone;
-/// `fuzz` is the harness of tests and part of nothing.
-const ARROWS: [(&str, &[&str]); 13] = [
+/// `fuzz` and `aside` belong to tests and are part of nothing.
+const ARROWS: [(&str, &[&str]); 14] = [
+    ("aside", &[]),
     ("fuzz", &[]),
     ("model", &["fuzz"]),
     ("rollout", &["model"]),
     ("check", &["model", "fuzz"]),
     ("trust", &["model"]),
-    ("drivers", &["model", "check", "trust", "fuzz"]),
+    ("drivers", &["model", "check", "trust", "fuzz", "aside"]),
     ("tcpinfo", &[]),
-    ("proxy", &["model", "check", "tcpinfo", "fuzz"]),
+    ("proxy", &["model", "check", "tcpinfo", "fuzz", "aside"]),
     ("probe", &["model", "trust", "fuzz"]),
-    ("report", &["model", "fuzz"]),
-    ("cutover", &["model", "rollout", "drivers", "proxy", "probe", "report", "trust", "fuzz"]),
+    ("report", &["model", "fuzz", "aside"]),
+    (
+        "cutover",
+        &["model", "rollout", "drivers", "proxy", "probe", "report", "trust", "fuzz", "aside"],
+    ),
     ("bench", &["model", "probe"]),
     ("xtask", &[]),
 ];

@@ -121,7 +121,7 @@ fn proxy(place: &Place, ends: [SocketAddr; 2], secure: bool) -> Outcome<Router> 
     if secure {
         let Certificate { chain, key, .. } = &place.certificate;
         let pairs = vec![KeyPair { chain: chain.clone(), key: key.clone() }];
-        tell(&mut admin, &Request::Certify { pairs }, None)?;
+        tell(&mut admin, &Request::Certify { pairs, forgiving: false }, None)?;
         tell(&mut admin, &Request::ListenTls { address }, Some(&listener))?;
     } else {
         tell(&mut admin, &Request::Listen { address }, Some(&listener))?;

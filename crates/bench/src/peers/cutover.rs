@@ -37,7 +37,11 @@ pub(super) fn draft(place: &Place) -> Outcome<Draft> {
 pub(super) fn equip(place: &Place, plain: SocketAddr, secure: Option<SocketAddr>) -> Outcome<()> {
     let mut admin = admin(&place.path("admin"))?;
     let (chain, key) = place.pem.clone();
-    tell(&mut admin, &Request::Certify { pairs: vec![KeyPair { chain, key }] }, None)?;
+    tell(
+        &mut admin,
+        &Request::Certify { pairs: vec![KeyPair { chain, key }], forgiving: false },
+        None,
+    )?;
     tell(&mut admin, &Request::CohortKey { key: CohortKey([7; 32]) }, None)?;
     tell(&mut admin, &Request::Configure { settings: settings() }, None)?;
     let routes = routes(place.instance)?;

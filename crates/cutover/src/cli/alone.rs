@@ -71,6 +71,7 @@ Examples:
   cutover report 7f3kq2ab --format html > page.html  the page again, byte for byte
   cutover report 7f3kq2ab --format junit > cutover.xml
   cutover report before.json after.json              two runs side by side
+  cutover report --schema > report.schema.json       what may stand in the JSON
 
 Nothing is judged anew. Exit codes: 0 it was told, 2 there is no such report";
 
@@ -78,7 +79,8 @@ Nothing is judged anew. Exit codes: 0 it was told, 2 there is no such report";
 #[command(after_help = REPORT)]
 pub(crate) struct Report {
     /// Id of the run, as `history` lists it, or the report's JSON file, or the raw attempts of a probe (--raw)
-    pub(crate) run: String,
+    #[arg(required_unless_present = "schema")]
+    pub(crate) run: Option<String>,
     /// Another run, to be compared with the first
     pub(crate) other: Option<String>,
     #[command(flatten)]
@@ -89,6 +91,9 @@ pub(crate) struct Report {
     /// As JSON, the same as --format json
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
+    /// Print a JSON schema of the report's JSON instead, for programs that read it
+    #[arg(long, conflicts_with_all = ["run", "other", "format", "json"])]
+    pub(crate) schema: bool,
 }
 
 /// A form of the report.

@@ -39,6 +39,7 @@ const PAUSE: &str = "\
 Examples:
   cutover pause shop
   cutover pause shop --reason 'looking at the checkout errors'
+  cutover pause shop --json | jq -r '.text // .fault.what'
 
 Users are taken no further: no first switch, no larger share, no promotion that is final. What runs is
 looked after meanwhile, and errors of the new version still take users back. A pause that nobody ends

@@ -132,10 +132,10 @@ fn now(app: &AppStatus, progress: &Progress) -> Line {
     let since = short(progress.phase_ms);
     let left = progress.left_ms.filter(|_| app.paused.is_none()).map(|ms| {
         let left = short(ms);
-        if progress.goes_on {
-            format!(", goes on in {left}")
-        } else {
-            format!(", at most {left} more")
+        match &progress.waits {
+            Some(waits) => format!(", its time is over, waits {waits}, at most {left} more"),
+            None if progress.goes_on => format!(", goes on in {left}"),
+            None => format!(", at most {left} more"),
         }
     });
     let text = format!("{since}{}: ", left.unwrap_or_default());
@@ -265,6 +265,7 @@ mod tests {
             phase_ms: 12_300,
             left_ms: Some(47_200),
             goes_on: true,
+            waits: None,
             live: Live {
                 per_version: vec![("v1".to_owned(), 45.2), ("v2".to_owned(), 4.6)],
                 sent: 1_534,
@@ -318,6 +319,18 @@ shop  v1 → v2  canary  baking  run r1
         assert!(text.contains("  for         13s: the router"), "{text}");
         assert!(text.contains("  paused      asked for by hand\n"), "{text}");
         assert!(text.contains("`cutover resume shop`, `promote shop`"), "{text}");
+    }
+
+    #[test]
+    fn what_a_bake_waits_for_is_said_when_its_time_is_over() {
+        let mut app = canary();
+        let progress = app.progress.as_mut().unwrap();
+        progress.waits = Some("until all is counted".to_owned());
+        progress.left_ms = Some(14_200);
+        let expected = "  for         13s, its time is over, waits until all is counted, at most 15s more: the \
+                        router sends its share to v2\n";
+        let text = drawn(app);
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

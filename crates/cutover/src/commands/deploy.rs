@@ -37,7 +37,7 @@ pub(super) async fn deploy(arguments: cli::Deploy) -> Result<u8, Fault> {
         let begun = client.deploy(&app, version.as_str(), &new_run_id()).await?;
         return ordered::begun(&app, begun, following.json);
     }
-    let mut progress = say::choose(following.json);
+    let mut progress = say::choose(app.as_str(), following.json);
     let show = Show { out: &following.out, also: &following.also, json: following.json };
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);
@@ -78,7 +78,7 @@ pub(super) async fn ship(
         begun = client.deploy(app, version.as_str(), &run) => begun?,
         () = watch.interrupt.wait() => {
             // Whether it has begun is the server's to know; nobody is left to tell if it is away.
-            drop(client.abort(app, "interrupted (Ctrl-C)", true).await);
+            drop(client.take_back(app, &run).await);
             return Ok(exit_code(true, Outcome::None, Verdict::Pass));
         }
     };

@@ -5,14 +5,17 @@
 use std::time::Duration;
 
 use model::{Fault, Kind};
+use serde_json::json;
 use tokio::time::Instant;
 
+use super::ordered;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
 use crate::duration;
 use crate::server::api::ServerStatus;
 use crate::server::living::Living;
+use crate::server::orders::Told;
 
 /// How often the server is asked.
 const PACE: Duration = Duration::from_millis(50);
@@ -28,16 +31,27 @@ pub(super) async fn down(arguments: cli::Down) -> Result<u8, Fault> {
     let server = Living::find(pid).map_err(|e| {
         Fault::environment(format!("the server (pid {pid}) cannot be watched: {e}"))
     })?;
-    anstream::eprintln!("{}", client.stop(arguments.now).await?);
+    let text = client.stop(arguments.now).await?;
+    step(&text, "", arguments.json);
     let limit = limit(&config, arguments.now);
-    let mut watch =
-        Watch { client, pid, server, said: String::new(), again: Instant::now() + SAY_EVERY };
+    let (said, again, json) = (String::new(), Instant::now() + SAY_EVERY, arguments.json);
+    let mut watch = Watch { client, pid, server, said, again, json };
     match tokio::time::timeout(limit, watch.gone()).await {
+        Ok(()) if json => ordered::tell(&Told { text: "stopped".to_owned(), run: None }, json),
         Ok(()) => {
             anstream::eprintln!("stopped");
             Ok(0)
         }
         Err(_) => Err(watch.late(limit, arguments.now)),
+    }
+}
+
+/// What is done or waited for, on stderr.
+fn step(words: &str, indent: &str, json: bool) {
+    if json {
+        anstream::eprintln!("{}", json!({ "step": "down", "text": words }));
+    } else {
+        anstream::eprintln!("{indent}{words}");
     }
 }
 
@@ -57,6 +71,8 @@ struct Watch {
     said: String,
     /// When the next thing may be said.
     again: Instant,
+    /// To a program.
+    json: bool,
 }
 
 impl Watch {
@@ -77,7 +93,7 @@ impl Watch {
 
     fn say(&mut self, words: String) {
         if Instant::now() >= self.again && words != self.said {
-            anstream::eprintln!("  {words}");
+            step(&words, "  ", self.json);
             self.said = words;
             self.again = Instant::now() + SAY_EVERY;
         }

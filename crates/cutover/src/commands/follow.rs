@@ -112,7 +112,7 @@ impl<'a> Follower<'a> {
                         return Ok(Some(self.leave()));
                     }
                     self.interrupted = true;
-                    match self.client.abort(self.app, "interrupted (Ctrl-C)", true).await {
+                    match self.client.take_back(self.app, self.run).await {
                         Ok(text) => {
                             self.note(&format!("{text} (Ctrl-C again leaves it to the server)"));
                         }
@@ -187,6 +187,7 @@ impl<'a> Follower<'a> {
             open_old: live.open_old.map(|(requests, tunnels)| Open { requests, tunnels }),
             p50_us: live.p50_us,
             late_us: live.late_us,
+            waits: live.waits.clone(),
         }));
     }
 

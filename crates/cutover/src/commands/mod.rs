@@ -39,6 +39,7 @@ use crate::cli::{self, Command, ConfigWhat, Where};
 use crate::client::Client;
 use crate::config::{self, Config, Diagnostic, Judge};
 use crate::server::layout::Layout;
+use crate::server::orders::Told;
 use crate::server::passed::Passed;
 use crate::server::{self, Start};
 
@@ -100,8 +101,11 @@ fn up(arguments: &cli::Up) -> Result<u8, Fault> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     // While there is one thread only.
     let passed = Passed::take()?;
-    // Users are served also when the prober's own file is away: a deploy is refused then, not the start.
-    let config = judged(&arguments.at, Judge::UNSEEN, &|_| Ok(()))?;
+    // Users are served also when a file went bad or is away. The proxy shows what it can, and it is told
+    // in the log; of the prober's own file a deploy is refused. To refuse the start would take down all.
+    let config =
+        config::load(&arguments.at.config).map_err(|mistakes| tell(&arguments.at, &mistakes))?;
+    missing_pages(&config);
     let file = std::path::absolute(&arguments.at.config)
         .map_err(|e| Fault::environment(format!("{}: {e}", arguments.at.config.display())))?;
     let start = Start { file, allow_faults: arguments.allow_faults, passed };
@@ -118,13 +122,24 @@ fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
     proxy::serve(options).map(|()| 0)
 }
 
+/// Says of which pages a line of text is answered instead.
+fn missing_pages(config: &Config) {
+    let settings = &config.proxy.settings;
+    let closed = settings.maintenance.iter().filter_map(|one| one.file.as_ref());
+    for file in settings.pages.iter().map(|page| &page.file).chain(closed) {
+        if let Err(fault) = proxy::check_page(file) {
+            tracing::warn!("{}; a line of text is answered instead", fault.what);
+        }
+    }
+}
+
 async fn abort(arguments: cli::Abort) -> Result<u8, Fault> {
     let (client, config) = reach(&arguments.at)?;
     let app = AppName::new(arguments.app)?;
     let app = member(&client, &config, app).await?;
     let reason = arguments.reason.as_deref().unwrap_or("asked for by `cutover abort`");
-    anstream::println!("{}", client.abort(&app, reason, false).await?);
-    Ok(0)
+    let text = client.abort(&app, reason).await?;
+    ordered::tell(&Told { text, run: None }, arguments.json)
 }
 
 fn check(at: &Where) -> Result<u8, Fault> {

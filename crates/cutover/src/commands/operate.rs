@@ -54,7 +54,7 @@ pub(super) async fn promote(arguments: cli::Promote) -> Result<u8, Fault> {
         return tell(&told, following.json);
     };
     anstream::eprintln!("{}", told.text);
-    let mut progress = say::choose(following.json);
+    let mut progress = say::choose(app.as_str(), following.json);
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };
@@ -87,7 +87,7 @@ async fn follow(
     if following.detach {
         return ordered::begun(app, begun, following.json);
     }
-    let mut progress = say::choose(following.json);
+    let mut progress = say::choose(app.as_str(), following.json);
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase };

@@ -22,8 +22,13 @@ struct Saved {
 
 /// Runs the command.
 pub(super) fn report(arguments: &cli::Report) -> Result<u8, Fault> {
+    // Only with --schema there is none.
+    let Some(run) = &arguments.run else {
+        anstream::println!("{}", ::report::SCHEMA.trim_end());
+        return Ok(0);
+    };
     let form = if arguments.json { Form::Json } else { arguments.format };
-    let saved = read(arguments, &arguments.run)?;
+    let saved = read(arguments, run)?;
     match &arguments.other {
         Some(other) => {
             let other = read(arguments, other)?;

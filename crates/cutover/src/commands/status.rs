@@ -69,6 +69,9 @@ fn held_up(text: &mut String, app: &AppStatus) -> std::fmt::Result {
     if let Some(together) = &app.together {
         writeln!(text, "  together {}", together.words())?;
     }
+    if let Some(waits) = app.progress.as_ref().and_then(|progress| progress.waits.as_ref()) {
+        writeln!(text, "  its time is over, waits {waits}")?;
+    }
     if let Some(hook) = &app.hook {
         writeln!(text, "  calling: {hook}")?;
     }
@@ -145,4 +148,43 @@ fn describe(text: &mut String, app: &AppStatus) -> std::fmt::Result {
         writeln!(text, "  trouble: {trouble}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AppName, Phase};
+
+    use super::describe;
+    use crate::server::bus::Live;
+    use crate::server::orders::AppStatus;
+    use crate::server::progress::Progress;
+
+    #[test]
+    fn what_a_bake_waits_for_is_said_when_its_time_is_over() {
+        let mut app = AppStatus::unknown(AppName::new("shop").unwrap());
+        app.rollout = Some(("r1".to_owned(), "v2".to_owned(), Phase::Baking));
+        app.progress = Some(Progress {
+            strategy: "blue-green".to_owned(),
+            steps: vec![10_000],
+            share: Some(10_000),
+            why: "seen".to_owned(),
+            phase_ms: 3_000,
+            left_ms: Some(14_000),
+            goes_on: true,
+            waits: Some("until all is counted".to_owned()),
+            live: Live::default(),
+            judged: None,
+        });
+        let said = |app: &AppStatus| {
+            let mut text = String::new();
+            describe(&mut text, app).unwrap();
+            (text, crate::commands::watch::glance(app))
+        };
+        let (text, glance) = said(&app);
+        assert!(text.contains("\n  its time is over, waits until all is counted\n"), "{text}");
+        assert!(glance.ends_with(" waits=\"until all is counted\""), "{glance}");
+        app.progress.as_mut().unwrap().waits = None;
+        let (text, glance) = said(&app);
+        assert!(!(text + &glance).contains("waits"));
+    }
 }

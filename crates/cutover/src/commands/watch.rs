@@ -112,7 +112,7 @@ fn time() -> String {
 }
 
 /// One line of what does not change by itself: no counts of what is open, no pids.
-fn glance(app: &AppStatus) -> String {
+pub(super) fn glance(app: &AppStatus) -> String {
     let coarse = match app.coarse {
         Coarse::Healthy => "healthy",
         Coarse::Progressing => "progressing",
@@ -135,9 +135,11 @@ fn glance(app: &AppStatus) -> String {
     pieces.push(format!("traffic={traffic} ready={ready}/{}", app.instances.len()));
     let next = app.next.as_ref().map(|(version, _)| version);
     let kept = app.kept.as_ref().map(|kept| &kept.version);
+    let waits = app.progress.as_ref().and_then(|progress| progress.waits.as_ref());
     let told = [
         ("next", next),
         ("kept", kept),
+        ("waits", waits),
         ("hook", app.hook.as_ref()),
         ("paused", app.paused.as_ref()),
         ("trouble", app.trouble.as_ref()),

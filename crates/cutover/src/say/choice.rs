@@ -8,6 +8,7 @@ use super::plain::Plain;
 use super::progress::Progress;
 use super::screen::Look;
 use super::terminal::Terminal;
+use crate::clock::unix_ms;
 
 /// True when stderr is a terminal that can move its cursor.
 pub(crate) fn redraws() -> bool {
@@ -20,15 +21,15 @@ pub(crate) fn among(app: &str, json: bool) -> Box<dyn Progress> {
     if json {
         return Box::new(Json::of(io::stderr(), app));
     }
-    Box::new(Plain::new(io::stderr()))
+    Box::new(Plain::new(io::stderr(), app, unix_ms))
 }
 
 /// The renderer that fits: JSON when asked for, the redrawing one on a terminal that can move its
 /// cursor, else plain lines.
-pub(crate) fn choose(json: bool) -> Box<dyn Progress> {
+pub(crate) fn choose(app: &str, json: bool) -> Box<dyn Progress> {
     match (json, redraws()) {
         (true, _) => Box::new(Json::new(io::stderr())),
         (_, true) => Box::new(Terminal::new(io::stderr(), Look::of_stderr())),
-        _ => Box::new(Plain::new(io::stderr())),
+        _ => Box::new(Plain::new(io::stderr(), app, unix_ms)),
     }
 }

@@ -8,8 +8,10 @@ use std::ops::Range;
 
 use model::Fault;
 use model::fault::Place;
+use serde_json::json;
 
 use super::excerpt::{Excerpt, render};
+use super::json::json_line;
 
 /// No configuration is larger; a file that is shows its place only.
 const LARGEST: u64 = 1 << 20;
@@ -17,6 +19,13 @@ const LARGEST: u64 = 1 << 20;
 /// Says it on stderr.
 pub(crate) fn fault(fault: &Fault) {
     print(&render_fault(fault));
+}
+
+/// Says it to a program, on stdout: `{"fault": …}`, one line.
+pub(crate) fn fault_as_json(fault: &Fault) {
+    let Some(line) = json_line(&json!({ "fault": fault })) else { return };
+    // When stdout is gone there is no program left to tell.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Writes text that was rendered for people to stderr; colours only where they are wanted.

@@ -1,7 +1,7 @@
 //! How things are said to people: faults, excerpts of files, and progress while a rollout runs.
 //!
 //! The only place that writes to the terminal. Progress and faults go to stderr, so that stdout
-//! holds results alone. What this module does *not* do: decide anything, or word a verdict.
+//! holds results alone; for programs a fault is the result. What this module does *not* do: decide anything, or word a verdict.
 
 mod bar;
 mod choice;
@@ -24,7 +24,7 @@ pub(crate) use bar::Bar;
 pub(crate) use choice::{among, choose, redraws};
 pub(crate) use clean::{clean, word};
 pub(crate) use excerpt::{Excerpt, render};
-pub(crate) use fault::{fault, print};
+pub(crate) use fault::{fault, fault_as_json, print};
 pub(crate) use json::json_line;
 pub(crate) use line::Line;
 pub(crate) use plain::{quoted, utc};

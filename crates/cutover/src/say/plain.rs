@@ -1,6 +1,7 @@
 //! Progress as plain lines for logs and CI: one line per change, stable, greppable, UTC.
 //!
-//! `14:02:31.204Z shifting           app=shop at_ms=4200 why="…"`. No colours, no redraws.
+//! `14:02:31.204Z shifting           app=shop at_ms=4200 why="…"`. No colours, no redraws. What comes before the
+//! rollout has begun bears the time at which it is written.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -10,25 +11,30 @@ use super::clean::{clean, word};
 use super::progress::Progress;
 use super::step::{Live, Step, sentence};
 
-/// Least time between two lines about live traffic, ms.
-const LIVE_EVERY_MS: u64 = 5_000;
+/// Least time between two lines about live traffic, ms: in the first minute, and after it.
+const LIVE_EVERY_MS: [u64; 2] = [2_000, 5_000];
+const FIRST_MS: u64 = 60_000;
 
 /// Writes one line per change.
 pub(crate) struct Plain<W> {
     out: W,
     app: String,
-    began_unix_ms: u64,
+    /// The wall clock, ms since 1970.
+    now_unix_ms: fn() -> u64,
+    began_unix_ms: Option<u64>,
     last_live_ms: Option<u64>,
 }
 
 impl<W: Write> Plain<W> {
-    /// A renderer that writes to `out`.
-    pub(crate) fn new(out: W) -> Self {
-        Self { out, app: "-".to_owned(), began_unix_ms: 0, last_live_ms: None }
+    /// A renderer that writes to `out` what becomes of an app.
+    pub(crate) fn new(out: W, app: &str, now_unix_ms: fn() -> u64) -> Self {
+        let app = app.to_owned();
+        Self { out, app, now_unix_ms, began_unix_ms: None, last_live_ms: None }
     }
 
     fn line(&mut self, at_ms: u64, what: &str, rest: &str) {
-        let time = utc(self.began_unix_ms.saturating_add(at_ms));
+        let began = self.began_unix_ms.map(|began| began.saturating_add(at_ms));
+        let time = utc(began.unwrap_or_else(self.now_unix_ms));
         let line = format!("{time} {what:<18} app={} {rest}\n", self.app);
         let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
     }
@@ -37,7 +43,12 @@ impl<W: Write> Plain<W> {
         if !live.has_data() {
             return;
         }
-        if self.last_live_ms.is_some_and(|last| live.at_ms < last + LIVE_EVERY_MS) {
+        // The first rate takes a moment; later, none is the news that nobody answers.
+        if self.last_live_ms.is_none() && live.per_version.is_empty() {
+            return;
+        }
+        let every_ms = LIVE_EVERY_MS[usize::from(live.at_ms >= FIRST_MS)];
+        if self.last_live_ms.is_some_and(|last| live.at_ms < last + every_ms) {
             return;
         }
         self.last_live_ms = Some(live.at_ms);
@@ -56,7 +67,7 @@ impl<W: Write + Send> Progress for Plain<W> {
         match step {
             Step::Began { app, from, to, run, began_unix_ms } => {
                 self.app = app.to_string();
-                self.began_unix_ms = *began_unix_ms;
+                self.began_unix_ms = Some(*began_unix_ms);
                 let from = from.as_ref().map_or("-", |version| version.as_str());
                 self.line(0, "began", &format!("from={from} to={to} run={}", word(run)));
             }
@@ -100,6 +111,9 @@ fn figures(live: &Live) -> String {
     }
     if let Some(open) = live.open_old {
         let _ = write!(rest, " open_requests={} open_tunnels={}", open.requests, open.tunnels);
+    }
+    if let Some(waits) = &live.waits {
+        let _ = write!(rest, " waits={}", quoted(waits));
     }
     rest
 }

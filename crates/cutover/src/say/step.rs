@@ -76,6 +76,9 @@ pub(crate) struct Live {
     pub(crate) p50_us: Option<u64>,
     /// How late the prober itself sent at worst in the last moments, us; `None` when it did not say.
     pub(crate) late_us: Option<u64>,
+    /// What the phase waits for although its time is over: "until …".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<String>,
 }
 
 impl Live {

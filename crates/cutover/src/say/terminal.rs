@@ -146,7 +146,9 @@ impl<W: Write> Terminal<W> {
         const TURNS: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠧", "⠇", "⠏"];
         let turn = usize::try_from(self.now_ms / REDRAW_MS).unwrap_or(0) % TURNS.len();
         let open = self.live.as_ref().and_then(|live| live.open_old);
+        let waits = self.live.as_ref().and_then(|live| live.waits.clone());
         let words = match (current.phase, open) {
+            (Phase::Baking, _) if waits.is_some() => waits.unwrap_or_default(),
             (Phase::Draining | Phase::DrainingCandidate, Some(open)) => {
                 format!("{} requests open", open.requests)
             }

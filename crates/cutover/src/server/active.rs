@@ -1,7 +1,8 @@
 //! A rollout under way: the pure machine with its journal and its clock.
 //!
-//! Whatever the machine is told goes into the journal first. Observations that say nothing new are
-//! not told again, except after a phase change, when everything is told anew. No driver here.
+//! Whatever the machine is told goes into the journal first; what the journal refused was not told, and is
+//! told at the next look. Observations that say nothing new are not told again, except after a phase
+//! change, when everything is told anew. No driver here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +73,8 @@ impl Active {
         replay(store, run).map(|(machine, _)| machine)
     }
 
-    /// Journals an event, then tells the machine. True when it changed the phase.
+    /// Journals an event, then tells the machine. True when it changed the phase; after an error the
+    /// machine was not told.
     pub(super) fn tell(&mut self, event: &Event) -> Result<bool, Fault> {
         let before = self.machine.phase();
         let now_ms = self.clock.now_ms();
@@ -83,8 +85,12 @@ impl Active {
             self.told = Told::default();
         }
         if now_ms >= self.frozen_ms.saturating_add(FREEZE_MS) {
-            self.store.freeze(self.run.id, now_ms, &self.machine.snapshot())?;
             self.frozen_ms = now_ms;
+            // The journal has the event, and the machine was told: a caller that heard of an error would
+            // tell it twice. Without this copy more is replayed; the next one is due in a second.
+            if let Err(fault) = self.store.freeze(self.run.id, now_ms, &self.machine.snapshot()) {
+                tracing::warn!(app = %self.run.start.app, "the machine was not kept: {fault}");
+            }
         }
         Ok(changed)
     }
@@ -99,16 +105,23 @@ impl Active {
         if self.told.fleet.get(&release) == Some(&seen) {
             return Ok(false);
         }
-        self.told.fleet.insert(release, seen.clone());
-        self.tell(&Event::Fleet { release, seen })
+        let changed = self.tell(&Event::Fleet { release, seen: seen.clone() })?;
+        if !changed {
+            self.told.fleet.insert(release, seen);
+        }
+        Ok(changed)
     }
 
     /// What is open on a release.
     pub(super) fn saw_open(&mut self, release: ReleaseId, open: (u64, u64)) -> Result<bool, Fault> {
-        if self.told.open.insert(release, open) == Some(open) {
+        if self.told.open.get(&release) == Some(&open) {
             return Ok(false);
         }
-        self.tell(&Event::Open { release, requests: open.0, tunnels: open.1 })
+        let changed = self.tell(&Event::Open { release, requests: open.0, tunnels: open.1 })?;
+        if !changed {
+            self.told.open.insert(release, open);
+        }
+        Ok(changed)
     }
 
     /// Instances that make room, out of the routes.
@@ -116,10 +129,13 @@ impl Active {
         if self.told.leaving.as_ref() == Some(&leaving) {
             return Ok(false);
         }
-        self.told.leaving = Some(leaving.clone());
-        let Leaving { release, instances, open } = leaving;
+        let Leaving { release, instances, open } = leaving.clone();
         let Open { requests, tunnels } = open;
-        self.tell(&Event::Leaving { release, instances, requests, tunnels })
+        let changed = self.tell(&Event::Leaving { release, instances, requests, tunnels })?;
+        if !changed {
+            self.told.leaving = Some(leaving);
+        }
+        Ok(changed)
     }
 
     /// WebSockets that the router could still move off what leaves.
@@ -130,15 +146,18 @@ impl Active {
         if self.told.movable == Some((release, sockets)) {
             return Ok(false);
         }
-        self.told.movable = Some((release, sockets));
-        self.tell(&Event::Movable { release, sockets })
+        let changed = self.tell(&Event::Movable { release, sockets })?;
+        if !changed {
+            self.told.movable = Some((release, sockets));
+        }
+        Ok(changed)
     }
 
     /// What lasts on instances that leave: told once in a phase, and again when a deadline is near.
     pub(super) fn saw_lingering(&mut self, open: &Offenders, soon: bool) -> Result<(), Fault> {
         if !open.is_empty() && (soon || !self.told.lingering) {
-            self.told.lingering = true;
-            self.tell(&Event::Lingering(open.clone()))?;
+            let changed = self.tell(&Event::Lingering(open.clone()))?;
+            self.told.lingering = !changed;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::Notice;
 use super::history::{self, PastRun};
-use super::orders::{Again, AppStatus, Begun, Desk, Order, Told};
+use super::orders::{Aborted, Again, AppStatus, Begun, Desk, Order, Told};
 use super::planned::Planned;
 use super::proxies::ProxyStatus;
 use super::reach::{Reach, Refusal};
@@ -94,6 +94,9 @@ pub(crate) struct AbortBody {
     /// The command that asked for the rollout was interrupted.
     #[serde(default)]
     pub(crate) interrupted: bool,
+    /// Id of the run that is meant; of another one nothing is undone. Default: the one under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<String>,
 }
 
 /// Body of a pause.
@@ -264,12 +267,14 @@ async fn abort(
     Path(app): Path<String>,
     Json(body): Json<AbortBody>,
 ) -> Result<Json<Said>, Refusal> {
-    let AbortBody { reason, interrupted } = body;
-    let (mut texts, mut refused) = (Vec::new(), None);
+    let AbortBody { reason, interrupted, run } = body;
+    // That of the app which is named, and whose desk is asked first; the others have their own.
+    let (mut run, mut texts, mut refused) = (run, Vec::new(), None);
     for desk in reach.all_of(&app)? {
-        let reason = reason.clone();
-        match desk.ask(|reply| Order::Abort { reason, interrupted, reply }).await {
-            Ok(text) => texts.push(text),
+        let (reason, run) = (reason.clone(), run.take());
+        match desk.ask(|reply| Order::Abort { reason, interrupted, run, reply }).await {
+            Ok(Aborted { text, heard: false }) => return Ok(Json(Said { text })),
+            Ok(Aborted { text, .. }) => texts.push(text),
             Err(fault) => refused = refused.or(Some(fault)),
         }
     }

@@ -81,6 +81,9 @@ pub(crate) struct Live {
     pub(crate) late_us: Option<u64>,
     /// Requests and tunnels open on the old release, while it is being left.
     pub(crate) open_old: Option<(u64, u64)>,
+    /// What the phase waits for although its time is over: "until …".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<String>,
 }
 
 /// How a rollout ended.

@@ -231,6 +231,8 @@ impl Controller {
         let candidate = start.candidate.id;
         let releases: Vec<ReleaseId> =
             start.stable.iter().map(|named| named.id).chain([candidate]).collect();
+        // Before the clock is: what was in time is not too late because the journal was away.
+        self.evidence.tell_again(active)?;
         active.tick()?;
         for release in releases {
             // One that was ready under an earlier controller is neither ready nor not until it has

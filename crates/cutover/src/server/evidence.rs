@@ -1,8 +1,9 @@
 //! Preview and prober of one rollout: what is measured, and the report in the end.
 //!
-//! It hands observations to the machine and obeys its `probe` and `preview` wants. It steers no
-//! traffic.
+//! It hands observations to the machine and obeys its `probe` and `preview` wants. What happens once is
+//! kept until the journal has taken it. It steers no traffic.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub(super) struct Evidence {
     news: mpsc::Sender<News>,
     probing: Probing,
     previewing: bool,
+    /// What happened and the machine was not told yet; nobody says it a second time.
+    untold: VecDeque<Event>,
     interrupted: bool,
     ending: Ending,
     windows: Windows,
@@ -95,6 +98,7 @@ impl Evidence {
             news,
             probing: Probing::default(),
             previewing: false,
+            untold: VecDeque::new(),
             interrupted: false,
             ending: Ending::NotYet,
             windows: Windows::default(),
@@ -171,7 +175,22 @@ impl Evidence {
         let heard = self.relay(run.id);
         if let Err(fault) = self.probing.keep((tools, &run.name), asked, want, heard).await {
             self.note(active, format!("no prober: {fault}"));
-            active.tell(&Event::ProberLost)?;
+            self.once(active, Event::ProberLost)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the machine what happens once; if the journal refuses it, in one of the next turns.
+    fn once(&mut self, active: &mut Active, event: Event) -> Result<(), Fault> {
+        self.untold.push_back(event);
+        self.tell_again(active)
+    }
+
+    /// Tells the machine what the journal has refused so far.
+    pub(super) fn tell_again(&mut self, active: &mut Active) -> Result<(), Fault> {
+        while let Some(event) = self.untold.front() {
+            active.tell(event)?;
+            self.untold.pop_front();
         }
         Ok(())
     }
@@ -221,7 +240,7 @@ impl Evidence {
         match news.what {
             Inner::Preview(previewed) => {
                 let Previewed { tally, failures } = previewed;
-                active.tell(&Event::Preview { tally, failures })?;
+                self.once(active, Event::Preview { tally, failures })?;
             }
             Inner::Reported(outcome, written) => {
                 let report = written.is_ok();
@@ -234,7 +253,7 @@ impl Evidence {
             }
             Inner::Probe(Heard::Lost) => {
                 if self.probing.lost() {
-                    active.tell(&Event::ProberLost)?;
+                    self.once(active, Event::ProberLost)?;
                 }
             }
             Inner::Probe(Heard::Said(message)) => self.said(active, message)?,
@@ -245,16 +264,15 @@ impl Evidence {
     fn said(&mut self, active: &mut Active, message: FromProbe) -> Result<(), Fault> {
         match message {
             FromProbe::Hello(_) => {}
-            FromProbe::Armed => {
-                active.tell(&Event::Armed)?;
-            }
+            FromProbe::Armed => self.once(active, Event::Armed)?,
             FromProbe::Ended(_) => self.probing.ended(),
             FromProbe::Window(window) => {
                 self.live.add(&window);
-                if let Some(joined) = self.windows.add(&window)
-                    && active.judges_windows()
-                {
-                    active.tell(&Event::Window(joined))?;
+                if let Some(joined) = self.windows.add(&window) {
+                    if active.judges_windows() {
+                        active.tell(&Event::Window(joined))?;
+                    }
+                    self.windows.told();
                 }
             }
         }
@@ -360,7 +378,8 @@ impl Evidence {
     pub(super) fn show(&mut self, active: &Active, routes: &RoutesHave) {
         let open = active.open_old(routes).map(|open| (open.requests, open.tunnels));
         if let Some(live) = self.live.due(active.clock().now_ms(), open) {
-            self.bus.say(Notice::Live(live));
+            let waits = active.machine().held_by();
+            self.bus.say(Notice::Live(Live { waits, ..live }));
         }
     }
 }
@@ -373,3 +392,7 @@ fn share_in_effect(active: &Active, routes: &RoutesHave) -> Option<usize> {
     let settled = shares.last().is_some_and(|share| share.settled_ms.is_some());
     (settled && !ruled).then(|| shares.len() - 1)
 }
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;

@@ -40,6 +40,25 @@ pub(super) struct Hooks {
 struct Running {
     name: String,
     task: JoinHandle<(bool, String)>,
+    /// How it ended, until the machine was told.
+    ended: Option<(bool, String)>,
+    /// That it ended is in the journal, and was said.
+    noted: bool,
+}
+
+impl Running {
+    fn new(name: &str, task: JoinHandle<(bool, String)>) -> Self {
+        Self { name: name.to_owned(), task, ended: None, noted: false }
+    }
+
+    /// Whether it ended well, and how; `None` while it runs.
+    async fn ended(&mut self) -> Option<(bool, String)> {
+        if self.ended.is_none() && self.task.is_finished() {
+            let ended = (&mut self.task).await;
+            self.ended = Some(ended.unwrap_or_else(|e| (false, format!("it was lost: {e}"))));
+        }
+        self.ended.clone()
+    }
 }
 
 impl Drop for Running {
@@ -57,7 +76,8 @@ impl Hooks {
         candidate: Option<&Release>,
     ) -> Result<(), Fault> {
         let wanted = active.wants().hook;
-        if let Some(gone) = self.running.take_if(|one| Some(&one.name) != wanted.as_ref()) {
+        let gone = self.running.take_if(|one| Some(&one.name) != wanted.as_ref());
+        if let Some(gone) = gone.filter(|gone| !gone.noted) {
             let words = format!("the hook {} is no longer waited for, and was ended", gone.name);
             active.note(&Entry::Done(&words))?;
             voice.hook(active.clock().now_ms(), Stage::Failed, words);
@@ -66,19 +86,19 @@ impl Hooks {
         let Some(running) = &mut self.running else {
             return self.call((tools, voice), active, (&name, candidate));
         };
-        if !running.task.is_finished() {
-            return Ok(());
+        let Some((passed, words)) = running.ended().await else { return Ok(()) };
+        if !running.noted {
+            let how = if passed { "" } else { "failed: " };
+            let sentence = words.lines().next().unwrap_or_default();
+            let text = format!("{}: {sentence}", intent(&name));
+            active.note(&Entry::Done(&format!("{how}{text}")))?;
+            running.noted = true;
+            let stage = if passed { Stage::Done } else { Stage::Failed };
+            voice.hook(active.clock().now_ms(), stage, text);
         }
-        let ended = (&mut running.task).await;
-        self.running = None;
-        let (passed, words) = ended.unwrap_or_else(|e| (false, format!("it was lost: {e}")));
-        let how = if passed { "" } else { "failed: " };
-        let sentence = words.lines().next().unwrap_or_default();
-        let text = format!("{}: {sentence}", intent(&name));
-        active.note(&Entry::Done(&format!("{how}{text}")))?;
-        let stage = if passed { Stage::Done } else { Stage::Failed };
-        voice.hook(active.clock().now_ms(), stage, text);
+        // It is called again if it is forgotten before the machine was told.
         active.tell(&Event::HookEnded { name, passed, words })?;
+        self.running = None;
         Ok(())
     }
 
@@ -120,7 +140,7 @@ impl Hooks {
             }
             ring.attempts().await
         });
-        self.running = Some(Running { name: name.to_owned(), task });
+        self.running = Some(Running::new(name, task));
         Ok(())
     }
 }

@@ -7,12 +7,17 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use drivers::platform::process::Surroundings;
-use model::{Call, Hook, Moment, OnFailure, Release, Variable};
+use model::{AppName, Call, Event, Hook, Moment, OnFailure, Release, Variable};
+use rollout::Settings;
 
-use super::super::sample_release;
-use super::{Ring, end_what_is_left};
+use super::super::bus::{Bus, Notice};
+use super::super::voice::Voice;
+use super::super::{sample_release, sample_tools};
+use super::{Hooks, Ring, end_what_is_left};
+use crate::store::refusing::Refusing;
 
 fn release(folder: &Path) -> Release {
     Release {
@@ -91,4 +96,46 @@ async fn what_an_earlier_controller_called_is_ended_and_nobody_else_is() {
     assert!(other.try_wait().unwrap().is_none(), "another hook was ended");
     other.kill().unwrap();
     other.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_hook_whose_end_the_journal_refused_is_not_called_again_and_has_passed() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = sample_tools::tools(folder.path());
+    let hook = ring(folder.path(), "echo x >> calls", 0).hook;
+    let hooks = vec![Hook { once: true, ..hook }];
+    let settings = Settings { preview_requests: 0, hooks, ..Settings::default() };
+    let mut active = sample_tools::shipping(&tools, settings);
+    let bus = Arc::new(Bus::new());
+    let voice = Voice::new(AppName::new("shop").unwrap(), Arc::clone(&bus));
+    let (_, mut heard) = bus.listen();
+    let candidate = release(folder.path());
+    let mut hooks = Hooks::default();
+    let mut turn = async |hooks: &mut Hooks| {
+        hooks.gather((&tools, &voice), &mut active, Some(&candidate)).await.is_ok()
+    };
+    assert!(turn(&mut hooks).await, "it is called");
+    let called = async {
+        while !hooks.running.as_ref().unwrap().task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), called).await.unwrap();
+    let refusing = Refusing::journal(folder.path());
+    assert!(!turn(&mut hooks).await && !turn(&mut hooks).await);
+    drop(refusing);
+    let refusing = Refusing::events(folder.path());
+    assert!(!turn(&mut hooks).await && !turn(&mut hooks).await);
+    drop(refusing);
+    assert!(turn(&mut hooks).await);
+    assert!(active.wants().hook.is_none() && !active.machine().turns_back());
+    let ends = tools.store.events(active.run().id, 0).unwrap();
+    let ended = |event: &Event| matches!(event, Event::HookEnded { passed: true, .. });
+    assert_eq!(ends.iter().filter(|(_, event)| ended(event)).count(), 1, "{ends:?}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("calls")).unwrap(), "x\n");
+    let mut said = 0;
+    while let Ok(notice) = heard.try_recv() {
+        said += usize::from(matches!(notice, Notice::Hook(_)));
+    }
+    assert_eq!(said, 2, "that it begins, and that it has ended");
 }

@@ -4,10 +4,11 @@
 //! gets the listeners only when it carries the routes that were committed: until then connections
 //! wait in the backlog. It publishes no routes: each app's controller does.
 
+mod entrance;
 mod reconfigure;
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +65,10 @@ pub(super) struct Keeper {
     running: Option<Arc<Living>>,
     /// To be reaped, if it is ours.
     child: Option<Child>,
-    /// The proxy has the listeners.
+    /// The proxy has the listeners, but for those that wait for a certificate.
     open: bool,
+    /// No certificate could be used when it was to listen for TLS.
+    uncertified: bool,
     started: watch::Sender<u64>,
     orders: (mpsc::Sender<Reconfigure>, mpsc::Receiver<Reconfigure>),
     /// What the proxy was told last, for those who start one beside it.
@@ -109,6 +112,7 @@ impl Keeper {
             running,
             child: None,
             open: living,
+            uncertified: false,
             started: watch::Sender::new(0),
             orders: mpsc::channel(4),
             told: watch::Sender::new(config.clone()),
@@ -130,16 +134,16 @@ impl Keeper {
         passed.warn_of_rest();
         if living {
             patiently(keeper.running.as_deref(), || keeper.configure()).await?;
-            keeper.certify().await?;
+            match keeper.certify().await {
+                // It goes on showing those that it has.
+                Err(fault) if fault.kind == Kind::Config => tracing::error!("{fault}"),
+                done => done?,
+            }
             patiently(keeper.running.as_deref(), || keeper.observe()).await?;
             keeper.hand_over(&taken).await?;
         } else {
             keeper.start().await?;
-            let ready = async {
-                keeper.certify().await?;
-                keeper.observe().await
-            };
-            if let Err(fault) = ready.await {
+            if let Err(fault) = keeper.observe().await {
                 keeper.kill().await;
                 return Err(fault);
             }
@@ -211,36 +215,10 @@ impl Keeper {
         }
     }
 
-    /// Gives the proxy what it does not listen on yet. Certificates that became unusable keep nobody
-    /// out who does not speak TLS.
-    async fn hand_over(&self, listening: &[SocketAddr]) -> Result<(), Fault> {
-        let missing = |one: &&Listener| !listening.contains(&one.address);
-        let (secure, plain): (Vec<_>, Vec<_>) =
-            self.listeners.iter().filter(missing).partition(|one| one.secure);
-        for Listener { address, socket, .. } in plain {
-            self.proxy.send_listener(socket.as_fd(), *address).await?;
-        }
-        if !secure.is_empty() {
-            self.certify().await?;
-        }
-        for Listener { address, socket, .. } in secure {
-            self.proxy.send_tls_listener(socket.as_fd(), *address).await?;
-        }
-        Ok(())
-    }
-
     /// Tells the proxy what holds for all apps and listeners.
     async fn configure(&self) -> Result<(), Fault> {
         self.proxy.configure(&self.config.settings).await?;
         self.proxy.sign_cohorts(&self.cohort_key).await
-    }
-
-    /// Has the proxy read the certificates.
-    async fn certify(&self) -> Result<(), Fault> {
-        if self.config.certificates.is_empty() {
-            return Ok(());
-        }
-        self.proxy.certify(&self.config.certificates).await
     }
 
     /// Has the proxy tell of itself.

@@ -27,13 +27,15 @@ pub(super) struct Measuring {
     /// Ended when they are dropped.
     tasks: BTreeMap<String, (Step, JoinSet<()>)>,
     found: mpsc::Receiver<(Step, Event)>,
+    /// The first of them, until the journal has taken it.
+    untold: Option<(Step, Event)>,
     tell: mpsc::Sender<(Step, Event)>,
 }
 
 impl Default for Measuring {
     fn default() -> Self {
         let (tell, found) = mpsc::channel(WAITING);
-        Self { tasks: BTreeMap::new(), found, tell }
+        Self { tasks: BTreeMap::new(), found, untold: None, tell }
     }
 }
 
@@ -45,10 +47,13 @@ impl Measuring {
         config: &AppConfig,
         (candidate, surroundings): (Option<&Release>, &Arc<Surroundings>),
     ) -> Result<(), Fault> {
-        while let Ok((step, event)) = self.found.try_recv() {
-            if step == active.entered().len() {
-                active.tell(&event)?;
+        loop {
+            self.untold = self.untold.take().or_else(|| self.found.try_recv().ok());
+            let Some((step, event)) = &self.untold else { break };
+            if *step == active.entered().len() {
+                active.tell(event)?;
             }
+            self.untold = None;
         }
         let step = active.entered().len();
         let names: Vec<String> = active.machine().measures().map(|it| it.name.clone()).collect();
@@ -91,5 +96,41 @@ async fn repeat(
         if tell.send((step, event)).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Event, Measured};
+    use rollout::Settings;
+
+    use super::Measuring;
+    use crate::config::example_app;
+    use crate::server::sample_tools;
+    use crate::store::refusing::Refusing;
+
+    #[test]
+    fn a_measurement_that_the_journal_refused_is_told_in_the_next_turn_and_none_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let tools = sample_tools::tools(directory.path());
+        let mut active = sample_tools::shipping(&tools, Settings::default());
+        let (config, step) = (example_app(), active.entered().len());
+        let mut measuring = Measuring::default();
+        for metric in ["first", "second"] {
+            let (metric, found, words) = (metric.to_owned(), Measured::Within, String::new());
+            measuring.tell.try_send((step, Event::Measured { metric, found, words })).unwrap();
+        }
+        let mut turn = || measuring.gather(&mut active, &config, (None, &tools.surroundings));
+        let refusing = Refusing::journal(directory.path());
+        assert!(turn().is_err() && turn().is_err());
+        drop(refusing);
+        assert!(turn().is_ok() && turn().is_ok());
+        let mut told = Vec::new();
+        for (_, event) in tools.store.events(active.run().id, 0).unwrap() {
+            if let Event::Measured { metric, .. } = event {
+                told.push(metric);
+            }
+        }
+        assert_eq!(told, ["first", "second"]);
     }
 }

@@ -64,6 +64,8 @@ mod retention;
 pub(crate) mod run_id;
 #[cfg(test)]
 mod sample_release;
+#[cfg(test)]
+mod sample_tools;
 mod show;
 mod sight;
 mod stages;
@@ -140,7 +142,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         taken => taken?,
     };
     // Before anything is started: it may be refused.
-    let (keep, remote) = (config.history, config.api.as_ref().map(Remote::open).transpose()?);
+    let (keep, remote) = (config.history, Remote::open(config.api.as_ref())?);
     let store = Arc::new(Store::open(layout.directory())?);
     let secrets = config.secrets();
     let for_us = notify::VARIABLES.map(str::to_owned);

@@ -37,6 +37,15 @@ pub(crate) struct Told {
     pub(crate) run: Option<String>,
 }
 
+/// What an order to abort comes to.
+#[derive(Debug)]
+pub(super) struct Aborted {
+    /// What will happen now, in words.
+    pub(super) text: String,
+    /// False when another rollout was meant than there is: nothing was done.
+    pub(super) heard: bool,
+}
+
 /// Which release is shipped again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Again {
@@ -117,8 +126,10 @@ pub(super) enum Order {
         reason: String,
         /// The command that asked for the rollout was interrupted.
         interrupted: bool,
-        /// The answer, in words: what will happen now.
-        reply: oneshot::Sender<Result<String, Fault>>,
+        /// This one alone: another one goes on.
+        run: Option<String>,
+        /// What will happen now.
+        reply: oneshot::Sender<Result<Aborted, Fault>>,
     },
     /// Work with another configuration from now on; refused while a rollout is under way.
     Configure {

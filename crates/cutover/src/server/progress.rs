@@ -23,6 +23,9 @@ pub(crate) struct Progress {
     pub(crate) left_ms: Option<u64>,
     /// What happens then, if nothing else does: the rollout goes on, or the phase is given up.
     pub(crate) goes_on: bool,
+    /// What the phase waits for although its time is over, and `left_ms` is how long at most: "until …".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<String>,
     /// What the prober saw so far.
     pub(crate) live: Live,
     /// What users' requests show of the new version so far, and at which `alpha`; in words, where the router

@@ -42,10 +42,21 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Binds, and reads certificate and token: without any of these there is no listener.
-    pub(super) fn open(config: &ApiConfig) -> Result<Self, Fault> {
+    /// Binds, and reads certificate and token: without any of these there is no listener. A certificate
+    /// that went bad is no reason to serve nobody at all.
+    pub(super) fn open(config: Option<&ApiConfig>) -> Result<Option<Self>, Fault> {
+        let Some(config) = config else { return Ok(None) };
         let token = Token::read(&config.token)?;
-        let tls = proxy::tls_of(&config.pair)?;
+        let (tls, words) = match proxy::tls_of(&config.pair) {
+            Ok(done) => done,
+            Err(fault) => {
+                tracing::error!("{fault}; nobody gets the API over TCP until the next start");
+                return Ok(None);
+            }
+        };
+        for words in words {
+            tracing::warn!("{words}");
+        }
         let refused = |e: std::io::Error| {
             Fault::environment(format!("the API cannot listen on {}: {e}", config.listen))
                 .help("stop what listens there, or change `listen` under [api]")
@@ -53,7 +64,7 @@ impl Remote {
         let listener = TcpListener::bind(config.listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, address, token, tls })
+        Ok(Some(Self { listener, address, token, tls }))
     }
 
     /// Serves `api` for ever.

@@ -161,6 +161,7 @@ pub(super) fn progress(status: &mut AppStatus, active: &Active, live: Live) {
         phase_ms: entered.map_or(0, |entered| now_ms.saturating_sub(entered.at_ms)),
         left_ms: due.map(|due| due.at_ms.saturating_sub(now_ms)),
         goes_on: due.is_some_and(|due| due.goes_on),
+        waits: machine.held_by(),
         live,
         judged: judged(machine),
     });

@@ -229,6 +229,21 @@ impl Steering {
         }
     }
 
+    /// The instances have ended: nobody else goes on naming them. What cannot be done is said; the next start does it.
+    pub(super) async fn forget(&self) {
+        for app in &self.apps {
+            match tokio::time::timeout(CLOSE_DEADLINE, self.router.forget(app)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => {
+                    tracing::warn!("instances of {app} that have ended are still named: {fault}");
+                }
+                Err(_late) => {
+                    tracing::warn!("instances of {app} that have ended may still be named");
+                }
+            }
+        }
+    }
+
     /// Resolves when all apps are seen as wanted, or HAProxy is away, or time is over.
     async fn until(&self, within: Duration, wanted: fn(&RoutesHave) -> bool) {
         let deadline = Instant::now() + within;

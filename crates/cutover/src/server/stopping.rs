@@ -31,6 +31,7 @@ pub(super) async fn stop(
         }
         () = wind_down(steering, reach, drain) => {}
     }
+    steering.forget().await;
 }
 
 /// Requests first, then instances, then whatever still hangs on a tunnel.

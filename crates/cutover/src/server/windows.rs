@@ -14,7 +14,8 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Adds a window; answers the joined one when it is long enough, and begins another.
+    /// Adds a window; answers the joined one when it is long enough. It goes on being filled until
+    /// [`Self::told`].
     pub(super) fn add(&mut self, window: &Window) -> Option<Window> {
         let sum = &mut self.filling;
         if sum.to_us == 0 {
@@ -26,6 +27,11 @@ impl Windows {
             sum.by_version.entry(version.clone()).or_default().add(tally);
         }
         let long = sum.to_us.saturating_sub(sum.from_us) >= LENGTH_US;
-        long.then(|| std::mem::take(sum))
+        long.then(|| sum.clone())
+    }
+
+    /// The joined one was told, or nobody wants it: begins another.
+    pub(super) fn told(&mut self) {
+        self.filling = Window::default();
     }
 }

@@ -35,25 +35,16 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the database in `directory` and brings its schema up to date.
+    /// Opens or creates the database in `directory` and brings its schema up to date; on a full disk with the
+    /// space that was set aside, since it takes some to open one at all.
     pub(crate) fn open(directory: &Path) -> Result<Self, Fault> {
-        let path = directory.join("cutover.db");
-        // It holds the environments of releases: nobody else may read it, nor the files beside it,
-        // which SQLite gives the same mode.
-        let private = File::options().create(true).append(true).mode(0o600).open(&path);
-        private.map_err(|e| {
-            Fault::environment(format!("{} cannot be opened: {e}", path.display()))
-                .help("check free space and permissions of the state directory")
-        })?;
-        let opened = Connection::open(&path).and_then(|connection| {
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            Ok(connection)
-        });
-        let mut connection = opened.map_err(|e| broken(&path.display().to_string(), &e))?;
-        schema::migrate(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection), directory: directory.to_owned() })
+        let connection = match connect(directory) {
+            Err(_) if ballast::is_short(directory) && ballast::release(directory) => {
+                connect(directory)
+            }
+            done => done,
+        };
+        Ok(Self { connection: Mutex::new(connection?), directory: directory.to_owned() })
     }
 
     /// Writes a copy of the whole database into another directory, as it is at one instant.
@@ -64,10 +55,19 @@ impl Store {
         copied.map(|_| ()).map_err(|e| broken("a copy of itself", &e))
     }
 
-    /// Raises the fencing epoch by one and returns it: called once at each start of a controller.
+    /// Raises the fencing epoch by one and returns it, once that is durable: called once at each start of a
+    /// controller. Two that had the same one could not be told apart by whom they drive.
     pub(crate) fn next_epoch(&self) -> Result<u64, Fault> {
         let sql = "UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value";
-        self.lock().query_row(sql, [], |row| row.get(0)).map_err(|e| broken("the epoch", &e))
+        // In a transaction of its own: a row that is read alone is committed when its statement goes, and nobody
+        // hears that this failed.
+        let raised = self.write(|connection| {
+            let transaction = connection.transaction()?;
+            let epoch = transaction.query_row(sql, [], |row| row.get(0))?;
+            transaction.commit()?;
+            Ok(epoch)
+        });
+        raised.map_err(|e| broken("the epoch", &e))
     }
 
     /// Writes what must be written also where the disk is full: once more, with the space that was set
@@ -78,10 +78,7 @@ impl Store {
     ) -> rusqlite::Result<T> {
         let mut connection = self.lock();
         match write(&mut connection) {
-            Err(error)
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-                    && ballast::release(&self.directory) =>
-            {
+            Err(error) if wants_space(&error) && ballast::release(&self.directory) => {
                 write(&mut connection)
             }
             done => done,
@@ -92,6 +89,33 @@ impl Store {
         // A panic while the lock was held cannot leave a half-written row: SQLite rolled it back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The database in `directory`, of this binary's schema.
+fn connect(directory: &Path) -> Result<Connection, Fault> {
+    let path = directory.join("cutover.db");
+    // It holds the environments of releases: nobody else may read it, nor the files beside it,
+    // which SQLite gives the same mode.
+    let private = File::options().create(true).append(true).mode(0o600).open(&path);
+    private.map_err(|e| {
+        Fault::environment(format!("{} cannot be opened: {e}", path.display()))
+            .help("check free space and permissions of the state directory")
+    })?;
+    let opened = Connection::open(&path).and_then(|connection| {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        Ok(connection)
+    });
+    let mut connection = opened.map_err(|e| broken(&path.display().to_string(), &e))?;
+    schema::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// True of a write that more space would help: a full disk is an I/O error where the index of the log has to grow.
+fn wants_space(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
 }
 
 /// Words for a database that would not do what it was asked.
@@ -113,5 +137,7 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+pub(crate) mod refusing;
 #[cfg(test)]
 mod tests;

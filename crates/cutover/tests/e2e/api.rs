@@ -213,7 +213,11 @@ fn operate(world: &World, document: &mut Document) {
     let retry = ("post", "/v1/apps/{app}/retry");
     let run = |id: &str| json!({ "run": id });
     call(world, document, rollback, "/v1/apps/demo/rollback", run("runofthewayback"));
-    call(world, document, abort, "/v1/apps/demo/abort", json!({ "reason": "a test" }));
+    let others = json!({ "reason": "a test", "run": "runofthev3" });
+    let answer = call(world, document, abort, "/v1/apps/demo/abort", others);
+    assert!(answer.body.contains("run runofthev3 is not under way"), "{}", answer.body);
+    let its = json!({ "reason": "a test", "run": "runofthewayback" });
+    call(world, document, abort, "/v1/apps/demo/abort", its);
     until(world, document, ("runofthewayback", "ended"));
     call(world, document, retry, "/v1/apps/demo/retry", run("runoftheretry"));
 }
@@ -426,4 +430,9 @@ fn over_tcp_nobody_is_served_without_tls_and_the_token() {
     assert!(!world.said().contains(TOKEN), "the token was logged");
     world.expect(0, &["down", "--now"]);
     assert_eq!(world.ended_up(), Some(0));
+    // A certificate that went bad is no reason to serve no user.
+    std::fs::write(world.path().join("api.key"), "").unwrap();
+    world.up();
+    assert!(world.said().contains("api.key cannot be read"), "{}", world.said());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "without TLS nobody listens");
 }

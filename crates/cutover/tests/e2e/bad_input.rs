@@ -3,12 +3,16 @@
 //!
 //! Every mistake in the file, word by word, is in the configuration's own `mistakes`.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
+use rustix::process::Signal;
+
+use crate::nobody::Nobody;
 use crate::traffic::{Deploy, Users, get};
-use crate::world::{World, beside, said};
+use crate::world::{CUTOVER, World, beside, said};
 
 /// An app whose releases are files, so that one can be missing, broken or wrong.
 const FILES: &str = r#"
@@ -40,12 +44,12 @@ late_after = "500ms"
 fn release(world: &World, version: &str, script: &str, mode: u32) {
     let path = world.path().join(format!("run-{version}"));
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// A release that serves.
 fn good_release(world: &World, version: &str) {
-    let script = format!("exec '{}' app \"$@\"", crate::world::CUTOVER);
+    let script = format!("exec '{CUTOVER}' app \"$@\"");
     release(world, version, &script, 0o755);
 }
 
@@ -114,6 +118,19 @@ fn a_state_directory_that_cannot_be_used_is_named() {
     {
         let world = World::new(&format!("state_dir = \"{state}\"\n{FILES}"));
         world.refused(&["up"], &["state directory cannot be used", word, "help:", "`state_dir`"]);
+    }
+    let world = World::new(&format!("state_dir = \"theirs/state\"\n{FILES}"));
+    let theirs = world.path().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::fs::set_permissions(&theirs, Permissions::from_mode(0o555)).unwrap();
+    let nobody = Nobody::owning(world.path(), &["", "cutover.toml"]);
+    if let Some(output) = nobody.says(&["up"]) {
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        for word in ["state directory cannot be used", "Permission denied", "help:", "`state_dir`"]
+        {
+            assert!(text.contains(word), "`{word}` is missing: {text}");
+        }
     }
     let long = format!("state_dir = \"{}\"\n{FILES}", "d/".repeat(60));
     let world = World::new(&long);
@@ -237,6 +254,46 @@ fn r30_of_two_deploys_at_once_the_second_follows_and_nothing_is_lost() {
     );
     Deploy::start(&world, "demo", "v3").end().expect(0, "PASS");
     assert_eq!(first.end().code, Some(4));
+    world.still_at("v3");
+    users.expect_pass();
+}
+
+#[test]
+fn r30_ctrl_c_takes_back_what_its_own_command_began_and_nothing_else() {
+    let _turn = beside();
+    let mut world = World::new(&FILES.replace("bake = \"1s\"", "bake = \"4s\""));
+    let stubborn = format!("exec '{CUTOVER}' app --ignore-sigterm \"$@\"");
+    for version in ["v2", "v4"] {
+        release(&world, version, &stubborn, 0o755);
+    }
+    for version in ["v1", "v3", "v5"] {
+        good_release(&world, version);
+    }
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let users = Users::of(&world, None);
+    // The first of two, while users are taken back for the second.
+    let mut first = Deploy::start(&world, "demo", "v2");
+    first.reach("baking");
+    let second = Deploy::start(&world, "demo", "v3");
+    first.reach("stopping-candidate");
+    first.signal(Signal::INT);
+    let first = first.end();
+    assert_eq!(first.code, Some(130), "{}", first.said);
+    assert!(first.said.contains("is ending already, and v3 follows"), "{}", first.said);
+    assert_eq!(first.report["interrupted"], true, "{}", first.said);
+    second.end().expect(0, "PASS");
+    world.still_at("v3");
+    // The second of two, before it has begun.
+    let mut first = Deploy::start(&world, "demo", "v4");
+    first.reach("baking");
+    let second = Deploy::start(&world, "demo", "v5");
+    first.reach("stopping-candidate");
+    second.signal(Signal::INT);
+    assert_eq!(second.end().code, Some(130));
+    let first = first.end();
+    assert_eq!(first.code, Some(4), "{}", first.said);
+    assert_eq!(first.report["interrupted"], false, "{}", first.said);
     world.still_at("v3");
     users.expect_pass();
 }

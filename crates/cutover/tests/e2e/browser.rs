@@ -22,7 +22,7 @@ impl Browser {
     /// Opens a page and waits until its socket is open.
     pub(crate) fn open(url: &str) -> Option<Self> {
         let Some(program) = chromium::program() else {
-            println!("skipped: no Chromium, so nobody looks at the page");
+            aside::say("skipped: no Chromium, so nobody looks at the page");
             return None;
         };
         let mut browser = Self(chromium::Browser::start(&program));

@@ -12,14 +12,15 @@ use crate::world::{CUTOVER, World, beside, free_port, said, wait_for};
 #[test]
 fn every_command_explains_itself() {
     let world = World::new("");
-    let commands: [(&[&str], &str); 21] = [
+    let commands: [(&[&str], &str); 22] = [
         (&[], "Exit codes: 0 pass"),
         (&["demo"], "cutover demo --inject kill-before-drain"),
         (&["up"], "cutover config example > cutover.toml"),
-        (&["down"], "Usage: cutover down"),
+        (&["reload"], "cutover reload --yes --json"),
+        (&["down"], "cutover down --json"),
         (&["deploy"], "cutover deploy shop v2"),
-        (&["abort"], "cutover abort shop"),
-        (&["pause"], "cutover pause shop --reason"),
+        (&["abort"], "cutover abort shop --json"),
+        (&["pause"], "cutover pause shop --json"),
         (&["resume"], "cutover resume shop"),
         (&["promote"], "cutover promote shop --full"),
         (&["set-weight"], "cutover set-weight shop 10%"),

@@ -36,9 +36,22 @@ fn shown(arguments: &[&str], current: &Path, out: &Path) -> Shown {
     let took = began.elapsed();
     assert!(took < Duration::from_mins(1), "{arguments:?} took {took:?}: {}", said(&output));
     let report = newest_report(out);
+    expect_as_the_schema_says(&report);
     let shown = Shown { code: output.status.code(), output, report };
     shown.expect_both_files_named(current, out);
     shown
+}
+
+/// What a real run wrote is what `cutover report --schema` promises to those who read it.
+fn expect_as_the_schema_says(report: &Value) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut asked = Command::new(CUTOVER);
+    let output = asked.args(["report", "--schema"]).current_dir(elsewhere.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let schema = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> = schema.iter_errors(report).map(|e| e.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 impl Shown {
@@ -47,6 +60,7 @@ impl Shown {
         assert_eq!(self.report["late_after_us"], 500_000, "{said}");
         if verdict == "PASS" && starved(&self.report) {
             assert_eq!(self.report["outcome"], outcome, "{said}");
+            assert_eq!(self.code, Some(if code == 4 { 4 } else { 3 }), "{said}");
             return;
         }
         assert_eq!(self.report["verdict"], verdict, "{said}");
@@ -150,11 +164,8 @@ impl Shown {
     /// first of them in the first one. The screen says so too.
     fn expect_one_cause(&self, why: &str, phases: &[&str]) {
         let groups = self.list("groups");
-        // A prober that was starved meanwhile says that first, and rightly; as for a verdict, whole runs
-        // excuse nothing (`starved`).
-        let starved = |cause: &Value| cause["why"].as_str().unwrap().contains("stopped or starved");
-        if self.list("causes").iter().any(starved) && std::env::var_os("CUTOVER_FULL").is_none() {
-            println!("the machine was too busy: {:?}", self.list("causes"));
+        if self.blamed_on_the_prober() && std::env::var_os("CUTOVER_FULL").is_none() {
+            aside::say(format_args!("the machine was too busy: {:?}", self.list("causes")));
             return;
         }
         let [cause] = self.list("causes") else { panic!("{}", said(&self.output)) };
@@ -172,6 +183,30 @@ impl Shown {
         let screen = squeezed(&String::from_utf8_lossy(&self.output.stdout));
         let told = squeezed(cause["why"].as_str().unwrap());
         assert!(screen.contains(&told), "no `{told}`: {screen}");
+    }
+
+    /// A prober that was starved meanwhile says so, and rightly: that long that most of what it is blamed for
+    /// would have been in time. As for a verdict, whole runs excuse nothing (`starved`).
+    fn blamed_on_the_prober(&self) -> bool {
+        let starved =
+            |cause: &&Value| cause["why"].as_str().unwrap().contains("stopped or starved");
+        let blamed = self.list("causes").iter().filter(starved);
+        let blamed: u64 = blamed.map(|cause| number(&cause["failures"])).sum();
+        let windows = self.report["trust"]["blind"].as_array().unwrap();
+        let blind_us = |from: u64, to: u64| -> u64 {
+            let within = |window: &Value| {
+                let (begun, over) = (number(&window["from_us"]), number(&window["to_us"]));
+                over.min(to).saturating_sub(begun.max(from))
+            };
+            windows.iter().map(within).sum()
+        };
+        let explained = self.list("failures").iter().filter(|row| {
+            let (from, took) = (number(&row["intended_us"]), number(&row["ttlb_us"]));
+            took <= number(&self.report["late_after_us"]) + blind_us(from, from + took)
+        });
+        let explained = explained.count() as u64;
+        assert!(explained * 10 >= blamed * 9, "{} {windows:?}", self.report["causes"]);
+        blamed > 0
     }
 
     /// It went back from `phase`, because of this.
@@ -302,9 +337,22 @@ impl Shown {
     }
 }
 
+/// What such a demo shows, asked for up to three times where the machine was too busy for a verdict: of the
+/// product's first promise an excuse should be the rarest.
+fn asked_again(mut show: impl FnMut() -> Shown) -> Shown {
+    let mut shown = show();
+    for _ in 1..3 {
+        if !starved(&shown.report) {
+            break;
+        }
+        shown = show();
+    }
+    shown
+}
+
 #[test]
 fn one_instance_each_passes() {
-    let shown = demo(&[]);
+    let shown = asked_again(|| demo(&[]));
     shown.expect(0, "PASS", "promoted");
     shown.expect_accounted_for_but(0);
     shown.expect_one_version_after_the_other();
@@ -313,9 +361,12 @@ fn one_instance_each_passes() {
 
 #[test]
 fn two_instances_each_pass() {
-    let directory = tempfile::tempdir().unwrap();
-    let out = directory.path().join("reports");
-    let shown = shown(&["--instances", "2", "--out", "reports"], directory.path(), &out);
+    let mut directory = tempfile::tempdir().unwrap();
+    let shown = asked_again(|| {
+        directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("reports");
+        shown(&["--instances", "2", "--out", "reports"], directory.path(), &out)
+    });
     shown.expect(0, "PASS", "promoted");
     shown.expect_one_version_after_the_other();
     shown.expect_every_socket_moved_without_a_lost_message();
@@ -329,10 +380,14 @@ fn old_instances_killed_before_their_drain_fail_and_users_end_on_v2() {
     shown.expect(1, "FAIL", "promoted");
     assert_eq!(shown.classes(), ["ws_dropped"]);
     shown.expect_accounted_for_but(0);
-    // Each message that was lost says on which instance its socket was.
-    let lost: Vec<u64> = shown.list("failures").iter().map(|row| number(&row["id"])).collect();
-    let found = shown.found("socket_lost");
-    assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), lost);
+    // Each says on which instance its socket was; a message is called lost as often as the prober lost one.
+    let failed: BTreeSet<u64> =
+        shown.list("failures").iter().map(|row| number(&row["id"])).collect();
+    let (lost, cut) = (shown.found("socket_lost"), shown.found("socket_cut"));
+    assert_eq!(lost.len() as u64, number(&shown.report["trust"]["ws_lost"]), "{lost:?}");
+    let found: Vec<_> = lost.into_iter().chain(cut).collect();
+    assert_eq!(found.len(), failed.len(), "{found:?}");
+    assert_eq!(found.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>(), failed);
     assert!(found.iter().all(|(_, words)| words.ends_with("(v1)")), "{found:?}");
     // A message may have been on its way when they were killed, a moment into the baking.
     shown.expect_one_cause(
@@ -401,6 +456,9 @@ fn a_second_of_silence_is_found() {
     let shown = demo(&["--inject", "stall"]);
     shown.expect(1, "FAIL", "promoted");
     assert_eq!(shown.classes(), ["late"]);
+    // What was late did arrive: no message was lost, and no socket.
+    let lost = [shown.found("socket_lost"), shown.found("socket_cut")].concat();
+    assert!(lost.is_empty() && shown.report["trust"]["ws_lost"] == 0, "{lost:?}");
     // A request of the very last moment before the switch waits as well.
     shown.expect_one_cause("the path itself (proxy or host) stood still", &["shifting", "arming"]);
     let lane = |group: &Value| group["lane"].as_str().unwrap().to_owned();

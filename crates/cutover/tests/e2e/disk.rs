@@ -21,7 +21,7 @@ impl Disk {
         mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path);
         let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         if !mounted {
-            println!("skipped: nothing can be mounted here");
+            aside::say("skipped: nothing can be mounted here");
         }
         mounted.then(|| Self(path.to_owned()))
     }
@@ -80,6 +80,56 @@ fn on_a_full_disk_users_are_served_and_a_rollout_is_undone() {
     world.expect(0, &["promote", "demo"]);
     let code = wait_for("the end of the rollout", 40, || deploy.try_wait().unwrap());
     assert_eq!(code.code(), Some(0), "{}", world.said());
+    world.expect(0, &["down"]);
+    drop(disk);
+}
+
+/// The number of the controller that serves; each has another one.
+fn epoch(world: &World) -> u64 {
+    world.status().unwrap()["epoch"].as_u64().unwrap()
+}
+
+/// A database cannot even be opened without room for the files beside it.
+#[test]
+fn up_starts_on_a_full_disk_and_no_two_have_the_same_epoch() {
+    let _turn = beside();
+    let mut world = World::new(&patient_config(1).replace("rate = 100", "enabled = false"));
+    let Some(disk) = Disk::mounted(&world.state(), 16) else { return };
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let mut epochs = vec![epoch(&world)];
+    wait_for("space set aside", 20, || world.state().join("ballast").exists().then_some(()));
+    world.expect(0, &["down"]);
+    world.ended_up();
+    disk.fill();
+    world.up();
+    assert!(!world.state().join("ballast").exists(), "it was not needed: the test shows nothing");
+    wait_for("v1 answers", 20, || {
+        get(world.port, "a", "/").ok().filter(|answer| answer.starts_with("HTTP/1.1 200")).map(drop)
+    });
+    epochs.push(epoch(&world));
+    // Nothing is set aside any more. Who cannot write down that it begins does not begin.
+    for _ in 0..3 {
+        disk.fill();
+        world.kill_up();
+        world.launch();
+        let served = wait_for("it serves, or says that it cannot", 20, || {
+            world.status().map(|_| true).or_else(|| world.is_gone().then_some(false))
+        });
+        if served {
+            epochs.push(epoch(&world));
+        } else {
+            let log = world.said();
+            assert!(log.contains("the state database failed"), "{log}");
+        }
+    }
+    let all = epochs.len();
+    epochs.dedup();
+    assert_eq!(epochs.len(), all, "{epochs:?}");
+    std::fs::remove_file(world.state().join("filler")).unwrap();
+    if world.status().is_none() {
+        world.up();
+    }
     world.expect(0, &["down"]);
     drop(disk);
 }

@@ -68,7 +68,7 @@ fn one_of_four_then_all_of_them_then_by_a_header_and_nothing_is_lost() {
     let _turn = turn();
     let Some(mut ran) = run("run.sh") else { return };
     if nobody_can_say(&ran) {
-        println!("no verdict, the machine was too busy: it is asked again");
+        aside::say("no verdict, the machine was too busy: it is asked again");
         ran = run("run.sh").unwrap();
     }
     let (code, report, said) = ran;

@@ -107,7 +107,7 @@ fn the_demos_script_is_caught() {
 #[test]
 fn a_reload_in_the_midst_of_the_demos_script_takes_users_back() {
     if std::env::var_os("CUTOVER_FULL").is_none() {
-        println!("skipped: only with CUTOVER_FULL=1");
+        aside::say("skipped: only with CUTOVER_FULL=1");
         return;
     }
     let _turn = turn();
@@ -125,7 +125,7 @@ fn a_reload_in_the_midst_of_the_demos_script_takes_users_back() {
 #[test]
 fn the_demos_script_waits_for_ever_for_sockets() {
     if std::env::var_os("CUTOVER_FULL").is_none() {
-        println!("skipped: only with CUTOVER_FULL=1");
+        aside::say("skipped: only with CUTOVER_FULL=1");
         return;
     }
     let _turn = turn();

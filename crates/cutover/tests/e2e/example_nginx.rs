@@ -77,7 +77,7 @@ fn the_demos_script_makes_users_wait_for_two_seconds() {
 #[test]
 fn a_new_version_that_starts_slowly_makes_the_demos_script_lose_requests() {
     if !whole() {
-        println!("skipped: only with CUTOVER_FULL=1");
+        aside::say("skipped: only with CUTOVER_FULL=1");
         return;
     }
     let _turn = turn();

@@ -83,7 +83,7 @@ fn tools(directory: &Path) {
 #[test]
 fn first_deploy() {
     if !present("python3") {
-        eprintln!("skipped: no python3");
+        aside::say("skipped: no python3");
         return;
     }
     let _turn = beside();

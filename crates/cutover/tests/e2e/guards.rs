@@ -183,7 +183,7 @@ fn killed_in_the_middle_of_a_step_it_compares_by_the_latencies_of_before() {
 #[test]
 fn one_percent_of_errors_is_found_in_about_a_minute() {
     if std::env::var_os("CUTOVER_FULL").is_none() {
-        println!("skipped: it lasts as long as the evidence takes (CUTOVER_FULL=1)");
+        aside::say("skipped: it lasts as long as the evidence takes (CUTOVER_FULL=1)");
         return;
     }
     let _turn = beside();

@@ -4,18 +4,16 @@
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::foretold::came_true;
 use crate::haproxy_bed::{Real, programs};
+use crate::nobody::Nobody;
 use crate::plan::plan;
 use crate::traffic::{Deploy, get};
-use crate::world::{CUTOVER, World, patient_config, said, turn, wait_for};
-
-/// User and group that own nothing.
-const NOBODY: u32 = 65_534;
+use crate::world::{World, patient_config, said, turn, wait_for};
 
 /// Of every connection, no request that was sent after an answer of the new version met the old one.
 fn monotone(report: &Value) {
@@ -134,31 +132,18 @@ fn not_permitted(real: &Real) {
     let folder = real.world.path();
     // What root's attempts before this one left there.
     std::fs::remove_dir_all(real.world.state()).unwrap();
-    for name in ["", "cutover.toml", "haproxy"] {
-        std::os::unix::fs::chown(folder.join(name), Some(NOBODY), Some(NOBODY)).unwrap_or_default();
-    }
-    let program = folder.join("cutover-of-nobody");
-    std::fs::copy(CUTOVER, &program).unwrap();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).arg("up");
+    let nobody = Nobody::owning(folder, &["", "cutover.toml", "haproxy"]);
     if !rustix::process::geteuid().is_root() {
-        // Who is not root cannot become somebody else, and is not let in where nobody is.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
         std::fs::set_permissions(real.file("master.sock"), mode).unwrap();
-        command = Command::new(&program);
-        command.arg("up");
     }
-    let Ok(output) = command.current_dir(folder).stdin(Stdio::null()).output() else {
-        println!("skipped: no setpriv (util-linux) to ask as somebody else");
-        return;
-    };
+    let Some(output) = nobody.says(&["up"]) else { return };
     let text = said(&output);
     assert_eq!(output.status.code(), Some(2), "{text}");
     for word in ["master.sock` cannot be reached: Permission denied", "as the owner of the socket"]
     {
         assert!(text.contains(word), "`{word}` is missing: {text}");
     }
-    std::fs::remove_file(program).unwrap();
 }
 
 /// Everything that Cutover could have written.
@@ -384,7 +369,7 @@ fn files_are_reviewed_without_a_server() {
 #[test]
 fn a_haproxy_that_never_comes_back_does_not_keep_a_rollout_for_ever() {
     if std::env::var_os("CUTOVER_FULL").is_none() {
-        println!("skipped: it lasts as long as the way back may take (CUTOVER_FULL=1)");
+        aside::say("skipped: it lasts as long as the way back may take (CUTOVER_FULL=1)");
         return;
     }
     let _turn = turn();

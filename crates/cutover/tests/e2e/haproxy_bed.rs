@@ -38,7 +38,7 @@ pub(crate) fn programs() -> Vec<PathBuf> {
             None => {
                 let words = format!("no HAProxy {version} (cargo xtask testbed)");
                 assert!(!required, "{words}");
-                println!("skipped: {words}");
+                aside::say(format_args!("skipped: {words}"));
             }
         }
     }

@@ -312,7 +312,9 @@ fn the_demo_ends_clean_at_any_instant() {
     ];
     for (when, sent, report) in sample::of(instants, 3) {
         if sent == Signal::HUP && ignores_hangup() {
-            println!("skipped: SIGHUP is ignored here (nohup), and who ignores it wants to go on");
+            aside::say(
+                "skipped: SIGHUP is ignored here (nohup), and who ignores it wants to go on",
+            );
             continue;
         }
         let demo = Demo::start(&[]);
@@ -364,6 +366,23 @@ fn a_second_ctrl_c_leaves_the_rollout_and_a_third_one_hurries_the_demo() {
     let (code, said, _) = demo.end();
     assert_eq!(code, Some(130), "{said}");
     assert!(left.elapsed() < Duration::from_millis(4_900), "it waited for a request: {said}");
+}
+
+/// Taken back before the phase in which its fault strikes, it has shown nothing.
+#[test]
+fn a_demo_whose_fault_did_not_strike_has_no_result() {
+    let _turn = beside();
+    let demo = Demo::start(&["--inject", "truncate"]);
+    demo.says(" starting ");
+    let stage = std::fs::read_dir(demo.stage()).unwrap().flatten().next().unwrap().path();
+    let mut abort = Command::new(CUTOVER);
+    abort.args(["abort", "demo", "--config"]).arg(stage.join("cutover.toml"));
+    let aborted = abort.output().unwrap();
+    assert!(aborted.status.success(), "{}", said(&aborted));
+    let (code, said, reports) = demo.end();
+    assert_eq!((code, reports), (Some(5), 2), "{said}");
+    let why = "the fault `truncate` could not be injected: the rollout never came to baking";
+    assert!(said.contains(why), "{said}");
 }
 
 #[test]

@@ -84,6 +84,14 @@ fn what_the_file_asks_for_is_told_and_survives_the_proxy() {
     world.up();
     let (status, body) = get(world.port, "/version");
     assert_eq!((status, body.as_str()), (503, "<h1>busy</h1>"));
+
+    // A page that is gone is no reason to serve nobody.
+    world.kill_up();
+    std::fs::remove_file(world.path().join("busy.html")).unwrap();
+    world.up();
+    let (status, body) = get(world.port, "/version");
+    assert_eq!((status, body.as_str()), (503, "out of service for maintenance\n"));
+    assert!(world.said().contains("busy.html"), "{}", world.said());
     world.expect(0, &["down"]);
     world.assert_nothing_runs();
 }

@@ -31,7 +31,7 @@ pub(crate) fn name() -> String {
 /// Versions whose reloads cut users, with their programs.
 pub(crate) fn older() -> Vec<(&'static str, PathBuf)> {
     if !whole() {
-        println!("skipped: older versions of nginx, only with CUTOVER_FULL=1");
+        aside::say("skipped: older versions of nginx, only with CUTOVER_FULL=1");
         return Vec::new();
     }
     OLDER.into_iter().filter_map(|one| Some((one.0, program(one)?))).collect()
@@ -43,7 +43,7 @@ fn program((version, folder): (&str, &str)) -> Option<PathBuf> {
     if there.is_none() {
         let words = format!("no nginx {version} (cargo xtask testbed)");
         assert_ne!(std::env::var("TESTBED").as_deref(), Ok("required"), "{words}");
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
     }
     there
 }

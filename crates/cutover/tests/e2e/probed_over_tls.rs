@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::nginx_bed::{Real, nginx};
+use crate::sticky;
 use crate::tls_client::Identity;
 use crate::traffic::{Deploy, starved};
 use crate::world::{World, beside, free_port, patient_config, said, sample_config, turn};
@@ -85,17 +86,7 @@ fn a_deploy_of_an_app_that_is_served_over_tls_alone_is_proved() {
 #[test]
 fn clients_keep_their_secure_cookies_through_a_canary() {
     let _turn = turn();
-    let rollout = "strategy = \"canary\"\nsticky = \"cohort\"\nsteps = [\"30%\", \"60%\"]\n\
-                   step_bake = \"1500ms\"\nbake = \"500ms\"";
-    let config = patient_config(2).replace("bake = \"1500ms\"", rollout);
-    let mut world = secure(&config, BELIEVES);
-    world.up();
-    world.expect(0, &["deploy", "demo", "v1"]);
-    let shipped = Deploy::start(&world, "demo", "v2").end();
-    shipped.expect(0, "PASS");
-    let clients = &shipped.report["clients"];
-    assert!(clients["clients"] == 32 && clients["moved"].as_u64() > Some(16), "{clients}");
-    assert_eq!((&clients["regressions"], &clients["regressions_excused"]), (&0.into(), &0.into()));
+    sticky::ship(&mut secure(&sticky::canary(), BELIEVES));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Prometheus {
         if !program.exists() {
             let words = "no prometheus (cargo xtask testbed)";
             assert!(std::env::var("TESTBED").as_deref() != Ok("required"), "{words}");
-            eprintln!("skipped: {words}");
+            aside::say(format_args!("skipped: {words}"));
             return None;
         }
         let file = directory.join("prometheus.yml");

@@ -7,23 +7,32 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use crate::traffic::Deploy;
+use crate::traffic::{Deploy, Shipped};
 use crate::world::{CUTOVER, World, beside, newest_report, patient_config, said, turn};
 
-#[test]
-fn a_canary_that_keeps_its_clients_is_seen_to_and_one_in_two_of_the_requests_is_a_newcomers() {
-    let _turn = turn();
+/// A canary that keeps its clients.
+pub(crate) fn canary() -> String {
     let rollout = "strategy = \"canary\"\nsticky = \"cohort\"\nsteps = [\"30%\", \"60%\"]\n\
                    step_bake = \"1500ms\"\nbake = \"500ms\"";
-    let config = patient_config(2).replace("bake = \"1500ms\"", rollout);
-    let mut world = World::new(&config);
+    patient_config(2).replace("bake = \"1500ms\"", rollout)
+}
+
+/// Ships v1, then v2, and the prober's clients went from one to the other and not back.
+pub(crate) fn ship(world: &mut World) -> Shipped {
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
-    let shipped = Deploy::start(&world, "demo", "v2").end();
+    let shipped = Deploy::start(world, "demo", "v2").end();
     shipped.expect(0, "PASS");
     let clients = &shipped.report["clients"];
     assert!(clients["clients"] == 32 && clients["moved"].as_u64() > Some(16), "{clients}");
     assert_eq!((&clients["regressions"], &clients["regressions_excused"]), (&0.into(), &0.into()));
+    shipped
+}
+
+#[test]
+fn a_canary_that_keeps_its_clients_is_seen_to_and_one_in_two_of_the_requests_is_a_newcomers() {
+    let _turn = turn();
+    let shipped = ship(&mut World::new(&canary()));
     let shares = shipped.report["shares"].as_array().unwrap();
     let counted: u64 = shares.iter().map(|share| share["answers"].as_u64().unwrap()).sum();
     assert!(counted > 100 && shares.iter().all(|share| share["router"].is_null()), "{shares:?}");

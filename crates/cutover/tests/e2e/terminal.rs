@@ -37,7 +37,7 @@ impl Tty {
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut script) = spawned else {
-            println!("skipped: no script(1) here");
+            aside::say("skipped: no script(1) here");
             return None;
         };
         let (keys, mut stdout) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());

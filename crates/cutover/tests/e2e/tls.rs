@@ -81,16 +81,59 @@ fn a_killed_proxy_serves_tls_again() {
     let late = Kept::connect(port, &shop).unwrap().get("/slow?ms=3000").unwrap();
     assert_eq!(late.0, 504, "{}", late.1);
 
-    // A certificate that became unusable keeps out only who needs it, and only until it is mended.
-    let key = world.path().join("other.key");
+    // Certificates that became unusable keep out only who needs them, and only until one is mended.
+    let [key, other] = ["shop.key", "other.key"].map(|name| world.path().join(name));
     let good = std::fs::read(&key).unwrap();
     std::fs::write(&key, "").unwrap();
+    std::fs::write(&other, "").unwrap();
     kill_proxy(&world);
     assert!(get(world.port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
     assert!(Kept::within(Duration::from_millis(100), port, &shop).is_err());
-    wait_for("it says why", 5, || world.said().contains("other.key cannot be read").then_some(()));
+    wait_for("it says why", 5, || world.said().contains("shop.key cannot be read").then_some(()));
+    // The server goes on hearing what it is told meanwhile.
+    let refused = said(&world.expect(2, &["reload", "--yes"]));
+    assert!(refused.contains("other.key cannot be read"), "{refused}");
     std::fs::write(&key, good).unwrap();
     serves(port, &shop, "v1");
+    assert!(
+        world.said().contains("other.key cannot be read: no private key is in it; it is left out")
+    );
+}
+
+/// Nobody who does not need it is kept out by it, whoever of the two died.
+#[test]
+fn one_certificate_that_expires_takes_nobody_else_down() {
+    let _turn = beside();
+    let (mut world, port, shop) = live(1);
+    let past = Identity::valid(world.path(), "other", "other.test", (2001, 2002));
+    let at_its_own_door = |world: &World, words: usize| {
+        wait_for("its name is served, too", 10, || {
+            let refused = Kept::connect(port, &past).err()?.to_string();
+            assert!(refused.contains("xpired"), "not shown: {refused}");
+            Some(())
+        });
+        let said = world.said();
+        let told = said.matches("other.crt has expired; it is shown all the same").count();
+        assert!(told >= words, "said {told} times: {said}");
+    };
+    kill_proxy(&world);
+    serves(port, &shop, "v1");
+    at_its_own_door(&world, 1);
+    world.kill_up();
+    world.up();
+    serves(port, &shop, "v1");
+    at_its_own_door(&world, 2);
+    // As after a reboot: neither is there.
+    world.kill_up();
+    signal(world.parts("proxy")[0], Signal::KILL);
+    std::fs::remove_file(world.path().join("other.key")).unwrap();
+    world.up();
+    serves(port, &shop, "v1");
+    assert!(get(world.port, "x", "/version").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(world.said().contains("other.key cannot be read"), "{}", world.said());
+    // What a person asks for is judged as strictly as ever.
+    let refused = said(&world.expect(2, &["reload", "--yes"]));
+    assert!(refused.contains("other.key cannot be read"), "{refused}");
 }
 
 #[test]
@@ -150,7 +193,7 @@ fn a_proxy_that_is_taken_over_keeps_its_clients_and_takes_up_renewed_certificate
 }
 
 #[test]
-fn certificates_that_cannot_be_used_are_refused_with_their_line_before_anything_starts() {
+fn certificates_that_cannot_be_used_are_refused_with_their_line() {
     let _turn = beside();
     let (world, _) = world(1);
     let folder = world.path();
@@ -178,15 +221,13 @@ fn certificates_that_cannot_be_used_are_refused_with_their_line_before_anything_
     ] {
         let text = good.replace("other.crt", chain).replace("other.key", key);
         std::fs::write(&file, text).unwrap();
-        for arguments in [&["config", "check"][..], &["up"]] {
-            let told = said(&world.expect(2, arguments));
-            assert!(told.contains(words), "`{words}` is missing: {told}");
-            assert!(told.contains(&format!("cutover.toml:{line}:")), "line {line}: {told}");
-            assert!(told.contains("help:"), "{told}");
-        }
+        let told = said(&world.expect(2, &["config", "check"]));
+        assert!(told.contains(words), "`{words}` is missing: {told}");
+        assert!(told.contains(&format!("cutover.toml:{line}:")), "line {line}: {told}");
+        assert!(told.contains("help:"), "{told}");
     }
     world.assert_nothing_runs();
-    // It is the server's business alone: other commands do not need the files.
+    // It is the business of the server and of `config check`: other commands do not need the files.
     let told = said(&world.expect(2, &["status"]));
     assert!(told.contains("no server is running"), "{told}");
 }

@@ -143,7 +143,7 @@ pub(crate) fn starved(report: &Value) -> bool {
             "{many} runs without a verdict are no accident: {}",
             report["sentence"]
         );
-        println!("no verdict, the machine was too busy: {}", report["sentence"]);
+        aside::say(format_args!("no verdict, the machine was too busy: {}", report["sentence"]));
     }
     excused
 }
@@ -155,6 +155,8 @@ impl Shipped {
         if verdict == "PASS" && starved(report) {
             let aborted = code == 4;
             assert_eq!(report["outcome"] == "aborted", aborted, "{} {said}", self.why());
+            // Who is back where it was says so before anything else.
+            assert_eq!(self.code, Some(if aborted { 4 } else { 3 }), "{} {said}", self.why());
             return;
         }
         assert_eq!(report["verdict"], verdict, "{} {said}", self.why());

@@ -3,6 +3,7 @@
 //! Whether a rollout survives the death of `up` without an upgrade is in `crash`.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -207,6 +208,39 @@ fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
     users.expect_none_lost();
     world.expect(0, &["down"]);
     world.assert_nothing_runs();
+}
+
+/// It has room for a few connections alone, as under a low `ulimit -n`: whoever asks what it has, or asks it
+/// once, learns nothing of that.
+#[test]
+fn a_new_proxy_that_fails_users_whom_the_old_one_serves_is_taken_back() {
+    let _turn = turn();
+    let world = live(1);
+    let before = (world.running(), world.parts("proxy"));
+    let program = broken(&world, "proxy", "ulimit -n 90").display().to_string();
+    let mut upgrade = world.command(&["upgrade", &program, "--within", "30s"]);
+    let upgrade = upgrade.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let story = world.state().join("upgrade/story.ndjson");
+    wait_for("it takes new connections too", 20, || {
+        let told = std::fs::read_to_string(&story).unwrap_or_default();
+        told.contains("takes new connections").then_some(())
+    });
+    // Both accept: until one user has met the new one when it had no room.
+    let mut clients = Vec::new();
+    wait_for("it is full", 20, || {
+        let idle = (0..20).map(|_| TcpStream::connect(("127.0.0.1", world.port)).unwrap());
+        clients.extend(idle);
+        let mut answers = (0..5).map(|_| get(world.port, "x", "/version").unwrap_or_default());
+        answers.any(|answer| answer.starts_with("HTTP/1.1 503")).then_some(())
+    });
+    let output = upgrade.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    let words = "a user of `demo` is answered HTTP/1.1 503";
+    assert!(said(&output).contains(words), "{}", said(&output));
+    drop(clients);
+    wait_for("the old proxy is left", 20, || (world.parts("proxy") == before.1).then_some(()));
+    assert_eq!(world.running(), before.0, "instances are not touched");
+    ships(&world, "v2");
 }
 
 #[test]

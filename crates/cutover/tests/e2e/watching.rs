@@ -20,7 +20,7 @@ fn promtool(text: &str) -> Option<String> {
     if !program.exists() {
         let words = "no promtool (cargo xtask testbed)";
         assert!(std::env::var("TESTBED").as_deref() != Ok("required"), "{words}");
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
         return None;
     }
     let mut child = Command::new(program)

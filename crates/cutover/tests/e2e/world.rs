@@ -179,6 +179,12 @@ impl World {
         wait_for("`cutover up` ends", 30, || server.try_wait().unwrap()).code()
     }
 
+    /// True when the server has ended by itself.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        let server = self.server.as_mut();
+        server.is_none_or(|server| server.try_wait().unwrap().is_some())
+    }
+
     /// The server, which the test has just killed, is gone; another one may be there.
     pub(crate) fn bury(&mut self, pid: u32) {
         if let Some(mut server) = self.server.take_if(|server| server.id() == pid) {

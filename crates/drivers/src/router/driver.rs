@@ -60,6 +60,13 @@ pub trait Router: fmt::Debug + Send + Sync {
         Ok(Offenders::default())
     }
 
+    /// All instances of an app have ended, and nobody starts others: what still names them elsewhere, such as in a
+    /// catalog, goes. Nothing where nobody else was told of them.
+    async fn forget(&self, app: &AppName) -> Result<(), Fault> {
+        let _told_nobody = app;
+        Ok(())
+    }
+
     /// What this router can do.
     fn can(&self) -> RouterCapabilities;
 }

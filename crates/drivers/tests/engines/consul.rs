@@ -237,6 +237,36 @@ async fn one_controller_ships_and_the_other_is_refused() {
     assert!(fault.what.contains("another Cutover: other"), "{fault:?}");
 }
 
+/// Sessions are a right to the agent's node, whatever they are called; DNS tells of nobody whose node it may not read.
+#[tokio::test]
+async fn rights_are_asked_for_by_the_nodes_real_name() {
+    let Some(program) = consul::program() else { return };
+    let Some(theirs) = haproxy::BED.iter().find_map(|one| one.there()) else { return };
+    let consul = consul::Bed::secure(&program, true);
+    let haproxy = haproxy::Bed::following(&theirs, Some(consul.discovery())).await;
+    let with =
+        |token: &str| haproxy.driver().following(Arc::new(consul.consul("one", Some(token))));
+    let node = consul.get("/v1/catalog/nodes")[0]["Node"].as_str().unwrap().to_owned();
+    let of = |name: &str, more: &str| {
+        let rules = "service_prefix \"\" { policy = \"write\" } key_prefix \"cutover/\" { policy = \"write\" }";
+        consul.grant(name, &format!("{rules} {more}")).1
+    };
+    let nodes = "node_prefix \"\" { policy = \"read\" }";
+    let session = |node: &str| format!("{nodes} session \"{node}\" {{ policy = \"write\" }}");
+    let elsewhere = of("elsewhere", &session("cutover"));
+    let fault = with(&elsewhere).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.what.contains("may not write a session"), "{fault:?}");
+    let nodeless = of("nodeless", "session_prefix \"\" { policy = \"write\" }");
+    let fault = with(&nodeless).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.kind == Kind::Config && fault.what.contains("read the node"), "{fault:?}");
+    let here = of("here", &session(&node));
+    with(&here).preflight(&[app()]).await.unwrap();
+    consul.let_dns("nodeless-dns", "service_prefix \"\" { policy = \"read\" }");
+    let fault = with(&here).preflight(&[app()]).await.unwrap_err();
+    assert!(fault.what.contains("DNS") && fault.what.contains("read the node"), "{fault:?}");
+    assert_eq!(consul.get("/v1/session/list"), serde_json::json!([]), "what was tried is gone");
+}
+
 /// Of a token and of an agent that cannot be worked with, before anything is touched.
 #[tokio::test]
 async fn what_cannot_be_worked_with_is_refused_and_untouched() {

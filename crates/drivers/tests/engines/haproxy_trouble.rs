@@ -311,7 +311,7 @@ async fn a_socket_that_lets_nobody_in_says_what_to_do() {
         .args(["--exact", &format!("haproxy_trouble::{name}"), "--nocapture"])
         .env(socket, &path);
     let Ok(output) = command.output() else {
-        println!("skipped: no setpriv (util-linux) to ask as somebody else");
+        aside::say("skipped: no setpriv (util-linux) to ask as somebody else");
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout);

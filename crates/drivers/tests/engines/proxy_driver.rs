@@ -107,7 +107,7 @@ async fn settings_certificates_and_tls_listeners_are_sent_as_they_are() {
     let asked = fake.state.lock().unwrap().asked.clone();
     let sent = [
         Request::Configure { settings },
-        Request::Certify { pairs },
+        Request::Certify { pairs, forgiving: false },
         Request::Observe { observation },
         Request::ListenTls { address },
     ];

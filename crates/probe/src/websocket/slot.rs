@@ -1,17 +1,22 @@
 //! One user of the WebSocket lane: a socket, and its successor when it ends or must move.
 //!
 //! A message waits while no socket stands, and its latency shows it. A socket that cannot be opened
-//! fails the messages that wait for it; the next message tries again. Nothing is sent twice.
+//! fails the messages that wait for it; the next message tries again. Nothing is sent twice. Who is sent
+//! away again and again follows no more often than once a second, but for a message that needs a socket.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use model::attempt::{Attempt, Connection, Ending, Lane};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::socket::{News, Order, Socket};
 use super::upgrade::{Endpoint, Open, Refusal, upgrade};
+
+/// Between two successors that nobody waits for.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a slot is told.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(super) enum Input {
     Opened { record: Connection, result: Result<Box<Open>, Refusal> },
     /// Word from a socket.
     News { connection: u32, news: News },
+    /// It is time for the successor that was put off.
+    Follow,
     /// The run is over.
     Close,
 }
@@ -38,6 +45,7 @@ pub(super) struct Slot {
     opening: bool,
     /// The app has asked for a successor, and there is none yet.
     asked_to_move: bool,
+    followed: Followed,
     waiting: Vec<Attempt>,
     /// Which socket took over from which.
     heirs: BTreeMap<u32, u32>,
@@ -45,6 +53,15 @@ pub(super) struct Slot {
     alive: u32,
     last_echo_us: Rc<Cell<u64>>,
     closing: bool,
+}
+
+/// The last successor that no message waited for.
+#[derive(Clone, Copy, Debug)]
+enum Followed {
+    Never,
+    At(u64),
+    /// It is too soon for another one, which will be opened.
+    PutOff,
 }
 
 #[derive(Debug)]
@@ -63,6 +80,7 @@ impl Slot {
             last: None,
             opening: true,
             asked_to_move: false,
+            followed: Followed::Never,
             waiting: Vec::new(),
             heirs: BTreeMap::new(),
             alive: 0,
@@ -79,6 +97,12 @@ impl Slot {
                 Input::Opened { record, result: Ok(open) } => self.opened(record, *open),
                 Input::Opened { record, result: Err(refusal) } => self.refused(record, &refusal),
                 Input::News { connection, news } => self.hear(connection, news),
+                Input::Follow => {
+                    self.followed = Followed::Never;
+                    if self.asked_to_move || self.current.is_none() {
+                        self.follow();
+                    }
+                }
                 Input::Close => self.close(),
             }
             if self.closing && self.alive == 0 && !self.opening {
@@ -89,7 +113,7 @@ impl Slot {
 
     fn carry(&mut self, attempt: Attempt) {
         if self.asked_to_move {
-            self.open_successor();
+            self.follow();
         }
         let order = Order::Carry(attempt);
         let refused = match &self.current {
@@ -101,6 +125,29 @@ impl Slot {
             self.waiting.push(attempt);
             self.open_successor();
         }
+    }
+
+    /// Opens a successor that no message waits for: at once, unless that was done a moment ago.
+    fn follow(&mut self) {
+        let now_us = self.endpoint.site.clock.us();
+        let left = match self.followed {
+            Followed::Never => Duration::ZERO,
+            Followed::At(us) => {
+                PAUSE.saturating_sub(Duration::from_micros(now_us.saturating_sub(us)))
+            }
+            Followed::PutOff => return,
+        };
+        if left.is_zero() {
+            self.followed = Followed::At(now_us);
+            return self.open_successor();
+        }
+        self.followed = Followed::PutOff;
+        let inbox = self.inbox.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(left).await;
+            // The run may be over.
+            let _ = inbox.send(Input::Follow);
+        });
     }
 
     fn open_successor(&mut self) {
@@ -172,7 +219,7 @@ impl Slot {
             News::AskedToMove => {
                 if is_current {
                     self.asked_to_move = true;
-                    self.open_successor();
+                    self.follow();
                 }
             }
             News::Closing => {
@@ -195,10 +242,10 @@ impl Slot {
         }
     }
 
-    /// The current socket is lost: a user opens a new one at once.
+    /// The current socket is lost: a user opens a new one.
     fn lose(&mut self) {
         self.current = None;
-        self.open_successor();
+        self.follow();
     }
 
     fn close(&mut self) {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use model::attempt::{Attempt, Class, Connection, Ending, Lane};
+use model::attempt::{Attempt, BARE_SOCKET, Class, Connection, Ending, Lane};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -285,7 +285,7 @@ impl Socket {
         let mut attempt = site.ledger.take(Lane::Websocket, site.clock.us());
         attempt.connection = self.record.connection;
         attempt.class = class;
-        attempt.detail = Some(format!("{detail}, with no message under way"));
+        attempt.detail = Some(format!("{detail}{BARE_SOCKET}"));
         self.said.tell(&mut attempt);
         site.ledger.settle(attempt);
     }

@@ -3,20 +3,22 @@
 //! Broken frames are not tried: they are the `tungstenite` crate's to refuse.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{Act, Server, assert_classes, of, options, run, stopped};
 use futures_util::{SinkExt, StreamExt};
 use model::attempt::{Class, Ending, Lane};
-use probe::{Options, Run, Target};
+use probe::{Options, Run, Stop, Target, Told};
 use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+use tokio_tungstenite::{WebSocketStream, accept_async, accept_hdr_async};
 
 /// What the server does when a message has come.
 #[derive(Clone, Copy, Debug)]
@@ -255,7 +257,7 @@ async fn a_target_without_the_endpoint_gets_the_other_lanes_at_the_whole_rate() 
     assert_eq!(both.attempts.len(), 20);
 
     options.lanes = vec![(Lane::Websocket, 1.0)];
-    let (_going, told) = tokio::sync::watch::channel(probe::Told::Go);
+    let (_going, told) = watch::channel(Told::Go);
     let fault = probe::run(options, told, None).await.unwrap_err();
     assert!(fault.what.contains("serves no websocket"), "{fault}");
     assert!(fault.help.is_some());
@@ -268,4 +270,118 @@ async fn an_endpoint_that_fails_for_now_is_a_failure() {
     let run = run(options(server.url(), Lane::Websocket, 20)).await;
     assert_classes(&run, &[(Class::BadStatus, 20)]);
     assert!(of(&run, Class::BadStatus).iter().all(|a| a.status == 503 && a.sent_us == 0));
+}
+
+/// Sends everybody away at once, by a word or by a close frame; until they go it echoes.
+async fn send_away(stream: TcpStream, word: bool) -> Option<()> {
+    let mut ws = accept_async(stream).await.ok()?;
+    if word {
+        ws.send(Message::text(r#"{"message":"reconnect"}"#)).await.ok()?;
+    } else {
+        ws.close(Some(CloseFrame { code: 1012.into(), reason: "".into() })).await.ok()?;
+    }
+    while let Some(Ok(message)) = ws.next().await {
+        if message.is_text() {
+            ws.send(message).await.ok()?;
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_server_that_sends_everybody_away_again_and_again_is_not_stormed() {
+    const MESSAGES: u64 = 20;
+    for word in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Target::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let sockets = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&sockets);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(send_away(stream, word));
+            }
+        });
+        let options = Options { sockets: 1, rate: 20, ..options(url, Lane::Websocket, MESSAGES) };
+        let run = run(options).await;
+        let opened = sockets.load(Ordering::SeqCst);
+        // Told by a word it goes, once a second; where a socket is closed each message needs one of its own, and another
+        // where that was closed before it was sent. Not as many as there is time for.
+        let most = if word { 5 } else { MESSAGES * 5 };
+        assert!((2..=most).contains(&opened), "word {word}: {opened} sockets");
+        if word {
+            assert_classes(&run, &[(Class::Ok, MESSAGES as usize)]);
+        }
+    }
+}
+
+/// Bytes of pings that one socket gets, far more than both kernels hold of the answers.
+const PINGS: usize = 16 << 20;
+
+/// Echoes. On the first socket that says something pings follow, whose answers are not read until the prober, told to
+/// move behind them all, has opened another socket: then it has taken every one of them. Tells how many bytes of
+/// answers there were in the end.
+async fn ping_and_read_nothing(
+    stream: TcpStream,
+    sockets: Arc<watch::Sender<u64>>,
+    first: Arc<Mutex<Option<oneshot::Sender<usize>>>>,
+) -> Option<()> {
+    let mut ws = accept_async(stream).await.ok()?;
+    while let Some(Ok(message)) = ws.next().await {
+        ws.send(message).await.ok()?;
+        let Some(answers) = first.lock().unwrap().take() else { continue };
+        let (stream, before) = (ws.get_mut(), *sockets.borrow());
+        let mut ping = [b'p'; 127];
+        (ping[0], ping[1]) = (0x89, 125);
+        let many = ping.repeat(1_000);
+        for _ in 0..PINGS / many.len() {
+            stream.write_all(&many).await.ok()?;
+        }
+        let word = br#"{"message":"reconnect"}"#;
+        stream
+            .write_all(&[&[0x81, u8::try_from(word.len()).unwrap()], &word[..]].concat())
+            .await
+            .ok()?;
+        sockets.subscribe().wait_for(|now| *now > before).await.ok()?;
+        let (mut read, mut piece) = (0, vec![0; 1 << 20]);
+        while let Ok(more @ 1..) = stream.read(&mut piece).await {
+            read += more;
+        }
+        return answers.send(read).ok();
+    }
+    None
+}
+
+#[tokio::test]
+async fn answers_to_pings_that_nobody_reads_do_not_heap_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    SockRef::from(&listener).set_recv_buffer_size(64 << 10).unwrap();
+    let url = Target::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let (answers, counted) = oneshot::channel();
+    let (sockets, first) = (Arc::new(watch::Sender::new(0)), Arc::new(Mutex::new(Some(answers))));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            sockets.send_modify(|sockets| *sockets += 1);
+            tokio::spawn(ping_and_read_nothing(stream, Arc::clone(&sockets), Arc::clone(&first)));
+        }
+    });
+    // A message on it meanwhile would wait until answers are read, and nothing be read behind it: its turn comes
+    // again when all others have had theirs.
+    let options = Options {
+        sockets: 100,
+        rate: 1,
+        stop: Stop::WhenTold,
+        timeout: Duration::from_secs(90),
+        ..options(url, Lane::Websocket, 0)
+    };
+    let (stop, told) = watch::channel(Told::Go);
+    let end = async {
+        let counted = counted.await.unwrap();
+        stop.send_replace(Told::Stop);
+        counted
+    };
+    let (run, counted) = tokio::join!(probe::run(options, told, None), end);
+    assert!(run.unwrap().footer.is_some());
+    // What the kernels hold (4 MiB and little) comes anyway; all would be more than the pings.
+    assert!((1..PINGS / 2).contains(&counted), "{counted} bytes of answers were kept");
 }

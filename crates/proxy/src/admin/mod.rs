@@ -94,7 +94,7 @@ impl Desk {
             Request::ListenTls { address } => {
                 self.listen(address, descriptors.pop_front(), true)?;
             }
-            Request::Certify { pairs } => self.certify(&pairs)?,
+            Request::Certify { pairs, forgiving } => return self.certify(&pairs, forgiving),
             Request::TicketKeys => {
                 return Ok(Reply::TicketKeys { keys: self.shared.tls.ticket_keys() });
             }
@@ -161,14 +161,18 @@ impl Desk {
         metrics::tell(dialect, &self.shared, &self.ledger.borrow().census())
     }
 
-    fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
+    fn certify(&self, pairs: &[KeyPair], forgiving: bool) -> Result<Reply, Fault> {
         if pairs.is_empty() && self.listeners.borrow().iter().any(|one| one.secure) {
             return Err(Fault::new(
                 Kind::Usage,
                 "a TLS listener would be left without certificate",
             ));
         }
-        self.shared.tls.certify(pairs)
+        if !forgiving {
+            return self.shared.tls.certify(pairs).map(|()| Reply::Done);
+        }
+        let words = self.shared.tls.certify_as_far_as_possible(pairs)?;
+        Ok(if words.is_empty() { Reply::Done } else { Reply::Warned { words } })
     }
 
     fn listen(

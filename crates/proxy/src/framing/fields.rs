@@ -50,6 +50,8 @@ pub(crate) fn classify(name: &str) -> Field {
     match name.len() {
         2 if is("te") => Field::HopByHop,
         4 if is("host") => Field::Host,
+        // Under CGI it would become HTTP_PROXY, which many clients take for their proxy (httpoxy).
+        5 if is("proxy") => Field::HopByHop,
         6 if is("expect") => Field::Expect,
         7 if is("upgrade") => Field::Upgrade,
         10 if is("connection") => Field::Connection,

@@ -315,6 +315,7 @@ fn trailer(line: &[u8]) -> Result<(), ()> {
     let alike = name.replace('_', "-");
     must(
         !forbidden.contains(&name.as_str())
+            && name != "proxy"
             && !name.starts_with("proxy-")
             && !alike.starts_with("x-forwarded-")
             && !["x-real-ip", "x-request-id", "content-length", "transfer-encoding"]

@@ -1,7 +1,8 @@
 //! Which certificate a client is shown: exact name, then wildcard, then the first.
 //!
 //! All certificates are read and checked together and swapped in one step; a pair that cannot be
-//! used changes nothing. It watches no files: it reads them when it is told to.
+//! used changes nothing, or nothing but itself, as whoever tells it wants. It watches no files: it
+//! reads them when it is told to.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,6 +33,8 @@ pub(super) struct Certificates(ArcSwap<Known>);
 /// Certificates by the names they are for; wildcards without their `*`.
 #[derive(Debug, Default)]
 struct Known {
+    /// Where each was read from.
+    read: Vec<(KeyPair, Arc<CertifiedKey>)>,
     first: Option<Arc<CertifiedKey>>,
     exact: HashMap<String, Arc<CertifiedKey>>,
     wildcard: HashMap<String, Arc<CertifiedKey>>,
@@ -42,10 +45,40 @@ impl Certificates {
     pub(super) fn replace(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
         let mut known = Known::default();
         for pair in pairs {
-            known.add(&Arc::new(read(pair)?), pair)?;
+            known.add(&Arc::new(timely(pair)?), pair)?;
         }
         self.0.store(Arc::new(known));
         Ok(())
+    }
+
+    /// Replaces all by those that can be used, and says what is wrong with the others: whose time is
+    /// over comes after those that are valid, and what cannot be used stays as it was read before.
+    pub(super) fn replace_usable(&self, pairs: &[KeyPair]) -> Result<Vec<String>, Fault> {
+        let (before, mut known) = (self.0.load(), Known::default());
+        let (mut later, mut wrong) = (Vec::new(), Vec::new());
+        for pair in pairs {
+            let done = read(pair).and_then(|(key, untimely)| match untimely {
+                None => known.add(&Arc::new(key), pair),
+                Some(fault) => {
+                    later.push((pair, Arc::new(key)));
+                    wrong.push((fault, "it is shown all the same"));
+                    Ok(())
+                }
+            });
+            let Err(fault) = done else { continue };
+            let old = before.read.iter().find(|(known, _)| known == pair);
+            later.extend(old.map(|(_, key)| (pair, Arc::clone(key))));
+            let what = if old.is_some() { "the one before is shown" } else { "it is left out" };
+            wrong.push((fault, what));
+        }
+        for (pair, key) in later {
+            known.add(&key, pair)?;
+        }
+        if known.first.is_none() {
+            return wrong.into_iter().next().map_or(Ok(Vec::new()), |(fault, _)| Err(fault));
+        }
+        self.0.store(Arc::new(known));
+        Ok(wrong.into_iter().map(|(fault, what)| format!("{}; {what}", fault.what)).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,6 +100,7 @@ impl Known {
             };
         }
         self.first.get_or_insert_with(|| Arc::clone(key));
+        self.read.push((pair.clone(), Arc::clone(key)));
         Ok(())
     }
 
@@ -91,27 +125,36 @@ impl ResolvesServerCert for Certificates {
 /// It would be refused: a file cannot be read or is none of its kind, the certificate is not valid
 /// now, the key belongs to another one. The first words are the file's path.
 pub fn check_pair(pair: &KeyPair) -> Result<(), Fault> {
-    Known::default().add(&Arc::new(read(pair)?), pair)
+    Known::default().add(&Arc::new(timely(pair)?), pair)
 }
 
-/// Reads a chain and its key, and checks what can be checked without a client.
-fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
+/// Reads a chain and its key, which must be valid now.
+fn timely(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
+    match read(pair)? {
+        (key, None) => Ok(key),
+        (_, Some(fault)) => Err(fault),
+    }
+}
+
+/// Reads a chain and its key, and checks what can be checked without a client. Says apart if it is
+/// only the wrong time for it.
+fn read(pair: &KeyPair) -> Result<(CertifiedKey, Option<Fault>), Fault> {
     let chain = CertificateDer::pem_slice_iter(&content(&pair.chain)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&pair.chain, &in_words(&error)))?;
     let leaf = chain.first().ok_or_else(|| unusable(&pair.chain, "holds no certificate"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match validity::of(leaf) {
+    let untimely = match validity::of(leaf) {
         None => return Err(unusable(&pair.chain, "is not an X.509 certificate")),
         Some(validity) if now >= validity.end => {
-            return Err(unusable(&pair.chain, "has expired").help("renew it"));
+            Some(unusable(&pair.chain, "has expired").help("renew it"))
         }
         Some(validity) if now < validity.start => {
-            return Err(unusable(&pair.chain, "is not valid yet")
-                .help("check the clock of this machine, or wait"));
+            let help = "check the clock of this machine, or wait";
+            Some(unusable(&pair.chain, "is not valid yet").help(help))
         }
-        Some(_) => {}
-    }
+        Some(_) => None,
+    };
     let key = PrivateKeyDer::from_pem_slice(&content(&pair.key)?)
         .map_err(|error| unreadable(&pair.key, &in_words(&error)))?;
     let key = any_supported_type(&key)
@@ -121,7 +164,7 @@ fn read(pair: &KeyPair) -> Result<CertifiedKey, Fault> {
         unusable(&pair.key, &format!("does not belong to the certificate {}", pair.chain.display()))
             .help("name the key that the certificate was made for")
     })?;
-    Ok(key)
+    Ok((key, untimely))
 }
 
 /// What is wrong with PEM, without its content: that may be a key.

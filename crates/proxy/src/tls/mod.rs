@@ -25,13 +25,14 @@ pub(crate) const H2: &[u8] = b"h2";
 /// Name of HTTP/1.1 in ALPN.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// TLS for another listener than those of users: one certificate, HTTP/1.1 alone.
-pub fn tls_of(pair: &KeyPair) -> Result<Arc<ServerConfig>, Fault> {
+/// TLS for another listener than those of users: one certificate, HTTP/1.1 alone; and what is wrong
+/// with the certificate, if it is shown all the same.
+pub fn tls_of(pair: &KeyPair) -> Result<(Arc<ServerConfig>, Vec<String>), Fault> {
     let tls = Tls::new()?;
-    tls.certify(std::slice::from_ref(pair))?;
+    let words = tls.certify_as_far_as_possible(std::slice::from_ref(pair))?;
     let mut config = ServerConfig::clone(&tls.config);
     config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), words))
 }
 
 /// What every TLS connection of the process shares.
@@ -65,6 +66,14 @@ impl Tls {
     /// Replaces all certificates, or none if one of them cannot be used.
     pub(crate) fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
         self.certificates.replace(pairs)
+    }
+
+    /// Replaces all certificates by those that can be used, and says what is wrong with the others.
+    pub(crate) fn certify_as_far_as_possible(
+        &self,
+        pairs: &[KeyPair],
+    ) -> Result<Vec<String>, Fault> {
+        self.certificates.replace_usable(pairs)
     }
 
     /// True when there is a certificate to show.

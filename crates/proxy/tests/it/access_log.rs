@@ -214,7 +214,7 @@ fn streams_of_http2_and_tls_are_told_as_what_they_are() {
     });
     let (mut stage, directory, path) = logged(&[&backend]);
     let identity = shop(directory.path());
-    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()] });
+    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()], forgiving: false });
     let secure = listen(&mut stage);
     run(async {
         let mut client = Framed::secure(secure, &identity).await;

@@ -21,7 +21,7 @@ fn wstest() -> Option<PathBuf> {
     if found.is_none() {
         let words = "no Autobahn (cargo xtask testbed)";
         // Never required: it needs a Python that hardly any machine has any more.
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
     }
     found
 }

@@ -136,7 +136,7 @@ fn a_cookie_says_where_it_belongs_and_both_releases_give_it() {
     assert_eq!(seen.len(), 2, "{seen:?}");
     let identity = Identity::of(&directory.path().join("shop"), &["shop.test"]);
     let pairs = vec![identity.pair.clone()];
-    assert_eq!(stage.admin.ask(&Request::Certify { pairs }), Reply::Done);
+    assert_eq!(stage.admin.ask(&Request::Certify { pairs, forgiving: false }), Reply::Done);
     let address = listen(&mut stage);
     let mut client = connect(address, &identity.trusted(&[]), "shop.test").unwrap();
     assert!(attributes(&client.get("/").unwrap()).ends_with("; samesite=lax; secure"));

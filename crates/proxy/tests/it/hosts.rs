@@ -73,7 +73,7 @@ fn a_host_of_no_app_is_misdirected_over_tls_and_a_path_of_none_is_not_found() {
     stage.admin.done(&app("shop", &["shop.test"], "/shop", &backend));
     let identity = Identity::of(&directory.path().join("shop"), &["shop.test"]);
     let pairs = vec![identity.pair.clone()];
-    assert_eq!(stage.admin.ask(&Request::Certify { pairs }), Reply::Done);
+    assert_eq!(stage.admin.ask(&Request::Certify { pairs, forgiving: false }), Reply::Done);
     let address = listen(&mut stage);
     let mut client = connect(address, &identity.trusted(&[]), "shop.test").unwrap();
     for (host, path, status) in

@@ -58,7 +58,7 @@ fn requests_come_over_tls_and_with_prior_knowledge() {
     let mut stage = Stage::before(&[&backend]);
     let identity = shop(directory.path());
     let pairs = vec![identity.pair.clone()];
-    assert_eq!(stage.admin.ask(&Order::Certify { pairs }), Reply::Done);
+    assert_eq!(stage.admin.ask(&Order::Certify { pairs, forgiving: false }), Reply::Done);
     let secure = listen(&mut stage);
     run(async {
         for proto in ["http", "https"] {

@@ -37,6 +37,7 @@ mod races_departing;
 mod receipts;
 mod receipts_midway;
 mod recycling;
+mod room;
 mod rules;
 mod sentry;
 mod shares;

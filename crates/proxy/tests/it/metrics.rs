@@ -147,7 +147,7 @@ fn replays_tunnels_and_handshakes_are_counted() {
     assert_eq!(timed, 1, "a tunnel has no time to last byte");
 
     let identity = Identity::of(&directory.path().join("shop"), &["shop.test"]);
-    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()] });
+    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()], forgiving: false });
     let address = listen(&mut stage);
     let mut plain = Client::to(address);
     plain.send("GET / HTTP/1.1\r\n\r\n");
@@ -213,7 +213,7 @@ fn promtool_finds_nothing_to_say() {
     if !program.exists() {
         let words = "no promtool (cargo xtask testbed)";
         assert!(std::env::var("TESTBED").as_deref() != Ok("required"), "{words}");
-        eprintln!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
         return;
     }
     let backend = Backend::named("demo-\"1\\");

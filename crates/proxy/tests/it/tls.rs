@@ -16,7 +16,7 @@ use crate::stage::{Stage, wait_until};
 
 fn certify(stage: &mut Stage, identities: &[&Identity]) -> Reply {
     let pairs = identities.iter().map(|one| one.pair.clone()).collect();
-    stage.admin.ask(&Request::Certify { pairs })
+    stage.admin.ask(&Request::Certify { pairs, forgiving: false })
 }
 
 /// Echoes bodies and says what it was told.
@@ -87,11 +87,52 @@ fn a_reload_takes_up_new_files_and_refuses_broken_ones() {
     let third = Identity::of(&directory.path().join("third"), &["shop.test"]);
     for (what, broken) in broken_pairs(directory.path(), &second) {
         let pairs = vec![third.pair.clone(), broken];
-        let fault = stage.admin.refused(&Request::Certify { pairs });
+        let fault = stage.admin.refused(&Request::Certify { pairs, forgiving: false });
         assert!(fault.what.contains(what), "{what}: {}", fault.what);
         assert!(connect(address, &second.trusted(&[]), "shop.test").is_ok(), "{what}");
     }
-    stage.admin.refused(&Request::Certify { pairs: Vec::new() });
+    stage.admin.refused(&Request::Certify { pairs: Vec::new(), forgiving: false });
+}
+
+/// After a crash the others are shown all the same; what is wrong is said.
+#[test]
+fn one_pair_that_went_bad_takes_nothing_from_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = echo();
+    let mut stage = Stage::before(&[&backend]);
+    let good = Identity::of(&directory.path().join("good"), &["good.test"]);
+    let kept = Identity::of(&directory.path().join("kept"), &["kept.test"]);
+    assert_eq!(certify(&mut stage, &[&kept]), Reply::Done);
+    let address = listen(&mut stage);
+    let second = Identity::of(&directory.path().join("shop"), &["shop.test"]);
+    for (what, broken) in broken_pairs(directory.path(), &second) {
+        let pairs = vec![broken.clone(), good.pair.clone()];
+        let reply = stage.admin.ask(&Request::Certify { pairs, forgiving: true });
+        let Reply::Warned { words } = reply else { panic!("{what}: {reply:?}") };
+        assert!(words.len() == 1 && words[0].contains(what), "{what}: {words:?}");
+        // The one that can be used is the first now.
+        for name in ["good.test", "unknown.test"] {
+            let shown = connect(address, &good.trusted(&[]), name).err();
+            let wrong = shown.filter(|why| name == "good.test" || !why.contains("not valid for"));
+            assert_eq!(wrong, None, "{what}");
+        }
+        let stage = &mut stage;
+        let reply =
+            stage.admin.refused(&Request::Certify { pairs: vec![broken], forgiving: false });
+        assert!(reply.what.contains(what), "{}", reply.what);
+    }
+    // What is shown already is shown on when its file goes bad.
+    assert_eq!(certify(&mut stage, &[&good, &kept]), Reply::Done);
+    std::fs::write(&kept.pair.key, "").unwrap();
+    let pairs = vec![good.pair.clone(), kept.pair.clone()];
+    let reply = stage.admin.ask(&Request::Certify { pairs, forgiving: true });
+    assert!(matches!(&reply, Reply::Warned { words } if words[0].contains("the one before")));
+    connect(address, &kept.trusted(&[]), "kept.test").unwrap();
+    // Nothing that can be used is no reason to forget what there was.
+    let nothing = Identity::of(&directory.path().join("nothing"), &["kept.test"]);
+    std::fs::write(&nothing.pair.key, "").unwrap();
+    stage.admin.refused(&Request::Certify { pairs: vec![nothing.pair], forgiving: true });
+    connect(address, &kept.trusted(&[]), "kept.test").unwrap();
 }
 
 fn broken_pairs(directory: &Path, good: &Identity) -> Vec<(&'static str, model::admin::KeyPair)> {

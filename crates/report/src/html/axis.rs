@@ -4,13 +4,15 @@
 
 use std::cmp::Ordering;
 
-use crate::figures::{clock, span};
+use crate::figures::{moment, span};
 use crate::html::svg::{Drawing, WIDTH, n};
 
 /// Left edge of every plot; the names of the tracks stand before it, also in a wide font.
 pub(crate) const LEFT: f64 = 76.0;
 /// What the label of a tick takes up, also beside one at an edge, which leans inwards.
 const TICK_ROOM: f64 = 85.0;
+/// The same of one with milliseconds.
+const FINE_ROOM: f64 = 124.0;
 /// Right edge of every plot.
 pub(crate) const RIGHT: f64 = WIDTH - 12.0;
 
@@ -67,6 +69,11 @@ impl TimeAxis {
         self.right
     }
 
+    /// The last time on it.
+    pub(crate) fn to_us(self) -> i64 {
+        self.to_us
+    }
+
     /// Place of a time, kept inside the plot.
     pub(crate) fn x(self, us: i64) -> f64 {
         let share = us.saturating_sub(self.from_us) as f64 / self.length() as f64;
@@ -86,10 +93,14 @@ impl TimeAxis {
     /// Ticks with the UTC time, and the seconds since the start below it.
     pub(crate) fn wall_ticks(self, d: &mut Drawing, y: f64, t0_unix_ms: u64) {
         self.zooms(d, self.from_us);
-        for at in self.ticks(self.from_us) {
+        let mut ticks = self.ticks(self.from_us, TICK_ROOM);
+        if ticks.iter().any(|at| moment(t0_unix_ms, *at).contains('.')) {
+            ticks = self.ticks(self.from_us, FINE_ROOM);
+        }
+        for at in ticks {
             let x = self.x(at);
             d.line("tick", [x, y, x, y + 4.0]);
-            d.text(anchor(x, self.right), x, y + 16.0, &clock(t0_unix_ms, at));
+            d.text(anchor(x, self.right), x, y + 16.0, &moment(t0_unix_ms, at));
             let since = u64::try_from(at.saturating_sub(self.from_us)).unwrap_or(0);
             let since =
                 if since == 0 { "0 s, UTC".to_owned() } else { format!("+{}", whole(since)) };
@@ -100,7 +111,7 @@ impl TimeAxis {
     /// Ticks that count from `centre`.
     pub(crate) fn offset_ticks(self, d: &mut Drawing, y: f64, centre: i64) {
         self.zooms(d, centre);
-        for at in self.ticks(centre) {
+        for at in self.ticks(centre, TICK_ROOM) {
             let x = self.x(at);
             let away = whole(at.abs_diff(centre));
             let text = match at.cmp(&centre) {
@@ -123,8 +134,8 @@ impl TimeAxis {
     }
 
     /// Round times counted from `zero`, ten at most, and no more than have room beside each other.
-    fn ticks(self, zero: i64) -> Vec<i64> {
-        let room = (self.right - LEFT) / TICK_ROOM;
+    fn ticks(self, zero: i64, each: f64) -> Vec<i64> {
+        let room = (self.right - LEFT) / each;
         let fits = |step: &&i64| (self.length() / **step) as f64 <= room.min(10.0);
         let Some(step) = STEPS_US.iter().find(fits).copied() else {
             return vec![self.from_us];
@@ -213,6 +224,12 @@ impl LogAxis {
             d.text("end", LEFT - 6.0, y + 4.0, &whole(us));
         }
     }
+}
+
+/// The head of an arrow to the right with its tip at a point, as a piece of path.
+pub(crate) fn arrow(x: f64, y: f64) -> String {
+    let (l, t) = (n(x - 4.0), n(y - 4.0));
+    format!("M{l} {t}l4 4l-4 4")
 }
 
 /// A cross of 8 units around a point, as a piece of path.

@@ -9,7 +9,7 @@ use crate::document::Report;
 use crate::figures::{clock_ms, count, several, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
 use crate::html::lifelines;
-use crate::html::marks::{self, ink, label};
+use crate::html::marks::{self, ink, label, short_label};
 use crate::html::svg::{Drawing, esc, n};
 use crate::html::tables::{folded, table};
 use crate::kept::KeptConnection;
@@ -113,9 +113,11 @@ fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&KeptConnection, f
         ));
     }
     let end = axis.x(connection.closed_us);
-    if cut(connection) {
+    // One beyond the axis has no mark, which would stand where it did not end: the words say when.
+    let on_axis = axis.holds(connection.closed_us);
+    if on_axis && cut(connection) {
         d.path("cross", &cross(end, top + 6.5));
-    } else if connection.ending.is_some_and(|ending| ending != Ending::ByUs) {
+    } else if on_axis && connection.ending.is_some_and(|ending| ending != Ending::ByUs) {
         d.line("gone", [end, top, end, top + 13.0]);
     }
     lifelines::words(d, axis, top + 11.0, &summary(report, connection));
@@ -124,7 +126,7 @@ fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&KeptConnection, f
 fn summary(report: &Report, connection: &KeptConnection) -> String {
     let mut path: Vec<String> = Vec::new();
     for stretch in &connection.stretches {
-        let name: String = label(report, stretch.version).chars().take(10).collect();
+        let name = short_label(report, stretch.version, 10);
         if path.last() != Some(&name) {
             path.push(name);
         }

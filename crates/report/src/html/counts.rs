@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::axis::between;
 use crate::document::Report;
 use crate::html::axis::{LEFT, TimeAxis, round_top};
 use crate::html::marks::ink;
@@ -28,8 +29,21 @@ pub(crate) struct Plot {
 
 /// Draws the bars and their scale.
 pub(crate) fn stacked(d: &mut Drawing, report: &Report, plot: Plot, bars: &[Bar<'_>]) {
-    let most = bars.iter().map(|b| sum(b.ok)).fold(0.0, f64::max);
-    let top = round_top((most * plot.unit).max(1.0));
+    stacked_until(d, report, plot, bars, i64::MAX);
+}
+
+/// The same where what is counted may end within the last bar: that one is as wide as it lasted, and of a rate.
+pub(crate) fn stacked_until(
+    d: &mut Drawing,
+    report: &Report,
+    plot: Plot,
+    bars: &[Bar<'_>],
+    end_us: i64,
+) {
+    let lasted = |bar: &Bar<'_>| between(bar.at_us, end_us).clamp(1, plot.bar_us.max(1));
+    let unit = |bar: &Bar<'_>| plot.unit * plot.bar_us as f64 / lasted(bar) as f64;
+    let most = bars.iter().map(|b| sum(b.ok) * unit(b)).fold(0.0, f64::max);
+    let top = round_top(most.max(1.0));
     let y = |value: f64| plot.bottom - (plot.bottom - plot.top) * (value / top);
     for share in [0.0, 0.5, 1.0] {
         let at = y(top * share);
@@ -45,11 +59,11 @@ pub(crate) fn stacked(d: &mut Drawing, report: &Report, plot: Plot, bars: &[Bar<
                 continue;
             }
             let x = plot.axis.x(bar.at_us);
-            let end = plot.axis.x(bar.at_us.saturating_add_unsigned(plot.bar_us));
+            let end = plot.axis.x(bar.at_us.saturating_add_unsigned(lasted(bar)));
             let gap = if end - x > 4.0 { 0.8 } else { 0.0 };
             let width = (end - x - gap).max(0.8);
-            let low = y(below * plot.unit);
-            let high = y((below + height as f64) * plot.unit);
+            let low = y(below * unit(bar));
+            let high = y((below + height as f64) * unit(bar));
             let _ = write!(path, "M{} {}h{}V{}h-{}z", n(x), n(low), n(width), n(high), n(width));
         }
         d.path(&format!("bar {}", ink(report, slot)), &path);

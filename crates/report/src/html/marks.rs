@@ -41,6 +41,29 @@ pub(crate) fn label(report: &Report, slot: usize) -> &str {
     report.versions.get(slot).map_or("?", |v| v.label.as_str())
 }
 
+/// The same with no more letters than that, and told apart from every other version's.
+pub(crate) fn short_label(report: &Report, slot: usize, most: usize) -> String {
+    let whole = label(report, slot);
+    let short = cut(whole, most);
+    let others = report.versions.iter().enumerate().filter(|(other, _)| *other != slot);
+    // Names that differ in their middle alone are not cut.
+    if others.map(|(_, other)| cut(&other.label, most)).any(|other| other == short) {
+        whole.to_owned()
+    } else {
+        short
+    }
+}
+
+/// Its first and its last letters, where it has more than that.
+fn cut(name: &str, most: usize) -> String {
+    let letters = name.chars().count();
+    if letters <= most {
+        return name.to_owned();
+    }
+    let head = name.chars().take(most / 2 - 1);
+    head.chain(['…']).chain(name.chars().skip(letters - (most - most / 2))).collect()
+}
+
 /// The key below a chart's title: a swatch and a name for each version that answered, and for
 /// `more` classes of boxes.
 pub(crate) fn key(report: &Report, failures: bool, more: &[(&str, &str)]) -> String {
@@ -103,8 +126,10 @@ pub(crate) fn failure_track(
     if report.failures_left_out > 0 {
         for (at_us, failed) in steps.filter(|(at, failed)| *failed > 0 && axis.holds(*at)) {
             let x = axis.x(at_us).round();
-            let words = || (x, failed, format!("{} failed", clock_ms(report.t0_unix_ms, at_us)));
-            places.entry(format!("{x:08.0}")).or_insert_with(words);
+            // Those without a row are in the step as well: its mark speaks for all of them.
+            let at = clock_ms(report.t0_unix_ms, at_us);
+            let words = format!("{} around {at}", several(failed, "failure"));
+            places.insert(format!("{x:08.0}"), (x, 1, words));
         }
     }
     let mut total = 0;
@@ -149,6 +174,8 @@ const TIER: f64 = 15.0;
 /// A phase on the axis and where its name goes.
 struct Placed {
     name: &'static str,
+    /// It began where it stands, and not before the axis does.
+    begins: bool,
     from: f64,
     to: f64,
     label: f64,
@@ -170,7 +197,9 @@ pub(crate) fn phases(d: &mut Drawing, report: &Report, axis: TimeAxis, top: f64,
         }
         if let Some(tier) = phase.tier {
             let y = top - 14.0 - TIER * tier as f64;
-            d.line("phase", [phase.from, y, phase.from, bottom]);
+            if phase.begins {
+                d.line("phase", [phase.from, y, phase.from, bottom]);
+            }
         }
     }
     // Names last, so that no line of another phase crosses them.
@@ -207,7 +236,8 @@ fn unnamed(span: &PhaseSpan, to_us: i64, axis: TimeAxis) -> Placed {
     let name = span.phase.name();
     let (from, width) = (axis.x(span.from_us), text_width(name));
     let label = (from + 3.0).min(axis.right() - width);
-    Placed { name, from, to: axis.x(to_us), label, tier: None }
+    let begins = axis.holds(span.from_us);
+    Placed { name, begins, from, to: axis.x(to_us), label, tier: None }
 }
 
 /// Which names go first: where traffic turns, then each phase's first time, then the rest.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use model::{Outcome, Verdict};
 
 use crate::document::Report;
-use crate::figures::{count, date, percent_of_ppb, span};
+use crate::figures::{count, date, over, percent_of_ppb, span};
 use crate::html::svg::esc;
 use crate::html::{
     connection_chart, era_chart, ledger, rows, share_chart, socket_chart, switch_chart, tables,
@@ -128,11 +128,12 @@ fn tiles(report: &Report) -> String {
     if let Some(us) = report.proof.as_ref().and_then(|p| p.switch_time_us) {
         tiles.push(("switch", span(us), "from the command to the last old answer".to_owned()));
     }
-    let slowest = report.lanes.iter().filter_map(|l| l.ttlb_max_us).max();
+    let prompt = report.lanes.iter().filter(|l| !l.lane.slow());
+    let slowest = prompt.filter_map(|l| l.ttlb_max_us).max();
     if let Some(us) = slowest {
         tiles.push((
             "slowest whole answer",
-            span(us),
+            over(us, report.late_after_us),
             format!("late after {}", span(report.late_after_us)),
         ));
     }

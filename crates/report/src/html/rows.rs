@@ -5,8 +5,10 @@
 
 use std::fmt::Write as _;
 
+use model::Class;
+
 use crate::document::{FailureRow, Report};
-use crate::figures::{clock_ms, count, several, span};
+use crate::figures::{clock_ms, count, over, several, span};
 use crate::html::marks::label;
 use crate::html::svg::esc;
 use crate::html::tables::{folded, table};
@@ -164,7 +166,11 @@ fn row(report: &Report, f: &FailureRow) -> Vec<String> {
         status(f.status),
         if f.connection == 0 { dash() } else { f.connection.to_string() },
         count(f.bytes),
-        span(f.ttlb_us),
+        if f.class == Class::Late {
+            over(f.ttlb_us, report.late_after_us)
+        } else {
+            span(f.ttlb_us)
+        },
         f.detail.clone().unwrap_or_else(dash),
     ]
 }

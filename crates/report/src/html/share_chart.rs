@@ -36,7 +36,13 @@ pub(crate) fn track(d: &mut Drawing, report: &Report, axis: TimeAxis, top: f64) 
             let _ = write!(path, "H{}V{}", n(axis.x(turn)), n(low));
         }
     }
-    let end = report.shares.iter().map(|s| s.to_us).max().map_or(axis.right(), |us| axis.x(us));
+    let end = report
+        .shares
+        .iter()
+        .take(ROWS)
+        .map(|s| s.to_us)
+        .max()
+        .map_or(axis.right(), |us| axis.x(us));
     let _ = write!(path, "H{}", n(end));
     d.path("wanted", &path);
     let mut free = LEFT;
@@ -80,12 +86,16 @@ pub(crate) fn section(report: &Report) -> String {
         let cells = report.shares.iter().map(by_router);
         rows.iter_mut().zip(cells).for_each(|(row, cell)| row.push(cell));
     }
+    let left_out = match report.shares.len().saturating_sub(ROWS) as u64 {
+        0 => String::new(),
+        n => format!(" {} more are not shown.", count(n)),
+    };
     format!(
         "<section><h2>Shares of the new version</h2><p class=\"say\">Answers to keep-alive and fresh \
          requests, which are routed anew each, sent from when the router was seen to carry the share \
          until the next one was asked for. In brackets the shares that could have given this by chance: \
          Wilson score interval, 99.9 %. A share that is off is no lost request; the verdict leaves it \
-         out.</p>\n{}</section>\n",
+         out.{left_out}</p>\n{}</section>\n",
         table(&head, &rows).replace("<table>", "<table class=\"numbers\">")
     )
 }

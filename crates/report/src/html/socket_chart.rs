@@ -8,7 +8,7 @@ use crate::document::{Report, Socket, SocketChain};
 use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis, cross};
 use crate::html::lifelines;
-use crate::html::marks::{self, ink, label};
+use crate::html::marks::{self, ink, label, short_label};
 use crate::html::svg::{Drawing, esc, n};
 use crate::html::tables::{folded, table};
 
@@ -90,7 +90,7 @@ fn row(d: &mut Drawing, report: &Report, axis: TimeAxis, at: (&SocketChain, f64)
             gap(d, class, (axis, top), (before.last_echo_us, after.first_echo_us));
         }
     }
-    for socket in chain.sockets.iter().filter(|s| cut(s.ending)) {
+    for socket in chain.sockets.iter().filter(|s| cut(s.ending) && axis.holds(s.closed_us)) {
         d.path("cross", &cross(axis.x(socket.closed_us), top + 7.0));
     }
     lifelines::words(d, axis, top + 12.0, &summary(report, chain));
@@ -113,9 +113,9 @@ fn summary(report: &Report, chain: &SocketChain) -> String {
     if chain.failed > 0 {
         parts.push(format!("{} failed", count(chain.failed)));
     }
-    let mut versions: Vec<&str> = chain.sockets.iter().map(|s| label(report, s.version)).collect();
+    let mut versions: Vec<usize> = chain.sockets.iter().map(|s| s.version).collect();
     versions.dedup();
-    let path = versions.iter().map(|v| v.chars().take(12).collect::<String>());
+    let path = versions.iter().map(|slot| short_label(report, *slot, 12));
     parts.push(path.collect::<Vec<_>>().join(" → "));
     if let Some(gap) = chain.longest_gap_us {
         parts.push(format!("gap {}", span(gap)));

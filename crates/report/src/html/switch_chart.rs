@@ -2,10 +2,11 @@
 //!
 //! The whole run on one scale; the switch itself is in `zoom_chart`.
 
+use crate::axis::between;
 use crate::document::{Report, VersionRole};
-use crate::figures::{clock, count, span};
+use crate::figures::{clock_ms, count, span};
 use crate::html::axis::{LEFT, TimeAxis};
-use crate::html::counts::{Bar, Plot, stacked};
+use crate::html::counts::{Bar, Plot, stacked_until};
 use crate::html::marks::{self, failed_words, label};
 use crate::html::svg::{Drawing, text_width};
 use crate::html::{share_chart, tables};
@@ -23,13 +24,28 @@ pub(crate) fn section(report: &Report) -> String {
     };
     let mut out = format!(
         "<section><h2>What happened</h2><p class=\"say\">Successful requests per second by version{step}, \
-         by the time they were meant to be sent. Failures stand on their own track; none is left out.</p>\n"
+         by the time they were meant to be sent{}. Failures stand on their own track; none is left out.</p>\n",
+        short_step(report)
     );
     out.push_str(&marks::key(report, true, &[]));
     out.push_str(&chart(report, seconds));
     out.push_str(&tables::buckets(report));
     out.push_str("</section>\n");
     out
+}
+
+/// When nothing was sent any more; one that says nothing of it had sent until its last answer.
+fn sent_until(report: &Report) -> i64 {
+    report.sent_until_us.unwrap_or(report.to_us)
+}
+
+/// Says so where the run ended within its last step.
+fn short_step(report: &Report) -> String {
+    let last = report.buckets.last().map(|b| between(b.at_us, sent_until(report)));
+    let short = last.filter(|us| (1..report.bucket_us).contains(us));
+    short.map_or_else(String::new, |us| {
+        format!("; the last bar stands for {}, and its height for the rate in it", span(us))
+    })
 }
 
 fn chart(report: &Report, seconds: f64) -> String {
@@ -52,7 +68,7 @@ fn chart(report: &Report, seconds: f64) -> String {
     let bars: Vec<Bar<'_>> =
         report.buckets.iter().map(|b| Bar { at_us: b.at_us, ok: &b.ok }).collect();
     let plot = Plot { axis, top, bottom, bar_us: report.bucket_us, unit: 1.0 / seconds };
-    stacked(&mut d, report, plot, &bars);
+    stacked_until(&mut d, report, plot, &bars, sent_until(report));
     d.text("end faint", LEFT - 6.0, top + 17.0, "per s");
     names(&mut d, report, axis, bottom - 10.0);
     marks::blind(&mut d, report, axis, top, track);
@@ -78,6 +94,19 @@ fn chart(report: &Report, seconds: f64) -> String {
     d.finish()
 }
 
+/// The first of these steps, and the end of those that follow it without a break.
+fn stretch(mut starts: impl Iterator<Item = i64>, width_us: u64) -> Option<(i64, i64)> {
+    let first = starts.next()?;
+    let mut end = first.saturating_add_unsigned(width_us);
+    for start in starts {
+        if start != end {
+            break;
+        }
+        end = start.saturating_add_unsigned(width_us);
+    }
+    Some((first, end))
+}
+
 /// Names of old and new inside their own bars.
 fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
     for (slot, version) in report.versions.iter().enumerate() {
@@ -88,16 +117,17 @@ fn names(d: &mut Drawing, report: &Report, axis: TimeAxis, y: f64) {
             let mine = b.ok.get(slot).copied().unwrap_or(0);
             mine as f64 * 2.0 > b.ok.iter().map(|n| *n as f64).sum()
         });
-        let starts: Vec<i64> = own.map(|b| b.at_us).collect();
-        let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+        // Only as far as that goes on: what comes after a break may be another's.
+        let Some((first, end)) = stretch(own.map(|b| b.at_us), report.bucket_us) else {
             continue;
         };
-        let (from, to) = (axis.x(*first), axis.x(last.saturating_add_unsigned(report.bucket_us)));
+        let (from, to) = (axis.x(first), axis.x(end));
         let name = label(report, slot);
         if named && to - from > text_width(name) + 20.0 {
-            let words = format!("{name} from {}", clock(report.t0_unix_ms, *first));
-            let fits = to - from > text_width(&words) + 20.0;
-            d.text("start name", from + 8.0, y, if fits { &words } else { name });
+            let since = version.first_sent_us.map(|us| clock_ms(report.t0_unix_ms, us));
+            let words = since.map(|since| format!("{name} from {since}"));
+            let fits = words.filter(|words| to - from > text_width(words) + 20.0);
+            d.text("start name", from + 8.0, y, fits.as_deref().unwrap_or(name));
         }
     }
 }

@@ -6,10 +6,12 @@ use std::fmt::Write as _;
 
 use crate::axis::between;
 use crate::document::{Report, Zoom, ZoomLine};
-use crate::figures::{clock, clock_ms, count, span, span_or_dash};
+use crate::figures::{clock_ms, count, moment, span, span_or_dash};
 use crate::html::marks::label;
 use crate::html::svg::esc;
 
+/// Phases that stand in the open; a rolling update goes through the same ones again and again.
+const PHASES: usize = 20;
 /// Requests in the table of the closer look.
 const ZOOM_ROWS: usize = 200;
 
@@ -63,7 +65,12 @@ pub(crate) fn lanes(report: &Report) -> String {
             span_or_dash(lane.ttlb_max_us),
             span(lane.longest_gap_us),
             span_or_dash(lane.detection_floor_us),
-            if lane.failed > 0 { "✕ failed" } else { "✓ none failed" }.to_owned(),
+            match (lane.sent, lane.failed) {
+                (0, _) => "? nothing sent",
+                (_, 0) => "✓ none failed",
+                _ => "✕ failed",
+            }
+            .to_owned(),
         ]
     });
     let idle = report.lanes_not_run.iter().map(|lane| {
@@ -88,7 +95,7 @@ pub(crate) fn buckets(report: &Report) -> String {
     head.extend(seen.iter().map(|slot| label(report, *slot)));
     head.extend(["failed", "not sent", "p50", "p99", "max"]);
     let rows = report.buckets.iter().map(|b| {
-        let mut row = vec![clock(report.t0_unix_ms, b.at_us)];
+        let mut row = vec![moment(report.t0_unix_ms, b.at_us)];
         row.extend(seen.iter().map(|slot| count(b.ok.get(*slot).copied().unwrap_or(0))));
         row.extend([count(b.failed), count(b.not_sent)]);
         row.extend([b.ttlb_p50_us, b.ttlb_p99_us, b.ttlb_max_us].map(span_or_dash));
@@ -143,8 +150,10 @@ pub(crate) fn phases(report: &Report) -> String {
         ]
     });
     let rows: Vec<Vec<String>> = rows.collect();
-    format!(
-        "<section class=\"half\"><h2>The rollout</h2>\n{}</section>\n",
-        table(&["phase", "from (UTC)", "lasted", "why"], &rows)
-    )
+    let all = table(&["phase", "from (UTC)", "lasted", "why"], &rows);
+    let all = match rows.len() {
+        0..=PHASES => all,
+        many => folded(&format!("Its {many} phases"), &all),
+    };
+    format!("<section class=\"half\"><h2>The rollout</h2>\n{all}</section>\n")
 }

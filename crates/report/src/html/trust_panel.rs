@@ -90,10 +90,21 @@ fn bins(report: &Report) -> String {
 
 fn bin_words(bins: &[LatenessBin], i: usize) -> String {
     let before = i.checked_sub(1).and_then(|i| bins.get(i)).and_then(|bin| bin.below_us);
-    match bins.get(i).and_then(|bin| bin.below_us) {
-        Some(edge) => format!("< {}", edge_words(edge)),
-        None => format!("≥ {}", edge_words(before.unwrap_or(0))),
+    match (before, bins.get(i).and_then(|bin| bin.below_us)) {
+        (None, Some(edge)) => format!("< {}", edge_words(edge)),
+        // Each bar is what lies between two edges, not all below one.
+        (Some(before), Some(edge)) => between_words(before, edge),
+        (_, None) => format!("≥ {}", edge_words(before.unwrap_or(0))),
     }
+}
+
+/// `100–200 µs`, `0.5–1 ms`: in the unit of its upper edge.
+fn between_words(from_us: u64, to_us: u64) -> String {
+    if !to_us.is_multiple_of(1_000) {
+        return format!("{from_us}–{to_us} µs");
+    }
+    let from = format!("{:.3}", from_us as f64 / 1e3);
+    format!("{}–{}", from.trim_end_matches('0').trim_end_matches('.'), edge_words(to_us))
 }
 
 fn edge_words(us: u64) -> String {

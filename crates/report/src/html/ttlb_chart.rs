@@ -17,11 +17,17 @@ pub(crate) fn section(report: &Report) -> String {
     let p99 = report.buckets.iter().any(|b| b.ttlb_p99_us.is_some());
     let dashed =
         if p99 { ", dashed the 99th percentile where a step has 1,000 answers" } else { "" };
+    let slow = if report.lanes.iter().any(|l| l.lane.slow()) {
+        " Of lanes that are slow on purpose there are the failures alone."
+    } else {
+        ""
+    };
+    let dots = report.slow.iter().filter(|dot| !dot.failed).count() as u64;
     let mut out = format!(
         "<section><h2>How long answers took</h2><p class=\"say\">Time to last byte from the intended \
          send time, connecting included. Thick: median; thin: longest{dashed}; dots: the {} slowest \
-         answers above four medians; crosses: failures, at the time they took.</p>\n",
-        count(report.slow.len() as u64)
+         answers above four medians; crosses: failures, at the time they took.{slow}</p>\n",
+        count(dots)
     );
     out.push_str(&marks::key(report, report.failed > 0, &[]));
     out.push_str(&chart(report));
@@ -38,9 +44,10 @@ fn chart(report: &Report) -> String {
     let top = marks::phase_room(report, time);
     let bottom = top + 190.0;
     let most = report.buckets.iter().filter_map(|b| b.ttlb_max_us).max().unwrap_or(1_000);
-    let worst = report.failures.iter().map(|f| f.ttlb_us).max().unwrap_or(0);
+    let failed = || report.failures.iter().map(|f| f.ttlb_us);
     let least = report.buckets.iter().filter_map(|b| b.ttlb_p50_us).min().unwrap_or(100);
-    let scale = LogAxis::new(least, most.max(worst).min(report.timeout_us.max(most)), top, bottom);
+    let least = least.min(failed().min().unwrap_or(least));
+    let scale = LogAxis::new(least, most.max(failed().max().unwrap_or(0)), top, bottom);
     let describe = format!(
         "The longest whole answer took {}. Step by step it is in the table of “What happened”.",
         span(most)

@@ -10,7 +10,7 @@ use model::{Lane, Phase};
 
 use crate::document::{Report, Zoom, ZoomLine};
 use crate::figures::{clock_ms, count, span};
-use crate::html::axis::{LEFT, TimeAxis, cross};
+use crate::html::axis::{LEFT, TimeAxis, arrow, cross};
 use crate::html::counts::{Bar, Plot, stacked};
 use crate::html::marks::{self, ink, label};
 use crate::html::svg::{Drawing, esc, n};
@@ -40,14 +40,19 @@ pub(crate) fn section(report: &Report) -> String {
     let mut out = format!(
         "<section><h2>{title}</h2><p class=\"say\">It began at {} UTC. Above: successful \
          requests per {}, two seconds each way. Below: {} each way, each request a line from \
-         when it was meant to be sent to its last byte.{}</p>\n",
+         when it was meant to be sent to its last byte.{}{}</p>\n",
         clock_ms(report.t0_unix_ms, centre),
         span(zoom.bin_us),
         span(centre.abs_diff(zoom.from_us)),
+        beyond(zoom),
         thinned(zoom)
     );
     let both: &[(&str, &str)] =
-        if mixed(report).is_some() { &[("both", "both versions answered")] } else { &[] };
+        if mixed(report).is_some_and(|(from, to)| to > zoom.from_us && from < zoom.to_us) {
+            &[("both", "both versions answered")]
+        } else {
+            &[]
+        };
     out.push_str(&marks::key(report, true, both));
     out.push_str(&counts(report, zoom, centre));
     out.push_str(&lines(report, zoom, centre));
@@ -61,6 +66,15 @@ pub(crate) fn section(report: &Report) -> String {
 fn mixed(report: &Report) -> Option<(i64, i64)> {
     let shared = report.shares.iter().any(ShareFact::partial);
     report.proof.as_ref().and_then(VersionProof::mixed).filter(|_| !shared)
+}
+
+/// That some failures have their end elsewhere.
+fn beyond(zoom: &Zoom) -> &'static str {
+    if zoom.lines.iter().any(|line| line.class.failed() && line.done_us > zoom.to_us) {
+        " A failure is a cross at its end, or an arrow where that comes later than this chart."
+    } else {
+        ""
+    }
 }
 
 fn thinned(zoom: &Zoom) -> String {
@@ -156,7 +170,8 @@ fn lane_lines(d: &mut Drawing, report: &Report, axis: TimeAxis, lane: (&[&ZoomLi
         free[row] = end + 2.0;
         let y = top + ROW * row as f64;
         if line.class.failed() {
-            failed.push((line, x, end, y));
+            let over = line.done_us > axis.to_us();
+            failed.push((line, [x, end, y], if over { arrow(end, y) } else { cross(end, y) }));
         } else if let Some(path) = paths.get_mut(line.version.min(report.versions.len())) {
             let _ = write!(path, "M{} {}h{}", n(x), n(y), n(end - x));
         }
@@ -167,7 +182,7 @@ fn lane_lines(d: &mut Drawing, report: &Report, axis: TimeAxis, lane: (&[&ZoomLi
     if failed.len() > SAID {
         return crowd(d, &failed);
     }
-    for (line, x, end, y) in failed {
+    for (line, [x, end, y], mark) in failed {
         d.raw(&format!(
             "<g><title>#{} {} {}, {}</title><path class=\"req fail\" d=\"M{} {}H{}\"/>\
              <path class=\"cross\" d=\"{}\"/></g>",
@@ -178,18 +193,18 @@ fn lane_lines(d: &mut Drawing, report: &Report, axis: TimeAxis, lane: (&[&ZoomLi
             n(x),
             n(y),
             n(end),
-            cross(end, y)
+            mark
         ));
     }
 }
 
 /// So many failures that each is drawn and none is described: the rows below do that.
-fn crowd(d: &mut Drawing, failed: &[(&&ZoomLine, f64, f64, f64)]) {
-    let (mut lines, mut crosses) = (String::new(), String::new());
-    for (_, x, end, y) in failed {
+fn crowd(d: &mut Drawing, failed: &[(&&ZoomLine, [f64; 3], String)]) {
+    let (mut lines, mut marks) = (String::new(), String::new());
+    for (_, [x, end, y], mark) in failed {
         let _ = write!(lines, "M{} {}H{}", n(*x), n(*y), n(*end));
-        crosses.push_str(&cross(*end, *y));
+        marks.push_str(mark);
     }
     d.path("req fail", &lines);
-    d.path("cross", &crosses);
+    d.path("cross", &marks);
 }

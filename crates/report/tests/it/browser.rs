@@ -89,7 +89,7 @@ fn a_page_of_failures_can_be_seen_everywhere() {
 
 fn looked_at(name: &str, page: &str) {
     let Some(program) = chromium::program() else {
-        println!("skipped: no Chromium (set CHROME), so nobody looks at the page");
+        aside::say("skipped: no Chromium (set CHROME), so nobody looks at the page");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use crate::sample;
 use crate::sample::SWITCH_US;
 use model::attempt::{BlindWindow, Witness};
 use model::{Attempt, Class, Lane};
-use report::{Cause, judge};
+use report::{Cause, Input, judge};
 
 /// Makes the first attempt of `lane` after `us` fail, and gives the cause.
 fn cause(lane: Lane, us: u64, class: Class, change: impl Fn(&mut Attempt)) -> Cause {
@@ -83,6 +83,56 @@ fn a_prober_that_stood_still_does_not_blame_the_target() {
         "core of its own",
     );
     assert!(report.reasons.iter().any(|r| r.contains("during the switch")));
+}
+
+#[test]
+fn a_prober_that_was_blind_for_a_moment_of_a_stall_is_not_to_blame() {
+    let blind = |windows: &[(u64, u64)]| {
+        let window =
+            |(from_us, to_us): &(u64, u64)| BlindWindow { from_us: *from_us, to_us: *to_us };
+        let blind = windows.iter().map(window).collect();
+        judge(&Input { blind, ..sample::stalled() }).causes
+    };
+    // The stall lasts from 100 ms before the switch to 900 ms after it.
+    let moment = (SWITCH_US + 200_000, SWITCH_US + 250_000);
+    let last = (SWITCH_US + 870_000, SWITCH_US + 905_000);
+    let elsewhere = (20_000_000, 20_600_000);
+    let path = "nothing answered for 1.0 s from 12:02:21.8";
+    for windows in [&[moment][..], &[moment, last, elsewhere]] {
+        let found = blind(windows);
+        assert_eq!(found.len(), 1, "{found:?}");
+        says(&found[0], path, "a pause of the process");
+    }
+    // Blind for nearly all of it, and at another time: only what explains it is told.
+    let found = blind(&[(SWITCH_US - 100_000, SWITCH_US + 800_000), elsewhere]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    says(&found[0], "the prober itself was stopped or starved for 900 ms:", "core of its own");
+    // One slow answer, of which the prober missed too little to excuse it, or enough.
+    let one = |to_us: u64| {
+        let mut input = sample::pass();
+        let slow = |a: &&mut Attempt| a.lane == Lane::Fresh && a.intended_us >= 25_000_000;
+        let a = input.attempts.iter_mut().find(slow).unwrap();
+        sample::fail(a, Class::Late, "odd");
+        a.done_us = a.intended_us + 600_000;
+        input.blind = vec![BlindWindow { from_us: a.intended_us, to_us: a.intended_us + to_us }];
+        judge(&input).causes.remove(0)
+    };
+    says(&one(99_999), "v2 answered later than 500 ms", "");
+    says(&one(100_000), "the prober itself was stopped or starved for 100 ms", "");
+    // An upload waits for its answer from its last byte on: what was missed before excuses nothing.
+    let upload = |blind_us: u64| {
+        let mut input = sample::pass();
+        let slow = |a: &&mut Attempt| a.lane == Lane::Fresh && a.intended_us >= 25_000_000;
+        let a = input.attempts.iter_mut().find(slow).unwrap();
+        sample::fail(a, Class::Late, "odd");
+        (a.lane, a.sent_us) = (Lane::Upload, a.intended_us + 2_000_000);
+        a.done_us = a.sent_us + 600_000;
+        let from_us = a.intended_us + blind_us;
+        input.blind = vec![BlindWindow { from_us, to_us: from_us + 200_000 }];
+        judge(&input).causes.remove(0)
+    };
+    says(&upload(1_000_000), "v2 answered later than 500 ms", "");
+    says(&upload(2_100_000), "the prober itself was stopped or starved for 200 ms", "");
 }
 
 #[test]

@@ -101,16 +101,7 @@ fn a_rollout_that_turned_back_took_its_clients_along() {
 
 /// A target of which nobody knows which version is newer.
 fn alone(version: impl Fn(u64, &Attempt) -> &'static str) -> Input {
-    let input = with_clients(sample::pass(), version);
-    Input {
-        app: None,
-        from: None,
-        to: None,
-        outcome: Outcome::None,
-        phases: Vec::new(),
-        shares: Vec::new(),
-        ..input
-    }
+    sample::unknowing(with_clients(sample::pass(), version))
 }
 
 #[test]

@@ -32,7 +32,7 @@ const KNOWN: &str = "(() => {
 /// The page in a window of that width.
 fn opened(file: &Path, width: u32, touch: bool) -> Option<Browser> {
     let Some(program) = chromium::program() else {
-        println!("skipped: no Chromium (set CHROME), so nobody looks closer");
+        aside::say("skipped: no Chromium (set CHROME), so nobody looks closer");
         return None;
     };
     let mut browser = Browser::start(&program);

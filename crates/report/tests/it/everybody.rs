@@ -22,7 +22,7 @@ struct Opened {
 impl Opened {
     fn new() -> Option<Self> {
         let Some(program) = chromium::program() else {
-            println!("skipped: no Chromium (set CHROME), so nobody tries the page");
+            aside::say("skipped: no Chromium (set CHROME), so nobody tries the page");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -48,6 +48,31 @@ fn stories() -> [(&'static str, Input); 4] {
     ]
 }
 
+/// Does this with each of these pages as it is shown; nothing without a browser.
+fn with_each(
+    stories: impl IntoIterator<Item = (&'static str, Input)>,
+    mut does: impl FnMut(&mut Opened, &str, &Input),
+) {
+    let Some(mut opened) = Opened::new() else { return };
+    for (name, input) in stories {
+        opened.show(&input);
+        does(&mut opened, name, &input);
+    }
+}
+
+/// All that there are, on paper: also what is long for its many phases, and what has little to show.
+fn more_stories() -> Vec<(&'static str, Input)> {
+    let more = [
+        ("stalled", sample::stalled()),
+        ("never ready", sample::never_ready()),
+        ("gone back", sample::candidate_died()),
+        ("shares that are off", sample::canary::given([500, 3_300, 5_000, 10_000])),
+        ("a canary that gave up", sample::canary::gave_up()),
+        ("rolling", sample::canary::rolling()),
+    ];
+    stories().into_iter().chain(more).collect()
+}
+
 /// Pages of a PDF: its objects stand in it in the open.
 fn sheets(pdf: &[u8]) -> usize {
     let text = String::from_utf8_lossy(pdf);
@@ -57,9 +82,7 @@ fn sheets(pdf: &[u8]) -> usize {
 
 #[test]
 fn it_prints_on_two_pages_at_most_and_nothing_is_cut_there() {
-    let Some(mut opened) = Opened::new() else { return };
-    for (name, input) in stories() {
-        opened.show(&input);
+    with_each(more_stories(), |opened, name, _| {
         let browser = &mut opened.browser;
         let pdf = browser.pdf();
         if let Some(shots) = std::env::var_os("CUTOVER_SHOTS") {
@@ -87,7 +110,7 @@ fn it_prints_on_two_pages_at_most_and_nothing_is_cut_there() {
         assert_eq!(left, "", "{name}: of no use on paper");
         browser.ask("Emulation.setEmulatedMedia", &json!({ "media": "" }));
         browser.ask("Emulation.clearDeviceMetricsOverride", &json!({}));
-    }
+    });
 }
 
 /// All that the page says, but for what its script puts there.
@@ -99,16 +122,14 @@ const SAID: &str = "[...document.querySelectorAll('main > *')].map((one) => {
 
 #[test]
 fn without_its_script_it_says_the_same() {
-    let Some(mut opened) = Opened::new() else { return };
-    for (name, input) in stories() {
-        opened.show(&input);
+    with_each(stories(), |opened, name, input| {
         let with = opened.browser.evaluate(SAID);
         assert!(
             opened.browser.evaluate("document.querySelectorAll('.zoom').length").as_u64() > Some(0)
         );
         let browser = &mut opened.browser;
         browser.ask("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
-        opened.show(&input);
+        opened.show(input);
         let browser = &mut opened.browser;
         assert_eq!(
             browser.evaluate("document.querySelectorAll('.zoom, .said').length"),
@@ -130,7 +151,7 @@ fn without_its_script_it_says_the_same() {
         let rows = "document.querySelector('details').open && document.querySelector('details td').checkVisibility()";
         assert_eq!(browser.evaluate(rows), true, "{name}: its numbers cannot be opened");
         browser.ask("Emulation.setScriptExecutionDisabled", &json!({ "value": false }));
-    }
+    });
 }
 
 /// What can be used, in its order, and whether the one that has the keyboard shows it.
@@ -160,9 +181,7 @@ fn press(browser: &mut Browser, key: &str, code: u8, text: &str) {
 
 #[test]
 fn every_part_that_moves_is_reached_by_the_tab_key_in_its_order_and_shows_that_it_is() {
-    let Some(mut opened) = Opened::new() else { return };
-    for (name, input) in stories() {
-        opened.show(&input);
+    with_each(stories(), |opened, name, _| {
         let browser = &mut opened.browser;
         let before = browser.evaluate(FOCUS);
         let count = before["count"].as_u64().unwrap();
@@ -180,7 +199,7 @@ fn every_part_that_moves_is_reached_by_the_tab_key_in_its_order_and_shows_that_i
         browser.evaluate("document.querySelector('summary').focus()");
         press(browser, "Enter", 13, "\r");
         assert_eq!(browser.evaluate("document.querySelector('details').open"), true, "{name}");
-    }
+    });
 }
 
 /// Names and descriptions of what has this role.
@@ -193,9 +212,7 @@ fn told<'a>(tree: &'a Value, role: &str) -> Vec<(&'a str, &'a str, &'a Value)> {
 
 #[test]
 fn a_screen_reader_is_told_what_each_part_is_and_every_chart_has_its_numbers() {
-    let Some(mut opened) = Opened::new() else { return };
-    for (name, input) in stories() {
-        opened.show(&input);
+    with_each(stories(), |opened, name, _| {
         let browser = &mut opened.browser;
         assert_eq!(browser.evaluate("document.documentElement.lang"), "en");
         browser.ask("Accessibility.enable", &json!({}));
@@ -223,7 +240,7 @@ fn a_screen_reader_is_told_what_each_part_is_and_every_chart_has_its_numbers() {
         assert_eq!(levels.iter().filter(|level| **level == 1).count(), 1, "{name}: {levels:?}");
         assert!(levels.windows(2).all(|two| two[1] <= two[0] + 1), "{name}: {levels:?}");
         expect_numbers(browser, name);
-    }
+    });
 }
 
 /// A picture is told by a sentence; what it shows is in a table, in its own section or where its description says.

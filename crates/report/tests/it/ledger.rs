@@ -4,7 +4,7 @@
 //! What the router counted as a sum is in `router_counts`.
 
 use crate::sample;
-use model::attempt::OrderCount;
+use model::attempt::{BARE_SOCKET, OrderCount};
 use model::receipt::{End, Item};
 use model::{Class, Lane, Verdict};
 use report::{
@@ -299,6 +299,33 @@ fn a_message_that_was_lost_with_its_socket_names_where_it_was_carried() {
         rows.iter().all(|row| row.words.contains("which the proxy carried to demo-1-1 (v1)")),
         "{rows:?}"
     );
+}
+
+#[test]
+fn a_late_echo_is_no_lost_message_and_a_socket_without_one_is_told_apart() {
+    let mut late = sample::stalled();
+    late.account = Some(agreeing(&sample::pass()));
+    let report = judge(&late);
+    let waited = report.failures.iter().any(|row| row.lane == Lane::Websocket);
+    assert!(waited && ledger(&report).rows.is_empty(), "{:?}", ledger(&report).rows);
+    // One socket of those that were cut had nothing under way.
+    let mut cut = sample::killed_before_drain();
+    cut.account = Some(agreeing(&sample::pass()));
+    let bare = cut.attempts.iter_mut().find(|a| a.class == Class::WsDropped).unwrap();
+    let detail = format!("ended without a close frame{BARE_SOCKET}");
+    (bare.sent_us, bare.detail) = (0, Some(detail));
+    let (id, connection) = (bare.id, bare.connection);
+    let report = judge(&cut);
+    let of = |finding: Finding| {
+        let rows = ledger(&report).rows.iter().filter(move |row| row.finding == finding);
+        rows.map(|row| (row.id, row.words.clone())).collect::<Vec<_>>()
+    };
+    let words = format!(
+        "nothing was under way on socket {connection}, which the proxy carried to demo-1-1 (v1)"
+    );
+    assert_eq!(of(Finding::SocketCut), [(id, words)]);
+    assert_eq!(of(Finding::SocketLost).len(), 19);
+    assert!(html(&report).contains("WebSocket cut, no message under way"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod compare;
 #[expect(clippy::disallowed_methods, reason = "a browser opens files")]
 mod everybody;
 mod fuzz;
+mod honest;
 mod hostile;
 mod ledger;
 mod outages;

@@ -103,6 +103,50 @@ fn a_limit_outside_of_the_scale_has_no_line() {
     }
 }
 
+/// Width and height of each bar of the new version over the run.
+fn bars_of_the_new_version(page: &str) -> Vec<(f64, f64)> {
+    let chart = page.split("<h2>What happened</h2>").nth(1).unwrap();
+    let path = chart.split("class=\"bar new\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+    let bars = path.split('M').skip(1).map(|bar| {
+        let figures = bar.split(['h', 'V', ' ', 'z']).filter(|part| !part.is_empty());
+        let figures: Vec<f64> = figures.map(|part| part.parse().unwrap()).collect();
+        let [_, low, width, high, _] = figures[..] else { panic!("no bar: {bar}") };
+        (width, low - high)
+    });
+    bars.collect()
+}
+
+/// As a whole second it would look as if the rate had fallen.
+#[test]
+fn the_last_bar_is_as_wide_and_as_high_as_the_time_that_it_stands_for() {
+    let until = |us: u64| {
+        let mut input = sample::pass();
+        input.attempts.retain(|a| a.intended_us < us);
+        input.footer.as_mut().unwrap().until_us = us;
+        judge(&input)
+    };
+    // The last request of the third one is the only one of its second.
+    for (us, share, words) in [
+        (25_430_000, 0.43, "; the last bar stands for 430 ms, and its height for the rate in it. "),
+        (25_900_000, 0.9, "; the last bar stands for 900 ms"),
+        (25_001_000, 0.0, "; the last bar stands for 5 ms"),
+    ] {
+        let page = html(&until(us));
+        assert!(page.contains(words), "{words}");
+        let bars = bars_of_the_new_version(&page);
+        let [.., (width, height), (last_width, last_height)] = bars[..] else { panic!() };
+        // Bars leave a little room between each other.
+        let told = (last_width / width, last_height / height);
+        assert!((told.0 - share).abs() < 0.04 && (told.1 - 1.0).abs() < 0.02, "{us}: {told:?}");
+    }
+    assert!(!html(&judge(&sample::pass())).contains("the last bar stands for"));
+    // Reports of before tell until when answers came, not until when something was sent.
+    let mut old: serde_json::Value = serde_json::from_str(&json(&until(25_430_000))).unwrap();
+    old.as_object_mut().unwrap().remove("sent_until_us").unwrap();
+    let page = html(&parse(&old.to_string()).unwrap());
+    assert!(page.contains("the last bar stands for 4"), "it ends with its last answer");
+}
+
 #[test]
 fn the_parts_of_the_run_are_cut_at_the_switch() {
     let report = judge(&sample::pass());

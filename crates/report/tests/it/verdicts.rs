@@ -3,8 +3,9 @@
 use crate::sample;
 use crate::sample::SWITCH_US;
 use model::attempt::{BlindWindow, Witness};
+use model::receipt::{End, Item};
 use model::{Attempt, Class, Lane, Outcome, Phase, Verdict};
-use report::{Report, ShareCount, ShareSpan, exit_code, judge};
+use report::{Account, Input, Receipted, Report, ShareCount, ShareSpan, exit_code, judge};
 
 fn only_reason(report: &Report) -> &str {
     assert_eq!(report.reasons.len(), 1, "{:?}", report.reasons);
@@ -219,10 +220,58 @@ fn a_connection_that_goes_back_to_the_old_version_fails_the_run() {
     assert_eq!((proof.regressions, proof.first_regressions[0].id), (1, id));
     assert!(report.sentence.starts_with("1 request was answered by v1 although v2 had answered"));
 
+    // That it was aborted in the end excuses nothing by itself: there was no way back.
     input.outcome = Outcome::Aborted;
-    let report = judge(&input);
-    assert_eq!(report.verdict, Verdict::Pass);
-    assert_eq!(report.proof.unwrap().regressions_excused, 1);
+    let proof = judge(&input).proof.unwrap();
+    assert_eq!((proof.regressions, proof.regressions_excused), (1, 0));
+}
+
+/// Verdict, regressions that count, and whether there are those that do not.
+fn regressions(input: &Input) -> (Verdict, u64, bool) {
+    let report = judge(input);
+    let proof = report.proof.unwrap();
+    (report.verdict, proof.regressions, proof.regressions_excused > 100)
+}
+
+#[test]
+fn an_abort_excuses_what_goes_back_with_it_and_not_what_went_back_before() {
+    assert_eq!(regressions(&sample::candidate_died()), (Verdict::Pass, 0, true));
+    // A kept connection goes back in the bake while the candidate answers; later that dies.
+    let mut input = sample::candidate_died();
+    let early = SWITCH_US + 200_000;
+    let kept = |a: &Attempt| a.lane == Lane::KeepAlive && a.intended_us >= early;
+    let place = input.attempts.iter().position(kept).unwrap();
+    assert_eq!(input.attempts[place].version.as_deref(), Some("v2"));
+    input.attempts[place].version = Some("v1".to_owned());
+    input.attempts[place].instance = Some("demo-1-1".to_owned());
+    assert_eq!(regressions(&input), (Verdict::Fail, 1, true));
+    // Unless its proxy says that it put the request to an instance again.
+    let told = |sends: u8| {
+        let receipt = Receipted {
+            item: Item::Attempt(place as u32),
+            received_us: input.attempts[place].sent_us.cast_signed(),
+            instance: Some("demo-1-1".to_owned()),
+            version: Some("v1".to_owned()),
+            status: 200,
+            sends,
+            unread: 0,
+            end: End::Whole,
+        };
+        let account = Account { receipts: vec![receipt], ..Account::default() };
+        regressions(&Input { account: Some(account), ..input.clone() })
+    };
+    assert_eq!(told(1), (Verdict::Fail, 1, true));
+    assert_eq!(told(2), (Verdict::Pass, 0, true));
+    // Or the candidate had broken an answer off before, which fails the run by itself.
+    let fresh = |a: &Attempt| a.lane == Lane::Fresh;
+    let before = input.attempts[..place].iter().rposition(fresh).unwrap();
+    let mut broken = input.clone();
+    assert_eq!(broken.attempts[before].version.as_deref(), Some("v2"));
+    sample::fail(&mut broken.attempts[before], Class::Truncated, "closed after 31 of 96 bytes");
+    assert_eq!(regressions(&broken), (Verdict::Fail, 0, true));
+    // An error is an answer: who gives it is there.
+    sample::fail(&mut input.attempts[before], Class::BadStatus, "503");
+    assert_eq!(regressions(&input), (Verdict::Fail, 1, true));
 }
 
 #[test]
@@ -342,7 +391,12 @@ fn a_flood_of_versions_and_failures_stays_bounded() {
     assert_eq!((report.failed, report.failures.len()), (18_000, 10_000));
     assert_eq!(report.failures_left_out, 8_000);
     assert!(report.groups.len() < 100);
-    assert!(report::html(&report).len() < 2_000_000);
+    let page = report::html(&report);
+    assert!(page.len() < 2_000_000);
+    let rows = page.split("<h2>Every failure</h2>").nth(1).unwrap();
+    let rows = rows.split("</section>").next().unwrap();
+    assert_eq!(rows.matches("<td>#").count(), 500);
+    assert!(rows.contains("17,500 more are not on this page; the JSON has up to 10,000."));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod grounds;
 mod group;
 mod hearable;
 mod liar;
+mod limited;
 mod meddling;
 mod plan;
 mod quiet;
@@ -91,6 +92,7 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     plan.meddle(&mut Rng::new(seed ^ 0x6d65_6464_6c65));
     plan.lie(&mut Rng::new(seed ^ 0x006c_6965_7300));
     plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
+    limited::draw(&mut plan, &mut Rng::new(seed ^ 0x6c69_6d69_7400));
     let mut controller = Controller::new(&plan, rng);
     to_its_end(&mut controller);
     let mut wrong = std::mem::take(&mut controller.world.violations);
@@ -161,11 +163,7 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     kept(plan, controller, &mut must);
     Calls::judge(plan, (&controller.journal, world.candidate_users), &mut must);
     must(!blamed(plan, controller), "what hit both was held against the candidate");
-    let watched = plan.start.settings.probing && plan.prober_lost.is_none();
-    let undisturbed = plan.deaths == 0 && plan.presses.is_empty() && plan.is_honest();
-    if plan.candidate_errors >= 30 && watched && undisturbed {
-        must(outcome != Some(Outcome::Promoted), "a candidate that errs was promoted");
-    }
+    limited::judge(plan, controller, &mut must);
     // A rolling replacement gets back from a candidate that dies; stable must live for that.
     let dies = if plan.batch().is_some() {
         plan.flaps || plan.stable_crash.is_some()

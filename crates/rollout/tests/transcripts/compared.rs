@@ -79,6 +79,8 @@ fn calm(script: Script, at_s: std::ops::Range<u64>) -> Script {
 #[test]
 fn an_incident_that_hits_both_holds_the_step_where_nobody_is_to_be_asked() {
     let script = hit(hit_by(OnIncident::Hold, plain()), 101..170);
+    let waits = "until both versions have been well for 10 s";
+    assert_eq!(script.machine().held_by().as_deref(), Some(waits));
     // Only now the next share, though its time was over long ago.
     calm(script, 170..176).wake().is("compared-incident");
 }

@@ -5,7 +5,7 @@
 
 use model::{Event, Hold, Phase, Threshold};
 use rollout::analysis::Rules;
-use rollout::{Aim, Analysis, Cause, Start, Strategy};
+use rollout::{Aim, Analysis, Cause, Due, Start, Strategy};
 
 use crate::recreate;
 use crate::rolling::{one_comes, one_leaves};
@@ -51,10 +51,16 @@ fn the_last_seconds_of_a_bake_are_judged_before_it_is_final() {
     let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
     let told = |script: Script, until_ms| script.at(10, &Event::Surveyed { until_ms });
     let (begun, bake_ms) = (bakes.now_ms(), bakes.machine().start().settings.bake_ms);
+    let due = Due { at_ms: begun + bake_ms, goes_on: true };
+    assert_eq!((bakes.machine().due(), bakes.machine().held_by()), (Some(due), None));
     let over = || {
         let bakes = crate::until_baking(limited(Strategy::BlueGreen, |_| {}));
         let script = told(second(bakes, 101, 0), begun + 1_000).wake();
         assert_eq!((script.now_ms(), script.machine().phase()), (begun + bake_ms, Phase::Baking));
+        let waits = "until users' requests of its last seconds have ended and are counted";
+        assert_eq!(script.machine().held_by().as_deref(), Some(waits));
+        let due = Due { at_ms: begun + bake_ms + 15_000, goes_on: true };
+        assert_eq!(script.machine().due(), Some(due));
         script
     };
     second(over(), 102, 9).is("limits-last");

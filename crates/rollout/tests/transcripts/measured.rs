@@ -2,11 +2,12 @@
 //!
 //! Who measures, and how, is not known to the machine.
 
-use model::{Event, Measured, Weight};
-use rollout::{Cause, Metric, Strategy, Unmeasured};
+use model::{Event, Measured, Phase, Weight};
+use rollout::analysis::Rules;
+use rollout::{Analysis, Cause, Due, Metric, Strategy, Unmeasured};
 
 use crate::script::Role::Part;
-use crate::script::{Script, fleet, preview, routes, window};
+use crate::script::{Script, fleet, preview, routes, units, window};
 
 const QUARTER: u16 = 2_500;
 
@@ -21,11 +22,16 @@ fn measured(metric: Metric) -> Script {
 }
 
 fn by_rules(rules: u32, metric: Metric) -> Script {
+    with(rules, metric, None)
+}
+
+fn with(rules: u32, metric: Metric, analysis: Option<Analysis>) -> Script {
     let steps = vec![Weight::new(QUARTER).unwrap()];
     let quarter = routes(&[(1, Part(75)), (2, Part(25))]);
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary { steps, step_ms: 10_000, counts: Vec::new() };
         start.settings.metrics = vec![metric];
+        start.settings.analysis = analysis;
         start.settings.rules = rules;
     })
     .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
@@ -54,10 +60,34 @@ fn beyond_its_limit_often_enough_it_undoes() {
 
 #[test]
 fn the_step_waits_for_it() {
-    let script = measured(metric(Unmeasured::Pause)).at(10_500, &Event::Tick);
+    let script = measured(metric(Unmeasured::Pause));
+    let planned = script.machine().entered().last().unwrap().at_ms + 10_000;
+    let due = Due { at_ms: planned, goes_on: true };
+    assert_eq!((script.machine().due(), script.machine().held_by()), (Some(due), None));
+    let script = script.at(10_500, &Event::Tick);
+    let waits = "until queue is measured within its limit";
+    assert_eq!(script.machine().held_by().as_deref(), Some(waits));
     // Beyond once is not enough to undo it, and too much to go on.
     let script = script.at(1_000, &found(Measured::Beyond)).at(1_000, &Event::Tick);
     script.at(1_000, &found(Measured::Within)).is("measured-waits");
+}
+
+/// However early all the rest is shown, "not measured in time" is said when its time is over, and a step waits for it.
+#[test]
+fn what_is_shown_early_waits_for_it() {
+    let shown = |rules| {
+        let measured = metric(Unmeasured::Abort);
+        let early = Rules { latency: false, early: true, ..Rules::default() };
+        let script = with(rules, measured, Some(Analysis { rules: early, ..Analysis::default() }));
+        let second = |script: Script, at_s| script.at(500, &units(at_s, (100, 0), (300, 0)));
+        (101..115).fold(script, second)
+    };
+    let script = shown(rollout::MACHINE_VERSION);
+    assert_eq!((script.machine().phase(), script.machine().turns_back()), (Phase::Baking, false));
+    let machine = script.at(500, &found(Measured::Within)).into_machine();
+    let last = machine.entered().last().unwrap();
+    assert!(last.phase == Phase::Shifting && last.why.contains("it is shown that"), "{last:?}");
+    assert!(shown(6).into_machine().turns_back(), "a journal of earlier rules tells what it told");
 }
 
 #[test]

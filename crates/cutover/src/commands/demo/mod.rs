@@ -62,11 +62,15 @@ async fn perform(
         arguments,
         &format!("v1 is live on http://{}/ - shipping v2 under load", stage.entrance()),
     );
-    let saboteur = Saboteur::new(arguments.inject, client.clone(), stage.layout().clone());
+    let mut saboteur = Saboteur::new(arguments.inject, client.clone(), stage.layout().clone());
     let mut at_phase = |entered: &Entered| saboteur.at(entered.phase);
-    let mut progress = say::choose(arguments.json);
+    let mut progress = say::choose(app.as_str(), arguments.json);
     let watch = Watch { progress: progress.as_mut(), interrupt, at_phase: &mut at_phase };
-    ship(&client, (&app, &v2), watch, &show).await
+    let code = ship(&client, (&app, &v2), watch, &show).await?;
+    if code != INTERRUPTED {
+        saboteur.struck().await?;
+    }
+    Ok(code)
 }
 
 /// The first deploy is only the setting of the scene: its steps are not shown.

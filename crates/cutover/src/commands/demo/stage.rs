@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AppName, Fault};
+use model::{AppName, Fault, Kind};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::Instant;
@@ -22,6 +22,8 @@ use crate::server::layout::Layout;
 
 /// How long the server may take to answer, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Share of errors in `candidate-errors`, unless said otherwise.
+const ERROR_SHARE: f64 = 0.5;
 
 /// The demo's stage.
 pub(super) struct Stage {
@@ -38,6 +40,13 @@ pub(super) struct Stage {
 impl Stage {
     /// Writes the configuration and the two releases; nothing runs yet.
     pub(super) fn set(arguments: &cli::Demo) -> Result<Self, Fault> {
+        if let (Some(inject), Some(_)) = (arguments.inject, arguments.error_share)
+            && inject != Inject::CandidateErrors
+        {
+            let what = format!("`--error-share` has no part in `--inject {}`", inject.name());
+            let help = "it goes with `--inject candidate-errors`";
+            return Err(Fault::new(Kind::Usage, what).help(help));
+        }
         let name = format!("cutover-demo-{}-{:04x}", std::process::id(), fastrand::u16(..));
         let directory = std::env::temp_dir().join(name);
         let layout = Layout::at(&directory.join("state")).map_err(|mut fault| {
@@ -177,7 +186,9 @@ fn free_port() -> std::io::Result<SocketAddr> {
 
 fn candidate_fault(arguments: &cli::Demo) -> Option<String> {
     match arguments.inject? {
-        Inject::CandidateErrors => Some(format!("--error-share {}", arguments.error_share)),
+        Inject::CandidateErrors => {
+            Some(format!("--error-share {}", arguments.error_share.unwrap_or(ERROR_SHARE)))
+        }
         Inject::CandidateNeverReady => Some("--ready-delay 10m".to_owned()),
         Inject::KillBeforeDrain | Inject::CandidateDies | Inject::Truncate | Inject::Stall => None,
     }
@@ -225,13 +236,17 @@ timeout = "5s"
 mod tests {
     use clap::Parser as _;
 
-    use super::candidate_fault;
-    use crate::cli::{Cli, Command};
+    use super::{Stage, candidate_fault};
+    use crate::cli::{self, Cli, Command};
+
+    fn demo(arguments: &str) -> Result<cli::Demo, clap::Error> {
+        let words = ["cutover", "demo"].into_iter().chain(arguments.split_whitespace());
+        let Command::Demo(demo) = Cli::try_parse_from(words)?.command else { panic!() };
+        Ok(demo)
+    }
 
     fn fault(arguments: &str) -> Option<String> {
-        let words = ["cutover", "demo"].into_iter().chain(arguments.split_whitespace());
-        let Command::Demo(demo) = Cli::try_parse_from(words).unwrap().command else { panic!() };
-        candidate_fault(&demo)
+        candidate_fault(&demo(arguments).unwrap())
     }
 
     #[test]
@@ -240,6 +255,19 @@ mod tests {
         assert_eq!(half.as_deref(), Some("--error-share 0.5"));
         let few = fault("--inject candidate-errors --error-share 0.05");
         assert_eq!(few.as_deref(), Some("--error-share 0.05"));
-        assert_eq!(fault("--inject stall --error-share 0.05"), None);
+        assert_eq!(fault("--inject stall"), None);
+    }
+
+    #[test]
+    fn a_share_of_errors_without_a_fault_is_refused() {
+        let refused = demo("--error-share 0.05").unwrap_err().to_string();
+        assert!(refused.contains("--inject <FAULT>"), "{refused}");
+    }
+
+    #[test]
+    fn a_share_of_errors_with_another_fault_is_refused() {
+        let demo = demo("--inject stall --error-share 0.05").unwrap();
+        let refused = Stage::set(&demo).err().unwrap();
+        assert_eq!(refused.what, "`--error-share` has no part in `--inject stall`");
     }
 }

@@ -133,6 +133,10 @@ pub(super) fn failed(began_unix_ms: u64, failure: &Failure) -> Line {
 /// One line of a log; nothing of what the command itself says.
 pub(super) fn plain(began_unix_ms: u64, step: &Step) -> Option<String> {
     let (at_ms, what, rest) = match step {
+        Step::Began { lanes_not_run, .. } if !lanes_not_run.is_empty() => {
+            let names: Vec<_> = lanes_not_run.iter().map(|it| it.lane.name()).collect();
+            (0, "lanes", format!("not_run={}", names.join(",")))
+        }
         Step::Began { .. } | Step::Ended { .. } => return None,
         Step::Live(live) => (live.at_ms, "live", sums(live)),
         Step::Version { at_ms, version, after } => {

@@ -158,6 +158,25 @@ fn redraws_are_at_most_eight_a_second() {
 }
 
 #[test]
+fn what_holds_a_bake_is_said_in_place_of_what_is_done_in_it() {
+    let (sink, mut terminal, _) = terminal(100);
+    terminal.step(&began());
+    terminal.step(&phase(Phase::Baking, 0, "seen"));
+    terminal.step(&live(500, &[("v42", 100.0)]));
+    assert!(sink.text().contains("bake v42            watching what users get"), "{}", sink.text());
+    let Step::Live(held) = live(900, &[("v42", 100.0)]) else { unreachable!() };
+    let waits = Some("until all is counted".to_owned());
+    terminal.step(&Step::Live(super::Live { waits: waits.clone(), ..held.clone() }));
+    let rows = shown(&sink.text(), 100);
+    assert!(rows[1].contains("bake v42            until all is counted "), "{rows:#?}");
+    // The same in the drain that follows is no longer so.
+    terminal.step(&phase(Phase::Draining, 1_200, "0 errors"));
+    terminal.step(&Step::Live(super::Live { at_ms: 1_500, waits, ..held }));
+    let rows = shown(&sink.text(), 100);
+    assert!(rows[2].contains("until its open requests have ended"), "{rows:#?}");
+}
+
+#[test]
 fn live_lines_fit_every_width_and_survive_a_narrower_one() {
     for width in [0, 1, 2, 10, 25, 40, 79, 200] {
         let (sink, mut terminal, now) = terminal(width);

@@ -62,6 +62,7 @@ fn live(at_ms: u64, rates: &[(&str, f64)]) -> Step {
         open_old: None,
         p50_us: Some(3100),
         late_us: Some(120),
+        waits: None,
     })
 }
 

@@ -19,28 +19,59 @@ fn ended() -> Step {
     }
 }
 
+/// 22:20:00.000Z.
+const NOW: fn() -> u64 = || 1_700_000_400_000;
+
 #[test]
-fn plain_lines_are_stable_and_live_ones_come_every_five_seconds() {
+fn plain_lines_are_stable_and_live_ones_come_every_two_and_later_every_five_seconds() {
     let sink = Sink::default();
-    let mut plain = Plain::new(sink.clone());
+    let mut plain = Plain::new(sink.clone(), "shop", NOW);
     plain.step(&began());
     plain.step(&phase(Phase::Starting, 0, "asked by deploy"));
-    for at_ms in (500..=10_400).step_by(100) {
+    plain.step(&live(300, &[]));
+    for at_ms in (500..=4_400).step_by(100) {
         plain.step(&live(at_ms, &[("v41", 199.6)]));
     }
+    plain.step(&live(4_500, &[]));
     plain.step(&phase(Phase::HandingOver, 10_400, "0 requests open on \"v41\"\nnext"));
-    plain.step(&open(live(15_600, &[("v41", 0.0), ("v\u{1b}[2J= x", 200.0)]), 0, 3));
-    plain.step(&Step::Note { at_ms: 16_000, text: "a \u{7} note".into() });
+    for at_ms in (59_000..=66_000).step_by(500) {
+        let rates = [("v41", 0.0), ("v\u{1b}[2J= x", 200.0)];
+        plain.step(&open(live(at_ms, &rates), 0, 3));
+    }
+    plain.step(&Step::Note { at_ms: 67_000, text: "a \u{7} note".into() });
+    let Step::Live(held) = live(71_000, &[]) else { unreachable!() };
+    plain.step(&Step::Live(super::Live { waits: Some("until \"all\" is told".into()), ..held }));
     plain.step(&ended());
     let expected = "\
 22:13:20.250Z began              app=shop from=v41 to=v42 run=7f3a
 22:13:20.250Z starting           app=shop at_ms=0 why=\"asked by deploy\"
 22:13:20.750Z live               app=shop sent=100 failed=0 rps=v41:200 p50_us=3100 late_us=120
-22:13:25.750Z live               app=shop sent=1100 failed=0 rps=v41:200 p50_us=3100 late_us=120
+22:13:22.750Z live               app=shop sent=500 failed=0 rps=v41:200 p50_us=3100 late_us=120
+22:13:24.750Z live               app=shop sent=900 failed=0 rps=- p50_us=3100 late_us=120
 22:13:30.650Z handing-over       app=shop at_ms=10400 why=\"0 requests open on \\\"v41\\\"\"
-22:13:35.850Z live               app=shop sent=3120 failed=0 rps=v41:0,v?[2J??x:200 p50_us=3100 late_us=120 open_requests=0 open_tunnels=3
-22:13:36.250Z note               app=shop text=\"a \\\\u{7} note\"
+22:14:19.250Z live               app=shop sent=11800 failed=0 rps=v41:0,v?[2J??x:200 p50_us=3100 late_us=120 open_requests=0 open_tunnels=3
+22:14:24.250Z live               app=shop sent=12800 failed=0 rps=v41:0,v?[2J??x:200 p50_us=3100 late_us=120 open_requests=0 open_tunnels=3
+22:14:27.250Z note               app=shop text=\"a \\\\u{7} note\"
+22:14:31.250Z live               app=shop sent=14200 failed=0 rps=- p50_us=3100 late_us=120 waits=\"until \\\"all\\\" is told\"
 22:13:50.250Z ended              app=shop outcome=promoted verdict=PASS sent=6000 failed=0 why=\"users are on v42\"
+";
+    assert_eq!(sink.text(), expected);
+}
+
+/// A deploy that waits for another one, and what is worse than it could be: nothing has begun.
+#[test]
+fn plain_lines_before_the_rollout_begins_name_the_app_and_the_time_of_day() {
+    let sink = Sink::default();
+    let mut plain = Plain::new(sink.clone(), "shop", NOW);
+    plain.step(&Step::Note { at_ms: 0, text: "the rollout to v1 is undone first".into() });
+    plain.step(&ended());
+    plain.step(&began());
+    plain.step(&Step::Note { at_ms: 10, text: "now it has".into() });
+    let expected = "\
+22:20:00.000Z note               app=shop text=\"the rollout to v1 is undone first\"
+22:20:00.000Z ended              app=shop outcome=promoted verdict=PASS sent=6000 failed=0 why=\"users are on v42\"
+22:13:20.250Z began              app=shop from=v41 to=v42 run=7f3a
+22:13:20.260Z note               app=shop text=\"now it has\"
 ";
     assert_eq!(sink.text(), expected);
 }

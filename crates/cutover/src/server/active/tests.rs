@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use drivers::router::Open;
 use model::{AppName, Counted, Event, FleetSeen, PoolState, ReleaseId, Tick, Version, Weight};
-use model::{Tally, Window, event::PoolSeen};
+use model::{InstanceId, Offender, Offenders, Tally, Window, event::PoolSeen};
 use rollout::analysis::Rules;
 use rollout::{Analysis, Named, Settings, Start, Strategy};
 
-use super::{Active, FREEZE_MS, replay};
+use super::{Active, FREEZE_MS, Leaving, replay};
 use crate::clock;
+use crate::store::refusing::Refusing;
 use crate::store::{NewRun, Run, Store};
 
 fn start() -> Start {
@@ -134,4 +136,63 @@ fn a_machine_of_a_newer_cutover_or_a_damaged_one_is_named_and_nothing_is_guessed
     assert!(replay(&store, &run).unwrap_err().what.contains("newer Cutover (machine 99)"));
     raw.execute("UPDATE frozen SET body = substr(body, 1, 100)", []).unwrap();
     assert!(replay(&store, &run).unwrap_err().what.contains("a rollout's machine"));
+}
+
+/// The kinds of the events in the journal, in their order.
+fn journaled(store: &Store, run: &Run) -> Vec<String> {
+    let kind = |event: &Event| serde_json::to_value(event).unwrap()["event"].clone();
+    let events = store.events(run.id, 0).unwrap();
+    events.iter().map(|(_, event)| kind(event).as_str().unwrap().to_owned()).collect()
+}
+
+/// One look at the world: everything that is told at most once while it stays as it is.
+fn look(active: &mut Active) -> Vec<bool> {
+    let fleet = FleetSeen { existing: 1, ready: 0, crashes: 0, trouble: Vec::new() };
+    let (release, instance) = (ReleaseId(2), InstanceId("shop-2-1".to_owned()));
+    let open = Open { requests: 3, tunnels: 1 };
+    let leaving = Leaving { release, instances: vec![instance.clone()], open };
+    let (tunnel, method, path) = (false, "GET".to_owned(), "/".to_owned());
+    let oldest = vec![Offender { instance, tunnel, method, path, age_ms: 9 }];
+    let offenders = Offenders { oldest, more: 0 };
+    let told = [
+        active.saw_fleet(release, fleet).map(drop),
+        active.saw_open(release, (3, 1)).map(drop),
+        active.saw_leaving(leaving).map(drop),
+        active.saw_movable((release, 1)).map(drop),
+        active.saw_lingering(&offenders, false),
+    ];
+    told.iter().map(Result::is_ok).collect()
+}
+
+#[test]
+fn what_the_journal_refused_is_told_at_the_next_look_and_then_not_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    let mut active = Active::begin(Arc::clone(&store), begin(&store, 0));
+    active.frozen_ms = u64::MAX;
+    let refusing = Refusing::journal(directory.path());
+    let before = active.machine().clone();
+    assert_eq!(look(&mut active), [false; 5]);
+    assert_eq!(active.machine(), &before, "it was told what is not in the journal");
+    drop(refusing);
+    for _ in 0..2 {
+        assert_eq!(look(&mut active), [true; 5]);
+        let all = ["fleet", "open", "leaving", "movable", "lingering"];
+        assert_eq!(journaled(&store, active.run()), all);
+    }
+}
+
+#[test]
+fn an_event_that_is_in_the_journal_was_told_also_where_the_machine_could_not_be_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    let mut active = Active::begin(Arc::clone(&store), begin(&store, FREEZE_MS + 1));
+    let refusing = Refusing::machine(directory.path());
+    baking(&mut active);
+    assert!(active.judges_windows(), "{:?}", active.entered());
+    assert!(store.frozen(active.run().id).unwrap().is_none());
+    drop(refusing);
+    active.frozen_ms = 0;
+    second(&mut active, 7);
+    assert!(store.frozen(active.run().id).unwrap().is_some());
 }

@@ -11,7 +11,7 @@ use super::Controller;
 use crate::server::active::Active;
 use crate::server::begin::freeze;
 use crate::server::capable::check;
-use crate::server::orders::{Again, Begun, Offer, Order, Shipping};
+use crate::server::orders::{Aborted, Again, Begun, Offer, Order, Shipping};
 use crate::server::planning::{able, found_now, plan};
 use crate::server::run_id::new_run_id;
 use crate::server::standing::{Ordered, Standing};
@@ -47,8 +47,8 @@ impl Controller {
                 self.announce();
                 let _gone = reply.send(told);
             }
-            Order::Abort { reason, interrupted, reply } => {
-                let _gone = reply.send(self.abort(reason, interrupted));
+            Order::Abort { reason, interrupted, run, reply } => {
+                let _gone = reply.send(self.undo(reason, interrupted, run.as_deref()));
             }
             Order::Configure { config, reply } => {
                 let _gone = reply.send(self.standing.configure(*config));
@@ -185,6 +185,42 @@ impl Controller {
         self.voice.never_began((&by.run, 0), outcome, why, stable);
     }
 
+    /// Why nothing is undone for whoever means that run alone; `None` where it is to be undone. What is to
+    /// follow a run was asked for by somebody else, and the run itself is ending for it already.
+    fn spared(&self, run: &str) -> Option<String> {
+        let shown = run.escape_debug();
+        let Some(active) = self.standing.active.as_ref().map(Active::run) else {
+            return Some(format!("nothing to abort: run {shown} is not under way"));
+        };
+        let version = &active.start.candidate.version;
+        match self.successor() {
+            Some(next) if next.run == run => None,
+            Some(next) if active.name == run => Some(format!(
+                "the rollout to {version} is ending already, and {} follows",
+                next.version
+            )),
+            None if active.name == run => None,
+            _ => Some(format!("run {shown} is not under way; the one to {version} goes on")),
+        }
+    }
+
+    fn undo(
+        &mut self,
+        reason: String,
+        interrupted: bool,
+        run: Option<&str>,
+    ) -> Result<Aborted, Fault> {
+        let active = self.standing.active.as_ref().map(Active::run);
+        let its = active.is_some_and(|active| run.is_none_or(|run| active.name == run));
+        if interrupted && its {
+            self.evidence.interrupt();
+        }
+        if let Some(text) = run.and_then(|run| self.spared(run)) {
+            return Ok(Aborted { text, heard: false });
+        }
+        self.abort(reason, interrupted).map(|text| Aborted { text, heard: true })
+    }
+
     /// Where the old version still runs, users are back on it; a command that was interrupted wants no
     /// more than to end what it began.
     fn abort(&mut self, reason: String, interrupted: bool) -> Result<String, Fault> {
@@ -193,9 +229,6 @@ impl Controller {
             let begun = self.ship(new_run_id(), |standing, run| standing.again(&again, run))?;
             let text = format!("aborting: users return to {warm}, which still runs");
             return Ok(format!("{text} (run {})", begun.run));
-        }
-        if interrupted && self.standing.active.is_some() {
-            self.evidence.interrupt();
         }
         if !interrupted {
             self.standing.may_abort()?;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use model::Fault;
+use tokio::time::sleep;
 
 use super::Keeper;
 use crate::config::ProxyConfig;
@@ -24,6 +25,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 () = &mut ended => break,
+                () = sleep(super::OFFER_EVERY), if self.uncertified => self.offer_again().await,
                 Some(order) = self.orders.1.recv() => {
                     let done = self.reconfigure(order.config).await;
                     // Whoever asked may have gone away; that changes nothing.
@@ -59,9 +61,11 @@ impl Keeper {
         done
     }
 
-    async fn take_up(&self, known: &[SocketAddr]) -> Result<(), Fault> {
+    async fn take_up(&mut self, known: &[SocketAddr]) -> Result<(), Fault> {
         self.observe().await?;
-        self.certify().await?;
+        if !self.config.certificates.is_empty() {
+            self.proxy.certify(&self.config.certificates).await?;
+        }
         self.configure().await?;
         self.hand_over(known).await
     }

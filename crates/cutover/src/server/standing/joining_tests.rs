@@ -1,24 +1,20 @@
 //! What one app does between its offer to go together with others and the word: a real journal, nothing that
 //! runs.
 
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use drivers::platform::process::{Process, Surroundings};
-use drivers::router::proxy::Proxy;
 use model::{AppName, Fault, Outcome, Version};
 use rollout::{Aim, Other, Start, Together};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::super::Standing;
 use crate::clock;
 use crate::config::example_app;
-use crate::server::children::Children;
-use crate::server::layout::Layout;
 use crate::server::orders::{Again, Shipping};
+use crate::server::sample_tools;
 use crate::server::tools::Tools;
-use crate::store::{Kept, NewRun, Run, Store};
+use crate::store::{Kept, NewRun, Run};
 
 /// A server's state directory, and what its controllers work with.
 struct Bed {
@@ -33,23 +29,7 @@ fn version(name: &str) -> Version {
 impl Bed {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let at = directory.path();
-        let tools = Tools {
-            store: Arc::new(Store::open(at).unwrap()),
-            platform: Arc::new(Process::open(at).unwrap()),
-            router: Arc::new(Proxy::new(&at.join("proxy.sock"))),
-            carrier: "the proxy",
-            exact: true,
-            layout: Layout::at(at).unwrap(),
-            stages: Arc::default(),
-            keep: 1,
-            surroundings: Arc::new(Surroundings::own()),
-            children: Children::default(),
-            epoch: 1,
-            router_started: watch::channel(0).1,
-            users_leave: watch::channel(false).1,
-            entrance: String::new(),
-        };
+        let tools = sample_tools::tools(directory.path());
         Self { _directory: directory, tools }
     }
 

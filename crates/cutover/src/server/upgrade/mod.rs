@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use self::record::{Files, Outcome, Record, Who};
 pub(super) use self::successor::Place;
 use self::successor::Successor;
-pub(crate) use self::successor::exchange;
+pub(crate) use self::successor::{ask_as_user, exchange};
 use self::trial::Present;
 use super::layout::Layout;
 use super::living::{Living, Server, server};

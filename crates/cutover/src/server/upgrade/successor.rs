@@ -120,20 +120,13 @@ impl Successor {
     pub(super) async fn probe(&self, seen: &ProxySeen) -> Result<usize, Fault> {
         let mut asked = 0;
         for app in seen.apps.iter().filter(|app| served(&app.routes)) {
-            let (ours, theirs) = pair().map_err(|e| trouble(&e))?;
-            self.proxy.serve(theirs.as_fd()).await?;
-            let routes = app.routes.clone();
-            let answer = tokio::task::spawn_blocking(move || ask(ours, &routes)).await;
-            let answer = answer.map_err(|e| Fault::internal(format!("a question: {e}")))?;
-            let name = &app.routes.app;
-            match answer {
-                Ok(head) if head.to_ascii_lowercase().contains("x-cutover-instance:") => asked += 1,
-                Ok(head) => {
-                    let said = head.lines().next().unwrap_or_default().to_owned();
-                    return Err(failed(&format!("`{name}` is not served by it: {said}")));
-                }
-                Err(error) => return Err(failed(&format!("no answer for `{name}`: {error}"))),
+            let head = ask_as_user(&self.proxy, &app.routes).await?;
+            if !head.to_ascii_lowercase().contains("x-cutover-instance:") {
+                let said = head.lines().next().unwrap_or_default().to_owned();
+                let name = &app.routes.app;
+                return Err(failed(&format!("`{name}` is not served by it: {said}")));
             }
+            asked += 1;
         }
         Ok(asked)
     }
@@ -159,6 +152,17 @@ impl Successor {
             self.process.signal(if self.open { Signal::TERM } else { Signal::KILL });
         }
     }
+}
+
+/// Asks a proxy as a user of an app does, on a connection of its own; answers the head of what it says.
+pub(crate) async fn ask_as_user(proxy: &Proxy, routes: &Routes) -> Result<String, Fault> {
+    let (ours, theirs) = pair().map_err(|e| trouble(&e))?;
+    proxy.serve(theirs.as_fd()).await?;
+    drop(theirs);
+    let (name, routes) = (routes.app.clone(), routes.clone());
+    let answer = tokio::task::spawn_blocking(move || ask(ours, &routes)).await;
+    let answer = answer.map_err(|e| Fault::internal(format!("a question: {e}")))?;
+    answer.map_err(|error| failed(&format!("no answer for `{name}`: {error}")))
 }
 
 /// Puts each of two sockets in the place of the other, in one step.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use model::{AppName, Fault, Kind};
 use serde_json::{Value, json};
 
@@ -180,15 +182,38 @@ async fn keep(agent: &Agent, owner: &Owner, lock: &mut Lock) -> Result<(String, 
     Ok((id, renewed))
 }
 
+/// The name of the agent's node, by a session that is begun and ended at once: nothing else says whether one may
+/// be begun (it is a right to the node, whose name only Consul knows).
+pub(super) async fn node(agent: &Agent) -> Result<String, Fault> {
+    let wish = json!({ "Name": "cutover asks", "TTL": format!("{}s", TTL.as_secs()) });
+    let made = agent.put("/v1/session/create", Some(&wish)).await.map_err(|fault| {
+        if fault.kind != Kind::Config {
+            return fault;
+        }
+        let what = format!(
+            "the token may not write a session of the agent's node (`session:write`): {}",
+            fault.what
+        );
+        Fault { what, ..fault }
+    })?;
+    let id = made.json(agent)?["ID"].as_str().map(str::to_owned);
+    let id = id.ok_or_else(|| agent.odd(&made.body))?;
+    let told = agent.get(&format!("/v1/session/info/{id}")).await;
+    agent.put(&format!("/v1/session/destroy/{id}"), None).await?;
+    let told = told?;
+    let node = told.json(agent)?[0]["Node"].as_str().map(str::to_owned);
+    node.ok_or_else(|| agent.odd(&told.body))
+}
+
 async fn holder(agent: &Agent, app: &AppName) -> Result<Option<Holder>, Fault> {
-    let path = format!("/v1/kv/{}", name(app));
-    let said = agent.get(&format!("{path}?consistent")).await?;
+    let said = agent.get(&format!("/v1/kv/{}?consistent", name(app))).await?;
     if said.status == 404 {
         return Ok(None);
     }
+    // Who holds it and by which session is one answer: of two, the lock may have changed hands between them.
     let entry = &said.json(agent)?[0];
-    let raw = agent.get(&format!("{path}?raw&consistent")).await?;
-    let named: Value = serde_json::from_str(&raw.body).unwrap_or_default();
+    let raw = entry["Value"].as_str().and_then(|value| BASE64.decode(value).ok());
+    let named: Value = serde_json::from_slice(&raw.unwrap_or_default()).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Ok(Some(Holder {
         id: text(&named["owner"]),

@@ -131,13 +131,15 @@ impl Consul {
     }
 
     /// Whether it is there, the token may do what a rollout needs, and DNS may tell what is registered.
-    /// Changes nothing.
+    /// Changes nothing that stays.
     pub(super) async fn preflight(&self, apps: &[AppName]) -> Result<(), Fault> {
-        self.ready(apps).await?;
+        let node = self.worked_with(apps).await?;
         // DNS shows no token: who asks it may read what somebody may who has none.
         let nobody = Agent { token: None, ..self.agent.clone() };
         let read = |app: &AppName| right("service", "read", app.as_str());
-        let asked: Vec<Value> = apps.iter().map(read).collect();
+        let mut asked: Vec<Value> = apps.iter().map(read).collect();
+        // An instance is told of only to who may read its node, too.
+        asked.push(right("node", "read", &node));
         if let Some(question) = nobody.denied(&asked).await? {
             let what = format!("who asks the DNS of Consul {} may not {question}", self.agent);
             return Err(Fault::new(Kind::Config, what).help(
@@ -148,16 +150,23 @@ impl Consul {
         Ok(())
     }
 
-    /// Whether it is there, and the token may do what a rollout needs. Changes nothing.
+    /// Whether it is there, and the token may do what a rollout needs. Changes nothing that stays.
     pub(super) async fn ready(&self, apps: &[AppName]) -> Result<(), Fault> {
+        self.worked_with(apps).await.map(drop)
+    }
+
+    /// The same; the name of the agent's node.
+    async fn worked_with(&self, apps: &[AppName]) -> Result<String, Fault> {
         self.reach().await?;
-        let mut asked = vec![right("session", "write", "cutover")];
+        let node = lock::node(&self.agent).await?;
+        let mut asked = vec![right("node", "read", &node)];
         for app in apps {
             asked.push(right("service", "write", app.as_str()));
             asked.push(right("key", "write", &format!("cutover/{app}/owner")));
             asked.push(right("key", "write", &format!("cutover/{app}/routes")));
         }
-        self.may(&asked).await
+        self.may(&asked).await?;
+        Ok(node)
     }
 
     /// A fault that names the first of these rights that the token has not.
@@ -264,6 +273,19 @@ impl Consul {
         self.in_catalog(app, |entries| of(entries, group, id).is_none()).await
     }
 
+    /// Removes all instances of an app, which have ended.
+    pub(super) async fn forget(&self, app: &AppName) -> Result<(), Fault> {
+        let entries = self.entries(app).await?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.hold(app).await?;
+        for one in &entries {
+            self.remove(app, &one.group, &one.id).await?;
+        }
+        Ok(())
+    }
+
     /// What [`Self::note`] noted of an app.
     pub(super) async fn noted(&self, app: &AppName) -> Result<Noted, Fault> {
         record::read(&self.agent, app).await
@@ -296,8 +318,9 @@ impl Consul {
             if entries.is_some_and(|entries| done(&entries)) {
                 break;
             }
-            // One that went back began anew.
-            index = if said.index < index { 0 } else { said.index };
+            // One that went back began anew; one that is not told is asked for from the first on, and not at once again.
+            let told = said.index.max(1);
+            index = if told < index { 0 } else { told };
         }
         Ok(())
     }

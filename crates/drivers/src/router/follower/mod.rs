@@ -181,6 +181,10 @@ impl Router for Follower {
         acting.take((step, &change.words), epoch).await
     }
 
+    async fn forget(&self, app: &AppName) -> Result<(), Fault> {
+        self.consul.forget(app).await
+    }
+
     fn can(&self) -> RouterCapabilities {
         RouterCapabilities {
             // Shares are those of the numbers of instances.

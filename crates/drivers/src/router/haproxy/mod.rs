@@ -239,6 +239,13 @@ impl Router for HaProxy {
 
     /// As the last look found it: without backends for upgrades, the end of requests is not known
     /// while tunnels are open.
+    async fn forget(&self, app: &AppName) -> Result<(), Fault> {
+        match &self.discovery {
+            Some(discovery) => discovery.consul.forget(app).await,
+            None => Ok(()),
+        }
+    }
+
     fn can(&self) -> RouterCapabilities {
         let mixed = self.mixed.load(Ordering::Relaxed);
         RouterCapabilities {

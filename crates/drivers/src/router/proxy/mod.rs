@@ -77,7 +77,21 @@ impl Proxy {
     /// Replaces all certificates, read anew by the proxy. Refused as a whole when one pair cannot be
     /// used.
     pub async fn certify(&self, pairs: &[KeyPair]) -> Result<(), Fault> {
-        self.done(&Request::Certify { pairs: pairs.to_vec() }, None).await
+        self.done(&Request::Certify { pairs: pairs.to_vec(), forgiving: false }, None).await
+    }
+
+    /// The same; one pair that went bad takes nothing from the others. Says what is wrong with pairs;
+    /// refused when none can be used.
+    pub async fn certify_as_far_as_possible(
+        &self,
+        pairs: &[KeyPair],
+    ) -> Result<Vec<String>, Fault> {
+        let request = Request::Certify { pairs: pairs.to_vec(), forgiving: true };
+        match self.client.ask(&request, None).await?.0 {
+            Reply::Done => Ok(Vec::new()),
+            Reply::Warned { words } => Ok(words),
+            other => Err(self.client.odd(&request, &other)),
+        }
     }
 
     /// Replaces what holds for all apps and listeners.

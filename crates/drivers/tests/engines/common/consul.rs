@@ -29,7 +29,7 @@ pub(crate) fn program() -> Option<PathBuf> {
     if there.is_none() {
         let words = "no Consul (cargo xtask testbed)";
         assert_ne!(std::env::var("TESTBED").as_deref(), Ok("required"), "{words}");
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
     }
     there
 }
@@ -147,10 +147,15 @@ impl Bed {
     fn let_dns_read(&self) {
         let rules =
             "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
-        let body = json!({ "Name": "dns", "Rules": rules });
+        self.let_dns("dns", rules);
+    }
+
+    /// As far as these rules go, and no further.
+    pub(crate) fn let_dns(&self, name: &str, rules: &str) {
+        let body = json!({ "Name": name, "Rules": rules });
         // It may be there already.
         let _made = self.tell("PUT", "/v1/acl/policy", MASTER, &body);
-        let body = json!({ "Policies": [{ "Name": "dns" }] });
+        let body = json!({ "Policies": [{ "Name": name }] });
         let anonymous = "/v1/acl/token/00000000-0000-0000-0000-000000000002";
         self.tell("PUT", anonymous, MASTER, &body).unwrap();
     }

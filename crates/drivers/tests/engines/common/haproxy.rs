@@ -35,7 +35,10 @@ impl Wanted {
         let required = std::env::var("TESTBED").as_deref() == Ok("required");
         let turn = turn();
         if std::env::var_os("CUTOVER_FULL").is_none() && turn != self.version {
-            println!("skipped: HAProxy {}, today is {turn}'s turn (CUTOVER_FULL=1)", self.version);
+            aside::say(format_args!(
+                "skipped: HAProxy {}, today is {turn}'s turn (CUTOVER_FULL=1)",
+                self.version
+            ));
             return None;
         }
         if let Some(program) = self.there() {
@@ -43,7 +46,7 @@ impl Wanted {
         }
         let words = format!("no HAProxy {} (cargo xtask testbed)", self.version);
         assert!(!required, "{words}");
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
         None
     }
 

@@ -30,7 +30,7 @@ impl Wanted {
     pub(crate) fn program(self) -> Option<PathBuf> {
         let full = std::env::var_os("CUTOVER_FULL").is_some();
         if !full && self.version != NEWEST {
-            println!("skipped: nginx {}, only with CUTOVER_FULL=1", self.version);
+            aside::say(format_args!("skipped: nginx {}, only with CUTOVER_FULL=1", self.version));
             return None;
         }
         let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
@@ -40,7 +40,7 @@ impl Wanted {
         let required = std::env::var("TESTBED").as_deref() == Ok("required");
         let words = format!("no nginx {} (cargo xtask testbed)", self.version);
         assert!(!required || self.version != NEWEST, "{words}");
-        println!("skipped: {words}");
+        aside::say(format_args!("skipped: {words}"));
         None
     }
 }

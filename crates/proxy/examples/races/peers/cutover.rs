@@ -65,7 +65,7 @@ impl Own {
 
     fn listen(&mut self, identity: &Identity) {
         let pair = KeyPair { chain: identity.chain.clone(), key: identity.key.clone() };
-        self.admin.done(&Request::Certify { pairs: vec![pair] });
+        self.admin.done(&Request::Certify { pairs: vec![pair], forgiving: false });
         let (address, secure) = (self.address, self.secure);
         self.admin.listen(&Request::Listen { address }, &self.listeners[0]);
         self.admin.listen(&Request::ListenTls { address: secure }, &self.listeners[1]);

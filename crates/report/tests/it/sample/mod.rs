@@ -60,6 +60,11 @@ pub(crate) fn pass() -> Input {
 
 /// The traffic of a deploy from v1 to v2, as one saw it who knows nothing of the deploy.
 pub(crate) fn alone() -> Input {
+    unknowing(pass())
+}
+
+/// The same traffic, as one saw it who knows nothing of a deploy.
+pub(crate) fn unknowing(input: Input) -> Input {
     Input {
         app: None,
         from: None,
@@ -67,7 +72,7 @@ pub(crate) fn alone() -> Input {
         outcome: Outcome::None,
         phases: Vec::new(),
         shares: Vec::new(),
-        ..pass()
+        ..input
     }
 }
 

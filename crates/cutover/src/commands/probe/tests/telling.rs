@@ -61,6 +61,7 @@ fn switched() -> Vec<Beat> {
 fn a_log_gets_each_failure_and_version_and_every_five_seconds_how_it_stands() {
     let (before, end) = told(Place::Lines, switched());
     let expected = "\
+00:00:00.000Z lanes              not_run=http2
 00:00:00.100Z version            version=v1 after=-
 00:00:04.050Z failure            id=7 lane=fresh class=reset_before_bytes version=v1 instance=- \
 detail=\"connection reset by peer\"
