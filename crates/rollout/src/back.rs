@@ -12,7 +12,7 @@ use crate::leave::{drain_words, drained, handed_over, stopped};
 use crate::state::State;
 use crate::step::Step;
 use crate::target::settled;
-use crate::trouble::trouble;
+use crate::trouble::{presses, trouble};
 
 /// Version users return to; `None` on the first deploy.
 fn stable_version(state: &State) -> Option<&str> {
@@ -42,7 +42,12 @@ pub(crate) fn rolling_back(state: &State) -> Option<Step> {
 /// trouble or the wait was long; then some of it is better.
 fn can_take_over(state: &State) -> bool {
     let waits = state.start.settings.rules >= 2 && gathering_end_ms(state) > Some(state.now_ms);
-    state.stable_serves() && (!waits || state.stable_is_whole() || trouble(state).is_some())
+    let presses = if state.start.settings.rules < 7 {
+        trouble(state).is_some()
+    } else {
+        state.facts.pressed_ms.is_some() || presses(state)
+    };
+    state.stable_serves() && (!waits || state.stable_is_whole() || presses)
 }
 
 pub(crate) fn draining_candidate(state: &State) -> Option<Step> {

@@ -3,6 +3,7 @@
 //!
 //! The tests themselves are `analysis`; when a step is taken, `forward` decides.
 
+use model::survey::CountBy;
 use model::{Phase, Threshold, Tick, Weight};
 
 use crate::analysis::{Arm, Comparison, Finding};
@@ -13,14 +14,19 @@ use crate::judge::Judged;
 use crate::pause::Cause;
 use crate::state::State;
 use crate::step::Step;
-use crate::words::duration;
+use crate::words::{count, duration};
+
+/// Fewer units than this in a second, of both releases, are few ...
+const FEW: u64 = 2;
+/// ... when it was so for this long, ms.
+const LEAST_MS: u64 = 10_000;
 
 /// The comparison begins, by these latencies: by those that were told last before the candidate was to have
 /// a share. Once it was, they stay.
 pub(crate) fn begin(state: &mut State, thresholds: &[Threshold]) {
     let wanted = state.start.settings.analysis.filter(|_| state.start.stable.is_some());
     let Some(Analysis { rules, .. }) = wanted else { return };
-    let begins = || Comparison::new(rules, thresholds);
+    let begins = || Comparison::new(rules, thresholds).by_rules(state.start.settings.rules);
     if state.has_entered(Phase::Shifting) {
         state.facts.comparison.get_or_insert_with(begins);
     } else {
@@ -75,12 +81,24 @@ pub(crate) fn looked_at(state: &mut State) {
 /// True when stable lately fails so much like the candidate that it may be an incident that hits both,
 /// of which too little was seen yet. When the step's time is over, the candidate is judged all the same.
 pub(crate) fn alike(state: &State) -> bool {
-    let trial = !alone(state) && state.start.settings.rules >= 3;
     // Of a prober that is lost nothing more is seen.
     let seen = !state.facts.prober_lost || state.start.settings.rules < 4;
-    let stands = trial && state.now_ms < bake_end_ms(state);
     let compared = || state.facts.comparison.as_ref().is_some_and(Comparison::alike);
-    stands && (seen && state.facts.lately.alike(&state.start.settings) || compared())
+    waits(state) && (seen && state.facts.lately.alike(&state.start.settings) || compared())
+}
+
+/// The same of slow answers.
+fn late_alike(state: &State) -> bool {
+    if state.start.settings.rules < 7 {
+        return alike(state);
+    }
+    waits(state) && state.facts.comparison.as_ref().is_some_and(Comparison::late_alike)
+}
+
+/// True while a limit of the candidate alone may wait for more to be seen of stable.
+fn waits(state: &State) -> bool {
+    let trial = !alone(state) && state.start.settings.rules >= 3;
+    trial && state.now_ms < bake_end_ms(state)
 }
 
 /// True when nothing is heard of stable that could be compared. The last batch of a rolling replacement
@@ -104,6 +122,10 @@ fn suffering(state: &State) -> Option<String> {
             new.events, new.units, old.events, old.units
         ));
     }
+    let slow = |it: &Comparison| it.both_late_words((candidate, stable));
+    if let Some(words) = facts.comparison.as_ref().and_then(slow) {
+        return Some(format!("both suffer: {words}"));
+    }
     // What it saw last stays what it saw last, however long that is ago.
     let of_now = !facts.prober_lost || settings.rules < 4;
     (of_now && facts.lately.both_over(settings)).then(|| {
@@ -113,14 +135,16 @@ fn suffering(state: &State) -> Option<String> {
 
 /// Why the candidate must go.
 pub(crate) fn against(state: &State) -> Option<String> {
-    let version = &state.candidate().version;
-    match state.facts.comparison.as_ref()?.finding() {
-        Finding::Worse(why) => Some(format!("{version} is worse: {why}")),
-        Finding::Over(why) if !held(state) && !alike(state) => {
-            Some(format!("{version} is over a limit: {why}"))
-        }
-        _ => None,
+    let (version, comparison) = (&state.candidate().version, state.facts.comparison.as_ref()?);
+    if let Finding::Worse(why) = comparison.finding() {
+        return Some(format!("{version} is worse: {why}"));
     }
+    if held(state) {
+        return None;
+    }
+    let fails = comparison.fails().filter(|_| !alike(state));
+    let why = fails.or_else(|| comparison.is_late().filter(|_| !late_alike(state)))?;
+    Some(format!("{version} is over a limit: {why}"))
 }
 
 /// Why the step may end before its time.
@@ -154,6 +178,27 @@ pub(crate) fn unshown(state: &State) -> Option<(Inconclusive, String)> {
     })
 }
 
+/// That hardly any request is counted of many that users may send, and what to do about it.
+pub(crate) fn few(state: &State) -> Option<String> {
+    let by_client = |it: &Analysis| it.rules.compare && it.count_by == CountBy::Client;
+    state.start.settings.analysis.as_ref().filter(|it| by_client(it))?;
+    let mut shares = state.facts.shares.iter().map(|share| (share.share, share.at_ms));
+    let (_, begun) = shares.find(|(share, _)| *share > Weight::NONE)?;
+    if [Weight::NONE, Weight::ALL].contains(&state.share()) {
+        return None;
+    }
+    let (candidate, stable) = state.facts.comparison.as_ref()?.compared();
+    let (units, ms) = (candidate.units + stable.units, state.now_ms.saturating_sub(begun));
+    let few = ms >= LEAST_MS && units * 1_000 < FEW * ms && state.start.settings.rules >= 7;
+    few.then(|| {
+        let (units, time) = (count(units, "request"), duration(ms));
+        format!(
+            "only {units} counted in {time}, of each address one a second: if more come, your users come from few \
+             addresses: set `trusted`, or `count_by`"
+        )
+    })
+}
+
 /// "; compared: 1 of 560 failed, 9 of 5040 of stable (p = 0.2130)"; where nothing is compared, "; of its
 /// users' requests 1 of 560 failed".
 pub(crate) fn so_far(state: &State) -> String {
@@ -163,12 +208,15 @@ pub(crate) fn so_far(state: &State) -> String {
         let words = || format!("; of its users' requests {events} of {units} failed");
         return if units == 0 { String::new() } else { words() };
     }
+    let unknown = comparison.unknown_words("stable");
+    let said = |words: Option<String>| words.map_or_else(String::new, |words| format!("; {words}"));
+    let unknown = said(unknown) + &said(few(state));
     let (candidate, stable) = comparison.compared();
     if candidate.units == 0 {
-        return String::new();
+        return unknown;
     }
     format!(
-        "; compared: {} of {} failed, {} of {} of stable (p = {:.4})",
+        "; compared: {} of {} failed, {} of {} of stable (p = {:.4}){unknown}",
         candidate.events,
         candidate.units,
         stable.events,

@@ -58,13 +58,15 @@ pub(crate) fn held_by(state: &State) -> Option<String> {
     Some(measured.unwrap_or_else(|| untold::AWAITED.to_owned()))
 }
 
-/// How long an abort that is not pressing waits for stable to be whole; then some of it is enough.
+/// How long an abort that is not pressing waits for stable to be whole; then some of it is enough. By earlier rules only
+/// one that an operator asked for did.
 pub(crate) fn gathering_end_ms(state: &State) -> Option<u64> {
     let beside = state.facts.roll.is_none() && course::hold(&state.start).is_none();
     let back = state.phase == Phase::RollingBack && !state.facts.returned;
     let waits = back && beside && state.stable_serves();
     let half = state.start.settings.rollback_deadline_ms / 2;
-    (waits && state.facts.wished_back_ms.is_some()).then(|| state.since_ms.saturating_add(half))
+    let asked = state.facts.wished_back_ms.is_some() || state.start.settings.rules >= 7;
+    (waits && asked).then(|| state.since_ms.saturating_add(half))
 }
 
 /// How long the present phase may last, ms from `since_ms` (or from the end of the drain).

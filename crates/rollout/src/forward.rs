@@ -25,6 +25,9 @@ use crate::trouble::{lost_before_users, nothing_to_return_to, trouble};
 use crate::untold;
 use crate::words::{count, duration, percent, with_lines};
 
+/// So many of the prober's requests must be expected to meet the candidate before it counts that none did.
+const MEETINGS: u128 = 20;
+
 pub(crate) fn starting(state: &State) -> Option<Step> {
     let version = &state.candidate().version;
     let limit = u32::from(state.candidate_wanted())
@@ -197,13 +200,20 @@ pub(crate) fn shifting(state: &State) -> Option<Step> {
     let (all, unseen) = (state.share() == Weight::ALL, state.share() == Weight::NONE);
     // The prober is nobody whom a rule names.
     let watched = state.watched() && !unseen;
-    if settled && (!watched || state.seen.candidate_answered) {
+    let met = !watched || state.seen.candidate_answered;
+    if settled && (met || hardly_met(state)) {
         let told = match state.share() {
             Weight::NONE => "the router sends them to",
             Weight::ALL => "the router sends everything to",
             _ => "the router sends its share to",
         };
-        let seen = if watched { ", and the prober sees its answers" } else { "" };
+        let seen = match (watched, met) {
+            (false, _) => "",
+            (true, true) => ", and the prober sees its answers",
+            (true, false) => {
+                "; the prober hardly ever meets so small a share, and is not waited for"
+            }
+        };
         let why = prefixed(trial(state), &format!("{told} {version}{seen}"));
         return Some(Step::Enter(Phase::Baking, why));
     }
@@ -220,6 +230,15 @@ pub(crate) fn shifting(state: &State) -> Option<Step> {
         };
         undo(state, format!("{missing} within {}", allowed(state)))
     })
+}
+
+/// True when the prober's requests of the time until the deadline may all miss a healthy candidate of this share, by
+/// chance. Half of them are of clients who were there before, and may stay where they are.
+fn hardly_met(state: &State) -> bool {
+    let settings = &state.start.settings;
+    let asked = u128::from(settings.probe_per_minute) * u128::from(settings.shift_deadline_ms);
+    let expected = asked * u128::from(state.share().basis_points()) / (60_000 * 10_000);
+    asked > 0 && expected < MEETINGS && state.share() < Weight::ALL
 }
 
 pub(crate) fn baking(state: &State) -> Option<Step> {

@@ -69,9 +69,20 @@ pub(crate) fn ended(state: &mut State, name: &str, passed: bool, words: &str) ->
         OnFailure::Pause if moment.can_turn_back() && !waits => {
             return Some(Step::Pause(Cause::Asked, why));
         }
+        // Whoever ends that pause may not know of this: it pauses again.
+        OnFailure::Pause if moment.can_turn_back() && state.start.settings.rules >= 7 => {
+            state.note(why.clone());
+            state.facts.failed_hook = Some(why);
+        }
         OnFailure::Abort | OnFailure::Pause | OnFailure::Continue => state.note(why),
     }
     None
+}
+
+/// The pause for a hook that failed while there was another pause, once that has ended.
+pub(crate) fn owed(state: &State) -> Option<Step> {
+    let why = state.facts.failed_hook.as_ref().filter(|_| state.facts.pause.is_none())?;
+    Some(Step::Pause(Cause::Asked, why.clone()))
 }
 
 /// The moment that lasts now, whatever comes next.

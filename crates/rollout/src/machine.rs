@@ -19,10 +19,11 @@ use crate::settings::{MACHINE_VERSION, Start};
 use crate::state::{Note, Share, State};
 use crate::step::Step;
 use crate::together::Stage;
+use crate::trouble::presses;
 use crate::wants::Wants;
 use crate::{
-    back, barrier, course, covered, forward, homeward, hooks, invariant, measure, recreate,
-    rolling, target, unroll, wish,
+    back, barrier, compare, course, covered, forward, homeward, hooks, invariant, measure,
+    recreate, rolling, target, unroll, wish,
 };
 
 /// One rollout of one app. See the crate's documentation.
@@ -124,6 +125,11 @@ impl Rollout {
     /// Candidate and stable compared; `None` before that begins, or where it never does.
     pub const fn comparison(&self) -> Option<&Comparison> {
         self.state.facts.comparison.as_ref()
+    }
+
+    /// That hardly any request is counted of many that users may send; `None` where that is not so.
+    pub fn few_counted(&self) -> Option<String> {
+        compare::few(&self.state)
     }
 
     /// What else is worth telling, oldest first: wishes that came too late, a prober lost.
@@ -250,7 +256,8 @@ impl Rollout {
             return decided;
         }
         let hooked = || hooks::pass(&self.state, self.decided());
-        hooks::lost(&self.state).or_else(|| barrier::pass(&self.state, hooked()))
+        let asked = hooks::lost(&self.state).or_else(|| hooks::owed(&self.state));
+        asked.or_else(|| barrier::pass(&self.state, hooked()))
     }
 
     /// The step that the state allows but for hooks and barriers.
@@ -357,6 +364,7 @@ impl Rollout {
     /// What the prober holds across a switch is placed anew when there is one again.
     fn pause(&mut self, cause: Cause, why: String) {
         self.state.seen.armed = false;
+        self.state.facts.failed_hook.take_if(|failed| *failed == why);
         self.state.note(format!("paused: {why}"));
         self.state.facts.pause = Some(Pause { at_ms: self.state.now_ms, cause, why });
     }
@@ -390,6 +398,10 @@ impl Rollout {
             self.state.facts.judged_step = Judged::default();
             self.state.facts.gauges.clear();
         }
+        if phase == Phase::RollingBack {
+            // Before it is another phase: what a step's end says, only that says.
+            self.state.facts.pressed_ms = presses(&self.state).then_some(self.state.now_ms);
+        }
         if phase == Phase::Stuck {
             let serves = |side| self.state.sighting(side).ready().is_some_and(|ready| ready > 0);
             self.state.facts.roll = self.state.facts.roll.as_ref().map(|roll| roll.stay(serves));
@@ -398,6 +410,7 @@ impl Rollout {
         let back = [Phase::RollingBack, Phase::DrainingCandidate, Phase::StoppingCandidate];
         if phase.is_final() || back.contains(&phase) {
             self.state.facts.pause = None;
+            self.state.facts.failed_hook = None;
         }
         (self.state.facts.hurried_ms, self.state.facts.went_on_ms) = (None, None);
         (self.state.facts.hooking, self.state.facts.awaiting) = (None, None);

@@ -26,7 +26,12 @@ use crate::together::Together;
 /// stable ended, nothing of it is told to end before they were seen right again.
 /// 5: nor when its tunnels are handed over, nor anything of a candidate that users have left.
 /// 6: the last step before the promotion is final lasts until what users' requests showed in it was told.
-/// 7: a step that ends before its time, since enough is shown, waits for what is to be measured in it.
+/// 7: a step that ends before its time, since enough is shown, waits for what is to be measured in it; answers of both
+/// that are beyond the limit of the 99th percentile are an incident, too, of which no limit undoes the candidate; where
+/// too little is known of stable's latencies to compare by them, nothing is shown of them; ticks in which one release had
+/// no unit are compared together with others; a hook that fails while there is a pause already, and is to pause it, does
+/// so when that has ended; whoever goes back for another reason than that users suffer from the candidate waits for
+/// stable to be whole, as for an operator.
 pub const MACHINE_VERSION: u32 = 7;
 
 const fn first_rules() -> u32 {
@@ -135,6 +140,8 @@ pub struct Settings {
     pub metrics: Vec<Metric>,
     /// Whether a prober watches this rollout.
     pub probing: bool,
+    /// How many requests that prober sends in a minute; 0 where that is not known, as in older journals.
+    pub probe_per_minute: u32,
     /// Whether the candidate is started once more in the place of stable when that is gone, takes the
     /// traffic there, and keeps its first instances as a spare. Otherwise it stays where it is, and
     /// the places swap their roles with each rollout. Without effect on the first deploy and in a
@@ -187,6 +194,7 @@ impl Default for Settings {
             incident: OnIncident::Pause,
             metrics: Vec::new(),
             probing: true,
+            probe_per_minute: 0,
             return_home: false,
             keep_old_ms: 0,
             warm: false,

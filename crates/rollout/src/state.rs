@@ -114,6 +114,9 @@ pub(crate) struct Facts {
     /// When it was turned back for a wish, not for what the candidate does.
     #[serde(default)]
     pub wished_back_ms: Option<u64>,
+    /// When it was turned back from a candidate of which users suffered.
+    #[serde(default)]
+    pub pressed_ms: Option<u64>,
     /// What is to follow when this is over.
     #[serde(default)]
     pub successor: Option<Successor>,
@@ -126,6 +129,9 @@ pub(crate) struct Facts {
     /// The hook that is to be called now.
     #[serde(default)]
     pub hooking: Option<Hooking>,
+    /// What a hook failed of for which a person is to be asked when the pause that there is has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_hook: Option<String>,
     /// The hooks that have ended, well or not.
     #[serde(default)]
     pub hooked: Vec<String>,

@@ -27,6 +27,24 @@ pub(crate) fn lost_before_users(state: &State) -> Option<String> {
 
 /// What speaks against the candidate while it serves.
 pub(crate) fn trouble(state: &State) -> Option<String> {
+    if let Some(why) = fallen(state).or_else(|| compare::against(state)) {
+        return Some(why);
+    }
+    if incident::held(state) {
+        return None;
+    }
+    measure::against(state).or_else(|| fails(state))
+}
+
+/// True when users suffer from the candidate: an instance fell, or their requests fail. Whoever is taken back for another
+/// reason (a metric, a hook, nobody who came) is served well meanwhile.
+pub(crate) fn presses(state: &State) -> bool {
+    let fails = || !incident::held(state) && fails(state).is_some();
+    fallen(state).is_some() || compare::against(state).is_some() || fails()
+}
+
+/// An instance ended by itself, or none is ready.
+fn fallen(state: &State) -> Option<String> {
     let version = &state.candidate().version;
     let crashes = state.facts.crashes.saturating_sub(state.facts.crashes_before);
     if crashes > 0 {
@@ -38,15 +56,12 @@ pub(crate) fn trouble(state: &State) -> Option<String> {
         let why = format!("no instance of {version} is ready any more");
         return Some(with_lines(why, state.trouble_lines()));
     }
-    if let Some(why) = compare::against(state) {
-        return Some(why);
-    }
-    if incident::held(state) {
-        return None;
-    }
-    if let Some(why) = measure::against(state) {
-        return Some(why);
-    }
+    None
+}
+
+/// Requests of the prober fail.
+fn fails(state: &State) -> Option<String> {
+    let version = &state.candidate().version;
     if compare::alike(state) {
         return None;
     }

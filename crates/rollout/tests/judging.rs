@@ -71,6 +71,25 @@ fn shares_that_grow_and_incidents_that_hit_both_abort_nobody() {
     assert!(hit <= 6, "{hit} of 120 at 5 %");
 }
 
+/// One unit in a second, of either: seconds are joined. Also with errors that come in bursts, which hit whoever is there.
+#[test]
+fn a_candidate_that_is_the_same_from_one_address_is_aborted_no_more_often_than_alpha() {
+    let run = |seed: u64, share: f64, rate: fn(u64) -> f64| {
+        let (mut draw, mut comparison) = (Draw(seed * 15_485_863), comparison());
+        for second in 0..3_000 {
+            comparison.add(&draw.tick(1, share, (rate(second), rate(second))));
+        }
+        (comparison.p() <= 0.05, comparison.compared().0.units)
+    };
+    let bursts = |second: u64| if second % 100 < 20 { 0.3 } else { 0.01 };
+    for (share, rate) in [(0.5, (|_| 0.05) as fn(u64) -> f64), (0.5, bursts), (0.1, bursts)] {
+        let runs: Vec<(bool, u64)> = (0..120).map(|seed| run(seed, share, rate)).collect();
+        let aborted = runs.iter().filter(|(aborted, _)| *aborted).count();
+        assert!(aborted <= 6, "{share}: {aborted} of 120 at 5 %");
+        assert!(runs.iter().all(|(_, units)| *units > 200), "{share}: too little is compared");
+    }
+}
+
 /// One percent of errors at 100 requests a second and 10 % of them: about a minute.
 #[test]
 fn a_bad_candidate_is_found_in_a_minute() {

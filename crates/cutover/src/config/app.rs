@@ -24,6 +24,8 @@ use crate::duration;
 
 const DAY: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
+/// Half a basis point: less is rounded to nothing.
+const LEAST_SHARE: f64 = 0.000_05;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -206,8 +208,21 @@ fn rollout_of(
         handover_timeout: reader.duration(handover_timeout, seconds(30), Duration::ZERO..=DAY),
         handover: handover::read(rollout, reader),
         max_errors: reader.count(rollout.field("max_errors"), 3, 0..=1_000_000),
-        max_error_share: reader.share(rollout.field("max_error_share"), 0.01),
+        max_error_share: error_share(rollout, reader),
     }
+}
+
+/// A share is judged in basis points: of less there would be no limit at all.
+fn error_share(rollout: &Section<'_>, reader: &mut Reader) -> f64 {
+    let field = rollout.field("max_error_share");
+    let span = field.as_ref().map(|field| field.span.clone());
+    let share = reader.share(field, 0.01);
+    if let Some(span) = span.filter(|_| share < LEAST_SHARE) {
+        let what = "`max_error_share` is 0.0001 (1 of 10,000) at the least";
+        let help = "for the strictest limit write `max_error_share = 0.0001`; `max_error_share = 1.0` sets none";
+        reader.push(Diagnostic::new(what.to_owned()).at(&span, "").help(help));
+    }
+    share
 }
 
 /// A drain that is timed ends after this; by default after a third of the time it may take.

@@ -261,7 +261,7 @@ fn rollout(key: &str) -> Value {
         "hold_requests" => count(1, u32::MAX),
         "preview_requests" => count(0, 10_000),
         "max_errors" => count(0, 1_000_000),
-        "max_error_share" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        "max_error_share" => json!({ "type": "number", "minimum": 0.00005, "maximum": 1 }),
         "preview" => json!({ "anyOf": [time(), { "const": "pause" }] }),
         "preview_path" => json!({ "type": "string", "pattern": "^/" }),
         key if is_time(key) => time(),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use model::{AppName, Fault, Hold, Release, Version};
+use model::{AppName, Fault, Hold, Lane, Release, Version};
 use rollout::analysis::Rules;
 use rollout::{Aim, Analysis, Inconclusive, Metric, Named, Settings, Start};
 
@@ -115,6 +115,12 @@ fn aimed(mut settings: Settings, Shipped { aim, warm }: Shipped) -> Settings {
     settings
 }
 
+/// Requests a second of the prober. Sockets stay where they are, whatever the shares.
+pub(super) fn asked(config: &AppConfig) -> f64 {
+    let asking = config.probe.lanes.iter().filter(|lane| **lane != Lane::Websocket).count();
+    f64::from(config.probe.rate) * asking as f64 / config.probe.lanes.len().max(1) as f64
+}
+
 fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let rollout = &config.rollout;
@@ -153,6 +159,7 @@ fn settings(config: &AppConfig, probing: bool, version: &Version) -> Settings {
         incident: rollout.incident,
         metrics: rollout.metrics.iter().map(metric).collect(),
         probing,
+        probe_per_minute: whole(asked(config) * 60.0),
         hooks: config.hooks(version),
         ..Settings::default()
     }
@@ -190,6 +197,11 @@ fn analysis(config: AnalysisConfig, rollout: &RolloutConfig) -> Analysis {
 const fn limits_alone(analysis: Analysis) -> Analysis {
     let rules = Rules { compare: false, early: false, ..analysis.rules };
     Analysis { rules, inconclusive: Inconclusive::Promote, ..analysis }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no rate is either")]
+fn whole(rate: f64) -> u32 {
+    rate.round() as u32
 }
 
 /// A share of 0 to 1 in basis points.

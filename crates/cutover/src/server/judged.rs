@@ -3,8 +3,13 @@
 //! Nothing is judged here; when the comparison finds what is `detect`'s.
 
 use model::survey::CountBy;
-use rollout::analysis::{MARGIN, Rules, clean_units};
-use rollout::{Analysis, Start};
+use rollout::analysis::{LEAST_KNOWN, MARGIN, Rules, clean_units};
+use rollout::{Analysis, Inconclusive, Start};
+
+/// Nobody knows before a rollout from how many addresses users come.
+const FEW: &str = "of each address one request a second is compared: where all come from a few (a load balancer that \
+                   `trusted` does not name), finding it takes at least as many seconds as requests, divided by the \
+                   addresses";
 
 /// One sentence for each limit, for the comparison, and for what ends a step early; none where nobody judges
 /// by users' requests.
@@ -37,9 +42,27 @@ pub(super) fn judged(start: &Start) -> Vec<String> {
             "being worse than {from} in {what} ends it (alpha = {alpha}, the chance of that for one that is \
              no worse)"
         ));
+        judged.extend((count_by == CountBy::Client).then(|| FEW.to_owned()));
     }
     judged.extend(rules.early.then(|| early(rules, (to, from), alpha)));
     judged
+}
+
+/// That too few of stable's requests are known to compare answer times, and what follows from that; nothing where
+/// that is not so, or where they are not compared.
+pub(super) fn unknown(start: &Start, known: u64) -> Option<String> {
+    let (analysis, stable) = (start.settings.analysis?, start.stable.as_ref()?);
+    let Analysis { rules, inconclusive, .. } = analysis;
+    let compares = rules.compare && rules.latency && known < LEAST_KNOWN;
+    let shown = rules.early || inconclusive != Inconclusive::Promote;
+    let shown = if shown { ", so nothing counts as shown" } else { "" };
+    compares.then(|| {
+        format!(
+            "answer times are not compared unless more of {}'s requests are known before the switch: {known} of \
+             {LEAST_KNOWN} are now{shown}",
+            stable.version
+        )
+    })
 }
 
 /// When a step ends before its time, and what is shown then.
@@ -70,23 +93,41 @@ fn limit(rules: Rules) -> Option<f64> {
 mod tests {
     use model::{AppName, ReleaseId, Version};
     use rollout::analysis::Rules;
-    use rollout::{Analysis, Named, Settings, Start};
+    use rollout::{Analysis, Inconclusive, Named, Settings, Start};
 
     use super::judged;
 
     fn said(rules: Rules) -> Vec<String> {
+        judged(&start(Analysis { rules, ..Analysis::default() }))
+    }
+
+    fn start(analysis: Analysis) -> Start {
         let named = |id, version: &str| Named {
             id: ReleaseId(id),
             version: Version::new(version).unwrap(),
         };
-        let analysis = Some(Analysis { rules, ..Analysis::default() });
-        judged(&Start {
+        Start {
             app: AppName::new("shop").unwrap(),
             stable: Some(named(1, "v1")),
             candidate: named(2, "v2"),
             instances: 1,
-            settings: Settings { analysis, ..Settings::default() },
-        })
+            settings: Settings { analysis: Some(analysis), ..Settings::default() },
+        }
+    }
+
+    #[test]
+    fn answer_times_of_which_too_little_is_known_are_told() {
+        let said = |analysis, known| super::unknown(&start(analysis), known).unwrap_or_default();
+        let plain = Analysis::default();
+        assert_eq!(
+            said(plain, 812),
+            "answer times are not compared unless more of v1's requests are known before the switch: 812 of 2000 \
+             are now"
+        );
+        let asks = Analysis { inconclusive: Inconclusive::Pause, ..plain };
+        assert!(said(asks, 0).ends_with("are now, so nothing counts as shown"));
+        let unasked = Rules { latency: false, ..Rules::default() };
+        assert_eq!(said(plain, 2_000) + &said(Analysis { rules: unasked, ..plain }, 0), "");
     }
 
     #[test]
@@ -97,6 +138,7 @@ mod tests {
             "more than 1 % of its answers taking over 300 ms ends it (alpha = 0.01)",
             "being worse than v1 in errors or answer times ends it (alpha = 0.01, the chance of that for one \
              that is no worse)",
+            super::FEW,
             "a step ends early when v2's odds of an error are shown to be below 2 times v1's, or, as long as \
              nothing fails, fewer than 1 % (528 requests of v2); and the odds of answers over v1's usual \
              times below 2 times, too (alpha = 0.01)",

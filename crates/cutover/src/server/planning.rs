@@ -8,18 +8,18 @@ use drivers::platform::FleetHave;
 use drivers::platform::discovered::ask_once;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities, RoutesHave};
 use model::{
-    Call, Change, Farewell, Fault, Hook, Lane, OnFailure, Pace, Phase, PoolState, Release,
-    ReleaseId, Source, Version, Weight,
+    Call, Change, Farewell, Fault, Hook, OnFailure, Pace, Phase, PoolState, Release, ReleaseId,
+    Source, Version, Weight,
 };
 use rollout::{Foreseen, Metric, Rollout, Start, Unmeasured, foresee};
 
-use super::begin::{freeze, start};
+use super::begin::{asked, freeze, start};
 use super::busy::Rate;
 use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
 use super::foretold::{Shipment, foretell};
-use super::judged::judged;
+use super::judged::{judged, unknown};
 use super::planned::{
     ChangePlanned, Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
     UsersPlanned,
@@ -68,7 +68,9 @@ pub(super) async fn plan(
         users: users.filter(|_| !compared.is_empty()),
         compared,
         judged: if able.router.evidence == Evidence::PerRequest {
-            judged(&start)
+            let counted = stable.and_then(|stable| routes.totals.get(&stable.id));
+            let unknown = unknown(&start, counted.map_or(0, |of| of.requests));
+            judged(&start).into_iter().chain(unknown).collect()
         } else {
             Vec::new()
         },
@@ -91,12 +93,6 @@ fn users(config: &AppConfig, probing: bool, busy: Option<Rate>) -> Option<UsersP
     let probes = asked(config);
     let supposed = UsersPlanned { per_second: probes, counted_ms: None };
     theirs.or_else(|| (probing && probes > 0.0).then_some(supposed))
-}
-
-/// Requests a second of the prober. Sockets stay where they are, whatever the shares.
-fn asked(config: &AppConfig) -> f64 {
-    let asking = config.probe.lanes.iter().filter(|lane| **lane != Lane::Websocket).count();
-    f64::from(config.probe.rate) * asking as f64 / config.probe.lanes.len().max(1) as f64
 }
 
 /// Who is found now where a release's instances are, when somebody else starts them. Refused when nobody

@@ -170,7 +170,9 @@ pub(super) fn progress(status: &mut AppStatus, active: &Active, live: Live) {
 /// What users' requests show of the candidate so far.
 fn judged(machine: &Rollout) -> Option<String> {
     let stable = machine.start().stable.as_ref()?;
-    machine.comparison()?.stands(stable.version.as_str())
+    let stands = machine.comparison()?.stands(stable.version.as_str());
+    let said: Vec<String> = stands.into_iter().chain(machine.few_counted()).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// Whoever waits for a person says so.

@@ -90,9 +90,12 @@ impl Units {
         let mut limits: Vec<u64> =
             compared.map(|it| it.thresholds().map(|one| one.us).collect()).unwrap_or_default();
         limits.extend(analysis.rules.p99_us);
+        // Of users who come from one address there is one unit in a tick; the machine joins them.
+        let joins = active.run().start.settings.rules >= 7 && analysis.rules.compare;
         let until_s = surveyed.now_s.saturating_sub(lateness_s(&limits)).max(ended_s(surveyed));
         for (at_s, tick) in ticks(&surveyed.ticks, arms, &limits) {
-            if at_s > self.after_s && at_s <= until_s && tick.candidate.units > 0 {
+            let tells = tick.candidate.units > 0 || joins;
+            if at_s > self.after_s && at_s <= until_s && tells {
                 active.tell(&Event::Units { at_s, tick })?;
             }
         }

@@ -14,6 +14,7 @@ use super::above::Above;
 use super::block::{Arm, Block};
 use super::clean::clean_units;
 use super::guard::Guard;
+use super::joined::Joined;
 use super::nats::{Nats, log_mean};
 use super::not_worse::NotWorse;
 use super::worse::Worse;
@@ -32,6 +33,8 @@ const SHOWN_PERCENT: u64 = 5;
 const LEAST: u64 = 3;
 /// What share of the requests may be slower than the limit of the 99th percentile.
 const P99: f64 = 0.01;
+/// The same, basis points.
+const P99_BP: u16 = 100;
 
 /// By which rules is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +108,15 @@ pub struct Comparison {
     /// Units and errors of the candidate in all ticks.
     whole: Arm,
     guard: Guard,
+    /// The same of answers beyond the limit of the 99th percentile.
+    #[serde(default)]
+    slow_guard: Guard,
+    /// What waits for a unit of the other release.
+    #[serde(default)]
+    joined: Joined,
+    /// Not so in journals of the machine's rules before 7.
+    #[serde(default)]
+    rules_7: bool,
 }
 
 impl Comparison {
@@ -127,16 +139,53 @@ impl Comparison {
             },
             peak: Nats::ZERO,
             failing: failing(rules),
-            late: rules.p99_us.map(|_| Above::share(P99)),
+            late: late(rules),
             candidate: Arm::default(),
             stable: Arm::default(),
             whole: Arm::default(),
             guard: Guard::default(),
+            slow_guard: Guard::default(),
+            joined: Joined::default(),
+            rules_7: true,
         }
+    }
+
+    /// The same by these rules of the machine, by which its journal was begun.
+    #[must_use]
+    pub const fn by_rules(mut self, machine: u32) -> Self {
+        self.rules_7 = machine >= 7;
+        self
     }
 
     /// Takes a tick.
     pub fn add(&mut self, tick: &Tick) {
+        if !self.rules_7 {
+            self.compare(tick);
+        } else if let Some(whole) = self.joined.add(tick) {
+            self.compare(&whole);
+        }
+        let block = block(tick, |counted| Some(counted.errors));
+        if let Some(failing) = &mut self.failing {
+            failing.add(block.candidate);
+        }
+        if let Some(late) = &mut self.late {
+            let slow = self::block(tick, |it| Some(it.slow.last().copied().unwrap_or_default()));
+            late.add(slow.candidate);
+            self.slow_guard.add(slow, self.rules_7);
+        }
+        self.whole.add(block.candidate);
+        self.guard.add(block, self.rules_7);
+        if self.both_suffer().is_some() {
+            // A limit of the candidate alone counts anew: what hits both says nothing of it.
+            self.failing = failing(self.rules);
+        }
+        if self.both_late().is_some() {
+            self.late = late(self.rules);
+        }
+    }
+
+    /// Takes a tick, or several that were joined, in which both have units.
+    fn compare(&mut self, tick: &Tick) {
         let block = block(tick, |counted| Some(counted.errors));
         if self.rules.compare {
             self.errors.add(block);
@@ -146,19 +195,6 @@ impl Comparison {
             let block = self::block(tick, |counted| counted.slow.get(at).copied());
             slow.worse.add(block);
             slow.not_worse.add(block);
-        }
-        if let Some(failing) = &mut self.failing {
-            failing.add(block.candidate);
-        }
-        if let Some(late) = &mut self.late {
-            let slow = tick.candidate.slow.last().copied().unwrap_or_default();
-            late.add(Arm::new(tick.candidate.units, slow));
-        }
-        self.whole.add(block.candidate);
-        self.guard.add(block);
-        if self.both_suffer().is_some() {
-            // A limit of the candidate alone counts anew: what hits both says nothing of it.
-            self.failing = failing(self.rules);
         }
         if block.compares() {
             self.candidate.add(block.candidate);
@@ -187,18 +223,37 @@ impl Comparison {
 
     /// What was found so far. Once found worse it stays so.
     pub fn finding(&self) -> Finding {
-        let enough = -self.alpha().ln();
-        if self.peak.get() >= enough {
+        if self.peak.get() >= self.enough() {
             return Finding::Worse(self.worse_words());
         }
-        if self.failing.as_ref().is_some_and(|above| above.log_e() >= enough) {
-            return Finding::Over(self.failing_words());
-        }
-        if self.late.as_ref().is_some_and(|late| late.log_e() >= enough) {
-            return Finding::Over(self.late_words());
+        if let Some(why) = self.fails().or_else(|| self.is_late()) {
+            return Finding::Over(why);
         }
         self.shown()
             .map_or(Finding::Open, |shown| Finding::NotWorse(format!("{shown}: {}", self.counts())))
+    }
+
+    /// That the candidate is over its limit of errors, in words.
+    pub(crate) fn fails(&self) -> Option<String> {
+        let above = self.failing.as_ref()?;
+        (above.log_e() >= self.enough()).then(|| self.failing_words())
+    }
+
+    /// That it is over its limit of the 99th percentile, in words.
+    pub(crate) fn is_late(&self) -> Option<String> {
+        let above = self.late.as_ref()?;
+        (above.log_e() >= self.enough()).then(|| self.late_words())
+    }
+
+    /// Both releases lately, candidate first, if more answers of both are beyond the limit of the 99th percentile
+    /// than those of the candidate may be.
+    pub fn both_late(&self) -> Option<(Arm, Arm)> {
+        self.slow_guard.suffer(LEAST, P99_BP).filter(|_| self.rules_7)
+    }
+
+    /// True when stable's answers lately were beyond that limit much as the candidate's were.
+    pub(crate) fn late_alike(&self) -> bool {
+        self.slow_guard.alike(P99_BP)
     }
 
     /// Both releases lately, candidate first, if both fail more than the candidate may.
@@ -219,6 +274,10 @@ impl Comparison {
     /// Units of the candidate so far, also of ticks in which stable had none, and the errors among them.
     pub const fn counted(&self) -> Arm {
         self.whole
+    }
+
+    fn enough(&self) -> f64 {
+        -self.alpha().ln()
     }
 
     fn alpha(&self) -> f64 {
@@ -246,11 +305,18 @@ impl Comparison {
         self.slow.iter().filter(often)
     }
 
+    /// True when latencies are to be compared, and too little was known of stable's to say by which: then nothing is
+    /// shown of them.
+    const fn knows_no_latency(&self) -> bool {
+        self.rules_7 && self.rules.compare && self.rules.latency && self.slow.is_empty()
+    }
+
     /// Two ways lead to what is shown of errors, so each has half of `alpha`; and all that must be shown is
     /// shown by itself.
     fn is_shown_not_worse(&self) -> bool {
         let enough = self.enough_shown();
         self.rules.compare
+            && !self.knows_no_latency()
             && (self.is_clean() || self.errs_no_more())
             && self.common().all(|slow| slow.not_worse.log_e() >= enough)
     }
@@ -264,6 +330,11 @@ impl Comparison {
 fn failing(rules: Rules) -> Option<Above> {
     let share = f64::from(rules.max_error_share_bp) / 10_000.0;
     (share > 0.0 && share < 1.0).then(|| Above::share(share))
+}
+
+/// The limit of the 99th percentile, if there is one.
+fn late(rules: Rules) -> Option<Above> {
+    rules.p99_us.map(|_| Above::share(P99))
 }
 
 /// The share of stable's requests that were slower before.
@@ -321,10 +392,11 @@ mod tests {
 
     #[test]
     fn equal_releases_are_found_equal_by_and_by() {
-        let comparison = after(Rules::default(), 2, &tick((50, 0), (50, 0)));
+        let rules = Rules { latency: false, ..Rules::default() };
+        let comparison = after(rules, 2, &tick((50, 0), (50, 0)));
         assert_eq!(comparison.finding(), Finding::Open);
         // Nothing fails: 528 units are enough at half of 1 %.
-        let clean = after(Rules::default(), 11, &tick((50, 0), (50, 0)));
+        let clean = after(rules, 11, &tick((50, 0), (50, 0)));
         let shown = |comparison: &Comparison| match comparison.finding() {
             Finding::NotWorse(words) => words,
             _ => panic!("{comparison:?}"),
@@ -332,7 +404,7 @@ mod tests {
         // That says nothing of a factor.
         let words = "fewer than 1 % of its requests fail (alpha = 0.01): 0 of 550 failed, 0 of 550 of stable";
         assert_eq!(shown(&clean), words);
-        let some = after(Rules::default(), 200, &tick((500, 1), (500, 1)));
+        let some = after(rules, 200, &tick((500, 1), (500, 1)));
         let words = "its odds of an error are below 2 times stable's (alpha = 0.01): 200 of 100000 \
                      failed, 200 of 100000 of stable";
         assert_eq!(shown(&some), words);

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Arm, Block};
 
-/// How many ticks are looked at.
+/// How many ticks are looked at, in which a release had units.
 const TICKS: usize = 10;
+/// No more than so many altogether.
+const LONGEST: usize = 60;
 
 /// The last ticks of both releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,12 +20,21 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Takes a tick, errors being the events.
-    pub fn add(&mut self, block: Block) {
-        if self.ticks.len() == TICKS {
+    /// Takes a tick, errors being the events. Where it is `sparse`, ticks in which one release had nobody may push out
+    /// none of the last in which it had somebody.
+    pub fn add(&mut self, block: Block, sparse: bool) {
+        self.ticks.push((block.candidate, block.stable));
+        while self.ticks.len() > TICKS && (!sparse || self.spares_the_oldest()) {
             self.ticks.remove(0);
         }
-        self.ticks.push((block.candidate, block.stable));
+    }
+
+    /// True when enough is left of both without the oldest tick, or it is too long ago.
+    fn spares_the_oldest(&self) -> bool {
+        let rest = self.ticks.iter().skip(1);
+        let had = |of: fn(&(Arm, Arm)) -> Arm| rest.clone().filter(|it| of(it).units > 0).count();
+        let enough = had(|it| it.0) >= TICKS && had(|it| it.1) >= TICKS;
+        enough || self.ticks.len() > LONGEST
     }
 
     /// Both releases in the last ticks, candidate first, if each had at least `least` errors there and
@@ -60,22 +71,40 @@ mod tests {
     use super::Guard;
 
     #[test]
+    fn ticks_of_one_release_alone_do_not_push_out_those_of_the_other() {
+        // One unit a second, of one release after the other.
+        let (mut guard, mut dense) = (Guard::default(), Guard::default());
+        for _ in 0..10 {
+            for block in [Block::new((1, 1), (0, 0)), Block::new((0, 0), (1, 1))] {
+                guard.add(block, true);
+                dense.add(block, false);
+            }
+        }
+        assert_eq!(guard.suffer(6, 100), Some((Arm::new(10, 10), Arm::new(10, 10))));
+        assert_eq!(dense.suffer(6, 100), None);
+        for _ in 0..60 {
+            guard.add(Block::new((0, 0), (1, 0)), true);
+        }
+        assert_eq!(guard.suffer(1, 100), None, "long ago");
+    }
+
+    #[test]
     fn only_both_and_only_lately() {
         let mut guard = Guard::default();
         let suffer = |guard: &Guard| guard.suffer(3, 100);
         for _ in 0..10 {
-            guard.add(Block::new((10, 0), (90, 10)));
+            guard.add(Block::new((10, 0), (90, 10)), true);
         }
         assert_eq!(suffer(&guard), None, "stable alone");
         for _ in 0..3 {
-            guard.add(Block::new((10, 1), (90, 10)));
+            guard.add(Block::new((10, 1), (90, 10)), true);
         }
         assert_eq!(suffer(&guard), Some((Arm::new(100, 3), Arm::new(900, 100))));
         for _ in 0..9 {
-            guard.add(Block::new((10, 1), (90, 0)));
+            guard.add(Block::new((10, 1), (90, 0)), true);
         }
         assert_eq!(suffer(&guard).map(|(_, stable)| stable.events), Some(10));
-        guard.add(Block::new((10, 1), (90, 0)));
+        guard.add(Block::new((10, 1), (90, 0)), true);
         assert_eq!(suffer(&guard), None, "the candidate alone");
     }
 }

@@ -7,7 +7,7 @@
 use model::{Threshold, latency};
 
 /// How many requests of stable must be known.
-const LEAST: u64 = 2_000;
+pub const LEAST_KNOWN: u64 = 2_000;
 
 /// What share of stable's requests may be slower, parts of 1000.
 const SLOWER: [u64; 6] = [500, 250, 100, 50, 10, 1];
@@ -16,7 +16,7 @@ const SLOWER: [u64; 6] = [500, 250, 100, 50, 10, 1];
 /// none when too little is known. Where several fall together there are fewer than six.
 pub fn thresholds(met: &[(u16, u64)]) -> Vec<Threshold> {
     let of: u64 = met.iter().map(|(_, n)| n).sum();
-    if of < LEAST {
+    if of < LEAST_KNOWN {
         return Vec::new();
     }
     let beyond = |bucket: u16| met.iter().filter(|(at, _)| *at > bucket).map(|(_, n)| n).sum();

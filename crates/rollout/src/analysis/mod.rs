@@ -8,6 +8,8 @@
 //! What is counted are *units*: at most one request per client and tick ([`Arm`]). Requests that stand
 //! or fall together (a burst of one client) would be taken for independent evidence otherwise.
 //!
+//! Ticks are blocks of their own where both releases have units in them, else they are joined (`joined`).
+//!
 //! Pure: no clock, no journal, no words about phases. What is done about a finding is the machine's.
 
 mod above;
@@ -15,6 +17,7 @@ mod block;
 mod clean;
 mod comparison;
 mod guard;
+mod joined;
 mod latency;
 mod nats;
 mod not_worse;
@@ -25,6 +28,6 @@ pub use block::{Arm, Block};
 pub use clean::clean_units;
 pub use comparison::{Comparison, Finding, MARGIN, Rules};
 pub use guard::Guard;
-pub use latency::thresholds;
+pub use latency::{LEAST_KNOWN, thresholds};
 pub use not_worse::NotWorse;
 pub use worse::{ODDS, Worse};

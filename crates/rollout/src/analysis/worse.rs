@@ -41,7 +41,7 @@ impl Worse {
         }
     }
 
-    /// Takes a tick. One in which a release had no unit says nothing.
+    /// Takes a tick. One in which a release had no unit says nothing: `joined` gives it company before.
     pub fn add(&mut self, block: Block) {
         if block.compares() {
             let rate = self.rate();

@@ -2,7 +2,8 @@
 //!
 //! Comparing it with stable is in `compared`, pausing it in `operators`.
 
-use model::{Event, Weight, Window};
+use model::event::PoolSeen;
+use model::{Event, Phase, PoolState, ReleaseId, Weight, Window};
 use rollout::Strategy;
 
 use crate::script::Role::{All, Part, Retiring, Spare};
@@ -71,7 +72,7 @@ fn everything_at_once_starts_the_others_first() {
     let full = Event::PromoteAsked { full: true };
     let script = by_instances_asked(&full);
     let machine = script.into_machine();
-    assert_eq!(machine.phase(), model::Phase::Starting);
+    assert_eq!(machine.phase(), Phase::Starting);
     let wanted: Vec<_> = machine.wants().fleet.iter().map(|want| want.instances).collect();
     assert_eq!(wanted, [3, 3]);
 }
@@ -134,7 +135,7 @@ fn stable_is_dead_when_a_share_is_undone() {
 fn errors_of_many_shares_add_up() {
     let quarter = carries(canary(&[25, 50]), 25).all(&[window("v2", 40, 2)]).wake();
     let machine = carries(quarter, 50).all(&[window("v2", 40, 5)]).into_machine();
-    assert_eq!(machine.phase(), model::Phase::RollingBack);
+    assert_eq!(machine.phase(), Phase::RollingBack);
 }
 
 /// The candidate had users before: only a window that began under the new share tells of it.
@@ -142,7 +143,7 @@ fn errors_of_many_shares_add_up() {
 fn an_answer_from_before_does_not_confirm_a_share() {
     let half = routes(&[(1, Part(50)), (2, Part(50))]);
     let quarter = carries(canary(&[25, 50]), 25).wake().all(&[half, window("v2", 20, 0)]);
-    assert_eq!(quarter.into_machine().phase(), model::Phase::Shifting);
+    assert_eq!(quarter.into_machine().phase(), Phase::Shifting);
 }
 
 /// A long good share must not hide that the next one fails.
@@ -165,7 +166,7 @@ fn failures_without_a_version_count_once_the_candidate_is_alone() {
     let alone = carries(canary(&[25]), 25).all(&[nameless()]).wake();
     let alone = alone.all(&[routes(&[(1, Spare), (2, All)]), nameless(), window("v2", 5, 0)]);
     let machine = alone.all(&[nameless()]).into_machine();
-    assert_eq!(machine.phase(), model::Phase::RollingBack);
+    assert_eq!(machine.phase(), Phase::RollingBack);
     assert!(machine.entered().last().unwrap().why.starts_with("9 of "), "{machine:?}");
 }
 
@@ -193,4 +194,39 @@ fn what_is_undone_ends_with_a_share_of_nothing() {
     let taken = [(40, 2_500, Some(50)), (80, 0, None)];
     let wanted = aborted.all(&[fleet(1, 2, 2)]);
     assert_eq!(shares(&wanted.into_machine()), taken);
+}
+
+/// At 0.5 % of the requests, of a prober that sends so many a minute, with the routes seen to be right.
+fn small_share(points: u16, probe_per_minute: u32) -> Script {
+    let share = Weight::new(points).unwrap();
+    let script = Script::new(|start| {
+        let (steps, step_ms) = (vec![share], 10_000);
+        start.settings.strategy = Strategy::Canary { steps, step_ms, counts: Vec::new() };
+        start.settings.probe_per_minute = probe_per_minute;
+    });
+    let pool = |release, weight| PoolSeen {
+        release: ReleaseId(release),
+        weight,
+        state: PoolState::Serving,
+    };
+    let pools = vec![pool(1, share.rest()), pool(2, share)];
+    script
+        .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed])
+        .all(&[Event::RoutesSettled { pools }, window("v1", 10, 0)])
+}
+
+/// Ten requests a second for 15 s: none of them need meet a share of 0.5 %.
+#[test]
+fn a_share_that_the_prober_hardly_meets_is_not_waited_for() {
+    let machine = small_share(50, 600).into_machine();
+    let last = machine.entered().last().unwrap();
+    assert_eq!(machine.phase(), Phase::Baking, "{last:?}");
+    let words = "; the prober hardly ever meets so small a share, and is not waited for";
+    assert!(last.why.ends_with(words), "{last:?}");
+    // It would meet these: something is wrong where it does not.
+    for (points, probe_per_minute) in [(5_000, 600), (50, 60_000), (50, 0), (10_000, 60)] {
+        let late = small_share(points, probe_per_minute);
+        assert_eq!(late.machine().phase(), Phase::Shifting);
+        assert!(late.wake().into_machine().turns_back());
+    }
 }

@@ -107,6 +107,41 @@ fn after_the_switch_it_goes_back_or_waits_or_goes_on() {
     assert_eq!(on.into_machine().phase(), Phase::Draining);
 }
 
+/// Whoever ends the pause that there was may not have known of it.
+#[test]
+fn one_that_fails_while_it_is_paused_pauses_once_more() {
+    let moment = Moment::AfterSwitch;
+    let resumed = |rules, ends: &Event| {
+        let script = Script::new(|start| {
+            start.settings.hooks = vec![hook(moment, OnFailure::Pause)];
+            start.settings.rules = rules;
+        });
+        let script = script.all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Armed]);
+        let routes = routes(&[(1, Spare), (2, All)]);
+        let script = script.all(&[routes, window("v2", 20, 0), window("v2", 20, 0)]);
+        let asked = Event::PauseAsked { reason: "a look".to_owned() };
+        let script = script.all(&[asked, failed(moment)]);
+        let why = &script.machine().paused().unwrap().why;
+        assert_eq!(why, "asked to pause: a look");
+        script.all(std::slice::from_ref(ends))
+    };
+    let now = rollout::MACHINE_VERSION;
+    for ends in [Event::ResumeAsked, Event::PromoteAsked { full: false }] {
+        let script = resumed(now, &ends);
+        let why = script.machine().paused().map(|pause| pause.why.clone()).unwrap_or_default();
+        assert!(why.starts_with("the hook after-switch (after switch) failed"), "{why}");
+        // It is asked once.
+        let on = script.all(&[Event::ResumeAsked]);
+        assert_eq!(on.machine().paused(), None);
+        let on = if on.machine().phase() == Phase::Baking { on.wake() } else { on };
+        assert_eq!(on.machine().phase(), Phase::Draining);
+    }
+    let back = resumed(now, &abort()).into_machine();
+    assert!(back.turns_back() && back.paused().is_none());
+    // A journal of earlier rules tells what it told.
+    assert_eq!(resumed(6, &Event::ResumeAsked).into_machine().paused(), None);
+}
+
 /// Stable waits for a hook, the last of the candidate has fallen meanwhile, and the hook has ended.
 fn fallen_while_a_hook_was_called(rules: u32) -> Script {
     drained_and_called(rules, crashed(2, 0, 2))

@@ -1,5 +1,5 @@
 //! An A/A hour: a canary whose candidate is the same as stable, judged every second by the whole machine, by all
-//! that it has: the comparison of errors and latencies, the limits, what the prober sees.
+//! that it has: the comparison of errors and latencies, the limits, what the prober sees, also where a step ends.
 //!
 //! How long the comparison takes to find somebody worse is not told here (`judging`, `cargo xtask bench canary`).
 
@@ -14,10 +14,10 @@ use crate::script::{Script, fleet, preview, routes, window};
 /// Looked at, and with `CUTOVER_FULL=1`.
 const HOURS: [u64; 2] = [60, 1_000];
 const SECONDS: u64 = 3_600;
+/// Shares of the candidate, each for half of the hour.
+const PERCENTS: [u16; 2] = [10, 50];
 /// Units in a second, on both releases together.
 const UNITS: u64 = 20;
-/// Share of the candidate.
-const SHARE: f64 = 0.1;
 /// Of stable's requests fail.
 const FAILS: f64 = 0.004;
 /// Attempts of the prober in a second.
@@ -25,7 +25,7 @@ const ATTEMPTS: u64 = 5;
 /// Of ten thousand answers take longer than each of the thresholds.
 const SLOW: [u32; 3] = [5_000, 1_000, 100];
 
-/// A canary at a tenth for an hour, with the rules that hold where a file sets none.
+/// A canary of an hour, with the rules that hold where a file sets none.
 fn canary() -> Script {
     let thresholds = [20_000, 50_000, 200_000].into_iter().zip(SLOW);
     let thresholds = thresholds
@@ -33,17 +33,16 @@ fn canary() -> Script {
         .collect();
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary {
-            steps: vec![Weight::new(1_000).unwrap()],
+            steps: PERCENTS.map(|percent| Weight::new(percent * 100).unwrap()).to_vec(),
             counts: Vec::new(),
-            step_ms: SECONDS * 1_000,
+            step_ms: SECONDS * 1_000 / 2,
         };
         start.settings.analysis = Some(Analysis::default());
         // What looks like an incident, also by chance, waits for nobody.
         start.settings.incident = OnIncident::Resume;
     })
     .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Thresholds { thresholds }])
-    .all(&[Event::Armed, routes(&[(1, Part(90)), (2, Part(10))])])
-    .all(&[window("v1", 15, 0), window("v2", 5, 0)])
+    .all(&[Event::Armed])
 }
 
 fn counted(draw: &mut Draw, units: u64, fails: f64) -> Counted {
@@ -57,38 +56,47 @@ fn counted(draw: &mut Draw, units: u64, fails: f64) -> Counted {
     Counted { units, errors: draw.of(units, fails), slow: slow.to_vec() }
 }
 
-/// The second in which the candidate was taken back, of which so many fail.
-fn taken_back(seed: u64, fails: f64) -> Option<u64> {
+/// Whether the candidate was taken back, of which so many fail: in its steps, or when one ends.
+fn is_taken_back(seed: u64, fails: f64) -> bool {
     let (script, mut draw) = (canary(), Draw::new(seed * 104_729));
-    let (began_ms, mut machine) = (script.now_ms(), script.into_machine());
-    assert_eq!(machine.phase(), Phase::Baking);
-    for second in 1..SECONDS {
-        let candidates = draw.of(UNITS, SHARE);
-        let tick = Tick {
-            candidate: counted(&mut draw, candidates, fails),
-            stable: counted(&mut draw, UNITS - candidates, FAILS),
-        };
-        let now_ms = began_ms + second * 1_000;
-        machine.advance(now_ms, &Event::Units { at_s: now_ms / 1_000, tick });
-        machine.advance(now_ms, &seen(&mut draw, ATTEMPTS, SHARE, FAILS));
+    let (mut now_ms, mut machine) = (script.now_ms(), script.into_machine());
+    for percent in PERCENTS {
+        let share = f64::from(percent) / 100.0;
+        let pools = routes(&[(1, Part(100 - percent)), (2, Part(percent))]);
+        for event in [pools, window("v2", 1, 0), window("v2", 1, 0)] {
+            machine.advance(now_ms, &event);
+        }
+        assert_eq!(machine.phase(), Phase::Baking, "{percent} %");
+        while machine.phase() == Phase::Baking {
+            let candidates = draw.of(UNITS, share);
+            let tick = Tick {
+                candidate: counted(&mut draw, candidates, fails),
+                stable: counted(&mut draw, UNITS - candidates, FAILS),
+            };
+            now_ms += 1_000;
+            machine.advance(now_ms, &Event::Units { at_s: now_ms / 1_000, tick });
+            machine.advance(now_ms, &seen(&mut draw, ATTEMPTS, share, fails));
+        }
         if machine.turns_back() {
-            return Some(second);
+            return true;
         }
     }
-    assert_eq!(machine.phase(), Phase::Baking, "the hour was not whole");
-    None
+    // Both steps were whole, and judged once more when they were over.
+    let last = machine.shares().last().unwrap();
+    assert!(last.share == Weight::ALL && last.at_ms >= SECONDS * 1_000, "{last:?}");
+    false
 }
 
 #[test]
 fn a_candidate_that_is_the_same_is_taken_back_no_more_often_than_alpha_in_an_hour() {
     let alpha = f64::from(Analysis::default().rules.alpha_bp) / 10_000.0;
     let hours = HOURS[usize::from(std::env::var_os("CUTOVER_FULL").is_some())];
-    let taken = (0..hours).filter(|seed| taken_back(*seed, FAILS).is_some()).count();
+    let taken = (0..hours).filter(|seed| is_taken_back(*seed, FAILS)).count();
     println!("{taken} of {hours} hours");
     // What is to be expected of a judge that uses all of its alpha, and three times its deviation.
     let expected = alpha * hours as f64;
     assert!((taken as f64) <= expected + 3.0 * expected.sqrt(), "{taken} of {hours}");
     // The same eyes see who is worse.
-    let worse = (0..10).filter(|seed| taken_back(*seed, 0.05).is_some()).count();
+    let worse = (0..10).filter(|seed| is_taken_back(*seed, 0.05)).count();
     assert_eq!(worse, 10);
 }

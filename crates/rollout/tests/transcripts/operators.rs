@@ -2,7 +2,9 @@
 //!
 //! Each wish in each phase is in `wishes`, as one table.
 
-use model::{Event, Outcome, Phase, ReleaseId, Successor, Version, Weight};
+use model::{
+    Call, Event, Hook, Moment, OnFailure, Outcome, Phase, ReleaseId, Successor, Version, Weight,
+};
 use rollout::{Aim, Rollout, Strategy};
 
 use crate::script::Role::{All, Part, Retiring, Spare};
@@ -305,4 +307,59 @@ fn every_wish_at_every_moment() {
 fn look(machine: &Rollout) -> impl PartialEq + use<> {
     let entered = machine.entered().len();
     (machine.wants(), entered, machine.paused().cloned(), machine.successor().cloned())
+}
+
+/// Blue-green with three instances, of which all of the candidate and one of stable are ready, turned back for something.
+fn turned_back(rules: u32, why: &[Event]) -> Rollout {
+    let hook = Hook {
+        name: "look".to_owned(),
+        moment: Moment::AfterSwitch,
+        call: Call::Program(vec!["look".to_owned()]),
+        timeout_ms: 20_000,
+        retries: 0,
+        on_failure: OnFailure::Abort,
+        once: false,
+        rollback: false,
+    };
+    let hooked = matches!(why, [Event::HookEnded { .. }, ..]);
+    let script = Script::new(|start| {
+        start.instances = 3;
+        start.settings.rules = rules;
+        start.settings.pause_after = vec![Weight::ALL];
+        start.settings.pause_deadline_ms = 60_000;
+        start.settings.hooks = if hooked { vec![hook] } else { Vec::new() };
+    });
+    let script = script.all(&[fleet(1, 3, 3), fleet(2, 3, 3), preview(40, 0), Event::Armed]);
+    let switched = [routes(&[(1, Spare), (2, All)]), window("v2", 20, 0), window("v2", 20, 0)];
+    let script = script.all(&switched).all(&[fleet(1, 1, 3)]);
+    let script = if why.is_empty() { script.wake().wake() } else { script.all(why) };
+    assert_eq!(script.machine().phase(), Phase::RollingBack, "{:?}", script.machine().entered());
+    script.into_machine()
+}
+
+fn candidates_share(machine: &Rollout) -> u16 {
+    machine.shares().last().unwrap().share.basis_points()
+}
+
+#[test]
+fn users_stay_on_a_healthy_candidate_until_stable_is_whole_whatever_turned_it_back() {
+    let now = rollout::MACHINE_VERSION;
+    let failed =
+        Event::HookEnded { name: "look".to_owned(), passed: false, words: "status 1".to_owned() };
+    for why in [&[][..], &[failed], &[abort()]] {
+        let mut machine = turned_back(now, why);
+        assert_eq!(candidates_share(&machine), 10_000, "{why:?}");
+        let mut whole = machine.clone();
+        whole.advance(0, &fleet(1, 3, 3));
+        assert_eq!(candidates_share(&whole), 0, "{why:?}");
+        // Not for ever: then some of it is better.
+        machine.advance(machine.wake().unwrap(), &Event::Tick);
+        assert_eq!(candidates_share(&machine), 0, "{why:?}");
+    }
+    // Whom users suffer from is left at once.
+    for why in [crashed(2, 2, 1), window("v2", 10, 90)] {
+        assert_eq!(candidates_share(&turned_back(now, &[why])), 0);
+    }
+    // A journal of earlier rules tells what it told.
+    assert_eq!(candidates_share(&turned_back(6, &[])), 0);
 }

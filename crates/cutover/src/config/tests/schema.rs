@@ -56,7 +56,7 @@ fn the_example_fits_and_every_key_of_a_file_is_described_and_of_a_known_sort() {
 }
 
 /// Mistakes that stand in one value, so that a schema can find them.
-const STRUCTURAL: [&str; 65] = [
+const STRUCTURAL: [&str; 67] = [
     "unknown key, nearest name",
     "several mistakes are told together",
     "a key in the wrong section",
@@ -95,6 +95,8 @@ const STRUCTURAL: [&str; 65] = [
     "an unknown strategy",
     "a share that is a percentage",
     "a share above one",
+    "a limit of errors of nothing",
+    "a limit of errors that is rounded to nothing",
     "a share that is no number",
     "unknown and doubled lanes",
     "no lanes",

@@ -3,6 +3,7 @@
 //! Nothing is found here. What was not shown is not claimed: of a candidate without an error it is shown
 //! that errors are rare, not that they come no more often than those of stable.
 
+use super::super::latency::LEAST_KNOWN;
 use super::{Arm, Comparison, MARGIN};
 
 impl Comparison {
@@ -46,7 +47,17 @@ impl Comparison {
             None => "nothing else is shown yet".to_owned(),
         };
         let (worse, p) = (format!("worse at p = {alpha} or less"), self.p());
-        Some(format!("{}; {worse}, now {p:.4}; {shown}", self.counts_of(stable)))
+        let unknown = self.unknown_words(stable).map_or_else(String::new, |it| format!("; {it}"));
+        Some(format!("{}; {worse}, now {p:.4}; {shown}{unknown}", self.counts_of(stable)))
+    }
+
+    /// Why latencies are not compared though they are to be, in words.
+    pub(crate) fn unknown_words(&self, stable: &str) -> Option<String> {
+        self.knows_no_latency().then(|| {
+            format!(
+                "answer times are not compared: fewer than {LEAST_KNOWN} requests of {stable} were known before"
+            )
+        })
     }
 
     /// The limits that hold for the candidate alone, in words.
@@ -79,6 +90,16 @@ impl Comparison {
     pub(super) fn late_words(&self) -> String {
         let limit = milliseconds(self.rules.p99_us.unwrap_or_default());
         format!("more than 1 % of its answers take over {limit}")
+    }
+
+    /// "3 of 25 answers of v2 took over 200 ms and 20 of 75 of v1", where more of both did than may.
+    pub(crate) fn both_late_words(&self, (candidate, stable): (&str, &str)) -> Option<String> {
+        let (new, old) = self.both_late()?;
+        let limit = milliseconds(self.rules.p99_us.unwrap_or_default());
+        Some(format!(
+            "{} of {} answers of {candidate} took over {limit} and {} of {} of {stable}",
+            new.events, new.units, old.events, old.units
+        ))
     }
 
     pub(super) fn counts(&self) -> String {
