@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::active::Active;
+use super::answered::Answered;
 use super::bus::{Bus, Live, Notice};
 use super::counted::Counted;
 use super::ending::{self, Facts, Finished};
@@ -80,6 +81,7 @@ pub(super) struct Evidence {
     live: Figures,
     outages: Outages,
     counted: Counted,
+    answered: Answered,
     units: Units,
     measuring: Measuring,
     receipts: Taking,
@@ -101,6 +103,7 @@ impl Evidence {
             live: Figures::default(),
             outages: Outages::default(),
             counted: Counted::default(),
+            answered: Answered::default(),
             units: Units::default(),
             measuring: Measuring::default(),
             receipts: Taking::default(),
@@ -149,6 +152,7 @@ impl Evidence {
             }
             self.keep_probing(active, config, wants.probe).await?;
         }
+        self.answered.tell(active)?;
         self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
         self.measuring.gather(active, config, (candidate, &self.tools.surroundings))?;
         if let Some(requests) = wants.preview {
@@ -346,6 +350,7 @@ impl Evidence {
             Some(routes) => {
                 self.outages.found((begun_ms, active.clock().now_ms()), routes.pid);
                 self.counted.add(routes, share_in_effect(active, routes));
+                self.answered.looked(active, begun_ms, routes);
             }
             None => self.outages.missed(begun_ms),
         }

@@ -47,7 +47,7 @@ pub(super) async fn plan(
     let able = able(tools);
     let degrades = check(config, able)?;
     let stable = standing.stable.as_ref();
-    let start = start(config, stable, &candidate);
+    let start = start(config, stable, &candidate, able.router.evidence);
     let foreseen = foresee(&start);
     let mut first = first(tools, standing, (&candidate, &foreseen), (&fleet, &routes));
     first.waiting.extend(now);
@@ -67,10 +67,10 @@ pub(super) async fn plan(
         probe: start.settings.probing.then(|| probe(config, &start)),
         users: users.filter(|_| !compared.is_empty()),
         compared,
-        judged: if able.router.evidence == Evidence::PerRequest {
-            judged(&start)
-        } else {
+        judged: if able.router.evidence == Evidence::ProberOnly {
             Vec::new()
+        } else {
+            judged(&start)
         },
         measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
         handover: handover(config, able.carrier),
@@ -296,7 +296,7 @@ fn compared(start: &Start, can: RouterCapabilities, users: Option<UsersPlanned>)
     let rollout::Strategy::Canary { steps, .. } = &start.settings.strategy else {
         return Vec::new();
     };
-    if can.evidence != Evidence::PerRequest {
+    if can.evidence == Evidence::ProberOnly || !analysis.rules.compare {
         return Vec::new();
     }
     let shared = steps.iter().filter(|step| **step > Weight::NONE);
