@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::barrier::Barrier;
+use crate::counters::Counters;
 use crate::fleet::{FleetSeen, InstanceId, ReleaseId};
 use crate::measured::Measured;
 use crate::name::{AppName, Version};
@@ -114,6 +115,14 @@ pub enum Event {
         at_s: u64,
         /// What it counted.
         tick: Tick,
+    },
+    /// What a router's counters say, where it does not tell of single requests. Told before the candidate has users,
+    /// too: what they have grown by since the last time is the next tick, also for a controller that comes back.
+    Counters {
+        /// What they say, by who counts.
+        counters: Counters,
+        /// All that was counted until then is in them, ms since the rollout began.
+        until_ms: u64,
     },
     /// All that users' requests which began until then have shown was told. Told once before the candidate has
     /// users, too: a router that does not tell of single requests is not waited for.

@@ -4,7 +4,7 @@
 //! The tests themselves are `analysis`; when a step is taken, `forward` decides.
 
 use model::survey::CountBy;
-use model::{Phase, Threshold, Tick, Weight};
+use model::{Counters, Phase, Threshold, Tick, Weight, grown};
 
 use crate::analysis::{Arm, Comparison, Finding};
 use crate::comparing::{Analysis, Incident, Inconclusive, OnIncident};
@@ -40,6 +40,31 @@ pub(crate) fn take(state: &mut State, at_s: u64, tick: &Tick) {
         return;
     }
     state.facts.compared_s = at_s;
+    add(state, tick);
+}
+
+/// What the router's counters say now: what they have grown by since they were told last is a tick. The first time says
+/// from where to count, and times in which the candidate had no request nothing of both.
+pub(crate) fn count(state: &mut State, now: &Counters) {
+    let begins = state.facts.counters.is_none();
+    let grown = grown(state.facts.counters.get_or_insert_default(), now);
+    let stable = state.start.stable.as_ref().map(|stable| stable.id);
+    let mut tick = Tick::default();
+    for one in grown {
+        let counted = match one.release {
+            Some(release) if release == state.start.candidate.id => &mut tick.candidate,
+            Some(release) if Some(release) == stable => &mut tick.stable,
+            _ => continue,
+        };
+        counted.units = counted.units.saturating_add(one.requests);
+        counted.errors = counted.errors.saturating_add(one.failed);
+    }
+    if !begins && tick.candidate.units > 0 && state.judging() {
+        add(state, &tick);
+    }
+}
+
+fn add(state: &mut State, tick: &Tick) {
     begin(state, &[]);
     if let Some(comparison) = &mut state.facts.comparison {
         comparison.add(tick);
@@ -205,7 +230,8 @@ pub(crate) fn so_far(state: &State) -> String {
     let Some(comparison) = &state.facts.comparison else { return String::new() };
     if !state.start.settings.analysis.is_some_and(|analysis| analysis.rules.compare) {
         let Arm { units, events } = comparison.counted();
-        let words = || format!("; of its users' requests {events} of {units} failed");
+        let whose = comparison.whose();
+        let words = || format!("; of {whose} {events} of {units} failed");
         return if units == 0 { String::new() } else { words() };
     }
     let unknown = comparison.unknown_words("stable");

@@ -4,7 +4,9 @@
 //! the state, later.
 
 use model::event::PoolSeen;
-use model::{Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window};
+use model::{
+    Counters, Event, FleetSeen, InstanceId, Offenders, Phase, ReleaseId, RunState, Weight, Window,
+};
 
 use crate::barrier;
 use crate::compare;
@@ -66,6 +68,7 @@ pub(crate) fn hear(state: &mut State, event: &Event) -> Option<Step> {
             compare::take(state, *at_s, tick);
             return compare::watch(state);
         }
+        Event::Counters { counters, until_ms } => return see_counters(state, counters, *until_ms),
         Event::Surveyed { until_ms } => untold::hear(state, *until_ms),
         Event::Measured { metric, found, words } => {
             return measure::hear(state, metric, *found, words);
@@ -163,6 +166,13 @@ fn linger(state: &mut State, offenders: &Offenders) {
         state.note(format!("waiting for what is open: {}", open.join("; ")));
     }
     state.seen.lingering = offenders.clone();
+}
+
+/// What they have grown by is a tick, and with it all that was counted until then is told.
+fn see_counters(state: &mut State, counters: &Counters, until_ms: u64) -> Option<Step> {
+    compare::count(state, counters);
+    untold::hear(state, until_ms);
+    compare::watch(state)
 }
 
 /// Windows count from the switch until its outcome is decided.

@@ -90,7 +90,8 @@
 //!
 //! # Comparing
 //! With [`Settings::analysis`], candidate and stable are compared while both have a share ([`analysis`]):
-//! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick. A candidate that is worse is undone;
+//! [`Event::Thresholds`] begins it, each [`Event::Units`] is one tick; of a router that tells nothing of single
+//! requests, what [`Event::Counters`] have grown by. A candidate that is worse is undone;
 //! with `early`, one that is shown not to be goes on before its time; else the step ends when its time is
 //! over, as [`Inconclusive`] says. What is counted is told late: the last step, after which nothing is taken back,
 //! lasts until [`Event::Surveyed`] says that all until its end was told. Where *both* fail more than the candidate may, the rollout is paused
@@ -130,6 +131,7 @@
 //! [`Event::Leaving`]: model::Event::Leaving
 //! [`Event::Thresholds`]: model::Event::Thresholds
 //! [`Event::Units`]: model::Event::Units
+//! [`Event::Counters`]: model::Event::Counters
 //! [`Event::Surveyed`]: model::Event::Surveyed
 //! [`Event::Measured`]: model::Event::Measured
 //! [`Event::RoutesSettled`]: model::Event::RoutesSettled

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Barrier, Entered, Phase, ReleaseId, Successor, Weight};
+use model::{Barrier, Counters, Entered, Phase, ReleaseId, Successor, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Comparison;
@@ -61,6 +61,9 @@ pub(crate) struct Facts {
     /// The last tick that was compared, s of CLOCK_MONOTONIC.
     #[serde(default)]
     pub compared_s: u64,
+    /// What the router's counters said last, where single requests are not told; `None` before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Counters>,
     /// All that users' requests showed until then was told, ms since the rollout began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surveyed_ms: Option<u64>,

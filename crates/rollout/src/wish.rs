@@ -74,6 +74,7 @@ const fn wish(event: &Event) -> Option<Wish<'_>> {
         | Event::Lingering(_)
         | Event::Thresholds { .. }
         | Event::Units { .. }
+        | Event::Counters { .. }
         | Event::Surveyed { .. }
         | Event::Measured { .. }
         | Event::Preview { .. }

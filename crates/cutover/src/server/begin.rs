@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use model::{AppName, Fault, Hold, Lane, Release, Version};
+use drivers::router::Evidence;
+use model::{AppName, CountBy, Fault, Hold, Lane, Release, Version};
 use rollout::analysis::Rules;
 use rollout::{Aim, Analysis, Inconclusive, Metric, Named, Settings, Start};
 
@@ -35,7 +36,7 @@ pub(super) fn begin(
 ) -> Result<Run, Fault> {
     let store = &tools.store;
     let original = store.committed_routes(&release.app)?;
-    let start = start_of(config, stable, (release, shipped));
+    let start = start_of(config, stable, (release, shipped), tools.router.can().evidence);
     store.begin(&NewRun {
         run,
         start: &start,
@@ -72,20 +73,29 @@ pub(super) fn freeze(
 }
 
 /// The machine's start for shipping `candidate`. The first deploy has nobody to watch yet.
-pub(super) fn start(config: &AppConfig, stable: Option<&Release>, candidate: &Release) -> Start {
-    start_of(config, stable, (candidate, Shipped { aim: Aim::Deploy, warm: false }))
+pub(super) fn start(
+    config: &AppConfig,
+    stable: Option<&Release>,
+    candidate: &Release,
+    evidence: Evidence,
+) -> Start {
+    start_of(config, stable, (candidate, Shipped { aim: Aim::Deploy, warm: false }), evidence)
 }
 
 /// A release that ran before has no shares to pass, is compared with nobody and is not waited for: users are to
-/// be back soon.
+/// be back soon. What it is judged by depends on what the router can say.
 pub(super) fn start_of(
     config: &AppConfig,
     stable: Option<&Release>,
     (candidate, shipped): (&Release, Shipped),
+    evidence: Evidence,
 ) -> Start {
     let named = |release: &Release| Named { id: release.id, version: release.version.clone() };
     let probing = config.probe.enabled && stable.is_some();
     let mut settings = aimed(settings(config, probing, &candidate.version), shipped);
+    if evidence == Evidence::Counters {
+        settings.analysis = settings.analysis.map(by_counters);
+    }
     let found = stable.into_iter().chain([candidate]).filter(|release| release.source.is_some());
     settings.theirs = found.map(|release| release.id).collect();
     Start {
@@ -187,6 +197,7 @@ fn analysis(config: AnalysisConfig, rollout: &RolloutConfig) -> Analysis {
         latency: config.latency,
         p99_us: config.p99.map(us),
         early: config.early,
+        counters: false,
     };
     let whole = Analysis { rules, inconclusive: config.inconclusive, count_by: config.count_by };
     let shares = matches!(rollout.strategy, Strategy::Canary { .. });
@@ -204,8 +215,45 @@ fn whole(rate: f64) -> u32 {
     rate.round() as u32
 }
 
+/// A router's counters tell requests and failures: no latency, and no clients, so the versions are compared only where
+/// each request is said to count.
+fn by_counters(analysis: Analysis) -> Analysis {
+    let each = analysis.count_by == CountBy::Request;
+    let Analysis { rules, count_by, .. } = if each { analysis } else { limits_alone(analysis) };
+    let rules = Rules { latency: false, p99_us: None, early: false, counters: true, ..rules };
+    Analysis { rules, inconclusive: Inconclusive::Promote, count_by }
+}
+
 /// A share of 0 to 1 in basis points.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=10000")]
 fn basis_points(share: f64) -> u16 {
     (share.clamp(0.0, 1.0) * 10_000.0).round() as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use model::CountBy;
+    use rollout::analysis::Rules;
+    use rollout::{Analysis, Inconclusive};
+
+    use super::by_counters;
+
+    #[test]
+    fn by_counters_the_limit_of_errors_is_judged_and_only_who_counts_requests_compares() {
+        let rules = Rules { p99_us: Some(1), early: true, ..Rules::default() };
+        let asked = Analysis { rules, inconclusive: Inconclusive::Pause, ..Analysis::default() };
+        let limit = Rules {
+            compare: false,
+            latency: false,
+            p99_us: None,
+            early: false,
+            counters: true,
+            ..rules
+        };
+        assert_eq!(by_counters(asked), Analysis { rules: limit, ..Analysis::default() });
+        let count_by = CountBy::Request;
+        let each =
+            Analysis { rules: Rules { compare: true, ..limit }, count_by, ..by_counters(asked) };
+        assert_eq!(by_counters(Analysis { count_by, ..asked }), each);
+    }
 }

@@ -5,7 +5,7 @@
 
 use drivers::platform::PlatformCapabilities;
 use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
-use model::{Fault, Kind, Mark, Selector, Wanted, Weight};
+use model::{CountBy, Fault, Kind, Mark, Selector, Wanted, Weight};
 
 use rollout::Inconclusive;
 
@@ -68,7 +68,7 @@ pub(super) fn check(app: &AppConfig, able: Able) -> Result<Vec<String>, Fault> {
         }
     }
     if !app.probe.enabled {
-        let counted = router.evidence == Evidence::PerRequest && app.rollout.analysis.is_some();
+        let counted = router.evidence != Evidence::ProberOnly && app.rollout.analysis.is_some();
         let also = if counted { " and what users' requests show" } else { "" };
         worse.push(format!(
             "nobody probes (`enabled = false`): only health checks{also} can turn it back, and no verdict \
@@ -93,20 +93,29 @@ fn unjudged(app: &AppConfig, able: Able) -> Option<String> {
     if able.router.evidence == Evidence::PerRequest {
         return None;
     }
+    let counters = able.router.evidence == Evidence::Counters;
     let shares = matches!(app.rollout.strategy, Strategy::Canary { .. });
+    let compares = counters && analysis.count_by == CountBy::Request;
     let lost = [
-        shares.then_some("the versions are not compared"),
+        (shares && !compares).then_some("the versions are not compared"),
+        (shares && compares && analysis.latency).then_some("answer times are not compared"),
         analysis.early.then_some("no step ends early"),
         analysis.p99.map(|_| "`p99` is judged by nobody"),
     ];
     let lost: Vec<&str> = lost.into_iter().flatten().collect();
     let also = if lost.is_empty() { String::new() } else { format!("{}, and ", lost.join(", ")) };
-    let only = if app.probe.enabled {
-        "`max_error_share` is a limit of the prober's requests alone"
-    } else {
-        "`max_error_share` limits nothing"
+    let only = match (counters, app.probe.enabled) {
+        (true, true) => "`max_error_share` is held against all that it counts, the prober's, too",
+        (true, false) => "`max_error_share` is held against all that it counts",
+        (false, true) => "`max_error_share` is a limit of the prober's requests alone",
+        (false, false) => "`max_error_share` limits nothing",
     };
-    Some(format!("{} tells nothing of single requests: {also}{only}", able.carrier))
+    let each = if counters {
+        " (each request, not one of a client in a second; an answer that breaks off passes for a whole one)"
+    } else {
+        ""
+    };
+    Some(format!("{} tells nothing of single requests: {also}{only}{each}", able.carrier))
 }
 
 /// How a change is taken up, where that is not at one instant.
@@ -195,7 +204,7 @@ mod tests {
 
     use drivers::platform::PlatformCapabilities;
     use drivers::router::{ChangeKind, Drain, Evidence, RouterCapabilities};
-    use model::Weight;
+    use model::{CountBy, Weight};
 
     use rollout::Inconclusive;
 
@@ -296,29 +305,42 @@ mod tests {
             p99: None,
             early: false,
             inconclusive: Inconclusive::Promote,
-            count_by: model::CountBy::Client,
+            count_by: CountBy::Client,
         };
         app.rollout.analysis = Some(analysis);
+        let mut mute = able();
+        mute.router.evidence = Evidence::ProberOnly;
         let mut counting = able();
         counting.router.evidence = Evidence::Counters;
-        let said = |app: &AppConfig| check(app, counting).unwrap();
+        let said = |app: &AppConfig, able| check(app, able).unwrap().pop().unwrap();
+        let begins = "the router tells nothing of single requests: ";
         let alone = "`max_error_share` is a limit of the prober's requests alone";
-        let lost = |lost: &str| {
-            vec![format!("the router tells nothing of single requests: {lost}{alone}")]
-        };
-        assert_eq!(said(&app), lost("the versions are not compared, and "));
+        let all = "`max_error_share` is held against all that it counts, the prober's, too (each request, \
+                   not one of a client in a second; an answer that breaks off passes for a whole one)";
+        let lost = "the versions are not compared, and ";
+        assert_eq!(said(&app, mute), format!("{begins}{lost}{alone}"));
+        assert_eq!(said(&app, counting), format!("{begins}{lost}{all}"));
         assert_eq!(check(&app, able()).unwrap(), Vec::<String>::new());
         let mut whole = example_app();
-        assert_eq!(said(&whole), lost(""));
+        assert_eq!(said(&whole, mute), format!("{begins}{alone}"));
+        assert_eq!(said(&whole, counting), format!("{begins}{all}"));
+        analysis.count_by = CountBy::Request;
+        app.rollout.analysis = Some(analysis);
+        let lost = "answer times are not compared, and ";
+        assert_eq!(said(&app, counting), format!("{begins}{lost}{all}"));
+        assert!(said(&app, mute).contains("the versions are not compared"));
         (analysis.p99, analysis.early) = (Some(Duration::from_millis(300)), true);
         app.rollout.analysis = Some(analysis);
-        let all =
-            "the versions are not compared, no step ends early, `p99` is judged by nobody, and ";
-        assert_eq!(said(&app), lost(all));
+        let lost =
+            "answer times are not compared, no step ends early, `p99` is judged by nobody, and ";
+        assert_eq!(said(&app, counting), format!("{begins}{lost}{all}"));
         whole.probe.enabled = false;
-        assert!(said(&whole)[0].ends_with("requests: `max_error_share` limits nothing"));
+        let said = |app: &AppConfig, able| check(app, able).unwrap().join("\n");
+        assert!(said(&whole, mute).contains("requests: `max_error_share` limits nothing"));
+        assert!(said(&whole, counting).contains("against all that it counts (each request"));
+        assert!(said(&whole, counting).contains("checks and what users' requests show can"));
         whole.rollout.analysis = None;
-        assert!(!said(&whole)[0].contains("max_error_share"));
+        assert!(!said(&whole, counting).contains("max_error_share"));
         analysis.inconclusive = Inconclusive::Abort;
         app.rollout.analysis = Some(analysis);
         assert!(check(&app, counting).unwrap_err().what.contains("nothing would ever be shown"));

@@ -1,14 +1,13 @@
 //! What the router counted while a rollout was under way, from look to look.
 //!
-//! Whoever counts (a process, or one server of it) begins at 0 and then only grows; after a reload the
-//! old one may go on beside the new one, and each is followed by itself. What an earlier server of
-//! Cutover saw is not known to this one.
+//! What each counter has grown by is `model::counters`' to say. What an earlier server of Cutover saw is not
+//! known to this one.
 
 use std::collections::BTreeMap;
 
 use drivers::router::RoutesHave;
-use model::ReleaseId;
-use model::admin::HoldSeen;
+use model::admin::{HoldSeen, ReleaseSeen};
+use model::{Counter, Counters, ReleaseId, grown};
 
 /// Requests and how many of them failed.
 type Pair = (u64, u64);
@@ -17,7 +16,7 @@ type Pair = (u64, u64);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
     /// What each counter said last; `None` before the first look.
-    last: Option<BTreeMap<String, Pair>>,
+    last: Option<Counters>,
     sums: BTreeMap<ReleaseId, Pair>,
     /// The share that was in effect at the last look.
     share: Option<usize>,
@@ -65,19 +64,14 @@ impl Counted {
         self.share = share;
         self.held.add(have.held);
         let begins = self.last.is_none();
-        let last = self.last.get_or_insert_default();
-        for (source, seen) in &have.counters {
-            let now = (seen.requests, seen.failed);
-            let before = last.insert(source.clone(), now).unwrap_or_default();
-            if begins {
-                continue;
-            }
-            let requests = since(before.0, now.0);
-            let sum = self.sums.entry(seen.release).or_default();
+        let grown = grown(self.last.get_or_insert_default(), &tried(have));
+        for Counter { release, requests, failed } in grown.into_iter().filter(|_| !begins) {
+            let Some(release) = release else { continue };
+            let sum = self.sums.entry(release).or_default();
             sum.0 += requests;
-            sum.1 += since(before.1, now.1);
+            sum.1 += failed;
             if let Some(share) = throughout {
-                *self.by_share.entry((share, seen.release)).or_default() += requests;
+                *self.by_share.entry((share, release)).or_default() += requests;
             }
         }
     }
@@ -98,7 +92,16 @@ impl Counted {
     }
 }
 
-/// How much a counter has grown; one that says less than before has begun anew.
+/// What was sent to instances, and what failed of it.
+fn tried(have: &RoutesHave) -> Counters {
+    let counter = |seen: &ReleaseSeen| {
+        let ReleaseSeen { release, requests, failed, .. } = *seen;
+        Counter { release: Some(release), requests, failed }
+    };
+    have.counters.iter().map(|(source, seen)| (source.clone(), counter(seen))).collect()
+}
+
+/// How much what waited has grown; one that says less than before has begun anew.
 const fn since(before: u64, now: u64) -> u64 {
     if now < before { now } else { now - before }
 }

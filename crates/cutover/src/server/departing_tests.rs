@@ -104,6 +104,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
         ejected: BTreeSet::new(),
         totals: BTreeMap::new(),
         counters: BTreeMap::new(),
+        answered: BTreeMap::new(),
         held: model::admin::HoldSeen::default(),
         epoch: 1,
         pid: None,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::active::Active;
+use super::answered::Answered;
 use super::bus::{Bus, Live, Notice};
 use super::counted::Counted;
 use super::ending::{self, Facts, Finished};
@@ -83,6 +84,7 @@ pub(super) struct Evidence {
     live: Figures,
     outages: Outages,
     counted: Counted,
+    answered: Answered,
     units: Units,
     measuring: Measuring,
     receipts: Taking,
@@ -105,6 +107,7 @@ impl Evidence {
             live: Figures::default(),
             outages: Outages::default(),
             counted: Counted::default(),
+            answered: Answered::default(),
             units: Units::default(),
             measuring: Measuring::default(),
             receipts: Taking::default(),
@@ -153,6 +156,7 @@ impl Evidence {
             }
             self.keep_probing(active, config, wants.probe).await?;
         }
+        self.answered.tell(active)?;
         self.units.gather(active, &*self.tools.router, &self.tools.layout).await?;
         self.measuring.gather(active, config, (candidate, &self.tools.surroundings))?;
         if let Some(requests) = wants.preview {
@@ -364,6 +368,7 @@ impl Evidence {
             Some(routes) => {
                 self.outages.found((begun_ms, active.clock().now_ms()), routes.pid);
                 self.counted.add(routes, share_in_effect(active, routes));
+                self.answered.looked(active, begun_ms, routes);
             }
             None => self.outages.missed(begun_ms),
         }

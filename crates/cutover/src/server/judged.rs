@@ -21,6 +21,7 @@ pub(super) fn judged(start: &Start) -> Vec<String> {
     let (to, from) = (start.candidate.version.as_str(), stable.version.as_str());
     let alpha = f64::from(rules.alpha_bp) / 10_000.0;
     let unit = match count_by {
+        _ if rules.counters => "each counts, the prober's too",
         CountBy::Client => "of each client one a second",
         CountBy::Request => "each counts",
     };
@@ -149,5 +150,9 @@ mod tests {
             "more than 2.5 % of v2's requests failing ends it (of each client one a second; alpha = 0.01)",
         ];
         assert_eq!(said(limits), expected);
+        let expected = [
+            "more than 2.5 % of v2's requests failing ends it (each counts, the prober's too; alpha = 0.01)",
+        ];
+        assert_eq!(said(Rules { counters: true, ..limits }), expected);
     }
 }

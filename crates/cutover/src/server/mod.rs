@@ -5,6 +5,7 @@
 
 mod active;
 mod again;
+mod answered;
 pub(crate) mod api;
 mod begin;
 mod believed;

@@ -47,7 +47,7 @@ pub(super) async fn plan(
     let able = able(tools);
     let degrades = check(config, able)?;
     let stable = standing.stable.as_ref();
-    let start = start(config, stable, &candidate);
+    let start = start(config, stable, &candidate, able.router.evidence);
     let foreseen = foresee(&start);
     let mut first = first(tools, standing, (&candidate, &foreseen), (&fleet, &routes));
     first.waiting.extend(now);
@@ -67,12 +67,14 @@ pub(super) async fn plan(
         probe: start.settings.probing.then(|| probe(config, &start)),
         users: users.filter(|_| !compared.is_empty()),
         compared,
-        judged: if able.router.evidence == Evidence::PerRequest {
-            let counted = stable.and_then(|stable| routes.totals.get(&stable.id));
-            let unknown = unknown(&start, counted.map_or(0, |of| of.requests));
-            judged(&start).into_iter().chain(unknown).collect()
-        } else {
-            Vec::new()
+        judged: match able.router.evidence {
+            Evidence::PerRequest => {
+                let counted = stable.and_then(|stable| routes.totals.get(&stable.id));
+                let unknown = unknown(&start, counted.map_or(0, |of| of.requests));
+                judged(&start).into_iter().chain(unknown).collect()
+            }
+            Evidence::Counters => judged(&start),
+            Evidence::ProberOnly => Vec::new(),
         },
         measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
         handover: handover(config, able.carrier),
@@ -292,7 +294,7 @@ fn compared(start: &Start, can: RouterCapabilities, users: Option<UsersPlanned>)
     let rollout::Strategy::Canary { steps, .. } = &start.settings.strategy else {
         return Vec::new();
     };
-    if can.evidence != Evidence::PerRequest {
+    if can.evidence == Evidence::ProberOnly || !analysis.rules.compare {
         return Vec::new();
     }
     let shared = steps.iter().filter(|step| **step > Weight::NONE);

@@ -21,7 +21,8 @@ pub(crate) struct Frozen {
 }
 
 /// Observations of which only the last one matters, or their sum, which the machine has.
-const PASSING: [&str; 7] = ["tick", "open", "leaving", "movable", "window", "units", "surveyed"];
+const PASSING: [&str; 8] =
+    ["tick", "open", "leaving", "movable", "window", "units", "counters", "surveyed"];
 
 impl Store {
     /// Keeps the machine as it is after the last row that was appended; durable when this returns.

@@ -55,6 +55,7 @@ mod handover;
 mod haproxy;
 mod haproxy_bed;
 mod haproxy_dying;
+mod haproxy_judged;
 mod haproxy_timed;
 mod hooks;
 mod interrupt;

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use model::admin::{HoldSeen, ReleaseSeen};
 use model::receipt::{Question, Receipts};
 use model::{
-    AppName, Change, Fault, InstanceId, Offenders, Plan, ReleaseId, Routes, Survey, Surveyed,
-    Weight,
+    AppName, Change, Counters, Fault, InstanceId, Offenders, Plan, ReleaseId, Routes, Survey,
+    Surveyed, Weight,
 };
 
 /// A driver of something that carries users' requests to instances.
@@ -108,6 +108,9 @@ pub struct RoutesHave {
     /// The same counters, by who counts them, such as a process or one server of it. Each begins at 0
     /// when it comes into being: what goes on counting after a reload, and what began anew, are two.
     pub counters: BTreeMap<String, ReleaseSeen>,
+    /// What users were answered, by who counts, where the router tells that and nothing of single requests: a request that
+    /// was sent again is one, and what has no answer yet is not in it. Tunnels are left out where they are told apart.
+    pub answered: Counters,
     /// Requests that wait, or waited, since the router first knew the app.
     pub held: HoldSeen,
     /// Newest fencing epoch seen.
@@ -130,6 +133,7 @@ impl RoutesHave {
             ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
+            answered: Counters::new(),
             held: HoldSeen::default(),
             epoch: 0,
             pid: None,

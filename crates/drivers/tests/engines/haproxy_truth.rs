@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::common::haproxy;
 use crate::common::load;
@@ -14,7 +15,7 @@ use drivers::router::{Open, Router, RoutesHave};
 use haproxy::{Bed, PATIENCE, app, pool, routes, settle, wait};
 use load::{App, Connection, get};
 use model::PoolState::{Retiring, Serving};
-use model::{Kind, Mark, ReleaseId, Routes, Rule, Selector};
+use model::{Counter, Kind, Mark, ReleaseId, Routes, Rule, Selector};
 
 haproxy::on_each_haproxy!(
     an_edit_by_somebody_else_is_seen_and_put_back,
@@ -23,6 +24,7 @@ haproxy::on_each_haproxy!(
     an_edit_is_put_back_also_while_a_release_is_brought_in,
     a_pool_without_a_server_that_is_up_carries_nothing,
     counters_go_on_over_a_reload_and_count_nobody_twice,
+    what_users_were_answered_is_counted_once_whatever_was_tried,
     a_map_that_was_not_committed_leaves_nothing_behind,
 );
 
@@ -171,7 +173,7 @@ async fn an_edit_is_put_back_also_while_a_release_is_brought_in(program: PathBuf
     let map = bed.path("cutover-demo.map").display().to_string();
     bed.tell(&format!("set map {map} at:*/ 1:0:~:~"));
     assert_eq!(bodies(&bed, 5), ["no release serves"]);
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while bodies(&bed, 5) != ["v1"] {
         let have = router.look(&app()).await.unwrap();
         let plan = router.plan(Some(&want), &have);
@@ -179,7 +181,7 @@ async fn an_edit_is_put_back_also_while_a_release_is_brought_in(program: PathBuf
         for change in &plan.changes {
             router.act(change, 1).await.unwrap();
         }
-        assert!(std::time::Instant::now() < deadline, "{plan:?}");
+        assert!(Instant::now() < deadline, "{plan:?}");
     }
 }
 
@@ -269,6 +271,36 @@ async fn counters_go_on_over_a_reload_and_count_nobody_twice(program: PathBuf) {
         *by_release.entry(seen.release.0).or_insert(0) += seen.requests;
     }
     assert!(by_release[&1] <= apps.v1.requests() && by_release[&2] <= apps.v2.requests());
+}
+
+/// Requests and failures of a release, as its users were answered.
+async fn answered(router: &HaProxy, release: u32) -> (u64, u64) {
+    let all = router.look(&app()).await.unwrap().answered;
+    let of = |one: &&Counter| one.release == Some(ReleaseId(release));
+    let one = all.values().find(of).unwrap();
+    (one.requests, one.failed)
+}
+
+async fn what_users_were_answered_is_counted_once_whatever_was_tried(program: PathBuf) {
+    let (bed, apps) = (Bed::start(&program).await, Two::start());
+    let router = bed.driver();
+    settle(&router, &apps.routes(0)).await;
+    let status = |path| get(bed.entrance, path).unwrap().status;
+    // Every other try fails: half of them are sent again, and nobody notices.
+    for _ in 0..10 {
+        assert_eq!(status("/moody"), 200);
+    }
+    assert_eq!([status("/drop"), status("/drop")], [502; 2]);
+    let (mut tunnel, _) = Connection::upgrade(bed.entrance).unwrap();
+    tunnel.echo("here").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while answered(&router, 1).await != (12, 2) {
+        assert!(Instant::now() < deadline, "{:?}", answered(&router, 1).await);
+    }
+    let have = router.look(&app()).await.unwrap();
+    assert!(have.totals[&ReleaseId(1)].failed > 2, "its servers count tries: {:?}", have.totals);
+    assert_eq!(answered(&router, 2).await, (0, 0));
+    drop(tunnel);
 }
 
 async fn a_map_that_was_not_committed_leaves_nothing_behind(program: PathBuf) {

@@ -37,6 +37,7 @@ const P99: f64 = 0.01;
 const P99_BP: u16 = 100;
 
 /// By which rules is judged.
+#[expect(clippy::struct_excessive_bools, reason = "rules that do not depend on each other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rules {
@@ -54,6 +55,9 @@ pub struct Rules {
     pub p99_us: Option<u64>,
     /// Whether a step ends as soon as the candidate is shown not to be worse.
     pub early: bool,
+    /// What is counted comes from a router's counters: every request, also those of the prober. Older journals know
+    /// of single requests alone.
+    pub counters: bool,
 }
 
 impl Default for Rules {
@@ -65,6 +69,7 @@ impl Default for Rules {
             latency: true,
             p99_us: None,
             early: false,
+            counters: false,
         }
     }
 }

@@ -232,9 +232,13 @@ impl<'a> Controller<'a> {
         let (now, plan) = (self.world.now, self.world.plan);
         let share = self.machine.shares().last().map_or(Weight::NONE, |share| share.share);
         let mut events = Vec::new();
-        if plan.start.settings.analysis.is_some() && (now / STEP_MS).is_multiple_of(10) {
-            events.push(plan.suffering.units(now, share, plan.candidate_errors));
-            if self.world.router.alive(now) {
+        if let Some(analysis) = plan.start.settings.analysis
+            && (now / STEP_MS).is_multiple_of(10)
+        {
+            let counters = analysis.rules.counters;
+            let counted = Some(&mut self.world.counters).filter(|_| counters);
+            events.push(plan.suffering.seen(now, (share, plan.candidate_errors), counted));
+            if self.world.router.alive(now) && !counters {
                 events.push(Event::Surveyed { until_ms: now.saturating_sub(TELLS_AFTER_MS) });
             }
         }

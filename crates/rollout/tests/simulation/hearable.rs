@@ -2,8 +2,8 @@
 //! operators press. One of each kind at least; a kind of event that is missing does not compile.
 
 use model::{
-    Barrier, Counted, Event, FleetSeen, InstanceId, Measured, Offenders, ReleaseId, Successor,
-    Tally, Tick, Version, Weight,
+    Barrier, Counted, Counter, Event, FleetSeen, InstanceId, Measured, Offenders, ReleaseId,
+    Successor, Tally, Tick, Version, Weight,
 };
 use rollout::Rollout;
 
@@ -11,7 +11,7 @@ use crate::plan::{CANDIDATE, STABLE};
 use crate::quiet;
 
 /// How many kinds there are.
-pub(crate) const KINDS: u8 = 25;
+pub(crate) const KINDS: u8 = 26;
 
 /// The number of a kind.
 pub(crate) const fn kind(event: &Event) -> u8 {
@@ -41,6 +41,7 @@ pub(crate) const fn kind(event: &Event) -> u8 {
         Event::SupersedeAsked { .. } => 22,
         Event::Resumed => 23,
         Event::Surveyed { .. } => 24,
+        Event::Counters { .. } => 25,
     }
 }
 
@@ -119,6 +120,9 @@ fn judged(machine: &Rollout, at_s: u64) -> Vec<Event> {
     let mut all = vec![preview(asked, false), preview(asked, true)];
     all.extend([units(0, 0), units(50, 0), units(50, 50)]);
     all.extend([0, u64::MAX].map(|until_ms| Event::Surveyed { until_ms }));
+    let requests = 50 * at_s;
+    let all_failed = Counter { release: Some(CANDIDATE), requests, failed: requests };
+    all.push(Event::Counters { counters: [("7/a".to_owned(), all_failed)].into(), until_ms: 0 });
     all.extend([0, 10].map(|failures| Event::Window(quiet::window(failures))));
     all.extend([Measured::Within, Measured::Beyond, Measured::Unknown].map(measured));
     all.extend([hook(true), hook(false), Event::Thresholds { thresholds: Vec::new() }]);

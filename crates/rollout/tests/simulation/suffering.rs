@@ -3,10 +3,11 @@
 //!
 //! What the machine must do then is judged in `main`.
 
-use model::{Counted, Event, Measured, Tick, Weight};
+use model::{Counted, Counters, Event, Measured, Tick, Weight};
 use rollout::analysis::Rules;
 use rollout::{Analysis, Inconclusive, Metric, OnIncident, Settings, Strategy, Unmeasured};
 
+use crate::plan::{CANDIDATE, STABLE};
 use crate::rng::Rng;
 
 /// What goes wrong beside the candidate.
@@ -56,6 +57,9 @@ impl Suffering {
             suffering.beyond = if rng.chance(30) { rng.between(1, 100) } else { 0 };
             suffering.unknown = if rng.chance(30) { rng.between(1, 100) } else { 0 };
         }
+        if let Some(analysis) = settings.analysis.as_mut().filter(|it| !it.rules.compare) {
+            analysis.rules.counters = rng.chance(50);
+        }
         suffering
     }
 
@@ -80,18 +84,34 @@ impl Suffering {
         incident + pauses * settings.pause_deadline_ms + steps * patience + told
     }
 
-    /// What a look at the counters of a second brings.
-    pub(crate) fn units(&self, now: u64, share: Weight, candidate_errors: u64) -> Event {
+    /// What a look at what was counted in a second brings, with the counters of a router that has no more, which only
+    /// grow.
+    pub(crate) fn seen(
+        &self,
+        now: u64,
+        (share, candidate_errors): (Weight, u64),
+        counters: Option<&mut Counters>,
+    ) -> Event {
+        let tick = self.tick(now, share, candidate_errors);
+        let Some(counters) = counters else {
+            return Event::Units { at_s: 100 + now / 1_000, tick };
+        };
+        for (release, counted) in [(CANDIDATE, tick.candidate), (STABLE, tick.stable)] {
+            let counter = counters.entry(format!("7/{release}")).or_default();
+            counter.release = Some(release);
+            counter.requests += counted.units;
+            counter.failed += counted.errors;
+        }
+        Event::Counters { counters: counters.clone(), until_ms: now }
+    }
+
+    fn tick(&self, now: u64, share: Weight, candidate_errors: u64) -> Tick {
         let candidate = u64::from(share.basis_points()) / 200;
         let failing = if self.hits(now) { 100 } else { candidate_errors };
         let counted =
             |units, percent| Counted { units, errors: units * percent / 100, slow: Vec::new() };
         let stable = if self.hits(now) { 100 } else { 0 };
-        let tick = Tick {
-            candidate: counted(candidate, failing),
-            stable: counted(50 - candidate, stable),
-        };
-        Event::Units { at_s: 100 + now / 1_000, tick }
+        Tick { candidate: counted(candidate, failing), stable: counted(50 - candidate, stable) }
     }
 
     /// What a measurement brings.

@@ -1,7 +1,7 @@
 //! The world: a platform that starts slowly and loses instances, a router that applies late, users
 //! with requests and tunnels. It moves in steps of [`STEP_MS`] and notes what must not happen.
 
-use model::{InstanceId, Phase, ReleaseId, RunState};
+use model::{Counters, InstanceId, Phase, ReleaseId, RunState};
 use rollout::{LeaveWant, Wants};
 
 use crate::plan::{CANDIDATE, Plan, STABLE};
@@ -76,6 +76,8 @@ pub(crate) struct World<'a> {
     pub stable: Fleet,
     pub candidate: Fleet,
     pub router: Router,
+    /// What the router has counted, whoever controls it.
+    pub counters: Counters,
     /// The release whose tunnels the router moves, and which of its instances.
     moving: Option<(ReleaseId, Vec<InstanceId>)>,
     last_id: u64,
@@ -114,6 +116,7 @@ impl<'a> World<'a> {
             stable,
             candidate,
             router: Router::new(plan),
+            counters: Counters::default(),
             moving: None,
             last_id,
             stable_crash: timed(plan.stable_crash),

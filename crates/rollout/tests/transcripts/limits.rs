@@ -3,13 +3,13 @@
 //!
 //! The prober sees nothing of it in any of them.
 
-use model::{Event, Hold, Phase, Threshold};
-use rollout::analysis::Rules;
+use model::{Event, Hold, Phase, Threshold, Weight};
+use rollout::analysis::{Arm, Rules};
 use rollout::{Aim, Analysis, Cause, Due, Start, Strategy};
 
 use crate::recreate;
 use crate::rolling::{one_comes, one_leaves};
-use crate::script::{Role, Script, fleet, leaving, parts, routes, units};
+use crate::script::{Role, Script, counters, fleet, leaving, parts, routes, units};
 
 /// Only limits are judged; the prober's own would never be reached.
 fn limited(strategy: Strategy, change: impl FnOnce(&mut Start)) -> Script {
@@ -158,4 +158,53 @@ fn latencies_are_taken_until_the_candidate_is_to_have_users() {
     let script = script.all(&[told(7_000), Event::Armed, told(5_000), Event::Resumed, told(3_000)]);
     let kept = script.machine().comparison().unwrap().thresholds();
     assert_eq!(kept.map(|threshold| threshold.us).collect::<Vec<_>>(), [7_000]);
+}
+
+/// A router that has counters and no more: what they have grown by counts, also over a reload and over a controller
+/// that died, what is told twice counts once, and what they said of whoever had its place before does not.
+#[test]
+fn counters_count_by_what_they_grow() {
+    let limited = limited(Strategy::BlueGreen, counting);
+    let begun = limited.all(&[counters(0, &[("7/a", 1, 900, 90), ("7/b", 0, 50, 50)])]);
+    let bakes = crate::until_baking(begun);
+    let well = bakes.at(1_000, &counters(0, &[("7/a", 1, 900, 90), ("7/b", 2, 150, 51)]));
+    // A reload: the new worker begins at 0, and the old one ends.
+    let reloaded = well.at(1_000, &counters(0, &[("7/b", 2, 160, 51), ("8/b", 2, 90, 0)]));
+    let told = counters(0, &[("8/b", 2, 190, 6)]);
+    let twice = reloaded.at(1_000, &told).at(1_000, &told);
+    let seen = routes(&[(1, Role::Spare), (2, Role::All)]);
+    let back = twice.at(60_000, &Event::Resumed).all(&[fleet(1, 2, 2), fleet(2, 2, 2), seen]);
+    back.at(10, &counters(0, &[("8/b", 2, 290, 14)])).is("limits-counters");
+}
+
+/// What they said when they were told first says nothing, however late that is.
+#[test]
+fn counters_say_first_from_where_to_count() {
+    let bakes = crate::until_baking(limited(Strategy::BlueGreen, counting));
+    let told = |script: Script, requests, failed| {
+        script.at(1_000, &counters(0, &[("7/b", 2, requests, failed)]))
+    };
+    let machine = told(told(bakes, 500, 500), 600, 501).into_machine();
+    assert_eq!(machine.comparison().unwrap().counted(), Arm::new(100, 1));
+}
+
+/// Both fail, as the counters have it: nobody is to blame.
+#[test]
+fn an_incident_that_counters_show_pauses() {
+    let steps = vec![Weight::new(2_500).unwrap()];
+    let canary = Strategy::Canary { steps, step_ms: 60_000, counts: Vec::new() };
+    let script = limited(canary, counting).all(&[counters(0, &[])]);
+    let shifts = crate::until_shifting(script);
+    let seen = routes(&[(1, Role::Part(75)), (2, Role::Part(25))]);
+    let bakes = shifts.all(&[seen, crate::window("v2", 9, 0)]);
+    let both = counters(0, &[("7/a", 1, 300, 60), ("7/b", 2, 100, 20)]);
+    let machine = bakes.at(1_000, &both).into_machine();
+    assert_eq!(machine.paused().map(|pause| pause.cause), Some(Cause::Incident));
+    assert!(!machine.turns_back());
+}
+
+fn counting(start: &mut Start) {
+    if let Some(analysis) = &mut start.settings.analysis {
+        analysis.rules.counters = true;
+    }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use model::event::PoolSeen;
 use model::{
-    AppName, Class, Counted, Event, FleetSeen, InstanceId, Offender, Offenders, PoolState,
+    AppName, Class, Counted, Counter, Event, FleetSeen, InstanceId, Offender, Offenders, PoolState,
     ReleaseId, RunState, Tally, Tick, Version, Weight, Window,
 };
 use rollout::{Named, Rollout, Settings, Start, Wants};
@@ -226,6 +226,15 @@ pub(crate) fn units(at_s: u64, candidate: (u64, u64), stable: (u64, u64)) -> Eve
     Event::Units { at_s, tick }
 }
 
+/// What counters say, by who counts: its release (0: none), its requests, and those that failed.
+pub(crate) fn counters(until_ms: u64, all: &[(&str, u32, u64, u64)]) -> Event {
+    let one = |(by, release, requests, failed): &(&str, u32, u64, u64)| {
+        let release = Some(ReleaseId(*release)).filter(|release| release.0 > 0);
+        ((*by).to_owned(), Counter { release, requests: *requests, failed: *failed })
+    };
+    Event::Counters { counters: all.iter().map(one).collect(), until_ms }
+}
+
 pub(crate) fn abort() -> Event {
     Event::AbortAsked { reason: "ctrl-c".to_owned() }
 }
@@ -310,6 +319,14 @@ pub(crate) fn event_words(event: &Event) -> String {
             let (new, old) = (&tick.candidate, &tick.stable);
             let words = |one: &Counted| format!("{} of {} failed", one.errors, one.units);
             format!("tick {at_s}: {}, {} of stable", words(new), words(old))
+        }
+        Event::Counters { counters, .. } => {
+            let words = |(by, one): (&String, &Counter)| {
+                let of = one.release.map_or("nobody".to_owned(), |release| release.to_string());
+                format!("{by} {of}: {} of {} failed", one.failed, one.requests)
+            };
+            let all: Vec<_> = counters.iter().map(words).collect();
+            format!("counters {}", all.join("; "))
         }
         Event::HookEnded { name, passed, .. } => {
             format!("hook {name} {}", if *passed { "passed" } else { "failed" })

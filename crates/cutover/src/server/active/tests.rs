@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drivers::router::Open;
-use model::{AppName, Counted, Event, FleetSeen, PoolState, ReleaseId, Tick, Version, Weight};
+use model::{
+    AppName, Counted, Counter, Event, FleetSeen, PoolState, ReleaseId, Tick, Version, Weight,
+};
 use model::{InstanceId, Offender, Offenders, Tally, Window, event::PoolSeen};
-use rollout::analysis::Rules;
+use rollout::analysis::{Arm, Rules};
 use rollout::{Analysis, Named, Settings, Start, Strategy};
 
 use super::{Active, FREEZE_MS, Leaving, replay};
@@ -106,6 +108,37 @@ fn a_controller_that_comes_back_judges_on_and_the_journal_does_not_grow() {
     assert!((active.machine().comparison().unwrap().log_e() - evidence).abs() < f64::EPSILON);
     active.tell(&units(121, 3, 0)).unwrap();
     assert!(active.machine().comparison().unwrap().log_e() > evidence);
+}
+
+/// What a router counted while nobody controlled it is found when somebody does again, and nothing twice.
+#[test]
+fn counters_are_followed_from_where_the_journal_has_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    let mut run = begin(&store, 1_000);
+    let analysis = run.start.settings.analysis.as_mut().unwrap();
+    analysis.rules = Rules { compare: false, counters: true, ..Rules::default() };
+    let told = |requests, failed| {
+        let release = Some(ReleaseId(2));
+        let counters = [("7/a".to_owned(), Counter { release, requests, failed })].into();
+        Event::Counters { counters, until_ms: 0 }
+    };
+    let counted = |active: &Active| active.machine().comparison().unwrap().counted();
+    let mut active = Active::begin(Arc::clone(&store), run.clone());
+    active.tell(&told(5_000, 5_000)).unwrap();
+    baking(&mut active);
+    active.tell(&told(5_100, 5_001)).unwrap();
+    for frozen_ms in [u64::MAX, 0] {
+        // As it was told, and as the machine was kept.
+        active.frozen_ms = frozen_ms;
+        active.tell(&told(5_200, 5_001)).unwrap();
+        assert_eq!(counted(&active), Arm::new(200, 1));
+        drop(active);
+        active = Active::resume(Arc::clone(&store), run.clone()).unwrap();
+    }
+    assert!(store.frozen(run.id).unwrap().is_some());
+    active.tell(&told(5_300, 5_002)).unwrap();
+    assert_eq!(counted(&active), Arm::new(300, 2));
 }
 
 #[test]

@@ -67,7 +67,8 @@ impl Standing {
             }
         };
         let warm = self.kept.as_ref().is_some_and(|kept| kept.release.id == release.id);
-        let start = start_of(&self.config, stable, (&release, Shipped { aim, warm }));
+        let evidence = self.tools.router.can().evidence;
+        let start = start_of(&self.config, stable, (&release, Shipped { aim, warm }), evidence);
         let original_routes = store.committed_routes(app)?;
         Ok((Offer { start, original_routes, degrades }, release))
     }

@@ -1,12 +1,13 @@
 //! What is open and what has been, per release, summed over workers. Pure.
 //!
-//! Counters belong to servers: those of a server that was deleted are gone with it. Nothing is remembered
-//! from one look to the next: what has grown is added up in `server::counted`.
+//! What is open, and what was tried, is counted by server: those of a server that was deleted are gone with it. What users
+//! were answered is counted by backend. Nothing is remembered from one look to the next: what has grown
+//! is for `model::counters` to say.
 
 use std::collections::BTreeMap;
 
 use model::admin::ReleaseSeen;
-use model::{AppName, ReleaseId};
+use model::{AppName, Counter, Counters, ReleaseId};
 
 use super::record::{Record, Slot};
 use super::table::{Row, Table};
@@ -82,6 +83,25 @@ impl Counts {
     }
 }
 
+/// What users were answered by the present worker, by backend of requests: also what HAProxy answers itself, after its last
+/// try. The servers' own counters would say otherwise: of a request that another one answered well they have each try that
+/// failed (`eresp`), twice in some versions. Answers that broke off are not told from whole ones: `srv_abrt` has them,
+/// and also each client that left an idle event stream. A worker that ends is not asked: it passes what it is still
+/// asked on to the present one, where that is counted.
+pub(super) fn answered(app: &AppName, worker: u32, record: &Record, stat: &Table) -> Counters {
+    let one = |slot: Slot| {
+        let backend = slot.backend(app);
+        let own = |row: &Row<'_>| row.get("pxname") == backend && row.get("svname") == WHOLE;
+        let row = stat.rows().find(own)?;
+        let columns = ["hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"];
+        let requests = columns.iter().map(|column| row.number(column)).sum();
+        let release = record.pools().find(|(at, _)| *at == slot).map(|(_, pool)| pool.release);
+        let counter = Counter { release, requests, failed: row.number("hrsp_5xx") };
+        Some((format!("{worker}/{backend}"), counter))
+    };
+    Slot::BOTH.into_iter().filter_map(one).collect()
+}
+
 fn total_up(seen: &mut ReleaseSeen, tunnels: bool, row: Row<'_>) {
     *(if tunnels { &mut seen.tunnels } else { &mut seen.requests }) += row.number("stot");
     let columns = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"];
@@ -94,15 +114,14 @@ fn total_up(seen: &mut ReleaseSeen, tunnels: bool, row: Row<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::{Counts, answered};
     use crate::router::driver::Open;
     use crate::router::haproxy::record::{Record, Slot};
     use crate::router::haproxy::table::Table;
     use model::{AppName, Generation, Pool, PoolState, ReleaseId, Routes, Version, Weight};
 
-    #[test]
-    fn a_request_between_two_tries_is_open_and_workers_add_up() {
-        let app = AppName::new("demo").unwrap();
+    /// v1 in slot a, and nobody in b.
+    fn record(app: &AppName) -> Record {
         let pool = Pool {
             release: ReleaseId(1),
             version: Version::new("v1").unwrap(),
@@ -123,7 +142,13 @@ mod tests {
             hand_over: None,
             spread: model::Spread::default(),
         });
-        let record = Record { routes, slots: vec![Slot::A], ..Record::default() };
+        Record { routes, slots: vec![Slot::A], ..Record::default() }
+    }
+
+    #[test]
+    fn a_request_between_two_tries_is_open_and_workers_add_up() {
+        let app = AppName::new("demo").unwrap();
+        let record = record(&app);
         let stat = "# pxname,svname,scur,stot\ncutover_demo_a,x,1,9\ncutover_demo_a,BACKEND,3,9\n\
                     cutover_demo_a_ws,BACKEND,1,1\ncutover_demo_b,BACKEND,5,9\n\
                     cutover_demo-1_a,BACKEND,7,9\n";
@@ -134,5 +159,19 @@ mod tests {
         assert_eq!(counts.open[&ReleaseId(1)], Open { requests: 4, tunnels: 2 });
         let of_x = counts.by_server[&(Slot::A, "x".to_owned())];
         assert_eq!(of_x, Open { requests: 2, tunnels: 0 });
+    }
+
+    /// Its servers count tries: five that failed of two requests, one of which was answered well in the end.
+    #[test]
+    fn what_users_were_answered_is_what_the_backend_says_also_of_nobody() {
+        let app = AppName::new("demo").unwrap();
+        let stat = "# pxname,svname,stot,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,eresp,srv_abrt\n\
+                    cutover_demo_a,x,9,0,5,1,2,0,5,0\ncutover_demo_a,BACKEND,9,0,5,1,2,1,5,2\n\
+                    cutover_demo_a_ws,BACKEND,9,9,0,0,0,0,3,3\ncutover_demo_b,BACKEND,4,0,4,0,0,0,0,0\n";
+        let all = answered(&app, 7, &record(&app), &Table::stat(stat).unwrap()).into_iter();
+        let all: Vec<_> =
+            all.map(|(by, one)| (by, one.release, one.requests, one.failed)).collect();
+        let [a, b] = ["a", "b"].map(|slot| format!("7/cutover_demo_{slot}"));
+        assert_eq!(all, [(a, Some(ReleaseId(1)), 9, 1), (b, None, 4, 0)]);
     }
 }

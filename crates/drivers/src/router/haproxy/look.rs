@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::admin::ReleaseSeen;
-use model::{AppName, Fault, InstanceId, Kind, ReleaseId, Routes};
+use model::{AppName, Counters, Fault, InstanceId, Kind, ReleaseId, Routes};
 
 use super::app_file::ONWARD;
-use super::count::Counts;
+use super::count::{Counts, answered};
 use super::discovered::{self, Discovery, Names};
 use super::files::AppFiles;
 use super::line::Address;
@@ -44,6 +44,7 @@ pub(super) struct Found {
     pub(super) instances: BTreeMap<InstanceId, Open>,
     pub(super) totals: BTreeMap<ReleaseId, ReleaseSeen>,
     pub(super) counters: BTreeMap<String, ReleaseSeen>,
+    pub(super) answered: Counters,
     /// The present worker, then those that end.
     pub(super) workers: Vec<Worker>,
     /// Tunnels and requests are counted apart.
@@ -104,6 +105,7 @@ async fn once(
     }
     let mut counts = Counts::default();
     counts.add(app, answers.pid, &answers.record, &answers.stat);
+    let answered = answered(app, answers.pid, &answers.record, &answers.stat);
     let mut reached = vec![present.clone()];
     for old in &workers[1..] {
         // One that cannot be asked any more has ended.
@@ -144,6 +146,7 @@ async fn once(
         instances,
         totals,
         counters,
+        answered,
         workers,
         apart,
         by_master,

@@ -183,6 +183,7 @@ impl Router for HaProxy {
             ejected: BTreeSet::new(),
             totals: found.totals.clone(),
             counters: found.counters.clone(),
+            answered: found.answered.clone(),
             held: model::admin::HoldSeen::default(),
             epoch: found.seen.record.epoch,
             pid: Some(found.pid),

@@ -78,6 +78,10 @@ fn serve(
         if path != "/healthz" {
             *taken.lock().unwrap().entry(method).or_default() += 1;
         }
+        let odd = || taken.lock().unwrap().values().sum::<u64>() % 2 == 1;
+        if path == "/moody" && odd() {
+            return None;
+        }
         if head.to_ascii_lowercase().contains("upgrade: echo") {
             let upgraded = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\

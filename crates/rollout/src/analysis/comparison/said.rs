@@ -84,7 +84,16 @@ impl Comparison {
     pub(super) fn failing_words(&self) -> String {
         let Arm { units, events } = self.whole;
         let limit = self.limit_percent();
-        format!("more than {limit} % of its users' requests fail ({events} of {units})")
+        format!("more than {limit} % of {} fail ({events} of {units})", self.whose())
+    }
+
+    /// Whose requests are counted, in words.
+    pub(crate) const fn whose(&self) -> &'static str {
+        if self.rules.counters {
+            "its requests, the prober's among them,"
+        } else {
+            "its users' requests"
+        }
     }
 
     pub(super) fn late_words(&self) -> String {
