@@ -45,7 +45,7 @@ pub(crate) fn take(state: &mut State, at_s: u64, tick: &Tick) {
 
 /// What the router's counters say now: what they have grown by since they were told last is a tick. The first time says
 /// from where to count, and times in which the candidate had no request nothing of both.
-pub(crate) fn count(state: &mut State, now: &Counters) {
+pub(crate) fn grow(state: &mut State, now: &Counters) {
     let begins = state.facts.counters.is_none();
     let grown = grown(state.facts.counters.get_or_insert_default(), now);
     let stable = state.start.stable.as_ref().map(|stable| stable.id);

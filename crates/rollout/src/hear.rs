@@ -170,7 +170,7 @@ fn linger(state: &mut State, offenders: &Offenders) {
 
 /// What they have grown by is a tick, and with it all that was counted until then is told.
 fn see_counters(state: &mut State, counters: &Counters, until_ms: u64) -> Option<Step> {
-    compare::count(state, counters);
+    compare::grow(state, counters);
     untold::hear(state, until_ms);
     compare::watch(state)
 }
