@@ -86,6 +86,10 @@ async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -
             }
         }
     }
+    // Between requests nothing is cut: over TLS the end is said (RFC 9112 section 9.8), or it would look like an attack.
+    if origin.secure {
+        Box::pin(wire::finish(&mut client.write)).await;
+    }
     None
 }
 

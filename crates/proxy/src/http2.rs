@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -47,8 +47,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     linger(stream.into_inner()).await;
 }
 
-/// Reads what the client still says, so that our last frames are not destroyed by a reset.
-async fn linger<S: AsyncRead + Unpin>(mut stream: S) {
+/// Says that nothing more will be written (over TLS by an alert, RFC 9112 section 9.8), and reads what the client still
+/// says, so that our last frames are not destroyed by a reset.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    // The peer may be gone already; there is nothing to say to it then.
+    let _ = tokio::time::timeout(limits::CLOSE_QUIET, stream.shutdown()).await;
     let mut scrap = [0; 1024];
     let quiet = async {
         while matches!(

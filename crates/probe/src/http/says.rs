@@ -8,8 +8,7 @@ use model::attempt::Witness;
 use crate::options::VersionFrom;
 use crate::text;
 
-/// Header in which the sample app and the own proxy name the instance and the version.
-const APP_VERSION: &str = "x-app-version";
+/// Headers in which the sample app names its instance, and the own proxy instance and version.
 const APP_INSTANCE: &str = "x-app-instance";
 const STAMP_VERSION: &str = "x-cutover-version";
 const STAMP_INSTANCE: &str = "x-cutover-instance";
@@ -46,13 +45,14 @@ impl Reading {
 
     /// Reads the headers, in the order in which they came.
     pub(crate) fn head<'a>(&self, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Said {
+        // What stands in a body stands in no header, too: two ways to call a version would be taken for two versions.
         let wanted = match &self.from {
-            VersionFrom::Header(name) => name.as_str(),
-            VersionFrom::JsonPath(_) | VersionFrom::Body => APP_VERSION,
+            VersionFrom::Header(name) => Some(name.as_str()),
+            VersionFrom::JsonPath(_) | VersionFrom::Body => None,
         };
         let mut said = Said::default();
         for (name, value) in headers {
-            let place = if name.eq_ignore_ascii_case(wanted) {
+            let place = if wanted.is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
                 &mut said.app
             } else if name.eq_ignore_ascii_case(STAMP_VERSION) {
                 &mut said.stamp
@@ -130,7 +130,24 @@ fn json_field(kept: &[u8], path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::json_field;
+    use super::{Reading, Said, json_field};
+    use crate::options::VersionFrom;
+
+    #[test]
+    fn a_version_that_stands_in_the_body_is_taken_from_nowhere_else() {
+        let reading = Reading::new(VersionFrom::JsonPath("version".into()), false);
+        let headers = [("x-app-version", &b"v2"[..]), ("x-cutover-version", b"stamp")];
+        let told = |body: &[u8]| {
+            let mut said = reading.head(headers.into_iter());
+            reading.body(body, &mut said);
+            let Said { app, stamp, .. } = said;
+            (app, stamp)
+        };
+        let stamp = Some("stamp".to_owned());
+        assert_eq!(told(br#"{"version":"2.0.1"}"#), (Some("2.0.1".to_owned()), stamp.clone()));
+        // Such as an error page, or what is longer than what is kept.
+        assert_eq!(told(br#"{"version":"2.0"#), (None, stamp));
+    }
 
     #[test]
     fn a_json_path_finds_text_and_numbers_and_nothing_else() {

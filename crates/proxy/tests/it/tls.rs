@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use model::admin::{Reply, Request};
+use model::admin::{Reply, Request, Settings};
+use model::limits::Limits;
 use rustls::{ClientConfig, HandshakeKind};
 
 use crate::authority::{Identity, connect, listen};
@@ -58,6 +59,35 @@ fn the_certificate_that_fits_the_name_is_shown() {
     }
     let seen = stage.admin.look();
     assert_eq!((seen.secure, seen.listening), (vec![address], vec![stage.address, address]));
+}
+
+/// Whoever is sent away while nothing is open is told so (RFC 9112 section 9.8): an end without a word could be
+/// somebody else's.
+#[test]
+fn an_idle_connection_ends_with_a_close_notify() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let directory = tempfile::tempdir().unwrap();
+    let backend = echo();
+    let mut stage = Stage::before(&[&backend]);
+    let shop = Identity::of(&directory.path().join("shop"), &["shop.test"]);
+    assert_eq!(certify(&mut stage, &[&shop]), Reply::Done);
+    let limits = Limits { client_idle_ms: 300, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    stage.admin.done(&Request::Configure { settings });
+    let address = listen(&mut stage);
+    for protocol in [&b"http/1.1"[..], b"h2"] {
+        let mut client = connect(address, &shop.trusted(&[protocol]), "shop.test").unwrap();
+        assert_eq!(client.stream.conn.alpn_protocol(), Some(protocol));
+        if protocol == b"h2" {
+            client.stream.write_all(PREFACE).unwrap();
+        } else {
+            assert_eq!(client.get("/").unwrap().status, 200);
+        }
+        // An end without it is an error here.
+        let mut rest = Vec::new();
+        client.stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest.is_empty(), protocol != b"h2");
+    }
 }
 
 /// Files that cannot be used change nothing, and are named.
