@@ -14,6 +14,9 @@ use crate::cli;
 /// Fewer requests than this say nothing.
 const LEAST: usize = 1_000;
 
+/// With fewer failures than this nobody sees whether they come together.
+const LEAST_FAILED: usize = 20;
+
 /// Runs the command.
 pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
     let path = &arguments.log;
@@ -36,7 +39,7 @@ pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
         arguments.percent
     );
     anstream::println!("canary            counted by   aborts at 5 %   at 1 %   units");
-    let mut fit = [true; 2];
+    let (mut fit, mut compared) = ([true; 2], failed >= LEAST_FAILED);
     for (name, dealt) in [("each request", Dealt::ByRequest), ("sticky clients", Dealt::ByClient)] {
         for (at, (unit, count_by)) in
             [("request", CountBy::Request), ("client", CountBy::Client)].into_iter().enumerate()
@@ -47,6 +50,7 @@ pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
             let Aborts { at_five, at_one, units } = found;
             let fits = allowed(at_five, times, 0.05) && allowed(at_one, times, 0.01);
             fit[at] &= fits;
+            compared &= units > 0;
             let percent = |n: u32| f64::from(n) * 100.0 / f64::from(times.max(1));
             let mark = if fits { "" } else { "   too many" };
             anstream::println!(
@@ -56,7 +60,14 @@ pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
             );
         }
     }
-    anstream::println!("\n{}", advice(fit));
+    if compared {
+        anstream::println!("\n{}", advice(fit));
+    } else {
+        anstream::println!(
+            "\nit cannot be told from this log what to count by ({failed} of its requests failed, and it takes \
+             {LEAST_FAILED}, in seconds in which both sides have requests): keep `count_by = \"client\"` (the default)"
+        );
+    }
     Ok(0)
 }
 

@@ -49,7 +49,9 @@ fn the_proxys_own_log_says_what_to_count_by() {
             assert_eq!(row(&told, canary, unit), (0.0, 0.0, false), "{told}");
         }
     }
-    assert!(told.contains("`count_by = \"request\"` keeps its promise"), "{told}");
+    // Of no failure nobody knows whether failures come together.
+    assert!(told.contains("it cannot be told") && told.contains("keep `count_by"), "{told}");
+    assert!(!told.contains("keeps its promise"), "{told}");
 }
 
 /// Ten minutes; each second two of twenty clients fail eight times in a row.

@@ -217,6 +217,8 @@ fn a_new_proxy_that_fails_users_whom_the_old_one_serves_is_taken_back() {
     let _turn = turn();
     let world = live(1);
     let before = (world.running(), world.parts("proxy"));
+    // The process becomes the new binary.
+    let up = u32::try_from(world.status().unwrap()["pid"].as_u64().unwrap()).unwrap();
     let program = broken(&world, "proxy", "ulimit -n 90").display().to_string();
     let mut upgrade = world.command(&["upgrade", &program, "--within", "30s"]);
     let upgrade = upgrade.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -225,6 +227,8 @@ fn a_new_proxy_that_fails_users_whom_the_old_one_serves_is_taken_back() {
         let told = std::fs::read_to_string(&story).unwrap_or_default();
         told.contains("takes new connections").then_some(())
     });
+    // It is not found healthy before it is full, however slow this machine is.
+    signal(up, Signal::STOP);
     // Both accept: until one user has met the new one when it had no room.
     let mut clients = Vec::new();
     wait_for("it is full", 20, || {
@@ -233,6 +237,7 @@ fn a_new_proxy_that_fails_users_whom_the_old_one_serves_is_taken_back() {
         let mut answers = (0..5).map(|_| get(world.port, "x", "/version").unwrap_or_default());
         answers.any(|answer| answer.starts_with("HTTP/1.1 503")).then_some(())
     });
+    signal(up, Signal::CONT);
     let output = upgrade.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     let words = "a user of `demo` is answered HTTP/1.1 503";
