@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use model::{Class, Lane};
 use probe::{Options, Pace, Run, Stop, Target, Told};
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::Outcome;
+use crate::process::own_cpu;
 
 /// The pace that nobody has to ask for, as it is on a machine of two cores or more. The prober of the bench is
 /// bound to one of them, which it would take for the only one.
@@ -88,14 +88,8 @@ pub(crate) fn run(order: &str) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (_going, told) = watch::channel(Told::Go);
     let run = runtime.block_on(probe::run(options, told, None)).map_err(|fault| fault.what)?;
-    println!("{}", serde_json::to_string(&account(&run, cpu_s()))?);
+    println!("{}", serde_json::to_string(&account(&run, own_cpu()))?);
     Ok(())
-}
-
-/// CPU time of this process, with that of threads that have ended.
-fn cpu_s() -> f64 {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
 fn account(run: &Run, cpu_s: f64) -> Account {
