@@ -28,15 +28,18 @@ struct Pump {
 
 /// Runs until it is killed.
 pub(crate) fn run(listen: &str, instance: &str) -> Outcome<()> {
-    let listener = TcpListener::bind(listen)?;
+    serve(&TcpListener::bind(listen)?, instance)
+}
+
+fn serve(listener: &TcpListener, instance: &str) -> Outcome<()> {
     listener.set_nonblocking(true)?;
     let mut pump = Pump {
         epoll: epoll::create(CreateFlags::CLOEXEC)?,
         sides: HashMap::new(),
         buffer: vec![0; 64 * 1024],
     };
-    let own = key(&listener)?;
-    epoll::add(&pump.epoll, &listener, EventData::new_u64(own), EventFlags::IN)?;
+    let own = key(listener)?;
+    epoll::add(&pump.epoll, listener, EventData::new_u64(own), EventFlags::IN)?;
     let mut events: Vec<Event> = Vec::with_capacity(256);
     loop {
         events.clear();
@@ -137,15 +140,17 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{Shutdown, TcpListener, TcpStream};
 
-    use super::run;
+    use super::serve;
 
     /// More than sockets hold, both ways, and the end.
     #[test]
     fn all_bytes_pass_and_the_end_too() {
         let instance = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = instance.local_addr().unwrap().to_string();
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        std::thread::spawn(move || run(&listen.to_string(), &to).map_err(|e| e.to_string()));
+        // Bound here: an address that is given up for a moment may be somebody else's in the next.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = listener.local_addr().unwrap();
+        std::thread::spawn(move || serve(&listener, &to).map_err(|e| e.to_string()));
         let sent: Vec<u8> = (0..8 << 20).map(|place: u32| place.to_le_bytes()[1]).collect();
         let length = sent.len();
         std::thread::spawn(move || {
@@ -155,12 +160,7 @@ mod tests {
             stream.write_all(&all).unwrap();
             stream.shutdown(Shutdown::Both).unwrap();
         });
-        let mut stream = loop {
-            if let Ok(stream) = TcpStream::connect(listen) {
-                break stream;
-            }
-            std::thread::yield_now();
-        };
+        let mut stream = TcpStream::connect(listen).unwrap();
         let limit = Some(std::time::Duration::from_secs(30));
         stream.set_read_timeout(limit).unwrap();
         stream.set_write_timeout(limit).unwrap();
