@@ -80,17 +80,22 @@ pub(crate) fn is_back(said: &[Line], left: Instant) -> bool {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Moments, seen};
+    use super::{Line, Moments, seen};
+
+    /// A switch after one second, of which the client has left after four, and how lines are put at a time, ms.
+    fn story() -> (Moments, impl Fn(&[(u64, &str)]) -> Vec<Line>) {
+        let start = Instant::now();
+        let at = move |ms| start + Duration::from_millis(ms);
+        let still = Duration::from_millis(500);
+        let said = move |all: &[(u64, &str)]| {
+            all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
+        };
+        (Moments { switched: at(1_000), left: at(4_000), still }, said)
+    }
 
     #[test]
     fn the_last_old_answer_and_failures_count_from_the_switch() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let still = Duration::from_millis(500);
-        let moments = Moments { switched: at(1_000), left: at(4_000), still };
-        let said = |all: &[(u64, &str)]| -> Vec<_> {
-            all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
-        };
+        let (moments, said) = story();
         let moved = seen(
             &said(&[(500, "error early"), (900, "v1"), (1_040, "v1"), (1_100, "v2")]),
             moments,
@@ -106,13 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_noted_is_no_failure_and_silence_counts_if_it_ends_after_the_switch() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let still = Duration::from_millis(500);
-        let moments = Moments { switched: at(1_000), left: at(4_000), still };
-        let said = |all: &[(u64, &str)]| -> Vec<_> {
-            all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
-        };
+        let (moments, said) = story();
         let moved = [(100, "v1"), (950, "v1"), (1_010, "note closed with 1012"), (1_200, "v2")];
         let moved = seen(&said(&moved), moments);
         assert_eq!((moved.failed, moved.words.as_deref()), ([0, 0], Some("closed with 1012")));

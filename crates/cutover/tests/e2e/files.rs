@@ -71,14 +71,20 @@ fn counted(port: u16, name: &str, words: &str) -> u64 {
     ours.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-#[test]
-fn more_tunnels_than_files_cost_nobody_an_answer_and_no_instance_its_place() {
-    let _turn = beside();
+/// Two instances behind such a proxy, and the port of its metrics.
+fn world_of_few_files() -> (World, u16) {
     let metrics = free_port();
     let observed = format!("metrics = \"127.0.0.1:{metrics}\"\ndrain_timeout");
     let mut world = World::new(&patient_config(2).replacen("drain_timeout", &observed, 1));
     up_with_few_files(&mut world);
     world.expect(0, &["deploy", "demo", "v1"]);
+    (world, metrics)
+}
+
+#[test]
+fn more_tunnels_than_files_cost_nobody_an_answer_and_no_instance_its_place() {
+    let _turn = beside();
+    let (world, metrics) = world_of_few_files();
     let connect = || TcpStream::connect(("127.0.0.1", world.port)).unwrap();
     let mut kept: Vec<_> = (0..5).map(|_| connect()).collect();
     for stream in &mut kept {
@@ -117,11 +123,7 @@ fn more_tunnels_than_files_cost_nobody_an_answer_and_no_instance_its_place() {
 #[test]
 fn clients_who_are_there_already_are_answered_when_no_socket_is_left() {
     let _turn = beside();
-    let metrics = free_port();
-    let observed = format!("metrics = \"127.0.0.1:{metrics}\"\ndrain_timeout");
-    let mut world = World::new(&patient_config(2).replacen("drain_timeout", &observed, 1));
-    up_with_few_files(&mut world);
-    world.expect(0, &["deploy", "demo", "v1"]);
+    let (world, metrics) = world_of_few_files();
     let connect = || TcpStream::connect(("127.0.0.1", world.port)).unwrap();
     let mut clients: Vec<_> = (0..70).map(|_| connect()).collect();
     let mut heads: Vec<u16> = Vec::new();
