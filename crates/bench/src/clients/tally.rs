@@ -82,20 +82,22 @@ mod tests {
 
     use super::{Line, Moments, seen};
 
-    /// A switch after one second, of which the client has left after four, and how lines are put at a time, ms.
-    fn story() -> (Moments, impl Fn(&[(u64, &str)]) -> Vec<Line>) {
-        let start = Instant::now();
-        let at = move |ms| start + Duration::from_millis(ms);
-        let still = Duration::from_millis(500);
-        let said = move |all: &[(u64, &str)]| {
-            all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
-        };
-        (Moments { switched: at(1_000), left: at(4_000), still }, said)
+    /// A switch after one second, of which the client has left after four.
+    fn moments(start: Instant) -> Moments {
+        let at = |ms| start + Duration::from_millis(ms);
+        Moments { switched: at(1_000), left: at(4_000), still: Duration::from_millis(500) }
+    }
+
+    /// Lines at their times, ms.
+    fn said(start: Instant, all: &[(u64, &str)]) -> Vec<Line> {
+        let at = |ms| start + Duration::from_millis(ms);
+        all.iter().map(|(ms, line)| (at(*ms), (*line).to_owned())).collect()
     }
 
     #[test]
     fn the_last_old_answer_and_failures_count_from_the_switch() {
-        let (moments, said) = story();
+        let start = Instant::now();
+        let (moments, said) = (moments(start), |all: &[(u64, &str)]| said(start, all));
         let moved = seen(
             &said(&[(500, "error early"), (900, "v1"), (1_040, "v1"), (1_100, "v2")]),
             moments,
@@ -111,7 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_noted_is_no_failure_and_silence_counts_if_it_ends_after_the_switch() {
-        let (moments, said) = story();
+        let start = Instant::now();
+        let (moments, said) = (moments(start), |all: &[(u64, &str)]| said(start, all));
         let moved = [(100, "v1"), (950, "v1"), (1_010, "note closed with 1012"), (1_200, "v2")];
         let moved = seen(&said(&moved), moments);
         assert_eq!((moved.failed, moved.words.as_deref()), ([0, 0], Some("closed with 1012")));
