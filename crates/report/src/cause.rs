@@ -56,8 +56,28 @@ impl<'r, 'a> Advisor<'r, 'a> {
     /// it was blind, too, does not make that its own.
     fn stopped(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
         self.standstill(of, |silence| self.awake(silence))
+            .or_else(|| self.asked_again(of))
             .or_else(|| self.blindness(of))
             .or_else(|| self.standstill(of, |_| true))
+    }
+
+    /// Late by just as long as a kernel waits before it asks for a connection once more; a prober that was
+    /// blind for more than a tenth of that cannot tell.
+    fn asked_again(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
+        let waited_for_it = |a: &&&Attempt| {
+            let (from, to) = a.waited();
+            let waited = to.saturating_sub(from);
+            ASKED_AGAIN_US.iter().any(|at| (*at..at + at / 10).contains(&waited))
+                && self.blind_us(from, to) <= waited / 10
+        };
+        if of.len() < 2 || !most(of.iter().filter(waited_for_it).count(), of.len()) {
+            return None;
+        }
+        let why = "each took as long as a kernel waits before it asks for a connection once more (1 s, \
+                   3 s, 7 s): whoever was to accept it had no room in its queue, or a packet was lost";
+        let advice = "look at `nstat -az TcpExtListenOverflows` and at the Send-Q of `ss -ltn` on the host \
+                      of the app, and let it listen with a longer queue (backlog)";
+        Some((why.to_owned(), Some(advice.to_owned())))
     }
 
     /// Late because the prober itself stood still: without the time in which it was blind while they were open
@@ -187,6 +207,10 @@ fn splice(template: &str, values: &[(&str, &str)]) -> String {
     out.push_str(rest);
     out
 }
+
+/// When Linux sends the first packet of a connection again: after a second, and each time twice as long
+/// after the last (`TCP_TIMEOUT_INIT`, RFC 6298 section 2).
+const ASKED_AGAIN_US: [u64; 3] = [1_000_000, 3_000_000, 7_000_000];
 
 /// How much of a blind window lies within a time, us.
 fn within(window: &BlindWindow, from_us: u64, to_us: u64) -> u64 {

@@ -136,6 +136,31 @@ fn a_prober_that_was_blind_for_a_moment_of_a_stall_is_not_to_blame() {
 }
 
 #[test]
+fn connections_that_had_to_be_asked_for_twice_are_told_by_the_kernels_clock() {
+    let late = |waits_ms: &[u64], blind_ms: u64| {
+        let mut input = sample::pass();
+        let slow = |a: &&mut Attempt| a.lane == Lane::Fresh && a.intended_us >= 25_000_000;
+        // Far from each other: nothing stood still.
+        let some = input.attempts.iter_mut().filter(slow).step_by(20);
+        for (a, wait_ms) in some.zip(waits_ms) {
+            sample::fail(a, Class::Late, "odd");
+            a.done_us = a.intended_us + wait_ms * 1_000;
+            let (from_us, to_us) = (a.intended_us, a.intended_us + blind_ms * 1_000);
+            input.blind.extend((blind_ms > 0).then_some(BlindWindow { from_us, to_us }));
+        }
+        judge(&input).causes.remove(0)
+    };
+    let asked = "as long as a kernel waits before it asks for a connection once more";
+    says(&late(&[1_012, 1_043, 3_016, 1_016], 0), asked, "longer queue (backlog)");
+    says(&late(&[1_012, 1_043], 50), asked, "TcpExtListenOverflows");
+    // One alone, times that are none of the kernel's, and a prober that was blind itself tell nothing.
+    for (waits_ms, blind_ms) in [(&[1_012][..], 0), (&[1_012, 1_300], 0), (&[990, 1_012], 0)] {
+        says(&late(waits_ms, blind_ms), "v2 answered later than 500 ms", "");
+    }
+    says(&late(&[1_012, 1_043], 600), "the prober itself was stopped or starved", "");
+}
+
+#[test]
 fn losses_in_the_drain_name_its_setting() {
     for class in [Class::LostInFlight, Class::ResetBeforeBytes] {
         let found = cause(Lane::KeepAlive, 17_100_000, class, |_| ());
