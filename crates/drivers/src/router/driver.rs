@@ -108,6 +108,8 @@ pub struct RoutesHave {
     /// The same counters, by who counts them, such as a process or one server of it. Each begins at 0
     /// when it comes into being: what goes on counting after a reload, and what began anew, are two.
     pub counters: BTreeMap<String, ReleaseSeen>,
+    /// Requests to releases whose own counters it has given up, since they left its routes long ago.
+    pub past: u64,
     /// What users were answered, by who counts, where the router tells that and nothing of single requests: a request that
     /// was sent again is one, and what has no answer yet is not in it. Tunnels are left out where they are told apart.
     pub answered: Counters,
@@ -133,6 +135,7 @@ impl RoutesHave {
             ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
+            past: 0,
             answered: Counters::new(),
             held: HoldSeen::default(),
             epoch: 0,

@@ -194,6 +194,7 @@ impl Router for Proxy {
         }
         for (pid, carried) in self.beside.carry(app).await? {
             have.counters.extend(sources(pid, &carried.releases));
+            have.past = have.past.saturating_add(carried.past.requests);
             have.held = both(have.held, carried.held);
             for seen in carried.instances {
                 count(&mut have, seen);
@@ -283,7 +284,7 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
     let by = have.pid.unwrap_or_default();
     have.counters = sources(by, &carried.releases).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
-    have.held = carried.held;
+    (have.held, have.past) = (carried.held, carried.past.requests);
     have.routes = Some(carried.routes);
 }
 
