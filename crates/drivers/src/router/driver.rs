@@ -101,6 +101,9 @@ pub struct RoutesHave {
     pub instances: BTreeMap<InstanceId, Open>,
     /// Open tunnels that the router could move by itself, per instance that has any.
     pub sockets: BTreeMap<InstanceId, u64>,
+    /// Instances in other routes of the app than `routes`, which are still in effect for some users: those of
+    /// a proxy that is being replaced and has not taken the new ones.
+    pub elsewhere: BTreeSet<InstanceId>,
     /// Instances that the router leaves out for a while because they failed requests in a row.
     pub ejected: BTreeSet<InstanceId>,
     /// Counters since the router first knew a release; they only grow (until the router restarts).
@@ -132,6 +135,7 @@ impl RoutesHave {
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -142,6 +146,13 @@ impl RoutesHave {
             pid: None,
             detail: serde_json::Value::Null,
         }
+    }
+
+    /// True when an instance is in routes that are in effect, be it for some users.
+    pub fn routed(&self, id: &InstanceId) -> bool {
+        let pools = self.routes.iter().flat_map(|routes| &routes.pools);
+        self.elsewhere.contains(id)
+            || pools.flat_map(|pool| &pool.instances).any(|one| one.id == *id)
     }
 
     /// What is open on one release; nothing when the router does not know it.
