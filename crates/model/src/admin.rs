@@ -355,11 +355,23 @@ pub struct AppSeen {
     /// Counters of every instance in the routes, and of those that left them and still have
     /// something open.
     pub instances: Vec<InstanceSeen>,
-    /// Counters per release since the proxy first knew it.
+    /// Counters per release since the proxy first knew it, or knew it again after it was given up.
     pub releases: Vec<ReleaseSeen>,
+    /// Of releases that left the routes long ago, whose own counters are given up.
+    #[serde(default)]
+    pub past: PastSeen,
     /// Requests that wait, or waited.
     #[serde(default)]
     pub held: HoldSeen,
+}
+
+/// What is left of the counters of releases that are followed no more: sums, which only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastSeen {
+    /// How often one was given up.
+    pub releases: u64,
+    /// Requests that entered their gates.
+    pub requests: u64,
 }
 
 /// Requests of an app that waited because it was held.

@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::class::Class;
 use crate::counters::Counters;
 use crate::forwarded::Origin;
+use crate::framing::Refusal;
 use crate::log::{Said, Words};
 use crate::survey::Standing;
 use crate::thread::Worker;
@@ -46,24 +47,31 @@ pub(crate) fn ended(worker: &Worker, call: &Call, framed: bool) {
         protocol,
         app: call.app.as_ref().map(|app| app.name.as_str()),
         id: call.id(),
+        reason: "",
         took,
         now: SystemTime::now(),
     };
     worker.pen.borrow_mut().write(log, &said);
 }
 
-/// Writes down a request whose head was refused with this status.
-pub(crate) fn unread(worker: &Worker, origin: Origin, (status, framed): (u16, bool)) {
-    let class = Class::of_refusal(status);
+/// Writes down a request whose head was refused: what is known of it, and the version of its protocol.
+pub(crate) fn unread(
+    worker: &Worker,
+    origin: Origin,
+    refusal: Refusal,
+    (words, protocol): (Words<'_>, &str),
+) {
+    let class = Class::of_refusal(refusal.status);
     worker.shared.totals.refused.of(class).up();
     let Some(log) = &*worker.shared.log.load() else { return };
     let mut trail = Trail::new(origin);
-    (trail.status, trail.class) = (status, Some(class));
+    (trail.status, trail.class) = (refusal.status, Some(class));
     let said = Said {
-        words: Words::default(),
-        protocol: if framed { "HTTP/2.0" } else { "" },
+        words: if log.told.query { words } else { words.without_queries() },
+        protocol,
         app: None,
         id: b"",
+        reason: refusal.why,
         took: trail.began.elapsed(),
         now: SystemTime::now(),
         trail: &trail,

@@ -142,6 +142,9 @@ pub(crate) fn prepare(
         trail.unit = survey.asked(fields, client);
     }
     let trusted = settings.trusts(origin.peer);
+    if trusted {
+        trail.client = forwarded::client(&request, origin, |sender| settings.trusts(sender));
+    }
     let known = settings.probers.as_ref().and_then(|probers| probers.which(request.fields));
     trail.stub = known.and_then(Stub::of);
     let id = rewrite(&request, origin, trusted, &mut sent);

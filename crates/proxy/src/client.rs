@@ -22,6 +22,7 @@ use crate::framing::{HeadScan, Refusal};
 use crate::http2;
 use crate::life::Life;
 use crate::limits;
+use crate::log::Words;
 use crate::said::{self, Own};
 use crate::stream::{Reading, Writing};
 use crate::thread::Worker;
@@ -160,7 +161,6 @@ async fn turn(
             let settings = worker.shared.settings.load();
             let own = Own::new(refusal, settings.pages.error(None, status));
             let answer = said::own(own, Asks::default(), None, None);
-            account::unread(worker, origin, (status, false));
             if wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await.is_ok() {
                 close(client, origin).await;
             }
@@ -206,22 +206,27 @@ async fn read_head(
             }
         }
     };
+    let refused = |refusal: Refusal, head: &[u8]| {
+        account::unread(worker, origin, refusal, Words::of_refused(head));
+        Unread::Refused(refusal)
+    };
     let length = match wire::within(limit, head).await {
         Ok(Ok(length)) => length.unwrap_or_default(),
-        Ok(Err(refusal)) => return Err(Unread::Refused(refusal)),
+        Ok(Err(refusal)) => return Err(refused(refusal, buffer.data())),
         Err(Stuck::Gone) => return Err(Unread::Gone),
         Err(Stuck::Late) => {
             let late = Refusal::with(408, "the head did not arrive in time");
-            return Err(Unread::Refused(late));
+            return Err(refused(late, buffer.data()));
         }
     };
     if may_change && &buffer.data()[..length] == PREFACE {
         return Err(Unread::Http2);
     }
     let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
-    let call = prepare(&buffer.data()[..length], origin, (&table, &settings));
+    let head = &buffer.data()[..length];
+    let call = prepare(head, origin, (&table, &settings)).map_err(|no| refused(no, head));
     buffer.consume(length);
-    call.map_err(Unread::Refused)
+    call
 }
 
 /// After an early answer: discards the rest of the request's body if it is short and comes soon.

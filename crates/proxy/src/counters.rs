@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use model::admin::ReleaseSeen;
+use model::admin::{PastSeen, ReleaseSeen};
 use model::{ReleaseId, Version};
 
 use crate::class::Class;
@@ -139,6 +139,23 @@ impl Counters {
             failed: self.failed.get(),
             abandoned: self.abandoned.get(),
         }
+    }
+}
+
+/// What was counted of releases that are followed no more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Past(PastSeen);
+
+impl Past {
+    /// Takes in what a release has counted, which is given up now.
+    pub(crate) fn take(&mut self, counters: &Counters) {
+        self.0.releases += 1;
+        self.0.requests += counters.requests.get();
+    }
+
+    /// What it comes to.
+    pub(crate) const fn seen(self) -> PastSeen {
+        self.0
     }
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
+use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -26,6 +27,7 @@ use crate::forwarded::Origin;
 use crate::frames::{self, Frames, Outgoing};
 use crate::framing::Refusal;
 use crate::limits;
+use crate::log::Words;
 use crate::said::{self, Own};
 use crate::stream::Whole;
 use crate::thread::Worker;
@@ -181,19 +183,30 @@ async fn stream(
         let text = frames::request_head(&head, incoming.is_end_stream(), settings.head);
         text.and_then(|head| prepare(&head, origin, (&table, &settings)))
     };
+    if let Err(refusal) = call {
+        account::unread(worker, origin, refusal, (words(&head), "HTTP/2.0"));
+    }
     drop(head);
     let mut frames = Frames { incoming, outgoing };
     let after = match call {
         Ok(mut call) => exchange(worker, &mut Client::Frames(&mut frames), &mut call).await,
-        Err(refusal) => {
-            account::unread(worker, origin, (refusal.status, true));
-            refuse(worker, refusal, &frames.outgoing).await
-        }
+        Err(refusal) => refuse(worker, refusal, &frames.outgoing).await,
     };
     if after == After::Abort {
         frames.outgoing.borrow_mut().reset();
     }
     after
+}
+
+/// What a head says that is not sent on.
+fn words(head: &Parts) -> Words<'_> {
+    let (host, path) = (head.uri.authority(), head.uri.path_and_query());
+    Words {
+        method: head.method.as_str().as_bytes(),
+        path: path.map_or("", |path| path.as_str()).as_bytes(),
+        host: host.map_or("", |host| host.as_str()).as_bytes(),
+        ..Words::default()
+    }
 }
 
 async fn refuse(worker: &Worker, refusal: Refusal, to: &RefCell<Outgoing>) -> After {

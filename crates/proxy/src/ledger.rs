@@ -16,7 +16,7 @@ use model::{
 };
 
 use crate::census::{AppCensus, Departed, ReleaseCensus};
-use crate::counters::{Counters, Lasting};
+use crate::counters::{Counters, Lasting, Past};
 use crate::gate::Gate;
 use crate::handover::Handing;
 use crate::hold::Hold;
@@ -33,6 +33,8 @@ struct Slice {
     counters: BTreeMap<ReleaseId, Arc<Counters>>,
     /// Releases that are not in the routes any more.
     gone: Departed,
+    /// What those had counted that are followed no more.
+    past: Past,
     lasting: Arc<Lasting>,
     hold: Option<Arc<Hold>>,
     /// Tunnels that move.
@@ -247,8 +249,8 @@ impl Slice {
     fn follow(old: Option<Self>, routes: Routes) -> (Self, Vec<Arc<Gate>>) {
         let waiting = old.as_ref().and_then(|old| old.hold.clone());
         let moving = old.as_ref().and_then(|old| old.handing.clone());
-        let (mut gates, mut departed, mut counters, mut gone, lasting) = match old {
-            Some(old) => (old.gates, old.departed, old.counters, old.gone, old.lasting),
+        let (mut gates, mut departed, mut counters, (mut gone, mut past), lasting) = match old {
+            Some(old) => (old.gates, old.departed, old.counters, (old.gone, old.past), old.lasting),
             None => Default::default(),
         };
         let mut kept = BTreeMap::new();
@@ -271,7 +273,18 @@ impl Slice {
         departed.retain(|gate| kept.get(&gate.id).is_none_or(|kept| !Arc::ptr_eq(kept, gate)));
         let left: Vec<_> = gates.into_values().collect();
         departed.extend(left.iter().cloned());
-        gone.follow(&routes, counters.keys().copied(), Instant::now());
+        let now = Instant::now();
+        gone.follow(&routes, counters.keys().copied(), now);
+        for gate in departed.iter().filter(|gate| gate.is_used()) {
+            gone.note_used(gate.release, now);
+        }
+        for release in gone.forget(now) {
+            // A gate that is found again must count where its release does.
+            departed.retain(|gate| gate.release != release);
+            if let Some(counters) = counters.remove(&release) {
+                past.take(&counters);
+            }
+        }
         let hold = routes.hold.map(|bounds| {
             let same = waiting.filter(|hold| hold.bounds == bounds);
             same.unwrap_or_else(|| Arc::new(Hold::new(bounds, Arc::clone(&lasting.held))))
@@ -287,7 +300,19 @@ impl Slice {
         };
         let leaving = gates.values().chain(&departed).filter(moves).cloned().collect();
         let handing = Handing::follow(moving, routes.hand_over.as_ref(), leaving);
-        (Self { routes, compiled, gates, departed, counters, gone, lasting, hold, handing }, left)
+        let slice = Self {
+            routes,
+            compiled,
+            gates,
+            departed,
+            counters,
+            gone,
+            past,
+            lasting,
+            hold,
+            handing,
+        };
+        (slice, left)
     }
 
     fn census(&self) -> AppCensus {
@@ -318,10 +343,11 @@ impl Slice {
     }
 
     fn seen(&mut self) -> AppSeen {
-        self.departed.retain(|gate| {
-            let open = gate.inside();
-            open.requests + open.tunnels > 0
-        });
+        self.departed.retain(|gate| gate.is_used());
+        let now = Instant::now();
+        for gate in &self.departed {
+            self.gone.note_used(gate.release, now);
+        }
         let gates = self.gates.values().chain(&self.departed);
         AppSeen {
             routes: self.routes.clone(),
@@ -331,6 +357,7 @@ impl Slice {
                 .iter()
                 .map(|(release, counters)| counters.seen(*release))
                 .collect(),
+            past: self.past.seen(),
             held: self.lasting.held.seen(),
         }
     }
@@ -382,67 +409,4 @@ fn check(routes: &Routes) -> Result<(), Fault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use model::{
-        AppName, Generation, Instance, InstanceId, Pool, PoolState, ReleaseId, Routes, Spread,
-        Version, Weight,
-    };
-
-    use super::Ledger;
-    use crate::gate::Entry;
-    use crate::pick::{Tried, pick};
-    use crate::table::Table;
-
-    fn routes(generation: u64, pools: &[(u32, PoolState)]) -> Routes {
-        let pool = |&(release, state): &(u32, PoolState)| Pool {
-            release: ReleaseId(release),
-            version: Version::new(format!("v{release}")).unwrap(),
-            weight: if state == PoolState::Serving { Weight::ALL } else { Weight::NONE },
-            state,
-            instances: vec![Instance {
-                id: InstanceId(format!("demo-{release}-1")),
-                address: "127.0.0.1:1".parse().unwrap(),
-            }],
-        };
-        Routes {
-            app: AppName::new("demo").unwrap(),
-            generation: Generation(generation),
-            hosts: Vec::new(),
-            path_prefix: "/".into(),
-            pools: pools.iter().map(pool).collect(),
-            rules: Vec::new(),
-            hold: None,
-            hand_over: None,
-            spread: Spread::default(),
-        }
-    }
-
-    /// R23: a request that loaded the old table a moment ago finds the gate closed; the gate and
-    /// what is inside stay the same when the instance comes back.
-    #[test]
-    fn gates_close_when_they_leave_and_are_kept_when_they_return() {
-        use PoolState::{Retiring, Serving};
-        let mut ledger = Ledger::default();
-        let mut publish = |generation: u64, pools: &[(u32, PoolState)]| {
-            let mut shown = Table::default();
-            let before = Generation(generation - 1);
-            ledger.publish(1, before, routes(generation, pools), |table| shown = table).unwrap();
-            let app = Arc::clone(shown.find("", "/").unwrap());
-            (Arc::clone(pick(&app, &Tried::default()).unwrap()), ledger.seen().remove(0).instances)
-        };
-        let (old, _) = publish(1, &[(1, Serving)]);
-        let inside = Entry::enter(&old).unwrap();
-        for away in [vec![(1, Retiring), (2, Serving)], vec![(2, Serving)]] {
-            let (new, seen) = publish(if away.len() == 2 { 2 } else { 3 }, &away);
-            assert!(Entry::enter(&old).is_none() && Entry::enter(&new).is_some());
-            let open: Vec<_> = seen.iter().map(|one| (one.release.0, one.requests)).collect();
-            assert!(open.contains(&(1, 1)), "{open:?}");
-        }
-        let (back, seen) = publish(4, &[(1, Serving)]);
-        assert!(Arc::ptr_eq(&old, &back) && Entry::enter(&back).is_some());
-        assert_eq!(seen.iter().map(|one| one.requests).sum::<u64>(), 1);
-        drop(inside);
-    }
-}
+mod tests;

@@ -159,6 +159,11 @@ pub(crate) const PAGE: u64 = 256 * 1024;
 pub(crate) const RELEASE_LINGERS: Duration = Duration::from_mins(5);
 /// Most releases of an app that are told for that reason.
 pub(crate) const RELEASES_LINGERING: usize = 4;
+/// Counters of a release that has left the routes are kept for this long after something was last seen
+/// open on it: whoever judges or reports a deploy has read them by then ...
+pub(crate) const COUNTERS_LINGER: Duration = Duration::from_hours(1);
+/// ... and those of so many releases of an app, the last to leave, for longer.
+pub(crate) const COUNTERS_KEPT: usize = 10;
 /// Longest head of somebody who asks for metrics, bytes.
 pub(crate) const ASKING_HEAD: usize = 8 * 1024;
 /// Time in which that head must come and the metrics be taken.

@@ -2,6 +2,7 @@
 //!
 //! Facts alone: who writes them down, and how, stands in `account`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ use crate::survey::Standing;
 pub(crate) struct Trail {
     /// Where it came from.
     pub(crate) origin: Origin,
+    /// Who asked in the end: whom a trusted sender names, else the sender.
+    pub(crate) client: IpAddr,
     /// When its head was whole.
     pub(crate) began: Instant,
     /// The instance that was asked last.
@@ -54,6 +57,7 @@ impl Trail {
     pub(crate) fn new(origin: Origin) -> Self {
         Self {
             origin,
+            client: origin.peer.to_canonical(),
             began: Instant::now(),
             gate: None,
             replays: 0,

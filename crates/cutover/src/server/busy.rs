@@ -32,7 +32,9 @@ pub(super) struct Rate {
 impl Busy {
     /// Notes what a look found.
     pub(super) fn saw(&mut self, routes: &RoutesHave, under_way: bool, now: Instant) {
-        let all = routes.counters.values().fold(0_u64, |sum, of| sum.saturating_add(of.requests));
+        // A release whose counters are given up is in the sum of those: nothing falls.
+        let all =
+            routes.counters.values().fold(routes.past, |all, of| all.saturating_add(of.requests));
         self.counted(all, under_way, now);
     }
 

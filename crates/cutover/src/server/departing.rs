@@ -98,8 +98,7 @@ impl Departing {
     /// Nothing new goes to it, and what it had is finished or out of time.
     fn may_go(&mut self, instance: &InstanceHave, view: View<'_>) -> bool {
         let Some(routes) = view.routes else { return false };
-        let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
-        if pools.flat_map(|pool| &pool.instances).any(|routed| routed.id == instance.id) {
+        if routes.routed(&instance.id) {
             self.out_ms.remove(&instance.id);
             return false;
         }

@@ -2,7 +2,7 @@
 //!
 //! What comes in their place is not tried here: that is a rollout's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use drivers::platform::{Condition, FleetHave, FleetWant, InstanceHave, ReleaseHave, ReleaseWant};
 use drivers::router::{Open, RoutesHave};
@@ -95,21 +95,7 @@ fn routes(routed: &[InstanceId], open: &[(InstanceId, u64, u64)]) -> RoutesHave 
             (id.clone(), Open { requests: *requests, tunnels: *tunnels })
         })
         .collect();
-    RoutesHave {
-        app: app(),
-        routes: Some(slice),
-        open: BTreeMap::new(),
-        instances: open,
-        sockets: BTreeMap::new(),
-        ejected: BTreeSet::new(),
-        totals: BTreeMap::new(),
-        counters: BTreeMap::new(),
-        answered: BTreeMap::new(),
-        held: model::admin::HoldSeen::default(),
-        epoch: 1,
-        pid: None,
-        detail: serde_json::Value::Null,
-    }
+    RoutesHave { routes: Some(slice), instances: open, epoch: 1, ..RoutesHave::nothing(app()) }
 }
 
 /// One instance of release 1 is wanted.

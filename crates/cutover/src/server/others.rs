@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::layout::Layout;
 use super::living::{Living, Server, server};
+use crate::config::ProxyConfig;
 
 /// An idle client of a proxy that ends stays for so long: its next request is answered, and told to
 /// come again on another connection.
@@ -65,7 +66,7 @@ impl Other {
         &self.socket
     }
 
-    /// Has it leave the address of metrics to the one that is kept; its log goes on.
+    /// Has it leave the address of metrics to the one that is kept; its log is the same one's.
     pub(super) async fn leave_metrics(&self, observation: &Observation) {
         let without = Observation { metrics: None, ..observation.clone() };
         if let Err(fault) = self.proxy.observe(&without).await {
@@ -74,6 +75,24 @@ impl Other {
                 "the proxy beside ours (pid {pid}) may keep the place of metrics: {fault}"
             );
         }
+    }
+
+    /// Has it take up what was edited: it still has clients, for whom that holds as well. What it refuses is
+    /// said and keeps nobody; an older version may not know all of it.
+    pub(super) async fn take_up(&self, config: &ProxyConfig) {
+        let done = async {
+            if !config.certificates.is_empty() {
+                self.proxy.certify(&config.certificates).await?;
+            }
+            self.proxy.configure(&config.settings).await
+        };
+        if let Err(fault) = done.await {
+            let pid = self.process.pid();
+            tracing::warn!(
+                "the proxy that is being replaced (pid {pid}) goes on as before the reload: {fault}"
+            );
+        }
+        self.leave_metrics(&config.observation).await;
     }
 
     /// Lets it finish what is open, `within` at most, and sees it gone.
@@ -102,5 +121,62 @@ impl Other {
         }
         let _how = self.process.reap();
         drop(std::fs::remove_file(&self.socket));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc::channel;
+
+    use model::admin::{AccessLog, KeyPair, LogFormat, Reply, Request, Settings};
+
+    use super::*;
+
+    /// A request's limits and its certificate do not depend on whether its proxy is being replaced.
+    #[tokio::test]
+    async fn what_a_reload_changes_holds_on_a_replaced_proxy_too_but_for_the_place_of_metrics() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("proxy-1.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (sender, asked) = channel();
+        std::thread::spawn(move || {
+            let stream = listener.accept().unwrap().0;
+            let mut answers = stream.try_clone().unwrap();
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                sender.send(serde_json::from_str::<Request>(&line).unwrap()).unwrap();
+                let mut reply = serde_json::to_vec(&Reply::Done).unwrap();
+                reply.push(b'\n');
+                answers.write_all(&reply).unwrap();
+            }
+        });
+        let process = Living::find(std::process::id()).unwrap().unwrap();
+        let other = Other { proxy: Arc::new(Proxy::new(&socket)), socket, process };
+        let pair = KeyPair { chain: "/c.pem".into(), key: "/k.pem".into() };
+        let settings =
+            Settings { trusted: vec!["10.0.0.0/8".parse().unwrap()], ..Settings::default() };
+        let path = "/a.log".into();
+        let access_log = Some(AccessLog { path, format: LogFormat::Json, query: false });
+        let metrics = Some("127.0.0.1:9180".parse().unwrap());
+        let config = ProxyConfig {
+            listen: Vec::new(),
+            tls_listen: Vec::new(),
+            certificates: vec![pair.clone()],
+            settings: settings.clone(),
+            observation: Observation { access_log: access_log.clone(), metrics },
+            threads: 1,
+            drain_timeout: Duration::ZERO,
+            upgrade_timeout: Duration::ZERO,
+        };
+        other.take_up(&config).await;
+        let told: Vec<Request> = asked.try_iter().collect();
+        let observation = Observation { access_log, metrics: None };
+        let wanted = [
+            Request::Certify { pairs: vec![pair], forgiving: false },
+            Request::Configure { settings },
+            Request::Observe { observation },
+        ];
+        assert_eq!(told, wanted);
     }
 }

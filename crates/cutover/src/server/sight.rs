@@ -14,9 +14,8 @@ use super::active::Leaving;
 pub(super) fn leaving(want: &FleetWant, fleet: &FleetHave, routes: &RoutesHave) -> Option<Leaving> {
     let release = want.releases.iter().find(|release| release.leave.is_some())?;
     let instances = fleet.picked(release);
-    let pools = routes.routes.iter().flat_map(|routes| &routes.pools);
-    let mut carried = pools.flat_map(|pool| &pool.instances);
-    if fleet.unrecorded(release.release.id) || carried.any(|one| instances.contains(&one.id)) {
+    let carried = instances.iter().any(|id| routes.routed(id));
+    if fleet.unrecorded(release.release.id) || carried {
         return None;
     }
     let mut open = Open::default();

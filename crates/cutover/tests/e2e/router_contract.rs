@@ -95,7 +95,7 @@ impl RouterBed for OwnProxy {
 }
 
 /// Asks the proxy itself; nothing while nobody answers.
-fn ask(socket: &Path, request: &Request) -> Option<Reply> {
+pub(crate) fn ask(socket: &Path, request: &Request) -> Option<Reply> {
     let stream = UnixStream::connect(socket).ok()?;
     let answer = exchange(&mut BufReader::new(stream), &serde_json::to_vec(request).unwrap())?;
     Some(serde_json::from_slice(&answer).unwrap())

@@ -10,12 +10,16 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use model::admin::{Reply, Request};
+use model::{Generation, Routes};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::crowd::{Crowd, Kind};
 use crate::knocks::Knocks;
+use crate::router_contract::ask;
 use crate::traffic::{Deploy, Users, get};
+use crate::wire::Wire;
 use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
 
 /// A copy of the binary under test that is not the same file.
@@ -324,4 +328,59 @@ fn quickly(mut so: impl FnMut() -> Option<()>) -> bool {
         std::thread::sleep(Duration::from_millis(50));
     }
     false
+}
+
+/// What is not in effect at the proxy that is being replaced is not in effect: a deploy waits for it and
+/// goes back at its deadline, or that proxy's clients would be sent to an instance that has been stopped.
+#[test]
+fn a_deploy_waits_for_a_replaced_proxy_that_refuses_its_routes() {
+    let _turn = turn();
+    let world = live(1);
+    let mut clients: Vec<Wire> = (0..8).map(|_| Wire::connect(world.port).unwrap()).collect();
+    for client in &mut clients {
+        assert_eq!(client.version().unwrap(), "v1");
+    }
+    // It keeps the old proxy for longer than a deploy waits.
+    let mut slow = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
+    write!(slow, "GET /slow?ms=45000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    wait_for("it is open", 20, || {
+        (world.status()?["apps"][0]["pools"][0]["requests"] == 1).then_some(())
+    });
+    world.expect(0, &["upgrade", &another(&world).display().to_string()]);
+    let pid = heeds_nobody(&world);
+    let mut deploy = Deploy::start(&world, "demo", "v2");
+    let waits = format!("waits for the proxy that is being replaced (pid {pid})");
+    wait_for("the deploy waits, or is over", 60, || {
+        (world.said().contains(&waits) || deploy.over()).then_some(())
+    });
+    // It closes who is idle after a while; who asks before that has an answer.
+    let asked: Vec<_> = clients.iter_mut().map(Wire::version).collect();
+    let closed = |error: &std::io::Error| error.to_string().contains("closed before");
+    let lost = asked.iter().filter(|asked| asked.as_ref().is_err_and(|error| !closed(error)));
+    assert_eq!(lost.count(), 0, "{asked:?}");
+    assert!(asked.iter().flatten().all(|version| version == "v1"), "{asked:?}");
+    if asked.iter().all(Result::is_err) {
+        aside::say("the clients of a replaced proxy were closed before they could ask");
+    }
+    let shipped = deploy.end();
+    assert_eq!(shipped.code, Some(4), "{}", shipped.said);
+    assert!(world.said().contains(&waits), "{}", world.said());
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    wait_for("the old proxy is gone", 20, || (proxies(&world).len() == 1).then_some(()));
+    ships(&world, "v3");
+}
+
+/// The proxy that is being replaced has heard of a controller of another time; gives its pid.
+fn heeds_nobody(world: &World) -> u32 {
+    let sockets = std::fs::read_dir(world.state()).unwrap().flatten().map(|entry| entry.path());
+    let is_old = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("proxy-");
+    let old = sockets.into_iter().find(is_old).expect("it has clients");
+    let Some(Reply::Seen(seen)) = ask(&old, &Request::Look) else { panic!("it does not answer") };
+    let (epoch, expected) = (seen.epoch + 100, seen.apps[0].routes.generation);
+    let routes = Routes { generation: Generation(expected.0 + 1), ..seen.apps[0].routes.clone() };
+    assert_eq!(ask(&old, &Request::Publish { epoch, expected, routes }), Some(Reply::Done));
+    seen.pid
 }

@@ -97,6 +97,13 @@ impl Wire {
         Ok(head.stays)
     }
 
+    /// The version that answers.
+    pub(crate) fn version(&mut self) -> Result<String> {
+        self.begin("GET /version", "")?;
+        let (_, answer) = self.json()?;
+        Ok(answer["version"].as_str().unwrap_or_default().to_owned())
+    }
+
     fn begin(&mut self, line: &str, header: &str) -> Result<()> {
         write!(self.stream.get_mut(), "{line} HTTP/1.1\r\nHost: x\r\n{header}\r\n")
     }

@@ -101,6 +101,9 @@ pub struct RoutesHave {
     pub instances: BTreeMap<InstanceId, Open>,
     /// Open tunnels that the router could move by itself, per instance that has any.
     pub sockets: BTreeMap<InstanceId, u64>,
+    /// Instances in other routes of the app than `routes`, which are still in effect for some users: those of
+    /// a proxy that is being replaced and has not taken the new ones.
+    pub elsewhere: BTreeSet<InstanceId>,
     /// Instances that the router leaves out for a while because they failed requests in a row.
     pub ejected: BTreeSet<InstanceId>,
     /// Counters since the router first knew a release; they only grow (until the router restarts).
@@ -108,6 +111,8 @@ pub struct RoutesHave {
     /// The same counters, by who counts them, such as a process or one server of it. Each begins at 0
     /// when it comes into being: what goes on counting after a reload, and what began anew, are two.
     pub counters: BTreeMap<String, ReleaseSeen>,
+    /// Requests to releases whose own counters it has given up, since they left its routes long ago.
+    pub past: u64,
     /// What users were answered, by who counts, where the router tells that and nothing of single requests: a request that
     /// was sent again is one, and what has no answer yet is not in it. Tunnels are left out where they are told apart.
     pub answered: Counters,
@@ -130,15 +135,24 @@ impl RoutesHave {
             open: BTreeMap::new(),
             instances: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             ejected: BTreeSet::new(),
             totals: BTreeMap::new(),
             counters: BTreeMap::new(),
+            past: 0,
             answered: Counters::new(),
             held: HoldSeen::default(),
             epoch: 0,
             pid: None,
             detail: serde_json::Value::Null,
         }
+    }
+
+    /// True when an instance is in routes that are in effect, be it for some users.
+    pub fn routed(&self, id: &InstanceId) -> bool {
+        let pools = self.routes.iter().flat_map(|routes| &routes.pools);
+        self.elsewhere.contains(id)
+            || pools.flat_map(|pool| &pool.instances).any(|one| one.id == *id)
     }
 
     /// What is open on one release; nothing when the router does not know it.

@@ -188,3 +188,78 @@ async fn what_is_open_on_a_proxy_beside_it_counts_until_that_one_is_gone() {
     let have = proxy.look(&want.app).await.unwrap();
     assert_eq!(have.open_on(ReleaseId(1)).requests, 1);
 }
+
+/// What is not in effect everywhere is not in effect: else an instance is ended to which a proxy that is
+/// being replaced still sends its clients.
+#[tokio::test]
+async fn routes_that_a_proxy_beside_it_refuses_are_told_again_and_not_settled() {
+    let (fake, beside) = (FakeProxy::start(), FakeProxy::start());
+    let (proxy, old) = (Proxy::new(&fake.socket()), routes(1));
+    beside.state.lock().unwrap().seen.pid = 8;
+    proxy.beside(&beside.socket());
+    let app = &old.app;
+    let plan = proxy.plan(Some(&old), &proxy.look(app).await.unwrap());
+    proxy.act(&plan.changes[0], 3).await.unwrap();
+    let have = proxy.look(app).await.unwrap();
+    assert!(proxy.plan(Some(&old), &have).settled() && have.elsewhere.is_empty());
+    // It has heard of a later controller.
+    beside.state.lock().unwrap().seen.epoch = 9;
+    let moved = Routes { pools: of_release_2(&old.pools), ..old.clone() };
+    let plan = proxy.plan(Some(&moved), &have);
+    proxy.act(&plan.changes[0], 3).await.unwrap();
+    let (one, two) = (InstanceId("demo-1-1".into()), InstanceId("demo-2-1".into()));
+    for _ in 0..2 {
+        let have = proxy.look(app).await.unwrap();
+        assert!(have.routes.as_ref().unwrap().same_as(&moved), "its own are the new ones");
+        assert!(have.routed(&one) && have.routed(&two) && have.elsewhere.contains(&one));
+        let plan = proxy.plan(Some(&moved), &have);
+        assert_eq!(plan.changes.len(), 1);
+        let words = &plan.changes[0].words;
+        assert!(
+            words.starts_with("have the proxy that is being replaced (pid 8) route demo"),
+            "{words}"
+        );
+        let next = proxy.foretell(&plan.changes[0], &have).unwrap();
+        assert!(proxy.plan(Some(&moved), &next).settled(), "what it is to lead to");
+        let fault = proxy.act(&plan.changes[0], 3).await.unwrap_err();
+        assert_eq!(fault.kind, Kind::Environment, "no race that the next look settles");
+        assert!(
+            fault.what.contains("(pid 8)") && fault.what.ends_with("an older epoch"),
+            "{fault}"
+        );
+    }
+    // Going back is no reason to wait: it never left.
+    let have = proxy.look(app).await.unwrap();
+    let back = proxy.plan(Some(&old), &have);
+    proxy.act(&back.changes[0], 3).await.unwrap();
+    assert!(proxy.plan(Some(&old), &proxy.look(app).await.unwrap()).settled());
+    // Forgotten by one, it is to be forgotten by all; and one that takes it is late no more.
+    let plan = proxy.plan(None, &proxy.look(app).await.unwrap());
+    proxy.act(&plan.changes[0], 3).await.unwrap();
+    let have = proxy.look(app).await.unwrap();
+    let plan = proxy.plan(None, &have);
+    assert_eq!(
+        plan.changes[0].words,
+        "have the proxy that is being replaced (pid 8) withdraw demo"
+    );
+    beside.state.lock().unwrap().seen.epoch = 0;
+    proxy.act(&plan.changes[0], 3).await.unwrap();
+    let have = proxy.look(app).await.unwrap();
+    assert!(proxy.plan(None, &have).settled() && !have.routed(&one));
+    // What was planned on other routes than it carries now is planned anew.
+    let fault = proxy.act(&plan.changes[0], 3).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Conflict);
+}
+
+fn of_release_2(pools: &[Pool]) -> Vec<Pool> {
+    let instance = |one: &Instance| Instance {
+        id: InstanceId(one.id.0.replace("-1-", "-2-")),
+        address: one.address,
+    };
+    let pool = |pool: &Pool| Pool {
+        release: ReleaseId(2),
+        instances: pool.instances.iter().map(instance).collect(),
+        ..pool.clone()
+    };
+    pools.iter().map(pool).collect()
+}

@@ -17,7 +17,7 @@ use crate::trail::Trail;
 pub(crate) struct Said<'a> {
     /// What was remembered of it.
     pub(crate) trail: &'a Trail,
-    /// What its head said; empty if it could not be read.
+    /// What its head said, as far as it could be read.
     pub(crate) words: Words<'a>,
     /// Version of the protocol; empty if not known.
     pub(crate) protocol: &'a str,
@@ -25,6 +25,8 @@ pub(crate) struct Said<'a> {
     pub(crate) app: Option<&'a str>,
     /// Its id, if it has one.
     pub(crate) id: &'a [u8],
+    /// Why its head was refused; empty if it was not.
+    pub(crate) reason: &'a str,
     /// From its head to its end.
     pub(crate) took: Duration,
     /// The wall clock now.
@@ -58,7 +60,8 @@ impl Said<'_> {
         moments.iso(out, self.began());
         let mut line = Object { out };
         line.out.push(b'"');
-        line.address("client", trail.origin.peer.to_canonical());
+        line.address("client", trail.client);
+        line.address("peer", trail.origin.peer.to_canonical());
         line.text("method", words.method);
         line.text("host", words.host);
         line.text("path", words.path);
@@ -85,6 +88,7 @@ impl Said<'_> {
         line.text("referer", words.referer);
         line.text("user_agent", words.agent);
         line.text("error", trail.class.map_or("", |class| class.name()).as_bytes());
+        line.text("reason", self.reason.as_bytes());
         line.out.push(b'}');
     }
 
@@ -93,7 +97,7 @@ impl Said<'_> {
         use std::io::Write;
         let Self { trail, words, .. } = self;
         // A vector takes everything.
-        let _ = write!(out, "{} - - [", trail.origin.peer.to_canonical());
+        let _ = write!(out, "{} - - [", trail.client);
         moments.common(out, self.began());
         out.extend_from_slice(b"] \"");
         if words.method.is_empty() {
@@ -136,7 +140,12 @@ impl Said<'_> {
             let _ = write!(out, " {name}=");
             ms(out, time, b"-");
         }
-        let _ = write!(out, " replays={}", trail.replays);
+        let _ = write!(out, " replays={} peer={}", trail.replays, trail.origin.peer.to_canonical());
+        if !self.reason.is_empty() {
+            out.extend_from_slice(b" reason=\"");
+            escape::quoted(out, self.reason.as_bytes());
+            out.push(b'"');
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::admin::{AccessLog, LogFormat, Observation, Request};
+use model::admin::{AccessLog, LogFormat, Observation, Request, Settings};
 use serde_json::Value;
 
 use crate::asking::{Metrics, ask};
@@ -82,11 +82,11 @@ fn a_line_says_who_asked_what_and_who_answered_when() {
     let lines = objects(&path, 2);
     let form = of(&lines, "/form?a=1&b=%22");
     let expected = serde_json::json!({
-        "client": "127.0.0.1", "method": "POST", "host": "shop.test", "path": "/form?a=1&b=%22",
+        "client": "127.0.0.1", "peer": "127.0.0.1", "method": "POST", "host": "shop.test", "path": "/form?a=1&b=%22",
         "protocol": "HTTP/1.1", "tls": false, "status": 200, "bytes_in": 5, "bytes_out": 5,
         "app": "demo", "release": 1, "version": "v1", "instance": "demo-1-1", "replays": 0,
         "open_ms": null, "request_id": "id-7", "referer": "http://shop.test/",
-        "user_agent": "me/1.0", "error": null,
+        "user_agent": "me/1.0", "error": null, "reason": null,
     });
     let mut told = form.as_object().unwrap().clone();
     let time = told.remove("time").unwrap();
@@ -164,7 +164,7 @@ fn whatever_goes_wrong_is_named() {
         assert_eq!(line["instance"], "demo-1-1");
     }
     assert_eq!(of(&lines, "/cut")["bytes_out"], 4);
-    let unread = lines.iter().find(|line| line["path"].is_null()).unwrap();
+    let unread = of(&lines, "/bad");
     assert_eq!((&unread["status"], &unread["error"]), (&400.into(), &"bad-request".into()));
 
     stage.publish(vec![pool(1, 10_000, &[&dead])]);
@@ -250,7 +250,110 @@ fn the_combined_format_is_what_others_read_and_a_query_can_stay_out_of_it() {
                     app=\"demo\" release=\"1\" instance=\"demo-1-1\" request_id=\"";
     assert!(rest.starts_with(expected), "{line}");
     assert!(rest.contains(" error=\"-\" tls=false bytes_in=0 first_byte_ms="), "{line}");
-    assert!(rest.ends_with(" open_ms=- replays=0") && !line.contains("secret"), "{line}");
+    assert!(
+        rest.ends_with(" open_ms=- replays=0 peer=127.0.0.1") && !line.contains("secret"),
+        "{line}"
+    );
+}
+
+/// Behind a sender that is trusted the user is whom it names; of anybody else nothing is believed.
+#[test]
+fn a_line_names_the_user_behind_a_trusted_sender() {
+    let backend = Backend::named("demo-1-1");
+    let (mut stage, directory, path) = logged(&[&backend]);
+    let ask = |stage: &Stage, path: &str, named: &str| {
+        let mut client = stage.client();
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {named}\r\n\r\n"));
+        assert_eq!(client.answer().unwrap().status, 200);
+    };
+    ask(&stage, "/stranger", "203.0.113.7");
+    let settings =
+        Settings { trusted: vec!["127.0.0.0/8".parse().unwrap()], ..Settings::default() };
+    stage.admin.done(&Request::Configure { settings });
+    for (path, named) in [
+        ("/user", "6.6.6.6, 203.0.113.7"),
+        ("/chain", "2001:db8::1, 127.0.0.9"),
+        ("/junk", "unknown"),
+    ] {
+        ask(&stage, path, named);
+    }
+    let lines = objects(&path, 4);
+    for (path, user) in [
+        ("/stranger", "127.0.0.1"),
+        ("/user", "203.0.113.7"),
+        ("/chain", "2001:db8::1"),
+        ("/junk", "127.0.0.1"),
+    ] {
+        let line = of(&lines, path);
+        assert_eq!((&line["client"], &line["peer"]), (&user.into(), &"127.0.0.1".into()), "{line}");
+    }
+    let path = directory.path().join("combined.log");
+    log_to(&mut stage, &path, LogFormat::Combined, true);
+    ask(&stage, "/user", "203.0.113.7");
+    let line = &self::lines(&path, 1)[0];
+    assert!(line.starts_with("203.0.113.7 - - ["), "{line}");
+    assert!(line.ends_with(" peer=127.0.0.1"), "{line}");
+}
+
+/// A head that is refused leaves what is known of it: from where, by TLS or not, its first line as far as it
+/// is one, and why.
+#[test]
+fn a_head_that_was_refused_says_what_is_known_of_it() {
+    let backend = Backend::named("demo-1-1");
+    let (mut stage, directory, path) = logged(&[&backend]);
+    let identity = shop(directory.path());
+    stage.admin.done(&Request::Certify { pairs: vec![identity.pair.clone()], forgiving: false });
+    let secure = listen(&mut stage);
+    let long = format!("/{}", "x".repeat(40_000));
+    for (head, status) in [
+        ("GET /twice?a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), 400),
+        ("GET /odd\x1b[31m\"\x7f HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        (format!("GET {long} HTTP/1.1\r\n"), 431),
+        ("\x16\x03\x01nonsense / HTTP/1.1\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut client = stage.client();
+        client.send(&head);
+        assert_eq!(client.head().unwrap().status, status, "{}", &head[..20]);
+    }
+    run(async {
+        let mut client = Framed::secure(secure, &identity).await;
+        let mut many = get("/framed?b");
+        for number in 0..101 {
+            let name = http::HeaderName::from_bytes(format!("a{number}").as_bytes()).unwrap();
+            many.headers_mut().insert(name, "b".parse().unwrap());
+        }
+        assert_eq!(client.whole(many).await.unwrap().status.as_u16(), 431);
+    });
+    let raw = lines(&path, 5);
+    assert!(raw.iter().all(|line| line.bytes().all(|byte| (b' '..=b'~').contains(&byte))));
+    let lines: Vec<Value> = raw.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_status = |status: u16, tls: bool, path: &str| {
+        let line = of(&lines, path);
+        assert_eq!((&line["status"], &line["tls"]), (&status.into(), &tls.into()), "{line}");
+        assert_eq!((&line["method"], &line["peer"]), (&"GET".into(), &"127.0.0.1".into()));
+        (line["protocol"].clone(), line["reason"].clone(), line["error"].clone())
+    };
+    let told = |protocol: &str, reason: &str, error: &str| {
+        (Value::from(protocol), Value::from(reason), Value::from(error))
+    };
+    let twice = told("HTTP/1.1", "more than one Host field", "bad-request");
+    assert_eq!(of_status(400, false, "/twice?a"), twice);
+    assert_eq!(of_status(400, false, "/odd\x1b[31m\"\x7f").2, "bad-request");
+    assert_eq!(of_status(431, false, &long[..1024]).2, "too-large");
+    let framed = told("HTTP/2.0", "too many header fields", "too-large");
+    assert_eq!(of_status(431, true, "/framed?b"), framed);
+    let nonsense = lines.iter().find(|line| line["method"].is_null()).unwrap();
+    assert_eq!((&nonsense["status"], &nonsense["path"]), (&400.into(), &Value::Null), "{nonsense}");
+    assert!(nonsense["reason"].is_string(), "{nonsense}");
+
+    let path = directory.path().join("combined.log");
+    log_to(&mut stage, &path, LogFormat::Combined, false);
+    let mut client = stage.client();
+    client.send("GET /twice?secret HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    assert_eq!(client.head().unwrap().status, 400);
+    let line = &self::lines(&path, 1)[0];
+    assert!(line.contains("] \"GET /twice HTTP/1.1\" 400 "), "{line}");
+    assert!(line.ends_with(" peer=127.0.0.1 reason=\"more than one Host field\""), "{line}");
 }
 
 /// As logrotate does it: renamed, and opened anew by itself or on SIGUSR1.

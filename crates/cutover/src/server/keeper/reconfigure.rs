@@ -1,4 +1,5 @@
-//! Another configuration for a proxy that runs. What it refuses leaves everything as it was.
+//! Another configuration for a proxy that runs. What it refuses leaves everything as it was; one that is being replaced
+//! beside it is told the same, and may refuse.
 //!
 //! It starts no proxy: that, and what is done when one dies, is the rest of `keeper`.
 
@@ -11,6 +12,7 @@ use tokio::time::sleep;
 use super::Keeper;
 use crate::config::ProxyConfig;
 use crate::server::listener::Listener;
+use crate::server::others;
 
 impl Keeper {
     /// Resolves when the proxy does not run any more, with how it ended; takes other configurations
@@ -52,6 +54,9 @@ impl Keeper {
         let done = self.take_up(&known).await;
         if done.is_ok() {
             self.told.send_replace(self.config.clone());
+            for other in others::find(&self.layout).await {
+                other.take_up(&self.config).await;
+            }
         } else {
             self.listeners.truncate(kept);
             self.config = before;

@@ -175,19 +175,16 @@ impl Router for HaProxy {
         let found = look::look(&self.address, app, self.discovery.as_ref()).await?;
         self.mixed.store(!found.apart, Ordering::Relaxed);
         let mut have = RoutesHave {
-            app: app.clone(),
             routes: look::routes(&found.seen),
             open: found.open.clone(),
             instances: found.instances.clone(),
-            sockets: BTreeMap::new(),
-            ejected: BTreeSet::new(),
             totals: found.totals.clone(),
             counters: found.counters.clone(),
             answered: found.answered.clone(),
-            held: model::admin::HoldSeen::default(),
             epoch: found.seen.record.epoch,
             pid: Some(found.pid),
             detail: serde_json::to_value(&found.seen).unwrap_or_default(),
+            ..RoutesHave::nothing(app.clone())
         };
         self.remember(app, &found, &mut have.open);
         if self.unseen(&found) {

@@ -2,7 +2,7 @@
 //!
 //! It keeps nothing between calls but connections. The proxy itself, its start and its end as a
 //! process, live elsewhere. While one proxy takes over from another, both carry users: what is open on
-//! the one beside it counts too, and it is told of new routes.
+//! the one beside it counts too, and new routes are in effect when it has taken them as well.
 
 mod beside;
 mod client;
@@ -27,7 +27,7 @@ use model::{
 use super::driver::{ChangeKind, Drain, Evidence, Open, Router, RouterCapabilities, RoutesHave};
 use beside::Beside;
 use client::Client;
-use plan::Step;
+use plan::{Late, Step};
 
 /// The proxy at the other end of an admin socket.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Proxy {
         let have = self.look(&app).await?;
         plan::still_holds(change, &have)?;
         self.done(&Request::Withdraw { epoch, app: app.clone() }, None).await?;
-        self.beside.withdraw(epoch, &app).await;
+        self.beside.follow(epoch, &app, None).await;
         Ok(())
     }
 }
@@ -192,12 +192,24 @@ impl Router for Proxy {
         if let Some(carried) = carried {
             fill(&mut have, carried);
         }
+        let mut late = Vec::new();
         for (pid, carried) in self.beside.carry(app).await? {
+            let behind = Late::of(pid, have.routes.as_ref(), carried.as_ref());
+            late.extend(behind);
+            let Some(carried) = carried else { continue };
+            if behind.is_some() {
+                let pools = carried.routes.pools.into_iter();
+                have.elsewhere.extend(pools.flat_map(|pool| pool.instances).map(|one| one.id));
+            }
             have.counters.extend(sources(pid, &carried.releases));
+            have.past = have.past.saturating_add(carried.past.requests);
             have.held = both(have.held, carried.held);
             for seen in carried.instances {
                 count(&mut have, seen);
             }
+        }
+        if !late.is_empty() {
+            have.detail = serde_json::to_value(late).unwrap_or_default();
         }
         Ok(have)
     }
@@ -210,6 +222,11 @@ impl Router for Proxy {
         let routes = match Step::read(change).ok()? {
             Step::Publish { routes, .. } => Some(*routes),
             Step::Withdraw { .. } => None,
+            Step::CatchUp { late, .. } => {
+                let others = plan::late(have).into_iter().filter(|other| *other != late);
+                let detail = serde_json::to_value(others.collect::<Vec<_>>()).unwrap_or_default();
+                return Some(RoutesHave { detail, ..have.clone() });
+            }
         };
         Some(RoutesHave { routes, ..have.clone() })
     }
@@ -219,10 +236,13 @@ impl Router for Proxy {
             Step::Publish { expected, routes } => {
                 let publish = Request::Publish { epoch, expected, routes: (*routes).clone() };
                 self.done(&publish, None).await?;
-                self.beside.publish(epoch, &routes).await;
+                self.beside.follow(epoch, &routes.app, Some(&routes)).await;
                 Ok(())
             }
             Step::Withdraw { app } => self.withdraw(change, app, epoch).await,
+            Step::CatchUp { app, routes, late } => {
+                self.beside.catch_up(epoch, (&app, routes.as_deref()), late).await
+            }
         }
     }
 
@@ -283,7 +303,7 @@ fn fill(have: &mut RoutesHave, carried: AppSeen) {
     let by = have.pid.unwrap_or_default();
     have.counters = sources(by, &carried.releases).collect();
     have.totals = carried.releases.into_iter().map(|r| (r.release, r)).collect();
-    have.held = carried.held;
+    (have.held, have.past) = (carried.held, carried.past.requests);
     have.routes = Some(carried.routes);
 }
 

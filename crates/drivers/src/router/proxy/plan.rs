@@ -1,10 +1,12 @@
 //! What stands between the routes the proxy carries and those it should. Pure.
 //!
-//! The proxy swaps the routes of an app in one step, so a plan has one change or none, and nothing
-//! to wait for.
+//! The proxy swaps the routes of an app in one step, so there is one change or none, and nothing to wait
+//! for. Beside it there may be proxies that are being replaced: when the routes are right here, each that
+//! carries others is told once more. Nobody is spoken to here.
 
 use std::fmt::Write as _;
 
+use model::admin::AppSeen;
 use model::{AppName, Change, Fault, Generation, Hold, Kind, Plan, PoolState, Routes, Rule};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,47 @@ pub(super) enum Step {
         /// The app.
         app: AppName,
     },
+    /// Tells a proxy that is being replaced once more.
+    CatchUp {
+        /// The app.
+        app: AppName,
+        /// What holds at the other one; `None` when the app is not carried.
+        routes: Option<Box<Routes>>,
+        /// Who, and what it carries.
+        late: Late,
+    },
+}
+
+/// A proxy beside the one that is driven, where other routes of an app are in effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Late {
+    /// Its process.
+    pub(super) pid: u32,
+    /// Of what it carries; 0 when that is nothing.
+    pub(super) generation: Generation,
+}
+
+impl Late {
+    /// Holds what one carries against the routes that are to hold. Only what says where requests may go is
+    /// compared: an older version may not know all the rest, and would be late for ever.
+    pub(super) fn of(pid: u32, routes: Option<&Routes>, there: Option<&AppSeen>) -> Option<Self> {
+        let there = there.map(|seen| &seen.routes);
+        let same = match (routes, there) {
+            (Some(routes), Some(there)) => same_way(routes, there),
+            (routes, there) => routes.is_none() && there.is_none(),
+        };
+        let generation = there.map(|there| there.generation).unwrap_or_default();
+        (!same).then_some(Self { pid, generation })
+    }
+}
+
+/// True when both send the same requests to the same instances.
+fn same_way(one: &Routes, other: &Routes) -> bool {
+    (&one.hosts, &one.path_prefix) == (&other.hosts, &other.path_prefix)
+        && one.pools == other.pools
+        && one.rules == other.rules
+        && one.hold.is_some() == other.hold.is_some()
+        && one.hand_over == other.hand_over
 }
 
 impl Step {
@@ -49,8 +92,8 @@ impl Step {
 pub(super) fn plan(want: Option<&Routes>, have: &RoutesHave) -> Plan {
     let expected = generation(have);
     let (words, step) = match (want, &have.routes) {
-        (None, None) => return Plan::default(),
-        (Some(want), Some(there)) if want.same_as(there) => return Plan::default(),
+        (None, None) => return catch_up(have),
+        (Some(want), Some(there)) if want.same_as(there) => return catch_up(have),
         (None, Some(_)) => {
             (format!("withdraw {}", have.app), Step::Withdraw { app: have.app.clone() })
         }
@@ -63,6 +106,27 @@ pub(super) fn plan(want: Option<&Routes>, have: &RoutesHave) -> Plan {
     let payload = serde_json::to_value(&step).unwrap_or_default();
     let change = Change { words, expected_before: expectation(expected), payload };
     Plan { changes: vec![change], waiting: Vec::new() }
+}
+
+/// The routes are right here, and not everywhere.
+fn catch_up(have: &RoutesHave) -> Plan {
+    let one = |late: Late| {
+        let routes = have.routes.clone().map(Box::new);
+        let what = match &routes {
+            Some(routes) => in_words(routes),
+            None => format!("withdraw {}", have.app),
+        };
+        let step = Step::CatchUp { app: have.app.clone(), routes, late };
+        let payload = serde_json::to_value(&step).unwrap_or_default();
+        let words = format!("have the proxy that is being replaced (pid {}) {what}", late.pid);
+        Change { words, expected_before: expectation(late.generation), payload }
+    };
+    Plan { changes: late(have).into_iter().map(one).collect(), waiting: Vec::new() }
+}
+
+/// Who is late, as the look said.
+pub(super) fn late(have: &RoutesHave) -> Vec<Late> {
+    serde_json::from_value(have.detail.clone()).unwrap_or_default()
 }
 
 /// Refuses when the proxy no longer carries what the change relies on.

@@ -9,7 +9,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use model::admin::{AppSeen, InstanceSeen, ProxySeen, ReleaseSeen, Reply, Request};
+use model::admin::{
+    AppSeen, HoldSeen, InstanceSeen, PastSeen, ProxySeen, ReleaseSeen, Reply, Request,
+};
 use model::{Fault, Kind};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -180,7 +182,7 @@ fn seen_of(routes: model::Routes) -> AppSeen {
         ..ReleaseSeen::default()
     };
     let releases = routes.pools.iter().map(total).collect();
-    AppSeen { routes, instances, releases, held: model::admin::HoldSeen::default() }
+    AppSeen { routes, instances, releases, past: PastSeen::default(), held: HoldSeen::default() }
 }
 
 /// One request on each instance, older on the later ones.
