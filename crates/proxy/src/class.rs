@@ -132,6 +132,8 @@ impl Class {
             self,
             Self::NoInstance
                 | Self::NoSocket
+                | Self::ClientGone
+                | Self::SlowClient
                 | Self::Held
                 | Self::Maintenance
                 | Self::Full

@@ -14,9 +14,10 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::account;
+use crate::asker::{After, Client, Connection};
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call, prepare};
-use crate::exchange::{After, Client, Connection, exchange};
+use crate::exchange::exchange;
 use crate::forwarded::Origin;
 use crate::framing::{HeadScan, Refusal};
 use crate::http2;
