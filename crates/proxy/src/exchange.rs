@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::account;
-use crate::answer::{Answer, Ended, Progress};
+use crate::account::Due;
+use crate::answer::{Answer, Ended, Progress, Telling};
 use crate::asker::{After, Client, Connection};
 use crate::call::{Asks, Call};
 use crate::class::Class;
@@ -48,11 +48,10 @@ pub(crate) async fn exchange(
     if let Some(stub) = call.trail.stub {
         worker.receipts.begin(stub);
     }
-    let after = match (call.refused, call.app.take()) {
-        (Some(class), app) => {
-            call.app = app;
-            turn_away(worker, client, call, class).await
-        }
+    let due = Due::of(worker, call, matches!(client, Client::Frames(_)));
+    let call = &mut *due.call;
+    let after = match (call.refused, call.app.clone()) {
+        (Some(class), _) => turn_away(worker, client, call, class).await,
         (None, None) => {
             call.trail.class = Some(Class::NoApp);
             let none = Refusal::with(404, "no app is routed here");
@@ -66,8 +65,10 @@ pub(crate) async fn exchange(
         }
     };
     // A tunnel is written down when it has ended, by who carries it.
-    if after != After::Switched {
-        account::ended(worker, call, matches!(client, Client::Frames(_)));
+    if after == After::Switched {
+        due.later();
+    } else {
+        due.ended();
     }
     after
 }
@@ -157,15 +158,16 @@ async fn carry(
         }
         let gate = Arc::clone(visit.gate());
         call.trail.sent_to(gate.release);
+        call.trail.gate = Some(Arc::clone(&gate));
         let Failed { failure, facts } =
             match attempt(worker, client, call, Try { visit, app, fresh }).await {
                 Ok(after) => {
-                    call.trail.gate = Some(gate);
                     call.trail.answered();
                     return after;
                 }
                 Err(failed) => failed,
             };
+        call.trail.gate = None;
         call.trail.class = Some(failure.class());
         outlier::unanswered(&worker.shared, app, &gate, failure);
         if failure != Failure::Stale {
@@ -337,7 +339,6 @@ async fn attempt(
     let progress = Progress::default();
     let before = if call.asks.idempotent { None } else { Before::of(&stream) };
     let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
-    progress.tell(&mut call.trail);
     call.trail.class = None;
     match (&ended, progress.first.get()) {
         (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, this.app, &gate),
@@ -423,7 +424,8 @@ async fn relay(
         }
     };
     let (left, age) = (call.left(), call.trail.origin.age);
-    let Call { head, id, member, rest, asks, patience, .. } = call;
+    let Call { head, id, member, rest, asks, patience, trail, .. } = call;
+    let _told = Telling(progress, trail);
     let answer = Answer {
         from: &mut from,
         asks: *asks,
