@@ -2,6 +2,7 @@
 //!
 //! The only place that does it. It decides nothing and waits for nothing.
 
+use std::cell::Cell;
 use std::time::SystemTime;
 
 use crate::call::Call;
@@ -14,8 +15,66 @@ use crate::survey::Standing;
 use crate::thread::Worker;
 use crate::trail::Trail;
 
+/// A request that is to be written down, also where what carries it is dropped: its proxy's time was over, or
+/// that of a client that was one too many.
+pub(crate) struct Due<'a> {
+    worker: &'a Worker,
+    /// The request.
+    pub(crate) call: &'a mut Call,
+    framed: bool,
+    /// What a tunnel has carried so far.
+    tunnel: Option<&'a [Cell<u64>; 2]>,
+    settled: bool,
+}
+
+impl<'a> Due<'a> {
+    /// Of a request that was read.
+    pub(crate) const fn of(worker: &'a Worker, call: &'a mut Call, framed: bool) -> Self {
+        Self { worker, call, framed, tunnel: None, settled: false }
+    }
+
+    /// Of one that has become a tunnel.
+    pub(crate) const fn of_tunnel(
+        worker: &'a Worker,
+        call: &'a mut Call,
+        carried: &'a [Cell<u64>; 2],
+    ) -> Self {
+        Self { worker, call, framed: false, tunnel: Some(carried), settled: false }
+    }
+
+    /// It has ended by itself.
+    pub(crate) fn ended(mut self) {
+        self.write();
+    }
+
+    /// Somebody else sees its end.
+    pub(crate) fn later(mut self) {
+        self.settled = true;
+    }
+
+    fn write(&mut self) {
+        self.settled = true;
+        if let Some(carried) = self.tunnel {
+            [self.call.trail.received, self.call.trail.sent] = carried.each_ref().map(Cell::get);
+        }
+        ended(self.worker, self.call, self.framed);
+    }
+}
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        if self.settled || std::thread::panicking() {
+            return;
+        }
+        if self.worker.shared.ending() {
+            self.call.trail.class = Some(Class::Stopped);
+        }
+        self.write();
+    }
+}
+
 /// Writes down a request that was read.
-pub(crate) fn ended(worker: &Worker, call: &Call, framed: bool) {
+fn ended(worker: &Worker, call: &Call, framed: bool) {
     let trail = &call.trail;
     let took = trail.began.elapsed();
     match (&trail.gate, &call.app, trail.class) {

@@ -23,6 +23,7 @@ use crate::prober::Stub;
 use crate::replay;
 use crate::rules::Asked;
 use crate::settings::{Patience, Settings};
+use crate::space::Share;
 use crate::table::{App, Table, Unrouted};
 use crate::trail::Trail;
 
@@ -84,8 +85,10 @@ pub(crate) struct Rest {
     pub(crate) claimed: usize,
     /// Bytes of content that it may still have.
     pub(crate) room: u64,
-    /// All of it, where it came with the head and is small: then it can be sent again.
+    /// All of it, where it is small and came with the head or was gathered: then it can be sent again.
     pub(crate) kept: Box<[u8]>,
+    /// The memory that it takes, where it was gathered.
+    pub(crate) share: Option<Share>,
 }
 
 impl Rest {
@@ -151,7 +154,7 @@ pub(crate) fn prepare(
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
     let (patience, room) = settings.terms(name);
-    let rest = Rest { body: request.body, claimed: 0, room, kept: Box::default() };
+    let rest = Rest { body: request.body, claimed: 0, room, kept: Box::default(), share: None };
     let (refused, place) = match admit(&request, origin, (settings, name), &rest) {
         Ok(place) => (None, place),
         Err(class) => (Some(class), None),

@@ -47,11 +47,13 @@ pub(crate) enum Class {
     Full,
     /// A fault was injected.
     Injected,
+    /// It was open when the time was over that the proxy had to finish.
+    Stopped,
 }
 
 impl Class {
     /// All of them.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Connect,
         Self::NoSocket,
         Self::Closed,
@@ -73,6 +75,7 @@ impl Class {
         Self::Maintenance,
         Self::Full,
         Self::Injected,
+        Self::Stopped,
     ];
 
     /// Its name.
@@ -99,6 +102,7 @@ impl Class {
             Self::Maintenance => "maintenance",
             Self::Full => "full",
             Self::Injected => "injected",
+            Self::Stopped => "stopped",
         }
     }
 
@@ -132,6 +136,8 @@ impl Class {
             self,
             Self::NoInstance
                 | Self::NoSocket
+                | Self::ClientGone
+                | Self::SlowClient
                 | Self::Held
                 | Self::Maintenance
                 | Self::Full

@@ -13,10 +13,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use crate::account;
+use crate::account::{self, Due};
+use crate::asker::{After, Client, Connection};
 use crate::buffer::Buffer;
 use crate::call::{Asks, Call, prepare};
-use crate::exchange::{After, Client, Connection, exchange};
+use crate::exchange::exchange;
 use crate::forwarded::Origin;
 use crate::framing::{HeadScan, Refusal};
 use crate::http2;
@@ -78,11 +79,11 @@ async fn converse(worker: &Worker, mut client: Connection<'_>, origin: Origin) -
                 let tunnel = tunnel?;
                 let _alone = worker.shared.tunnels();
                 let carried = <[Cell<u64>; 2]>::default();
+                let due = Due::of_tunnel(worker, &mut call, &carried);
                 // Boxed by itself, so that a tunnel does not hold the room of a request.
                 let counted = (&worker.roster, &carried);
                 Box::pin(tunnel.carry((read, write), buffer, counted)).await;
-                [call.trail.received, call.trail.sent] = carried.map(Cell::into_inner);
-                account::ended(worker, &call, false);
+                due.ended();
                 return None;
             }
         }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::account;
-use crate::answer::{Answer, Ended, Progress};
-use crate::buffer::Buffer;
+use crate::account::Due;
+use crate::answer::{Answer, Ended, Progress, Telling};
+use crate::asker::{After, Client, Connection};
 use crate::call::{Asks, Call};
 use crate::class::Class;
 use crate::connection;
@@ -17,6 +17,7 @@ use crate::evidence::Before;
 use crate::frames::{self, Frames, Taker};
 use crate::framing::Refusal;
 use crate::gate::{Entry, Gate};
+use crate::gather::gather;
 use crate::held::{self, Waited};
 use crate::hold;
 use crate::limits;
@@ -25,48 +26,12 @@ use crate::overdue::overdue;
 use crate::pick::{Tried, pick};
 use crate::replay::{self, Facts, Failure, Verdict};
 use crate::said::{self, Own, Stamp};
-use crate::stream::{Reading, Writing};
 use crate::table::App;
 use crate::thread::Worker;
 use crate::tunnel::Tunnel;
 use crate::upload::{Broke, Giver, upload};
 use crate::visitors::Visit;
 use crate::wire;
-
-/// The client's side of an exchange.
-pub(crate) enum Client<'a, 'io> {
-    /// A connection that carries one exchange at a time.
-    Bytes(&'a mut Connection<'io>),
-    /// A stream of a connection that carries many.
-    Frames(&'a mut Frames),
-}
-
-/// A client's connection that carries one exchange at a time.
-pub(crate) struct Connection<'io> {
-    /// From the client.
-    pub(crate) read: Reading<'io>,
-    /// To the client.
-    pub(crate) write: Writing<'io>,
-    /// What was read from it and not yet used.
-    pub(crate) buffer: Option<Buffer>,
-    /// What it has become, if it carries a tunnel from now on.
-    pub(crate) tunnel: Option<Box<Tunnel>>,
-}
-
-/// What becomes of the client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    /// It takes the next request.
-    Keep,
-    /// It was told that it ends; unread data must not destroy the answer.
-    Close,
-    /// It ends now, and the client must not take what it has for whole.
-    Abort,
-    /// The client has ended it.
-    Gone,
-    /// It carries a tunnel from now on.
-    Switched,
-}
 
 /// A try that failed before a final answer was passed on.
 struct Failed {
@@ -83,11 +48,10 @@ pub(crate) async fn exchange(
     if let Some(stub) = call.trail.stub {
         worker.receipts.begin(stub);
     }
-    let after = match (call.refused, call.app.take()) {
-        (Some(class), app) => {
-            call.app = app;
-            turn_away(worker, client, call, class).await
-        }
+    let due = Due::of(worker, call, matches!(client, Client::Frames(_)));
+    let call = &mut *due.call;
+    let after = match (call.refused, call.app.clone()) {
+        (Some(class), _) => turn_away(worker, client, call, class).await,
         (None, None) => {
             call.trail.class = Some(Class::NoApp);
             let none = Refusal::with(404, "no app is routed here");
@@ -95,14 +59,16 @@ pub(crate) async fn exchange(
             refuse(worker, client, call, (refusal, None)).await
         }
         (None, Some(mut app)) => {
-            let after = carry(worker, client, call, &mut app).await;
+            let after = serve(worker, client, call, &mut app).await;
             call.app = Some(app);
             after
         }
     };
     // A tunnel is written down when it has ended, by who carries it.
-    if after != After::Switched {
-        account::ended(worker, call, matches!(client, Client::Frames(_)));
+    if after == After::Switched {
+        due.later();
+    } else {
+        due.ended();
     }
     after
 }
@@ -125,6 +91,31 @@ async fn turn_away(
         _ => Refusal::with(503, "out of service for maintenance"),
     };
     refuse(worker, client, call, (refusal, None)).await
+}
+
+/// Has a small body come before anybody is asked; `app` is as it was last when that ends.
+async fn serve(
+    worker: &Worker,
+    client: &mut Client<'_, '_>,
+    call: &mut Call,
+    app: &mut Arc<App>,
+) -> After {
+    match gather(&worker.space, client.giver(), call).await {
+        Ok(gathered) => {
+            if gathered && let Some(newer) = worker.shared.table.load().named(&app.name) {
+                *app = Arc::clone(newer);
+            }
+            carry(worker, client, call, app).await
+        }
+        Err(Broke::ClientGone) => {
+            call.trail.class = Some(Class::ClientGone);
+            After::Gone
+        }
+        Err(broke) => {
+            call.app = Some(Arc::clone(app));
+            broken_off(worker, client, call, (broke, &Progress::default())).await
+        }
+    }
 }
 
 /// Carries a request of this app; `app` is as it was last when that ends.
@@ -167,15 +158,16 @@ async fn carry(
         }
         let gate = Arc::clone(visit.gate());
         call.trail.sent_to(gate.release);
+        call.trail.gate = Some(Arc::clone(&gate));
         let Failed { failure, facts } =
             match attempt(worker, client, call, Try { visit, app, fresh }).await {
                 Ok(after) => {
-                    call.trail.gate = Some(gate);
                     call.trail.answered();
                     return after;
                 }
                 Err(failed) => failed,
             };
+        call.trail.gate = None;
         call.trail.class = Some(failure.class());
         outlier::unanswered(&worker.shared, app, &gate, failure);
         if failure != Failure::Stale {
@@ -193,7 +185,7 @@ async fn carry(
             Verdict::Elsewhere => failed = Some(gate),
             Verdict::GiveUp(status) => {
                 call.app = Some(Arc::clone(app));
-                let last = (Refusal::with(status, why(failure)), blamed(gate, failure));
+                let last = (Refusal::with(status, failure.words()), blamed(gate, failure));
                 return refuse(worker, client, call, last).await;
             }
         }
@@ -225,11 +217,7 @@ async fn wait(
             let bound = hold::deadline(&hold.bounds);
             whole.map_or(bound, |whole| whole.min(bound))
         });
-        let giver = match client {
-            Client::Bytes(Connection { read, buffer, .. }) => Giver::Bytes(read, buffer),
-            Client::Frames(Frames { incoming, outgoing }) => Giver::Frames(incoming, outgoing),
-        };
-        let waited = held::wait(giver, call, (&hold, until)).await;
+        let waited = held::wait(client.giver(), call, (&hold, until)).await;
         if waited != Waited::Released {
             return waited;
         }
@@ -239,17 +227,6 @@ async fn wait(
         *app = newer;
     }
     Waited::Released
-}
-
-const fn why(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Connect => "no instance takes connections",
-        Failure::NoSocket => "no socket is left to ask an instance with",
-        Failure::Stale | Failure::Died => "the instance closed the connection without an answer",
-        Failure::Late => "the instance did not answer in time",
-        Failure::Overdue => "the request took too long",
-        Failure::Malformed => "the instance's answer is malformed",
-    }
 }
 
 /// Enters the gate of an instance. A closed gate means that the routes have changed.
@@ -362,7 +339,6 @@ async fn attempt(
     let progress = Progress::default();
     let before = if call.asks.idempotent { None } else { Before::of(&stream) };
     let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
-    progress.tell(&mut call.trail);
     call.trail.class = None;
     match (&ended, progress.first.get()) {
         (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, this.app, &gate),
@@ -448,7 +424,8 @@ async fn relay(
         }
     };
     let (left, age) = (call.left(), call.trail.origin.age);
-    let Call { head, id, member, rest, asks, patience, .. } = call;
+    let Call { head, id, member, rest, asks, patience, trail, .. } = call;
+    let _told = Telling(progress, trail);
     let answer = Answer {
         from: &mut from,
         asks: *asks,

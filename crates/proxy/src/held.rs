@@ -61,7 +61,7 @@ fn takes(client: &mut Giver<'_, '_>, call: &Call) -> u64 {
         Giver::Frames(..) if call.rest.body.done() => 0,
         Giver::Frames(..) => limits::STREAM_WINDOW as usize,
     };
-    (call.head.capacity() + ahead) as u64
+    (call.head.capacity() + call.rest.kept.len() + ahead) as u64
 }
 
 /// Waits until the client is gone. What it sends meanwhile is kept, as far as there is room; behind

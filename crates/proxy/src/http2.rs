@@ -19,10 +19,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::account;
+use crate::asker::{After, Client};
 use crate::buffer::Buffer;
 use crate::call::{Asks, prepare};
 use crate::crossing::Crossing;
-use crate::exchange::{After, Client, exchange};
+use crate::exchange::exchange;
 use crate::forwarded::Origin;
 use crate::frames::{self, Frames, Outgoing};
 use crate::framing::Refusal;

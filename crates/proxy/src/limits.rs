@@ -76,8 +76,11 @@ pub(crate) const POOL_SWEEP: Duration = Duration::from_secs(1);
 pub(crate) const AVOID: Duration = Duration::from_secs(1);
 /// A reset that answers what was sent to a closed connection is waited for, for so long.
 pub(crate) const RESET_COMES: Duration = Duration::from_millis(200);
-/// A body that came whole with its head is kept until its answer begins, up to so many bytes.
+/// A body that came whole with its head, or was gathered, is kept for as long as its request is open, up to
+/// so many bytes.
 pub(crate) const KEPT: usize = 16 * 1024;
+/// Most bytes of bodies that a thread keeps because it gathered them.
+pub(crate) const GATHERED: usize = 16 * 1024 * 1024;
 /// Times one request is sent at most, to different instances.
 pub(crate) const TRIES: usize = 3;
 /// A client that comes back within this is in the cohort it was in.

@@ -48,6 +48,18 @@ impl Failure {
             Self::Malformed => Class::Malformed,
         }
     }
+
+    /// What its client is told.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Connect => "no instance takes connections",
+            Self::NoSocket => "no socket is left to ask an instance with",
+            Self::Stale | Self::Died => "the instance closed the connection without an answer",
+            Self::Late => "the instance did not answer in time",
+            Self::Overdue => "the request took too long",
+            Self::Malformed => "the instance's answer is malformed",
+        }
+    }
 }
 
 /// What to do.

@@ -12,6 +12,7 @@ use crate::life::{Life, Shared};
 use crate::log::Pen;
 use crate::receipts::Receipts;
 use crate::roster::Roster;
+use crate::space::Space;
 use crate::upstream::Upstreams;
 use crate::visitors::Visitors;
 
@@ -30,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) pen: RefCell<Pen>,
     /// Receipts of requests of probers.
     pub(crate) receipts: Receipts,
+    /// Memory for bodies that are gathered.
+    pub(crate) space: Space,
     /// The process's life as this thread knows it. Who waits for its end beside a client puts itself on
     /// a list that has a lock, so each thread has its own.
     pub(crate) life: watch::Sender<Life>,
@@ -48,6 +51,7 @@ impl Worker {
             visitors: Rc::default(),
             pen: RefCell::default(),
             receipts: Receipts::default(),
+            space: Space::default(),
             life: watch::Sender::new(Life::Running),
             open: Cell::new(0),
             closed: Notify::new(),

@@ -126,6 +126,17 @@ impl Broken {
     }
 }
 
+/// Sends what is all there: it was gathered, or sent before to somebody else.
+async fn kept(
+    (head, rest): (&[u8], &Rest),
+    (to, progress): (&mut WriteHalf<'_>, &Progress),
+    patience: &Patience,
+) -> Option<Broken> {
+    progress.body_taken.set(true);
+    let sent = wire::send(to, &[head, &rest.kept], patience.takes).await;
+    sent.err().map(Broken::of_instance)
+}
+
 async fn pump(
     from: &mut impl Source,
     buffer: &mut Option<Buffer>,
@@ -134,10 +145,7 @@ async fn pump(
     patience: &Patience,
 ) -> Option<Broken> {
     if !rest.kept.is_empty() {
-        // It was sent before, to somebody else.
-        progress.body_taken.set(true);
-        let sent = wire::send(to, &[head, &rest.kept], patience.takes).await;
-        return sent.err().map(Broken::of_instance);
+        return kept((head, rest), (to, progress), patience).await;
     }
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
@@ -179,6 +187,9 @@ async fn pump_frames(
     (to, progress): (&mut WriteHalf<'_>, &Progress),
     patience: &Patience,
 ) -> Option<Broken> {
+    if !rest.kept.is_empty() {
+        return kept((head, rest), (to, progress), patience).await;
+    }
     let (chunked, limit) = (matches!(rest.body, Body::Chunked(_)), patience.body);
     loop {
         progress.wants.set(true);

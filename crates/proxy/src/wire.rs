@@ -139,6 +139,16 @@ pub(crate) async fn fill(from: &mut impl Source, into: &mut Buffer) -> io::Resul
     .await
 }
 
+/// Reads what there is into `room`; 0 is the end of the stream.
+pub(crate) async fn read(from: &mut impl Source, room: &mut [u8]) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut room = ReadBuf::new(room);
+        ready!(from.poll_read(context, &mut room))?;
+        Poll::Ready(Ok(room.filled().len()))
+    })
+    .await
+}
+
 /// Waits for bytes and reads them into a buffer that is lent when there are some; 0 is the end of the
 /// stream. That a socket is ready may be a false alarm, as it is when it is new: then there is none.
 pub(crate) async fn first(from: &mut impl Source, into: &mut Option<Buffer>) -> io::Result<usize> {

@@ -54,7 +54,7 @@ pub(crate) fn run(shared: Arc<Shared>, controls: UnboundedReceiver<Control>) -> 
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let worker = Rc::new(Worker::new(shared));
     runtime.block_on(work(&worker, controls));
-    // With what was open and is cut now go its tasks; nothing is written down of them.
+    // With what was open and is cut now go its tasks, and leave their lines.
     drop(runtime);
     worker.pen.borrow_mut().flush();
     Ok(())

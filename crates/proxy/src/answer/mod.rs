@@ -74,13 +74,22 @@ impl Progress {
     }
 
     /// Tells a request's trail how far this try came.
-    pub(crate) fn tell(&self, trail: &mut Trail) {
+    fn tell(&self, trail: &mut Trail) {
         trail.received += self.received.get();
         if let Some((status, at, endless)) = self.first.get() {
             (trail.status, trail.first) = (status, Some(at));
             trail.tunnel = endless.then_some(at);
             trail.sent = self.passed.get().saturating_sub(self.head.get());
         }
+    }
+}
+
+/// Tells a trail how far a try came when that is over, also where it is dropped in the midst of it.
+pub(crate) struct Telling<'a>(pub(crate) &'a Progress, pub(crate) &'a mut Trail);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.tell(self.1);
     }
 }
 

@@ -7,14 +7,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use model::Hold;
 use model::admin::{AccessLog, LogFormat, Observation, Request, Settings};
 use serde_json::Value;
 
 use crate::asking::{Metrics, ask};
 use crate::authority::listen;
 use crate::backend::{Backend, Then};
-use crate::framed::{Framed, get, run, shop};
-use crate::stage::{Stage, pool, wait_until};
+use crate::framed::{Framed, Raw, get, head, run, shop};
+use crate::stage::{Stage, pool, retiring, wait_until};
 
 fn log_to(stage: &mut Stage, path: &Path, format: LogFormat, query: bool) {
     let access_log = Some(AccessLog { path: path.to_owned(), format, query });
@@ -392,6 +393,68 @@ fn the_last_lines_are_written_before_the_process_ends() {
     assert_eq!(text.lines().count(), 50);
     for line in text.lines() {
         serde_json::from_str::<Value>(line).unwrap();
+    }
+}
+
+/// What is cut because the time to finish is over has its line, too, whatever it was doing.
+#[test]
+fn what_is_open_when_the_time_of_a_stop_is_over_is_written_down() {
+    let backend = Backend::scripted("demo-1-1", |peer, head| {
+        match head.split(' ').nth(1).unwrap_or("") {
+            "/begun" => peer.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234"),
+            "/tunnel" => peer.say(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhi",
+            ),
+            _ => {}
+        }
+        // Until the proxy goes.
+        let _ = peer.stream.read(&mut [0]);
+        Then::Close
+    });
+    let (mut stage, _directory, path) = logged(&[&backend]);
+    let asks = |path: &str, more: &str| {
+        let mut client = stage.client();
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n"));
+        client
+    };
+    let _silent = asks("/silent", "");
+    let mut begun = asks("/begun", "");
+    begun.head().unwrap();
+    assert_eq!(begun.take(4).unwrap(), "1234");
+    let mut tunnel = asks("/tunnel", "Connection: Upgrade\r\nUpgrade: x\r\n");
+    tunnel.head().unwrap();
+    assert_eq!(tunnel.take(2).unwrap(), "hi");
+    let mut framed = Raw::to(stage.address);
+    let fields =
+        [(":method", "GET"), (":scheme", "http"), (":path", "/framed"), (":authority", "a")];
+    framed.frame(1, 5, 1, &head(&fields)).unwrap();
+    wait_until("they are there", || backend.hits() == 4);
+    let _body = asks("/body", "Content-Length: 10\r\n\r\nab");
+    let hold = Hold { wait_ms: 20_000, requests: 10, bytes: 1 << 20 };
+    let _held = {
+        let pools = vec![retiring(pool(1, 0, &[&backend]))];
+        stage.hold(pools, hold);
+        let mut client = stage.client();
+        client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+        client
+    };
+    wait_until("it waits", || stage.admin.app().held.now == 1);
+    stage.stop(1_000);
+    assert!(begun.take(1).is_err(), "it was cut");
+    let lines = objects(&path, 6);
+    for (path, status, instance, bytes) in [
+        ("/silent", 0, Some("demo-1-1"), (0, 0)),
+        ("/begun", 200, Some("demo-1-1"), (0, 4)),
+        ("/tunnel", 101, Some("demo-1-1"), (0, 2)),
+        ("/framed", 0, Some("demo-1-1"), (0, 0)),
+        ("/body", 0, None, (4, 0)),
+        ("/held", 0, None, (0, 0)),
+    ] {
+        let line = of(&lines, path);
+        assert_eq!((&line["error"], &line["app"]), (&"stopped".into(), &"demo".into()), "{line}");
+        assert_eq!((&line["status"], &line["instance"]), (&status.into(), &instance.into()));
+        assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&bytes.0.into(), &bytes.1.into()));
+        assert_eq!(line["open_ms"].is_null(), path != "/tunnel", "{line}");
     }
 }
 

@@ -46,7 +46,7 @@ fn what_is_open_on_an_instance_that_leaves_is_named() {
     let mut clients = Vec::new();
     for (count, head) in [
         "GET /slow?token=secret HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nhalf",
         "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         "GET /events HTTP/1.1\r\nHost: a\r\n\r\n",
     ]

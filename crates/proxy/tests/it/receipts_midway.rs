@@ -167,7 +167,7 @@ fn an_answer_that_takes_too_long_says_who_was_waited_for() {
     ends(half(&stage, 4, "GET /200-waits", "\r\n"));
     // The client sends nothing more of its own body.
     configure(&mut stage, Settings { client_body_ms: 200, ..Settings::default() });
-    ends(half(&stage, 5, "POST /200-waits", "Content-Length: 9\r\n\r\nab"));
+    ends(half(&stage, 5, "POST /200-waits", "Content-Length: 99999\r\n\r\nab"));
     let expected = [
         (1, End::Cut, 200),
         (2, End::Cut, 504),

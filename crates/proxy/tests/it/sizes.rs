@@ -211,7 +211,7 @@ fn a_request_takes_no_longer_than_it_may() {
     let mut sender = stage.client();
     sender.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
     assert_eq!(sender.answer().unwrap().status, 408);
-    failed(&stage, "slow-client", 1);
+    refused(&stage, "slow-client", 1);
     run(async {
         let mut framed = Framed::plain(stage.address).await;
         assert_eq!(framed.whole(get("/")).await.unwrap().status, 504);
