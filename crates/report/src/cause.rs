@@ -5,6 +5,7 @@
 use model::attempt::{BlindWindow, Witness};
 use model::{Attempt, Class, Phase};
 
+use crate::blind;
 use crate::cause_rules::{RULES, Rule, Side, Sign};
 use crate::clean;
 use crate::figures::{clock_ms, several, span};
@@ -55,7 +56,7 @@ impl<'r, 'a> Advisor<'r, 'a> {
     /// Late because something stood still. A silence that the prober saw awake comes first: a moment in which
     /// it was blind, too, does not make that its own.
     fn stopped(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
-        self.standstill(of, |silence| self.awake(silence))
+        self.standstill(of, |silence| blind::awake(self.run, silence))
             .or_else(|| self.blindness(of))
             .or_else(|| self.standstill(of, |_| true))
     }
@@ -63,38 +64,22 @@ impl<'r, 'a> Advisor<'r, 'a> {
     /// Late because the prober itself stood still: without the time in which it was blind while they were open
     /// they would have been in time.
     fn blindness(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
-        let late_after_us = self.run.input.header.late_after_us;
-        let explained = |a: &&&Attempt| {
-            let (from, to) = a.waited();
-            let blind = self.blind_us(from, to);
-            blind > 0 && to.saturating_sub(from).saturating_sub(blind) <= late_after_us
-        };
-        let explained: Vec<&Attempt> = of.iter().filter(explained).copied().collect();
+        let explained = of.iter().filter(|a| blind::explains(self.run, a));
+        let explained: Vec<&Attempt> = explained.copied().collect();
         if !most(explained.len(), of.len()) {
             return None;
         }
         let met = |b: &&BlindWindow| {
-            explained.iter().map(|a| a.waited()).any(|(from, to)| within(b, from, to) > 0)
+            explained.iter().map(|a| a.waited()).any(|(from, to)| blind::within(b, from, to) > 0)
         };
-        let total =
-            self.run.input.blind.iter().filter(met).map(|b| within(b, 0, u64::MAX)).sum::<u64>();
+        let met = self.run.input.blind.iter().filter(met);
+        let total = met.map(|b| blind::within(b, 0, u64::MAX)).sum::<u64>();
         let why = format!(
             "the prober itself was stopped or starved for {}: what was open then looks late, and \
              the target may be innocent",
             span(total)
         );
         Some((why, Some("give the prober a core of its own and run it again".to_owned())))
-    }
-
-    /// How long the prober was blind within a time.
-    fn blind_us(&self, from_us: u64, to_us: u64) -> u64 {
-        self.run.input.blind.iter().map(|b| within(b, from_us, to_us)).sum()
-    }
-
-    /// The prober was blind in no more than half of it.
-    fn awake(&self, silence: &Silence) -> bool {
-        let [from, to] = [silence.from_us, silence.to_us].map(|us| u64::try_from(us).unwrap_or(0));
-        self.blind_us(from, to) <= silence.length_us() / 2
     }
 
     /// Late because nothing at all answered for a while.
@@ -186,11 +171,6 @@ fn splice(template: &str, values: &[(&str, &str)]) -> String {
     }
     out.push_str(rest);
     out
-}
-
-/// How much of a blind window lies within a time, us.
-fn within(window: &BlindWindow, from_us: u64, to_us: u64) -> u64 {
-    window.to_us.min(to_us).saturating_sub(window.from_us.max(from_us))
 }
 
 fn most(part: usize, whole: usize) -> bool {
