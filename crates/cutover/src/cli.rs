@@ -139,6 +139,19 @@ impl Command {
             _ => false,
         }
     }
+
+    /// True when all that it does is to tell something.
+    pub(crate) const fn only_tells(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan(_)
+                | Self::Status(_)
+                | Self::History(_)
+                | Self::Report(_)
+                | Self::Aa(_)
+                | Self::Config { .. }
+        )
+    }
 }
 
 /// Which server is meant.

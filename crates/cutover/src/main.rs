@@ -31,7 +31,15 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let programs = cli.command.tells_programs();
-    match commands::run(cli.command) {
+    let only_tells = cli.command.only_tells();
+    let ended = commands::run(cli.command);
+    let untold = say::told::untold();
+    if let Some(fault) = &untold {
+        say::fault(fault);
+    }
+    match ended {
+        // What was done has its own code. Where nothing but the telling was to be done, that came to nothing.
+        Ok(0) if only_tells => ExitCode::from(untold.as_ref().map_or(0, code_of)),
         Ok(code) => ExitCode::from(code),
         Err(fault) => {
             say::fault(&fault);

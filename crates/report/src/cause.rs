@@ -5,6 +5,7 @@
 use model::attempt::{BlindWindow, Witness};
 use model::{Attempt, Class, Phase};
 
+use crate::blind;
 use crate::cause_rules::{RULES, Rule, Side, Sign};
 use crate::clean;
 use crate::figures::{clock_ms, several, span};
@@ -55,66 +56,31 @@ impl<'r, 'a> Advisor<'r, 'a> {
     /// Late because something stood still. A silence that the prober saw awake comes first: a moment in which
     /// it was blind, too, does not make that its own.
     fn stopped(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
-        self.standstill(of, |silence| self.awake(silence))
-            .or_else(|| self.asked_again(of))
+        self.standstill(of, |silence| blind::awake(self.run, silence))
             .or_else(|| self.blindness(of))
+            .or_else(|| asked_again(of))
             .or_else(|| self.standstill(of, |_| true))
-    }
-
-    /// Late by just as long as a kernel waits before it asks for a connection once more; a prober that was
-    /// blind for more than a tenth of that cannot tell.
-    fn asked_again(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
-        let waited_for_it = |a: &&&Attempt| {
-            let (from, to) = a.waited();
-            let waited = to.saturating_sub(from);
-            ASKED_AGAIN_US.iter().any(|at| (*at..at + at / 10).contains(&waited))
-                && self.blind_us(from, to) <= waited / 10
-        };
-        if of.len() < 2 || !most(of.iter().filter(waited_for_it).count(), of.len()) {
-            return None;
-        }
-        let why = "each took as long as a kernel waits before it asks for a connection once more (1 s, \
-                   3 s, 7 s): whoever was to accept it had no room in its queue, or a packet was lost";
-        let advice = "look at `nstat -az TcpExtListenOverflows` and at the Send-Q of `ss -ltn` on the host \
-                      of the app, and let it listen with a longer queue (backlog)";
-        Some((why.to_owned(), Some(advice.to_owned())))
     }
 
     /// Late because the prober itself stood still: without the time in which it was blind while they were open
     /// they would have been in time.
     fn blindness(&self, of: &[&Attempt]) -> Option<(String, Option<String>)> {
-        let late_after_us = self.run.input.header.late_after_us;
-        let explained = |a: &&&Attempt| {
-            let (from, to) = a.waited();
-            let blind = self.blind_us(from, to);
-            blind > 0 && to.saturating_sub(from).saturating_sub(blind) <= late_after_us
-        };
-        let explained: Vec<&Attempt> = of.iter().filter(explained).copied().collect();
+        let explained = of.iter().filter(|a| blind::explains(self.run, a));
+        let explained: Vec<&Attempt> = explained.copied().collect();
         if !most(explained.len(), of.len()) {
             return None;
         }
         let met = |b: &&BlindWindow| {
-            explained.iter().map(|a| a.waited()).any(|(from, to)| within(b, from, to) > 0)
+            explained.iter().map(|a| a.waited()).any(|(from, to)| blind::within(b, from, to) > 0)
         };
-        let total =
-            self.run.input.blind.iter().filter(met).map(|b| within(b, 0, u64::MAX)).sum::<u64>();
+        let met = self.run.input.blind.iter().filter(met);
+        let total = met.map(|b| blind::within(b, 0, u64::MAX)).sum::<u64>();
         let why = format!(
             "the prober itself was stopped or starved for {}: what was open then looks late, and \
              the target may be innocent",
             span(total)
         );
         Some((why, Some("give the prober a core of its own and run it again".to_owned())))
-    }
-
-    /// How long the prober was blind within a time.
-    fn blind_us(&self, from_us: u64, to_us: u64) -> u64 {
-        self.run.input.blind.iter().map(|b| within(b, from_us, to_us)).sum()
-    }
-
-    /// The prober was blind in no more than half of it.
-    fn awake(&self, silence: &Silence) -> bool {
-        let [from, to] = [silence.from_us, silence.to_us].map(|us| u64::try_from(us).unwrap_or(0));
-        self.blind_us(from, to) <= silence.length_us() / 2
     }
 
     /// Late because nothing at all answered for a while.
@@ -208,14 +174,26 @@ fn splice(template: &str, values: &[(&str, &str)]) -> String {
     out
 }
 
+/// Late by just as long as a kernel waits before it asks for a connection once more.
+fn asked_again(of: &[&Attempt]) -> Option<(String, Option<String>)> {
+    let waited_for_it = |a: &&&Attempt| {
+        let (from, to) = a.waited();
+        let waited = to.saturating_sub(from);
+        ASKED_AGAIN_US.iter().any(|at| (*at..at + at / 10).contains(&waited))
+    };
+    if of.len() < 2 || !most(of.iter().filter(waited_for_it).count(), of.len()) {
+        return None;
+    }
+    let why = "each took as long as a kernel waits before it asks for a connection once more (1 s, 3 s, \
+               7 s): whoever was to accept it had no room in its queue, or a packet was lost";
+    let advice = "look at `nstat -az TcpExtListenOverflows` and at the Send-Q of `ss -ltn` on the host of \
+                  the app, and let it listen with a longer queue (backlog)";
+    Some((why.to_owned(), Some(advice.to_owned())))
+}
+
 /// When Linux sends the first packet of a connection again: after a second, and each time twice as long
 /// after the last (`TCP_TIMEOUT_INIT`, RFC 6298 section 2).
 const ASKED_AGAIN_US: [u64; 3] = [1_000_000, 3_000_000, 7_000_000];
-
-/// How much of a blind window lies within a time, us.
-fn within(window: &BlindWindow, from_us: u64, to_us: u64) -> u64 {
-    window.to_us.min(to_us).saturating_sub(window.from_us.max(from_us))
-}
 
 fn most(part: usize, whole: usize) -> bool {
     part > 0 && part * 10 >= whole * 9

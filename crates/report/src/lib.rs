@@ -11,6 +11,7 @@ mod answers;
 mod assertion;
 mod assertions;
 mod axis;
+mod blind;
 mod cause;
 mod cause_rules;
 mod clean;

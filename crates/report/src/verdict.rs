@@ -6,6 +6,7 @@ use model::{Outcome, Verdict};
 
 use crate::assertion::{Assertion, AssertionFact};
 use crate::axis::{axis, between};
+use crate::blind;
 use crate::clean;
 use crate::client_fact::ClientFacts;
 use crate::clients;
@@ -34,7 +35,8 @@ pub(crate) fn verdict(
     let mut bad = failures(run, (proof, clients), trust);
     bad.extend(ledger.into_iter().flat_map(|ledger| ledger.faults(limited(run))));
     bad.extend(told(demands, Some(false), "was demanded, and it was"));
-    let mut unsure = doubts(run, proof, trust);
+    let mut unsure: Vec<String> = own_failures(run).into_iter().collect();
+    unsure.extend(doubts(run, proof, trust));
     unsure.extend(ledger.into_iter().flat_map(Ledger::doubts));
     unsure.extend(told(demands, None, "was demanded and cannot be judged:"));
     let verdict = match (bad.is_empty(), unsure.is_empty()) {
@@ -64,7 +66,7 @@ fn failures(
 ) -> Vec<String> {
     let mut out = Vec::new();
     let failed = run.failures().count() as u64;
-    if failed > 0 && !limited(run) {
+    if failed > 0 && !limited(run) && !blind::is_all(run) {
         let sent = count(run.sent.len() as u64);
         out.push(format!("{} of {sent} requests failed", count(failed)));
     }
@@ -91,6 +93,19 @@ fn failures(
         out.push(format!("{messages} echoed out of order"));
     }
     out
+}
+
+/// Slow answers that only the prober made slow: nobody knows whether users met a failure.
+fn own_failures(run: &Run<'_>) -> Option<String> {
+    let failed = run.failures().count() as u64;
+    (failed > 0 && !limited(run) && blind::is_all(run)).then(|| {
+        let (these, would) = if failed == 1 {
+            ("that one is", "it would")
+        } else {
+            ("all of these are", "they would")
+        };
+        format!("{these} the prober's own: {would} be in time had it not been stopped or starved")
+    })
 }
 
 /// That the old version answered again.

@@ -32,13 +32,13 @@ pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
         return Err(Fault::new(Kind::Usage, what)
             .help(format!("name a log with at least {LEAST}, better of some hours")));
     }
-    anstream::println!("{requests} requests of {} clients, {failed} failed", traffic.clients);
-    anstream::println!(
+    crate::say::outln!("{requests} requests of {} clients, {failed} failed", traffic.clients);
+    crate::say::outln!(
         "dealt to two sides of the same version {} times, {} % to the one; each abort is a false one\n",
         arguments.times,
         arguments.percent
     );
-    anstream::println!("canary            counted by   aborts at 5 %   at 1 %   units");
+    crate::say::outln!("canary            counted by   aborts at 5 %   at 1 %   units");
     let (mut fit, mut compared) = ([true; 2], failed >= LEAST_FAILED);
     for (name, dealt) in [("each request", Dealt::ByRequest), ("sticky clients", Dealt::ByClient)] {
         for (at, (unit, count_by)) in
@@ -53,7 +53,7 @@ pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
             compared &= units > 0;
             let percent = |n: u32| f64::from(n) * 100.0 / f64::from(times.max(1));
             let mark = if fits { "" } else { "   too many" };
-            anstream::println!(
+            crate::say::outln!(
                 "{name:<17} {unit:<10} {:>13.1} % {:>6.1} %   {units}{mark}",
                 percent(at_five),
                 percent(at_one)
@@ -61,9 +61,9 @@ pub(super) fn aa(arguments: &cli::Aa) -> Result<u8, Fault> {
         }
     }
     if compared {
-        anstream::println!("\n{}", advice(fit));
+        crate::say::outln!("\n{}", advice(fit));
     } else {
-        anstream::println!(
+        crate::say::outln!(
             "\nit cannot be told from this log what to count by ({failed} of its requests failed, and it takes \
              {LEAST_FAILED}, in seconds in which both sides have requests): keep `count_by = \"client\"` (the default)"
         );

@@ -165,16 +165,16 @@ fn tell(
     // Nothing was to be seen: then nothing was lost either.
     let verdict = seen.unwrap_or(Verdict::Pass);
     match (report, show.json) {
-        (Some(report), true) => anstream::println!("{}", report::json(report)),
+        (Some(report), true) => say::outln!("{}", report::json(report)),
         (Some(report), false) => {
-            anstream::print!("{}", report::terminal(report, style()));
+            say::out!("{}", report::terminal(report, style()));
             let file = |extension| show.out.join(format!("cutover-{}.{extension}", ended.run));
-            anstream::println!("report  {}  {}", file("html").display(), file("json").display());
+            say::outln!("report  {}  {}", file("html").display(), file("json").display());
         }
         (None, true) => {
-            anstream::println!("{}", serde_json::to_string(ended).unwrap_or_default());
+            say::outln!("{}", serde_json::to_string(ended).unwrap_or_default());
         }
-        (None, false) => anstream::println!("{}", sentence(app, ended)),
+        (None, false) => say::outln!("{}", sentence(app, ended)),
     }
     exit_code(interrupted, ended.outcome, verdict)
 }

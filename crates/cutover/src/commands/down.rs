@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::{Fault, Kind};
 use serde_json::json;
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::ordered;
@@ -14,6 +15,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::duration;
 use crate::server::api::ServerStatus;
+use crate::server::layout::Layout;
 use crate::server::living::Living;
 use crate::server::orders::Told;
 
@@ -36,22 +38,31 @@ pub(super) async fn down(arguments: cli::Down) -> Result<u8, Fault> {
     let limit = limit(&config, arguments.now);
     let (said, again, json) = (String::new(), Instant::now() + SAY_EVERY, arguments.json);
     let mut watch = Watch { client, pid, server, said, again, json };
+    let proxy = Layout::at(&config.state_dir)?.proxy_socket();
     match tokio::time::timeout(limit, watch.gone()).await {
+        // It ends last of all, unless somebody else ended it.
+        Ok(()) if UnixStream::connect(&proxy).await.is_ok() => Err(died(pid)),
         Ok(()) if json => ordered::tell(&Told { text: "stopped".to_owned(), run: None }, json),
         Ok(()) => {
-            anstream::eprintln!("stopped");
+            crate::say::errln!("stopped");
             Ok(0)
         }
         Err(_) => Err(watch.late(limit, arguments.now)),
     }
 }
 
+fn died(pid: u32) -> Fault {
+    let what =
+        format!("the server (pid {pid}) died before it had stopped all: its proxy serves on");
+    Fault::environment(what).help("`cutover up` takes over what runs; then `cutover down` again")
+}
+
 /// What is done or waited for, on stderr.
 fn step(words: &str, indent: &str, json: bool) {
     if json {
-        anstream::eprintln!("{}", json!({ "step": "down", "text": words }));
+        crate::say::errln!("{}", json!({ "step": "down", "text": words }));
     } else {
-        anstream::eprintln!("{indent}{words}");
+        crate::say::errln!("{indent}{words}");
     }
 }
 

@@ -27,9 +27,9 @@ pub(super) fn tell(subject: &str, findings: &[Finding], json: bool) -> Result<u8
     if json {
         let text = serde_json::to_string_pretty(&Checked { subject, findings })
             .map_err(|e| Fault::internal(format!("the findings cannot be written: {e}")))?;
-        anstream::println!("{text}");
+        crate::say::outln!("{text}");
     } else {
-        anstream::print!("{}", text(subject, findings));
+        crate::say::out!("{}", text(subject, findings));
     }
     Ok(if findings.iter().any(loses) { LACKING } else { 0 })
 }

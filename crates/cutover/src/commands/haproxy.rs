@@ -29,7 +29,7 @@ fn print(at: &Where) -> Result<u8, Fault> {
     let (config, haproxy) = load(at)?;
     for file in render(&setup(&config, &haproxy))? {
         let path = haproxy.directory.join(file.name);
-        anstream::print!("# ---- {} ----\n{}\n", path.display(), file.text);
+        crate::say::out!("# ---- {} ----\n{}\n", path.display(), file.text);
     }
     Ok(0)
 }
@@ -42,13 +42,13 @@ async fn put(at: &Where, force: bool) -> Result<u8, Fault> {
     for Installed { path, fate } in installed {
         let path = path.display();
         match fate {
-            Fate::Written => anstream::println!("wrote      {path}"),
-            Fate::Replaced => anstream::println!("replaced   {path} (before: {path}.before)"),
-            Fate::Unchanged => anstream::println!("unchanged  {path}"),
-            Fate::Kept => anstream::println!("kept       {path}, nothing of it is to change"),
+            Fate::Written => crate::say::outln!("wrote      {path}"),
+            Fate::Replaced => crate::say::outln!("replaced   {path} (before: {path}.before)"),
+            Fate::Unchanged => crate::say::outln!("unchanged  {path}"),
+            Fate::Kept => crate::say::outln!("kept       {path}, nothing of it is to change"),
             Fate::Edited { there, wanted } => {
                 stale = true;
-                anstream::print!(
+                crate::say::out!(
                     "kept       {path}: it was edited, and these lines of it are out of date\n{}",
                     diff(&there, &wanted)
                 );
@@ -57,9 +57,9 @@ async fn put(at: &Where, force: bool) -> Result<u8, Fault> {
     }
     if checker.is_none() {
         let key = "`program` under [router]";
-        anstream::println!("not checked by HAProxy: name {key} to have that done");
+        crate::say::outln!("not checked by HAProxy: name {key} to have that done");
     }
-    anstream::println!("start HAProxy with\n  {}\nor reload it if it runs", start(&haproxy));
+    crate::say::outln!("start HAProxy with\n  {}\nor reload it if it runs", start(&haproxy));
     if !stale {
         return Ok(0);
     }

@@ -37,12 +37,12 @@ pub(super) async fn history(arguments: cli::History) -> Result<u8, Fault> {
     if arguments.json {
         let json = serde_json::to_string_pretty(&runs)
             .map_err(|e| Fault::internal(format!("the history cannot be written: {e}")))?;
-        anstream::println!("{json}");
+        crate::say::outln!("{json}");
     } else if runs.is_empty() {
         let of = group.or(app).map_or(String::new(), |app| format!(" of {app}"));
-        anstream::println!("no deploy{of} so far");
+        crate::say::outln!("no deploy{of} so far");
     } else {
-        anstream::print!("{}", text(&runs, &std::env::current_dir().unwrap_or_default()));
+        crate::say::out!("{}", text(&runs, &std::env::current_dir().unwrap_or_default()));
     }
     Ok(0)
 }

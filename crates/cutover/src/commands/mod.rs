@@ -69,11 +69,11 @@ pub(crate) fn run(command: Command) -> Result<u8, Fault> {
         Command::App(options) => crate::app::run(*options).map(|()| 0),
         Command::Config { what: ConfigWhat::Check(at) } => check(&at),
         Command::Config { what: ConfigWhat::Example } => {
-            anstream::print!("{}", config::template());
+            crate::say::out!("{}", config::template());
             Ok(0)
         }
         Command::Config { what: ConfigWhat::Schema } => {
-            anstream::println!("{:#}", config::schema());
+            crate::say::outln!("{:#}", config::schema());
             Ok(0)
         }
         Command::Completions(arguments) => shell::completions(&arguments),
@@ -97,8 +97,15 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Fault> {
         .map_err(|e| Fault::environment(format!("the runtime cannot be started: {e}")))
 }
 
+/// What a part that runs on tells goes to stderr. Where that is full or closed, it goes on without: to complain there
+/// about it, as the crate does unless told otherwise, is to panic.
+fn log() {
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false);
+    log.log_internal_errors(false).init();
+}
+
 fn up(arguments: &cli::Up) -> Result<u8, Fault> {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    log();
     // While there is one thread only.
     let passed = Passed::take()?;
     // Users are served also when a file went bad or is away. The proxy shows what it can, and it is told
@@ -113,7 +120,7 @@ fn up(arguments: &cli::Up) -> Result<u8, Fault> {
 }
 
 fn carry(arguments: cli::Proxy) -> Result<u8, Fault> {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    log();
     let options = proxy::Options {
         admin_socket: arguments.admin,
         threads: arguments.threads,
@@ -150,7 +157,7 @@ fn check(at: &Where) -> Result<u8, Fault> {
     let port = |address| ours.as_ref().map_or(Ok(()), |ours| ours.or_free(address));
     let config = judged(at, ca, &port)?;
     let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
-    anstream::println!("{} is right: {}", at.config.display(), apps.join(", "));
+    crate::say::outln!("{} is right: {}", at.config.display(), apps.join(", "));
     Ok(0)
 }
 

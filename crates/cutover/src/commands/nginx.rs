@@ -17,7 +17,7 @@ pub(super) async fn nginx(what: NginxWhat) -> Result<u8, Fault> {
     match what {
         NginxWhat::Config(at) => {
             let (config, nginx) = load(&at)?;
-            anstream::print!("{}", sample(&nginx_setup(&nginx, config.apps.values())));
+            crate::say::out!("{}", sample(&nginx_setup(&nginx, config.apps.values())));
             Ok(0)
         }
         NginxWhat::Install(at) => put(&at),
@@ -29,12 +29,12 @@ fn put(at: &Where) -> Result<u8, Fault> {
     let (config, nginx) = load(at)?;
     for (path, written) in install(&nginx_setup(&nginx, config.apps.values()))? {
         let fate = if written { "wrote" } else { "kept" };
-        anstream::println!("{fate:<6} {}", path.display());
+        crate::say::outln!("{fate:<6} {}", path.display());
     }
     let prefix = nginx.prefix.as_ref();
     let prefix = prefix.map_or(String::new(), |prefix| format!(" -p {}", prefix.display()));
     let (program, file) = (nginx.program.display(), nginx.config.display());
-    anstream::println!("start nginx with\n  {program}{prefix} -c {file}\nor reload it if it runs");
+    crate::say::outln!("start nginx with\n  {program}{prefix} -c {file}\nor reload it if it runs");
     Ok(0)
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn promote(arguments: cli::Promote) -> Result<u8, Fault> {
     let Some(run) = told.run.clone().filter(|_| !following.detach) else {
         return tell(&told, following.json);
     };
-    anstream::eprintln!("{}", told.text);
+    crate::say::errln!("{}", told.text);
     let mut progress = say::choose(app.as_str(), following.json);
     let mut nothing = |_: &Entered| {};
     let (interrupt, at_phase) = (&mut interrupt, &mut nothing);

@@ -29,9 +29,9 @@ pub(super) fn tell(told: &Told, json: bool) -> Result<u8, Fault> {
     if json {
         let text = serde_json::to_string(told)
             .map_err(|e| Fault::internal(format!("the answer cannot be written: {e}")))?;
-        anstream::println!("{text}");
+        crate::say::outln!("{text}");
     } else {
-        anstream::println!("{}", told.text);
+        crate::say::outln!("{}", told.text);
     }
     Ok(0)
 }

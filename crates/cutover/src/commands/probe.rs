@@ -138,7 +138,7 @@ fn announce(arguments: &cli::Probe, options: &Options) {
         }
         Stop::WhenTold => "until told to stop".to_owned(),
     };
-    anstream::eprintln!(
+    crate::say::errln!(
         "probing {} {length}, {}/s over {} (Ctrl-C ends it early)",
         arguments.url,
         arguments.rate,
@@ -259,15 +259,15 @@ fn finish(
     let raw = raw.map(|raw| raw.keep(&base)).transpose()?;
     if tells_json(arguments) {
         let ended = json_line(&Step::from(&report)).unwrap_or_default();
-        anstream::eprintln!("{ended}");
+        crate::say::errln!("{ended}");
     }
     if arguments.json {
-        anstream::println!("{json}");
+        crate::say::outln!("{json}");
     } else {
-        anstream::print!("{}", report::terminal(&report, super::deploy::style()));
-        anstream::println!("report  {}  {}", files[0].0.display(), files[1].0.display());
+        crate::say::out!("{}", report::terminal(&report, super::deploy::style()));
+        crate::say::outln!("report  {}  {}", files[0].0.display(), files[1].0.display());
         if let Some(raw) = raw {
-            anstream::println!("raw     {}", raw.display());
+            crate::say::outln!("raw     {}", raw.display());
         }
     }
     if let Some(trouble) = trouble {

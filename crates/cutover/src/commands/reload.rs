@@ -18,7 +18,7 @@ pub(super) async fn reload(arguments: cli::Reload) -> Result<u8, Fault> {
     let json = arguments.json;
     let shown = client.reload(&ReloadBody::default()).await?;
     if !json {
-        lines(&shown).for_each(|line| anstream::println!("  {line}"));
+        lines(&shown).for_each(|line| crate::say::outln!("  {line}"));
     }
     possible(&shown, json)?;
     if shown.changes.is_empty() && shown.certificates == 0 {
@@ -67,9 +67,9 @@ fn tell(text: &str, of: &Reloaded, json: bool) {
     if json {
         let Reloaded { changes, certificates, .. } = of;
         let told = json!({ "text": text, "changes": changes, "certificates": certificates });
-        anstream::println!("{told}");
+        crate::say::outln!("{told}");
     } else {
-        anstream::println!("{text}");
+        crate::say::outln!("{text}");
     }
 }
 
@@ -92,7 +92,7 @@ fn agreed() -> Result<bool, Fault> {
     if !std::io::stdin().is_terminal() {
         return Err(unasked());
     }
-    anstream::eprint!("do it? [y/N] ");
+    crate::say::err!("do it? [y/N] ");
     // A prompt that cannot be shown is answered all the same.
     drop(std::io::stderr().flush());
     let mut answer = String::new();

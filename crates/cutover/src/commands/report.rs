@@ -24,7 +24,7 @@ struct Saved {
 pub(super) fn report(arguments: &cli::Report) -> Result<u8, Fault> {
     // Only with --schema there is none.
     let Some(run) = &arguments.run else {
-        anstream::println!("{}", ::report::SCHEMA.trim_end());
+        crate::say::outln!("{}", ::report::SCHEMA.trim_end());
         return Ok(0);
     };
     let form = if arguments.json { Form::Json } else { arguments.format };
@@ -32,9 +32,9 @@ pub(super) fn report(arguments: &cli::Report) -> Result<u8, Fault> {
     match &arguments.other {
         Some(other) => {
             let other = read(arguments, other)?;
-            anstream::print!("{}", compared(&saved.report, &other.report, form)?);
+            crate::say::out!("{}", compared(&saved.report, &other.report, form)?);
         }
-        None => anstream::print!("{}", told(&saved, form)),
+        None => crate::say::out!("{}", told(&saved, form)),
     }
     Ok(0)
 }

@@ -29,7 +29,7 @@ pub(super) fn man(arguments: &Man) -> Result<u8, Fault> {
     };
     super::writable(directory)?;
     clap_mangen::generate_to(command, directory).map_err(|e| unwritable(directory, &e))?;
-    anstream::println!("pages are in {0}; read one with `man {0}/cutover.1`", directory.display());
+    crate::say::outln!("pages are in {0}; read one with `man {0}/cutover.1`", directory.display());
     Ok(0)
 }
 

@@ -38,9 +38,9 @@ pub(super) async fn status(arguments: cli::Status) -> Result<u8, Fault> {
     if arguments.json {
         let json = serde_json::to_string_pretty(&status)
             .map_err(|e| Fault::internal(format!("the status cannot be written: {e}")))?;
-        anstream::println!("{json}");
+        crate::say::outln!("{json}");
     } else {
-        anstream::print!("{}", text(&status));
+        crate::say::out!("{}", text(&status));
     }
     Ok(0)
 }

@@ -148,7 +148,7 @@ async fn follow(
     let codes = ends.into_iter().collect::<Result<Vec<u8>, Fault>>()?;
     if !into.json {
         let all = apps.iter().zip(&codes).map(|(app, code)| format!("{app} {}", words(*code)));
-        anstream::println!("{name}: {}", all.collect::<Vec<_>>().join("; "));
+        say::outln!("{name}: {}", all.collect::<Vec<_>>().join("; "));
     }
     Ok(WORST.into_iter().find(|code| codes.contains(code)).unwrap_or(0))
 }
@@ -170,16 +170,16 @@ fn tell(name: &AppName, begun: &BegunTogether, json: bool) -> Result<u8, Fault> 
     if json {
         let text = serde_json::to_string(begun)
             .map_err(|e| Fault::internal(format!("the answer cannot be written: {e}")))?;
-        anstream::println!("{text}");
+        say::outln!("{text}");
         return Ok(0);
     }
     let runs: BTreeMap<&AppName, &str> =
         begun.apps.iter().map(|one| (&one.app, one.run.as_str())).collect();
     for (app, run) in runs {
-        anstream::println!("{name}: {app} began run {run}");
+        say::outln!("{name}: {app} began run {run}");
     }
     for text in begun.apps.iter().flat_map(|one| &one.degrades) {
-        anstream::println!("{text}");
+        say::outln!("{text}");
     }
     Ok(0)
 }

@@ -57,12 +57,12 @@ fn program(named: Option<PathBuf>) -> Result<PathBuf, Fault> {
 
 fn say(line: &Line, json: bool) {
     if json {
-        anstream::eprintln!(
+        crate::say::errln!(
             "{}",
             json!({ "step": "upgrade", "text": line.text, "at_ms": line.at_ms })
         );
     } else {
-        anstream::eprintln!("  {}", line.text);
+        crate::say::errln!("  {}", line.text);
     }
 }
 
@@ -70,11 +70,11 @@ fn end(line: &Line, outcome: Outcome, json: bool) -> u8 {
     if json {
         let end =
             json!({ "id": line.id, "outcome": outcome, "text": line.text, "fault": line.fault });
-        anstream::println!("{end}");
+        crate::say::outln!("{end}");
     } else if let Some(fault) = &line.fault {
         crate::say::fault(fault);
     } else {
-        anstream::println!("{}", line.text);
+        crate::say::outln!("{}", line.text);
     }
     match outcome {
         Outcome::Upgraded => 0,
@@ -92,12 +92,12 @@ pub(super) fn check(arguments: &cli::UpgradeCheck) -> Result<u8, Fault> {
     let verdict = trial::check(&arguments.copy, &present, &config)?;
     let json = serde_json::to_string(&verdict)
         .map_err(|e| Fault::internal(format!("the verdict cannot be written: {e}")))?;
-    anstream::println!("{json}");
+    crate::say::outln!("{json}");
     Ok(0)
 }
 
 /// The old binary watches the new one.
 pub(super) async fn watch(state: &Path) -> Result<u8, Fault> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    super::log();
     guard::watch(state).await.map(|()| 0)
 }

@@ -47,6 +47,7 @@ mod section;
 mod shape;
 mod source;
 mod strategy;
+mod syntax;
 mod target;
 mod theirs;
 mod together;
@@ -161,7 +162,7 @@ fn check(
     let mut reader = Reader::new(Source::new(file, text));
     let (document, errors) = toml::de::DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        for mistake in diagnostic::of_syntax(&errors, text) {
+        for mistake in syntax::mistakes(&errors, text) {
             reader.push(mistake);
         }
         return Err(reader.finish());

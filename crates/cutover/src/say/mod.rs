@@ -18,6 +18,7 @@ mod screen;
 pub(crate) mod step;
 mod story;
 mod terminal;
+pub(crate) mod told;
 mod whole;
 
 pub(crate) use bar::Bar;
@@ -29,6 +30,7 @@ pub(crate) use json::json_line;
 pub(crate) use line::Line;
 pub(crate) use plain::{quoted, utc};
 pub(crate) use screen::{Look, Screen};
+pub(crate) use told::{err, errln, out, outln};
 pub(crate) use whole::Whole;
 
 #[cfg(test)]

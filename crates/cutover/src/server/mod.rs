@@ -391,5 +391,5 @@ fn say_up(reach: &Reach) {
 }
 
 fn say(text: &str) {
-    anstream::eprintln!("cutover: {text}");
+    crate::say::errln!("cutover: {text}");
 }

@@ -214,6 +214,10 @@ struct Demo {
 
 impl Demo {
     fn start(arguments: &[&str]) -> Self {
+        Self::telling(Stdio::piped(), arguments)
+    }
+
+    fn telling(stdout: Stdio, arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
         for name in ["stage", "out"] {
             std::fs::create_dir(directory.path().join(name)).unwrap();
@@ -224,7 +228,7 @@ impl Demo {
             .current_dir(&directory)
             .env("TMPDIR", directory.path().join("stage"))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::from(std::fs::File::create(directory.path().join("said")).unwrap()))
             .spawn()
             .unwrap();
@@ -334,6 +338,22 @@ fn the_demo_ends_clean_at_any_instant() {
         assert_eq!(reports, if report { 2 } else { 0 }, "{when:?}: {said}");
         assert!(!said.contains("panicked") && !said.contains("error:"), "{when:?}: {said}");
     }
+}
+
+#[test]
+fn a_demo_whose_result_nobody_takes_leaves_nothing_behind() {
+    let _turn = beside();
+    // As a terminal that was closed, or a disk that is full.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let demo = Demo::telling(Stdio::from(full), &[]);
+    demo.says(" starting ");
+    signal(demo.child.id(), Signal::INT);
+    let (code, said, reports) = demo.end();
+    assert_eq!((code, reports), (Some(130), 2), "{said}");
+    assert!(
+        said.contains("could not be written to stdout") && !said.contains("panicked"),
+        "{said}"
+    );
 }
 
 /// Whether what this test starts is born with SIGHUP ignored.

@@ -103,6 +103,7 @@ mod tls_client;
 mod together;
 mod traffic;
 mod two_controllers;
+mod untold;
 mod upgrade;
 mod watch_screen;
 mod watching;

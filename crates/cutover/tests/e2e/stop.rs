@@ -2,6 +2,9 @@
 //!
 //! An `up` that is killed and stops nothing is in `crash`.
 
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -149,4 +152,31 @@ fn down_says_what_it_waits_for() {
     let answer = slow.join().unwrap().expect("an open request is answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(world.ended_up(), Some(0));
+}
+
+#[test]
+fn a_server_that_dies_while_it_stops_is_not_taken_for_one_that_has_stopped() {
+    let _turn = beside();
+    let mut world = World::patient(1);
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let mut slow = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    slow.write_all(b"GET /slow?ms=20000 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    wait_for("it is open", 10, || {
+        let status = world.status()?;
+        (status["apps"][0]["pools"][0]["requests"] == 1).then_some(())
+    });
+    let mut down = world.command(&["down"]);
+    let down = down.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("it stops", 10, || {
+        let said = std::fs::read_to_string(world.path().join("up.log")).unwrap_or_default();
+        said.contains("stopping").then_some(())
+    });
+    world.kill_up();
+    let output = down.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("its proxy serves on"), "{}", said(&output));
+    world.up();
+    world.expect(0, &["down"]);
+    world.assert_nothing_runs();
 }

@@ -63,10 +63,48 @@ async fn a_program_that_the_kernel_refuses_is_a_counted_crash() {
     std::fs::write(&program, [0, 1, 2, 3]).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     release.command = vec![program.to_str().unwrap().to_owned()];
-    trouble(&site, &release, "could not be started").await;
+    trouble(&site, &release, "A script begins with a line such as #!/bin/sh").await;
     let (platform, want) = (site.open(), running(&release, 1));
     let have = until(&platform, &want, |have, _| have.seen(ONE).crashes > 1).await;
     assert_eq!(have.seen(ONE).existing, 0);
+}
+
+#[tokio::test]
+async fn a_script_for_nobody_is_found_out_before_it_is_started() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new();
+    let mut release = release(1, &[]);
+    release.directory = site.path().to_str().unwrap().to_owned();
+    release.command = vec!["./start".into()];
+    let script = site.path().join("start");
+    let found = |text: &str| {
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        find_program(&release)
+    };
+    let fault = found("#! /no/such/shell -e\necho\n").unwrap_err();
+    assert_eq!(fault.what, "`./start` is a script for `/no/such/shell`, which was not found");
+    let fault = found("#!/bin/sh\r\necho\r\n").unwrap_err();
+    assert!(fault.what.ends_with(r"end as on Windows: nothing is `/bin/sh\r`"), "{fault}");
+    for fine in ["#!/bin/sh\n", "#!/usr/bin/env -S sh -e\n", "#!\n", "#!start\n", "no script", ""] {
+        found(fine).unwrap();
+    }
+    found("#!/no/such/shell").unwrap_err();
+    trouble(&site, &release, "is a script for `/no/such/shell`").await;
+}
+
+#[tokio::test]
+async fn how_a_command_ended_is_told_in_words_that_people_know() {
+    for (script, words) in [
+        ("kill -SEGV $$", &["was ended by SIGSEGV after"][..]),
+        ("exit 0", &["exited with status 0 after", "likely cause: it serves in the background"]),
+    ] {
+        let site = Site::new();
+        let mut release = release(1, &[]);
+        release.command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let text = trouble(&site, &release, words[0]).await;
+        assert!(words.iter().all(|words| text.contains(words)), "{text}");
+    }
 }
 
 #[tokio::test]

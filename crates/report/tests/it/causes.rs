@@ -1,11 +1,11 @@
 //! Causes: what a failure is said to come from, by class, phase and version.
 //!
-//! Whether a failure fails the run is in `verdicts`.
+//! Whether a failure fails the run is in `verdicts`, but for what the prober itself made late.
 
 use crate::sample;
 use crate::sample::SWITCH_US;
 use model::attempt::{BlindWindow, Witness};
-use model::{Attempt, Class, Lane};
+use model::{Attempt, Class, Lane, Verdict};
 use report::{Cause, Input, judge};
 
 /// Makes the first attempt of `lane` after `us` fail, and gives the cause.
@@ -158,6 +158,44 @@ fn connections_that_had_to_be_asked_for_twice_are_told_by_the_kernels_clock() {
         says(&late(waits_ms, blind_ms), "v2 answered later than 500 ms", "");
     }
     says(&late(&[1_012, 1_043], 600), "the prober itself was stopped or starved", "");
+}
+
+#[test]
+fn answers_that_only_a_blind_prober_made_late_are_no_failures_of_the_service() {
+    // So many requests wait 600 ms, a second apart; the prober is blind as each of them begins.
+    let late = |many: usize, blind_us: u64| {
+        let mut input = sample::pass();
+        for second in 0..many {
+            let from_us = 24_000_000 + 1_000_000 * second as u64;
+            let a = input.attempts.iter_mut().find(|a| a.intended_us >= from_us).unwrap();
+            sample::fail(a, Class::Late, "odd");
+            a.done_us = a.intended_us + 600_000;
+            let (from_us, to_us) = (a.intended_us, a.intended_us + blind_us);
+            input.blind.push(BlindWindow { from_us, to_us });
+        }
+        input
+    };
+    for (many, words) in [(1, "but that one is the"), (3, "but all of these are the")] {
+        let report = judge(&late(many, 100_000));
+        assert_eq!((report.verdict, report.exit_code), (Verdict::Inconclusive, 3));
+        assert_eq!(report.failed, many as u64);
+        assert_eq!(report.reasons.len(), 1, "{:?}", report.reasons);
+        assert!(report.reasons[0].contains("had it not been stopped or starved"));
+        assert!(report.sentence.contains(words), "{}", report.sentence);
+    }
+    // Too little to explain it, or another failure beside them: then users met one.
+    assert_eq!(judge(&late(3, 99_999)).verdict, Verdict::Fail);
+    let mut another = late(3, 100_000);
+    sample::fail(&mut another.attempts[400], Class::Refused, "odd");
+    assert_eq!(judge(&another).verdict, Verdict::Fail);
+    // A path that stood still before the prober's eyes did so, also where what it missed of it would do.
+    let mut stalled = sample::stalled();
+    stalled.header.late_after_us = 520_000;
+    let missed = BlindWindow { from_us: SWITCH_US + 400_000, to_us: SWITCH_US + 900_000 };
+    stalled.blind = vec![missed];
+    let report = judge(&stalled);
+    assert_eq!((report.verdict, report.causes.len()), (Verdict::Fail, 1));
+    says(&report.causes[0], "the path itself (proxy or host) stood still", "");
 }
 
 #[test]

@@ -92,6 +92,6 @@ async fn ship_quietly(
 
 fn tell(arguments: &cli::Demo, text: &str) {
     if !arguments.json {
-        anstream::eprintln!("{text}");
+        say::errln!("{text}");
     }
 }

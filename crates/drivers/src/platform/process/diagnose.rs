@@ -11,6 +11,7 @@ use model::fleet::HealthCheck;
 
 use super::log::tail;
 use super::procfs::{Mark, listening, marked_in_group};
+use super::signal::DONE;
 use super::watch::End;
 use crate::platform::health::{Clue, Health};
 use crate::words::{clean, span};
@@ -119,5 +120,9 @@ pub(super) fn crash(id: &InstanceId, end: &End, begun_ms: u64, log: &Path) -> Ve
         lines.push("  it wrote nothing to its log".to_owned());
     }
     lines.extend(said.into_iter().map(|line| format!("  log: {line}")));
+    if how == DONE {
+        let cause = "it serves in the background, or it had nothing to do: the command must stay";
+        lines.push(format!("  likely cause: {cause} while it serves"));
+    }
     lines
 }

@@ -5,11 +5,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use model::{Fault, InstanceId, Release};
+use rustix::io::Errno;
 
 use super::program::{find_checker, find_within};
 use super::surroundings::Surroundings;
@@ -48,7 +50,16 @@ impl Launch<'_> {
             .spawn();
         started.map(|child| child.id()).map_err(|error| {
             let what = format!("`{}` could not be started: {error}", program.display());
-            Fault::environment(what).help("is it a program for this machine?")
+            Fault::environment(what).help(match error.kind() {
+                ErrorKind::NotFound => {
+                    "the file is there, and what it needs to be loaded is not: is it a program for \
+                     this machine?"
+                }
+                _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+                    "is it a program for this machine? A script begins with a line such as #!/bin/sh"
+                }
+                _ => "is it a program for this machine?",
+            })
         })
     }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,9 @@ use model::{Fault, Kind, Release, Variable};
 
 use super::surroundings::Surroundings;
 use crate::check::command::Program;
+
+/// So much of a script's first line does the system read.
+const LINE: u64 = 256;
 
 /// The program of a release that starts from our own environment, as `find_within` finds it: for
 /// asking before a deploy begins. That of its health check, where it has one, must be there as well.
@@ -75,14 +79,18 @@ fn find(
             .help("write `command` as a list: the program and its arguments"));
     };
     if name.contains('/') {
-        return runnable(name, directory.join(name), &format!("looked in {}", release.directory));
+        return runnable(
+            name,
+            (directory.join(name), directory),
+            &format!("looked in {}", release.directory),
+        );
     }
     let path = surroundings.path(release).unwrap_or_default();
     let candidates = std::env::split_paths(path).map(|folder| directory.join(folder).join(name));
     let found = candidates.into_iter().find(|candidate| candidate.is_file());
     let missing = directory.join(name);
     match found {
-        Some(file) => runnable(name, file, ""),
+        Some(file) => runnable(name, (file, directory), ""),
         None if missing.is_file() => {
             let what = format!("`{name}` was not found in PATH");
             Err(Fault::environment(what)
@@ -99,7 +107,11 @@ fn find(
     }
 }
 
-fn runnable(name: &str, file: PathBuf, looked: &str) -> Result<PathBuf, Fault> {
+fn runnable(
+    name: &str,
+    (file, directory): (PathBuf, &Path),
+    looked: &str,
+) -> Result<PathBuf, Fault> {
     let Ok(found) = fs::metadata(&file) else {
         let what = format!("`{name}` was not found ({looked})");
         return Err(Fault::environment(what).help("build it, or correct `command` or `directory`"));
@@ -112,5 +124,27 @@ fn runnable(name: &str, file: PathBuf, looked: &str) -> Result<PathBuf, Fault> {
         let what = format!("`{name}` is not executable");
         return Err(Fault::environment(what).help(format!("chmod +x {}", file.display())));
     }
-    Ok(file)
+    match found.is_file().then(|| interpreter(&file)).flatten() {
+        Some(line) if !directory.join(&line).exists() => Err(no_interpreter(name, &line)),
+        _ => Ok(file),
+    }
+}
+
+/// What the first line of a script says is to run it. Where the file cannot be read, the system will tell.
+fn interpreter(file: &Path) -> Option<String> {
+    let mut begin = Vec::new();
+    fs::File::open(file).ok()?.take(LINE).read_to_end(&mut begin).ok()?;
+    let line = begin.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let words = std::str::from_utf8(line).ok()?;
+    words.split([' ', '\t']).find(|word| !word.is_empty()).map(str::to_owned)
+}
+
+/// The system says of it only that there is no such file, which reads as if it spoke of the script.
+fn no_interpreter(name: &str, interpreter: &str) -> Fault {
+    if let Some(meant) = interpreter.strip_suffix('\r') {
+        let what = format!("the lines of `{name}` end as on Windows: nothing is `{meant}\\r`");
+        return Fault::environment(what).help("save it with the line ends of Unix (LF alone)");
+    }
+    let what = format!("`{name}` is a script for `{interpreter}`, which was not found");
+    Fault::environment(what).help("install that, or correct the first line of the script")
 }

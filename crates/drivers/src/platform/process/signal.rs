@@ -48,14 +48,37 @@ pub(super) fn reap(identity: &Identity) -> Option<String> {
     Some(in_words(&status))
 }
 
+/// How a process ended that says itself that all went well.
+pub(super) const DONE: &str = "exited with status 0";
+
+/// Signals that end a process, as people know them.
+const NAMES: [(Signal, &str); 16] = [
+    (Signal::HUP, "SIGHUP"),
+    (Signal::INT, "SIGINT"),
+    (Signal::QUIT, "SIGQUIT"),
+    (Signal::ILL, "SIGILL (not made for this processor?)"),
+    (Signal::TRAP, "SIGTRAP"),
+    (Signal::ABORT, "SIGABRT"),
+    (Signal::BUS, "SIGBUS"),
+    (Signal::FPE, "SIGFPE"),
+    (Signal::SEGV, "SIGSEGV"),
+    (Signal::USR1, "SIGUSR1"),
+    (Signal::USR2, "SIGUSR2"),
+    (Signal::PIPE, "SIGPIPE"),
+    (Signal::ALARM, "SIGALRM"),
+    (Signal::TERM, "SIGTERM"),
+    (Signal::XCPU, "SIGXCPU"),
+    (Signal::SYS, "SIGSYS"),
+];
+
 fn in_words(status: &WaitIdStatus) -> String {
     if let Some(code) = status.exit_status() {
         return format!("exited with status {code}");
     }
     match status.terminating_signal() {
         Some(9) => "was killed (SIGKILL; out of memory?)".to_owned(),
-        Some(number) => match Signal::from_named_raw(number) {
-            Some(signal) => format!("was ended by {signal:?}"),
+        Some(number) => match NAMES.iter().find(|(signal, _)| signal.as_raw() == number) {
+            Some((_, name)) => format!("was ended by {name}"),
             None => format!("was ended by signal {number}"),
         },
         None => "ended".to_owned(),
