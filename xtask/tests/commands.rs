@@ -98,7 +98,7 @@ deny check bans licenses sources full= rustdoc=
 clippy --workspace --all-targets -- -D warnings full= rustdoc=
 doc --workspace --no-deps full= rustdoc=-D warnings
 test --workspace --no-run full= rustdoc=
-test --workspace --no-fail-fast --lib --bins --test [!e]* full= rustdoc=
+test --workspace --no-fail-fast --lib --bins --test [!e]* --example canary full= rustdoc=
 test --workspace --no-fail-fast --test engines full= rustdoc=
 test --workspace --no-fail-fast --test e2e full= rustdoc=
 test --workspace --no-fail-fast --doc full= rustdoc=

@@ -87,9 +87,32 @@ impl Machine {
     }
 }
 
+/// What the host has taken of one core so far, seconds; 0 where the kernel does not say.
+pub(crate) fn stolen(core: usize) -> f64 {
+    stolen_in(&fs::read_to_string("/proc/stat").unwrap_or_default(), core)
+}
+
+fn stolen_in(stat: &str, core: usize) -> f64 {
+    let name = format!("cpu{core}");
+    let mut rows = stat.lines().map(str::split_ascii_whitespace);
+    let ticks = rows.find_map(|mut row| (row.next()? == name).then(|| row.nth(7)).flatten());
+    ticks.and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) * TICK
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Machine;
+    use super::{Machine, stolen_in};
+
+    #[test]
+    fn what_the_host_took_of_one_core_is_the_eighth_figure_of_its_row() {
+        let stat =
+            "cpu  1 2 3 4 5 6 7 99 9 10\ncpu1 1 2 3 4 5 6 7 50 9 10\ncpu10 1 2 3 4 5 6 7 25 9 10\n";
+        let of = |core| format!("{:.2}", stolen_in(stat, core));
+        assert_eq!(
+            (of(1), of(10), of(2)),
+            ("0.50".to_owned(), "0.25".to_owned(), "0.00".to_owned())
+        );
+    }
 
     #[test]
     fn what_others_used_is_what_is_left_of_the_busy_time() {

@@ -5,14 +5,14 @@
 //! load is made is in `load`, how a peer is started in `peers`; what was measured is laid out in `table`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::LocalSet;
 
 use crate::cases::{Case, IDLE, TUNNELS};
 use crate::cores::{Cores, Machine, described};
 use crate::load::held::hold;
-use crate::load::paced::latency;
+use crate::load::paced::{Latency, latency};
 use crate::load::{Window, burst};
 use crate::options::Options;
 use crate::peers::{Peer, Place};
@@ -25,13 +25,15 @@ const WARM: usize = 64;
 /// What one window has shown of a case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    /// CPU time per request, or half of the latencies (both µs), or memory per connection (bytes).
+    /// CPU time per request, µs, or memory per connection, bytes.
     pub(crate) figure: f64,
-    /// Requests per second, or the 99th percentile, µs.
+    /// Requests per second.
     pub(crate) beside: f64,
     /// Share of its core that the proxy used.
     pub(crate) busy: f64,
-    /// Requests that failed.
+    /// Latency at the fixed rate of the case; not of memory.
+    pub(crate) paced: Option<Latency>,
+    /// Requests that failed, at the fixed rate too.
     pub(crate) failed: u64,
 }
 
@@ -154,16 +156,16 @@ impl Run {
     async fn one(&mut self, case: Case, peer: &Peer) -> Outcome<Sample> {
         let window = self.figures.options.window;
         let (machine, own, theirs) = (Machine::now()?, own_cpu(), peer.process.cpu());
-        let sample = if case.by_time() {
-            let cpu = || peer.process.cpu();
-            let Window { done, failed, cpu, took } = burst(&peer.target, case, window, cpu).await?;
-            let done = done.max(1) as f64;
-            Sample { figure: cpu / done * 1e6, beside: done / took, busy: cpu / took, failed }
-        } else {
-            let (began, before) = (Instant::now(), peer.process.cpu());
-            let latency = latency(&peer.target, window).await?;
-            let busy = (peer.process.cpu() - before) / began.elapsed().as_secs_f64();
-            Sample { figure: latency.p50, beside: latency.p99, busy, failed: latency.failed }
+        let cpu = || peer.process.cpu();
+        let Window { done, failed, cpu, took } = burst(&peer.target, case, window, cpu).await?;
+        let paced = latency(&peer.target, case, window / 2).await?;
+        let done = done.max(1) as f64;
+        let sample = Sample {
+            figure: cpu / done * 1e6,
+            beside: done / took,
+            busy: cpu / took,
+            paced: Some(paced),
+            failed: failed + paced.failed,
         };
         let used = own_cpu() - own + peer.process.cpu() - theirs;
         let (others, stolen) = Machine::now()?.since(machine, used);
@@ -192,6 +194,12 @@ impl Run {
         let held = hold(&peer.target, case, count).await?;
         let grown = peer.process.memory().saturating_sub(before);
         drop(held);
-        Ok(Sample { figure: grown as f64 / count as f64, beside: 0.0, busy: 0.0, failed: 0 })
+        Ok(Sample {
+            figure: grown as f64 / count as f64,
+            beside: 0.0,
+            busy: 0.0,
+            paced: None,
+            failed: 0,
+        })
     }
 }

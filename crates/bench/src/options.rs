@@ -15,8 +15,9 @@ Options:
   --quick            short windows and three rounds, for a look; figures to quote need the long run
   --json             JSON in place of Markdown
   --rounds N         rounds (7; with --quick 3)
-  --window MS        how long each proxy is measured in a round (3000; with --quick 800)
-  --only CASES       comma-separated: small, fresh, body, tls, h2, latency, idle, tunnels
+  --window MS        how long each proxy is measured in a round (3000; with --quick 800), and half as long for
+                     the latency at a fixed rate
+  --only CASES       comma-separated: small, fresh, body, tls, h2, idle, tunnels
   --peers NAMES      comma-separated: cutover, haproxy-2.6, haproxy-3.0, haproxy-3.2, nginx-1.22,
                      nginx-1.26, nginx-1.30, caddy, pump; the default is the newest of each
   --bare             without access logs and metrics, all of them

@@ -59,6 +59,12 @@ impl Process {
         family(self.0.id()).into_iter().map(cpu).sum()
     }
 
+    /// How long its threads that run now have waited for their core while they had something to do, seconds; without
+    /// those of its children.
+    pub(crate) fn waited(&self) -> f64 {
+        waited(self.0.id())
+    }
+
     /// Resident memory without that of its children, bytes: nothing but one file is read for it.
     pub(crate) fn own_memory(&self) -> u64 {
         memory(self.0.id())
@@ -148,6 +154,16 @@ fn cpu(pid: u32) -> f64 {
     }
 }
 
+/// The second figure of a thread's `schedstat`: time in which it could have run and did not, seconds.
+pub(crate) fn waited(pid: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let nanoseconds = threads.filter_map(|thread| {
+        let schedstat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        schedstat.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
+}
+
 fn memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -181,6 +197,24 @@ mod tests {
         assert!(burnt.join().unwrap() > 0);
         let used = own_cpu() - before;
         assert!(used >= 0.1, "{used} s");
+    }
+
+    /// Two that want the same core: each waits for the other.
+    #[test]
+    fn who_shares_a_core_waits_for_it() {
+        let cores = Cores::choose().unwrap();
+        let spinning = || {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", "while :; do :; done"]);
+            Process::start(&mut command, cores, file.path()).unwrap()
+        };
+        let two = [spinning(), spinning()];
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while two.iter().any(|process| process.waited() < 0.05) {
+            assert!(Instant::now() < deadline, "{} s of waiting were seen", two[0].waited());
+            std::thread::yield_now();
+        }
     }
 
     /// A shell and its child: both count, and both are gone afterwards.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cases::Case;
+use crate::load::paced::Latency;
 use crate::measure::{Figures, Sample};
 
 /// What the project has set itself: a case, whose figure it is compared with (a name's beginning, or
@@ -28,8 +29,13 @@ struct Summary {
     spread: f64,
     beside: f64,
     busy: f64,
+    /// At the fixed rate: half, and all but one in a hundred took less (µs), and what was left at the end.
+    paced: (f64, f64, f64),
     failed: u64,
 }
+
+/// Who needs more than this share of the window for what is left at its end does not keep up with the rate.
+const BEHIND: f64 = 0.1;
 
 impl Figures {
     fn of(&self, case: Case, name: &str) -> Option<Summary> {
@@ -45,6 +51,11 @@ impl Figures {
             spread: if figure > 0.0 { (most - least) / 2.0 / figure } else { 0.0 },
             beside: of(|sample| sample.beside)?.0,
             busy: of(|sample| sample.busy)?.0,
+            paced: (
+                of(|sample| sample.paced.map_or(0.0, |paced| paced.p50))?.0,
+                of(|sample| sample.paced.map_or(0.0, |paced| paced.p99))?.0,
+                of(|sample| sample.paced.map_or(0.0, |paced| paced.left))?.0,
+            ),
             failed: samples.iter().map(|sample| sample.failed).sum(),
         })
     }
@@ -64,34 +75,27 @@ impl Figures {
 pub(crate) fn markdown(figures: &Figures) -> String {
     let mut out = String::from("### Cutover divided by each (less than 1 is less)\n\n");
     let ratio = |case, name: &str| figures.ratio(case, name).map(|ratio| format!("{ratio:.2}"));
-    table(&mut out, figures, |_| true, ratio);
+    table(&mut out, figures, (|_| true, title), ratio);
     out.push_str("\n### CPU time of the proxy per request, µs\n\n");
-    table(&mut out, figures, Case::by_time, |case, name| {
+    table(&mut out, figures, (Case::by_time, title), |case, name| {
         let Summary { figure, spread, failed, .. } = figures.of(case, name)?;
         Some(format!("{figure:.1} ± {:.0} %{}", spread * 100.0, failures(failed)))
     });
     out.push_str("\n### Requests per second (and how busy the proxy's core was)\n\n");
-    table(&mut out, figures, Case::by_time, |case, name| {
+    table(&mut out, figures, (Case::by_time, title), |case, name| {
         let Summary { beside, busy, .. } = figures.of(case, name)?;
         Some(format!("{beside:.0} ({:.0} %)", busy * 100.0))
     });
-    out.push_str("\n### Latency, µs: p50 / p99\n\n");
-    table(
-        &mut out,
-        figures,
-        |case| case == Case::Latency,
-        |case, name| {
-            let Summary { figure, beside, failed, .. } = figures.of(case, name)?;
-            Some(format!("{figure:.0} / {beside:.0}{}", failures(failed)))
-        },
-    );
+    out.push_str("\n### Latency at a fixed rate, the same for all, µs: p50 / p99\n\n");
+    table(&mut out, figures, (Case::by_time, at_rate), |case, name| {
+        let (p50, p99, left) = figures.of(case, name)?.paced;
+        Some(if left > BEHIND { "behind".to_owned() } else { format!("{p50:.0} / {p99:.0}") })
+    });
     out.push_str("\n### Resident memory for each, KB\n\n");
-    table(
-        &mut out,
-        figures,
-        |case| matches!(case, Case::Idle | Case::Tunnels),
-        |case, name| Some(format!("{:.2}", figures.of(case, name)?.figure / 1024.0)),
-    );
+    let held = |case| matches!(case, Case::Idle | Case::Tunnels);
+    table(&mut out, figures, (held, title), |case, name| {
+        Some(format!("{:.2}", figures.of(case, name)?.figure / 1024.0))
+    });
     marks(&mut out, figures);
     foot(&mut out, figures);
     out
@@ -101,10 +105,23 @@ fn failures(failed: u64) -> String {
     if failed == 0 { String::new() } else { format!(" ({failed} FAILED)") }
 }
 
+fn title(case: Case) -> String {
+    case.title().to_owned()
+}
+
+/// The title, with the rate.
+fn at_rate(case: Case) -> String {
+    let (thousands, rest) = (case.rate() / 1_000, case.rate() % 1_000);
+    let rate = if thousands > 0 { format!("{thousands},{rest:03}") } else { rest.to_string() };
+    // As many streams as it takes.
+    let load = if case == Case::Http2 { "HTTP/2 over TLS, 16 connections" } else { case.title() };
+    format!("{load}, {rate} a second")
+}
+
 fn table(
     out: &mut String,
     figures: &Figures,
-    which: impl Fn(Case) -> bool,
+    (which, title): (impl Fn(Case) -> bool, fn(Case) -> String),
     cell: impl Fn(Case, &str) -> Option<String>,
 ) {
     out.push_str("| |");
@@ -113,7 +130,7 @@ fn table(
     }
     let _ = writeln!(out, "\n|---|{}", "---:|".repeat(figures.peers.len()));
     for case in figures.cases().filter(|case| which(*case)) {
-        let _ = write!(out, "| {} |", case.title());
+        let _ = write!(out, "| {} |", title(case));
         for (name, _) in &figures.peers {
             let _ = write!(out, " {} |", cell(case, name).unwrap_or_else(|| "–".to_owned()));
         }
@@ -178,11 +195,17 @@ pub(crate) fn json(figures: &Figures) -> Value {
     let mut cases = Vec::new();
     for ((case, name), samples) in &figures.samples {
         let of = |part: fn(&Sample) -> f64| samples.iter().map(part).collect::<Vec<f64>>();
+        let paced = |part: fn(&Latency) -> f64| {
+            samples.iter().filter_map(|sample| sample.paced.as_ref().map(part)).collect::<Vec<_>>()
+        };
         cases.push(json!({
             "case": case.name(), "peer": name, "ratio": figures.ratio(*case, name),
             "figure": figures.of(*case, name).map(|summary| summary.figure),
             "figures": of(|sample| sample.figure), "beside": of(|sample| sample.beside),
             "busy": of(|sample| sample.busy),
+            "rate": case.by_time().then_some(case.rate()),
+            "p50_us": paced(|paced| paced.p50), "p99_us": paced(|paced| paced.p99),
+            "left": paced(|paced| paced.left),
             "failed": samples.iter().map(|sample| sample.failed).sum::<u64>(),
         }));
     }
@@ -204,13 +227,15 @@ mod tests {
 
     use super::{json, markdown};
     use crate::cases::Case;
+    use crate::load::paced::Latency;
     use crate::measure::{Figures, Sample};
     use crate::options::Options;
 
     fn figures() -> Figures {
         let mut samples = BTreeMap::new();
         for (name, all) in [("cutover", [30.0, 18.0, 16.0]), ("haproxy-3.2", [24.0, 22.0, 20.0])] {
-            let sample = |figure| Sample { figure, beside: 50_000.0, busy: 0.9, failed: 0 };
+            let paced = Some(Latency { p50: all[0] * 10.0, p99: 2_500.0, left: 0.0, failed: 0 });
+            let sample = |figure| Sample { figure, beside: 50_000.0, busy: 0.9, paced, failed: 0 };
             samples.insert((Case::Small, name.to_owned()), all.map(sample).to_vec());
         }
         let peer = |name: &str| (name.to_owned(), format!("{name} 1"));
@@ -231,6 +256,7 @@ mod tests {
             "| small JSON, 64 kept connections | 1.00 | 0.82 |",
             "| 18.0 ± 39 % | 22.0 ± 9 % |",
             "times haproxy-3.2 | 0.82 | 1 | met |",
+            "| small JSON, 64 kept connections, 5,000 a second | 300 / 2500 | 240 / 2500 |",
             "**skipped: caddy**: not there",
             "That is a noisy machine",
         ] {
@@ -239,6 +265,21 @@ mod tests {
         let json = json(&figures());
         assert_eq!(json["cases"][0]["figures"].as_array().unwrap().len(), 3);
         assert_eq!(json["marks"][0]["most"], 1.0);
+        assert_eq!(
+            (&json["cases"][0]["rate"], &json["cases"][0]["p50_us"][2]),
+            (&5_000.into(), &300.0.into())
+        );
+    }
+
+    /// Half a window of work was left when the last request was due.
+    #[test]
+    fn who_does_not_keep_up_with_the_rate_is_behind_and_has_no_latency() {
+        let mut figures = figures();
+        for sample in figures.samples.get_mut(&(Case::Small, "haproxy-3.2".to_owned())).unwrap() {
+            sample.paced.as_mut().unwrap().left = 0.5;
+        }
+        let text = markdown(&figures);
+        assert!(text.contains("5,000 a second | 300 / 2500 | behind |"), "{text}");
     }
 
     #[test]

@@ -100,11 +100,7 @@ async fn lane(target: &Target, case: Case, tally: &Rc<Tally>) {
     if case == Case::Http2 {
         return streams::lane(target, case.lanes().1, tally).await;
     }
-    let question = match case {
-        Case::Body => Question::large(target),
-        Case::Fresh | Case::Handshake => Question::last(target),
-        _ => Question::small(target),
-    };
+    let question = question(target, case);
     let mut kept = None;
     loop {
         let asked = once(target, case, &question, &mut kept).await;
@@ -114,6 +110,15 @@ async fn lane(target: &Target, case: Case, tally: &Rc<Tally>) {
         if !tally.note(&asked) {
             return;
         }
+    }
+}
+
+/// What a case asks for.
+fn question(target: &Target, case: Case) -> Question {
+    match case {
+        Case::Body => Question::large(target),
+        Case::Fresh | Case::Handshake => Question::last(target),
+        _ => Question::small(target),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use h2::client::SendRequest;
 use tokio::io::AsyncWriteExt;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::connection::secure;
 use super::{Tally, Target};
@@ -25,30 +25,62 @@ pub(super) async fn lane(target: &Target, streams: usize, tally: &Rc<Tally>) {
 }
 
 async fn connection(target: &Target, streams: usize, tally: &Rc<Tally>) -> io::Result<()> {
-    let mut stream = secure(target, b"h2").await?;
-    stream.flush().await?;
-    let (sender, connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
-    let driver = tokio::task::spawn_local(connection);
+    let open = Open::new(target).await?;
     let mut lanes = JoinSet::new();
     for _ in 0..streams {
-        let (sender, tally) = (sender.clone(), Rc::clone(tally));
-        let cookie = Arc::clone(&target.cookie);
+        let (client, tally) = (open.client.clone(), Rc::clone(tally));
         lanes.spawn_local(async move {
             loop {
-                let asked = ask(&sender, &cookie).await.map_err(io::Error::other);
+                let asked = client.ask().await;
                 if !tally.note(&asked) || asked.is_err() {
                     return asked;
                 }
             }
         });
     }
-    drop(sender);
     let mut ended = Ok(());
     while let Some(lane) = lanes.join_next().await {
         ended = ended.and(lane.unwrap_or(Ok(())));
     }
-    driver.abort();
     ended
+}
+
+/// A connection that stands until this is dropped.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) client: Client,
+    driver: AbortHandle,
+}
+
+impl Open {
+    /// A new one.
+    pub(super) async fn new(target: &Target) -> io::Result<Self> {
+        let mut stream = secure(target, b"h2").await?;
+        stream.flush().await?;
+        let (sender, connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
+        let driver = tokio::task::spawn_local(connection).abort_handle();
+        Ok(Self { client: Client { sender, cookie: Arc::clone(&target.cookie) }, driver })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// One who asks over it.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    sender: SendRequest<bytes::Bytes>,
+    cookie: Arc<str>,
+}
+
+impl Client {
+    /// One request and its whole answer.
+    pub(super) async fn ask(&self) -> io::Result<()> {
+        ask(&self.sender, &self.cookie).await.map_err(io::Error::other)
+    }
 }
 
 async fn ask(sender: &SendRequest<bytes::Bytes>, cookie: &str) -> Result<(), h2::Error> {

@@ -16,9 +16,16 @@ pub(crate) fn json(findings: &Findings) -> Value {
             "way_us": paced.way_us, "own_late_us": paced.own_us, "dispersion": paced.dispersion,
             "cpu_us": paced.cpu_us, "bytes": paced.bytes, "sent": paced.counts[0],
             "failed": paced.counts[1], "not_sent": paced.counts[2], "blind": paced.blind,
+            "off_by_others_ms_s": paced.away.others, "off_by_host_ms_s": paced.away.host,
+            "server_off_by_host_ms_s": paced.server_away,
         })
     };
-    let bare = |bare: Bare| json!({ "late_us": bare.late_us, "dispersion": bare.dispersion });
+    let bare = |bare: Bare| {
+        json!({
+            "late_us": bare.late_us, "dispersion": bare.dispersion,
+            "off_by_others_ms_s": bare.away.others, "off_by_host_ms_s": bare.away.host,
+        })
+    };
     let sent = |sent: Sent| {
         json!({
             "rate": sent.rate, "cpu_us": sent.cpu_us, "error_ppm": sent.error_ppm,

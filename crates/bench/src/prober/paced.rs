@@ -2,17 +2,19 @@
 //!
 //! The first tenth, in which connections are opened, is left out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::Class;
 use probe::Pace;
 
+use super::alone::Away;
 use super::figures::{bin_ns, dispersion, error_ppm, quantile, rate, three};
 use super::memory::growth;
 use super::place::Place;
 use super::subject::{Account, Order, USUAL};
 use super::truth::Truth;
 use crate::Outcome;
+use crate::cores::stolen;
 
 /// Fewest attempts that are left out at the beginning.
 const WARM: usize = 16;
@@ -48,6 +50,10 @@ pub(crate) struct Paced {
     pub(crate) counts: [u64; 3],
     /// Times in which it saw nothing.
     pub(crate) blind: usize,
+    /// Who had its core; and what the host took of the server's, ms in each second: who is stamped late by that is not
+    /// the prober's affair.
+    pub(crate) away: Away,
+    pub(crate) server_away: f64,
 }
 
 impl Paced {
@@ -72,9 +78,19 @@ pub(crate) fn paced(place: &Place, (asked, at): (u32, Pace), window: Duration) -
     let count = (count as u64).max(4 * WARM as u64);
     let mut subject =
         place.probe(&Order { pace: at, ..Order::plain(server.address, asked, count) })?;
+    let (began, taken) = (Instant::now(), host(place));
     let bytes = growth(&mut subject, &server, count)?;
+    let (lasted_s, now_taken) = (began.elapsed().as_secs_f64(), host(place));
+    let away = Away::of(lasted_s, subject.waited_s(), now_taken[0] - taken[0]);
+    let server_away = Away::of(lasted_s, 0.0, now_taken[1] - taken[1]).host;
     let account = subject.account()?;
-    judge((asked, at), &account, &server.seen().received_ns, bytes)
+    let judged = judge((asked, at), &account, &server.seen().received_ns)?;
+    Ok(Paced { bytes, away, server_away, ..judged })
+}
+
+/// What the host has taken so far of the prober's core and of the server's, s.
+fn host(place: &Place) -> [f64; 2] {
+    [place.cores.proxy, place.cores.load].map(stolen)
 }
 
 /// The highest rate of the ladder that is kept up, and what it has shown.
@@ -92,12 +108,7 @@ pub(crate) fn highest(place: &Place, window: Duration) -> Outcome<Option<Paced>>
     Ok(best)
 }
 
-fn judge(
-    (asked, pace): (u32, Pace),
-    account: &Account,
-    received: &[u64],
-    bytes: Option<f64>,
-) -> Outcome<Paced> {
+fn judge((asked, pace): (u32, Pace), account: &Account, received: &[u64]) -> Outcome<Paced> {
     let sent = account.intended_us.len();
     let of = |class| account.classes.get(&class).copied().unwrap_or(0);
     if received.len() != sent {
@@ -131,8 +142,10 @@ fn judge(
         own_us: account.lateness_us,
         dispersion,
         cpu_us: account.cpu_s / sent as f64 * 1e6,
-        bytes,
+        bytes: None,
         counts: [sent as u64, sent as u64 - of(Class::Ok), account.not_sent],
         blind: account.blind_us.len(),
+        away: Away::default(),
+        server_away: 0.0,
     })
 }

@@ -36,6 +36,8 @@ pub(crate) struct Subject {
     process: Process,
     output: PathBuf,
     until: Instant,
+    /// How long it had waited for its core when somebody looked last, seconds.
+    waited_s: f64,
 }
 
 impl Place {
@@ -62,14 +64,15 @@ impl Place {
         let process = Process::start(&mut command, self.cores, &output)?;
         let seconds = order.count / u64::from(order.rate.max(1)) + order.timeout_ms / 1_000;
         let until = Instant::now() + Duration::from_secs(seconds) + PATIENCE;
-        Ok(Subject { process, output, until })
+        Ok(Subject { process, output, until, waited_s: 0.0 })
     }
 
     /// Runs a tool to its end; what it said.
     pub(crate) fn tool(&self, command: &mut Command, lasts: Duration) -> Outcome<String> {
         let output = self.output();
         let process = Process::start(command, self.cores, &output)?;
-        Subject { process, output, until: Instant::now() + lasts + PATIENCE }.said()
+        let until = Instant::now() + lasts + PATIENCE;
+        Subject { process, output, until, waited_s: 0.0 }.said()
     }
 }
 
@@ -77,6 +80,11 @@ impl Subject {
     /// Its resident memory now, bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.process.own_memory()
+    }
+
+    /// How long it had something to do and others had its core, seconds, as far as it was looked at.
+    pub(crate) const fn waited_s(&self) -> f64 {
+        self.waited_s
     }
 
     /// Stops it, or lets it go on.
@@ -102,6 +110,8 @@ impl Subject {
         if Instant::now() > self.until {
             return Err("it did not end in time".into());
         }
+        // What a thread had is gone with it.
+        self.waited_s = self.waited_s.max(self.process.waited());
         std::thread::sleep(LOOK);
         Ok(true)
     }

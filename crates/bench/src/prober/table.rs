@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::Findings;
-use super::alone::{Alone, Bare};
+use super::alone::{Alone, Away, Bare};
 use super::marks::marks;
 use super::paced::Paced;
 use super::subject::USUAL;
@@ -42,8 +42,9 @@ fn rates(out: &mut String, findings: &Findings) {
     out.push_str(
         "### The prober at a rate, as the server saw it\n\n\
          | asked | pace | rate error, ppm | lateness p50 / p99 / max, µs | in its own words | variance / mean \
-         | CPU per request, µs | bytes per attempt | failed | not sent | blind |\n\
-         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         | CPU per request, µs | bytes per attempt | failed | not sent | blind | off its core by others / the \
+         host, ms/s | server's core, host |\n\
+         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for paced in all() {
         let bytes = paced.bytes.map_or("–".to_owned(), |bytes| format!("{bytes:.1}"));
@@ -52,7 +53,7 @@ fn rates(out: &mut String, findings: &Findings) {
         let _ = writeln!(
             out,
             "| {} | {} | {:.1} | {p50:.0} / {p99:.0} / {max:.0} | {own50} / {own99} / {own_max} | {:.4} | \
-             {:.1} | {bytes} | {} | {} | {} |",
+             {:.1} | {bytes} | {} | {} | {} | {} | {:.1} |",
             paced.asked,
             paced.pace,
             paced.error_ppm,
@@ -61,6 +62,8 @@ fn rates(out: &mut String, findings: &Findings) {
             paced.counts[1],
             paced.counts[2],
             paced.blind,
+            off(paced.away),
+            paced.server_away,
         );
     }
     alone(out, findings);
@@ -72,6 +75,11 @@ fn rates(out: &mut String, findings: &Findings) {
             highest.asked
         );
     }
+}
+
+/// Who had the core.
+fn off(away: Away) -> String {
+    format!("{:.1} / {:.1}", away.others, away.host)
 }
 
 fn memory(out: &mut String, findings: &Findings) {
@@ -90,14 +98,15 @@ fn alone(out: &mut String, findings: &Findings) {
         return;
     }
     out.push_str(
-        "\n### The machine alone, between these runs\n\nA bare loop on the prober's core, without prober, \
-         sockets or server: what it is late by, nobody on this machine can do better.\n\n\
-         | wakes a second | asleep until its time: lateness p50 / p99 / max, µs | variance / mean | \
-         awake all the time | variance / mean |\n|---:|---:|---:|---:|---:|\n",
+        "\n### The machine alone, between these runs\n\nA bare loop on the prober's core, without prober or \
+         sockets, the server awake on its own: what it is late by, nobody on this machine can do better.\n\n\
+         | wakes a second | asleep until its time: lateness p50 / p99 / max, µs | variance / mean | off its core by \
+         others / the host, ms/s | awake all the time | variance / mean | off its core |\n\
+         |---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let show = |bare: Bare| {
         let [p50, p99, max] = bare.late_us;
-        format!("{p50:.0} / {p99:.0} / {max:.0} | {:.4}", bare.dispersion)
+        format!("{p50:.0} / {p99:.0} / {max:.0} | {:.4} | {}", bare.dispersion, off(bare.away))
     };
     for Alone { asked, asleep, awake } in &findings.alone {
         let _ = writeln!(out, "| {asked} | {} | {} |", show(*asleep), show(*awake));
@@ -207,7 +216,7 @@ mod tests {
     use model::{Class, Lane};
 
     use super::super::Findings;
-    use super::super::alone::{Alone, Bare};
+    use super::super::alone::{Alone, Away, Bare};
     use super::super::json::json;
     use super::super::memory::OfLane;
     use super::super::paced::Paced;
@@ -228,9 +237,12 @@ mod tests {
             bytes: Some(57.0),
             counts: [20_000, 0, 0],
             blind: 0,
+            away: Away { others: 0.5, host: 12.0 },
+            server_away: 3.0,
         };
-        let asleep = Bare { late_us: [50.0, 524.0, 4_000.0], dispersion: 0.02 };
-        let awake = Bare { late_us: [0.1, 9.0, 3_000.0], dispersion: 0.01 };
+        let away = Away::default();
+        let asleep = Bare { late_us: [50.0, 524.0, 4_000.0], dispersion: 0.02, away };
+        let awake = Bare { late_us: [0.1, 9.0, 3_000.0], dispersion: 0.01, away };
         let classes = vec![(Class::Ok, 10, 10), (Class::Timeout, 5, 5)];
         Findings {
             rates: vec![paced],
@@ -251,8 +263,8 @@ mod tests {
         let text = markdown(&findings());
         assert!(!text.contains("MISSED"), "{text}");
         for part in [
-            "| 1000 | steady | -12.5 | 60 / 180 / 900 | 2 / 90 / 700 | 0.0100 | 50.0 | 57.0 | 0 | 0 | 0 |",
-            "| 1000 | 50 / 524 / 4000 | 0.0200 | 0 / 9 / 3000 | 0.0100 |",
+            "| 1000 | steady | -12.5 | 60 / 180 / 900 | 2 / 90 / 700 | 0.0100 | 50.0 | 57.0 | 0 | 0 | 0 | 0.5 / 12.0 | 3.0 |",
+            "| 1000 | 50 / 524 / 4000 | 0.0200 | 0.0 / 0.0 | 0 / 9 / 3000 | 0.0100 | 0.0 / 0.0 |",
             "| send lateness p99, µs, at 1000/s, steady | 180.000 | 200 | met | 524.000 / 9.000 |",
             "| fresh | 40.0 |",
             "| quantiles of a freeze, % of its length off | 0.500 | 1 | met |  |",
