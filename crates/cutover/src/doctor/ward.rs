@@ -24,8 +24,9 @@ const EPOCH: u64 = 1;
 const PACE: Duration = Duration::from_millis(20);
 /// What is told to end at the close has this long, ms.
 const HURRY_MS: u64 = 1_000;
-/// How long the close waits for all to be gone.
-const CLOSE: Duration = Duration::from_secs(10);
+/// How long the close waits for all to be gone: on a machine with far more to do than it can, even what was
+/// killed needs its time to be seen gone.
+const CLOSE: Duration = Duration::from_secs(30);
 
 /// A place for throw-away instances of one app.
 #[derive(Debug)]
@@ -129,9 +130,7 @@ impl Ward {
                 break;
             }
             if Instant::now() > deadline {
-                let ids: Vec<_> = have.instances.iter().map(|i| i.id.to_string()).collect();
-                let what = format!("{} could not be ended", ids.join(", "));
-                return Err(Fault::environment(what).help("end it by hand, then run this again"));
+                return Err(still_there(have.instances.iter().filter(|i| left(i))));
             }
             let gone = have.releases.iter().map(|known| {
                 let stop_timeout_ms = known.release.stop_timeout_ms.min(HURRY_MS);
@@ -144,6 +143,17 @@ impl Ward {
         drop(std::fs::remove_dir_all(&self.directory));
         Ok(())
     }
+}
+
+/// The refusal that names what does not end, and what to look for.
+fn still_there<'i>(left: impl Iterator<Item = &'i InstanceHave>) -> Fault {
+    let name = |i: &InstanceHave| match i.pid {
+        Some(pid) => format!("{} (pid {pid}, {:?})", i.id, i.condition),
+        None => format!("{} ({:?})", i.id, i.condition),
+    };
+    let names: Vec<String> = left.map(name).collect();
+    let what = format!("still there {} s after SIGKILL: {}", CLOSE.as_secs(), names.join(", "));
+    Fault::environment(what).help("end it by hand, then run this again")
 }
 
 fn want(app: &AppName, releases: impl IntoIterator<Item = (Release, u16, RunState)>) -> FleetWant {
