@@ -157,7 +157,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
     let tools = tools(&config, (store, platform), (&layout, around, children), &steering, epoch);
-    let place = steering.place();
+    let (place, orders) = (steering.place(), (steering.orders(), remote.clone()));
     let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
     let (last, mut steps) = mpsc::channel(1);
     let kit = Kit {
@@ -183,7 +183,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         preflight: steering.preflight(),
         upgrades,
         proxies,
-        reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
+        reloader: Reloader::new((start.file, config), orders, steering.router()),
     });
     attend(&reach, (hangup, remote), keep)?;
     say_up(&reach);
@@ -207,7 +207,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
 /// From now on whoever asks is answered, and what grows is kept small.
 fn attend(
     reach: &Arc<Reach>,
-    (hangup, remote): (Signal, Option<Remote>),
+    (hangup, remote): (Signal, Option<Arc<Remote>>),
     keep: HistoryConfig,
 ) -> Result<(), Fault> {
     tokio::spawn(reload_at(hangup, Arc::clone(reach)));
