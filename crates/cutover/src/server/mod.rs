@@ -7,6 +7,7 @@ mod active;
 mod again;
 mod answered;
 pub(crate) mod api;
+mod asked;
 mod begin;
 mod believed;
 pub(crate) mod bus;

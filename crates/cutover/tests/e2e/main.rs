@@ -12,6 +12,7 @@
 
 mod aa;
 mod api;
+mod api_refusals;
 mod api_renewed;
 #[path = "../../../drivers/tests/engines/common/authority.rs"]
 mod authority;
