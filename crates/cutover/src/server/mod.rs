@@ -17,6 +17,7 @@ pub(crate) mod children;
 mod cohort_key;
 mod controller;
 mod counted;
+mod courier;
 mod departing;
 mod desired;
 mod detect;
@@ -327,7 +328,7 @@ fn open_desks(
     for controller in controllers {
         tokio::spawn(controller.run());
     }
-    herald::begin(notify, desks.iter());
+    herald::begin(notify, desks.iter(), &tools.store);
     Ok(desks)
 }
 

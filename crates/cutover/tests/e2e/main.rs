@@ -75,6 +75,7 @@ mod neighbours;
 mod nginx;
 mod nginx_bed;
 mod nobody;
+mod notified;
 mod operate;
 mod outages;
 mod parts;
