@@ -101,7 +101,12 @@ fn router(text: &mut String, router: &RouterPlanned) -> fmt::Result {
 }
 
 fn probe(text: &mut String, probe: Option<&ProbePlanned>) -> fmt::Result {
-    let Some(probe) = probe else { return writeln!(text, "prober   none") };
+    let Some(probe) = probe else {
+        return writeln!(
+            text,
+            "prober   none: what only clients see (refused, reset, cut) is not found, and there is no verdict"
+        );
+    };
     let ProbePlanned { rate, lanes, late_after_ms, timeout_ms, max_errors, max_error_share } =
         probe;
     let (late, timeout) = (time(*late_after_ms), time(*timeout_ms));
@@ -180,7 +185,7 @@ fn words(one: &PhasePlanned, planned: &Planned) -> String {
         Phase::Arming => "the prober gets ready".to_owned(),
         Phase::Shifting => "until it is seen in effect".to_owned(),
         Phase::Baking => one.finds.map_or_else(
-            || "nobody judges it but the health checks".to_owned(),
+            || unprobed(&one.judges, planned.probe.as_ref()),
             |finds| found(finds, to),
         ),
         Phase::Draining => match planned.router.drain.as_str() {
@@ -192,6 +197,17 @@ fn words(one: &PhasePlanned, planned: &Planned) -> String {
         Phase::HandingOver => format!("if tunnels are open: {}", planned.handover),
         Phase::Stopping => "what is left is ended".to_owned(),
         _ => String::new(),
+    }
+}
+
+/// Who judges a phase of which the prober finds nothing. What they find stands below, with their limits.
+fn unprobed(judges: &[String], probe: Option<&ProbePlanned>) -> String {
+    let sockets = probe.is_some_and(|probe| probe.lanes.iter().all(|lane| lane == "websocket"));
+    let prober =
+        if sockets { "; the prober has only sockets, which stay where they are" } else { "" };
+    match judges {
+        [] => format!("nobody judges it but the health checks{prober}"),
+        _ => format!("judged by {}, health checks{prober}", judges.join(", ")),
     }
 }
 

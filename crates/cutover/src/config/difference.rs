@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use model::AppName;
 
 use super::limits;
-use super::shape::{AppConfig, Config, ProxyConfig, RolloutConfig};
+use super::shape::{ApiConfig, AppConfig, Config, ProxyConfig, RolloutConfig};
 
 /// What a reload is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,9 +61,7 @@ impl Difference {
         if runs.history != wanted.history {
             self.refuse("[history] differs", anew);
         }
-        if runs.api != wanted.api {
-            self.refuse("[api] differs", anew);
-        }
+        self.api(runs.api.as_ref(), wanted.api.as_ref(), anew);
         if runs.notify != wanted.notify {
             self.refuse("[[notify]] differs", anew);
         }
@@ -74,6 +72,22 @@ impl Difference {
             let why = "secrets are set apart when the server starts: start `cutover up` anew";
             self.refuse("the secrets in `environment` differ", why);
         }
+    }
+
+    /// Its listener stays, or there is none; what it shows and asks for may be others.
+    fn api(&mut self, runs: Option<&ApiConfig>, wanted: Option<&ApiConfig>, anew: &str) {
+        let (before, after) = match (runs, wanted) {
+            (None, None) => return,
+            (None, Some(_)) => return self.refuse("[api] is new", anew),
+            (Some(_), None) => return self.refuse("[api] is gone", anew),
+            (Some(before), Some(after)) => (before, after),
+        };
+        if before.listen != after.listen {
+            self.refuse(&shown("[api] listen", &before.listen, &after.listen), anew);
+        }
+        self.note("[api] chain", &before.pair.chain, &after.pair.chain);
+        self.note("[api] key", &before.pair.key, &after.pair.key);
+        self.note("[api] token", &before.token, &after.token);
     }
 
     fn proxy(&mut self, runs: &ProxyConfig, wanted: &ProxyConfig) {
@@ -252,6 +266,21 @@ mod tests {
             assert!(found.refused.is_empty(), "{found:?}");
             assert!(found.changes.len() == 1 && found.changes[0].contains(words), "{found:?}");
         }
+        let api = |chain, token| {
+            format!(
+                "[api]\nlisten = \"127.0.0.1:3\"\nchain = \"{chain}\"\nkey = \"k\"\ntoken = {token}\n{BASE}"
+            )
+        };
+        let (variable, file) = ("{ from = \"T\" }", "{ file = \"t\" }");
+        let found = Difference::between(&good(&api("c", file)), &good(&api("d", file)));
+        assert!(
+            found.refused.is_empty() && found.changes[0].contains("[api] chain: "),
+            "{found:?}"
+        );
+        let found = Difference::between(&good(&api("c", file)), &good(&api("c", variable)));
+        assert!(found.changes[0].contains("[api] token: "), "{found:?}");
+        // The variable is a secret of its own, and those are known from the start on.
+        assert_eq!(found.refused.len(), 1, "{found:?}");
         let both = between(&[("[\"a\"]", "[\"aa\"]"), ("[\"b\"]", "[\"bb\"]")]);
         assert_eq!(both.apps.len(), 2);
     }
@@ -264,6 +293,11 @@ mod tests {
             ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:1 is gone: a proxy that runs closes no"),
             ("[app.b]", "[app.c]\ncommand = [\"c\"]\n[app.b]", "[app.c] is new"),
             ("[app.a]", "[app.z]", "[app.a] is gone"),
+            (
+                "[proxy]",
+                "[api]\nlisten = \"127.0.0.1:3\"\nchain = \"c\"\nkey = \"k\"\ntoken = { file = \"t\" }\n[proxy]",
+                "[api] is new",
+            ),
             ("[app.b]", "environment = { X = { from = \"Y\" } }\n[app.b]", "secrets"),
         ] {
             let found = between(&[(from, to)]);

@@ -3,15 +3,15 @@
 //! `GET /openapi.json` (it describes all of these) · `GET /v1/status` · `GET /v1/events` · `GET /v1/history` ·
 //! `POST /v1/apps/APP/plan|deploy|abort|pause|resume|promote|weight|retry|rollback` ·
 //! `POST /v1/together/NAME/deploy|retry|rollback` · `GET /v1/apps/APP/events` (server-sent events) · `GET /v1/runs/RUN/report.json|.html` ·
-//! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON. No decision is
-//! taken here.
+//! `POST /v1/reload` · `POST /v1/stop` · `POST /v1/upgrade`. Errors are a `Fault` as JSON, also those of what
+//! cannot be read (`asked`). No decision is taken here.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::asked::{self, Body, Named, Queried};
 use super::bus::Notice;
 use super::history::{self, PastRun};
 use super::orders::{Aborted, Again, AppStatus, Begun, Desk, Order, Told};
@@ -203,11 +204,14 @@ pub(super) fn router(reach: Arc<Reach>) -> Router {
         .route("/v1/stop", post(stop))
         .route("/v1/upgrade", post(upgrade))
         .with_state(reach)
+        .fallback(asked::nowhere)
+        .method_not_allowed_fallback(asked::otherwise)
+        .layer(DefaultBodyLimit::max(asked::BODY))
 }
 
 async fn reload(
     State(reach): State<Arc<Reach>>,
-    Json(body): Json<ReloadBody>,
+    Body(body): Body<ReloadBody>,
 ) -> Result<Json<Reloaded>, Refusal> {
     Ok(Json(reach.reload(body).await?))
 }
@@ -227,8 +231,8 @@ async fn status(State(reach): State<Arc<Reach>>) -> Json<ServerStatus> {
 
 async fn deploy(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<DeployBody>,
+    Named(app): Named<String>,
+    Body(body): Body<DeployBody>,
 ) -> Result<(StatusCode, Json<Begun>), Refusal> {
     let version = Version::new(body.version)?;
     let run = body.run.map_or_else(|| Ok(new_run_id()), check_run_id)?;
@@ -246,8 +250,8 @@ async fn deploy(
 /// What a deploy would do; nothing is done, and nothing is journaled.
 async fn plan(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<PlanBody>,
+    Named(app): Named<String>,
+    Body(body): Body<PlanBody>,
 ) -> Result<Json<Planned>, Refusal> {
     let version = Version::new(body.version)?;
     let desk = reach.desk(&app)?;
@@ -264,8 +268,8 @@ async fn plan(
 
 async fn abort(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<AbortBody>,
+    Named(app): Named<String>,
+    Body(body): Body<AbortBody>,
 ) -> Result<Json<Said>, Refusal> {
     let AbortBody { reason, interrupted, run } = body;
     // That of the app which is named, and whose desk is asked first; the others have their own.
@@ -317,47 +321,47 @@ async fn wish(reach: &Reach, app: &str, wish: Event) -> Result<Json<Told>, Refus
 
 async fn pause(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<PauseBody>,
+    Named(app): Named<String>,
+    Body(body): Body<PauseBody>,
 ) -> Result<Json<Told>, Refusal> {
     wish(&reach, &app, Event::PauseAsked { reason: body.reason }).await
 }
 
 async fn resume(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
+    Named(app): Named<String>,
 ) -> Result<Json<Told>, Refusal> {
     wish(&reach, &app, Event::ResumeAsked).await
 }
 
 async fn promote(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<PromoteBody>,
+    Named(app): Named<String>,
+    Body(body): Body<PromoteBody>,
 ) -> Result<Json<Told>, Refusal> {
     wish(&reach, &app, Event::PromoteAsked { full: body.full }).await
 }
 
 async fn weight(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<WeightBody>,
+    Named(app): Named<String>,
+    Body(body): Body<WeightBody>,
 ) -> Result<Json<Told>, Refusal> {
     wish(&reach, &app, Event::WeightAsked { weight: body.weight }).await
 }
 
 async fn retry(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<RetryBody>,
+    Named(app): Named<String>,
+    Body(body): Body<RetryBody>,
 ) -> Result<(StatusCode, Json<Begun>), Refusal> {
     again(&reach, app, (Again::Retry, body.run)).await
 }
 
 async fn rollback(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
-    Json(body): Json<RollbackBody>,
+    Named(app): Named<String>,
+    Body(body): Body<RollbackBody>,
 ) -> Result<(StatusCode, Json<Begun>), Refusal> {
     let to = body.to.map(Version::new).transpose()?;
     again(&reach, app, (Again::Rollback(to), body.run)).await
@@ -381,7 +385,7 @@ async fn again(
 
 async fn events(
     State(reach): State<Arc<Reach>>,
-    Path(app): Path<String>,
+    Named(app): Named<String>,
 ) -> Result<axum::response::Sse<impl Stream<Item = Result<Sse, Infallible>>>, Refusal> {
     let (history, receiver) = reach.desk(&app)?.bus.listen();
     let notices = stream::iter(history).chain(stream::unfold(receiver, following));
@@ -416,7 +420,7 @@ async fn following(
 
 async fn report(
     State(reach): State<Arc<Reach>>,
-    Path((run, file)): Path<(String, String)>,
+    Named((run, file)): Named<(String, String)>,
 ) -> Result<Response, Refusal> {
     let missing = || Fault::new(Kind::Usage, "there is no such report");
     let (extension, kind) = match file.as_str() {
@@ -436,7 +440,7 @@ async fn report(
 
 async fn history(
     State(reach): State<Arc<Reach>>,
-    Query(asked): Query<HistoryQuery>,
+    Queried(asked): Queried<HistoryQuery>,
 ) -> Result<Json<Vec<PastRun>>, Refusal> {
     let app = asked.app.map(AppName::new).transpose()?;
     let limit = asked.limit.unwrap_or(HISTORY).min(HISTORY_MOST);
@@ -448,7 +452,7 @@ async fn history(
 
 async fn upgrade(
     State(reach): State<Arc<Reach>>,
-    Json(body): Json<UpgradeBody>,
+    Body(body): Body<UpgradeBody>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     let within = Duration::from_millis(body.within_ms);
     let wish = Wish { program: body.program, within };
@@ -456,7 +460,7 @@ async fn upgrade(
     Ok((StatusCode::ACCEPTED, Json(Accepted { run })))
 }
 
-async fn stop(State(reach): State<Arc<Reach>>, Json(body): Json<StopBody>) -> Json<Said> {
+async fn stop(State(reach): State<Arc<Reach>>, Body(body): Body<StopBody>) -> Json<Said> {
     // A full channel means that a stop like this is on its way already.
     let _sent = reach.stop.try_send(body.now);
     let text = if body.now {

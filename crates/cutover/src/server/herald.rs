@@ -1,53 +1,43 @@
 //! Tells others what happens to rollouts: a JSON document for each event, by POST.
 //!
-//! It listens as anybody may, and nobody waits for it: what cannot be delivered is tried again for a while,
-//! then given up and said so once. What happened before a restart is not told later, except of a rollout that
-//! goes on: that is told again, under the same id.
+//! It listens as anybody may, and nobody waits for it. After a restart a rollout that goes on is told from its
+//! beginning, and the end of one that ended lately: under the same ids, so that `courier`, which delivers, knows
+//! what it had before. What nobody had seen, such as a pause that was over by then, is not told later.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use model::{AppName, Hook, Outcome, Phase};
+use model::{AppName, Outcome, Phase};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 
 use super::bus::{Ended, Notice};
+use super::courier::{Courier, LIFETIME_MS, Tiding};
 use super::orders::{AppStatus, Desk};
-use super::post::{self, Letter};
 use crate::clock;
 use crate::config::{NotifyConfig, Told};
-
-/// Attempts at one document.
-const ATTEMPTS: u32 = 5;
-/// Documents that wait for one receiver; further ones are given up.
-const WAITING: usize = 256;
-
-/// Something that happened, as it is told.
-#[derive(Clone, Debug)]
-struct Tiding {
-    told: Told,
-    id: String,
-    body: Value,
-}
+use crate::store::Store;
 
 /// Begins to tell. Ends when the apps' controllers do.
 pub(super) fn begin<'a>(
     receivers: &[NotifyConfig],
     desks: impl Iterator<Item = (&'a AppName, &'a Desk)>,
+    store: &Arc<Store>,
 ) {
-    if receivers.is_empty() {
+    let couriers: Arc<[_]> = Courier::all(receivers, store).into();
+    if couriers.is_empty() {
         return;
     }
-    let couriers: Arc<[_]> = receivers.iter().map(Courier::start).collect();
     for (app, desk) in desks {
         let (history, notices) = desk.bus.listen();
         let status = desk.status.clone();
         let mut herald = Herald::new(app.clone(), Arc::clone(&couriers));
+        let store = Arc::clone(store);
         tokio::spawn(async move {
-            // What has ended was told by whoever saw it end.
-            if status.borrow().rollout.is_some() || !ended(&history) {
+            let on = status.borrow().rollout.is_some() || !ended(&history);
+            // What ended long ago was told by whoever saw it end, or nobody waits for it any more.
+            if on || ended_lately(&store, &herald.app) {
                 for notice in &history {
                     herald.hear(notice);
                 }
@@ -59,6 +49,15 @@ pub(super) fn begin<'a>(
 
 fn ended(history: &[Notice]) -> bool {
     history.last().is_none_or(|last| matches!(last, Notice::Ended(_)))
+}
+
+/// The last rollout of an app ended while a notification of it could still be on its way.
+fn ended_lately(store: &Store, app: &AppName) -> bool {
+    let last = store.past(Some(app), 1).ok().and_then(|past| past.into_iter().next());
+    last.is_some_and(|past| {
+        let at = past.began_unix_ms.saturating_add(past.took_ms);
+        clock::unix_ms().saturating_sub(at) < LIFETIME_MS
+    })
 }
 
 /// Listens to one app.
@@ -134,7 +133,8 @@ impl Herald {
         let Ended { outcome, verdict, why, users_on, .. } = ended;
         let more =
             json!({ "outcome": outcome, "verdict": verdict, "why": why, "users_on": users_on });
-        self.tell(told, ended.at_ms, more);
+        // It ends once: whoever recalls it later tells the same.
+        self.say(told, format!("{}/{}", self.run, told.name()), more);
     }
 
     fn pause(&mut self, why: Option<String>) {
@@ -148,7 +148,10 @@ impl Herald {
     }
 
     fn tell(&mut self, told: Told, at_ms: u64, more: Value) {
-        let id = format!("{}/{}/{at_ms}", self.run, told.name());
+        self.say(told, format!("{}/{}/{at_ms}", self.run, told.name()), more);
+    }
+
+    fn say(&mut self, told: Told, id: String, more: Value) {
         if !self.told.insert(id.clone()) {
             return;
         }
@@ -166,50 +169,9 @@ impl Herald {
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
             body.extend(more);
         }
+        let tiding = Tiding { told, id, body };
         for courier in self.couriers.iter() {
-            courier.take(Tiding { told, id: id.clone(), body: body.clone() });
-        }
-    }
-}
-
-/// Delivers to one receiver, one thing after the other.
-struct Courier {
-    wants: Vec<Told>,
-    bag: mpsc::Sender<Tiding>,
-    shown: String,
-}
-
-impl Courier {
-    fn start(config: &NotifyConfig) -> Self {
-        let (bag, inbox) = mpsc::channel(WAITING);
-        let shown = post::shown(&config.to);
-        tokio::spawn(deliver(config.clone(), inbox));
-        Self { wants: config.events.clone(), bag, shown }
-    }
-
-    fn take(&self, tiding: Tiding) {
-        if self.wants.contains(&tiding.told) && self.bag.try_send(tiding).is_err() {
-            tracing::warn!("{} is too slow: a notification was given up", self.shown);
-        }
-    }
-}
-
-async fn deliver(config: NotifyConfig, mut inbox: mpsc::Receiver<Tiding>) {
-    while let Some(tiding) = inbox.recv().await {
-        let letter = Letter { to: config.to.clone(), body: tiding.body, key: tiding.id };
-        let mut why = String::new();
-        for attempt in 0..ATTEMPTS {
-            tokio::time::sleep(Duration::from_millis(Hook::pause_ms(attempt))).await;
-            match post::send(&letter, config.timeout).await {
-                Ok(_) => {
-                    why.clear();
-                    break;
-                }
-                Err(words) => why = words,
-            }
-        }
-        if !why.is_empty() {
-            tracing::warn!("a notification was given up after {ATTEMPTS} attempts: {why}");
+            courier.take(&tiding);
         }
     }
 }

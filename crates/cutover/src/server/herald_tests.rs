@@ -16,6 +16,7 @@ use super::begin;
 use crate::config::{NotifyConfig, Told};
 use crate::server::bus::{Bus, Ended, Notice};
 use crate::server::orders::{AppStatus, Desk};
+use crate::store::Store;
 
 /// A receiver that answers so, one after the other and the last for ever, and what it was sent.
 async fn receiver(answers: &'static [&'static str]) -> (String, mpsc::UnboundedReceiver<Value>) {
@@ -66,6 +67,8 @@ struct Stage {
     bus: Arc<Bus>,
     desk: Desk,
     shown: watch::Sender<AppStatus>,
+    store: Arc<Store>,
+    _directory: tempfile::TempDir,
 }
 
 fn stage() -> Stage {
@@ -73,7 +76,9 @@ fn stage() -> Stage {
     let (shown, status) = watch::channel(AppStatus::unknown(app.clone()));
     let bus = Arc::new(Bus::new());
     let desk = Desk { orders: mpsc::channel(1).0, bus: Arc::clone(&bus), status };
-    Stage { app, bus, desk, shown }
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(directory.path()).unwrap());
+    Stage { app, bus, desk, shown, store, _directory: directory }
 }
 
 async fn next(got: &mut mpsc::UnboundedReceiver<Value>) -> Value {
@@ -84,12 +89,12 @@ async fn next(got: &mut mpsc::UnboundedReceiver<Value>) -> Value {
 async fn each_thing_that_happens_is_told_once_to_whoever_wants_it() {
     let (url, mut all) = receiver(&["200 OK"]).await;
     let (other, mut ends) = receiver(&["200 OK"]).await;
-    let Stage { app, bus, desk, shown } = stage();
+    let Stage { app, bus, desk, shown, store, .. } = &stage();
     // An earlier rollout, told by whoever saw it end.
     bus.say(began("old"));
     bus.say(ended("old", Outcome::Aborted));
     let receivers = [wants(url, &Told::ALL), wants(other, &[Told::Finished, Told::Failed])];
-    begin(&receivers, [(&app, &desk)].into_iter());
+    begin(&receivers, [(app, desk)].into_iter(), store);
     bus.say(began("new"));
     let first = next(&mut all).await;
     assert_eq!((&first["event"], &first["run"]), (&"started".into(), &"new".into()), "{first}");
@@ -121,13 +126,45 @@ async fn each_thing_that_happens_is_told_once_to_whoever_wants_it() {
 #[tokio::test]
 async fn a_rollout_that_goes_on_is_told_again_and_one_that_refuses_is_asked_again() {
     let (url, mut got) = receiver(&["503 Busy", "200 OK"]).await;
-    let Stage { app, bus, desk, shown } = stage();
+    let Stage { app, bus, desk, shown, store, .. } = &stage();
     bus.say(began("on"));
     shown.send_modify(|status| status.rollout = Some(("on".into(), "v2".into(), Phase::Starting)));
-    begin(&[wants(url, &Told::ALL)], [(&app, &desk)].into_iter());
+    begin(&[wants(url, &Told::ALL)], [(app, desk)].into_iter(), store);
     // Nobody waits for it: all of this is said before anything is delivered.
     bus.say(ended("on", Outcome::Stuck));
     let (refused, again, end) = (next(&mut got).await, next(&mut got).await, next(&mut got).await);
     assert_eq!((&refused["event"], &refused["id"]), (&"started".into(), &again["id"]));
     assert_eq!(end["event"], "failed");
+}
+
+/// What was delivered is not sent again, what was not is, under the same id: one `up` after another on one journal.
+#[test]
+fn what_an_earlier_server_did_not_deliver_is_delivered_by_the_next() {
+    let server = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outside = tokio::runtime::Runtime::new().unwrap();
+    let answers = &["200 OK", "503 Busy", "503 Busy", "200 OK"];
+    let (url, mut got) = outside.block_on(receiver(answers));
+    let Stage { app, store, .. } = &stage();
+    let begun = || {
+        let stage = stage();
+        let on = Some(("on".into(), "v2".into(), Phase::Starting));
+        stage.shown.send_modify(|status| status.rollout = on);
+        stage.bus.say(began("on"));
+        begin(&[wants(url.clone(), &Told::ALL)], [(app, &stage.desk)].into_iter(), store);
+        stage.bus.say(ended("on", Outcome::Stuck));
+        stage
+    };
+    let refused = server().block_on(async {
+        let _stage = begun();
+        assert_eq!(next(&mut got).await["event"], "started");
+        next(&mut got).await
+    });
+    // It is dead now: nothing of it goes on.
+    assert_eq!((&refused["event"], &refused["id"]), (&"failed".into(), &"on/failed".into()));
+    server().block_on(async {
+        let _stage = begun();
+        for _ in 0..2 {
+            assert_eq!(next(&mut got).await, refused, "what was delivered is sent again");
+        }
+    });
 }

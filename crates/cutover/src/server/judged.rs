@@ -2,9 +2,11 @@
 //!
 //! Nothing is judged here; when the comparison finds what is `detect`'s.
 
+use drivers::router::Evidence;
+use model::Weight;
 use model::survey::CountBy;
 use rollout::analysis::{LEAST_KNOWN, MARGIN, Rules, clean_units};
-use rollout::{Analysis, Inconclusive, Start};
+use rollout::{Analysis, Inconclusive, Settings, Start};
 
 /// Nobody knows before a rollout from how many addresses users come.
 const FEW: &str = "of each address one request a second is compared: where all come from a few (a load balancer that \
@@ -47,6 +49,23 @@ pub(super) fn judged(start: &Start) -> Vec<String> {
     }
     judged.extend(rules.early.then(|| early(rules, (to, from), alpha)));
     judged
+}
+
+/// Who judges the new version beside health checks and the prober while it bakes with this share: users'
+/// requests, where something is held against them, and metrics. The first deploy is judged by none of these.
+pub(super) fn judges(start: &Start, evidence: Evidence, share: Weight) -> Vec<String> {
+    let Settings { analysis, metrics, .. } = &start.settings;
+    if start.stable.is_none() {
+        return Vec::new();
+    }
+    let holds = |rules: Rules| {
+        let shared = share > Weight::NONE && share < Weight::ALL;
+        limit(rules).is_some() || rules.p99_us.is_some() || rules.compare && shared
+    };
+    let told = evidence != Evidence::ProberOnly && analysis.is_some_and(|it| holds(it.rules));
+    let users = told.then(|| "users' requests".to_owned());
+    let here = metrics.iter().filter(|it| it.at.is_empty() || it.at.contains(&share));
+    users.into_iter().chain(here.map(|it| format!("the metric {}", it.name))).collect()
 }
 
 /// That too few of stable's requests are known to compare answer times, and what follows from that; nothing where
@@ -92,11 +111,12 @@ fn limit(rules: Rules) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use model::{AppName, ReleaseId, Version};
+    use drivers::router::Evidence;
+    use model::{AppName, ReleaseId, Version, Weight};
     use rollout::analysis::Rules;
-    use rollout::{Analysis, Inconclusive, Named, Settings, Start};
+    use rollout::{Analysis, Inconclusive, Metric, Named, Settings, Start, Unmeasured};
 
-    use super::judged;
+    use super::{judged, judges};
 
     fn said(rules: Rules) -> Vec<String> {
         judged(&start(Analysis { rules, ..Analysis::default() }))
@@ -114,6 +134,43 @@ mod tests {
             instances: 1,
             settings: Settings { analysis: Some(analysis), ..Settings::default() },
         }
+    }
+
+    /// What holds in a phase depends on its share, on the router and on the limits, never on the prober.
+    #[test]
+    fn who_judges_a_phase_beside_the_prober() {
+        let tenth = Weight::new(1_000).unwrap();
+        let mut canary = start(Analysis::default());
+        let metric = |name: &str, at: &[Weight]| Metric {
+            name: name.to_owned(),
+            failures: 3,
+            unmeasured: Unmeasured::Pause,
+            at: at.to_vec(),
+            patience_ms: 1_000,
+        };
+        canary.settings.metrics = vec![metric("late", &[]), metric("queue", &[tenth])];
+        let said = |start: &Start, evidence, share| judges(start, evidence, share).join(", ");
+        let (exact, none) = (Evidence::PerRequest, Evidence::ProberOnly);
+        assert_eq!(
+            said(&canary, exact, tenth),
+            "users' requests, the metric late, the metric queue"
+        );
+        assert_eq!(said(&canary, exact, Weight::ALL), "users' requests, the metric late");
+        assert_eq!(
+            said(&canary, Evidence::Counters, Weight::ALL),
+            "users' requests, the metric late"
+        );
+        assert_eq!(said(&canary, none, tenth), "the metric late, the metric queue");
+        canary.settings.metrics.clear();
+        // Without a limit they are only compared, which takes both.
+        let rules = Rules { max_error_share_bp: 10_000, ..Rules::default() };
+        canary.settings.analysis = Some(Analysis { rules, ..Analysis::default() });
+        assert_eq!(said(&canary, exact, tenth), "users' requests");
+        assert_eq!(said(&canary, exact, Weight::ALL) + &said(&canary, exact, Weight::NONE), "");
+        canary.settings.analysis = None;
+        assert_eq!(said(&canary, exact, tenth), "");
+        let first = Start { stable: None, ..start(Analysis::default()) };
+        assert_eq!(said(&first, exact, Weight::ALL), "");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod active;
 mod again;
 mod answered;
 pub(crate) mod api;
+mod asked;
 mod begin;
 mod believed;
 pub(crate) mod bus;
@@ -16,6 +17,7 @@ pub(crate) mod children;
 mod cohort_key;
 mod controller;
 mod counted;
+mod courier;
 mod departing;
 mod desired;
 mod detect;
@@ -157,7 +159,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let mut steering = Steering::open(&config, (&layout, &children), &store, started).await?;
     let epoch = store.next_epoch()?;
     let tools = tools(&config, (store, platform), (&layout, around, children), &steering, epoch);
-    let place = steering.place();
+    let (place, orders) = (steering.place(), (steering.orders(), remote.clone()));
     let proxies = Proxies(place.as_ref().map(|_| layout.clone()));
     let (last, mut steps) = mpsc::channel(1);
     let kit = Kit {
@@ -183,7 +185,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
         preflight: steering.preflight(),
         upgrades,
         proxies,
-        reloader: Reloader::new((start.file, config), steering.orders(), steering.router()),
+        reloader: Reloader::new((start.file, config), orders, steering.router()),
     });
     attend(&reach, (hangup, remote), keep)?;
     say_up(&reach);
@@ -207,7 +209,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
 /// From now on whoever asks is answered, and what grows is kept small.
 fn attend(
     reach: &Arc<Reach>,
-    (hangup, remote): (Signal, Option<Remote>),
+    (hangup, remote): (Signal, Option<Arc<Remote>>),
     keep: HistoryConfig,
 ) -> Result<(), Fault> {
     tokio::spawn(reload_at(hangup, Arc::clone(reach)));
@@ -326,7 +328,7 @@ fn open_desks(
     for controller in controllers {
         tokio::spawn(controller.run());
     }
-    herald::begin(notify, desks.iter());
+    herald::begin(notify, desks.iter(), &tools.store);
     Ok(desks)
 }
 

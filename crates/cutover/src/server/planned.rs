@@ -107,8 +107,11 @@ pub(crate) struct PhasePlanned {
     pub(crate) limit_ms: Option<u64>,
     /// Versions and their shares of new requests, basis points.
     pub(crate) traffic: Vec<(String, u16)>,
-    /// What would be found in it; `None` where nothing is judged.
+    /// What the prober would find in it; `None` where it judges nothing.
     pub(crate) finds: Option<Finds>,
+    /// Who judges the new version in it beside health checks and the prober.
+    #[serde(default)]
+    pub(crate) judges: Vec<String>,
     /// What the drivers would change in it, in this order.
     #[serde(default)]
     pub(crate) changes: Vec<ChangePlanned>,

@@ -19,7 +19,7 @@ use super::capable::{Able, check};
 use super::desired::Desired;
 use super::detect::{Rule, compares, finds};
 use super::foretold::{Shipment, foretell};
-use super::judged::{judged, unknown};
+use super::judged::{judged, judges, unknown};
 use super::planned::{
     ChangePlanned, Compared, FirstPlanned, PhasePlanned, Planned, ProbePlanned, RouterPlanned,
     UsersPlanned,
@@ -76,11 +76,13 @@ pub(super) async fn plan(
             Evidence::Counters => judged(&start),
             Evidence::ProberOnly => Vec::new(),
         },
-        measured: start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect(),
+        measured: stable.map_or_else(Vec::new, |_| {
+            start.settings.metrics.iter().filter_map(|it| measured(config, it)).collect()
+        }),
         handover: handover(config, able.carrier),
         hooks: start.settings.hooks.iter().map(hook).collect(),
         kept: kept(standing, &start),
-        phases: phases(config, &start, (&foreseen, told.phases)),
+        phases: phases((config, able), &start, (&foreseen, told.phases)),
         unforeseen: told.unforeseen,
     })
 }
@@ -344,7 +346,7 @@ fn probe(config: &AppConfig, start: &Start) -> ProbePlanned {
 }
 
 fn phases(
-    config: &AppConfig,
+    (config, able): (&AppConfig, Able),
     start: &Start,
     (foreseen, changes): (&[Foreseen], Vec<Vec<ChangePlanned>>),
 ) -> Vec<PhasePlanned> {
@@ -360,15 +362,15 @@ fn phases(
         });
         let mut pools = seen.wants.pools.iter();
         let share = pools.find(|pool| pool.release == start.candidate.id);
-        let judged = seen
-            .limit_ms
-            .zip(share)
-            .filter(|_| seen.phase == Phase::Baking && start.settings.probing && rate > 0.0);
+        let baking = share.filter(|_| seen.phase == Phase::Baking);
+        let judged = seen.limit_ms.zip(baking).filter(|_| start.settings.probing && rate > 0.0);
+        let beside = baking.map(|pool| judges(start, able.router.evidence, pool.weight));
         PhasePlanned {
             phase: seen.phase,
             limit_ms: seen.limit_ms,
             traffic: traffic.collect(),
             finds: judged.map(|(ms, pool)| finds(rate, pool.weight.basis_points(), ms, rule)),
+            judges: beside.unwrap_or_default(),
             changes,
         }
     };

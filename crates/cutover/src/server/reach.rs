@@ -88,21 +88,31 @@ impl Reach {
 
 /// A fault on its way out.
 #[derive(Debug)]
-pub(super) struct Refusal(Fault);
+pub(super) struct Refusal {
+    fault: Fault,
+    status: StatusCode,
+}
+
+impl Refusal {
+    /// With another status than the one of its kind.
+    pub(super) const fn with(status: StatusCode, fault: Fault) -> Self {
+        Self { fault, status }
+    }
+}
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self(fault)
+        let status = match fault.kind {
+            Kind::Usage | Kind::Config => StatusCode::BAD_REQUEST,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Environment | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { fault, status }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = match self.0.kind {
-            Kind::Usage | Kind::Config => StatusCode::BAD_REQUEST,
-            Kind::Conflict => StatusCode::CONFLICT,
-            Kind::Environment | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(self.0)).into_response()
+        (self.status, Json(self.fault)).into_response()
     }
 }

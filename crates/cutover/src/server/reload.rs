@@ -1,11 +1,13 @@
 //! `cutover reload` and SIGHUP: the file as it is now, under a running server.
 //!
-//! All of it is checked before anything is touched: the file, what may not change, and what the proxy
-//! says of listeners and certificates. The file itself is the record: a server that dies in the midst
-//! takes up the whole of it at its next start, and every step may be done twice.
+//! All of it is checked before anything is touched: the file, what may not change, the API's certificate
+//! and token, and what the proxy says of listeners and certificates. The file itself is the record: a
+//! server that dies in the midst takes up the whole of it at its next start, and every step may be done
+//! twice.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::router::Router;
@@ -16,6 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::orders::{Desk, Order};
+use super::remote::{Fresh, Remote};
 use crate::config::{self, AppConfig, Config, Diagnostic, Difference, ProxyConfig};
 
 /// How long the proxy may take to do its part, also while it is being started.
@@ -45,7 +48,9 @@ pub(super) struct Reloader {
     runs: Mutex<Config>,
     /// To the keeper of our own proxy.
     proxy: Option<mpsc::Sender<Reconfigure>>,
-    router: std::sync::Arc<dyn Router>,
+    /// The API over TCP.
+    remote: Option<Arc<Remote>>,
+    router: Arc<dyn Router>,
 }
 
 /// Body of a reload.
@@ -76,10 +81,10 @@ impl Reloader {
     /// For a server that was started with this file.
     pub(super) fn new(
         (file, runs): (PathBuf, Config),
-        proxy: Option<mpsc::Sender<Reconfigure>>,
-        router: std::sync::Arc<dyn Router>,
+        (proxy, remote): (Option<mpsc::Sender<Reconfigure>>, Option<Arc<Remote>>),
+        router: Arc<dyn Router>,
     ) -> Self {
-        Self { file, runs: Mutex::new(runs), proxy, router }
+        Self { file, runs: Mutex::new(runs), proxy, remote, router }
     }
 
     /// How long requests may take when the server stops.
@@ -132,19 +137,31 @@ impl Reloader {
         }
         let Difference { changes, refused, apps } = difference;
         let seen = digest(&wanted);
+        let fresh = if refused.is_empty() { self.credentials(&wanted)? } else { None };
         if body.apply && refused.is_empty() {
             if body.seen.is_some_and(|shown| shown != seen) {
                 let what = format!("{} has changed since it was shown", self.file.display());
                 return Err(Fault::new(Kind::Conflict, what).help("run `cutover reload` again"));
             }
-            self.apply(desks, &wanted, &apps).await?;
+            self.apply(desks, (&wanted, fresh), &apps).await?;
             *runs = wanted.clone();
         }
-        Ok(Reloaded { seen, changes, refused, certificates: wanted.proxy.certificates.len() })
+        let certificates = wanted.proxy.certificates.len() + usize::from(wanted.api.is_some());
+        Ok(Reloaded { seen, changes, refused, certificates })
+    }
+
+    /// What the API over TCP shows and asks for, read again. Only a start opens it or closes it.
+    fn credentials(&self, wanted: &Config) -> Result<Option<Fresh>, Fault> {
+        self.remote.as_ref().zip(wanted.api.as_ref()).map(|(it, api)| it.read(api)).transpose()
     }
 
     /// The proxy first: it can refuse, and then nothing has changed.
-    async fn apply(&self, desks: &Desks, wanted: &Config, apps: &[AppName]) -> Result<(), Fault> {
+    async fn apply(
+        &self,
+        desks: &Desks,
+        (wanted, fresh): (&Config, Option<Fresh>),
+        apps: &[AppName],
+    ) -> Result<(), Fault> {
         if let Some(proxy) = &self.proxy {
             let (reply, answer) = oneshot::channel();
             let away = || Fault::environment("the proxy is away; nothing was changed");
@@ -154,6 +171,9 @@ impl Reloader {
                 .await
                 .map_err(|_| away())?
                 .map_err(|_| away())??;
+        }
+        if let Some((remote, fresh)) = self.remote.as_ref().zip(fresh) {
+            remote.take_up(fresh);
         }
         for app in apps {
             let (Some(config), Some(desk)) = (wanted.apps.get(app), desks.get(app)) else {

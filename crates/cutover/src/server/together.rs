@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::future::try_join_all;
 use model::{AppName, Fault, Kind, Version};
@@ -17,6 +17,7 @@ use rollout::{Other, Start, Together, foresee};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::asked::{Body, Named};
 use super::orders::{Again, Offer, Order, Shipping};
 use super::reach::{Reach, Refusal};
 use super::run_id::{check_run_id, new_run_id};
@@ -72,8 +73,8 @@ type Answer = Result<(StatusCode, Json<BegunTogether>), Refusal>;
 
 pub(super) async fn deploy(
     State(reach): State<Arc<Reach>>,
-    Path(name): Path<String>,
-    Json(body): Json<TogetherBody>,
+    Named(name): Named<String>,
+    Body(body): Body<TogetherBody>,
 ) -> Answer {
     let (name, apps) = reach.reloader.together(&name).await?;
     if let Some(odd) = body.versions.keys().find(|odd| apps.iter().all(|app| app.as_str() != *odd))
@@ -102,16 +103,16 @@ pub(super) async fn deploy(
 
 pub(super) async fn retry(
     State(reach): State<Arc<Reach>>,
-    Path(name): Path<String>,
-    Json(body): Json<TogetherAgainBody>,
+    Named(name): Named<String>,
+    Body(body): Body<TogetherAgainBody>,
 ) -> Answer {
     again(&reach, (&name, &Again::Retry), body).await
 }
 
 pub(super) async fn rollback(
     State(reach): State<Arc<Reach>>,
-    Path(name): Path<String>,
-    Json(body): Json<TogetherAgainBody>,
+    Named(name): Named<String>,
+    Body(body): Body<TogetherAgainBody>,
 ) -> Answer {
     again(&reach, (&name, &Again::Rollback(None)), body).await
 }

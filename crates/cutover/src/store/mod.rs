@@ -9,6 +9,7 @@ mod frozen;
 mod history;
 mod journal;
 mod kept;
+mod outbox;
 mod past;
 mod schema;
 
@@ -25,6 +26,7 @@ pub(crate) use frozen::Frozen;
 pub(crate) use history::Past;
 pub(crate) use journal::{Entry, NewRun, Run};
 pub(crate) use kept::Kept;
+pub(crate) use outbox::{Put, WAITING, Waiting};
 
 /// The open database.
 #[derive(Debug)]

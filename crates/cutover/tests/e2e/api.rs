@@ -17,20 +17,20 @@ use serde_json::{Value, json};
 use crate::tls_client::Identity;
 use crate::world::{World, beside, free_port, patient_config, said, wait_for};
 
-const TOKEN: &str = "a-token-of-the-tests-0123456789-abcdef";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TOKEN: &str = "a-token-of-the-tests-0123456789-abcdef";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What no test can ask for without ending the server that it asks, with the reason.
 const UNASKED: [&str; 1] = ["post /v1/upgrade 202"];
 
 /// The document, and what was asked of it.
-struct Document {
-    whole: Value,
+pub(crate) struct Document {
+    pub(crate) whole: Value,
     asked: BTreeSet<String>,
 }
 
 impl Document {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
         let mut whole: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         close(&mut whole["components"]["schemas"]);
@@ -69,7 +69,7 @@ impl Document {
         reference.map_or(value, |reference| self.whole.pointer(&reference[1..]).unwrap())
     }
 
-    fn fits(&self, schema: &Value, value: &Value, path: &str) {
+    pub(crate) fn fits(&self, schema: &Value, value: &Value, path: &str) {
         let mut root = schema.clone();
         root["components"] = self.whole["components"].clone();
         let validator = jsonschema::validator_for(&root).unwrap();
@@ -108,10 +108,10 @@ fn close(value: &mut Value) {
     }
 }
 
-struct Answer {
-    status: u16,
-    kind: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) kind: String,
+    pub(crate) body: String,
 }
 
 /// Writes a request for one answer.
@@ -355,7 +355,7 @@ fn real_answers_fit_the_document_and_every_operation_is_asked() {
 }
 
 /// The configuration of a world whose API listens on TCP.
-fn remote(world: &World, port: u16, token: &str) {
+pub(crate) fn remote(world: &World, port: u16, token: &str) {
     let path = world.path().join("cutover.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let api = format!(
@@ -365,7 +365,7 @@ fn remote(world: &World, port: u16, token: &str) {
 }
 
 /// Asks over TLS.
-fn over_tls(port: u16, identity: &Identity, what: (&str, &str), more: &str) -> Answer {
+pub(crate) fn over_tls(port: u16, identity: &Identity, what: (&str, &str), more: &str) -> Answer {
     let name = ServerName::try_from("localhost").unwrap();
     let session = ClientConnection::new(identity.remembers(), name).unwrap();
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();

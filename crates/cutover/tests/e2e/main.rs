@@ -12,6 +12,8 @@
 
 mod aa;
 mod api;
+mod api_refusals;
+mod api_renewed;
 #[path = "../../../drivers/tests/engines/common/authority.rs"]
 mod authority;
 mod bad_input;
@@ -73,6 +75,7 @@ mod neighbours;
 mod nginx;
 mod nginx_bed;
 mod nobody;
+mod notified;
 mod operate;
 mod outages;
 mod parts;

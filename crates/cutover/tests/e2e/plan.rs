@@ -106,3 +106,45 @@ fn refuses_what_cannot_be(world: &World) {
     world.expect(0, &["abort", "demo"]);
     deploy.end();
 }
+
+#[test]
+fn without_a_prober_a_plan_names_who_judges_whatever_the_strategy() {
+    let _turn = beside();
+    let mut world = World::sample(2);
+    let file = world.path().join("cutover.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (probe, lanes) = ("[app.demo.probe]", "lanes = [");
+    assert!(text.contains(probe) && text.contains(lanes) && text.contains("bake = \"1500ms\""));
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let off = text.replacen(probe, &format!("{probe}\nenabled = false"), 1);
+    let (_, rest) = text.split_once(lanes).unwrap();
+    let (asked, _) = rest.split_once(']').unwrap();
+    let sockets = text.replacen(&format!("{lanes}{asked}]"), "lanes = [\"websocket\"]", 1);
+    for strategy in [
+        "strategy = \"blue-green\"",
+        "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"1s\"",
+        "strategy = \"rolling\"",
+        "strategy = \"recreate\"",
+    ] {
+        for (file_text, prober) in
+            [(&off, "prober   none: what only clients see"), (&sockets, "/s over websocket")]
+        {
+            let rollout = format!("{strategy}\nbake = \"1500ms\"");
+            std::fs::write(&file, file_text.replace("bake = \"1500ms\"", &rollout)).unwrap();
+            world.expect(0, &["reload", "--yes"]);
+            let said = said(&world.expect(0, &["plan", "demo", "v2"]));
+            let by = "judged by users' requests, health checks";
+            let steps = said.matches("\n  baking ").count();
+            assert!(steps > 0 && said.matches(by).count() == steps, "{strategy}: {said}");
+            for (words, there) in [
+                (prober, true),
+                ("requests failing ends it", true),
+                ("nobody judges", false),
+                ("answers of v2", false),
+            ] {
+                assert_eq!(said.contains(words), there, "{strategy}: {words}: {said}");
+            }
+        }
+    }
+}

@@ -14,7 +14,8 @@ fn phase(phase: Phase, ms: u64, candidate: u16, finds: Option<Finds>) -> PhasePl
     let traffic = [("v1", 10_000 - candidate), ("v2", candidate)];
     let traffic = traffic.into_iter().filter(|(_, points)| *points > 0);
     let traffic = traffic.map(|(version, points)| (version.to_owned(), points)).collect();
-    PhasePlanned { phase, limit_ms: (ms > 0).then_some(ms), traffic, finds, changes: Vec::new() }
+    let limit_ms = (ms > 0).then_some(ms);
+    PhasePlanned { phase, limit_ms, traffic, finds, judges: Vec::new(), changes: Vec::new() }
 }
 
 /// The same, in which the drivers do something.
@@ -160,7 +161,8 @@ fn a_first_deploy_without_a_prober_reads_like_this() {
     first.phases =
         vec![phase(Phase::Baking, 2_000, 10_000, None), phase(Phase::Promoted, 0, 10_000, None)];
     let said = text(&first);
-    let wanted = "prober   none\ndegrades nothing\n\nif all goes well\n  \
+    let wanted = "prober   none: what only clients see (refused, reset, cut) is not found, and there is no \
+         verdict\ndegrades nothing\n\nif all goes well\n  \
          baking        for 2s       v2 100.00%           nobody judges it but the health checks\n  \
          promoted\n";
     assert!(
@@ -168,6 +170,35 @@ fn a_first_deploy_without_a_prober_reads_like_this() {
         "{said}"
     );
     assert!(said.ends_with(wanted), "{said}");
+}
+
+/// Without a prober, and with one that asks nothing: a phase is not said to be judged by nobody while the limits
+/// that hold in it stand below.
+#[test]
+fn who_judges_without_the_prober_is_said() {
+    let mut planned = canary();
+    planned.judged = vec!["more than 1 % of v2's requests failing ends it".into()];
+    for phase in &mut planned.phases {
+        phase.finds = None;
+        if phase.phase == Phase::Baking {
+            phase.judges = vec!["users' requests".into(), "the metric late".into()];
+        }
+    }
+    let (by, nobody) =
+        ("judged by users' requests, the metric late, health checks", "nobody judges");
+    let sockets = "; the prober has only sockets, which stay where they are\n";
+    let count = |planned: &Planned, words: &str| text(planned).matches(words).count();
+    if let Some(probe) = &mut planned.probe {
+        probe.lanes = vec!["websocket".into()];
+    }
+    assert_eq!((count(&planned, &format!("{by}{sockets}")), count(&planned, nobody)), (3, 0));
+    planned.probe = None;
+    assert_eq!((count(&planned, &format!("{by}\n")), count(&planned, nobody)), (3, 0));
+    assert_eq!(count(&planned, "names no version"), 0, "{}", text(&planned));
+    for phase in &mut planned.phases {
+        phase.judges.clear();
+    }
+    assert_eq!(count(&planned, nobody), 3);
 }
 
 #[test]
