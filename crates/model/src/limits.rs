@@ -28,6 +28,10 @@ pub struct Limits {
     pub fields: u32,
     /// Largest body of a request, bytes, chunks counted without their framing.
     pub body_bytes: u64,
+    /// Bytes of a body that must come in a second, on the average ...
+    pub body_rate: u32,
+    /// ... once its client was waited for this long, ms.
+    pub body_grace_ms: u64,
     /// Most connections of one client at a time.
     pub client_connections: u32,
     /// Most requests of one client at a time, tunnels among them.
@@ -51,6 +55,8 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             fields: 100,
             body_bytes: 0,
+            body_rate: 240,
+            body_grace_ms: 10_000,
             client_connections: 0,
             client_requests: 0,
             client_rate: 0,

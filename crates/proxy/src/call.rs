@@ -83,6 +83,8 @@ pub(crate) struct Rest {
     pub(crate) body: Body,
     /// Bytes at the front of the client's buffer that the body has counted already.
     pub(crate) claimed: usize,
+    /// Its client waits for `100 Continue` before it sends any.
+    pub(crate) asks_first: bool,
     /// Bytes of content that it may still have.
     pub(crate) room: u64,
     /// All of it, where it is small and came with the head or was gathered: then it can be sent again.
@@ -154,7 +156,15 @@ pub(crate) fn prepare(
     let unrouted = found.err().map(|missing| nowhere(missing, origin));
     let name = app.as_ref().map(|app| &app.name);
     let (patience, room) = settings.terms(name);
-    let rest = Rest { body: request.body, claimed: 0, room, kept: Box::default(), share: None };
+    let asks_first = request.expects;
+    let rest = Rest {
+        body: request.body,
+        asks_first,
+        claimed: 0,
+        room,
+        kept: Box::default(),
+        share: None,
+    };
     let (refused, place) = match admit(&request, origin, (settings, name), &rest) {
         Ok(place) => (None, place),
         Err(class) => (Some(class), None),

@@ -29,6 +29,8 @@ pub(crate) enum Class {
     BodyTooLarge,
     /// The client sent too slowly.
     SlowClient,
+    /// The client's body dripped.
+    SlowBody,
     /// The client has too many connections.
     ClientConnections,
     /// The client has too many requests open.
@@ -53,7 +55,7 @@ pub(crate) enum Class {
 
 impl Class {
     /// All of them.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Connect,
         Self::NoSocket,
         Self::Closed,
@@ -66,6 +68,7 @@ impl Class {
         Self::TooLarge,
         Self::BodyTooLarge,
         Self::SlowClient,
+        Self::SlowBody,
         Self::ClientConnections,
         Self::ClientRequests,
         Self::ClientRate,
@@ -93,6 +96,7 @@ impl Class {
             Self::TooLarge => "too-large",
             Self::BodyTooLarge => "body-too-large",
             Self::SlowClient => "slow-client",
+            Self::SlowBody => "slow-body",
             Self::ClientConnections => "client-connections",
             Self::ClientRequests => "client-requests",
             Self::ClientRate => "client-rate",
@@ -138,6 +142,7 @@ impl Class {
                 | Self::NoSocket
                 | Self::ClientGone
                 | Self::SlowClient
+                | Self::SlowBody
                 | Self::Held
                 | Self::Maintenance
                 | Self::Full

@@ -458,9 +458,12 @@ async fn broken_off(
     let refusal = match broke {
         Broke::Malformed(refusal) => refusal,
         Broke::Stalled => Refusal::with(408, "the body did not arrive in time"),
+        Broke::Drips => Refusal::with(408, "the body came too slowly"),
         Broke::ClientGone | Broke::Deaf => return After::Gone,
     };
-    call.trail.class = Some(Class::of_refusal(refusal.status));
+    let drips = broke == Broke::Drips;
+    call.trail.class =
+        Some(if drips { Class::SlowBody } else { Class::of_refusal(refusal.status) });
     if progress.begun.get() {
         return After::Abort;
     }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use crate::framing::{Field, Refusal, classify};
 use crate::limits;
 use crate::lines::line;
+use crate::pace::Jam;
 use crate::stream::Writing;
 use crate::wire::{self, Stuck};
 
@@ -41,12 +43,19 @@ pub(crate) struct Frames {
 pub(crate) struct Outgoing {
     respond: SendResponse<Bytes>,
     body: Option<SendStream<Bytes>>,
+    /// What the streams of the connection keep from each other.
+    jam: Rc<Jam>,
 }
 
 impl Outgoing {
     /// Nothing was sent yet.
-    pub(crate) const fn new(respond: SendResponse<Bytes>) -> Self {
-        Self { respond, body: None }
+    pub(crate) const fn new(respond: SendResponse<Bytes>, jam: Rc<Jam>) -> Self {
+        Self { respond, body: None, jam }
+    }
+
+    /// What the streams of its connection keep from each other.
+    pub(crate) fn jam(&self) -> Rc<Jam> {
+        Rc::clone(&self.jam)
     }
 
     /// Sends an interim head.

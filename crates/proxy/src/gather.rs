@@ -13,10 +13,11 @@ use crate::call::Call;
 use crate::frames;
 use crate::framing::{Body, Refusal};
 use crate::limits;
+use crate::pace::Pace;
 use crate::space::Space;
 use crate::stream::Reading;
 use crate::upload::{Broke, Giver};
-use crate::wire::{self, Stuck};
+use crate::wire;
 
 /// Waits for the rest of a body that is to be gathered. True when that was done: the routes may be others
 /// by then.
@@ -53,20 +54,24 @@ async fn collect(from: &mut Giver<'_, '_>, call: &mut Call, body: &mut [u8]) -> 
         Giver::Bytes(_, buffer) => take(buffer, body),
         Giver::Frames(..) => 0,
     };
+    let mut pace = Pace::of(&call.patience);
+    pace.came(came);
     while came < body.len() {
         call.trail.received = came as u64;
-        let limit = call.patience.body.min(call.left());
+        pace = pace.until(call.left());
         let rest = &mut body[came..];
         let more = match from {
-            Giver::Bytes(read, _) => wire::within(limit, next_bytes(read, rest)).await,
-            Giver::Frames(stream, _) => wire::within(limit, next_content(stream, rest)).await,
+            Giver::Bytes(read, _) => pace.wait(|| false, next_bytes(read, rest)).await,
+            Giver::Frames(stream, answer) => {
+                let (jam, grace) = (answer.borrow().jam(), call.patience.grace);
+                pace.wait(|| jam.within(grace), next_content(stream, rest)).await
+            }
         };
-        came += match more {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Err(Broke::Malformed(Refusal::bad("a body of another length"))),
-            Err(Stuck::Late) => return Err(Broke::Stalled),
-            Err(Stuck::Gone) => return Err(Broke::ClientGone),
+        let Some(bytes) = more? else {
+            return Err(Broke::Malformed(Refusal::bad("a body of another length")));
         };
+        pace.came(bytes);
+        came += bytes;
     }
     call.trail.received = came as u64;
     Ok(())

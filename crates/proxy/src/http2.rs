@@ -29,6 +29,7 @@ use crate::frames::{self, Frames, Outgoing};
 use crate::framing::Refusal;
 use crate::limits;
 use crate::log::Words;
+use crate::pace::Jam;
 use crate::said::{self, Own};
 use crate::stream::Whole;
 use crate::thread::Worker;
@@ -45,7 +46,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let whole = Crossing::new(Whole::new(&stream, ahead), limits::IDLE_LINGER);
     let begins = async { builder().handshake(whole).await.map_err(std::io::Error::other) };
     if let Ok(connection) = wire::within(limits::HANDSHAKE, begins).await {
-        Streams { worker, origin, connection, open: JoinSet::new(), broken_off: 0 }.run().await;
+        let (open, jam) = (JoinSet::new(), Rc::default());
+        Streams { worker, origin, connection, open, jam, broken_off: 0 }.run().await;
     }
     linger(stream.into_inner()).await;
 }
@@ -85,6 +87,7 @@ struct Streams<'a, T> {
     origin: Origin,
     connection: Connection<T, Bytes>,
     open: JoinSet<After>,
+    jam: Rc<Jam>,
     broken_off: u32,
 }
 
@@ -138,7 +141,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Streams<'_, T> {
 
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (worker, origin) = (Rc::clone(self.worker), self.origin);
-        self.open.spawn_local(async move { stream(&worker, request, respond, origin).await });
+        let outgoing = Outgoing::new(respond, Rc::clone(&self.jam));
+        self.open.spawn_local(async move { stream(&worker, request, outgoing, origin).await });
     }
 
     /// A client that goes on breaking requests off makes work for instances and none for itself
@@ -174,11 +178,11 @@ async fn next<T: AsyncRead + AsyncWrite + Unpin>(
 async fn stream(
     worker: &Worker,
     request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    outgoing: Outgoing,
     origin: Origin,
 ) -> After {
     let (head, incoming) = request.into_parts();
-    let outgoing = RefCell::new(Outgoing::new(respond));
+    let outgoing = RefCell::new(outgoing);
     let call = {
         let (table, settings) = (worker.shared.table.load(), worker.shared.settings.load());
         let text = frames::request_head(&head, incoming.is_end_stream(), settings.head);

@@ -49,6 +49,7 @@ mod log;
 mod metrics;
 mod outlier;
 mod overdue;
+mod pace;
 mod pages;
 mod pick;
 mod prober;

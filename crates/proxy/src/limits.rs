@@ -40,6 +40,8 @@ pub(crate) const HEADER_LIST: u32 = 32 * 1024;
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 /// Bytes a client may send ahead on one connection.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A stream that its instance takes nothing of for this long may keep the others of its connection from sending.
+pub(crate) const JAMMED: Duration = Duration::from_millis(100);
 /// Bytes of an answer that wait for one stream's turn.
 pub(crate) const STREAM_BUFFER: usize = 64 * 1024;
 /// A TLS handshake must be done within this.

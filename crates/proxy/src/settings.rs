@@ -107,6 +107,10 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// While a client sends nothing of a body.
     pub(crate) body: Duration,
+    /// Bytes a second at which a body must come on the average; 0 for any.
+    pub(crate) rate: u64,
+    /// Until that is looked at.
+    pub(crate) grace: Duration,
     /// While a client takes nothing of an answer.
     pub(crate) reads: Duration,
 }
@@ -131,6 +135,8 @@ impl Settings {
             age: limit(limits.client_age_ms),
             head: limit(told.client_head_ms),
             body: limit(told.client_body_ms),
+            rate: limits.body_rate.into(),
+            grace: limit(limits.body_grace_ms),
             reads: limit(told.client_reads_ms),
         };
         let at_most = |told: u64, most: usize| {

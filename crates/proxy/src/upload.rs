@@ -21,6 +21,7 @@ use crate::call::Rest;
 use crate::frames::{self, Outgoing};
 use crate::framing::{Body, Refusal, check_trailer};
 use crate::limits;
+use crate::pace::{Jam, Pace, Slow};
 use crate::settings::Patience;
 use crate::stream::Reading;
 use crate::wire::{self, Source, Stuck};
@@ -32,10 +33,22 @@ pub(crate) enum Broke {
     ClientGone,
     /// The client stopped sending.
     Stalled,
+    /// The client sends too slowly.
+    Drips,
     /// The body is refused: its framing is broken, or it is too large.
     Malformed(Refusal),
     /// Not the client's doing: the instance takes nothing and says nothing.
     Deaf,
+}
+
+impl From<Slow> for Broke {
+    fn from(slow: Slow) -> Self {
+        match slow {
+            Slow::Gone => Self::ClientGone,
+            Slow::Silent => Self::Stalled,
+            Slow::Drips => Self::Drips,
+        }
+    }
 }
 
 /// Sends the head and then the body, as it arrives, and then watches the client; ends only when the
@@ -62,7 +75,8 @@ pub(crate) async fn upload(
             }
         }
         Giver::Frames(from, answer) => {
-            let uploaded = pump_frames(from, (head, rest), (to, progress), patience).await;
+            let jam = answer.borrow().jam();
+            let uploaded = pump_frames(from, (head, rest), (to, progress), patience, &jam).await;
             over(&uploaded);
             match uploaded {
                 Some(Broken::Deaf) if !progress.heard.get() => return Broke::Deaf,
@@ -126,6 +140,11 @@ impl Broken {
     }
 }
 
+/// Who has an answer already, or is not yet told to send, may take the time that it takes.
+fn may_drip(rest: &Rest, progress: &Progress) -> bool {
+    progress.begun.get() || (rest.asks_first && !progress.body_taken.get())
+}
+
 /// Sends what is all there: it was gathered, or sent before to somebody else.
 async fn kept(
     (head, rest): (&[u8], &Rest),
@@ -147,6 +166,7 @@ async fn pump(
     if !rest.kept.is_empty() {
         return kept((head, rest), (to, progress), patience).await;
     }
+    let mut pace = Pace::of(patience);
     loop {
         let data = buffer.as_ref().map_or(&[][..], Buffer::data);
         let passed = match rest.body.pass(data) {
@@ -158,6 +178,7 @@ async fn pump(
         }
         rest.claimed = passed.bytes;
         progress.take(passed.bytes);
+        pace.came(passed.bytes);
         if passed.done && !head.is_empty() && passed.bytes <= limits::KEPT {
             rest.kept = data[..passed.bytes].into();
         }
@@ -172,10 +193,11 @@ async fn pump(
             return None;
         }
         progress.wants.set(true);
-        match wire::more(from, buffer, patience.body).await {
-            Ok(bytes) if bytes > 0 => progress.wants.set(false),
-            Err(Stuck::Late) => return Some(Broken::Client(Broke::Stalled)),
-            _ => return Some(Broken::Client(Broke::ClientGone)),
+        let excused = || may_drip(rest, progress);
+        match pace.wait(excused, wire::some(from, buffer)).await {
+            Ok(0) => return Some(Broken::Client(Broke::ClientGone)),
+            Ok(_) => progress.wants.set(false),
+            Err(slow) => return Some(Broken::Client(slow.into())),
         }
     }
 }
@@ -186,15 +208,21 @@ async fn pump_frames(
     (mut head, rest): (&[u8], &mut Rest),
     (to, progress): (&mut WriteHalf<'_>, &Progress),
     patience: &Patience,
+    jam: &Jam,
 ) -> Option<Broken> {
     if !rest.kept.is_empty() {
         return kept((head, rest), (to, progress), patience).await;
     }
     let (chunked, limit) = (matches!(rest.body, Body::Chunked(_)), patience.body);
+    let mut pace = Pace::of(patience);
     loop {
         progress.wants.set(true);
-        let next =
-            if rest.body.done() { Ok(None) } else { at_once(from, !head.is_empty(), limit).await };
+        let next = if rest.body.done() {
+            Ok(None)
+        } else {
+            let excused = || may_drip(rest, progress) || jam.within(patience.grace);
+            at_once(pace.wait(excused, frames::next(from)), !head.is_empty()).await
+        };
         let (content, end) = match next {
             Ok(Some(Some(content))) => (content, false),
             Ok(Some(None)) => (Bytes::new(), false),
@@ -207,11 +235,14 @@ async fn pump_frames(
         };
         progress.wants.set(false);
         progress.take(content.len());
+        pace.came(content.len());
         let mut prefix = std::mem::take(&mut head).to_vec();
         prefix.extend_from_slice(&before);
+        let sending = jam.sending();
         if let Err(stuck) = wire::send(to, &[&prefix, &content, &after], patience.takes).await {
             return Some(Broken::of_instance(stuck));
         }
+        drop(sending);
         // The client may send as much again. It fails only if the stream is gone, which is seen
         // elsewhere.
         let _ = from.flow_control().release_capacity(content.len());
@@ -225,11 +256,10 @@ async fn pump_frames(
 /// The next content: `Ok(None)` at the end, `Ok(Some(None))` when none is there and the head is to go
 /// ahead.
 async fn at_once(
-    from: &mut RecvStream,
+    next: impl Future<Output = Result<Option<Bytes>, Slow>>,
     head_waits: bool,
-    limit: Duration,
 ) -> Result<Option<Option<Bytes>>, Broke> {
-    let mut next = pin!(wire::within(limit, frames::next(from)));
+    let mut next = pin!(next);
     let found = poll_fn(|context| match next.as_mut().poll(context) {
         Poll::Pending if head_waits => Poll::Ready(None),
         polled => polled.map(Some),
@@ -237,8 +267,7 @@ async fn at_once(
     match found.await {
         None => Ok(Some(None)),
         Some(Ok(content)) => Ok(content.map(Some)),
-        Some(Err(Stuck::Late)) => Err(Broke::Stalled),
-        Some(Err(Stuck::Gone)) => Err(Broke::ClientGone),
+        Some(Err(slow)) => Err(slow.into()),
     }
 }
 

@@ -171,14 +171,16 @@ pub(crate) async fn more(
     into: &mut Option<Buffer>,
     limit: Duration,
 ) -> Result<usize, Stuck> {
-    within(limit, async {
-        if into.as_ref().is_none_or(Buffer::is_empty) {
-            *into = None;
-            ready(from).await?;
-        }
-        fill(from, into.get_or_insert_with(Buffer::lend)).await
-    })
-    .await
+    within(limit, some(from, into)).await
+}
+
+/// The same without a limit.
+pub(crate) async fn some(from: &mut impl Source, into: &mut Option<Buffer>) -> io::Result<usize> {
+    if into.as_ref().is_none_or(Buffer::is_empty) {
+        *into = None;
+        ready(from).await?;
+    }
+    fill(from, into.get_or_insert_with(Buffer::lend)).await
 }
 
 /// Writes all parts, in order; each step must move within `limit`.

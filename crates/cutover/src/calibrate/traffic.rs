@@ -55,7 +55,7 @@ impl Traffic {
             let [of, agent, error] = [&line.app, &line.user_agent, &line.error];
             let [of, agent, error] = [of, agent, error].map(|text| text.as_deref().unwrap_or(""));
             let probe = agent.starts_with("cutover-probe/");
-            let gone = error == "client-gone" || line.status == 0;
+            let gone = matches!(error, "client-gone" | "stopped") || line.status == 0;
             if probe || gone || line.open_ms.is_some() || app.is_some_and(|app| app != of) {
                 continue;
             }
@@ -95,6 +95,7 @@ not a line
 {"time":"2026-01-01T00:00:01.900Z","client":"10.0.0.2","app":"shop","status":502,"last_byte_ms":9.0,"open_ms":null,"user_agent":"curl","error":"closed"}
 {"time":"2026-01-01T00:00:01.900Z","client":"10.0.0.2","app":"blog","status":200,"last_byte_ms":9.0,"open_ms":null,"user_agent":"curl","error":""}
 {"time":"2026-01-01T00:00:02.000Z","client":"10.0.0.1","app":"shop","status":200,"last_byte_ms":1.0,"open_ms":null,"user_agent":"cutover-probe/0.1.0","error":""}
+{"time":"2026-01-01T00:00:02.000Z","client":"10.0.0.1","app":"shop","status":200,"last_byte_ms":9000.0,"open_ms":null,"user_agent":"curl","error":"stopped"}
 {"time":"2026-01-01T00:00:02.000Z","client":"10.0.0.1","app":"shop","status":101,"last_byte_ms":1.0,"open_ms":400.0,"user_agent":"curl","error":""}
 "#;
         let traffic = Traffic::read(log.as_bytes(), Some("shop")).unwrap();

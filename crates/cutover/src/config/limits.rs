@@ -39,6 +39,7 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, settings: &mut Settings, reader: &mu
     settings.client_head_ms = time("head_timeout", default.client_head_ms, SHORT);
     settings.client_body_ms = time("body_timeout", default.client_body_ms, SHORT);
     settings.client_reads_ms = time("read_timeout", default.client_reads_ms, SHORT);
+    let grace = time("body_grace", default.limits.body_grace_ms, SHORT);
     settings.limits = Limits {
         connect_ms: time("connect_timeout", default.limits.connect_ms, SHORT),
         instance_reads_ms: settings.client_body_ms,
@@ -48,6 +49,8 @@ pub(crate) fn of_proxy(proxy: &Section<'_>, settings: &mut Settings, reader: &mu
         head_bytes: reader.size(own.field("max_head"), *HEAD.end(), HEAD),
         fields: reader.count(own.field("max_fields"), *FIELDS.end(), FIELDS),
         body_bytes: reader.size(own.field("max_body"), 0, 0..=BODY),
+        body_rate: reader.count(own.field("min_body_rate"), default.limits.body_rate, 0..=RATE),
+        body_grace_ms: grace,
         client_connections: reader.count(own.field("client_connections"), 0, 0..=OPEN),
         client_requests: reader.count(own.field("client_requests"), 0, 0..=OPEN),
         client_rate: reader.count(own.field("client_rate"), 0, 0..=RATE),
@@ -120,7 +123,7 @@ pub(crate) fn differ(before: &Settings, after: &Settings) -> Vec<(String, String
 }
 
 /// All keys and their values.
-fn told(of: &Settings) -> [(&'static str, String); 15] {
+fn told(of: &Settings) -> [(&'static str, String); 17] {
     let limits = &of.limits;
     let exempt: Vec<String> = limits.exempt.iter().map(ToString::to_string).collect();
     [
@@ -134,6 +137,8 @@ fn told(of: &Settings) -> [(&'static str, String); 15] {
         ("max_head", limits.head_bytes.to_string()),
         ("max_fields", limits.fields.to_string()),
         ("max_body", limits.body_bytes.to_string()),
+        ("min_body_rate", limits.body_rate.to_string()),
+        ("body_grace (ms)", limits.body_grace_ms.to_string()),
         ("client_connections", limits.client_connections.to_string()),
         ("client_requests", limits.client_requests.to_string()),
         ("client_rate", limits.client_rate.to_string()),

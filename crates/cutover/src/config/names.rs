@@ -45,6 +45,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 20] = [
             "max_head",
             "max_fields",
             "max_body",
+            "min_body_rate",
+            "body_grace",
             "client_connections",
             "client_requests",
             "client_rate",

@@ -122,7 +122,7 @@ fn sort(section: &str, key: &str) -> Value {
         | ("proxy.limits", "client_exempt")
         | ("app", "hosts")
         | ("app.consul", "tags") => texts(),
-        ("proxy.outliers", "failures") => count(0, 1_000_000),
+        ("proxy.outliers", "failures") | ("proxy.limits", "min_body_rate") => count(0, 1_000_000),
         ("proxy.outliers", "share") | ("app.health", "fail_open") => {
             json!({ "type": "string", "pattern": "^[0-9]+%$" })
         }
@@ -312,7 +312,7 @@ fn is_time(key: &str) -> bool {
     ];
     TIMES.contains(&key)
         || matches!(key, "keep_old" | "late_after" | "eject" | "eject_most")
-        || matches!(key, "slowness" | "idle_most")
+        || matches!(key, "slowness" | "idle_most" | "body_grace")
         || key.ends_with("_timeout")
 }
 

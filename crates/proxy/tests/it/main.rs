@@ -14,6 +14,7 @@ mod bodies;
 mod client;
 mod cohorts;
 mod downgrade;
+mod drips;
 mod ending;
 mod events;
 mod failures;

@@ -163,7 +163,7 @@ fn limits_are_told_to_the_proxy_as_they_are_written() {
                 body_timeout = \"3s\"\nread_timeout = \"4s\"\nidle_timeout = \"5s\"\n\
                 client_age = \"11s\"\n\
                 request_timeout = \"6s\"\nmax_head = \"8KiB\"\nmax_fields = 50\n\
-                max_body = \"10MiB\"\nclient_connections = 7\nclient_requests = 8\n\
+                max_body = \"10MiB\"\nmin_body_rate = 12\nbody_grace = \"13s\"\nclient_connections = 7\nclient_requests = 8\n\
                 client_rate = 9\nclient_burst = 10\nclient_exempt = [\"10.0.0.0/8\"]\n\
                 [app.web]\ncommand = [\"a\"]\n[app.web.limits]\nrequest_timeout = \"0s\"\n\
                 answer_begins = \"1s\"\nanswer_silence = \"2s\"\nmax_body = 0\n";
@@ -176,6 +176,8 @@ fn limits_are_told_to_the_proxy_as_they_are_written() {
         head_bytes: 8 * 1024,
         fields: 50,
         body_bytes: 10 << 20,
+        body_rate: 12,
+        body_grace_ms: 13_000,
         client_connections: 7,
         client_requests: 8,
         client_rate: 9,

@@ -1,0 +1,175 @@
+//! Bodies that drip: below the least rate they are given up once their client was waited for long enough, and
+//! nobody is who waits for somebody else.
+//!
+//! Bodies that stand still are in `slow`.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use model::admin::{Request, Settings};
+use model::limits::Limits;
+
+use crate::asking::comes;
+use crate::backend::{Backend, Then};
+use crate::client::Client;
+use crate::framed::{Framed, ask, run, whole};
+use crate::stage::{Stage, wait_until};
+
+/// Far above the limit here, and far below that on bodies that stand still.
+const SOON: Duration = Duration::from_secs(8);
+/// A pause of a client that is slow: that is what is tested.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A proxy that wants 1,000 bytes a second.
+fn stage(backend: &Backend, body_rate: u32) -> Stage {
+    let mut stage = Stage::before(&[backend]);
+    let limits = Limits { body_rate, body_grace_ms: 400, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    stage.admin.done(&Request::Configure { settings });
+    stage
+}
+
+/// An instance that tells when a body broke off.
+fn reading() -> (Backend, Receiver<()>) {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let backend = Backend::scripted("demo-1-1", move |peer, head| match peer.body(head) {
+        Some(body) => peer.ok(&body.len().to_string()),
+        None => {
+            tell.lock().unwrap().send(()).unwrap();
+            Then::Close
+        }
+    });
+    (backend, told)
+}
+
+/// Sends byte by byte until there is an answer; gives its status.
+fn drip(client: &mut Client, drop: &str) -> u16 {
+    client.stream.set_read_timeout(Some(PAUSE)).unwrap();
+    let began = Instant::now();
+    loop {
+        match client.answer() {
+            Ok(answer) => return answer.status,
+            // It may have been answered, and closed, just now.
+            Err(_) => drop_one(client, drop),
+        }
+        assert!(began.elapsed() < SOON, "it drips on and on");
+    }
+}
+
+fn drop_one(client: &mut Client, drop: &str) {
+    let _ = client.stream.write_all(drop.as_bytes());
+}
+
+#[test]
+fn a_body_that_drips_is_given_up_and_frees_the_instance() {
+    let (backend, broke) = reading();
+    let mut stage = stage(&backend, 1_000);
+    let failures = |count| {
+        comes(&stage.socket, "cutover_failures_total", &[("class", "slow-body")], count);
+    };
+    for (number, (framing, drop)) in
+        [("Content-Length: 20000\r\n", "x"), ("Transfer-Encoding: chunked\r\n", "1\r\nx\r\n")]
+            .into_iter()
+            .enumerate()
+    {
+        let mut client = stage.client();
+        client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n"));
+        assert_eq!(drip(&mut client, drop), 408, "{framing}");
+        broke.recv_timeout(SOON).unwrap();
+        failures(number as u64 + 1);
+    }
+    // What is gathered costs no instance anything.
+    let mut client = stage.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n");
+    assert_eq!(drip(&mut client, "x"), 408);
+    let refused = [("app", "demo"), ("class", "slow-body")];
+    comes(&stage.socket, "cutover_refusals_total", &refused, 1);
+    run(async {
+        let mut framed = Framed::plain(stage.address).await;
+        let (answer, mut stream) = framed.begin(ask(Method::POST, "/"), false).await.unwrap();
+        let mut answer = std::pin::pin!(whole(answer));
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer.unwrap(),
+                () = tokio::time::sleep(PAUSE) => {
+                    let _ = stream.send_data("x".into(), false);
+                }
+            }
+        };
+        assert_eq!(answer.status, 408);
+        broke.recv_timeout(SOON).unwrap();
+    });
+    assert_eq!(backend.hits(), 3);
+    wait_until("it is free", || stage.admin.instance("demo-1-1").unwrap().requests == 0);
+    assert_eq!(stage.admin.release(1).failed, 0, "it is not the instance's fault");
+}
+
+/// Slow in steps, and above the least rate; and where there is none.
+#[test]
+fn a_body_that_comes_fast_enough_on_the_average_is_taken() {
+    let (backend, _broke) = reading();
+    for (rate, part) in [(1_000, 1_000), (0, 1)] {
+        let stage = stage(&backend, rate);
+        for length in [part * 40, part * 40 + 20_000] {
+            let mut client = stage.client();
+            let began = Instant::now();
+            client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+            client.send(&"x".repeat(length - part * 40));
+            for _ in 0..40 {
+                std::thread::sleep(PAUSE);
+                client.send(&"x".repeat(part));
+            }
+            assert!(began.elapsed() > Duration::from_millis(600));
+            assert_eq!(client.answer().unwrap().body, length.to_string());
+        }
+    }
+}
+
+/// The instance stands still, has answered already, or has not said yet that the client may send.
+#[test]
+fn who_waits_for_the_instance_or_has_an_answer_does_not_drip() {
+    let backend = Backend::scripted("demo-1-1", |peer, head| {
+        let path = head.split(' ').nth(1).unwrap_or("").to_owned();
+        if path == "/early" {
+            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndo");
+        } else {
+            // Longer than the grace.
+            std::thread::sleep(Duration::from_millis(1_200));
+        }
+        if path == "/asks" {
+            peer.say("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let length = peer.body(head).unwrap_or_default().len();
+        if path == "/early" {
+            peer.say("ne");
+            return Then::Keep;
+        }
+        peer.ok(&length.to_string())
+    });
+    let stage = stage(&backend, 1_000);
+    let head = |path: &str, length: usize, more: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\n{more}Content-Length: {length}\r\n\r\n")
+    };
+    let mut client = stage.client();
+    // More than sockets and buffers hold.
+    let large = "x".repeat(30_000_000);
+    client.send(&head("/still", large.len(), ""));
+    client.send(&large);
+    assert_eq!(client.answer().unwrap().body, "30000000");
+    client.send(&head("/asks", 3, "Expect: 100-continue\r\n"));
+    assert_eq!(client.head().unwrap().status, 100);
+    client.send("abc");
+    assert_eq!(client.answer().unwrap().body, "3");
+    client.send(&head("/early", 20_000, ""));
+    assert_eq!(client.head().unwrap().status, 200);
+    for _ in 0..50 {
+        std::thread::sleep(PAUSE);
+        client.send("x");
+    }
+    client.send(&"x".repeat(20_000 - 50));
+    assert_eq!(client.take(4).unwrap(), "done");
+}
