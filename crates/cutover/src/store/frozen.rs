@@ -36,7 +36,7 @@ impl Store {
                 |row| row.get(0),
             )?;
             transaction.execute(
-                "INSERT INTO frozen VALUES (?1, ?2, ?3, ?4) ON CONFLICT (rollout)
+                "INSERT INTO frozen (rollout, seq, at_ms, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (rollout)
                     DO UPDATE SET seq = ?2, at_ms = ?3, body = ?4",
                 params![run, seq, at_ms, body],
             )?;
