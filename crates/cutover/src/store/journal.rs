@@ -180,7 +180,12 @@ impl Store {
             besides(&transaction)?;
             transaction.commit()
         };
-        self.write(both).map_err(|e| broken("the end of a rollout", &e))
+        self.write(both).map_err(|e| broken("the end of a rollout", &e))?;
+        // It has ended, whatever becomes of this; the end of the next one tries it again.
+        if let Err(fault) = self.compact(&run.start.app) {
+            tracing::warn!(app = %run.start.app, "its measurements were not made fewer: {fault}");
+        }
+        Ok(())
     }
 }
 

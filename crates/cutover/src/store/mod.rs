@@ -151,6 +151,8 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod measured_tests;
+#[cfg(test)]
 mod newer_tests;
 #[cfg(test)]
 pub(crate) mod refusing;
