@@ -1,6 +1,6 @@
 //! A database that a newer binary has brought up to date, and that this one goes on with: the way back of an upgrade.
 //!
-//! The newer schema is invented. That the way back is gone for real is tried end to end (`upgrade`).
+//! The newer schema is invented, and no binary is replaced here.
 
 use model::{Event, Outcome, ReleaseId, Routes, Version};
 use rusqlite::Connection;
