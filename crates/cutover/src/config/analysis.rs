@@ -1,5 +1,5 @@
 //! Reads `[app.NAME.rollout.analysis]`: by which limits users' requests judge a new version, and how the
-//! versions of a canary are compared.
+//! versions of a canary or of a rolling update are compared.
 //!
 //! How that is done is not decided here, but in `rollout::analysis`.
 
@@ -15,7 +15,7 @@ use super::section::Section;
 use super::shape::{AnalysisConfig, Strategy};
 use super::words::one_of;
 
-/// Keys of the comparison: of a canary alone, in which both versions have a share.
+/// Keys of the comparison: only where both versions have a share for a while.
 const COMPARES: [&str; 3] = ["latency", "early", "inconclusive"];
 
 /// Reads the section; without one a rollout is judged by the defaults.
@@ -28,7 +28,7 @@ pub(crate) fn read(
     // After a name that is not known nobody can say which keys are right.
     let named = rollout.field("strategy").and_then(|field| field.value.as_str());
     let known = named.is_none_or(|name| Strategy::NAMES.contains(&name));
-    let alone = known && !matches!(strategy, Strategy::Canary { .. });
+    let alone = known && !strategy.shares();
     for field in COMPARES.iter().filter(|_| alone).filter_map(|key| section.field(key)) {
         reader.push(uncompared(&field));
     }
@@ -64,9 +64,10 @@ pub(crate) fn read(
 /// A key of the comparison where nothing is compared.
 fn uncompared(field: &Field<'_>) -> Diagnostic {
     let key = field.key;
-    let what = format!("`{key}` is of the comparison of a canary, and here nothing is compared");
+    let what =
+        format!("`{key}` is of the comparison of two versions, and here nothing is compared");
     let help = "remove it (limits hold all the same: `max_error_share`, `p99`), or write `strategy = \
-                \"canary\"`";
+                \"canary\"` or `\"rolling\"`";
     Diagnostic::new(what).at(&field.span, "").help(help)
 }
 

@@ -347,7 +347,7 @@ pub(crate) struct RolloutConfig {
     pub(crate) max_error_share: f64,
 }
 
-/// How users' requests judge a new version: by limits, and in a canary compared with the old one.
+/// How users' requests judge a new version: by limits, and where both have a share compared with the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AnalysisConfig {
     /// The chance that a candidate that is no worse is aborted, basis points.
@@ -449,4 +449,9 @@ pub(crate) enum Strategy {
 impl Strategy {
     /// The names used in the file.
     pub(crate) const NAMES: [&'static str; 4] = ["blue-green", "canary", "rolling", "recreate"];
+
+    /// True when both versions have a share for a while, so that they can be compared.
+    pub(crate) const fn shares(&self) -> bool {
+        matches!(self, Self::Canary { .. } | Self::Rolling { .. })
+    }
 }

@@ -187,7 +187,8 @@ fn metric(config: &MetricConfig) -> Metric {
     }
 }
 
-/// How both versions are compared while both have a share, as in a canary; else what the limits are.
+/// How both versions are compared while both have a share, as in a canary and a rolling update; else what the
+/// limits are.
 fn analysis(config: AnalysisConfig, rollout: &RolloutConfig) -> Analysis {
     let us = |limit: Duration| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
     let rules = Rules {
@@ -200,8 +201,7 @@ fn analysis(config: AnalysisConfig, rollout: &RolloutConfig) -> Analysis {
         counters: false,
     };
     let whole = Analysis { rules, inconclusive: config.inconclusive, count_by: config.count_by };
-    let shares = matches!(rollout.strategy, Strategy::Canary { .. });
-    if shares { whole } else { limits_alone(whole) }
+    if rollout.strategy.shares() { whole } else { limits_alone(whole) }
 }
 
 /// Nothing is compared with stable, so nothing can stay open either.
@@ -232,11 +232,42 @@ fn basis_points(share: f64) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use model::CountBy;
+    use model::{CountBy, Version};
     use rollout::analysis::Rules;
-    use rollout::{Analysis, Inconclusive};
+    use rollout::{Aim, Analysis, Inconclusive};
 
-    use super::by_counters;
+    use super::{Shipped, aimed, by_counters, settings};
+    use crate::config::{AnalysisConfig, Strategy, example_app};
+
+    #[test]
+    fn versions_are_compared_where_both_have_a_share_for_a_while() {
+        let mut app = example_app();
+        let asked = AnalysisConfig {
+            alpha_bp: 100,
+            latency: true,
+            p99: None,
+            early: true,
+            inconclusive: Inconclusive::Pause,
+            count_by: CountBy::Client,
+        };
+        let mut compares = |strategy: Strategy, aim| {
+            app.rollout.strategy = strategy;
+            app.rollout.analysis = Some(asked);
+            let version = Version::new("v2").unwrap();
+            let settings = aimed(settings(&app, true, &version), Shipped { aim, warm: false });
+            let Analysis { rules, inconclusive, .. } = settings.analysis.unwrap();
+            assert_eq!(
+                (rules.early, inconclusive == Inconclusive::Pause),
+                (rules.compare, rules.compare)
+            );
+            rules.compare
+        };
+        let rolling = || Strategy::Rolling { batch: 1, surge: 0 };
+        assert!(compares(rolling(), Aim::Deploy));
+        assert!(!compares(Strategy::BlueGreen, Aim::Deploy));
+        // Who goes back for good reason is not held against what is left.
+        assert!(!compares(rolling(), Aim::Rollback));
+    }
 
     #[test]
     fn by_counters_the_limit_of_errors_is_judged_and_only_who_counts_requests_compares() {

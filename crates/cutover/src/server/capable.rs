@@ -94,7 +94,7 @@ fn unjudged(app: &AppConfig, able: Able) -> Option<String> {
         return None;
     }
     let counters = able.router.evidence == Evidence::Counters;
-    let shares = matches!(app.rollout.strategy, Strategy::Canary { .. });
+    let shares = app.rollout.strategy.shares();
     let compares = counters && analysis.count_by == CountBy::Request;
     let lost = [
         (shares && !compares).then_some("the versions are not compared"),
@@ -324,6 +324,10 @@ mod tests {
         let mut whole = example_app();
         assert_eq!(said(&whole, mute), format!("{begins}{alone}"));
         assert_eq!(said(&whole, counting), format!("{begins}{all}"));
+        // Batch by batch both have a share, too.
+        let mut rolling = app.clone();
+        rolling.rollout.strategy = Strategy::Rolling { batch: 1, surge: 1 };
+        assert_eq!(said(&rolling, mute), format!("{begins}{lost}{alone}"));
         analysis.count_by = CountBy::Request;
         app.rollout.analysis = Some(analysis);
         let lost = "answer times are not compared, and ";

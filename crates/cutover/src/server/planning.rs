@@ -54,7 +54,7 @@ pub(super) async fn plan(
     let shipment = Shipment { start: &start, candidate: &candidate, foreseen: &foreseen };
     let told = foretell((tools, standing), shipment, (&fleet, &routes));
     let users = users(config, start.settings.probing, busy);
-    let compared = compared(&start, able.router, users);
+    let compared = compared(&start, (able.router, &foreseen), users);
     Ok(Planned {
         app: app.clone(),
         from: stable.map(|release| release.version.to_string()),
@@ -288,20 +288,33 @@ fn router(name: &str, can: RouterCapabilities) -> RouterPlanned {
     }
 }
 
-/// What users' requests show at each share that both have.
-fn compared(start: &Start, can: RouterCapabilities, users: Option<UsersPlanned>) -> Vec<Compared> {
+/// What users' requests show at each share that both have: of a canary's steps, or after each batch.
+fn compared(
+    start: &Start,
+    (can, foreseen): (RouterCapabilities, &[Foreseen]),
+    users: Option<UsersPlanned>,
+) -> Vec<Compared> {
     let (Some(analysis), Some(_)) = (start.settings.analysis, &start.stable) else {
-        return Vec::new();
-    };
-    let rollout::Strategy::Canary { steps, .. } = &start.settings.strategy else {
         return Vec::new();
     };
     if can.evidence == Evidence::ProberOnly || !analysis.rules.compare {
         return Vec::new();
     }
-    let shared = steps.iter().filter(|step| **step > Weight::NONE);
     let rate = users.map(|users| users.per_second);
-    shared.map(|step| compares(step.basis_points(), analysis.rules, rate)).collect()
+    let shares = shares(start, foreseen).into_iter();
+    shares.map(|share| compares(share, analysis.rules, rate)).collect()
+}
+
+/// The candidate's shares beside stable that are judged, in basis points, each once.
+fn shares(start: &Start, foreseen: &[Foreseen]) -> Vec<u16> {
+    let judged = foreseen.iter().filter(|seen| seen.phase == Phase::Baking);
+    let share = |seen: &Foreseen| {
+        let pool = seen.wants.pools.iter().find(|pool| pool.release == start.candidate.id)?;
+        Some(pool.weight.basis_points()).filter(|points| (1..10_000).contains(points))
+    };
+    let mut shares: Vec<u16> = judged.filter_map(share).collect();
+    shares.dedup();
+    shares
 }
 
 /// One metric, whom it asks, and what its limit means.
@@ -379,7 +392,35 @@ fn phases(
 
 #[cfg(test)]
 mod tests {
-    use super::rolling;
+    use model::{AppName, ReleaseId, Version, Weight};
+    use rollout::{Named, Settings, Start, Strategy, foresee};
+
+    use super::{rolling, shares};
+
+    fn shared(strategy: Strategy, instances: u16) -> Vec<u16> {
+        let named = |id, version: &str| Named {
+            id: ReleaseId(id),
+            version: Version::new(version).unwrap(),
+        };
+        let settings = Settings { strategy, ..Settings::default() };
+        let (app, stable) = (AppName::new("shop").unwrap(), Some(named(1, "v1")));
+        let start = Start { app, stable, candidate: named(2, "v2"), instances, settings };
+        shares(&start, &foresee(&start))
+    }
+
+    #[test]
+    fn each_share_that_is_judged_beside_the_old_version_is_compared() {
+        let rolling =
+            |batch, surge, instances| shared(Strategy::Rolling { batch, surge }, instances);
+        assert_eq!(rolling(1, 0, 4), [2_500, 5_000, 7_500]);
+        assert_eq!(rolling(2, 0, 4), [5_000]);
+        // One more at first, beside all of the old ones.
+        assert_eq!(rolling(1, 1, 2), [3_333, 6_666]);
+        let steps = [0, 500, 2_500].map(|points| Weight::new(points).unwrap()).to_vec();
+        let canary = Strategy::Canary { steps, step_ms: 1_000, counts: Vec::new() };
+        assert_eq!(shared(canary, 4), [500, 2_500]);
+        assert_eq!(shared(Strategy::BlueGreen, 4), [0; 0]);
+    }
 
     #[test]
     fn a_surge_is_told_by_what_it_comes_to() {

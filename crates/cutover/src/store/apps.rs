@@ -52,7 +52,8 @@ impl Store {
 
     /// Remembers the routes that were last committed, so that a restart keeps routing.
     pub(crate) fn commit_routes(&self, routes: &Routes) -> Result<(), Fault> {
-        let sql = "INSERT INTO routes VALUES (?1, ?2) ON CONFLICT (app) DO UPDATE SET slice = ?2";
+        let sql = "INSERT INTO routes (app, slice) VALUES (?1, ?2)
+            ON CONFLICT (app) DO UPDATE SET slice = ?2";
         let slice = to_json(routes)?;
         let app = routes.app.as_str();
         self.write(|connection| connection.execute(sql, params![app, slice]))

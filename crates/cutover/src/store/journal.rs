@@ -93,7 +93,7 @@ impl Store {
             Entry::Intent(words) => ("intent", (*words).to_owned()),
             Entry::Done(words) => ("done", (*words).to_owned()),
         };
-        let sql = "INSERT INTO event SELECT ?1, COALESCE(MAX(seq), 0) + 1, ?2, ?3, ?4
+        let sql = "INSERT INTO event (rollout, seq, at_ms, kind, body) SELECT ?1, COALESCE(MAX(seq), 0) + 1, ?2, ?3, ?4
             FROM event WHERE rollout = ?1";
         let row = params![run, at_ms, kind, body];
         self.write(|connection| connection.prepare_cached(sql)?.execute(row))
@@ -174,13 +174,18 @@ impl Store {
                 params![run.id, text.as_str()],
             )?;
             transaction.execute(
-                "INSERT INTO app VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET stable = ?2",
+                "INSERT INTO app (name, stable) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET stable = ?2",
                 params![run.start.app.as_str(), stable.map(|id| id.0)],
             )?;
             besides(&transaction)?;
             transaction.commit()
         };
-        self.write(both).map_err(|e| broken("the end of a rollout", &e))
+        self.write(both).map_err(|e| broken("the end of a rollout", &e))?;
+        // It has ended, whatever becomes of this; the end of the next one tries it again.
+        if let Err(fault) = self.compact(&run.start.app) {
+            tracing::warn!(app = %run.start.app, "its measurements were not made fewer: {fault}");
+        }
+        Ok(())
     }
 }
 

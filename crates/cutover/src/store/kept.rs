@@ -21,8 +21,8 @@ pub(crate) struct Kept {
     pub(crate) until_mono_ns: u64,
 }
 
-const ROW: &str =
-    "INSERT INTO event SELECT ?1, COALESCE(MAX(seq), 0) + 1, COALESCE(MAX(at_ms), 0), ?2, ?3
+const ROW: &str = "INSERT INTO event (rollout, seq, at_ms, kind, body)
+    SELECT ?1, COALESCE(MAX(seq), 0) + 1, COALESCE(MAX(at_ms), 0), ?2, ?3
     FROM event WHERE rollout = ?1";
 /// The newest row of the newest rollout, if that was promoted.
 const LAST: &str = "SELECT kind, body FROM event WHERE kind IN ('kept', 'let-go') AND rollout =

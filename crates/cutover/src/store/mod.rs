@@ -57,6 +57,19 @@ impl Store {
         copied.map(|_| ()).map_err(|e| broken("a copy of itself", &e))
     }
 
+    /// The schema that this binary knows.
+    pub(crate) const fn schema() -> usize {
+        schema::OURS.version()
+    }
+
+    /// Refuses where a binary that knows the schema `runs` (`None`: one that reads no newer than its own) could not
+    /// go on with the database in `directory` once this one has opened it. Nothing is changed.
+    pub(crate) fn way_back(directory: &Path, runs: Option<usize>) -> Result<(), Fault> {
+        let store = Self::open_to_read(directory)?;
+        let version = schema::version(&store.lock())?;
+        schema::way_back(&schema::OURS, version, runs)
+    }
+
     /// Raises the fencing epoch by one and returns it, once that is durable: called once at each start of a
     /// controller. Two that had the same one could not be told apart by whom they drive.
     pub(crate) fn next_epoch(&self) -> Result<u64, Fault> {
@@ -110,7 +123,7 @@ fn connect(directory: &Path) -> Result<Connection, Fault> {
         Ok(connection)
     });
     let mut connection = opened.map_err(|e| broken(&path.display().to_string(), &e))?;
-    schema::migrate(&mut connection)?;
+    schema::migrate(&mut connection, &schema::OURS)?;
     Ok(connection)
 }
 
@@ -139,6 +152,10 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod measured_tests;
+#[cfg(test)]
+mod newer_tests;
 #[cfg(test)]
 pub(crate) mod refusing;
 #[cfg(test)]

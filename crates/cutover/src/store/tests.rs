@@ -10,7 +10,7 @@ use rollout::{Named, Settings, Start};
 
 use super::{Entry, Kept, NewRun, Run, Store};
 
-fn start() -> Start {
+pub(super) fn start() -> Start {
     let candidate = Named { id: ReleaseId(1), version: Version::new("v1").unwrap() };
     Start {
         app: AppName::new("shop").unwrap(),
@@ -21,7 +21,7 @@ fn start() -> Start {
     }
 }
 
-fn begin(store: &Store, run: &str) -> Result<Run, model::Fault> {
+pub(super) fn begin(store: &Store, run: &str) -> Result<Run, model::Fault> {
     store.begin(&NewRun {
         run,
         start: &start(),
@@ -146,9 +146,14 @@ fn a_database_of_a_newer_cutover_is_refused_untouched() {
     let path = directory.path().join("cutover.db");
     let raw = rusqlite::Connection::open(&path).unwrap();
     raw.pragma_update(None, "user_version", 99).unwrap();
-    drop(raw);
-    let fault = Store::open(directory.path()).unwrap_err();
-    assert!(fault.what.contains("schema 99"), "{fault}");
+    // It says nothing of who reads it, or that older ones do not.
+    for says in ["PRAGMA user_version", "INSERT INTO meta VALUES ('least_reader_of_99', 99)"] {
+        raw.execute_batch(says).unwrap();
+        let fault = Store::open(directory.path()).unwrap_err();
+        assert!(fault.what.contains("schema 99"), "{fault}");
+    }
+    let version: u32 = raw.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 99);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use model::Weight;
 use super::time;
 use crate::server::planned::{Compared, Planned, UsersPlanned};
 
+/// More shares than this are not shown one by one.
+const SHOWN: usize = 12;
+
 /// What users' own requests show, where they are counted.
 pub(super) fn compared(text: &mut String, planned: &Planned) -> fmt::Result {
     let (Some(from), to) = (&planned.from, &planned.to) else { return Ok(()) };
@@ -22,7 +25,16 @@ pub(super) fn compared(text: &mut String, planned: &Planned) -> fmt::Result {
     let errors = format!("errors of {to}, none of {from}");
     let head = format!("  share    {errors:<27} 1 % errors against 0.1 %    {slow}");
     writeln!(text, "{}", head.trim_end())?;
-    for one in &planned.compared {
+    // Of a hundred batches the first and the last ones tell all.
+    let all = &planned.compared;
+    let hidden = if all.len() > SHOWN { SHOWN / 2..all.len() - SHOWN / 2 } else { 0..0 };
+    for (at, one) in all.iter().enumerate() {
+        if hidden.contains(&at) {
+            if at == hidden.start {
+                writeln!(text, "  ... {} more shares ...", hidden.len())?;
+            }
+            continue;
+        }
         let share = Weight::new(one.share).unwrap_or_default().to_string();
         let Compared { errors, requests, requests_ms, slow_requests, slow_ms, .. } = one;
         let found = after(Some(*requests), *requests_ms);

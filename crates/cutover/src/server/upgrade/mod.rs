@@ -297,6 +297,7 @@ impl Upgrades {
             living: serving.to_vec(),
             listening,
             own_proxy: self.kit.place.is_some(),
+            schema: Some(Store::schema()),
         };
         present.write(copy)
     }

@@ -24,6 +24,9 @@ pub(crate) struct Present {
     pub(crate) listening: Vec<(SocketAddr, bool)>,
     /// Our own proxy carries the traffic.
     pub(crate) own_proxy: bool,
+    /// The schema of the database that the running binary knows; one that does not say reads no newer one.
+    #[serde(default)]
+    pub(crate) schema: Option<usize>,
 }
 
 /// What the new binary says of itself when all is well.
@@ -59,6 +62,7 @@ impl Present {
 /// Checks the copy in `copy` against a configuration.
 pub(crate) fn check(copy: &Path, present: &Present, config: &Config) -> Result<Verdict, Fault> {
     fits(present, config)?;
+    Store::way_back(copy, present.schema)?;
     let store = Store::open(copy)?;
     for app in config.apps.keys() {
         store.stable(app)?;
