@@ -91,6 +91,7 @@ mod sample;
 mod scale;
 mod scene;
 mod secrets;
+mod silent;
 mod sticky;
 mod stop;
 mod strategies;
