@@ -82,6 +82,7 @@ mod plan;
 mod probed_over_tls;
 mod programs;
 mod prometheus;
+mod reached;
 mod records;
 mod recreate;
 mod reload;
