@@ -156,6 +156,7 @@ fn check(at: &Where) -> Result<u8, Fault> {
     let ours = layout.map(|layout| ports::Ours::of(&layout));
     let port = |address| ours.as_ref().map_or(Ok(()), |ours| ours.or_free(address));
     let config = judged(at, ca, &port)?;
+    config.router.address().map_or(Ok(()), drivers::router::consul::of_this_machine)?;
     let apps: Vec<&str> = config.apps.keys().map(AppName::as_str).collect();
     crate::say::outln!("{} is right: {}", at.config.display(), apps.join(", "));
     Ok(0)

@@ -10,7 +10,7 @@ use super::names;
 use super::reader::Reader;
 use super::section::Section;
 
-const COMMAND: [&str; 3] = ["port", "version", "instance"];
+const COMMAND: [&str; 4] = ["port", "version", "instance", "host"];
 const DIRECTORY: [&str; 1] = ["version"];
 
 /// The command of an app, which is required.

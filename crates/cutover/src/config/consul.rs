@@ -4,7 +4,7 @@
 //! Checks what is written; whether a Consul is there and lets us work is found by the preflight. The
 //! HAProxy's own keys are read in `router`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::diagnostic::Diagnostic;
@@ -14,7 +14,8 @@ use super::shape::ConsulConfig;
 use super::{agent, api, words};
 
 /// Keys that only a Consul has.
-pub(super) const ONLY: [&str; 10] = [
+pub(super) const ONLY: [&str; 11] = [
+    "address",
     "follower",
     "agent",
     "dns",
@@ -49,6 +50,7 @@ pub(super) fn read(router: &Section<'_>, folder: &Path, reader: &mut Reader) -> 
         secure,
         dns: dns(router, reader),
         domain: domain(router, reader),
+        address: address(router, reader),
         places: u16::try_from(places).unwrap_or(u16::MAX),
         token: token.and_then(|field| api::place(&field, folder, reader)),
     }
@@ -68,6 +70,24 @@ fn dns(router: &Section<'_>, reader: &mut Reader) -> SocketAddr {
             DNS.into()
         }
     }
+}
+
+/// Where others reach the instances of this machine.
+fn address(router: &Section<'_>, reader: &mut Reader) -> Option<IpAddr> {
+    let field = router.field("address")?;
+    let span = field.span.clone();
+    let text = reader.text(Some(field))?;
+    let one = text
+        .parse::<Ipv4Addr>()
+        .ok()
+        .filter(|ip| !ip.is_unspecified() && !ip.is_broadcast() && !ip.is_multicast());
+    if one.is_none() {
+        let what = format!("`{text}` is no IPv4 address at which a machine is reached");
+        let help =
+            "write one that this machine has, such as `address = \"10.0.0.5\"`, without a port";
+        reader.push(Diagnostic::new(what).at(&span, "of this machine").help(help));
+    }
+    one.map(IpAddr::V4)
 }
 
 /// The end of Consul's names.

@@ -70,6 +70,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 20] = [
             "control",
             "prefix",
             "accept_reload_cuts",
+            "address",
             "follower",
             "agent",
             "dns",

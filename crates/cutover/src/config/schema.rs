@@ -276,7 +276,8 @@ fn portion(below: &str) -> Value {
 
 /// Keys whose value is a text that is not empty.
 fn is_text(key: &str) -> bool {
-    const TEXTS: [&str; 11] = [
+    const TEXTS: [&str; 12] = [
+        "address",
         "ca",
         "host",
         "tls_server_name",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{AppName, Call, Source};
 
 use super::asked::{Asked, Login};
-use super::shape::{Config, EnvironmentValue, RouterConfig, TokenPlace};
+use super::shape::{Config, EnvironmentValue, TokenPlace};
 
 /// Every process needs these, whatever an app calls them: they are no secrets.
 const COMMON: [&str; 10] =
@@ -46,12 +46,7 @@ impl Config {
     /// Where the tokens are: of the API, and those that a Consul or a Prometheus wants to be shown.
     fn tokens(&self) -> impl Iterator<Item = &TokenPlace> {
         let api = self.api.as_ref().map(|api| &api.token);
-        let router = match &self.router {
-            RouterConfig::HaProxy(theirs) => theirs.consul.as_ref(),
-            RouterConfig::Proxy | RouterConfig::Nginx(_) => None,
-            RouterConfig::Follower(theirs) => Some(&theirs.consul),
-        };
-        let router = router.and_then(|consul| consul.token.as_ref());
+        let router = self.router.consul().and_then(|consul| consul.token.as_ref());
         let found = self.apps.values().filter_map(|app| match app.source.as_ref()? {
             Source::Consul(catalog) => catalog.token.as_ref(),
             Source::Dns(_) => None,

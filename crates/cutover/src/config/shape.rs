@@ -3,7 +3,7 @@
 //! Equality is what `reload` compares. No parsing here.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -135,6 +135,20 @@ pub(crate) enum RouterConfig {
 }
 
 impl RouterConfig {
+    /// The Consul where instances are registered, if they are.
+    pub(crate) const fn consul(&self) -> Option<&ConsulConfig> {
+        match self {
+            Self::HaProxy(theirs) => theirs.consul.as_ref(),
+            Self::Proxy | Self::Nginx(_) => None,
+            Self::Follower(theirs) => Some(&theirs.consul),
+        }
+    }
+
+    /// Where others reach the instances of this machine, if not at 127.0.0.1.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.consul()?.address
+    }
+
     /// Where users come in over TLS, of a router of the user's.
     pub(crate) fn tls_listen(&self) -> &[SocketAddr] {
         match self {
@@ -230,6 +244,8 @@ pub(crate) struct ConsulConfig {
     pub(crate) dns: SocketAddr,
     /// Its domain.
     pub(crate) domain: String,
+    /// Where others reach the instances of this machine; `None` is 127.0.0.1.
+    pub(crate) address: Option<IpAddr>,
     /// Most instances of one release.
     pub(crate) places: u16,
     /// Where the token is that the agent wants to be shown.

@@ -48,7 +48,7 @@ impl Ward {
                 .help("set TMPDIR to a directory that you can write")
         })?;
         let surroundings = Surroundings::of(notify::for_others()).reserving(config.secrets());
-        let opened = Process::open_within(&directory, surroundings);
+        let opened = Process::open_at(&directory, surroundings, config.router.address());
         if opened.is_err() {
             // Nothing of use is in it.
             drop(std::fs::remove_dir_all(&directory));

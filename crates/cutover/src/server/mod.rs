@@ -151,7 +151,7 @@ pub(crate) async fn up(config: Config, mut start: Start) -> Result<(), Fault> {
     let for_us = notify::VARIABLES.map(str::to_owned);
     let children = Children::without(secrets.keys().cloned().chain(for_us));
     let around = Surroundings::of(notify::for_others()).reserving(secrets);
-    let process = Process::open_within(layout.directory(), around.clone())?;
+    let process = Process::open_at(layout.directory(), around.clone(), config.router.address())?;
     refuse_orphans((&process, &store), &config, &start.file).await?;
     living::bury();
     let platform = platform(process, &layout)?;

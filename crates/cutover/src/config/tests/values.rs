@@ -321,6 +321,15 @@ fn a_consul_is_the_agent_of_this_machine_unless_it_is_named() {
     assert_eq!((found.agent.port(), found.dns.port(), found.places), (1, 53, 3));
     assert_eq!(found.domain, "dc1.consul");
     assert_eq!(found.token, Some(TokenPlace::Variable("CONSUL_HTTP_TOKEN".into())));
+    assert_eq!(found.address, None);
+    let reached =
+        |address: &str| text.replace("program", &format!("address = \"{address}\"\nprogram"));
+    assert_eq!(of(&reached("10.0.0.5")).address, Some([10, 0, 0, 5].into()));
+    for odd in ["0.0.0.0", "224.0.0.1", "10.0.0.5:80", "::1", "here"] {
+        let mistakes = parse(&reached(odd), "/srv/cutover.toml").unwrap_err();
+        let words = format!("`{odd}` is no IPv4 address at which a machine is reached");
+        assert!(super::drawn(&mistakes).contains(&words), "{odd}: {}", super::drawn(&mistakes));
+    }
 }
 
 #[test]

@@ -18,14 +18,15 @@ pub(super) fn driver(consul: &ConsulConfig, config: &Config) -> Result<Consul, F
         meta: app.registered.meta.clone(),
     });
     let token = consul.token.as_ref().map(Token::read).transpose()?;
-    Ok(Consul::new(Setup {
+    let driver = Consul::new(Setup {
         agent: consul.agent,
         secure: consul.secure.clone(),
         token,
         owner: owner(config)?,
         apps: apps.collect(),
         followed_within: FOLLOWED_WITHIN,
-    }))
+    });
+    Ok(driver.reached_at(consul.address))
 }
 
 /// Whose apps these are: of the controller of this state directory.

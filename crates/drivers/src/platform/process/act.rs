@@ -63,6 +63,7 @@ impl Inner {
         let entry = Entry {
             number,
             port,
+            host: self.host,
             begun_ms: now_ms(),
             process: None,
             ready_before: false,
@@ -86,6 +87,7 @@ impl Inner {
             release: &record.release,
             id: &id,
             port,
+            host: self.host,
             state: &self.store.state,
             surroundings: &self.surroundings,
         };

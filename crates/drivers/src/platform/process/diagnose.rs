@@ -102,10 +102,16 @@ impl Unwell<'_> {
             // It began to listen after the last check: the next one will tell.
             return None;
         }
+        // The right port of another address, as it is where `address` is new under [router].
+        let reads = if elsewhere.iter().any(|found| found.port() == self.address.port()) {
+            "HOST or {host}"
+        } else {
+            "PORT or {port}"
+        };
         let elsewhere: Vec<_> = elsewhere.iter().map(ToString::to_string).collect();
+        let elsewhere = elsewhere.join(", ");
         Some(format!(
-            "{nothing}; the process listens on {} instead: does the server read PORT or {{port}}?",
-            elsewhere.join(", ")
+            "{nothing}; the process listens on {elsewhere} instead: does the server read {reads}?"
         ))
     }
 }

@@ -3,19 +3,19 @@
 //! For plans of what is to come: what is started is ready, and what is told ends whenever whoever asks
 //! says so. Nothing is looked at here, and nobody knows the process of what was not started.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::step::{Step, Target};
 use crate::platform::fleet::{Condition, FleetHave, InstanceHave, ReleaseHave};
 
 /// What is there after `step`.
-pub(super) fn after(step: Step, mut have: FleetHave) -> FleetHave {
+pub(super) fn after(step: Step, mut have: FleetHave, host: Option<IpAddr>) -> FleetHave {
     match step {
         Step::Start { release, number, port } => {
             let target = Target { app: release.app.clone(), release: release.id, number };
             have.last_numbers.insert(release.id, number);
             have.free_ports.retain(|free| *free != port || port == 0);
-            have.instances.push(started(&target, port));
+            have.instances.push(started(&target, (host, port)));
             have.instances.sort_by_key(|one| (one.release, one.number()));
             if have.release(release.id).is_none() {
                 have.releases.push(known(*release));
@@ -42,11 +42,11 @@ fn change(have: &mut FleetHave, target: &Target, what: impl FnOnce(&mut Instance
     }
 }
 
-fn started(target: &Target, port: u16) -> InstanceHave {
+fn started(target: &Target, (host, port): (Option<IpAddr>, u16)) -> InstanceHave {
     InstanceHave {
         id: target.id(),
         release: target.release,
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        address: SocketAddr::new(host.unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
         pid: None,
         identity: String::new(),
         condition: Condition::Ready,

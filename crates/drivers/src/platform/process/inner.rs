@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +22,8 @@ pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) news: Arc<News>,
     pub(super) ports: Mutex<Ports>,
+    /// Where instances that are started are reached; `None` is 127.0.0.1.
+    pub(super) host: Option<IpAddr>,
     pub(super) watched: Mutex<BTreeMap<InstanceId, Watched>>,
     /// Per app: when a look is due although nothing happened.
     pub(super) due: Mutex<BTreeMap<AppName, u64>>,
@@ -30,11 +33,16 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    pub(super) fn open(state: &Path, surroundings: Surroundings) -> Result<Self, Fault> {
+    pub(super) fn open(
+        state: &Path,
+        surroundings: Surroundings,
+        host: Option<IpAddr>,
+    ) -> Result<Self, Fault> {
         Ok(Self {
             store: Store::open(state)?,
             news: Arc::default(),
             ports: Mutex::new(Ports::new(RandomState::new().build_hasher().finish())),
+            host,
             watched: Mutex::default(),
             due: Mutex::default(),
             surroundings,

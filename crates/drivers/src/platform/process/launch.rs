@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +24,8 @@ pub(super) struct Launch<'a> {
     pub(super) release: &'a Release,
     pub(super) id: &'a InstanceId,
     pub(super) port: u16,
+    /// `None` is 127.0.0.1, of which nobody is told in the environment.
+    pub(super) host: Option<IpAddr>,
     pub(super) state: &'a Path,
     pub(super) surroundings: &'a Surroundings,
 }
@@ -34,11 +37,13 @@ impl Launch<'_> {
         let environment = self.surroundings.environment(self.release)?;
         let errors = log.try_clone().map_err(|e| Fault::environment(format!("the log: {e}")))?;
         let arguments = self.release.command.iter().skip(1).map(|argument| self.fill(argument));
+        let host = self.host.map(|host| ("HOST", host.to_string()));
         let started = Command::new(&program)
             .args(arguments)
             .current_dir(&self.release.directory)
             .env_clear()
             .envs(environment)
+            .envs(host)
             .env("PORT", self.port.to_string())
             .env("VERSION", self.release.version.as_str())
             .env("CUTOVER_INSTANCE", &self.id.0)
@@ -72,9 +77,12 @@ impl Launch<'_> {
             ("PORT", self.port.to_string()),
             ("VERSION", self.release.version.to_string()),
             ("CUTOVER_INSTANCE", self.id.to_string()),
-            ("CUTOVER_ADDRESS", format!("127.0.0.1:{}", self.port)),
+            ("CUTOVER_ADDRESS", SocketAddr::new(self.host(), self.port).to_string()),
         ] {
             environment.insert(name.into(), value.into());
+        }
+        if let Some(host) = self.host {
+            environment.insert("HOST".into(), host.to_string().into());
         }
         // Both together mark processes of the instance, and this is none.
         environment.remove(OsStr::new("CUTOVER_STATE"));
@@ -87,6 +95,10 @@ impl Launch<'_> {
         })
     }
 
+    fn host(&self) -> IpAddr {
+        self.host.unwrap_or(Ipv4Addr::LOCALHOST.into())
+    }
+
     /// Fills in the placeholders that are known; everything else stays as it is.
     fn fill(&self, argument: &str) -> String {
         let mut rest = argument;
@@ -96,6 +108,7 @@ impl Launch<'_> {
             rest = &rest[at..];
             let end = rest.find('}').map_or(rest.len(), |end| end + 1);
             match &rest[..end] {
+                "{host}" => filled.push_str(&self.host().to_string()),
                 "{port}" => filled.push_str(&self.port.to_string()),
                 "{version}" => filled.push_str(self.release.version.as_str()),
                 "{instance}" => filled.push_str(&self.id.0),
@@ -141,10 +154,12 @@ mod tests {
         let id = InstanceId("demo-1-1".into());
         let state = std::path::Path::new("/s");
         let surroundings = &Surroundings::default();
-        let launch = Launch { release: &release, id: &id, port: 81, state, surroundings };
+        let (host, port) = (None, 81);
+        let launch = Launch { release: &release, id: &id, port, host, state, surroundings };
         for (given, filled) in [
             ("--port={port}", "--port=81"),
             ("{version}/{instance}:{port}", "v9/demo-1-1:81"),
+            ("--bind={host}:{port}", "--bind=127.0.0.1:81"),
             ("{x} {port", "{x} {port"),
             ("{{port}}", "{81}"),
             ("{\"a\":{port}}", "{\"a\":81}"),
@@ -153,5 +168,7 @@ mod tests {
         ] {
             assert_eq!(launch.fill(given), filled);
         }
+        let elsewhere = Launch { host: Some([10, 0, 0, 5].into()), ..launch };
+        assert_eq!(elsewhere.fill("{host}:{port}"), "10.0.0.5:81");
     }
 }

@@ -3,7 +3,6 @@
 //! A look changes nothing on disk and signals nobody.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::{AppName, Fault, InstanceId};
@@ -73,7 +72,7 @@ impl Inner {
         let id = record.id(entry.number);
         let examined = self.examine(&id, entry);
         let mut have = InstanceHave {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, entry.port)),
+            address: entry.address(),
             release: record.release.id,
             pid: examined.process.as_ref().map(|process| process.pid),
             identity: identity_words(examined.process.as_ref()),
@@ -144,7 +143,8 @@ impl Inner {
         match &release.health.path {
             _ if !release.health.command.is_empty() => {
                 let (state, surroundings) = (&*self.store.state, &self.surroundings);
-                let launch = Launch { release, id, port: entry.port, state, surroundings };
+                let (port, host) = (entry.port, entry.host);
+                let launch = Launch { release, id, port, host, state, surroundings };
                 let found = launch.checker().map(Box::new);
                 Asks::Program(found.map_err(|fault| fault.what))
             }

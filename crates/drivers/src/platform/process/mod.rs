@@ -1,4 +1,5 @@
-//! The process platform: instances are local processes on loopback ports.
+//! The process platform: instances are local processes, on ports of 127.0.0.1 or of another address of this
+//! machine.
 //!
 //! The processes belong to nobody: they write their own logs, survive the death of whoever started
 //! them and are found again by pid, start time and boot. The state directory holds one record per
@@ -27,7 +28,7 @@ mod surroundings;
 mod told;
 mod watch;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,17 @@ impl Process {
 
     /// The same with another environment.
     pub fn open_within(state: &Path, surroundings: Surroundings) -> Result<Self, Fault> {
-        Ok(Self { inner: Arc::new(Inner::open(state, surroundings)?) })
+        Self::open_at(state, surroundings, None)
+    }
+
+    /// The same with instances that are reached at an address of this machine other than 127.0.0.1: they are
+    /// told by `{host}` and HOST.
+    pub fn open_at(
+        state: &Path,
+        surroundings: Surroundings,
+        host: Option<IpAddr>,
+    ) -> Result<Self, Fault> {
+        Ok(Self { inner: Arc::new(Inner::open(state, surroundings, host)?) })
     }
 
     /// Every app that has instances or had some not long ago, also those no configuration names any
@@ -106,7 +117,7 @@ impl Platform for Process {
     }
 
     fn foretell(&self, change: &Change, have: &FleetHave) -> Option<FleetHave> {
-        Some(foretell::after(step::Step::read(change).ok()?, have.clone()))
+        Some(foretell::after(step::Step::read(change).ok()?, have.clone(), self.inner.host))
     }
 
     async fn act(&self, change: &Change, epoch: u64) -> Result<(), Fault> {

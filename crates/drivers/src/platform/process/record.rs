@@ -4,6 +4,7 @@
 //! instance is one atomic write. Times are ms of CLOCK_BOOTTIME and mean nothing after a reboot;
 //! neither do the processes, so nobody asks. This file does no IO.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use model::{InstanceId, Release};
@@ -44,8 +45,11 @@ pub(super) struct Record {
 pub(super) struct Entry {
     /// Its number within the release.
     pub(super) number: u32,
-    /// Its port on 127.0.0.1.
+    /// Its port.
     pub(super) port: u16,
+    /// Where it is reached; `None` is 127.0.0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<IpAddr>,
     /// When its start was decided.
     pub(super) begun_ms: u64,
     /// Its process; `None` between the decision to start it and the news that it was.
@@ -62,6 +66,13 @@ pub(super) struct Entry {
     pub(super) telling_ms: Option<u64>,
     /// It was killed.
     pub(super) killed: bool,
+}
+
+impl Entry {
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host.unwrap_or(Ipv4Addr::LOCALHOST.into()), self.port)
+    }
 }
 
 impl Record {

@@ -11,7 +11,8 @@ mod lock;
 mod record;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use model::{AppName, Fault, Instance, InstanceId, Kind, Secure, Version};
@@ -91,7 +92,23 @@ pub struct Consul {
     owner: Owner,
     apps: Vec<AppSetup>,
     followed_within: Duration,
+    reached_at: Option<IpAddr>,
     lock: tokio::sync::Mutex<Lock>,
+}
+
+/// Refuses an address that this machine has not: nobody could listen there.
+pub fn of_this_machine(address: IpAddr) -> Result<(), Fault> {
+    match TcpListener::bind((address, 0)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            let what = format!(
+                "`{address}`, which is `address` under [router], is no address of this machine"
+            );
+            Err(Fault::new(Kind::Config, what).help(
+                "write one that `ip address` shows, by which those who follow Consul reach this machine",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Consul {
@@ -103,8 +120,14 @@ impl Consul {
             owner,
             apps,
             followed_within,
+            reached_at: None,
             lock: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The same for instances that are registered at this address of the machine, not at 127.0.0.1.
+    pub fn reached_at(self, address: Option<IpAddr>) -> Self {
+        Self { reached_at: address, ..self }
     }
 
     /// Which controller this is.
@@ -157,6 +180,7 @@ impl Consul {
 
     /// The same; the name of the agent's node.
     async fn worked_with(&self, apps: &[AppName]) -> Result<String, Fault> {
+        self.reached_at.map_or(Ok(()), of_this_machine)?;
         self.reach().await?;
         let node = lock::node(&self.agent).await?;
         let mut asked = vec![right("node", "read", &node)];

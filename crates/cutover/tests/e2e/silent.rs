@@ -1,0 +1,129 @@
+//! Users who have connected to a worker of nginx that ends and not asked yet, and half-sent uploads: a whole
+//! deploy waits for them.
+//!
+//! What a single look counts is tried in the driver's tests, and users who keep asking in `nginx`.
+
+use std::io::{Error, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::nginx_bed::{Real, nginx};
+use crate::traffic::Deploy;
+use crate::world::{beside, patient_config, wait_for};
+
+/// Longer than an ending worker waits for kept connections (a second here) and than a drain takes in which
+/// nobody is waited for.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// An app without sockets, which a drain behind nginx cannot tell from requests.
+fn config(longest_request: &str) -> String {
+    let longest = format!("bake = \"300ms\"\nlongest_request = \"{longest_request}\"");
+    let config = patient_config(2).replace("bake = \"1500ms\"", &longest);
+    config.replace(", \"websocket\"]", "]")
+}
+
+/// A connection on which nothing was asked yet.
+struct Silent(TcpStream);
+
+impl Silent {
+    fn of(real: &Real) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", real.world.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self(stream)
+    }
+
+    /// Half of an upload: nginx has it to itself until all has come.
+    fn uploading(real: &Real) -> Self {
+        let mut half = Self::of(real);
+        half.0.write_all(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n").unwrap();
+        half.0.write_all(b"Connection: close\r\n\r\nabc").unwrap();
+        half
+    }
+
+    /// Says the rest; who answered, if it was a whole answer to the request.
+    fn ends_with(mut self, rest: &str) -> Result<String, Error> {
+        self.0.write_all(rest.as_bytes())?;
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer)?;
+        let version = answer.lines().find_map(|line| line.strip_prefix("x-app-version: "));
+        let good = answer.starts_with("HTTP/1.1 200") && answer.contains("\r\n\r\n");
+        match version.filter(|_| good) {
+            Some(version) => Ok(version.trim().to_owned()),
+            None => Err(Error::other(answer)),
+        }
+    }
+}
+
+const ASK: &str = "GET /datetime HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+fn old_ones(real: &Real) -> usize {
+    real.world.running().iter().filter(|(id, _)| id.starts_with("demo-1-")).count()
+}
+
+/// Nobody speaks for so long; every old instance is there all the while.
+fn stays(real: &Real) {
+    let since = Instant::now();
+    while since.elapsed() < SILENCE {
+        assert_eq!(old_ones(real), 2, "after {:?}: old instances were ended", since.elapsed());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Three who are silent until everybody else has been on v2 for long, and one who is half through an upload:
+/// all are answered, by v1, and v1 is ended when they are.
+fn all_are_served(real: &Real) {
+    let mut deploy = Deploy::start(&real.world, "demo", "v2");
+    deploy.reach("arming");
+    let silent = [Silent::of(real), Silent::of(real), Silent::of(real)];
+    let upload = Silent::uploading(real);
+    deploy.reach("draining");
+    stays(real);
+    let said = silent.map(|one| one.ends_with(ASK));
+    assert!(said.iter().all(|one| one.as_ref().is_ok_and(|who| who == "v1")), "{said:?}");
+    assert!(old_ones(real) == 2 && !deploy.over(), "one user is left");
+    let uploaded = upload.ends_with("def");
+    assert!(uploaded.as_ref().is_ok_and(|who| who == "v1"), "{uploaded:?}");
+    let shipped = deploy.end();
+    shipped.expect_unharmed();
+    assert!(real.world.running().iter().all(|(id, _)| id.starts_with("demo-2-")));
+}
+
+fn patient() -> Option<Real> {
+    let real = Real::of(&nginx()?, &config("25s"));
+    // As long as nginx itself waits for a first word.
+    real.edit("client_header_timeout 10s;", "client_header_timeout 25s;");
+    Some(real)
+}
+
+#[test]
+fn who_has_not_asked_yet_is_answered_by_the_old_version_before_that_is_ended() {
+    let _turn = beside();
+    let Some(mut real) = patient() else { return };
+    real.start();
+    real.world.up();
+    real.world.expect(0, &["deploy", "demo", "v1"]);
+    all_are_served(&real);
+}
+
+/// One who has stopped in the middle of an upload is waited for as long as a request may take, and no longer.
+#[test]
+fn who_never_ends_is_waited_for_as_long_as_a_request_may_take() {
+    const LONGEST: Duration = Duration::from_secs(9);
+    let _turn = beside();
+    let Some(program) = nginx() else { return };
+    let real = Real::live(&program, &config("9s"));
+    let mut deploy = Deploy::start(&real.world, "demo", "v2");
+    deploy.reach("arming");
+    let upload = Silent::uploading(&real);
+    deploy.reach("shifting");
+    let since = Instant::now();
+    let gone = wait_for("the old instances are ended", 60, || {
+        (old_ones(&real) == 0).then(|| since.elapsed())
+    });
+    // The reload comes after the words that announce it.
+    assert!(gone >= LONGEST, "they were ended after {gone:?}");
+    // The prober's own word is asked for in the others: here time matters, which a busy machine takes from it.
+    let shipped = deploy.end();
+    assert_eq!(shipped.report["outcome"], "promoted", "{}", shipped.said);
+    drop(upload);
+}
