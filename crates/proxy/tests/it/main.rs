@@ -19,6 +19,7 @@ mod events;
 mod failures;
 mod floods;
 mod framed;
+mod h2spec;
 mod handover;
 mod heads;
 mod hold;
