@@ -48,6 +48,7 @@ pub(crate) struct Answer<'a> {
     said: Said,
     close: bool,
     surplus: bool,
+    whole: bool,
 }
 
 impl<'a> Answer<'a> {
@@ -70,6 +71,7 @@ impl<'a> Answer<'a> {
             said: Said::default(),
             close: false,
             surplus: false,
+            whole: false,
         }
     }
 
@@ -171,7 +173,8 @@ impl<'a> Answer<'a> {
 
     /// Writes what is known into the record.
     pub(crate) fn tell(&mut self, attempt: &mut Attempt) {
-        self.reading.body(&self.kept, &mut self.said);
+        let right = self.status < 400 && (self.whole || self.ended_by_close());
+        self.reading.body(&self.kept, right, &mut self.said);
         self.said.tell(attempt);
         attempt.status = self.status;
         attempt.bytes = self.bytes;
@@ -259,7 +262,7 @@ impl<'a> Answer<'a> {
         match fed {
             Fed::More => Progress::More,
             Fed::Ended(at) => {
-                self.surplus = at < input.len();
+                (self.whole, self.surplus) = (true, at < input.len());
                 Progress::Whole
             }
             Fed::Wrong(why) => Progress::Wrong(why.to_owned()),
