@@ -198,7 +198,8 @@ impl Http2 {
     ) -> Result<(), Failure> {
         let mut heard = Heard::default();
         let result = self.talk(sender, attempt, &mut heard).await;
-        self.site.reading.body(&heard.kept, &mut heard.said);
+        let right = result.is_ok() && attempt.status < 400;
+        self.site.reading.body(&heard.kept, right, &mut heard.said);
         heard.said.tell(attempt);
         self.site.ledger.clients.told(attempt, heard.said.cookies());
         result?;

@@ -37,10 +37,14 @@ impl Answered {
         let told = |head: &str, rows: &[AnswerCount]| {
             rows.iter().any(|row| row.name.is_some()).then(|| format!("{head}: {}", words(rows)))
         };
-        told("by version", &self.versions)
-            .into_iter()
-            .chain(told("by instance", &self.instances))
-            .collect()
+        let version = told("by version", &self.versions).or_else(|| self.nameless());
+        version.into_iter().chain(told("by instance", &self.instances)).collect()
+    }
+
+    /// Who reads of no version must know that none was found, rather than that there was one.
+    fn nameless(&self) -> Option<String> {
+        let words = "no answer named a version: where it stands is said with --watch-version";
+        (self.requests > 0).then(|| words.to_owned())
     }
 }
 

@@ -135,6 +135,7 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     if report.outcome == Outcome::None {
         out.extend(report.answered.facts());
     }
+    out.extend(unsent(report));
     out.extend(change(report));
     out.extend(went_back(report));
     out.extend(clients::fact(report));
@@ -154,6 +155,17 @@ pub(crate) fn facts(report: &Report) -> Vec<String> {
     out.extend(across::fact(report));
     out.extend(lanes(report));
     out
+}
+
+/// That something was not asked, where that is not told with the verdict.
+fn unsent(report: &Report) -> Option<String> {
+    let unsent = report.not_sent;
+    let told = report.reasons.iter().any(|reason| reason.contains("planned request"));
+    (unsent > 0 && !told).then(|| {
+        let planned = several(unsent, "planned request");
+        let were = if unsent == 1 { "was" } else { "were" };
+        format!("{planned} of {} {were} not sent", count(report.sent.saturating_add(unsent)))
+    })
 }
 
 fn change(report: &Report) -> Option<String> {

@@ -47,7 +47,8 @@ pub(crate) struct Answer<'a> {
     reason: String,
     said: Said,
     close: bool,
-    surplus: bool,
+    /// Once it is whole: whether more came behind it.
+    surplus: Option<bool>,
 }
 
 impl<'a> Answer<'a> {
@@ -69,7 +70,7 @@ impl<'a> Answer<'a> {
             reason: String::new(),
             said: Said::default(),
             close: false,
-            surplus: false,
+            surplus: None,
         }
     }
 
@@ -140,7 +141,7 @@ impl<'a> Answer<'a> {
 
     /// True when the connection may carry another request.
     pub(crate) fn reusable(&self) -> bool {
-        !self.close && !self.surplus && !self.ended_by_close()
+        !self.close && self.surplus != Some(true) && !self.ended_by_close()
     }
 
     /// True when the answer said that the peer will close.
@@ -171,7 +172,8 @@ impl<'a> Answer<'a> {
 
     /// Writes what is known into the record.
     pub(crate) fn tell(&mut self, attempt: &mut Attempt) {
-        self.reading.body(&self.kept, &mut self.said);
+        let right = self.status < 400 && (self.surplus.is_some() || self.ended_by_close());
+        self.reading.body(&self.kept, right, &mut self.said);
         self.said.tell(attempt);
         attempt.status = self.status;
         attempt.bytes = self.bytes;
@@ -259,7 +261,7 @@ impl<'a> Answer<'a> {
         match fed {
             Fed::More => Progress::More,
             Fed::Ended(at) => {
-                self.surplus = at < input.len();
+                self.surplus = Some(at < input.len());
                 Progress::Whole
             }
             Fed::Wrong(why) => Progress::Wrong(why.to_owned()),

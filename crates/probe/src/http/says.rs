@@ -74,10 +74,12 @@ impl Reading {
         said
     }
 
-    /// Reads the first bytes of a body, where the version stands in it.
-    pub(crate) fn body(&self, kept: &[u8], said: &mut Said) {
+    /// Reads the first bytes of a body, where the version stands in it. Any text would do where it is the first line: so
+    /// an error page, or a body that was cut, says none there.
+    pub(crate) fn body(&self, kept: &[u8], right: bool, said: &mut Said) {
         let found = match &self.from {
             VersionFrom::Header(_) => return,
+            VersionFrom::Body if !right => return,
             VersionFrom::Body => kept.split(|&byte| byte == b'\n').next().and_then(text::name),
             VersionFrom::JsonPath(path) => json_field(kept, path),
         };
@@ -139,7 +141,7 @@ mod tests {
         let headers = [("x-app-version", &b"v2"[..]), ("x-cutover-version", b"stamp")];
         let told = |body: &[u8]| {
             let mut said = reading.head(headers.into_iter());
-            reading.body(body, &mut said);
+            reading.body(body, true, &mut said);
             let Said { app, stamp, .. } = said;
             (app, stamp)
         };
@@ -147,6 +149,17 @@ mod tests {
         assert_eq!(told(br#"{"version":"2.0.1"}"#), (Some("2.0.1".to_owned()), stamp.clone()));
         // Such as an error page, or what is longer than what is kept.
         assert_eq!(told(br#"{"version":"2.0"#), (None, stamp));
+    }
+
+    #[test]
+    fn the_first_line_of_an_error_or_of_a_cut_body_is_no_version() {
+        let reading = Reading::new(VersionFrom::Body, false);
+        let told = |right| {
+            let mut said = reading.head(std::iter::empty());
+            reading.body(b"v41\nand more", right, &mut said);
+            said.app
+        };
+        assert_eq!((told(true).as_deref(), told(false)), (Some("v41"), None));
     }
 
     #[test]

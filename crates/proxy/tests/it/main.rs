@@ -21,6 +21,7 @@ mod failures;
 mod floods;
 mod framed;
 mod gathered;
+mod h2spec;
 mod handover;
 mod heads;
 mod hold;

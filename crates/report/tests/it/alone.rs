@@ -32,6 +32,30 @@ fn answers_are_shared_by_version_and_by_instance_without_sockets() {
     assert!(told("by instance: demo-1-1 ").is_some_and(|fact| fact.ends_with(&words)));
 }
 
+/// Nothing that was not looked at passes for something that was seen.
+#[test]
+fn that_no_version_was_named_and_what_was_not_sent_is_told_beside_a_pass() {
+    let mut input = alone();
+    (input.from, input.to) = (None, None);
+    for attempt in &mut input.attempts {
+        (attempt.version, attempt.witness) = (None, None);
+    }
+    let last = input.attempts.iter_mut().rfind(|a| a.lane == Lane::KeepAlive).unwrap();
+    sample::fail(last, Class::NotSent, "over the cap");
+    let footer = input.footer.as_mut().unwrap();
+    (footer.sent, footer.not_sent) = (footer.sent - 1, 1);
+    let planned = footer.planned;
+    let report = judge(&input);
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let told = |words: &str| report.facts.iter().any(|fact| fact.starts_with(words));
+    assert!(told("no answer named a version"), "{:?}", report.facts);
+    assert!(told("1 planned request of "), "{planned}: {:?}", report.facts);
+    assert!(report.facts.iter().any(|fact| fact.ends_with(" was not sent")), "{:?}", report.facts);
+    let facts = judge(&alone()).facts;
+    let odd = |fact: &&String| fact.contains("no answer named") || fact.contains("not sent");
+    assert_eq!(facts.iter().find(odd), None);
+}
+
 #[test]
 fn a_deploy_of_ours_has_its_shares_elsewhere() {
     let facts = judge(&sample::pass()).facts;
