@@ -126,6 +126,7 @@ impl Consul {
     }
 
     /// The same for instances that are registered at this address of the machine, not at 127.0.0.1.
+    #[must_use]
     pub fn reached_at(self, address: Option<IpAddr>) -> Self {
         Self { reached_at: address, ..self }
     }
