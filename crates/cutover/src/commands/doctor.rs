@@ -129,6 +129,9 @@ fn write(text: &mut String, examined: &Examined) -> fmt::Result {
     writeln!(text, "  answers  after {}", time(measured.answers_ms, "no time: not well"))?;
     let least = if measured.idle_ms == Some(measured.reuse_ms) { "at least " } else { "" };
     writeln!(text, "  idle     {least}{}", time(measured.idle_ms, "not tried"))?;
+    if measured.stall_ms.is_some() {
+        writeln!(text, "  stall    noticed after {}", time(measured.stall_ms, ""))?;
+    }
     if measured.ready_ms.is_some() {
         let (answered, of) = (measured.answered, measured.in_flight);
         writeln!(text, "  in flight at SIGTERM  {answered} of {of} answered")?;

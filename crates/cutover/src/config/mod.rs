@@ -71,8 +71,8 @@ pub(crate) use probed::ProbeTls;
 pub(crate) use schema::schema;
 pub(crate) use shape::{
     AnalysisConfig, ApiConfig, AppConfig, Config, ConsulConfig, FollowerConfig, HaProxyConfig,
-    HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig, RolloutConfig,
-    RouterConfig, Side, Strategy, Target, TokenPlace, Told,
+    HealthConfig, HistoryConfig, MetricConfig, NginxConfig, NotifyConfig, ProxyConfig,
+    RolloutConfig, RouterConfig, Side, Strategy, Target, TokenPlace, Told,
 };
 pub(crate) use strategy::share;
 

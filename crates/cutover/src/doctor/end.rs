@@ -1,4 +1,5 @@
-//! SIGTERM with requests in flight: are they answered, does it end in time, whom does it turn away?
+//! SIGTERM with requests in flight: are they answered, does it end in time, whom does it turn away, and does its
+//! health check say so?
 //!
 //! A deploy tells an instance to end when nothing is open on it any more, so this is harder than what a
 //! deploy does; it is what happens when a drain reaches its deadline, and behind routers that learn late.
@@ -32,6 +33,8 @@ const ASK_ON: Duration = Duration::from_secs(1);
 const CROSSED: usize = CONNECTIONS / 4;
 /// Pause between two newcomers after the signal.
 const NEWCOMERS: Duration = Duration::from_millis(20);
+/// Pause between two questions for its health after the signal.
+const READINESS: Duration = Duration::from_millis(100);
 /// How long a newcomer's answer is waited for.
 const NEWCOMER_LIMIT: Duration = Duration::from_secs(1);
 /// One that lives on for so long while it refuses connections refuses them early.
@@ -71,6 +74,8 @@ struct Course {
     /// Requests of before the signal that were still open when its time was over.
     open: usize,
     newcomers: Vec<Newcomer>,
+    /// When its health check was last seen to pass; `None` where it failed after the signal, or nobody asked.
+    ready: Option<Instant>,
 }
 
 /// Tells the instance to end while requests are in flight, watches, and puts it on the chart.
@@ -96,14 +101,16 @@ pub(super) async fn end(ward: &Ward, chart: &mut Chart<'_>, started: Started) ->
         sleep(ASK_ON.min(limit / 2)).await;
         signs.over.store(true, Ordering::Relaxed);
     };
-    let ((), ended, newcomers) = tokio::join!(
+    let health = chart.config.health.path.as_deref();
+    let ((), ended, newcomers, ready) = tokio::join!(
         asked_on,
         watched(ward, &started, told + limit),
-        newcomers(&asked, told, told + limit)
+        newcomers(&asked, told, told + limit),
+        still_ready(&asked, health, told)
     );
     let ended = ended?;
     let (sent, open) = gathered(asking).await;
-    judge(chart, &Course { told, ended, sent, open, newcomers });
+    judge(chart, &Course { told, ended, sent, open, newcomers, ready });
     Ok(())
 }
 
@@ -187,8 +194,34 @@ async fn newcomers(asked: &Asked, told: Instant, deadline: Instant) -> Vec<Newco
     came
 }
 
+/// Asks the health path for a moment after the signal; answers when it last passed, unless it ever failed.
+async fn still_ready(asked: &Asked, path: Option<&str>, told: Instant) -> Option<Instant> {
+    let path = path?;
+    let mut passed = None;
+    while told.elapsed() < REFUSES_EARLY {
+        sleep(READINESS).await;
+        let answer = ask(asked.address, &asked.host, path, NEWCOMER_LIMIT).await;
+        let well = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
+        passed = well.then(Instant::now);
+        passed?;
+    }
+    passed
+}
+
+/// One that lives on after the signal, and looks as if nothing were.
+fn found_ready(chart: &mut Chart<'_>, course: &Course) {
+    let (told, ended) = (course.told, course.ended);
+    // That it does not end at all, or that its check says nothing of requests, is found elsewhere.
+    let worse = !chart.well || ended.is_none() && course.open == 0;
+    if let Some(last) =
+        course.ready.filter(|last| !worse && ended.is_none_or(|ended| ended >= *last))
+    {
+        chart.find(finding::ready_to_the_end(last - told, ended.map(|at| at - told)));
+    }
+}
+
 fn judge(chart: &mut Chart<'_>, course: &Course) {
-    let Course { told, ended, sent, open, newcomers } = course;
+    let Course { told, ended, sent, open, newcomers, .. } = course;
     let ended_after: Vec<&Sent> = sent.iter().filter(|one| one.over > *told).collect();
     let lost: Vec<&NoAnswer> = ended_after.iter().filter_map(|one| one.failure.as_ref()).collect();
     let crossing: Vec<&&Sent> = ended_after.iter().filter(|one| one.at < *told).collect();
@@ -211,6 +244,7 @@ fn judge(chart: &mut Chart<'_>, course: &Course) {
     if in_flight == 0 {
         chart.not_tried("SIGTERM with a request in flight: answers come too fast; name a slow one with --slow-path");
     }
+    found_ready(chart, course);
     let turned_away = newcomers.iter().filter_map(|one| one.answer.as_ref().ok());
     if let Some(status) = turned_away.copied().find(|status| chart.well && *status >= 500) {
         return chart.find(finding::turns_away(status));

@@ -148,6 +148,53 @@ pub(super) fn answers_anything() -> Finding {
         .fix("see that the health path is one that the app itself answers")
 }
 
+/// What it answers to the health path it answers to any.
+pub(super) fn catch_all(path: &str, other: &str) -> Finding {
+    let what = format!("its health check asks GET {path}, which is answered as any other path is");
+    Finding::new("health-is-catch-all", "R7", what)
+        .of(Severity::Risks)
+        .seen(format!("GET {other} has the same answer, byte for byte as far as it was read"))
+        .fix(
+            "name a path that the app itself answers as `path` under [app.NAME.health]: a page that is sent for \
+             whatever is asked says nothing of what requests need",
+        )
+}
+
+/// It stands still, and its check passes.
+pub(super) fn survives_stall(patience: Duration, command: &[String]) -> Finding {
+    let what =
+        "its health check passes although the app stands still: one that hangs keeps its users";
+    let fix = match command.first() {
+        Some(program) => format!(
+            "let `{program}` ask the app and fail where no answer comes, or write `path` in its place under \
+             [app.NAME.health]"
+        ),
+        None => "let the app's own process answer the health path, not one beside it".to_owned(),
+    };
+    Finding::new("health-survives-stall", "R6", what)
+        .of(Severity::Risks)
+        .seen(survives(patience))
+        .fix(fix)
+}
+
+/// What was seen then.
+pub(super) fn survives(patience: Duration) -> String {
+    format!("stopped (SIGSTOP), it still passed {} later", short(patience))
+}
+
+/// It was told to end, lived on, and nobody could see that by its check.
+pub(super) fn ready_to_the_end(last: Duration, ended: Option<Duration>) -> Finding {
+    let lived =
+        ended.map_or("it lived on".to_owned(), |at| format!("it ended after {}", short(at)));
+    Finding::new("ready-to-the-end", "R8", "told to end, it passes its health check until it is gone")
+        .of(Severity::Note)
+        .seen(format!("passed {} after SIGTERM; {lived}", short(last)))
+        .fix(
+            "harmless behind Cutover, which sends nobody there any more; behind routers that look at the health \
+             path themselves, answer 503 there from SIGTERM on, and go on serving until they have seen it",
+        )
+}
+
 /// Idle connections end sooner than the router stops using them.
 pub(super) fn closes_idle(after: Duration, reuse: Duration) -> Finding {
     let what = "it closes idle connections sooner than the router stops using them";

@@ -6,6 +6,7 @@
 
 mod end;
 mod finding;
+mod health;
 mod idle;
 mod start;
 mod ward;
@@ -52,6 +53,8 @@ pub(crate) struct Measured {
     pub(crate) idle_ms: Option<u64>,
     /// How long the router keeps an idle connection.
     pub(crate) reuse_ms: u64,
+    /// How long its health check took to fail when the app stood still.
+    pub(crate) stall_ms: Option<u64>,
     /// Requests in flight when it was told to end.
     pub(crate) in_flight: usize,
     /// Of those, answered whole.
@@ -92,6 +95,14 @@ struct Chart<'a> {
 impl Chart<'_> {
     fn find(&mut self, finding: Finding) {
         self.examined.findings.push(finding);
+    }
+
+    /// Something more was seen of what was found before.
+    fn saw(&mut self, id: &str, seen: String) {
+        let found = self.examined.findings.iter_mut().find(|finding| finding.id == id);
+        if let Some(finding) = found {
+            finding.seen.push(seen);
+        }
     }
 
     fn not_tried(&mut self, what: &str) {
@@ -171,17 +182,21 @@ async fn trials(
     };
     chart.examined.measured.ready_ms = Some(ms(started.ready));
     start::asked(chart, &started).await;
+    health::anything(chart, &Asked::of(chart, &started)).await;
+    chart.not_tried(
+        "its health check while something that the app needs is away (a database, a queue): that is not known here",
+    );
     if matches!(chart.config.rollout.strategy, Strategy::Recreate { .. }) {
         let idled = idle::idle(&Asked::of(chart, &started), chart.say).await;
         idled.enter(chart);
-        return end::end(ward, chart, started).await;
+        return last(ward, chart, started).await;
     }
     let asked = Asked::of(chart, &started);
     let say = chart.say;
     let beside = async {
         say("starting a second one beside it");
         match start::start(ward, chart, &second).await? {
-            Trial::Up(other) => end::end(ward, chart, other).await.map(|()| None),
+            Trial::Up(other) => last(ward, chart, other).await.map(|()| None),
             Trial::Down(why) => Ok(Some(finding::one_copy_only(&why))),
         }
     };
@@ -189,6 +204,12 @@ async fn trials(
     idled.enter(chart);
     let Some(alone) = ended? else { return Ok(()) };
     chart.find(alone);
+    last(ward, chart, started).await
+}
+
+/// The trials after which nothing of an instance is left.
+async fn last(ward: &Ward, chart: &mut Chart<'_>, started: Started) -> Result<(), Fault> {
+    health::stall(ward, chart, &started).await?;
     end::end(ward, chart, started).await
 }
 

@@ -149,9 +149,6 @@ pub(super) async fn asked(chart: &mut Chart<'_>, started: &Started) {
         }
         _ => {}
     }
-    if chart.config.health.path.is_some() && answers_anything(&asked).await {
-        chart.find(finding::answers_anything());
-    }
 }
 
 /// How long a start may take in a deploy.
@@ -179,11 +176,4 @@ async fn questions(asked: &Asked) -> Vec<(Class, String)> {
         }
     }
     failures
-}
-
-/// True when it answers well to a path that nobody can have meant.
-async fn answers_anything(asked: &Asked) -> bool {
-    let path = format!("/cutover-doctor-{:08x}", fastrand::u32(..));
-    let answer = ask(asked.address, &asked.host, &path, asked.limit).await;
-    answer.is_ok_and(|answer| (200..300).contains(&answer.status))
 }

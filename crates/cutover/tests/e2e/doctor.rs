@@ -1,8 +1,9 @@
-//! `cutover doctor` against the sample app: each fault is found by its finding, a healthy app has none.
+//! `cutover doctor` against the sample app, and a tiny server that is not ours: each fault is found by its finding, a healthy app has none.
 //!
 //! All cases run side by side, since they wait more than they work.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -62,12 +63,79 @@ fn cases() -> Vec<Case> {
             ..fault("slow", "", &["stop-timeout-too-short R18"])
         },
         Case {
+            edit: ("path = \"/healthz\"", "command = [\"true\"]"),
+            ..fault("pleased", "", &["health-survives-stall R6"])
+        },
+        Case { edit: foreign("all"), ..fault("all", "", &["health-is-catch-all R7"]) },
+        Case { edit: foreign("stays"), code: 0, ..fault("stays", "", &["ready-to-the-end R8"]) },
+        Case {
             name: "connecting",
             edit: connects,
             found: &["health-only-connects R16"],
             ..HEALTHY
         },
     ]
+}
+
+/// A change of the file to a server that is not ours.
+const fn foreign(kind: &'static str) -> (&'static str, &'static str) {
+    let instead = match kind.as_bytes() {
+        b"all" => "[\"./all\"",
+        _ => "[\"./stays\"",
+    };
+    ("[\"CUTOVER\", \"app\"", instead)
+}
+
+/// The foreign server, as a process of its own: it listens where PORT says. As `all` it sends one page for whatever
+/// is asked, else it knows its paths.
+#[test]
+fn serves_as_a_foreign_app() {
+    let Ok(kind) = std::env::var("DOCTOR_TEST_FOREIGN") else { return };
+    let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    for stream in listener.incoming() {
+        let (mut stream, all) = (stream.unwrap(), kind == "all");
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let mut lines = BufReader::new(&stream);
+            lines.read_line(&mut line).unwrap();
+            let known = all || ["/healthz", "/datetime"].iter().any(|path| line.contains(path));
+            while line.len() > 2 {
+                line.clear();
+                lines.read_line(&mut line).unwrap();
+            }
+            let status = if known { "200 OK" } else { "404 Not Found" };
+            let head =
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 3\r\n\r\nhi\n");
+            // Who asked may have gone.
+            let _gone = stream.write_all(head.as_bytes());
+        });
+    }
+}
+
+/// A shell around it: it ends with its server, or a while after it was told to.
+fn wrapped(folder: &Path, kind: &str) {
+    let program = std::env::current_exe().unwrap();
+    let serve = format!(
+        "DOCTOR_TEST_FOREIGN={kind} exec {} --exact doctor::serves_as_a_foreign_app --nocapture",
+        program.display()
+    );
+    let text = match kind {
+        "all" => format!("#!/bin/sh\n{serve}\n"),
+        _ => format!(
+            "#!/bin/sh\n(trap '' TERM; {serve}) &\nserver=$!\ntrap 'sleep 1.5; kill -9 $server; exit 0' TERM\n\
+             wait $server\n"
+        ),
+    };
+    script(&folder.join(kind), &text);
+}
+
+/// Writes a program.
+fn script(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    let mut mode = std::fs::metadata(path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
+    std::fs::set_permissions(path, mode).unwrap();
 }
 
 const FILE: &str = r#"
@@ -77,6 +145,7 @@ stop_timeout = "3s"
 [app.demo.health]
 path = "/healthz"
 interval = "20ms"
+timeout = "1s"
 rise = 2
 deadline = "60s"
 [app.demo.probe]
@@ -98,11 +167,8 @@ fn set(folder: &Path, case: &Case) {
     let text = text.replace("FAULTS", &words.concat()).replace("CUTOVER", CUTOVER);
     std::fs::create_dir_all(folder.join("tmp")).unwrap();
     std::fs::write(folder.join("cutover.toml"), text).unwrap();
-    let script = folder.join("locked");
-    std::fs::write(&script, LOCKED.replace("CUTOVER", CUTOVER)).unwrap();
-    let mut mode = std::fs::metadata(&script).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
-    std::fs::set_permissions(&script, mode).unwrap();
+    script(&folder.join("locked"), &LOCKED.replace("CUTOVER", CUTOVER));
+    ["all", "stays"].iter().for_each(|kind| wrapped(folder, kind));
 }
 
 fn doctor(folder: &Path, more: &[&str]) -> Command {
@@ -135,11 +201,19 @@ fn judge(case: &Case, output: &Output) {
     for one in findings {
         assert!(!text(one, "what").is_empty() && !text(one, "fix").is_empty(), "{one}");
     }
-    // One that has crashed may be found wanting elsewhere, too.
-    let exact = case.name != "cutting";
+    // One that has crashed, or ends as it likes, may be found wanting elsewhere, too.
+    let exact = !["cutting", "pleased", "all", "stays"].contains(&case.name);
     let right = if exact { found == case.found } else { found.contains(&case.found[0].to_owned()) };
     assert!(right, "{}: {found:?}\n{said}", case.name);
-    if case.code == 0 {
+    if case.name == "connecting" {
+        let seen = findings[0]["seen"].to_string();
+        assert!(seen.contains("stopped (SIGSTOP), it still passed"), "{seen}");
+    }
+    if case.name == HEALTHY.name {
+        let stall = told["measured"]["stall_ms"].as_u64();
+        assert!(stall.is_some_and(|ms| ms < 10_000), "{told}");
+    }
+    if case.code == 0 && case.name != "stays" {
         let measured = &told["measured"];
         assert!(measured["in_flight"].as_u64() > Some(0), "{measured}");
         assert_eq!(measured["in_flight"], measured["answered"], "{measured}");

@@ -1,4 +1,4 @@
-//! A canary is compared with stable by what the proxy counts of users alone, and given up for it.
+//! A canary, or a batch of a rolling update, is compared with stable by what the proxy counts of users alone, and given up for it.
 //!
 //! No prober runs here, and instances stay healthy: nothing else could turn the rollout back.
 
@@ -15,18 +15,16 @@ use crate::world::{World, beside, patient_config, said};
 /// Clients, each with an address of its own: one unit a second each.
 const CLIENTS: u8 = 40;
 
-/// v2 fails three of ten requests, and half of the traffic is its.
-fn config() -> String {
+/// v2 fails three of ten requests, and so much of the traffic is its.
+fn config(instances: u16, rollout: &str) -> String {
     let app = "command = [\"sh\", \"-c\", \"fault=; test $1 != v2 || fault='--error-share 0.3'; exec \
                CUTOVER app --port $0 --version $1 $fault\", \"{port}\", \"{version}\"]";
-    let rollout =
-        "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"60s\"\npreview_requests = 0";
-    patient_config(1)
+    patient_config(instances)
         .replace(
             "command = [\"CUTOVER\", \"app\", \"--port\", \"{port}\", \"--version\", \"{version}\"]",
             app,
         )
-        .replace("bake = \"1500ms\"\npreview_requests = 10", rollout)
+        .replace("bake = \"1500ms\"\npreview_requests = 10", &format!("{rollout}\npreview_requests = 0"))
         .replace("rate = 100", "enabled = false")
 }
 
@@ -95,14 +93,30 @@ impl Drop for Users {
 #[test]
 fn a_canary_whose_users_meet_more_errors_is_given_up() {
     let _turn = beside();
-    let mut world = World::new(&config());
+    let rollout = "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"60s\"";
+    is_given_up(World::new(&config(1, rollout)), "v2 is ");
+}
+
+/// No limit could be broken: only beside the old version does it look bad.
+#[test]
+fn a_batch_whose_users_meet_more_errors_is_the_last() {
+    let _turn = beside();
+    let rollout = "strategy = \"rolling\"\nbatch = 1\nbake = \"60s\"\nmax_error_share = 1.0";
+    is_given_up(
+        World::new(&config(4, rollout)),
+        "v2 is worse: more errors than stable at the same time",
+    );
+}
+
+/// A deploy of v2 under load ends on v1, for this reason.
+fn is_given_up(mut world: World, why: &str) {
     world.up();
     world.expect(0, &["deploy", "demo", "v1"]);
     let users = Users::of(world.port, CLIENTS, Duration::from_millis(300), "/");
     let output = world.run(&["deploy", "demo", "v2"]);
     drop(users);
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
-    assert!(said(&output).contains("v2 is "), "{}", said(&output));
+    assert!(said(&output).contains(why), "{}", said(&output));
     let status = world.status().unwrap();
     assert_eq!(status["apps"][0]["stable"], "v1", "{status}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

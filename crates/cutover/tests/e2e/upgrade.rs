@@ -190,10 +190,17 @@ fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Socket]);
     let knocks = Knocks::at(world.port);
     let before = world.running();
+    let raises = format!(
+        "UPGRADE_TEST_STATE={} {} --exact upgrade::child_writes_a_newer_schema; exit 3",
+        world.state().display(),
+        std::env::current_exe().unwrap().display()
+    );
     let cases = [
         ("proxy", "exit 3", "did not start as a proxy"),
         ("up", "exit 3", "it ended"),
         ("up", "exec sleep 600", "not healthy within 2s"),
+        // It brings the journal up to date before it fails: the old one goes on with that.
+        ("up", &raises, "it ended"),
     ];
     for (command, instead, words) in cases {
         crowd.mark();
@@ -212,6 +219,25 @@ fn a_new_binary_that_fails_later_is_taken_back_by_itself() {
     users.expect_none_lost();
     world.expect(0, &["down"]);
     world.assert_nothing_runs();
+}
+
+/// Run again as a process of its own: does to the journal what a newer binary may do, and says so there.
+#[test]
+fn child_writes_a_newer_schema() {
+    let Ok(state) = std::env::var("UPGRADE_TEST_STATE") else { return };
+    let path = std::path::Path::new(&state).join("cutover.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.busy_timeout(Duration::from_secs(5)).unwrap();
+    database
+        .execute_batch(
+            "BEGIN;
+            ALTER TABLE rollout ADD COLUMN asked_by TEXT NOT NULL DEFAULT 'nobody';
+            ALTER TABLE event ADD COLUMN source TEXT NOT NULL DEFAULT '';
+            INSERT INTO meta (key, value) VALUES ('least_reader_of_3', 2);
+            PRAGMA user_version = 3;
+            COMMIT;",
+        )
+        .unwrap();
 }
 
 /// It has room for a few connections alone, as under a low `ulimit -n`: whoever asks what it has, or asks it

@@ -10,6 +10,24 @@ use rollout::{Analysis, Inconclusive, Metric, OnIncident, Settings, Strategy, Un
 use crate::plan::{CANDIDATE, STABLE};
 use crate::rng::Rng;
 
+/// In most rolling replacements that users judge, the versions are compared, too. It is drawn last, so that the
+/// others stay what they were.
+fn compare_batches(settings: &mut Settings, rng: &mut Rng) {
+    let rolling = matches!(settings.strategy, Strategy::Rolling { .. });
+    let Some(analysis) = settings.analysis.as_mut().filter(|_| rolling) else { return };
+    if !rng.chance(60) {
+        return;
+    }
+    let told = !analysis.rules.counters;
+    let early = rng.chance(30) && told;
+    analysis.rules = Rules { compare: true, latency: false, early, ..analysis.rules };
+    analysis.inconclusive = match rng.between(0, 9) {
+        0 if told => Inconclusive::Abort,
+        1..=2 if told => Inconclusive::Pause,
+        _ => Inconclusive::Promote,
+    };
+}
+
 /// What goes wrong beside the candidate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Suffering {
@@ -60,6 +78,7 @@ impl Suffering {
         if let Some(analysis) = settings.analysis.as_mut().filter(|it| !it.rules.compare) {
             analysis.rules.counters = rng.chance(50);
         }
+        compare_batches(settings, rng);
         suffering
     }
 
