@@ -1,10 +1,13 @@
 //! Users who have connected to a worker of nginx that ends and not asked yet, and half-sent uploads: a whole
-//! deploy waits for them.
+//! deploy waits for them, also across a death of `up` and a clock that jumps.
 //!
 //! What a single look counts is tried in the driver's tests, and users who keep asking in `nginx`.
 
 use std::io::{Error, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::nginx_bed::{Real, nginx};
@@ -71,12 +74,13 @@ fn stays(real: &Real) {
 
 /// Three who are silent until everybody else has been on v2 for long, and one who is half through an upload:
 /// all are answered, by v1, and v1 is ended when they are.
-fn all_are_served(real: &Real) {
+fn all_are_served(real: &mut Real, meanwhile: impl FnOnce(&mut Real)) {
     let mut deploy = Deploy::start(&real.world, "demo", "v2");
     deploy.reach("arming");
     let silent = [Silent::of(real), Silent::of(real), Silent::of(real)];
     let upload = Silent::uploading(real);
     deploy.reach("draining");
+    meanwhile(real);
     stays(real);
     let said = silent.map(|one| one.ends_with(ASK));
     assert!(said.iter().all(|one| one.as_ref().is_ok_and(|who| who == "v1")), "{said:?}");
@@ -102,7 +106,7 @@ fn who_has_not_asked_yet_is_answered_by_the_old_version_before_that_is_ended() {
     real.start();
     real.world.up();
     real.world.expect(0, &["deploy", "demo", "v1"]);
-    all_are_served(&real);
+    all_are_served(&mut real, |_| ());
 }
 
 /// One who has stopped in the middle of an upload is waited for as long as a request may take, and no longer.
@@ -126,4 +130,59 @@ fn who_never_ends_is_waited_for_as_long_as_a_request_may_take() {
     let shipped = deploy.end();
     assert_eq!(shipped.report["outcome"], "promoted", "{}", shipped.said);
     drop(upload);
+}
+
+/// A library for `up` whose wall clock is two days ahead once a file is there.
+fn clock_that_jumps(folder: &Path) -> (PathBuf, PathBuf) {
+    const SOURCE: &str = "#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, \"clock_gettime\");
+    int failed = real(clock, now);
+    if (!failed && clock == CLOCK_REALTIME && access(JUMPED, F_OK) == 0) now->tv_sec += 172800;
+    return failed;
+}
+";
+    let [source, library, jumped] = ["clock.c", "clock.so", "jumped"].map(|name| folder.join(name));
+    std::fs::write(&source, SOURCE).unwrap();
+    let jumped_is = format!("-DJUMPED=\"{}\"", jumped.display());
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg(jumped_is);
+    assert!(cc.status().unwrap().success(), "no C compiler");
+    (library, jumped)
+}
+
+/// Starts `up` with that library, and waits until it answers.
+fn up_with(real: &mut Real, library: &Path) {
+    let log =
+        std::fs::File::options().create(true).append(true).open(real.world.path().join("up.log"));
+    let log = log.unwrap();
+    let mut command = real.world.command(&["up"]);
+    command.env("LD_PRELOAD", library).process_group(0);
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let child = command.spawn().unwrap();
+    let pid = child.id();
+    real.world.take(child);
+    wait_for("`cutover up` answers", 20, || {
+        real.world.status().is_some_and(|status| status["pid"] == pid).then_some(())
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_ends_no_wait() {
+    let _turn = beside();
+    let Some(mut real) = patient() else { return };
+    let (library, jumped) = clock_that_jumps(real.world.path());
+    real.start();
+    up_with(&mut real, &library);
+    real.world.expect(0, &["deploy", "demo", "v1"]);
+    all_are_served(&mut real, |real| {
+        std::fs::write(&jumped, "").unwrap();
+        stays(real);
+        // Whoever comes back reads on record since when it waits.
+        real.world.kill_up();
+        up_with(real, &library);
+    });
 }

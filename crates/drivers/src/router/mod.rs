@@ -9,6 +9,7 @@ mod fenced;
 mod finding;
 pub mod follower;
 pub mod haproxy;
+mod moment;
 pub mod nginx;
 mod only_ours;
 mod open;

@@ -9,10 +9,11 @@ use tokio::sync::Mutex;
 use super::AppSetup;
 use super::record::Record;
 use super::seen::group;
-use super::sight::{Sight, now_ms};
+use super::sight::Sight;
 use super::step::Step;
 use crate::router::consul::{Consul, Lease, Noted};
 use crate::router::fenced::{Fenced as _, OnRecord};
+use crate::router::moment::Moment;
 
 /// Everything an act works on.
 pub(super) struct Acting<'a> {
@@ -93,7 +94,7 @@ impl Acting<'_> {
     ) -> Result<(), Fault> {
         let at = (record.generation, self.entrances);
         self.sight.lock().await.hold_on(at, self.setup).await;
-        self.write(on, Record { followed: false, left_ms: Some(now_ms()), ..record }).await?;
+        self.write(on, Record { followed: false, left: Some(Moment::now()), ..record }).await?;
         self.part(of, true).await
     }
 

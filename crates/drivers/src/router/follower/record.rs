@@ -6,6 +6,7 @@ use model::{AppName, Fault, Kind, Routes};
 use serde::{Deserialize, Serialize};
 
 use crate::router::consul::{Consul, Lease, Noted};
+use crate::router::moment::Moment;
 
 /// The record of an app.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +25,8 @@ pub(super) struct Record {
     pub(super) carried: Option<Routes>,
     /// It was seen to carry what is wanted, and nothing was changed at Consul since.
     pub(super) followed: bool,
-    /// When an instance was last taken out of Consul's answers, ms since 1970.
-    pub(super) left_ms: Option<u64>,
+    /// When an instance was last taken out of Consul's answers.
+    pub(super) left: Option<Moment>,
 }
 
 impl Record {

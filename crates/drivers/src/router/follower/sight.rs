@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use model::{InstanceId, ReleaseId};
 
@@ -46,6 +46,8 @@ pub(super) struct Sight {
 /// What was seen at one of them.
 #[derive(Debug)]
 struct Lane {
+    /// When it was first looked at for these routes.
+    began: Instant,
     /// Who answered since the publication.
     instances: BTreeSet<InstanceId>,
     releases: BTreeSet<ReleaseId>,
@@ -132,6 +134,7 @@ impl Sight {
 impl Lane {
     fn new() -> Self {
         Self {
+            began: Instant::now(),
             instances: BTreeSet::new(),
             releases: BTreeSet::new(),
             row: 0,
@@ -248,8 +251,10 @@ impl Lane {
         if !self.kept.is_empty() {
             return Some(format!("{} connections are kept since before", self.kept.len()));
         }
-        let until = record.left_ms?.saturating_add(WATCHED_MS);
-        let left = until.checked_sub(now_ms()).filter(|left| *left > 0 && !self.opened)?;
+        // Of another start or machine, nobody knows when it was: as long as it is looked at from here.
+        let here = || u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ago = record.left.as_ref()?.ago_ms().unwrap_or_else(here);
+        let left = WATCHED_MS.checked_sub(ago).filter(|left| *left > 0 && !self.opened)?;
         let who = match &self.others {
             Some(others) if others.is_empty() => return None,
             Some(others) => format!("{} connections of others are older", others.len()),
@@ -259,8 +264,34 @@ impl Lane {
     }
 }
 
-/// Ms since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::{Duration, Instant};
+
+    use super::{ENOUGH, LONG, Lane, WATCHED_MS};
+    use crate::router::follower::record::Record;
+    use crate::router::moment::Moment;
+
+    /// Older connections of others are watched for ten seconds since somebody left; where another start of a
+    /// machine has that on record, for ten seconds of ours.
+    #[test]
+    fn older_connections_are_watched_for_so_long_by_no_wall_clock() {
+        let others = Some(BTreeSet::from(["127.0.0.1:5001".parse().unwrap()]));
+        let since = Instant::now().checked_sub(LONG);
+        let mut lane = Lane { row: ENOUGH, since, others, watches: true, ..Lane::new() };
+        let left = |left| Record { left: Some(left), ..Record::default() };
+        assert_eq!(lane.unsure(&Record::default()), None, "nobody left");
+        let says = |lane: &Lane, record| lane.unsure(&record).unwrap_or_default();
+        let words = "1 connections of others are older (waited for 10 s more at most)";
+        assert_eq!(says(&lane, left(Moment::now())), words);
+        let half = says(&lane, left(Moment::earlier(WATCHED_MS / 2)));
+        assert!(half.contains("for 5 s more"), "{half}");
+        assert_eq!(says(&lane, left(Moment::earlier(WATCHED_MS))), "");
+        assert_eq!(says(&lane, left(Moment::default())), words);
+        let earlier = Instant::now().checked_sub(Duration::from_millis(WATCHED_MS));
+        lane.began = earlier.expect("the machine runs for so long");
+        assert_eq!(says(&lane, left(Moment::default())), "");
+        assert_eq!(says(&lane, left(Moment::now())), words);
+    }
 }

@@ -5,7 +5,6 @@
 //! look sees it.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::{AppName, Fault, Kind, Routes};
 
@@ -17,6 +16,7 @@ use super::step::Step;
 use super::test_run::test;
 use super::{SLACK_MS, clients, master, written};
 use crate::router::fenced::{Fenced as _, OnRecord};
+use crate::router::moment::Moment;
 use crate::router::open::connections;
 use crate::router::replace::replace;
 
@@ -91,23 +91,17 @@ fn reload(setup: &Setup, app: &AppName, record: Record) -> Result<(), Fault> {
     let master = master::find(&setup.pid)?;
     // After the configuration is in its place: whoever is started from here on reads it.
     let workers = master.workers().into_iter().map(|worker| worker.process).collect();
-    let record = Record { told: Some(Told { workers, at_ms: now_ms() }), ..record };
+    let record = Record { told: Some(Told { workers, at: Moment::now() }), ..record };
     record.write(&setup.record(app))?;
     master.reload()
 }
 
 /// True while a worker that ends may bring something to who was left before: those are still known to it.
 fn may_be_asked(record: &Record, master: &master::Master, longest_ms: u64) -> bool {
-    let Some(told) = &record.told else { return true };
-    let ago = now_ms().saturating_sub(told.at_ms);
+    let told = record.told.as_ref().and_then(|told| Some((told, told.at.ago_ms()?)));
+    let Some((told, ago)) = told else { return true };
     let within = |ms: u64| ago < ms.saturating_add(SLACK_MS);
     let ends = |worker: &master::Worker| worker.ending && told.workers.contains(&worker.process);
     let ending: Vec<_> = master.workers().into_iter().filter(ends).collect();
     within(record.kept_ms) || within(longest_ms) && clients::unserved(master.pid, &ending) > 0
-}
-
-/// Ms since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -152,8 +152,9 @@ impl Nginx {
         let record = Record::read(&self.setup.record(app))?;
         let text = std::fs::read_to_string(self.setup.file(app)).unwrap_or_default();
         let due = conf::render(app, record.routes.as_ref(), record.generation, self.setup.control);
-        let told = record.told.as_ref();
-        let told_ms = told.map(|told| act::now_ms().saturating_sub(told.at_ms));
+        let told_ms = record.told.as_ref().and_then(|told| told.at.ago_ms());
+        // Of another start of the machine, no worker of then is left.
+        let told = record.told.as_ref().filter(|_| told_ms.is_some());
         // Whoever came later, as by a reload of somebody else, runs what is written.
         let old =
             |worker: &&Worker| told.is_some_and(|told| told.workers.contains(&worker.process));

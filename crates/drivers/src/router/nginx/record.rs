@@ -10,6 +10,7 @@ use model::{Fault, Instance, ReleaseId, Routes};
 use serde::{Deserialize, Serialize};
 
 use super::master::Process;
+use crate::router::moment::Moment;
 use crate::router::replace::replace;
 
 /// The record of an app.
@@ -44,8 +45,9 @@ pub(super) struct Left {
 pub(super) struct Told {
     /// Workers of then, those that ended too: they run what was before.
     pub(super) workers: Vec<Process>,
-    /// When, ms since 1970.
-    pub(super) at_ms: u64,
+    /// When.
+    #[serde(default)]
+    pub(super) at: Moment,
 }
 
 impl Record {
