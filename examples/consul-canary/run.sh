@@ -38,12 +38,21 @@ judged() { # command...
 }
 
 # The demo's `ab -n 400`: who answered how many of 400 requests, by version and by instance.
-four_hundred() { # service, more arguments
-    local service=$1
-    shift
-    say "400 requests to $service"
-    cutover probe "http://127.0.0.1:$PORT/version" --host "$service.example" --count 400 --rate "${RATE:-200}" \
+four_hundred() { # service, path, more arguments
+    local service=$1 path=$2
+    shift 2
+    say "400 requests to $service$path"
+    cutover probe "http://127.0.0.1:$PORT$path" --host "$service.example" --count 400 --rate "${RATE:-200}" \
         --late-after "${LATE:-1s}" --lanes fresh --out "$work" "$@"
+}
+
+# The same at what is new in v2, which v1 does not know: nobody else has it, and v2 never lacks it.
+four_hundred_at_the_new_endpoint() { # more arguments
+    local code=0
+    four_hundred message /hello-from-v2 --expect-status 404 "$@" | tee "$work/new.log" || code=$?
+    grep -q '200 of v2' "$work/new.log" || die "nobody has the new endpoint"
+    ! grep -qE '200 of v1|404 of v2' "$work/new.log" || die "the new endpoint is not where v2 is"
+    return "$code"
 }
 
 in_phase_of() { # service, phase of what is being shipped
@@ -86,25 +95,25 @@ cutover haproxy check
 # Both services in one rollout, as `[together.both]` says.
 deploy both v1
 judged wait "$deploying"
-judged four_hundred message
-judged four_hundred credit
+judged four_hundred message /version
+judged four_hundred credit /version
 with_header v1
 
 # One of four of message, as soon as it is there; the others follow, one after the other, without anybody's
 # doing. credit meanwhile: for those who carry the header, until somebody promotes it.
 deploy both v2
 until_true 60 "one of four is replaced" in_phase_of message baking
-judged four_hundred message --assert 'share(v2)=25%±10'
+judged four_hundred_at_the_new_endpoint --assert 'share(v2)=25%±10'
 until_true 60 "credit v2 waits" in_phase_of credit paused
 with_header v2
-judged four_hundred credit --assert 'share(v2)=0%±0'
+judged four_hundred credit /version --assert 'share(v2)=0%±0'
 
 # For a quarter, and then for everybody; neither old version ends before both are sure of the new one.
 judged cutover promote credit --detach
 until_true 60 "credit v2 has a share" has_a_share v2
-judged four_hundred credit --assert 'share(v2)=25%±10'
+judged four_hundred credit /version --assert 'share(v2)=25%±10'
 judged wait "$deploying"
-judged four_hundred message --assert 'share(v2)=100%±0'
-judged four_hundred credit --assert 'share(v2)=100%±0'
+judged four_hundred message /hello-from-v2 --assert 'share(v2)=100%±0'
+judged four_hundred credit /version --assert 'share(v2)=100%±0'
 say "nothing was lost, and no old replica is left"
 exit "$code"

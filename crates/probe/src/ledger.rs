@@ -35,6 +35,8 @@ const OTHER: &str = "(other)";
 pub(crate) struct Ledger {
     clock: Clock,
     late_after_us: u64,
+    /// Statuses from 400 on that are right answers of the URL.
+    expected: Vec<u16>,
     writer: Option<Writer>,
     book: RefCell<Book>,
     ended: Notify,
@@ -72,12 +74,29 @@ impl Ledger {
         Self {
             clock,
             late_after_us,
+            expected: Vec::new(),
             writer,
             book: RefCell::default(),
             ended: Notify::new(),
             live: Live::default(),
             control: Tap::default(),
             clients,
+        }
+    }
+
+    /// The same, to which these statuses from 400 on are right answers of the URL.
+    pub(crate) fn expecting(mut self, statuses: &[u16]) -> Self {
+        self.expected = statuses.to_vec();
+        self
+    }
+
+    /// A status that is expected of the URL makes an answer no worse; other lanes have places of their own.
+    pub(crate) fn excuse(&self, attempt: &mut Attempt) {
+        let of_url =
+            matches!(attempt.lane, Lane::KeepAlive | Lane::Fresh | Lane::Http2 | Lane::Idle);
+        let expected = attempt.class == Class::BadStatus && self.expected.contains(&attempt.status);
+        if of_url && expected {
+            (attempt.class, attempt.detail) = (Class::Ok, None);
         }
     }
 
@@ -137,6 +156,7 @@ impl Ledger {
             attempt.done_us = self.clock.us().max(attempt.intended_us);
         }
         self.clients.leave(attempt.client);
+        self.excuse(&mut attempt);
         let (from_us, to_us) = attempt.waited();
         let waited_us = to_us.saturating_sub(from_us);
         if attempt.class == Class::Ok && waited_us > self.late_after_us {
@@ -323,7 +343,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use model::attempt::{Class, Ending, Lane, Witness};
+    use model::attempt::{Attempt, Class, Ending, Lane, Witness};
 
     use super::{Ledger, Names, lateness};
     use crate::clock::Clock;
@@ -382,6 +402,26 @@ mod tests {
         println!("{each} bytes for each");
         assert_eq!(ledger.close(false).connections.len() as u64, MANY);
         assert!((1..=MOST).contains(&each), "{each} bytes for each");
+    }
+
+    #[test]
+    fn an_expected_status_is_right_on_the_lanes_of_the_url_alone() {
+        let ledger = Ledger::new(Clock::start(), 1_000_000, None, Clients::default());
+        let ledger = ledger.expecting(&[404]);
+        let class = |lane, status, class| {
+            let mut attempt = Attempt { status, class, ..ledger.draft(lane) };
+            ledger.excuse(&mut attempt);
+            attempt.class
+        };
+        for lane in Lane::ALL {
+            let expected = match lane {
+                Lane::KeepAlive | Lane::Fresh | Lane::Http2 | Lane::Idle => Class::Ok,
+                _ => Class::BadStatus,
+            };
+            assert_eq!(class(lane, 404, Class::BadStatus), expected, "{lane:?}");
+            assert_eq!(class(lane, 410, Class::BadStatus), Class::BadStatus, "{lane:?}");
+            assert_eq!(class(lane, 404, Class::Truncated), Class::Truncated, "{lane:?}");
+        }
     }
 
     #[test]

@@ -129,6 +129,8 @@ pub struct Options {
     pub stop: Stop,
     /// A right answer later than this after its intended send time is `late`.
     pub late_after: Duration,
+    /// Statuses from 400 on that are right answers of the URL, too.
+    pub expected: Vec<u16>,
     /// An attempt without a whole answer after this is given up.
     pub timeout: Duration,
     /// Most attempts in flight; `None` is rate times timeout, at least 64.
@@ -166,6 +168,7 @@ impl Options {
             client_field: None,
             stop: Stop::WhenTold,
             late_after: Duration::from_secs(1),
+            expected: Vec::new(),
             timeout: Duration::from_secs(10),
             max_in_flight: None,
             version_from: VersionFrom::Header("x-app-version".to_owned()),

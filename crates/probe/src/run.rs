@@ -78,7 +78,8 @@ impl Session<'_> {
         let clock = Clock::start();
         let clients = Clients::new(options.clients, options.client_field.as_deref());
         let late_after_us = micros(options.late_after);
-        let ledger = Rc::new(Ledger::new(clock, late_after_us, writer, clients));
+        let ledger = Ledger::new(clock, late_after_us, writer, clients);
+        let ledger = Rc::new(ledger.expecting(&options.expected));
         let site = Rc::new(Site::new(options, Rc::clone(&ledger), clock)?);
         if self.live.is_some() {
             ledger.live.listen();

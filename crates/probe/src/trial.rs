@@ -27,6 +27,7 @@ pub(crate) async fn trial(
     if let Err(failure) = carried {
         failure.tell(&mut attempt);
     }
+    site.ledger.excuse(&mut attempt);
     passing_or(&attempt)
 }
 

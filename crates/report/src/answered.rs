@@ -1,4 +1,4 @@
-//! Who answered requests: by version and by instance, with their shares.
+//! Who answered requests: by version, by status and by instance, with their shares.
 //!
 //! It does not count them; that is `answers`.
 
@@ -18,6 +18,9 @@ pub struct Answered {
     pub versions: Vec<AnswerCount>,
     /// By instance, in the order of names.
     pub instances: Vec<AnswerCount>,
+    /// By status and version, in the order of appearance; only where an answer of 400 or more was right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<AnswerCount>,
 }
 
 /// Answers of one version or instance.
@@ -38,7 +41,8 @@ impl Answered {
             rows.iter().any(|row| row.name.is_some()).then(|| format!("{head}: {}", words(rows)))
         };
         let version = told("by version", &self.versions).or_else(|| self.nameless());
-        version.into_iter().chain(told("by instance", &self.instances)).collect()
+        let rest = [told("by status", &self.statuses), told("by instance", &self.instances)];
+        version.into_iter().chain(rest.into_iter().flatten()).collect()
     }
 
     /// Who reads of no version must know that none was found, rather than that there was one.

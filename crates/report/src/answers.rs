@@ -1,14 +1,15 @@
-//! Counts who answered requests, by version and by instance.
+//! Counts who answered requests, by version and by instance, and with which status where that is asked.
 //!
 //! Sockets are left out: their messages go where the socket went, so they say nothing of how requests
 //! are shared. It compares with no share that was wanted; that is `shares`.
 
 use std::collections::BTreeMap;
 
-use model::Lane;
+use model::{Attempt, Lane};
 
 use crate::answered::{AnswerCount, Answered};
 use crate::clean;
+use crate::lanes::whole_answer;
 use crate::run::Run;
 
 /// Rows of a list; what has no room is counted together, without a name.
@@ -24,7 +25,19 @@ pub(crate) fn count(run: &Run<'_>) -> Answered {
     let versions = Rows::of(answered().map(|a| a.version.as_deref())).list(requests);
     let mut instances = Rows::of(answered().map(|a| a.instance.as_deref())).list(requests);
     instances.sort_by(|a, b| (a.name.is_none(), &a.name).cmp(&(b.name.is_none(), &b.name)));
-    Answered { requests, versions, instances }
+    // Who has a path, and who does not, is asked where an error of others is expected.
+    let expected = answered().any(|a| a.status >= 400 && whole_answer(a.class));
+    let told: Vec<_> = answered().filter(|_| expected).map(|a| status_of(a)).collect();
+    let statuses = Rows::of(told.iter().map(|name| Some(name.as_str()))).list(requests);
+    Answered { requests, versions, instances, statuses }
+}
+
+/// Its status, and whose it was.
+fn status_of(attempt: &Attempt) -> String {
+    match &attempt.version {
+        Some(version) => format!("{} of {version}", attempt.status),
+        None => attempt.status.to_string(),
+    }
 }
 
 /// Counts in the order of appearance.

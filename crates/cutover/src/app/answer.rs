@@ -26,7 +26,7 @@ const SLOW_DEFAULT_MS: u64 = 1_000;
 
 /// Answers one request; every answer carries the version and the instance.
 pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
-    let route = Route::of(request.uri().path());
+    let route = Route::of(request.uri().path(), state.options.extra_path.as_deref());
     let mut response = if route.business() {
         business(state, route, request).await
     } else {
@@ -110,7 +110,7 @@ async fn routed(
     match route {
         Route::Page => page(state),
         Route::Datetime => datetime(state, query),
-        Route::Version => json(state, StatusCode::OK, &Nothing {}),
+        Route::Version | Route::Extra => json(state, StatusCode::OK, &Nothing {}),
         Route::Healthz => healthz(state),
         Route::Metrics => typed("text/plain; version=0.0.4", whole(metrics::text(state))),
         Route::Socket => socket::upgrade(state, &mut request),

@@ -39,6 +39,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) orders: Option<PathBuf>,
 
+    /// One path more that is answered, as `/version` is: a new endpoint, such as /hello-{version}
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub(crate) extra_path: Option<String>,
+
     /// What shall go wrong
     #[command(flatten)]
     pub(crate) faults: Faults,
@@ -113,6 +117,13 @@ fn version(text: &str) -> Result<Version, String> {
     Version::new(text).map_err(|fault| fault.help.unwrap_or(fault.what))
 }
 
+/// What a request line may name.
+fn path(text: &str) -> Result<String, String> {
+    let plain = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic());
+    let whole = plain && !text.contains(['?', '#']);
+    whole.then(|| text.to_owned()).ok_or_else(|| "write a path, such as /hello".to_owned())
+}
+
 /// It goes into a header and into a metric's label, so it is kept plain.
 fn instance(text: &str) -> Result<String, String> {
     let plain = !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
@@ -123,7 +134,7 @@ fn instance(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{instance, share, version};
+    use super::{instance, path, share, version};
 
     #[test]
     fn shares_lie_between_nothing_and_all() {
@@ -138,5 +149,9 @@ mod tests {
         assert!(version("v2").is_ok() && instance("shop-v2-0").is_ok());
         assert!(version("v\r\n2").is_err() && instance("a\r\nb").is_err());
         assert!(instance("").is_err() && instance(&"x".repeat(129)).is_err());
+        assert_eq!(path("/hello-v2").as_deref(), Ok("/hello-v2"));
+        for bad in ["", "hello", "/a b", "/a?b", "/a#b", "/é"] {
+            assert!(path(bad).is_err(), "{bad:?} was taken");
+        }
     }
 }

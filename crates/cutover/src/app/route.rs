@@ -14,12 +14,14 @@ pub(super) enum Route {
     Upload,
     Download,
     Orders,
+    /// The one that was asked for on the command line.
+    Extra,
     Unknown,
 }
 
 impl Route {
-    /// The route of a path; every path has one.
-    pub(super) fn of(path: &str) -> Self {
+    /// The route of a path; every path has one. `extra` is one more that is answered.
+    pub(super) fn of(path: &str, extra: Option<&str>) -> Self {
         match path {
             "/" => Self::Page,
             "/datetime" => Self::Datetime,
@@ -32,6 +34,7 @@ impl Route {
             "/upload" => Self::Upload,
             "/download" => Self::Download,
             "/orders" => Self::Orders,
+            _ if extra == Some(path) => Self::Extra,
             _ => Self::Unknown,
         }
     }
@@ -50,6 +53,7 @@ impl Route {
             Self::Upload => "/upload",
             Self::Download => "/download",
             Self::Orders => "/orders",
+            Self::Extra => "extra",
             Self::Unknown => "other",
         }
     }

@@ -86,6 +86,10 @@ pub(crate) struct Probe {
     /// An answer later than this is a failure
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::argument)]
     pub(crate) late_after: Duration,
+    /// An answer of the URL with this status is right, too, such as 404 where only a new version has the
+    /// path; the report tells who gave which (may be repeated)
+    #[arg(long, value_name = "STATUS", value_parser = value_parser!(u16).range(400..=599))]
+    pub(crate) expect_status: Vec<u16>,
     /// An attempt without an answer is given up after this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::argument)]
     pub(crate) timeout: Duration,

@@ -153,6 +153,7 @@ fn options(arguments: &cli::Probe) -> Result<Options, Fault> {
     options.pace = arguments.pace;
     options.max_in_flight = arguments.max_in_flight;
     options.late_after = arguments.late_after;
+    options.expected.clone_from(&arguments.expect_status);
     options.version_from = match (&arguments.watch_version, &arguments.version_header) {
         (Some(from), _) => from.clone(),
         (None, Some(header)) => VersionFrom::Header(header.to_lowercase()),

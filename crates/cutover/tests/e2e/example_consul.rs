@@ -87,6 +87,12 @@ fn one_of_four_then_all_of_them_then_by_a_header_and_nothing_is_lost() {
     ] {
         assert!(said.contains(words), "`{words}` is missing: {said}");
     }
+    // The new endpoint: one of four has it, the others say that they have not.
+    let told = said.lines().find(|line| line.contains("by status: ")).expect(&said);
+    let new = told.split(" · ").find_map(|one| one.split_once("200 of v2 ")).expect(told).1;
+    let new: u32 = new.split(' ').next().unwrap().parse().unwrap();
+    assert!((60..=140).contains(&new) && told.contains("404 of v1 "), "{told}");
+    assert!(!told.contains("200 of v1") && !told.contains("404 of v2"), "{told}");
     // One of four of message, and a quarter of credit.
     assert_eq!(said.matches("as demanded: share(v2)=25%±10").count(), 2, "{said}");
     let lanes = report["lanes"].as_array().unwrap();

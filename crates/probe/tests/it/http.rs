@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Act, Server, assert_classes, of, options, right, run, stopped};
 use model::attempt::{Class, Ending, Lane, Witness};
-use probe::{Target, VersionFrom};
+use probe::{Options, Target, VersionFrom};
 
 const HTTP: [Lane; 2] = [Lane::KeepAlive, Lane::Fresh];
 
@@ -35,6 +35,32 @@ async fn a_good_server_gives_only_ok_on_an_exact_schedule() {
         let carried: u32 = run.connections.iter().map(|c| c.attempts).sum();
         assert_eq!(carried as usize, 50 - stopped(&run));
         assert_eq!(server.asked(), 50 - stopped(&run));
+    }
+}
+
+/// A new path that one of four has: the others say so, and that is no failure; what else they say is one.
+#[tokio::test]
+async fn an_error_that_is_expected_is_a_right_answer() {
+    for lane in HTTP {
+        let says = |status: u16| {
+            let head = format!("HTTP/1.1 {status} X\r\nX-App-Version: v1\r\n");
+            Act::Say(format!("{head}Content-Length: 2\r\n\r\nno").into_bytes())
+        };
+        let script = move |n| match n % 4 {
+            3 => right("v2"),
+            2 => says(410),
+            _ => says(404),
+        };
+        let server = Server::start(script).await;
+        let run = run(Options { expected: vec![404], ..options(server.url(), lane, 40) }).await;
+        let asked = server.asked() as u64;
+        let others = run.attempts.iter().filter(|a| a.class == Class::BadStatus);
+        assert!(others.clone().all(|a| a.status == 410), "{:?}", run.attempts);
+        assert_eq!(others.count() as u64, (asked + 1) / 4, "{lane:?}");
+        let right = of(&run, Class::Ok);
+        let missing = right.iter().filter(|a| a.status == 404 && a.detail.is_none()).count();
+        assert_eq!(missing as u64, asked.div_ceil(4) + (asked + 2) / 4, "{lane:?}");
+        assert_eq!(right.len() - missing, server.asked() / 4, "{lane:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::sample::{self, alone};
 use model::attempt::{OrderCount, RunFooter};
-use model::{Class, Lane, Verdict};
+use model::{Attempt, Class, Lane, Verdict};
 use report::{Asked, Assertion, Input, judge};
 
 #[test]
@@ -54,6 +54,23 @@ fn that_no_version_was_named_and_what_was_not_sent_is_told_beside_a_pass() {
     let facts = judge(&alone()).facts;
     let odd = |fact: &&String| fact.contains("no answer named") || fact.contains("not sent");
     assert_eq!(facts.iter().find(odd), None);
+}
+
+/// Where an error is a right answer, as of a path that only the new version has, it is told whose it was.
+#[test]
+fn expected_errors_are_told_by_the_version_that_gave_them() {
+    assert_eq!(judge(&alone()).answered.statuses, []);
+    let mut input = alone();
+    let old = |a: &&mut Attempt| a.version.as_deref() == Some("v1") && a.lane != Lane::Websocket;
+    input.attempts.iter_mut().filter(old).for_each(|a| a.status = 404);
+    let report = judge(&input);
+    let rows = report.answered.statuses.iter().map(|row| (row.name.as_deref(), row.answers));
+    let versions: Vec<_> = report.answered.versions.iter().map(|row| row.answers).collect();
+    let expected = [(Some("404 of v1"), versions[0]), (Some("200 of v2"), versions[1])];
+    assert_eq!(rows.collect::<Vec<_>>(), expected);
+    assert!(report.facts.iter().any(|fact| fact.starts_with("by status: 404 of v1 ")));
+    let schema = jsonschema::validator_for(&serde_json::from_str(report::SCHEMA).unwrap()).unwrap();
+    assert!(schema.is_valid(&serde_json::to_value(&report).unwrap()));
 }
 
 #[test]

@@ -44,6 +44,17 @@ async fn every_answer_says_who_gave_it() {
 }
 
 #[tokio::test]
+async fn an_extra_path_is_answered_where_it_was_asked_for() {
+    let (app, other) = (App::start("--extra-path=/hello-v7").await, App::start("").await);
+    let answer = app.get("/hello-v7?name=x").await;
+    assert_eq!((answer.status, &answer.json()["version"]), (200, &"v7".into()));
+    for (app, target) in [(&app, "/hello-v8"), (&app, "/hello-v7/"), (&other, "/hello-v7")] {
+        let answer = app.get(target).await;
+        assert_eq!((answer.status, answer.header("x-app-version")), (404, Some("v7")), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn the_time_comes_in_two_formats() {
     let app = App::start("").await;
     let rfc3339 = app.get("/datetime").await.json();
