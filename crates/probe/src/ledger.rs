@@ -291,9 +291,11 @@ impl Ledger {
         self.book.borrow().switch.over(self.clock.us(), settle_us)
     }
 
-    /// Closes the book. Attempts that the samples have need not be told.
+    /// Closes the book. Attempts that the samples have need not be told. What is still in flight was sent, and nobody
+    /// can say what became of it.
     pub(crate) fn close(&self, keep: bool) -> Run {
         let mut book = self.book.take();
+        book.footer.sent += book.in_flight;
         book.footer.lateness_us = lateness(book.attempts.lateness());
         self.write(|| SampleLine::Footer(book.footer.clone()));
         let sampling = self.writer.as_ref().map_or(Ok(()), Writer::finish);

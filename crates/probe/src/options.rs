@@ -52,6 +52,8 @@ pub enum Told {
     Go,
     /// Send nothing more, wait for what is in flight, and end.
     Stop,
+    /// Wait for nothing any more: what is in flight counts as sent and is in no record.
+    Now,
 }
 
 /// Where in an answer the app says its version. The proxy's stamp is used when it says none.
@@ -103,6 +105,8 @@ pub struct Options {
     pub pace: Pace,
     /// Lanes and their shares of the rate, which sum to 1.
     pub lanes: Vec<(Lane, f64)>,
+    /// Nobody named these lanes: beside those that ask the URL only such run as answer their trial as they should.
+    pub lanes_if_served: bool,
     /// Path of the WebSocket endpoint on the same host.
     pub websocket_path: String,
     /// Live sockets of the WebSocket lane.
@@ -155,6 +159,7 @@ impl Options {
             rate,
             pace: Pace::default(),
             lanes: vec![(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.25), (Lane::Websocket, 0.25)],
+            lanes_if_served: false,
             websocket_path: "/ws".to_owned(),
             sockets: 4,
             upload_path: "/upload".to_owned(),

@@ -156,7 +156,7 @@ impl Session<'_> {
         let mut sending = std::pin::pin!(pacer.run(lanes, stopped));
         let nobody_can_stop_it = options.stop == Stop::WhenTold && options.control.is_none();
         let told = async {
-            let told = self.told.wait_for(|told| *told == Told::Stop).await;
+            let told = self.told.wait_for(|told| *told != Told::Go).await;
             if told.is_err() && !nobody_can_stop_it {
                 std::future::pending::<()>().await;
             }
@@ -171,11 +171,23 @@ impl Session<'_> {
         sending.await
     }
 
-    /// Waits for what is in flight, then closes every connection.
+    /// Waits for what is in flight, then closes every connection; for neither when that is not wanted any more.
     async fn close(&self, lanes: &Lanes, ledger: &Ledger) {
-        ledger.drained().await;
-        lanes.close().await;
-        if tokio::time::timeout(CLOSING, ledger.disconnected()).await.is_err() {
+        let mut told = self.told.clone();
+        let hurried = async {
+            if told.wait_for(|told| *told == Told::Now).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let closed = async {
+            ledger.drained().await;
+            lanes.close().await;
+        };
+        let waited = tokio::select! {
+            () = closed => true,
+            () = hurried => false,
+        };
+        if waited && tokio::time::timeout(CLOSING, ledger.disconnected()).await.is_err() {
             tracing::warn!("some connections of the probe did not close in time");
         }
     }

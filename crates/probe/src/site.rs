@@ -31,6 +31,8 @@ pub(crate) struct Site {
     pub(crate) tls: Option<Clients>,
     pub(crate) reading: Reading,
     pub(crate) timeout: Duration,
+    /// Lanes run only where their trial shows that they are served.
+    pub(crate) if_served: bool,
     pub(crate) buffers: Buffers,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) clock: Clock,
@@ -46,6 +48,7 @@ impl Site {
             tls: secure.then(|| Clients::new(&options.way.tls)).transpose()?,
             reading: Reading::new(options.version_from.clone(), ledger.clients.any()),
             timeout: options.timeout,
+            if_served: options.lanes_if_served,
             buffers: Buffers::default(),
             ledger,
             clock,

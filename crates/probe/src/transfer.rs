@@ -22,6 +22,9 @@ use crate::trial::trial;
 /// Bytes of an answer that are searched for a digest.
 const SEARCHED: usize = 16 * 1024;
 
+/// Fewer bytes are no long answer for a lane that nobody named: a page that is there for every path has them, too.
+const LONG: u64 = 64 * 1024;
+
 /// One of the two lanes.
 #[derive(Debug)]
 pub(crate) struct Transfer {
@@ -81,6 +84,11 @@ impl Transfer {
             self.site.ledger.forget_connection();
             let mut stream = open(&self.site, attempt, &mut record).await?;
             self.talk(&mut stream, attempt, Duration::ZERO).await;
+            let short = site.if_served && lane == Lane::Download && attempt.bytes < LONG;
+            if attempt.class == Class::Ok && short {
+                let detail = format!("{} bytes are no long answer", attempt.bytes);
+                return Err(Failure { class: Class::WrongContent, detail });
+            }
             Ok(())
         })
         .await?;

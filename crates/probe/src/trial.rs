@@ -1,6 +1,7 @@
 //! Does the target serve a lane? One request before the run, outside its book.
 //!
-//! Trouble that may pass is no answer: then the lane runs, and its attempts fail.
+//! Trouble that may pass is no answer for a lane that somebody named: it runs, and its attempts fail. A lane that
+//! nobody named does not run then.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::connect::Failure;
 use crate::site::Site;
 
 /// The longest a target is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the trial; `attempt` gets what would be recorded of it. An error says what is not served.
 pub(crate) async fn trial(
@@ -19,21 +20,27 @@ pub(crate) async fn trial(
     carry: impl AsyncFnOnce(&mut Attempt) -> Result<(), Failure>,
 ) -> Result<(), String> {
     let mut attempt = site.ledger.draft(lane);
-    let carried = tokio::time::timeout(PATIENCE.min(site.timeout), carry(&mut attempt)).await;
-    let Ok(carried) = carried else {
-        attempt.class = Class::Timeout;
-        return passing_or(&attempt);
-    };
-    if let Err(failure) = carried {
-        failure.tell(&mut attempt);
+    let patience = PATIENCE.min(site.timeout);
+    match tokio::time::timeout(patience, carry(&mut attempt)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => failure.tell(&mut attempt),
+        Err(_) => {
+            let detail = format!("no whole answer within {} ms", patience.as_millis());
+            Failure { class: Class::Timeout, detail }.tell(&mut attempt);
+        }
     }
     site.ledger.excuse(&mut attempt);
-    passing_or(&attempt)
+    let served = matches!(attempt.class, Class::Ok | Class::Late);
+    if served || (!site.if_served && may_pass(&attempt)) {
+        return Ok(());
+    }
+    let detail = attempt.detail.as_deref().unwrap_or("an odd answer");
+    Err(format!("tried once: {detail}"))
 }
 
-/// What an attempt says of the endpoint, rather than of the moment.
-fn passing_or(attempt: &Attempt) -> Result<(), String> {
-    let passing = match attempt.class {
+/// True when an attempt says something of the moment, rather than of the endpoint.
+const fn may_pass(attempt: &Attempt) -> bool {
+    match attempt.class {
         Class::BadStatus => matches!(attempt.status, 429 | 500 | 502..),
         Class::Ok
         | Class::Late
@@ -44,10 +51,5 @@ fn passing_or(attempt: &Attempt) -> Result<(), String> {
         | Class::LostInFlight
         | Class::Truncated => true,
         Class::WrongContent | Class::WsDropped => false,
-    };
-    if passing {
-        return Ok(());
     }
-    let detail = attempt.detail.as_deref().unwrap_or("an odd answer");
-    Err(format!("tried once: {detail}"))
 }

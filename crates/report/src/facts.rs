@@ -27,7 +27,9 @@ use crate::version_proof::VersionProof;
 
 /// The verdict in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {
-    let failed = if report.sent == 0 {
+    let failed = if report.sent == 0 && report.trust.sent.unwrap_or(0) > 0 {
+        "no request came to its end".to_owned()
+    } else if report.sent == 0 {
         "no request was sent".to_owned()
     } else {
         let are = if report.sent == 1 { "request" } else { "requests" };

@@ -116,7 +116,8 @@ pub(crate) fn went_back(regressions: u64, old: &str, new: &str) -> String {
 
 fn doubts(run: &Run<'_>, proof: Option<&VersionProof>, trust: &Trust) -> Vec<String> {
     let mut out = Vec::new();
-    if run.sent.is_empty() {
+    // What was sent and not waited for is told below.
+    if run.sent.is_empty() && trust.sent.unwrap_or(0) == 0 {
         out.push("no request was sent".to_owned());
     }
     if run.input.footer.is_none() {

@@ -17,6 +17,7 @@ Examples:
   cutover probe http://127.0.0.1:8080/health --lanes fresh --count 1000
   cutover probe http://10.0.0.5/ --host shop.example.org --late-after 250ms
   cutover probe http://127.0.0.1:8080/ --lanes keep-alive,websocket --websocket-path /chat
+  cutover probe http://127.0.0.1:8080/ --lanes all --orders-path /api/orders
 
   cutover probe http://127.0.0.1:8080/ --full-screen --metrics 127.0.0.1:9464 --duration 10m
   cutover probe https://shop.example.org/ --until-switch --watch-version json:build.version
@@ -44,7 +45,8 @@ pub(crate) struct Probe {
     #[arg(long, value_name = "PACE", default_value = "steady", value_parser = pace)]
     pub(crate) pace: Pace,
     /// Lanes, separated by commas: keep-alive, fresh, http2, websocket, idle, upload, download,
-    /// events, orders. What the target does not serve is listed as not run
+    /// events, orders. What the target does not serve is listed as not run. `all` tries each one
+    /// and runs those that it finds served
     #[arg(
         long,
         value_name = "LANES",
@@ -71,7 +73,7 @@ pub(crate) struct Probe {
     /// How long the old version must have been silent before --until-switch ends
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::argument)]
     pub(crate) settle: Duration,
-    /// Where an answer says its version: header:NAME, json:PATH (such as json:build.version) or body
+    /// Where an answer says its version: header:NAME, json:PATH (such as json:build.version) or body (its first line)
     #[arg(long, value_name = "PLACE", value_parser = version_from, conflicts_with = "version_header")]
     pub(crate) watch_version: Option<VersionFrom>,
     /// Demand something of the run: failed<=3, p99<250ms, share(v2)=25%±5 (may be repeated)

@@ -85,7 +85,8 @@ pub(super) async fn probe(arguments: cli::Probe) -> Result<u8, Fault> {
     run.trouble.map_or(Ok(0), Err)
 }
 
-/// Runs it to its end, and shows how it goes. True when it was interrupted.
+/// Runs it to its end, and shows how it goes. True when it was interrupted; the second time somebody does that, what
+/// is in flight is not waited for.
 async fn follow(
     options: Options,
     (told, orders): (watch::Sender<Told>, watch::Receiver<Told>),
@@ -101,10 +102,13 @@ async fn follow(
         tokio::select! {
             run = &mut run => break run,
             Some(beat) = beats.recv() => shown.beat(beat),
-            () = interrupt.wait(), if !interrupted => {
+            () = interrupt.wait() => {
+                let hurried = interrupted && alone;
+                told.send_replace(if hurried { Told::Now } else { Told::Stop });
+                if !interrupted {
+                    shown.ending();
+                }
                 interrupted = true;
-                told.send_replace(Told::Stop);
-                shown.ending();
             }
         }
     };

@@ -329,7 +329,7 @@ fn a_probe_of_what_cannot_be_probed_says_why() {
     let probe = |_| world.run(&["probe", &url, "--count", "20"]);
     let output = (0..5).map(probe).find(|output| output.status.code() == Some(1)).unwrap();
     clear(&output, &["FAIL  20 of 20 requests failed", "refused", "nothing was listening"]);
-    let cases: [(&[&str], &[&str]); 15] = [
+    let cases: [(&[&str], &[&str]); 16] = [
         (&["https://127.0.0.1/", "--ca", "absent.pem"], &["absent.pem cannot be read"]),
         (&[&url, "--assert", "p99<250"], &["p99<250", "compared with a time"]),
         (&[&url, "--watch-version", "cookie:v"], &["`cookie:v` is no place of a version"]),
@@ -341,6 +341,7 @@ fn a_probe_of_what_cannot_be_probed_says_why() {
         (&["127.0.0.1:80"], &["has no scheme", "help:"]),
         (&[&url, "--lanes", "keepalive"], &["no lane `keepalive`", "keep-alive"]),
         (&[&url, "--lanes", "fresh,fresh"], &["a lane is named twice", "help:"]),
+        (&[&url, "--lanes", "fresh,all"], &["`all` names every lane already", "help:"]),
         (&[&url, "--rate", "0"], &["'0'", "--rate"]),
         (&[&url, "--duration", "5"], &["'5'", "with its unit: 500ms, 10s or 1m30s"]),
         (&[&url, "--host", "a b"], &["`a b` cannot be a Host header", "help:"]),

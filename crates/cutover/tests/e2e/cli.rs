@@ -180,3 +180,31 @@ fn probes_that_begin_at_once_in_one_directory_are_runs_of_their_own() {
     let files = std::fs::read_dir(world.path().join("all")).unwrap();
     assert_eq!(files.count(), 80, "a page and the data of each");
 }
+
+/// The sample app serves every lane but HTTP/2, which is left to what stands before it.
+#[test]
+fn a_probe_of_all_lanes_speaks_for_those_that_are_served() {
+    let _turn = beside();
+    let world = World::new("");
+    let port = free_port();
+    let mut app = world.command(&["app", "--port", &port.to_string()]);
+    let mut app = app.stdout(Stdio::null()).spawn().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    wait_for("the app listens", 10, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    let words = ["probe", &url, "--lanes", "all", "--rate", "60", "--duration", "4s"];
+    let short = ["--slowness", "500ms", "--idle-most", "1s", "--late-after", "5s"];
+    // A machine that starves the prober meanwhile gets no verdict.
+    let probe = |_| world.run(&[&words[..], &short].concat());
+    let output = (0..5).map(probe).find(|output| output.status.code() != Some(3));
+    app.kill().unwrap();
+    app.wait().unwrap();
+    let output = output.expect("no verdict in five runs");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("over all lanes that it serves"), "{text}");
+    assert!(text.contains("not run: http2 (tried once: no HTTP/2 without TLS"), "{text}");
+    let line = text.lines().find(|line| line.contains("this speaks for ")).unwrap();
+    for lane in model::Lane::ALL.map(model::Lane::name) {
+        assert_eq!(line.contains(lane), lane != "http2", "{lane}: {line}");
+    }
+}

@@ -3,7 +3,7 @@
 //! Signals to `up` itself are in `stop`.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -204,6 +204,37 @@ fn a_probe_that_is_interrupted_judges_what_it_saw() {
     assert_eq!(report["interrupted"], true);
     assert_eq!(report["exit_code"], 130);
     assert!(newest_report(&world.path().join("users"))["sent"].as_u64() > Some(0));
+}
+
+/// A service that takes requests and never answers holds up nobody who wants to go.
+#[test]
+fn a_second_ctrl_c_of_a_probe_does_not_wait_for_what_is_in_flight() {
+    let _turn = beside();
+    let world = World::new("");
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", mute.local_addr().unwrap());
+    let words = ["probe", &url, "--lanes", "fresh", "--timeout", "5m", "--duration", "5m"];
+    let stderr = std::fs::File::create(world.path().join("said")).unwrap();
+    let mut probe = world.command(&words).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+    let told = |text: &str| {
+        let said = std::fs::read_to_string(world.path().join("said")).unwrap();
+        said.contains(text).then_some(())
+    };
+    mute.set_nonblocking(true).unwrap();
+    let asked = |_| wait_for("the probe asks", 10, || mute.accept().ok());
+    let _asked: Vec<_> = (0..3).map(asked).collect();
+    signal(probe.id(), Signal::INT);
+    wait_for("it says what it waits for", 10, || told("help=\"Ctrl-C again"));
+    assert!(probe.try_wait().unwrap().is_none(), "it did not wait");
+    signal(probe.id(), Signal::INT);
+    wait_for("the probe ends", 20, || probe.try_wait().unwrap());
+    let output = probe.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let report = newest_report(world.path());
+    assert_eq!((&report["interrupted"], &report["failed"]), (&true.into(), &0.into()));
+    let why = report["reasons"].to_string();
+    assert!(why.contains(" that the prober sent"), "{why}");
+    assert!(!why.contains("no request was sent"), "{why}");
 }
 
 /// A demo in a directory of its own, which is also its TMPDIR.

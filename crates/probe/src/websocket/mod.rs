@@ -16,18 +16,63 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use model::attempt::{Attempt, Lane};
+use futures_util::{SinkExt as _, StreamExt as _};
+use model::attempt::{Attempt, Connection, Lane};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::options::Options;
 use crate::site::Site;
+use crate::trial::PATIENCE;
 use echo::Numbering;
 use slot::{Input, Slot};
-use upgrade::{Endpoint, upgrade};
+use upgrade::{Endpoint, Open, Refusal, upgrade};
+
+/// A socket of the beginning, or why it is none.
+type First = (Connection, Result<Box<Open>, Refusal>);
+
+/// Why the lane is not served, as far as the first sockets show it. Where nobody named the lane one must stand, and
+/// send a message back.
+async fn unserved(endpoint: &Endpoint, first: &mut [First]) -> Option<String> {
+    let if_served = endpoint.site.if_served;
+    let stands = first.iter_mut().find_map(|(_, result)| result.as_mut().ok());
+    match stands {
+        Some(open) if if_served => silent(endpoint, open).await,
+        Some(_) => None,
+        None => first.iter().find_map(|(_, result)| result.as_ref().err()?.unserved(if_served)),
+    }
+}
+
+/// Sends a message outside the count; the reason when it does not come back.
+async fn silent(endpoint: &Endpoint, open: &mut Open) -> Option<String> {
+    let patience = PATIENCE.min(endpoint.site.timeout);
+    let echoed = tokio::time::timeout(patience, async {
+        let text = endpoint.numbering.text(TRIAL);
+        open.stream.send(Message::text(text)).await.ok()?;
+        while let Some(Ok(message)) = open.stream.next().await {
+            let text = message.to_text().unwrap_or_default();
+            if endpoint.numbering.find(text) == Some(TRIAL) {
+                return Some(());
+            }
+        }
+        None
+    });
+    match echoed.await {
+        Ok(Some(())) => None,
+        Ok(None) => Some("tried once: the socket ended in place of an echo".to_owned()),
+        Err(_) => Some(format!(
+            "tried once: a message was not sent back within {} ms",
+            patience.as_millis()
+        )),
+    }
+}
 
 /// How long the closing handshakes may take at the end of the run.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The number of a message that no attempt has.
+const TRIAL: u64 = u64::MAX;
 
 /// The lane.
 #[derive(Debug)]
@@ -54,15 +99,12 @@ impl Websocket {
                 (record, result)
             }
         });
-        let first = join_all(first).await;
-        if !first.iter().any(|(_, result)| result.is_ok()) {
-            let unserved = first.iter().find_map(|(_, result)| result.as_ref().err()?.unserved());
-            if let Some(reason) = unserved {
-                for _ in &first {
-                    site.ledger.forget_connection();
-                }
-                return Err(reason);
+        let mut first = join_all(first).await;
+        if let Some(reason) = unserved(&endpoint, &mut first).await {
+            for _ in &first {
+                site.ledger.forget_connection();
             }
+            return Err(reason);
         }
         let mut slots = Vec::new();
         let mut tasks = Vec::new();

@@ -52,10 +52,13 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// The reason, when the answer means that there is no such endpoint, rather than trouble that
-    /// may pass.
-    pub(super) fn unserved(&self) -> Option<String> {
-        let passing = matches!(self.status, 0 | 429 | 500 | 502..);
-        (!passing).then(|| format!("the upgrade was answered with {}", self.failure.detail))
+    /// may pass; with `strict` trouble is one, too.
+    pub(super) fn unserved(&self, strict: bool) -> Option<String> {
+        match self.status {
+            0 => strict.then(|| format!("tried once: {}", self.failure.detail)),
+            429 | 500 | 502.. if !strict => None,
+            _ => Some(format!("the upgrade was answered with {}", self.failure.detail)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on must fail; and bytes are cut from numbers"
 )]
 
+mod all_lanes;
 mod common;
 mod control;
 mod hostile;

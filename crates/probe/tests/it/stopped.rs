@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Server, of, right};
+use crate::common::{Act, Server, of, right};
 use model::attempt::{Class, Lane};
 use probe::samples::read;
 use probe::{Options, Stop, Target, Told};
@@ -87,4 +87,36 @@ async fn a_killed_prober_leaves_what_it_had_flushed() {
     let run = read(&file).unwrap();
     assert_eq!(run.footer, None);
     assert!(run.attempts.len() >= 150, "{} attempts in the file", run.attempts.len());
+}
+
+/// Who does not want to wait has a record of all that has ended, and is told that there was more.
+#[tokio::test]
+async fn a_run_that_is_to_end_now_waits_for_nothing_in_flight() {
+    // Twenty answers, and then none.
+    let server = Server::start(|n| if n < 20 { right("v1") } else { Act::Hang }).await;
+    let options = Options {
+        lanes: vec![(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.5)],
+        stop: Stop::After { duration: Duration::from_secs(60) },
+        timeout: Duration::from_secs(60),
+        late_after: Duration::from_secs(10),
+        ..Options::new(server.url(), 50)
+    };
+    let (tell, told) = watch::channel(Told::Go);
+    let mut run = std::pin::pin!(probe::run(options, told, None));
+    let wait = tokio::time::timeout(Duration::from_secs(8), &mut run);
+    let asked = tokio::select! {
+        _ = wait => false,
+        () = asked(&server, 30) => true,
+    };
+    assert!(asked, "it ended by itself");
+    tell.send_replace(Told::Stop);
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut run).await;
+    assert!(early.is_err(), "it did not wait for what is in flight");
+    tell.send_replace(Told::Now);
+    let run = tokio::time::timeout(Duration::from_secs(10), run).await.expect("it waited").unwrap();
+    let footer = run.footer.as_ref().unwrap();
+    assert_eq!(of(&run, Class::Ok).len(), 20, "{:#?}", run.attempts);
+    assert!(run.attempts.iter().all(|attempt| !attempt.class.failed()), "{:#?}", run.attempts);
+    assert_eq!(footer.planned, footer.sent + footer.not_sent);
+    assert!(footer.sent >= 30, "{footer:?}");
 }

@@ -73,6 +73,17 @@ fn expected_errors_are_told_by_the_version_that_gave_them() {
     assert!(schema.is_valid(&serde_json::to_value(&report).unwrap()));
 }
 
+/// Of a run that nobody wanted to wait for.
+#[test]
+fn what_was_sent_and_not_waited_for_is_not_nothing_sent() {
+    let mut input = alone();
+    input.attempts.clear();
+    let report = judge(&Input { interrupted: true, ..input });
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(report.reasons[0], "the samples lack 6,000 requests that the prober sent");
+    assert!(report.sentence.starts_with("no request came to its end at "), "{}", report.sentence);
+}
+
 #[test]
 fn a_deploy_of_ours_has_its_shares_elsewhere() {
     let facts = judge(&sample::pass()).facts;

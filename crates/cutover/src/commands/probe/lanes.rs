@@ -18,6 +18,9 @@ const SLOW_PART: f64 = 0.1;
 /// How long what is slow on purpose takes by itself.
 const SLOWNESS: Duration = Duration::from_secs(2);
 
+/// Stands for every lane that the target serves.
+const ALL: &str = "all";
+
 /// One table of the file. What a lane has no use for is refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,21 +41,33 @@ pub(super) fn set(options: &mut Options, arguments: &cli::Probe) -> Result<(), F
     places(options, &arguments.places);
     options.websocket_path.clone_from(&arguments.websocket_path);
     options.sockets = arguments.sockets;
-    let named = || {
-        let lanes = arguments.lanes.iter().map(|name| lane(name));
-        lanes.map(|lane| lane.map(|lane| (lane, usual(lane)))).collect()
-    };
     let shares = match &arguments.lanes_file {
-        Some(file) => from_file(options, file),
-        None => named(),
-    }?;
+        Some(file) => from_file(options, file)?,
+        None => named(options, &arguments.lanes)?,
+    };
     let sum: f64 = shares.iter().map(|(_, share)| share).sum();
     options.lanes = shares.into_iter().map(|(lane, share)| (lane, share / sum)).collect();
     Ok(())
 }
 
+/// Those of the command line.
+fn named(options: &mut Options, names: &[String]) -> Result<Vec<(Lane, f64)>, Fault> {
+    options.lanes_if_served = names.iter().any(|name| name == ALL);
+    if !options.lanes_if_served {
+        return names.iter().map(|name| lane(name).map(|lane| (lane, usual(lane)))).collect();
+    }
+    if names.len() > 1 {
+        return Err(Fault::new(Kind::Usage, format!("`{ALL}` names every lane already"))
+            .help(format!("write --lanes {ALL}, or the lanes that must run by their names")));
+    }
+    Ok(Lane::ALL.map(|lane| (lane, usual(lane))).into())
+}
+
 /// The lanes in words.
 pub(super) fn names(options: &Options) -> String {
+    if options.lanes_if_served {
+        return "all lanes that it serves".to_owned();
+    }
     options.lanes.iter().map(|(lane, _)| lane.name()).collect::<Vec<_>>().join(", ")
 }
 
@@ -78,7 +93,7 @@ fn lane(name: &str) -> Result<Lane, Fault> {
     Lane::ALL.into_iter().find(|lane| lane.name() == name).ok_or_else(|| {
         let known = Lane::ALL.map(Lane::name).join(", ");
         Fault::new(Kind::Usage, format!("there is no lane `{}`", name.escape_debug()))
-            .help(format!("use some of {known}"))
+            .help(format!("use some of {known}, or {ALL}"))
     })
 }
 
@@ -156,7 +171,7 @@ mod tests {
     use ::probe::{Options, Target};
     use model::{Class, Lane};
 
-    use super::read;
+    use super::{named, read};
 
     #[test]
     fn a_file_names_lanes_with_shares_and_paths() {
@@ -167,6 +182,19 @@ mod tests {
         assert_eq!(lanes, [(Lane::Fresh, 1.0), (Lane::Idle, 1.0), (Lane::Upload, 0.5)]);
         assert_eq!((options.upload_path.as_str(), options.upload_bytes), ("/up", 7));
         assert_eq!(options.idle_most.as_secs(), 3);
+    }
+
+    #[test]
+    fn all_stands_for_every_lane_and_for_itself() {
+        let mut options = Options::new(Target::parse("http://a/").unwrap(), 10);
+        let mut of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let lanes = named(&mut options, &names).map_err(|fault| fault.what)?;
+            Ok::<_, String>((lanes.len(), options.lanes_if_served))
+        };
+        assert_eq!(of(&["all"]), Ok((Lane::ALL.len(), true)));
+        assert_eq!(of(&["fresh", "idle"]), Ok((2, false)));
+        assert_eq!(of(&["fresh", "all"]), Err("`all` names every lane already".to_owned()));
     }
 
     #[test]

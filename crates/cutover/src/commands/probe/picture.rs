@@ -67,7 +67,7 @@ fn title(asked: &Asked, sums: &Sums, ending: bool) -> Line {
     Line::default()
         .styled(BOLD, format!("{at} {of}"))
         .plain(format!("  {}", asked.url))
-        .styled(FAINT, "  Ctrl-C ends it")
+        .styled(FAINT, if ending { "  Ctrl-C again: at once" } else { "  Ctrl-C ends it" })
 }
 
 fn counts(asked: &Asked, sums: &Sums) -> Line {

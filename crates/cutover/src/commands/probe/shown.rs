@@ -81,8 +81,10 @@ impl Shown {
 
     /// It was told to end.
     pub(super) fn ending(&mut self) {
-        if let Place::All { ending, .. } = &mut self.place {
-            *ending = true;
+        match &mut self.place {
+            Place::Nowhere => {}
+            Place::Told(teller) => teller.ending(&self.sums.borrow()),
+            Place::All { ending, .. } => *ending = true,
         }
         self.draw(true);
     }

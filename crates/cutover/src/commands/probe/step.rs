@@ -47,6 +47,12 @@ pub(super) enum Step {
         more: u64,
         by_class: BTreeMap<Class, u64>,
     },
+    /// Somebody wants it to end: nothing more is sent.
+    Ending {
+        at_ms: u64,
+        /// What is waited for.
+        in_flight: u64,
+    },
     /// It is over, and this is what is thought of it; the report has the rest.
     Ended { at_ms: u64, verdict: Verdict, sent: u64, failed: u64, why: String },
 }

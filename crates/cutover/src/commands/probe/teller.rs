@@ -87,6 +87,13 @@ impl<W: Write> Teller<W> {
         }
     }
 
+    /// Tells that it was told to end.
+    pub(super) fn ending(&mut self, sums: &Sums) {
+        let step = Step::Ending { at_ms: sums.now_us / 1_000, in_flight: sums.in_flight };
+        self.draw(&[step.clone()], Some(sums));
+        self.write(&[step]);
+    }
+
     /// Tells the rest, and takes away what is only there while it runs.
     pub(super) fn end(mut self, sums: &Sums) {
         let rest = self.happened.rest(sums);

@@ -98,6 +98,10 @@ pub(super) fn stays(began_unix_ms: u64, step: &Step) -> Option<Line> {
             Line::default().styled(WAIT, format!("not served, so not run: {}", names.join(", ")))
         }
         Step::Began { .. } | Step::Live(_) | Step::Ended { .. } => return None,
+        Step::Ending { at_ms, in_flight } => at(at_ms)
+            .styled(BOLD, "ending")
+            .plain(format!(", {} in flight", figure::count(*in_flight)))
+            .styled(FAINT, " (Ctrl-C again does not wait for them)"),
         Step::Version { at_ms, version, after } => {
             let new = if after.is_some() { " answers for the first time" } else { " answers" };
             at(at_ms).styled(BOLD, version).plain(new)
@@ -143,6 +147,11 @@ pub(super) fn plain(began_unix_ms: u64, step: &Step) -> Option<String> {
             let after = after.as_deref().map_or_else(|| "-".to_owned(), word);
             (*at_ms, "version", format!("version={} after={after}", word(version)))
         }
+        Step::Ending { at_ms, in_flight } => (
+            *at_ms,
+            "ending",
+            format!("in_flight={in_flight} help=\"Ctrl-C again does not wait for them\""),
+        ),
         Step::Failure(failure) => (failure.at_ms, "failure", said(failure)),
         Step::Failures { at_ms, more, by_class } => {
             let classes = by_class.iter().map(|(class, n)| format!("{}:{n}", key(*class)));

@@ -94,6 +94,29 @@ fn on_a_terminal_what_happened_stays_and_how_it_stands_is_drawn_in_place() {
 }
 
 #[test]
+fn who_ends_it_is_told_what_is_waited_for_and_how_not_to_wait() {
+    let mut sums = Sums::default();
+    let beats = switched();
+    type Make = fn(Sink) -> Place<Sink>;
+    let rows: [(Make, &str); 3] = [
+        (Place::Lines, "00:00:07.000Z ending             in_flight="),
+        (Place::Json, r#"{"step":"ending","at_ms":7000,"in_flight":"#),
+        (terminal, "00:00:07.000Z ending, "),
+    ];
+    for (place, expected) in rows {
+        let sink = Sink::default();
+        let mut teller = Teller::new(place(sink.clone()), asked(Stop::WhenTold));
+        for beat in &beats {
+            sums.add(beat.clone());
+        }
+        teller.ending(&sums);
+        let said = sink.text();
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(said.contains("Ctrl-C again does not wait"), !said.starts_with('{'), "{said}");
+    }
+}
+
+#[test]
 fn programs_get_one_object_a_line_and_every_second_how_it_stands() {
     let (before, _) = told(Place::Json, switched());
     let lines: Vec<Value> =
