@@ -147,7 +147,7 @@ mod tests {
             (240, 11 * SECOND, 10, zero),
             (240, 11 * SECOND, 240 * 11, zero),
             (240, 11 * SECOND, 240 * 12, SECOND),
-            (240, 11 * SECOND, u64::MAX, Duration::from_millis(u64::MAX / 240) - 11 * SECOND),
+            (240, 11 * SECOND, u64::MAX, Duration::from_millis(u64::MAX / 240 - 11_000)),
             (0, 1_000 * SECOND, 1, Duration::MAX),
         ] {
             assert_eq!(pace(rate, waited, came).left(), left, "{rate} {waited:?} {came}");

@@ -26,7 +26,7 @@ pub(super) fn mistakes(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic
     // What an open quote in it hides is the bracket that closes it.
     let first = errors.iter().filter(after).min_by_key(|error| (start(error), !of_text(error)));
     let quote = first.filter(|error| of_text(error)).map(|error| one(error, text));
-    found.extend(quote.or_else(|| open.clone().map(still_open)));
+    found.extend(quote.or_else(|| open.map(still_open)));
     found.truncate(MOST);
     found
 }
@@ -85,7 +85,7 @@ fn bare_value(text: &str, at: usize) -> Option<(&str, &str)> {
 }
 
 /// Where a list begins, or a table in one line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Open {
     start: usize,
     closes: char,

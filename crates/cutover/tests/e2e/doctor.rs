@@ -168,7 +168,9 @@ fn set(folder: &Path, case: &Case) {
     std::fs::create_dir_all(folder.join("tmp")).unwrap();
     std::fs::write(folder.join("cutover.toml"), text).unwrap();
     script(&folder.join("locked"), &LOCKED.replace("CUTOVER", CUTOVER));
-    ["all", "stays"].iter().for_each(|kind| wrapped(folder, kind));
+    for kind in ["all", "stays"] {
+        wrapped(folder, kind);
+    }
 }
 
 fn doctor(folder: &Path, more: &[&str]) -> Command {

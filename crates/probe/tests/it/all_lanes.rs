@@ -144,7 +144,6 @@ async fn trouble_in_the_trial_counts_against_no_lane_that_nobody_named() {
     let map: Map = |path| match path {
         "/" => Path::Status("200 OK"),
         "/ws" => Path::Status("503 Down"),
-        "/upload" => Path::Hang,
         "/download" => Path::Reset,
         "/events" => Path::Status("500 Odd"),
         "/orders" => Path::Status("502 Gone"),

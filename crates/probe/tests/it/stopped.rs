@@ -96,8 +96,8 @@ async fn a_run_that_is_to_end_now_waits_for_nothing_in_flight() {
     let server = Server::start(|n| if n < 20 { right("v1") } else { Act::Hang }).await;
     let options = Options {
         lanes: vec![(Lane::KeepAlive, 0.5), (Lane::Fresh, 0.5)],
-        stop: Stop::After { duration: Duration::from_secs(60) },
-        timeout: Duration::from_secs(60),
+        stop: Stop::After { duration: Duration::from_mins(1) },
+        timeout: Duration::from_mins(1),
         late_after: Duration::from_secs(10),
         ..Options::new(server.url(), 50)
     };

@@ -36,12 +36,12 @@ fn stage(backend: &Backend, body_rate: u32) -> Stage {
 fn reading() -> (Backend, Receiver<()>) {
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
-    let backend = Backend::scripted("demo-1-1", move |peer, head| match peer.body(head) {
-        Some(body) => peer.ok(&body.len().to_string()),
-        None => {
-            tell.lock().unwrap().send(()).unwrap();
-            Then::Close
+    let backend = Backend::scripted("demo-1-1", move |peer, head| {
+        if let Some(body) = peer.body(head) {
+            return peer.ok(&body.len().to_string());
         }
+        tell.lock().unwrap().send(()).unwrap();
+        Then::Close
     });
     (backend, told)
 }

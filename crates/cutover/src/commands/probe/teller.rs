@@ -90,7 +90,7 @@ impl<W: Write> Teller<W> {
     /// Tells that it was told to end.
     pub(super) fn ending(&mut self, sums: &Sums) {
         let step = Step::Ending { at_ms: sums.now_us / 1_000, in_flight: sums.in_flight };
-        self.draw(&[step.clone()], Some(sums));
+        self.draw(std::slice::from_ref(&step), Some(sums));
         self.write(&[step]);
     }
 

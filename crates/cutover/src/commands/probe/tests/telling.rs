@@ -95,9 +95,9 @@ fn on_a_terminal_what_happened_stays_and_how_it_stands_is_drawn_in_place() {
 
 #[test]
 fn who_ends_it_is_told_what_is_waited_for_and_how_not_to_wait() {
+    type Make = fn(Sink) -> Place<Sink>;
     let mut sums = Sums::default();
     let beats = switched();
-    type Make = fn(Sink) -> Place<Sink>;
     let rows: [(Make, &str); 3] = [
         (Place::Lines, "00:00:07.000Z ending             in_flight="),
         (Place::Json, r#"{"step":"ending","at_ms":7000,"in_flight":"#),
