@@ -21,7 +21,7 @@ use crate::server::notify;
 /// Nobody else acts in the directory.
 const EPOCH: u64 = 1;
 /// Longest pause between two looks.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(50);
 /// What is told to end at the close has this long, ms.
 const HURRY_MS: u64 = 1_000;
 /// How long the close waits for all to be gone: on a machine with far more to do than it can, even what was
