@@ -33,7 +33,7 @@ pub(super) async fn doctor(arguments: cli::Doctor) -> Result<u8, Fault> {
     let wish = Wish { app: &app, version: &version, slow_path };
     let say = |text: &str| {
         if !arguments.json {
-            anstream::eprintln!("{text}");
+            crate::say::errln!("{text}");
         }
     };
     let Some(examined) = examine(&config, &wish, &say, interrupt.wait()).await? else {
@@ -42,9 +42,9 @@ pub(super) async fn doctor(arguments: cli::Doctor) -> Result<u8, Fault> {
     if arguments.json {
         let json = serde_json::to_string_pretty(&examined)
             .map_err(|e| Fault::internal(format!("the findings cannot be written: {e}")))?;
-        anstream::println!("{json}");
+        crate::say::outln!("{json}");
     } else {
-        anstream::print!("{}", text(&examined));
+        crate::say::out!("{}", text(&examined));
     }
     let bad = |finding: &Finding| finding.severity != Severity::Note;
     Ok(if examined.findings.iter().any(bad) { FOUND } else { 0 })

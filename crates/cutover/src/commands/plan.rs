@@ -37,9 +37,9 @@ pub(super) async fn plan(arguments: cli::Plan) -> Result<u8, Fault> {
     if arguments.json {
         let json = serde_json::to_string_pretty(&planned)
             .map_err(|e| Fault::internal(format!("the plan cannot be written: {e}")))?;
-        anstream::println!("{json}");
+        crate::say::outln!("{json}");
     } else {
-        anstream::print!("{}", text(&planned));
+        crate::say::out!("{}", text(&planned));
     }
     Ok(0)
 }
@@ -49,17 +49,17 @@ fn show_all(name: &AppName, all: &[Planned], json: bool) -> Result<u8, Fault> {
     if json {
         let json = serde_json::to_string_pretty(all)
             .map_err(|e| Fault::internal(format!("the plan cannot be written: {e}")))?;
-        anstream::println!("{json}");
+        crate::say::outln!("{json}");
         return Ok(0);
     }
     let apps: Vec<&str> = all.iter().map(|one| one.app.as_str()).collect();
-    anstream::println!(
+    crate::say::outln!(
         "{name}: {} in one rollout. Each waits for the others before its users are switched, before each \
          step and before the old version is given up; until then all turn back when one does.",
         apps.join(" and ")
     );
     for one in all {
-        anstream::print!("\n{}", text(one));
+        crate::say::out!("\n{}", text(one));
     }
     Ok(0)
 }
