@@ -298,7 +298,9 @@ async fn what_users_were_answered_is_counted_once_whatever_was_tried(program: Pa
         assert!(Instant::now() < deadline, "{:?}", answered(&router, 1).await);
     }
     let have = router.look(&app()).await.unwrap();
-    assert!(have.totals[&ReleaseId(1)].failed > 2, "its servers count tries: {:?}", have.totals);
+    // What is sent again counts as a failure of a server, or in 2.6 only as one more request of it.
+    let tries = &have.totals[&ReleaseId(1)];
+    assert!(tries.failed > 2 || tries.requests > 13, "its servers count tries: {tries:?}");
     assert_eq!(answered(&router, 2).await, (0, 0));
     drop(tunnel);
 }
