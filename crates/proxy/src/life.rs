@@ -2,8 +2,8 @@
 //!
 //! The request path only reads from here; nothing in it is guarded by a lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) unattended: AtomicBool,
     /// Room for client connections.
     pub(crate) room: Arc<Semaphore>,
+    door: Mutex<()>,
     /// Room for those beyond it, which are answered and no more.
     pub(crate) overflow: Arc<Semaphore>,
     /// Room for those of clients that have more than their share, which are answered and no more.
@@ -85,6 +86,7 @@ impl Shared {
             upgrades: AtomicU64::new(0),
             unattended: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(files.clients)),
+            door: Mutex::new(()),
             overflow: Arc::new(Semaphore::new(files.told)),
             greedy: Arc::new(Semaphore::new(files.told)),
             tls,
@@ -131,25 +133,19 @@ impl Shared {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many of them there may be at a time, those included that are only told that they are one
-    /// too many.
-    pub(crate) fn most_connections(&self) -> u64 {
-        self.settings.load().connections.saturating_add(self.told())
+    /// Client connections that are served, or about to be: not those that are only told that they are one too many.
+    pub(crate) fn served(&self) -> u64 {
+        self.files.clients.saturating_sub(self.room.available_permits()) as u64
     }
 
-    /// Client connections that are only told that they are one too many.
-    fn told(&self) -> u64 {
-        let rooms = [&self.overflow, &self.greedy];
-        rooms
-            .map(|room| self.files.told.saturating_sub(room.available_permits()) as u64)
-            .iter()
-            .sum()
+    /// Whoever holds this is the only one who lets a client in: two who counted at once would let in one too many.
+    pub(crate) fn door(&self) -> MutexGuard<'_, ()> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sockets of clients that are served, and to instances.
     fn carried(&self) -> u64 {
-        let served = self.connections().saturating_sub(self.told());
-        served + self.upstream.load(Ordering::Relaxed)
+        self.served() + self.upstream.load(Ordering::Relaxed)
     }
 
     /// True while open files allow another client, and then a connection to an instance for it.

@@ -187,7 +187,8 @@ async fn room(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
 }
 
 fn room_now(shared: &Shared) -> Option<(OwnedSemaphorePermit, bool)> {
-    if shared.connections() < shared.most_connections()
+    let _door = shared.door();
+    if shared.served() < shared.settings.load().connections
         && shared.files_for_a_client()
         && let Ok(room) = Arc::clone(&shared.room).try_acquire_owned()
     {
