@@ -63,7 +63,9 @@ async fn serve(mut stream: TcpStream, map: Map) {
         }
         Path::Status(status) => {
             let _ = stream.read(&mut head).await;
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n<p>ok");
+            // The one answer of this connection, and it says so: a second request would get none.
+            let answer =
+                format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 5\r\n\r\n<p>ok");
             let _ = stream.write_all(answer.as_bytes()).await;
             // Until the client has gone: an end in the middle of an upload would be another story.
             while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
