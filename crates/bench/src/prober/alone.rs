@@ -12,9 +12,10 @@ use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec};
 use serde::{Deserialize, Serialize};
 
+use super::arrival::monotonic_ns;
 use super::figures::{bin_ns, dispersion, three};
 use super::place::Place;
-use super::truth::{Truth, monotonic_ns};
+use super::truth::Truth;
 use crate::Outcome;
 use crate::cores::stolen;
 use crate::process::waited;

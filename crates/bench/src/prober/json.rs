@@ -13,7 +13,7 @@ pub(crate) fn json(findings: &Findings) -> Value {
     let paced = |paced: &Paced| {
         json!({
             "asked": paced.asked, "pace": paced.pace.to_string(), "error_ppm": paced.error_ppm, "late_us": paced.late_us,
-            "way_us": paced.way_us, "own_late_us": paced.own_us, "dispersion": paced.dispersion,
+            "own_late_us": paced.own_us, "dispersion": paced.dispersion,
             "cpu_us": paced.cpu_us, "bytes": paced.bytes, "sent": paced.counts[0],
             "failed": paced.counts[1], "not_sent": paced.counts[2], "blind": paced.blind,
             "off_by_others_ms_s": paced.away.others, "off_by_host_ms_s": paced.away.host,

@@ -5,6 +5,7 @@
 //! that the project has set itself, and nothing else.
 
 pub(crate) mod alone;
+mod arrival;
 mod echoes;
 mod figures;
 mod json;
@@ -27,12 +28,12 @@ use crate::Outcome;
 use crate::cores::{Cores, Machine};
 use crate::process::{ended_cpu, own_cpu};
 use alone::{Alone, Loop};
+pub(crate) use arrival::monotonic_ns;
 use memory::OfLane;
 use options::Options;
 use paced::Paced;
 use place::Place;
 use tools::Beside;
-pub(crate) use truth::monotonic_ns;
 use truths::{Counts, Freeze, Standstill};
 
 /// All that a run has shown. What was not asked for is empty.

@@ -8,7 +8,7 @@ use model::Class;
 use probe::Pace;
 
 use super::alone::Away;
-use super::figures::{bin_ns, dispersion, error_ppm, quantile, rate, three};
+use super::figures::{bin_ns, dispersion, error_ppm, rate, three};
 use super::memory::growth;
 use super::place::Place;
 use super::subject::{Account, Order, USUAL};
@@ -34,10 +34,8 @@ pub(crate) struct Paced {
     pub(crate) pace: Pace,
     /// How far the rate was off, parts per million.
     pub(crate) error_ppm: f64,
-    /// Arrival at the server less intended time less the usual way there: p50, p99, largest, µs.
+    /// Arrival at the server less intended time, the way there included: p50, p99, largest, µs.
     pub(crate) late_us: [f64; 3],
-    /// The usual way: median of arrival less the stamp after the send, µs.
-    pub(crate) way_us: f64,
     /// The same lateness in the prober's own words (until it takes an attempt up).
     pub(crate) own_us: [u64; 3],
     /// Variance to mean of arrivals in bins of a millisecond or an interval.
@@ -50,8 +48,7 @@ pub(crate) struct Paced {
     pub(crate) counts: [u64; 3],
     /// Times in which it saw nothing.
     pub(crate) blind: usize,
-    /// Who had its core; and what the host took of the server's, ms in each second: who is stamped late by that is not
-    /// the prober's affair.
+    /// Who had its core; and what the host took of the server's, ms in each second.
     pub(crate) away: Away,
     pub(crate) server_away: f64,
 }
@@ -117,17 +114,11 @@ fn judge((asked, pace): (u32, Pace), account: &Account, received: &[u64]) -> Out
     let warm = (sent / 10).max(WARM);
     let mut arrived = received.to_vec();
     arrived.sort_unstable();
-    let mut handed = account.sent_us.clone();
-    handed.sort_unstable();
-    let at = |us: &u64| (account.t0_ns + us * 1_000) as f64;
-    let apart = |from: &[u64]| -> Vec<f64> {
-        let pairs = arrived.iter().zip(from).skip(warm);
-        pairs.map(|(arrived, from)| (*arrived as f64 - at(from)) / 1e3).collect()
-    };
-    let mut way = apart(&handed);
-    way.sort_by(f64::total_cmp);
-    let way_us = quantile(&way, 500).max(0.0);
-    let late = apart(&account.intended_us).into_iter().map(|us| (us - way_us).max(0.0));
+    let pairs = arrived.iter().zip(&account.intended_us).skip(warm);
+    let late = pairs.map(|(arrived, intended_us)| {
+        let intended_ns = account.t0_ns + intended_us * 1_000;
+        (arrived.saturating_sub(intended_ns)) as f64 / 1e3
+    });
     let late_us = three(late.collect());
     let kept = arrived.get(warm..).unwrap_or_default();
     let (Some(rate), Some(dispersion)) = (rate(kept), dispersion(kept, bin_ns(asked))) else {
@@ -138,7 +129,6 @@ fn judge((asked, pace): (u32, Pace), account: &Account, received: &[u64]) -> Out
         pace,
         error_ppm: error_ppm(rate, f64::from(asked)),
         late_us,
-        way_us,
         own_us: account.lateness_us,
         dispersion,
         cpu_us: account.cpu_s / sent as f64 * 1e6,

@@ -61,8 +61,6 @@ pub(crate) struct Account {
     pub(crate) classes: BTreeMap<Class, u64>,
     /// Of the attempts that were sent, each in order: when it was meant to be, us.
     pub(crate) intended_us: Vec<u64>,
-    /// When its last byte was with the kernel, us; 0 for those that did not come as far.
-    pub(crate) sent_us: Vec<u64>,
     /// Time to the last byte, from the intended time, us.
     pub(crate) ttlb_us: Vec<u64>,
     /// When it saw nothing, us.
@@ -105,7 +103,6 @@ fn account(run: &Run, cpu_s: f64) -> Account {
         not_sent: footer.not_sent,
         classes,
         intended_us: sent.iter().map(|attempt| attempt.intended_us).collect(),
-        sent_us: sent.iter().map(|attempt| attempt.sent_us).collect(),
         ttlb_us: sent.iter().map(|attempt| attempt.ttlb_us()).collect(),
         blind_us: run.blind.iter().map(|window| (window.from_us, window.to_us)).collect(),
         lateness_us: footer.lateness_us,

@@ -230,7 +230,6 @@ mod tests {
             pace: USUAL,
             error_ppm: -12.5,
             late_us: [60.0, 180.0, 900.0],
-            way_us: 40.0,
             own_us: [2, 90, 700],
             dispersion: 0.01,
             cpu_us: 50.0,

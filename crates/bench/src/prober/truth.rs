@@ -1,8 +1,8 @@
 //! The server of truth: it writes down when each request came, to the nanosecond, and plays a script.
 //!
-//! One thread on a core of its own; where its stamps count it does not sleep there, so that no waking of it
-//! is taken for the lateness of who has sent. Heads are searched, not parsed, and requests have no bodies. Sockets
-//! for the WebSocket lane stand in `echoes`.
+//! One thread on a core of its own; the times are the kernel's (`arrival`). At a rate it does not sleep there, so that
+//! answers come at once. Heads are searched, not parsed, and requests have no bodies. Sockets for the WebSocket lane
+//! stand in `echoes`.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -12,12 +12,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use memchr::memmem;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
+use super::arrival;
+use super::arrival::monotonic_ns;
 use super::script::{ANSWER, Act, Script};
 use crate::Outcome;
 use crate::cores::Cores;
@@ -106,6 +107,7 @@ fn serve(
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let listener = socket.listen(BACKLOG)?;
+        arrival::stamp(&listener)?;
         told.send(listener.local_addr()?)?;
         let accepting = async {
             while let Ok((stream, _)) = listener.accept().await {
@@ -135,9 +137,8 @@ async fn converse(mut stream: TcpStream, script: Script, log: Log) -> Option<()>
     let mut buffer = [0; 2_048];
     let mut filled = 0;
     loop {
-        let read = stream.read(buffer.get_mut(filled..)?).await.ok().filter(|read| *read > 0)?;
-        let now = monotonic_ns();
-        filled += read;
+        let (read, came_ns) = arrival::read(&stream, buffer.get_mut(filled..)?).await.ok()?;
+        filled += Some(read).filter(|read| *read > 0)?;
         let head = buffer.get(..filled)?;
         if !head.ends_with(b"\r\n\r\n") {
             continue;
@@ -146,7 +147,7 @@ async fn converse(mut stream: TcpStream, script: Script, log: Log) -> Option<()>
         filled = 0;
         let number = {
             let mut seen = log.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.received_ns.push(now);
+            seen.received_ns.push(came_ns);
             seen.received_ns.len() as u64 - 1
         };
         play(&mut stream, script.act(number), &log).await?;
@@ -199,11 +200,4 @@ async fn unread(stream: &mut TcpStream) {
     const MOMENT: Duration = Duration::from_millis(50);
     // Nothing comes: the other side waits for the rest.
     let _ = tokio::time::timeout(MOMENT, stream.read(&mut [0])).await;
-}
-
-/// CLOCK_MONOTONIC, ns.
-pub(crate) fn monotonic_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

@@ -11,12 +11,13 @@ use model::{Class, Lane};
 use rustix::process::Signal;
 use tokio::net::TcpSocket;
 
+use super::arrival::monotonic_ns;
 use super::echoes::Echoes;
 use super::figures::{frozen_quantile, quantile};
 use super::place::Place;
 use super::script::Script;
 use super::subject::{Account, Order};
-use super::truth::{Truth, monotonic_ns};
+use super::truth::Truth;
 use crate::Outcome;
 
 /// Attempts a second against the scripts of faults.
