@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment of a rollout. Each comes once at most.
+/// A moment of a rollout. Each comes once at most, those of steps once for each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
@@ -17,6 +17,10 @@ pub enum Moment {
     AfterStart,
     /// It was asked directly, and users come next.
     BeforeSwitch,
+    /// The candidate gets the share of a step next.
+    BeforeStep,
+    /// A step has been judged, and nothing spoke against the candidate.
+    AfterStep,
     /// All users are on it; while it bakes.
     AfterSwitch,
     /// It has baked; the promotion is final next.
@@ -31,10 +35,12 @@ pub enum Moment {
 
 impl Moment {
     /// All of them, in the order in which they come.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::BeforeStart,
         Self::AfterStart,
         Self::BeforeSwitch,
+        Self::BeforeStep,
+        Self::AfterStep,
         Self::AfterSwitch,
         Self::BeforeDrain,
         Self::AfterDrain,
@@ -45,7 +51,9 @@ impl Moment {
     /// "before" or "after".
     pub const fn side(self) -> &'static str {
         match self {
-            Self::BeforeStart | Self::BeforeSwitch | Self::BeforeDrain => "before",
+            Self::BeforeStart | Self::BeforeSwitch | Self::BeforeStep | Self::BeforeDrain => {
+                "before"
+            }
             _ => "after",
         }
     }
@@ -55,10 +63,16 @@ impl Moment {
         match self {
             Self::BeforeStart | Self::AfterStart => "start",
             Self::BeforeSwitch | Self::AfterSwitch => "switch",
+            Self::BeforeStep | Self::AfterStep => "step",
             Self::BeforeDrain | Self::AfterDrain => "drain",
             Self::AfterFinish => "finish",
             Self::AfterAbort => "abort",
         }
+    }
+
+    /// True of those that come with each step.
+    pub const fn is_of_steps(self) -> bool {
+        matches!(self, Self::BeforeStep | Self::AfterStep)
     }
 
     /// True while the rollout can still turn back, and wait for a person.
@@ -115,6 +129,10 @@ pub struct Hook {
     pub name: String,
     /// When.
     pub moment: Moment,
+    /// Of which step, counted from 1; `None` where it is none of steps, and before the rollout is frozen of
+    /// each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u16>,
     /// What.
     pub call: Call,
     /// How long one attempt may take, ms.
@@ -132,6 +150,19 @@ pub struct Hook {
 impl Hook {
     /// Longest pause before another attempt, ms.
     pub const PAUSE_MOST_MS: u64 = 30_000;
+
+    /// Its name in the configuration: one that is called at each step has that name, `/` and the step.
+    pub fn given_name(&self) -> &str {
+        self.name.split_once('/').map_or(&self.name, |(given, _)| given)
+    }
+
+    /// When it is called, in words: "before switch", "after step 2".
+    pub fn when(&self) -> String {
+        match self.step {
+            Some(step) => format!("{} {step}", self.moment),
+            None => self.moment.to_string(),
+        }
+    }
 
     /// The pause before that attempt, ms; the first one is 0.
     pub fn pause_ms(attempt: u32) -> u64 {
@@ -157,6 +188,7 @@ mod tests {
         let hook = Hook {
             name: "x".to_owned(),
             moment: Moment::AfterStart,
+            step: None,
             call: Call::Program(vec!["x".to_owned()]),
             timeout_ms: 500,
             retries: 2,
@@ -165,12 +197,30 @@ mod tests {
             rollback: false,
         };
         assert_eq!(hook.limit_ms(), 3 * 500 + 1_000 + 2_000);
+        let of_step = Hook {
+            name: "x/2".to_owned(),
+            moment: Moment::AfterStep,
+            step: Some(2),
+            ..hook.clone()
+        };
+        let both = [&hook, &of_step].map(|hook| (hook.given_name().to_owned(), hook.when()));
+        let wanted = [("x", "after start"), ("x", "after step 2")];
+        assert_eq!(both, wanted.map(|(name, when)| (name.to_owned(), when.to_owned())));
+    }
+
+    #[test]
+    fn a_hook_of_an_older_journal_is_of_no_step() {
+        let old = r#"{"name":"a","moment":"after-switch","call":{"program":["a"]},"timeout_ms":1,
+            "retries":0,"on_failure":"abort","once":false,"rollback":false}"#;
+        let hook: Hook = serde_json::from_str(old).unwrap();
+        assert_eq!((hook.moment, hook.step), (Moment::AfterSwitch, None));
+        assert!(!serde_json::to_string(&hook).unwrap().contains("step"));
     }
 
     #[test]
     fn moments_read_as_they_are_written() {
         let words: Vec<String> = Moment::ALL.iter().map(ToString::to_string).collect();
         assert_eq!(words[0], "before start");
-        assert_eq!(words[7], "after abort");
+        assert_eq!(words[9], "after abort");
     }
 }

@@ -24,6 +24,20 @@ pub(crate) fn shares(start: &Start) -> Vec<Weight> {
     shares
 }
 
+/// How many steps it has: none where users do not come in shares.
+pub(crate) fn steps(start: &Start) -> u16 {
+    let canary = matches!(start.settings.strategy, Strategy::Canary { .. });
+    let shares = if canary && start.stable.is_some() { shares(start).len() } else { 0 };
+    u16::try_from(shares).unwrap_or(u16::MAX)
+}
+
+/// Which step has that share, counted from 1; `None` where users do not come in shares, and of one that only
+/// an operator asked for.
+pub(crate) fn step_of(start: &Start, share: Weight) -> Option<u16> {
+    let at = shares(start).iter().position(|one| *one == share)?;
+    u16::try_from(at + 1).ok().filter(|step| *step <= steps(start))
+}
+
 /// True when only some of the candidate's instances run at its first shares.
 pub(crate) fn counted(start: &Start) -> bool {
     let Strategy::Canary { counts, .. } = &start.settings.strategy else { return false };

@@ -4,6 +4,8 @@
 
 use model::{Hook, Moment, Phase};
 
+use crate::course;
+use crate::settings::Start;
 use crate::state::State;
 
 /// How much longer than its own time a hook is waited for, ms: whoever calls it says when that is over.
@@ -13,6 +15,27 @@ const SLACK_MS: u64 = 10_000;
 /// one phase nothing that is waited for has its time again either.
 pub(crate) const MOST_LIVES: u32 = 5;
 
+/// A moment, and of which step it is if it is one of steps.
+pub(crate) type Due = (Moment, Option<u16>);
+
+/// The hooks of a rollout, given those of its app: what is called at each step stands there once for each,
+/// with a name of its own, and what is called at a step that does not come is left out.
+pub fn hooks_of_steps(start: &Start, hooks: Vec<Hook>) -> Vec<Hook> {
+    let steps = course::steps(start);
+    let of_steps = |hook: Hook| match (hook.moment.is_of_steps(), hook.step) {
+        (false, _) => vec![hook],
+        (true, Some(step)) => Vec::from_iter((step <= steps).then_some(hook)),
+        (true, None) => (1..=steps)
+            .map(|step| Hook {
+                name: format!("{}/{step}", hook.name),
+                step: Some(step),
+                ..hook.clone()
+            })
+            .collect(),
+    };
+    hooks.into_iter().flat_map(of_steps).collect()
+}
+
 /// The hook that is to be called now.
 pub(crate) fn wanted(state: &State) -> Option<String> {
     state.facts.hooking.as_ref().map(|hooking| hooking.name.clone())
@@ -21,7 +44,7 @@ pub(crate) fn wanted(state: &State) -> Option<String> {
 /// True while nothing of the candidate may be started. What was kept running goes on.
 pub(crate) fn hold_the_start(state: &State) -> bool {
     let first = state.phase == Phase::Starting && state.entered.len() == 1;
-    first && !state.start.settings.warm && next_of(state, Moment::BeforeStart).is_some()
+    first && !state.start.settings.warm && next_of(state, (Moment::BeforeStart, None)).is_some()
 }
 
 /// When the hook that is being called is given up; `None` where nobody waits for it.
@@ -33,9 +56,10 @@ pub(crate) fn until_ms(state: &State) -> Option<u64> {
 }
 
 /// The first hook of a moment that has not ended.
-pub(crate) fn next_of(state: &State, moment: Moment) -> Option<&Hook> {
+pub(crate) fn next_of(state: &State, due: Due) -> Option<&Hook> {
     let mut hooks = state.start.settings.hooks.iter();
-    hooks.find(|hook| hook.moment == moment && !state.facts.hooked.contains(&hook.name))
+    let waits = |hook: &Hook| !state.facts.hooked.contains(&hook.name);
+    hooks.find(|hook| (hook.moment, hook.step) == due && waits(hook))
 }
 
 /// A hook of this rollout.

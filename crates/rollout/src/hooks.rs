@@ -8,7 +8,7 @@ use model::{Moment, OnFailure, Phase, Weight};
 
 use crate::course;
 use crate::gate::undo;
-use crate::hooked::{MOST_LIVES, named, next_of, until_ms, wanted};
+use crate::hooked::{Due, MOST_LIVES, named, next_of, until_ms, wanted};
 use crate::hooking::Hooking;
 use crate::pause::Cause;
 use crate::state::State;
@@ -19,8 +19,9 @@ pub(crate) fn pass(state: &State, step: Option<Step>) -> Option<Step> {
     if state.facts.hooking.is_some() {
         return step.filter(|step| step.onward().is_none());
     }
-    let mut due = standing(state).into_iter().chain(crossed(state, step.as_ref()).iter().copied());
-    match due.find_map(|moment| next_of(state, moment)) {
+    let standing = standing(state).map(|moment| (moment, None));
+    let mut due = standing.into_iter().chain(crossed(state, step.as_ref()));
+    match due.find_map(|due| next_of(state, due)) {
         // Whoever is to go back does not wait for it.
         Some(_) if step.as_ref().is_some_and(|step| step.onward().is_none()) => step,
         Some(hook) => {
@@ -57,12 +58,14 @@ pub(crate) fn ended(state: &mut State, name: &str, passed: bool, words: &str) ->
     state.facts.hooking.take_if(|hooking| hooking.name == name)?;
     state.facts.hooked.push(name.to_owned());
     state.facts.went_on_ms = Some(state.now_ms);
-    let (moment, on_failure) = named(state, name).map(|hook| (hook.moment, hook.on_failure))?;
+    let hook = named(state, name)?;
+    let (moment, on_failure) = (hook.moment, hook.on_failure);
+    let called = format!("{} ({})", hook.given_name(), hook.when());
     if passed {
-        state.note(format!("hook {name} ({moment}): {words}"));
+        state.note(format!("hook {called}: {words}"));
         return None;
     }
-    let why = format!("the hook {name} ({moment}) failed: {words}");
+    let why = format!("the hook {called} failed: {words}");
     let waits = state.facts.pause.is_some();
     match on_failure {
         OnFailure::Abort if moment.can_turn_back() => return Some(undo(state, why)),
@@ -102,12 +105,14 @@ fn standing(state: &State) -> Option<Moment> {
 
 /// The moments that lie between this phase and the next. While requests wait for the only copy of an app
 /// they wait for nothing else.
-fn crossed(state: &State, step: Option<&Step>) -> &'static [Moment] {
+fn crossed(state: &State, step: Option<&Step>) -> Vec<Due> {
     use Phase as P;
     let whole = state.facts.roll.is_none();
-    let Some((to, _)) = step.and_then(Step::onward) else { return &[] };
-    match (state.phase, to) {
-        _ if course::hold(&state.start).is_some() || state.facts.home.is_some() => &[],
+    let Some((to, _)) = step.and_then(Step::onward) else { return Vec::new() };
+    if course::hold(&state.start).is_some() || state.facts.home.is_some() {
+        return Vec::new();
+    }
+    let of_phases: &[Moment] = match (state.phase, to) {
         (P::Starting, P::Previewing) => &[Moment::AfterStart],
         (P::Starting | P::Previewing, P::Arming | P::Shifting) => {
             &[Moment::AfterStart, Moment::BeforeSwitch]
@@ -115,5 +120,19 @@ fn crossed(state: &State, step: Option<&Step>) -> &'static [Moment] {
         (P::Baking, P::Draining) if whole => &[Moment::BeforeDrain],
         (P::Draining, P::HandingOver | P::Stopping | P::Promoted) if whole => &[Moment::AfterDrain],
         _ => &[],
-    }
+    };
+    let (left, comes) = steps(state, to);
+    let left = left.map(|step| (Moment::AfterStep, Some(step)));
+    let comes = comes.map(|step| (Moment::BeforeStep, Some(step)));
+    let of_phases = of_phases.iter().map(|moment| (*moment, None));
+    left.into_iter().chain(of_phases).chain(comes).collect()
+}
+
+/// The step that ends with this phase, and the one that comes with the next. What the prober holds across the
+/// switch is not held for a hook, so the first one's is called before that is placed.
+fn steps(state: &State, to: Phase) -> (Option<u16>, Option<u16>) {
+    let ends = state.phase == Phase::Baking;
+    let comes = matches!(to, Phase::Arming | Phase::Shifting);
+    let left = course::step_of(&state.start, state.share()).filter(|_| ends);
+    (left, course::step_of(&state.start, state.next_share()).filter(|_| comes))
 }

@@ -25,7 +25,8 @@
 //!     who ends a hold.)
 //! 12. A stable that is kept is never wanted ended.
 //! 13. No user is on the candidate before the hooks of the moments until then have ended, and no promotion
-//!     is final before those of the trial have; but for those whose moment does not come.
+//!     is final before those of the trial have; but for those whose moment does not come. Nor has it the share of
+//!     a step before the hooks before that step have ended, and those after the steps that it had before.
 //! 14. Rolled out together: no share and no batch before all have come to it, no final promotion before all were
 //!     sure, and once that is open nobody turns back.
 
@@ -52,6 +53,7 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     a_pause_holds(state)?;
     what_is_kept_stays(state, &wants)?;
     hooks_came_first(state)?;
+    hooks_of_steps_came_first(state)?;
     others_came_too(state)?;
     stuck_keeps_serving(state, &wants)?;
     state.facts.home.map_or(Ok(()), |_| home_ends_nothing(state, &wants))?;
@@ -330,6 +332,31 @@ fn hooks_came_first(state: &State) -> Result<(), String> {
     let baked = drains || (ended(Moment::AfterSwitch) && ended(Moment::BeforeDrain));
     let promoted = state.phase != Phase::Promoted || ended(Moment::AfterSwitch);
     ensure(baked && promoted, 13, "final before a hook has ended", state)
+}
+
+/// A share that an operator asks for waits for none of them, nor has one that is stuck and has nobody else to serve.
+fn hooks_of_steps_came_first(state: &State) -> Result<(), String> {
+    let named = state.start.settings.hooks.iter().any(|hook| hook.step.is_some());
+    if !named || state.facts.shares_asked > 0 || state.facts.stuck.is_some() {
+        return Ok(());
+    }
+    let unseen = state.has_entered(Phase::Shifting) && course::begins_unseen(&state.start);
+    let step = |share: &crate::state::Share| course::step_of(&state.start, share.share);
+    let had: Vec<u16> =
+        unseen.then_some(1).into_iter().chain(state.facts.shares.iter().filter_map(step)).collect();
+    let whole = state.has_entered(Phase::Draining);
+    let left = |step: u16| had.contains(&step) && (whole || had.iter().any(|had| *had > step));
+    let due = |moment: Moment, step: u16| match moment {
+        Moment::BeforeStep => had.contains(&step),
+        Moment::AfterStep => left(step),
+        _ => false,
+    };
+    let mut hooks = state.start.settings.hooks.iter();
+    let ended = hooks.all(|hook| {
+        let due = hook.step.is_some_and(|step| due(hook.moment, step));
+        !due || state.facts.hooked.contains(&hook.name)
+    });
+    ensure(ended, 13, "a step before its hooks have ended", state)
 }
 
 fn others_came_too(state: &State) -> Result<(), String> {

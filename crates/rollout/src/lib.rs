@@ -78,6 +78,7 @@
 //! [`Wants::hook`] names the hook of [`Settings::hooks`] that is to be called now; [`Event::HookEnded`] says how
 //! that ended. Until then the rollout is taken no further, and what speaks against the candidate turns it back as
 //! always: then it is no longer wanted. Those *after* the end are wanted in the final phase, which waits for nobody.
+//! Those of the steps of a canary are put there by [`hooks_of_steps`], one for each step.
 //! A hook is wanted again after a crash, since nobody can say what became of it; five crashes in a row while it
 //! is wanted count as its failure.
 //!
@@ -187,6 +188,7 @@ mod words;
 pub use comparing::{Analysis, Inconclusive, OnIncident};
 pub use deadline::Due;
 pub use foresee::{Foreseen, foresee};
+pub use hooked::hooks_of_steps;
 pub use machine::{Rollout, Snapshot};
 pub use metric::{Metric, Unmeasured};
 pub use pause::{Cause, Pause};

@@ -1,7 +1,7 @@
 //! Reads `[[app.NAME.hooks]]`: what is called at which moment of a rollout.
 //!
-//! A moment that does not come with the strategy of the app is a mistake, not ignored. Whether a program is
-//! there is found when it is called.
+//! A moment that does not come with the strategy of the app is a mistake, not ignored. Which step is meant is
+//! read in `hook_step`; whether a program is there is not seen here, but when it is called.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,6 +14,7 @@ use toml::de::DeValue;
 use super::command::{check, fill_version};
 use super::diagnostic::Diagnostic;
 use super::field::kind;
+use super::hook_step;
 use super::names;
 use super::post;
 use super::reader::Reader;
@@ -78,16 +79,20 @@ fn one(
 ) -> Option<Hook> {
     let name = name(hook, reader);
     let moment = moment(hook, strategy, reader);
+    let step = hook_step::read(hook, (strategy, moment), reader);
     let call = call(hook, folder, reader);
     let (least, most) = (Duration::from_millis(100), Duration::from_hours(1));
     let timeout = reader.duration(hook.field("timeout"), Duration::from_secs(30), least..=most);
     let retries = reader.count(hook.field("retries"), 0, 0..=10);
     let once = reader.switch(hook.field("once"), false);
     let rollback = reader.switch(hook.field("rollback"), false);
+    if rollback {
+        hook_step::not_in_rollbacks(hook, moment, reader);
+    }
     let on_failure = on_failure(hook, moment?, reader);
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let (name, moment, call) = (name?, moment?, call?);
-    Some(Hook { name, moment, call, timeout_ms, retries, on_failure, once, rollback })
+    Some(Hook { name, moment, step, call, timeout_ms, retries, on_failure, once, rollback })
 }
 
 fn name(hook: &Section<'_>, reader: &mut Reader) -> Option<String> {
@@ -141,7 +146,11 @@ fn moment(hook: &Section<'_>, strategy: &Strategy, reader: &mut Reader) -> Optio
     };
     never_comes(moment, strategy).map_or(Some(moment), |why| {
         let what = format!("the moment {moment} does not come here: {why}");
-        let help = "use another moment, or another strategy";
+        let help = if moment.is_of_steps() {
+            format!("write `{side} = \"switch\"`, or use `strategy = \"canary\"` with `steps`")
+        } else {
+            "use another moment, or another strategy".to_owned()
+        };
         reader.push(Diagnostic::new(what).at(&span, "").help(help));
         None
     })
@@ -150,6 +159,13 @@ fn moment(hook: &Section<'_>, strategy: &Strategy, reader: &mut Reader) -> Optio
 fn never_comes(moment: Moment, strategy: &Strategy) -> Option<&'static str> {
     use Moment::{AfterDrain, AfterStart, BeforeDrain, BeforeSwitch};
     match (strategy, moment) {
+        (Strategy::Canary { .. }, moment) if moment.is_of_steps() => None,
+        (Strategy::Rolling { .. }, moment) if moment.is_of_steps() => {
+            Some("steps are a canary's, and \"rolling\" has batches")
+        }
+        (_, moment) if moment.is_of_steps() => {
+            Some("steps are a canary's, and here all users come at once")
+        }
         (Strategy::Recreate { .. }, AfterStart | BeforeSwitch | BeforeDrain | AfterDrain) => {
             Some("with \"recreate\" requests wait then, and must not wait for a hook")
         }

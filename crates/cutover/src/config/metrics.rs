@@ -204,7 +204,7 @@ fn gates(
 }
 
 /// The shares that a candidate has in this strategy, as they are written, or its instances.
-fn steps(strategy: &Strategy) -> Vec<String> {
+pub(super) fn steps(strategy: &Strategy) -> Vec<String> {
     if let Strategy::Canary { counts, .. } = strategy
         && !counts.is_empty()
     {

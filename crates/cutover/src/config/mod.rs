@@ -23,6 +23,7 @@ mod environment;
 mod field;
 mod handover;
 mod history;
+mod hook_step;
 mod hooks;
 mod limits;
 mod metric_source;

@@ -91,6 +91,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 20] = [
             "name",
             "before",
             "after",
+            "step",
             "command",
             "url",
             "token",

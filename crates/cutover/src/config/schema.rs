@@ -195,6 +195,8 @@ fn called(key: &str) -> Value {
     match key {
         "name" => json!({ "type": "string", "pattern": "^[a-z0-9-]{1,40}$" }),
         "before" | "after" => of_side(key),
+        "step" => json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 10_000 },
+            { "type": "string", "pattern": "(%| instances?)$" }] }),
         "command" => json!({ "type": "array", "minItems": 1, "items": { "type": "string" } }),
         "url" => json!({ "type": "string", "pattern": "^https?://" }),
         "token" => json!({ "type": "object", "required": ["from"], "additionalProperties": false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drivers::router::Evidence;
 use model::{AppName, CountBy, Fault, Hold, Lane, Release, Version};
 use rollout::analysis::Rules;
-use rollout::{Aim, Analysis, Inconclusive, Metric, Named, Settings, Start};
+use rollout::{Aim, Analysis, Inconclusive, Metric, Named, Settings, Start, hooks_of_steps};
 
 use super::tools::Tools;
 use crate::clock;
@@ -98,13 +98,16 @@ pub(super) fn start_of(
     }
     let found = stable.into_iter().chain([candidate]).filter(|release| release.source.is_some());
     settings.theirs = found.map(|release| release.id).collect();
-    Start {
+    let mut start = Start {
         app: candidate.app.clone(),
         stable: stable.map(named),
         candidate: named(candidate),
         instances: config.instances,
         settings,
-    }
+    };
+    let hooks = std::mem::take(&mut start.settings.hooks);
+    start.settings.hooks = hooks_of_steps(&start, hooks);
+    start
 }
 
 /// Nothing is kept of what users are taken off for good reason.

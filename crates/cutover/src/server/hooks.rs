@@ -154,15 +154,22 @@ fn facts(active: &Active, hook: &Hook) -> BTreeMap<&'static str, String> {
     let run = active.run();
     let start = &run.start;
     let from = start.stable.as_ref().map(|named| named.version.to_string());
-    BTreeMap::from([
+    let facts = BTreeMap::from([
         ("app", start.app.to_string()),
         ("run", run.name.clone()),
-        ("hook", hook.name.clone()),
+        ("hook", hook.given_name().to_owned()),
         ("when", hook.moment.side().to_owned()),
         ("phase", hook.moment.phase().to_owned()),
         ("from", from.unwrap_or_default()),
         ("to", start.candidate.version.to_string()),
-    ])
+    ]);
+    let shares = active.machine().steps();
+    let share = |step: u16| shares.get(usize::from(step) - 1).map(ToString::to_string);
+    let of_step = hook
+        .step
+        .filter(|step| *step > 0)
+        .map(|step| [("step", step.to_string()), ("share", share(step).unwrap_or_default())]);
+    facts.into_iter().chain(of_step.into_iter().flatten()).collect()
 }
 
 /// One hook and all that its calls need.
@@ -205,6 +212,9 @@ impl Ring {
                 for (name, value) in &self.facts {
                     body[*name] = json!(value);
                 }
+                if let Some(step) = self.hook.step {
+                    body["step"] = json!(step);
+                }
                 let letter = Letter { to: to.clone(), body, key: self.key.clone() };
                 post::send(&letter, limit).await
             }
@@ -237,8 +247,8 @@ impl Ring {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
         let mut file =
             File::options().create(true).append(true).mode(0o600).open(&self.log).ok()?;
-        let Hook { name, moment, .. } = &self.hook;
-        writeln!(file, "--- {name} ({moment}), attempt {attempt}").ok()?;
+        let (name, when) = (self.hook.given_name(), self.hook.when());
+        writeln!(file, "--- {name} ({when}), attempt {attempt}").ok()?;
         Some(file)
     }
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers::platform::process::Surroundings;
-use model::{AppName, Call, Event, Hook, Moment, OnFailure, Release, Variable};
-use rollout::Settings;
+use model::{AppName, Call, Event, Hook, Moment, OnFailure, Release, Variable, Weight};
+use rollout::{Settings, Strategy};
 
 use super::super::bus::{Bus, Notice};
 use super::super::voice::Voice;
 use super::super::{sample_release, sample_tools};
-use super::{Hooks, Ring, end_what_is_left};
+use super::{Hooks, Ring, end_what_is_left, facts};
 use crate::store::refusing::Refusing;
 
 fn release(folder: &Path) -> Release {
@@ -33,6 +33,7 @@ fn ring(folder: &Path, script: &str, retries: u32) -> Ring {
         hook: Hook {
             name: "smoke".to_owned(),
             moment: Moment::BeforeSwitch,
+            step: None,
             call: Call::Program(["sh", "-c", script].map(str::to_owned).to_vec()),
             timeout_ms: 20_000,
             retries,
@@ -60,6 +61,24 @@ async fn a_program_is_told_what_it_is_about_and_what_it_writes_is_kept() {
     assert!(words.ends_with(&format!("\nshop v2 v2 db 1 {at}\nrun/{at}")), "{words}");
     let log = std::fs::read_to_string(&ring.log).unwrap();
     assert!(log.starts_with("--- smoke (before switch), attempt 1\nshop v2 v2 db 1 "), "{log}");
+}
+
+#[test]
+fn one_of_a_step_is_told_which_and_what_share_that_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = sample_tools::tools(folder.path());
+    let (steps, step_ms) = (vec![Weight::new(2_500).unwrap()], 1_000);
+    let strategy = Strategy::Canary { steps, step_ms, counts: Vec::new() };
+    let active = sample_tools::shipping(&tools, Settings { strategy, ..Settings::default() });
+    let plain = ring(folder.path(), "", 0).hook;
+    assert!(!facts(&active, &plain).contains_key("step"));
+    let of = |step| {
+        let (name, moment, step) = (format!("smoke/{step}"), Moment::AfterStep, Some(step));
+        let told = facts(&active, &Hook { name, moment, step, ..plain.clone() });
+        ["hook", "when", "phase", "step", "share"].map(|name| told[name].clone())
+    };
+    assert_eq!(of(1), ["smoke", "after", "step", "1", "25.00%"]);
+    assert_eq!(of(2), ["smoke", "after", "step", "2", "100.00%"]);
 }
 
 #[tokio::test]

@@ -216,8 +216,8 @@ fn hook(hook: &Hook) -> String {
         OnFailure::Continue => "goes on",
     };
     let limit = duration::show(Duration::from_millis(hook.limit_ms()));
-    let (name, moment) = (&hook.name, hook.moment);
-    format!("{moment}: {name}, {called}, within {limit}; when it fails the rollout {fails}")
+    let (name, when) = (hook.given_name(), hook.when());
+    format!("{when}: {name}, {called}, within {limit}; when it fails the rollout {fails}")
 }
 
 /// What is kept now, and what will be.

@@ -142,7 +142,7 @@ pub(super) fn rollout(status: &mut AppStatus, active: &Active) {
     let mut hooks = run.start.settings.hooks.iter();
     let called = machine.wants().hook;
     let hook = hooks.find(|hook| called.as_ref() == Some(&hook.name));
-    status.hook = hook.map(|hook| format!("{} ({})", hook.name, hook.moment));
+    status.hook = hook.map(|hook| format!("{} ({})", hook.given_name(), hook.when()));
     status.next = machine.successor().map(|next| (next.version.to_string(), next.run.clone()));
 }
 

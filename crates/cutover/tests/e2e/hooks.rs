@@ -149,3 +149,61 @@ fn a_hook_holds_the_rollout_ends_it_and_is_called_again_after_a_crash() {
     world.expect(0, &["down"]);
     world.assert_nothing_runs();
 }
+
+const OF_STEPS: &str = r#"
+[[app.demo.hooks]]
+name = "grow"
+before = "step"
+command = ["sh", "grow.sh"]
+[[app.demo.hooks]]
+name = "look"
+after = "step"
+step = "25%"
+command = ["sh", "-c", "echo look >> calls"]
+"#;
+
+const GROW: &str = "echo $CUTOVER_HOOK $CUTOVER_STEP $CUTOVER_SHARE >> calls\n\
+    while test -e hold-$CUTOVER_STEP; do sleep 0.05; done\n";
+
+/// `up` is killed while the hook before the last step is called: that one is called again, and no other is.
+#[test]
+fn each_step_of_a_canary_waits_for_its_hooks_also_after_a_crash() {
+    let _turn = beside();
+    let canary =
+        "strategy = \"canary\"\nsteps = [\"25%\"]\nstep_bake = \"300ms\"\nbake = \"300ms\"";
+    let config = patient_config(1).replace("bake = \"1500ms\"", canary);
+    let mut world = World::new(&(config + OF_STEPS));
+    std::fs::write(world.path().join("grow.sh"), GROW).unwrap();
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    assert_eq!(lines(&world, "calls"), [""; 0], "the first deploy has no steps");
+
+    let plan = said(&world.expect(0, &["plan", "demo", "v2"]));
+    for words in ["before step 1: grow, `sh", "before step 2: grow, `sh", "after step 1: look, `sh"]
+    {
+        assert!(plan.contains(words), "`{words}` is missing: {plan}");
+    }
+    let hold = world.path().join("hold-2");
+    std::fs::write(&hold, "").unwrap();
+    let deploy = Deploy::start(&world, "demo", "v2");
+    let called = wait_for("the hook before the last step is called", 30, || {
+        let lines = lines(&world, "calls");
+        (lines.len() >= 3).then_some(lines)
+    });
+    assert_eq!(called, ["grow 1 25.00%", "look", "grow 2 100.00%"]);
+    let status = said(&world.expect(0, &["status"]));
+    assert!(status.contains("calling: grow (before step 2)"), "{status}");
+    world.kill_up();
+    world.up();
+    let called = wait_for("it is called again", 30, || {
+        let lines = lines(&world, "calls");
+        (lines.len() >= 4).then_some(lines)
+    });
+    assert_eq!(called[3], "grow 2 100.00%");
+    std::fs::remove_file(&hold).unwrap();
+    let shipped = deploy.end();
+    assert_eq!(shipped.report["outcome"], "promoted", "{}", shipped.said);
+    assert_eq!(lines(&world, "calls").len(), 4, "{:?}", lines(&world, "calls"));
+    world.expect(0, &["down"]);
+    world.assert_nothing_runs();
+}

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use model::{Event, Moment, OnFailure};
-use rollout::Wants;
+use model::{Event, Moment, OnFailure, Outcome, Weight};
+use rollout::{Rollout, Wants};
 
 use crate::plan::{Fate, Plan};
 
@@ -60,6 +60,29 @@ impl Calls {
             must(!(failed && ends) || users == 0, "users although a hook had failed");
             let times = said.iter().filter(|(name, _)| **name == hook.name).count();
             must(times <= 1, "a hook that had ended was wanted again");
+        }
+    }
+
+    /// A share before which a hook failed, and was to end it, is never given; but where an operator asks for it,
+    /// or lets a rollback that pauses go on, or where it is stuck and nobody else serves.
+    pub(crate) fn judge_steps(
+        (plan, machine): (&Plan, &Rollout),
+        journal: &[(u64, Event)],
+        must: &mut impl FnMut(bool, &str),
+    ) {
+        let asked = journal.iter().any(|(_, event)| matches!(event, Event::WeightAsked { .. }));
+        if asked || plan.rolls_back() || machine.outcome() == Some(Outcome::Stuck) {
+            return;
+        }
+        let steps = machine.steps();
+        for hook in plan.start.settings.hooks.iter().filter(|h| h.moment == Moment::BeforeStep) {
+            let ended = journal.iter().any(|(_, event)| {
+                matches!(event, Event::HookEnded { name, passed: false, .. } if *name == hook.name)
+            });
+            let share = steps[usize::from(hook.step.unwrap()) - 1];
+            let given = machine.shares().iter().any(|one| one.share == share);
+            let ends = ended && hook.on_failure == OnFailure::Abort && share != Weight::NONE;
+            must(!(ends && given), "a share although the hook before it had failed");
         }
     }
 }

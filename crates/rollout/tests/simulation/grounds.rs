@@ -5,6 +5,7 @@
 use model::{AppName, Call, Farewell, Hold, Hook, Moment, OnFailure, Pace, Version, Weight};
 use rollout::{
     Aim, Analysis, Metric, Named, Other, Settings, Start, Strategy, Together, Unmeasured,
+    hooks_of_steps,
 };
 
 use crate::plan::{CANDIDATE, STABLE};
@@ -50,6 +51,7 @@ pub(crate) fn grounds() -> Vec<(&'static str, &'static str, Start)> {
         ),
         ("blue-green in a group", "blue-green", of(Strategy::BlueGreen, join)),
         ("a canary", "canary", of(canary(&[2_500]), judged)),
+        ("a canary with hooks at its steps", "canary", of(canary(&[2_500]), hooked_at_steps)),
         (
             "a canary that begins unseen",
             "canary",
@@ -153,12 +155,25 @@ fn judged(start: &mut Start) {
     start.settings.metrics = vec![metric];
 }
 
+/// One before each step, and one after the first.
+fn hooked_at_steps(start: &mut Start) {
+    hooked(start);
+    let hook = |moment: Moment, step| {
+        let mut hook = start.settings.hooks[0].clone();
+        (hook.name, hook.moment, hook.step) = (moment.to_string(), moment, step);
+        hook
+    };
+    let hooks = vec![hook(Moment::BeforeStep, None), hook(Moment::AfterStep, Some(1))];
+    start.settings.hooks = hooks_of_steps(start, hooks);
+}
+
 /// One at each moment; what a failure means differs from one to the next.
 fn hooked(start: &mut Start) {
     let means = [OnFailure::Abort, OnFailure::Pause, OnFailure::Continue];
     let hook = |(moment, on_failure): (Moment, OnFailure)| Hook {
         name: moment.to_string(),
         moment,
+        step: None,
         call: Call::Program(vec!["call".to_owned()]),
         timeout_ms: 3_000,
         retries: 0,
@@ -166,6 +181,6 @@ fn hooked(start: &mut Start) {
         once: false,
         rollback: true,
     };
-    start.settings.hooks =
-        Moment::ALL.into_iter().zip(means.into_iter().cycle()).map(hook).collect();
+    let moments = Moment::ALL.into_iter().filter(|moment| !moment.is_of_steps());
+    start.settings.hooks = moments.zip(means.into_iter().cycle()).map(hook).collect();
 }

@@ -1,14 +1,18 @@
 //! What must be true of the limit of a candidate's errors, whoever told of them: one that plainly breaks it is never
-//! promoted, and one that keeps it is never turned back for it. What is drawn for that stands here, too.
+//! promoted, and one that keeps it is never turned back for it; nor is one promoted that keeps it and is plainly worse
+//! than stable, where they are compared. What is drawn for that stands here, too.
 //!
 //! What hits both releases is drawn in `suffering` and judged in `main`, not here.
 
-use model::Outcome;
+use model::{Event, Outcome};
+use rollout::Rollout;
 
 use crate::controller::Controller;
 use crate::plan::Plan;
 use crate::rng::Rng;
 
+/// So many failures of a candidate beside a stable without one, in so many of its requests, are no chance.
+const WORSE: (u64, u64) = (40, 60);
 /// So many more of a hundred than may fail are plainly too many in the seconds of a bake.
 const PLAINLY: u64 = 29;
 
@@ -34,6 +38,11 @@ pub(crate) fn draw(plan: &mut Plan, rng: &mut Rng) {
     if plan.candidate_errors == 0 && rng.chance(20) {
         plan.candidate_errors = rng.between(1, 10);
     }
+    // Less than the limit, and more than stable's: only who compares them can tell.
+    let compares = settings.analysis.is_some_and(|analysis| analysis.rules.compare);
+    if plan.candidate_errors == 0 && compares && rng.chance(40) {
+        plan.candidate_errors = rng.between(30, 45);
+    }
 }
 
 /// Judges a world that is over.
@@ -53,9 +62,35 @@ pub(crate) fn judge(plan: &Plan, controller: &Controller<'_>, must: &mut impl Fn
     if plan.suffering.incident.is_some() {
         return;
     }
+    let turns = !plan.rolls_back() && !plan.crashes() && plan.router_dead.is_none();
+    if undisturbed && turns && machine.outcome() == Some(Outcome::Promoted) {
+        must(!plainly_worse(plan, controller), "it is worse than stable, and it was promoted");
+    }
     must(errors > limit || !said("over a limit"), "it kept the limit, and went for it");
     // So far from it that chance explains no three of five.
     let far = errors * 10 <= limit && !plan.crashes();
     let certain = far && plan.is_honest() && plan.router_dead.is_none();
     must(!certain || !said("failed since"), "the prober saw it keep the limit, and it went for it");
+}
+
+/// True when both had users in seconds whose counts show, whatever a machine makes of them, that the candidate is worse.
+fn plainly_worse(plan: &Plan, controller: &Controller<'_>) -> bool {
+    let compares = plan.start.settings.analysis.is_some_and(|analysis| analysis.rules.compare);
+    if !compares || plan.start.stable.is_none() {
+        return false;
+    }
+    let mut machine = Rollout::new(plan.start.clone());
+    let (mut failures, mut beside) = (0, 0);
+    for (at, event) in &controller.journal {
+        if let Event::Units { tick, .. } = event
+            && machine.judges_windows()
+            && tick.candidate.units.min(tick.stable.units) > 0
+            && tick.stable.errors == 0
+        {
+            failures += tick.candidate.errors;
+            beside += tick.stable.units;
+        }
+        machine.advance(*at, event);
+    }
+    failures >= WORSE.0 && beside >= WORSE.1
 }

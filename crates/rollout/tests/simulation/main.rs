@@ -89,6 +89,7 @@ fn run(seed: u64, tell: bool, ways: &mut BTreeSet<Way>) {
     plan.hook(&mut Rng::new(seed ^ 0x686f_6f6b));
     plan.surges(&mut Rng::new(seed ^ 0x7375_7267));
     plan.count(&mut Rng::new(seed ^ 0x636f_756e_7400));
+    plan.hook_steps(&mut Rng::new(seed ^ 0x7374_6570_7300));
     plan.meddle(&mut Rng::new(seed ^ 0x6d65_6464_6c65));
     plan.lie(&mut Rng::new(seed ^ 0x006c_6965_7300));
     plan.suffering = Suffering::draw(&mut plan.start.settings, &mut Rng::new(seed ^ 0x7375_6666));
@@ -162,6 +163,7 @@ fn judge(plan: &Plan, controller: &Controller<'_>) -> Vec<String> {
     home(plan, controller, &mut must);
     kept(plan, controller, &mut must);
     Calls::judge(plan, (&controller.journal, world.candidate_users), &mut must);
+    Calls::judge_steps((plan, machine), &controller.journal, &mut must);
     must(!blamed(plan, controller), "what hit both was held against the candidate");
     limited::judge(plan, controller, &mut must);
     // A rolling replacement gets back from a candidate that dies; stable must live for that.

@@ -6,7 +6,7 @@ use model::{
     AppName, Call, Event, Farewell, Hold, Hook, Moment, OnFailure, Pace, Phase, ReleaseId,
     Successor, Version, Weight,
 };
-use rollout::{Aim, Named, Settings, Start, Strategy};
+use rollout::{Aim, Named, Settings, Start, Strategy, hooks_of_steps};
 
 use crate::meddling::Meddling;
 use crate::rng::Rng;
@@ -216,30 +216,31 @@ impl Plan {
             return;
         }
         for moment in Moment::ALL {
-            if !rng.chance(45) {
+            if moment.is_of_steps() || !rng.chance(45) {
                 continue;
             }
-            let after = rng.between(0, 3_000);
-            self.fates.push(match rng.between(0, 99) {
-                0..=79 => Fate::Passes(after),
-                80..=94 => Fate::Fails(after),
-                _ => Fate::Lost,
-            });
-            let on_failure = match rng.between(0, 2) {
-                0 => OnFailure::Abort,
-                1 => OnFailure::Pause,
-                _ => OnFailure::Continue,
-            };
-            self.start.settings.hooks.push(Hook {
-                name: moment.to_string(),
-                moment,
-                call: Call::Program(vec!["call".to_owned()]),
-                timeout_ms: 3_000,
-                retries: 0,
-                on_failure,
-                once: rng.chance(30),
-                rollback: true,
-            });
+            let (hook, fate) = hook_at(moment, rng);
+            self.fates.push(fate);
+            self.start.settings.hooks.push(hook);
+        }
+    }
+
+    /// Hooks before or after the steps of a canary, at each of them or at one.
+    pub(crate) fn hook_steps(&mut self, rng: &mut Rng) {
+        if self.kind() != "canary" || !rng.chance(30) {
+            return;
+        }
+        for moment in [Moment::BeforeStep, Moment::AfterStep] {
+            let (mut hook, fate) = hook_at(moment, rng);
+            let step = u16::try_from(rng.between(1, 3)).unwrap();
+            hook.step = rng.chance(40).then_some(step);
+            let hooks = hooks_of_steps(&self.start, vec![hook]);
+            // One of them ends as it may; the others pass.
+            let ends = rng.between(0, 3);
+            let fates = (0..hooks.len() as u64)
+                .map(move |at| if at == ends { fate } else { Fate::Passes(200) });
+            self.fates.extend(fates);
+            self.start.settings.hooks.extend(hooks);
         }
     }
 
@@ -411,6 +412,33 @@ impl Plan {
             || self.candidate_crash_loop
             || self.stable_crash.is_some()
     }
+}
+
+/// A hook at that moment, and what becomes of it.
+fn hook_at(moment: Moment, rng: &mut Rng) -> (Hook, Fate) {
+    let after = rng.between(0, 3_000);
+    let fate = match rng.between(0, 99) {
+        0..=79 => Fate::Passes(after),
+        80..=94 => Fate::Fails(after),
+        _ => Fate::Lost,
+    };
+    let on_failure = match rng.between(0, 2) {
+        0 => OnFailure::Abort,
+        1 => OnFailure::Pause,
+        _ => OnFailure::Continue,
+    };
+    let hook = Hook {
+        name: moment.to_string(),
+        moment,
+        step: None,
+        call: Call::Program(vec!["call".to_owned()]),
+        timeout_ms: 3_000,
+        retries: 0,
+        on_failure,
+        once: rng.chance(30),
+        rollback: true,
+    };
+    (hook, fate)
 }
 
 fn press(rng: &mut Rng) -> Event {

@@ -3,15 +3,16 @@
 //! Nothing is called: the end of each is told.
 
 use model::{Call, Event, Hook, Moment, OnFailure, Outcome, Phase, Weight};
-use rollout::{Settings, Strategy, foresee};
+use rollout::{Rollout, Settings, Strategy, foresee, hooks_of_steps};
 
-use crate::script::Role::{All, Retiring, Spare};
+use crate::script::Role::{All, Part, Retiring, Spare};
 use crate::script::{Script, abort, crashed, fleet, open, preview, routes, window};
 
 fn hook(moment: Moment, on_failure: OnFailure) -> Hook {
     Hook {
         name: moment.to_string().replace(' ', "-"),
         moment,
+        step: None,
         call: Call::Program(vec!["call".to_owned()]),
         timeout_ms: 20_000,
         retries: 1,
@@ -248,4 +249,148 @@ fn a_moment_comes_once_also_in_shares_and_batches() {
         let seen = foresee(script.into_machine().start());
         assert_eq!(seen.last().unwrap().phase, Phase::Promoted, "{strategy:?}");
     }
+}
+
+/// Shares of 25 % and 50 %, then everything; a hook of a name alone is called at each step.
+fn stepped(hooks: &[(Moment, Option<u16>)], on_failure: OnFailure) -> Script {
+    let of =
+        |(moment, step): &(Moment, Option<u16>)| Hook { step: *step, ..hook(*moment, on_failure) };
+    let hooks: Vec<_> = hooks.iter().map(of).collect();
+    Script::new(|start| {
+        let steps = [2_500, 5_000].map(|points| Weight::new(points).unwrap()).to_vec();
+        let step_ms = Settings::default().bake_ms;
+        start.settings.strategy = Strategy::Canary { steps, step_ms, counts: Vec::new() };
+        start.settings.hooks = hooks_of_steps(start, hooks);
+    })
+}
+
+fn named(name: &str, passed: bool) -> Event {
+    Event::HookEnded { name: name.to_owned(), passed, words: "status 0 in 2 s".to_owned() }
+}
+
+fn ready(script: Script) -> Script {
+    script.all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0)])
+}
+
+/// The routes carry that share, and the prober meets both.
+fn carries(script: Script, percent: u16) -> Script {
+    let pools = routes(&[(1, Part(100 - percent)), (2, Part(percent))]);
+    script.all(&[pools, window("v1", 15, 0), window("v2", 5, 0)])
+}
+
+fn calls(machine: &Rollout) -> Option<String> {
+    machine.wants().hook
+}
+
+/// The share of the candidate, basis points.
+fn share(machine: &Rollout) -> u16 {
+    machine.shares().last().map_or(0, |share| share.share.basis_points())
+}
+
+const EACH: [(Moment, Option<u16>); 2] = [(Moment::BeforeStep, None), (Moment::AfterStep, None)];
+
+#[test]
+fn each_step_waits_for_its_hooks() {
+    let first = ready(stepped(&EACH, OnFailure::Abort)).all(&[named("before-step/1", true)]);
+    let first = first.all(&[Event::Armed]);
+    let second = carries(first, 25)
+        .wake()
+        // Of another step, and once more: not heard.
+        .all(&[named("after-step/2", true), named("before-step/1", false)])
+        .all(&[named("after-step/1", true), Event::Resumed, fleet(1, 2, 2), fleet(2, 2, 2)])
+        .all(&[routes(&[(1, Part(75)), (2, Part(25))]), named("before-step/2", true)]);
+    let last = carries(second, 50)
+        .wake()
+        .all(&[named("after-step/2", true), named("before-step/3", true)])
+        .all(&[routes(&[(1, Spare), (2, All)]), window("v2", 20, 0), window("v2", 20, 0)]);
+    last.wake().all(&[named("after-step/3", true)]).is("hooks-of-steps");
+}
+
+#[test]
+fn one_of_a_step_alone_is_called_there_alone() {
+    let of_two = [(Moment::BeforeStep, Some(2)), (Moment::AfterStep, Some(9))];
+    let script = ready(stepped(&of_two, OnFailure::Abort)).all(&[Event::Armed]);
+    let waits = carries(script, 25).wake();
+    assert_eq!(calls(waits.machine()).as_deref(), Some("before-step"));
+    let on = waits.all(&[named("before-step", true)]);
+    let on = carries(on, 50).wake().into_machine();
+    assert_eq!((on.phase(), calls(&on)), (Phase::Shifting, None));
+    assert_eq!(on.start().settings.hooks.len(), 1, "there is no ninth step");
+}
+
+#[test]
+fn one_that_fails_before_a_step_keeps_users_from_it() {
+    let early = ready(stepped(&EACH, OnFailure::Abort)).all(&[named("before-step/1", false)]);
+    assert_eq!((early.machine().phase(), share(early.machine())), (Phase::StoppingCandidate, 0));
+    let at_two = |on_failure| {
+        let script = ready(stepped(&[(Moment::BeforeStep, Some(2))], on_failure));
+        carries(script.all(&[Event::Armed]), 25).wake().all(&[named("before-step", false)])
+    };
+    let back = at_two(OnFailure::Abort).into_machine();
+    assert_eq!(back.phase(), Phase::RollingBack);
+    let why = &back.entered().last().unwrap().why;
+    assert_eq!(why, "the hook before-step (before step 2) failed: status 0 in 2 s");
+    let waits = at_two(OnFailure::Pause);
+    assert_eq!(share(waits.machine()), 2_500);
+    let why = waits.machine().paused().map(|pause| pause.why.clone()).unwrap_or_default();
+    assert!(why.contains("before step 2"), "{why}");
+    let on = waits.all(&[Event::ResumeAsked]).into_machine();
+    assert_eq!((share(&on), calls(&on)), (5_000, None), "resumed, it is not called again");
+    assert_eq!(share(&at_two(OnFailure::Continue).into_machine()), 5_000);
+}
+
+/// A crash of the controller while one is called, and what speaks against the candidate.
+#[test]
+fn one_of_a_step_is_wanted_again_after_a_crash_and_never_holds_the_way_back() {
+    let called = || {
+        let script = ready(stepped(&[(Moment::AfterStep, Some(1))], OnFailure::Abort));
+        carries(script.all(&[Event::Armed]), 25).wake()
+    };
+    let again = called().all(&[Event::Resumed]);
+    assert_eq!(calls(again.machine()).as_deref(), Some("after-step"));
+    let pools = routes(&[(1, Part(75)), (2, Part(25))]);
+    let seen = again.all(&[fleet(1, 2, 2), fleet(2, 2, 2), pools, named("after-step", true)]);
+    assert_eq!((share(seen.machine()), calls(seen.machine())), (5_000, None));
+    let later = seen.all(&[Event::Resumed]).into_machine();
+    assert_eq!(calls(&later), None, "one that has ended is not called again");
+    for event in [crashed(2, 1, 1), abort(), window("v2", 0, 200)] {
+        let back = called().all(&[event]).into_machine();
+        assert_eq!((back.phase(), calls(&back)), (Phase::RollingBack, None));
+    }
+}
+
+/// Steps that an operator leaves out have no hooks, and a share that one asks for waits for none.
+#[test]
+fn what_an_operator_asks_for_is_no_step() {
+    let first = || {
+        let script = ready(stepped(&EACH, OnFailure::Abort)).all(&[named("before-step/1", true)]);
+        carries(script.all(&[Event::Armed]), 25)
+    };
+    let full = first().all(&[Event::PromoteAsked { full: true }]);
+    assert_eq!(calls(full.machine()).as_deref(), Some("after-step/1"));
+    let full = full.all(&[named("after-step/1", true)]);
+    assert_eq!(calls(full.machine()).as_deref(), Some("before-step/3"));
+    let all = full.all(&[named("before-step/3", true)]).into_machine();
+    assert_eq!(share(&all), 10_000);
+    let third = Event::WeightAsked { weight: Weight::new(3_000).unwrap() };
+    let asked = carries(first().all(&[third]), 30);
+    assert_eq!((share(asked.machine()), calls(asked.machine())), (3_000, None));
+    let on = asked.all(&[Event::ResumeAsked]).wake();
+    assert_eq!(calls(on.machine()).as_deref(), Some("before-step/2"));
+}
+
+#[test]
+fn whoever_has_no_steps_has_no_hooks_of_steps() {
+    let strategy =
+        stepped(&EACH, OnFailure::Abort).into_machine().start().settings.strategy.clone();
+    let each = || EACH.map(|(moment, _)| hook(moment, OnFailure::Abort)).to_vec();
+    let first = Script::new(|start| {
+        (start.settings.strategy, start.stable) = (strategy.clone(), None);
+        start.settings.hooks = hooks_of_steps(start, each());
+    });
+    assert_eq!(first.into_machine().start().settings.hooks, []);
+    let plain = Script::new(|start| start.settings.hooks = hooks_of_steps(start, each()));
+    assert_eq!(plain.into_machine().start().settings.hooks, []);
+    let seen = foresee(stepped(&EACH, OnFailure::Abort).into_machine().start());
+    assert_eq!(seen.last().unwrap().phase, Phase::Promoted);
 }

@@ -4,7 +4,7 @@
 //! How long the comparison takes to find somebody worse is not told here (`judging`, `cargo xtask bench canary`).
 
 use model::{Counted, Event, Phase, Threshold, Tick, Weight};
-use rollout::{Analysis, OnIncident, Strategy};
+use rollout::{Analysis, OnIncident, Settings, Strategy};
 
 use crate::chance::seen;
 use crate::draw::Draw;
@@ -30,8 +30,17 @@ fn thresholds() -> Vec<Threshold> {
     thresholds.map(|(us, share)| Threshold { us, slow: u64::from(share), of: 10_000 }).collect()
 }
 
-/// A canary of an hour, with the rules that hold where a file sets none.
-fn canary() -> Script {
+/// The rules that hold where a file sets none, but for the limit of errors.
+fn judged(settings: &mut Settings, limit_bp: u16) {
+    let mut analysis = Analysis::default();
+    (settings.max_error_share_bp, analysis.rules.max_error_share_bp) = (limit_bp, limit_bp);
+    settings.analysis = Some(analysis);
+    // What looks like an incident, also by chance, waits for nobody.
+    settings.incident = OnIncident::Resume;
+}
+
+/// A canary of an hour.
+fn canary(limit_bp: u16) -> Script {
     let thresholds = thresholds();
     Script::new(|start| {
         start.settings.strategy = Strategy::Canary {
@@ -39,9 +48,7 @@ fn canary() -> Script {
             counts: Vec::new(),
             step_ms: SECONDS * 1_000 / 2,
         };
-        start.settings.analysis = Some(Analysis::default());
-        // What looks like an incident, also by chance, waits for nobody.
-        start.settings.incident = OnIncident::Resume;
+        judged(&mut start.settings, limit_bp);
     })
     .all(&[fleet(1, 2, 2), fleet(2, 2, 2), preview(40, 0), Event::Thresholds { thresholds }])
     .all(&[Event::Armed])
@@ -59,14 +66,13 @@ fn counted(draw: &mut Draw, units: u64, fails: f64) -> Counted {
 }
 
 /// Four instances, replaced one by one, with the same rules.
-fn rolling() -> Script {
+fn rolling(limit_bp: u16) -> Script {
     let strategy = Strategy::Rolling { batch: 1, surge: 0 };
     Script::new(|start| {
         start.instances = 4;
         start.settings.strategy = strategy;
         start.settings.bake_ms = SECONDS * 1_000 / 3;
-        start.settings.analysis = Some(Analysis::default());
-        start.settings.incident = OnIncident::Resume;
+        judged(&mut start.settings, limit_bp);
     })
     .all(&[fleet(2, 0, 0), Event::Thresholds { thresholds: thresholds() }, fleet(1, 4, 4)])
 }
@@ -93,9 +99,9 @@ fn trials(rolls: bool) -> Vec<(f64, Vec<Event>)> {
     (1..=3).map(trial).collect()
 }
 
-/// Whether the candidate was taken back, of which so many fail: in its steps, or when one ends.
-fn is_taken_back(rolls: bool, seed: u64, fails: f64) -> bool {
-    let script = if rolls { rolling() } else { canary() };
+/// Whether the candidate was taken back, of which so many fail and so many may: in its steps, or when one ends.
+fn is_taken_back(rolls: bool, seed: u64, (fails, limit_bp): (f64, u16)) -> bool {
+    let script = if rolls { rolling(limit_bp) } else { canary(limit_bp) };
     let mut draw = Draw::new(seed * 104_729);
     let (mut now_ms, mut machine) = (script.now_ms(), script.into_machine());
     for (share, events) in trials(rolls) {
@@ -128,14 +134,17 @@ fn is_taken_back(rolls: bool, seed: u64, fails: f64) -> bool {
 fn hours(rolls: bool) {
     let alpha = f64::from(Analysis::default().rules.alpha_bp) / 10_000.0;
     let hours = HOURS[usize::from(std::env::var_os("CUTOVER_FULL").is_some())];
-    let taken = (0..hours).filter(|seed| is_taken_back(rolls, *seed, FAILS)).count();
+    let usual = Settings::default().max_error_share_bp;
+    let taken = (0..hours).filter(|seed| is_taken_back(rolls, *seed, (FAILS, usual))).count();
     println!("{taken} of {hours} hours");
     // What is to be expected of a judge that uses all of its alpha, and three times its deviation.
     let expected = alpha * hours as f64;
     assert!((taken as f64) <= expected + 3.0 * expected.sqrt(), "{taken} of {hours}");
-    // The same eyes see who is worse.
-    let worse = (0..10).filter(|seed| is_taken_back(rolls, *seed, 0.05)).count();
-    assert_eq!(worse, 10);
+    // The same eyes see who is worse; so does the comparison alone, where no limit is broken.
+    for limit_bp in [usual, 2_000] {
+        let worse = (0..10).filter(|seed| is_taken_back(rolls, *seed, (0.05, limit_bp))).count();
+        assert_eq!(worse, 10, "with a limit of {limit_bp} basis points");
+    }
 }
 
 #[test]

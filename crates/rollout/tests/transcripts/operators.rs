@@ -314,6 +314,7 @@ fn turned_back(rules: u32, why: &[Event]) -> Rollout {
     let hook = Hook {
         name: "look".to_owned(),
         moment: Moment::AfterSwitch,
+        step: None,
         call: Call::Program(vec!["look".to_owned()]),
         timeout_ms: 20_000,
         retries: 0,

@@ -124,6 +124,7 @@ fn a_hook_before_the_start_holds_what_would_come_first() {
         start.settings.hooks = vec![Hook {
             name: "prepare".to_owned(),
             moment: Moment::BeforeStart,
+            step: None,
             call: Call::Program(vec!["prepare".to_owned()]),
             timeout_ms: 1_000,
             retries: 0,
