@@ -276,7 +276,9 @@ async fn refuse(
         Client::Bytes(client) => {
             wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await
         }
-        Client::Frames(client) => frames::send_whole(&client.outgoing, &answer).await,
+        Client::Frames(client) => {
+            frames::send_whole(&client.outgoing, &answer, &call.patience).await
+        }
     };
     match sent {
         Ok(()) if asks.keep => After::Keep,

@@ -32,16 +32,22 @@ pub(crate) async fn within<T>(
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Stuck> {
     let mut work = pin!(work);
-    let at_once = poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    let done = match at_once.await {
+    let done = match at_once(work.as_mut()).await {
         Some(done) => done,
         None if limit == Duration::MAX => work.await,
         None => tokio::time::timeout(limit, work).await.map_err(|_| Stuck::Late)?,
     };
     done.map_err(|_| Stuck::Gone)
+}
+
+/// What is done without waiting.
+pub(crate) fn at_once<T>(
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = Option<T>> {
+    poll_fn(move |context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
 }
 
 /// Where bytes come from.
