@@ -32,20 +32,6 @@ fn stage(backend: &Backend, body_rate: u32) -> Stage {
     stage
 }
 
-/// An instance that tells when a body broke off.
-fn reading() -> (Backend, Receiver<()>) {
-    let (tell, told) = channel();
-    let tell = Mutex::new(tell);
-    let backend = Backend::scripted("demo-1-1", move |peer, head| {
-        if let Some(body) = peer.body(head) {
-            return peer.ok(&body.len().to_string());
-        }
-        tell.lock().unwrap().send(()).unwrap();
-        Then::Close
-    });
-    (backend, told)
-}
-
 /// Sends byte by byte until there is an answer; gives its status.
 fn drip(client: &mut Client, drop: &str) -> u16 {
     client.stream.set_read_timeout(Some(PAUSE)).unwrap();
@@ -66,7 +52,7 @@ fn drop_one(client: &mut Client, drop: &str) {
 
 #[test]
 fn a_body_that_drips_is_given_up_and_frees_the_instance() {
-    let (backend, broke) = reading();
+    let (backend, broke) = Backend::reading("demo-1-1");
     let mut stage = stage(&backend, 1_000);
     let failures = |count| {
         comes(&stage.socket, "cutover_failures_total", &[("class", "slow-body")], count);
@@ -111,7 +97,7 @@ fn a_body_that_drips_is_given_up_and_frees_the_instance() {
 /// Slow in steps, and above the least rate; and where there is none.
 #[test]
 fn a_body_that_comes_fast_enough_on_the_average_is_taken() {
-    let (backend, _broke) = reading();
+    let (backend, _broke) = Backend::reading("demo-1-1");
     for (rate, part) in [(1_000, 1_000), (0, 1)] {
         let stage = stage(&backend, rate);
         for length in [part * 40, part * 40 + 20_000] {
