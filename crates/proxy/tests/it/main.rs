@@ -42,6 +42,7 @@ mod races_departing;
 mod receipts;
 mod receipts_midway;
 mod recycling;
+mod replaced;
 mod room;
 mod rules;
 mod sentry;
