@@ -109,15 +109,15 @@ impl Desk {
         let mut first = Vec::new();
         for socket in sockets {
             if self.replaced.followed.borrow_mut().insert(socket.clone()) {
-                let (heard, hears) = oneshot::channel();
-                first.push(hears);
-                spawn_local(follow(Rc::clone(self), socket, heard));
+                let (told, once_told) = oneshot::channel();
+                first.push(once_told);
+                spawn_local(follow(Rc::clone(self), socket, told));
             }
         }
         let all = async {
-            for hears in first {
+            for told in first {
                 // One that cannot be heard is not waited for.
-                let _ = hears.await;
+                let _ = told.await;
             }
         };
         // As above.

@@ -212,8 +212,8 @@ mod tests {
 
     fn text(samples: &[(&str, &str, &str)]) -> String {
         let family = |(name, kind, samples): &(&str, &str, &str)| {
-            let samples: String = samples.split('|').map(|one| format!("{name}{one}\n")).collect();
-            format!("# HELP {name} Some help.\n# TYPE {name} {kind}\n{samples}")
+            let samples = samples.replace('|', &format!("\n{name}"));
+            format!("# HELP {name} Some help.\n# TYPE {name} {kind}\n{name}{samples}\n")
         };
         samples.iter().map(family).collect()
     }

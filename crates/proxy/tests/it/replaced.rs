@@ -1,6 +1,6 @@
 //! A proxy that takes the place of another tells what both count, while that one finishes and after.
 //!
-//! How numbers are put together is tried beside the code (`metrics::together`).
+//! How single numbers are put together is not tried here, but beside the code (`metrics::together`).
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
