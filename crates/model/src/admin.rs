@@ -2,7 +2,8 @@
 //!
 //! Newline-delimited JSON: one `Request` per line, one `Reply` per line, in order. File descriptors
 //! of listeners travel as SCM_RIGHTS with the first byte of the line that speaks of them. The driver
-//! of the own proxy is the only client; it is a router like any other.
+//! of the own proxy is the only client, a router like any other, beside a proxy that takes the place of another and asks
+//! for its `Account`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -95,6 +96,15 @@ pub enum Request {
         /// Those before it and its own.
         upgrades: u64,
     },
+    /// Has its metrics tell what the proxies at these sockets count, which it replaces, while they live and after. Answered
+    /// when each was heard for the first time, or is late.
+    Include {
+        /// Their admin sockets.
+        sockets: Vec<PathBuf>,
+    },
+    /// Asks what it has counted itself and what those have that it replaced: for a proxy that replaces it. It is no sign of a
+    /// controller.
+    Account,
     /// Asks what the proxy carries and what is open.
     Look,
     /// Has units of an app counted, from the first time on for as long as it is asked at least every
@@ -306,6 +316,11 @@ pub enum Reply {
         /// Keys.
         keys: Vec<TicketKey>,
     },
+    /// What was counted.
+    Account {
+        /// By who is asked, and then by those before it.
+        accounts: Vec<Account>,
+    },
     /// What the proxy carries.
     Seen(ProxySeen),
     /// What was counted.
@@ -314,6 +329,15 @@ pub enum Reply {
     Receipts(Receipts),
     /// What has been open for longest.
     Offenders(Offenders),
+}
+
+/// What one process of the proxy has counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// A name that no other process has.
+    pub process: String,
+    /// Its metrics, in the text of Prometheus.
+    pub told: String,
 }
 
 /// Everything the proxy knows, at one instant.

@@ -3,6 +3,7 @@
 //! The only place that does it. It decides nothing and waits for nothing.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::call::Call;
@@ -12,6 +13,7 @@ use crate::forwarded::Origin;
 use crate::framing::Refusal;
 use crate::log::{Said, Words};
 use crate::survey::Standing;
+use crate::table::App;
 use crate::thread::Worker;
 use crate::trail::Trail;
 
@@ -19,8 +21,9 @@ use crate::trail::Trail;
 /// that of a client that was one too many.
 pub(crate) struct Due<'a> {
     worker: &'a Worker,
-    /// The request.
-    pub(crate) call: &'a mut Call,
+    call: &'a mut Call,
+    /// Its app, as it was last: lent to who carries it, and here where that is dropped.
+    app: Option<Arc<App>>,
     framed: bool,
     /// What a tunnel has carried so far.
     tunnel: Option<&'a [Cell<u64>; 2]>,
@@ -29,17 +32,25 @@ pub(crate) struct Due<'a> {
 
 impl<'a> Due<'a> {
     /// Of a request that was read.
-    pub(crate) const fn of(worker: &'a Worker, call: &'a mut Call, framed: bool) -> Self {
-        Self { worker, call, framed, tunnel: None, settled: false }
+    pub(crate) fn of(worker: &'a Worker, call: &'a mut Call, framed: bool) -> Self {
+        let app = call.app.take();
+        Self { worker, call, app, framed, tunnel: None, settled: false }
     }
 
     /// Of one that has become a tunnel.
-    pub(crate) const fn of_tunnel(
+    pub(crate) fn of_tunnel(
         worker: &'a Worker,
         call: &'a mut Call,
         carried: &'a [Cell<u64>; 2],
     ) -> Self {
-        Self { worker, call, framed: false, tunnel: Some(carried), settled: false }
+        let mut due = Self::of(worker, call, false);
+        due.tunnel = Some(carried);
+        due
+    }
+
+    /// The request, and its app.
+    pub(crate) fn parts(&mut self) -> (&mut Call, &mut Option<Arc<App>>) {
+        (self.call, &mut self.app)
     }
 
     /// It has ended by itself.
@@ -50,6 +61,7 @@ impl<'a> Due<'a> {
     /// Somebody else sees its end.
     pub(crate) fn later(mut self) {
         self.settled = true;
+        self.call.app = self.app.take();
     }
 
     fn write(&mut self) {
@@ -57,7 +69,7 @@ impl<'a> Due<'a> {
         if let Some(carried) = self.tunnel {
             [self.call.trail.received, self.call.trail.sent] = carried.each_ref().map(Cell::get);
         }
-        ended(self.worker, self.call, self.framed);
+        ended(self.worker, self.call, (self.app.as_deref(), self.framed));
     }
 }
 
@@ -74,10 +86,10 @@ impl Drop for Due<'_> {
 }
 
 /// Writes down a request that was read.
-fn ended(worker: &Worker, call: &Call, framed: bool) {
+fn ended(worker: &Worker, call: &Call, (app, framed): (Option<&App>, bool)) {
     let trail = &call.trail;
     let took = trail.began.elapsed();
-    match (&trail.gate, &call.app, trail.class) {
+    match (&trail.gate, app, trail.class) {
         (Some(gate), _, _) => {
             count(&gate.counters, trail);
             if trail.tunnel.is_none() && trail.first.is_some() {
@@ -104,7 +116,7 @@ fn ended(worker: &Worker, call: &Call, framed: bool) {
         trail,
         words: Words::of(&call.head, log.told.query),
         protocol,
-        app: call.app.as_ref().map(|app| app.name.as_str()),
+        app: app.map(|app| app.name.as_str()),
         id: call.id(),
         reason: "",
         took,

@@ -199,14 +199,14 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use model::admin::CohortKey;
     use model::{AppName, Cohorts, Generation, Routes, Spread};
 
     use super::{Membership, Said, Signer};
     use crate::limits;
 
-    fn membership(app: &str, header: Option<&str>, cookie: bool) -> Membership {
+    pub(crate) fn membership(app: &str, header: Option<&str>, cookie: bool) -> Membership {
         let cohorts = Cohorts { header: header.map(str::to_owned), cookie };
         let routes = Routes {
             app: AppName::new(app).unwrap(),

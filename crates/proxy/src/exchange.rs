@@ -35,6 +35,7 @@ use crate::wire;
 
 /// A try that failed before a final answer was passed on.
 struct Failed {
+    gate: Arc<Gate>,
     failure: Failure,
     facts: Facts,
 }
@@ -48,21 +49,17 @@ pub(crate) async fn exchange(
     if let Some(stub) = call.trail.stub {
         worker.receipts.begin(stub);
     }
-    let due = Due::of(worker, call, matches!(client, Client::Frames(_)));
-    let call = &mut *due.call;
-    let after = match (call.refused, call.app.clone()) {
-        (Some(class), _) => turn_away(worker, client, call, class).await,
+    let mut due = Due::of(worker, call, matches!(client, Client::Frames(_)));
+    let (call, app) = due.parts();
+    let after = match (call.refused, app) {
+        (Some(class), app) => turn_away(worker, client, call, (class, app.as_ref())).await,
         (None, None) => {
             call.trail.class = Some(Class::NoApp);
             let none = Refusal::with(404, "no app is routed here");
             let refusal = call.unrouted.unwrap_or(none);
-            refuse(worker, client, call, (refusal, None)).await
+            refuse(worker, client, call, (refusal, None), None).await
         }
-        (None, Some(mut app)) => {
-            let after = serve(worker, client, call, &mut app).await;
-            call.app = Some(app);
-            after
-        }
+        (None, Some(app)) => serve(worker, client, call, app).await,
     };
     // A tunnel is written down when it has ended, by who carries it.
     if after == After::Switched {
@@ -78,7 +75,7 @@ async fn turn_away(
     worker: &Worker,
     client: &mut Client<'_, '_>,
     call: &mut Call,
-    class: Class,
+    (class, app): (Class, Option<&Arc<App>>),
 ) -> After {
     call.trail.class = Some(class);
     call.asks.keep &= !matches!(class, Class::Full | Class::ClientConnections);
@@ -90,7 +87,7 @@ async fn turn_away(
         Class::BodyTooLarge => Refusal::BODY_TOO_LARGE,
         _ => Refusal::with(503, "out of service for maintenance"),
     };
-    refuse(worker, client, call, (refusal, None)).await
+    refuse(worker, client, call, (refusal, None), app).await
 }
 
 /// Has a small body come before anybody is asked; `app` is as it was last when that ends.
@@ -111,10 +108,7 @@ async fn serve(
             call.trail.class = Some(Class::ClientGone);
             After::Gone
         }
-        Err(broke) => {
-            call.app = Some(Arc::clone(app));
-            broken_off(worker, client, call, (broke, &Progress::default())).await
-        }
+        Err(broke) => broken_off(worker, client, call, (broke, &Progress::default()), app).await,
     }
 }
 
@@ -140,8 +134,8 @@ async fn carry(
                 }
                 Waited::Refused(why) => {
                     call.trail.class = Some(Class::Held);
-                    call.app = Some(Arc::clone(app));
-                    return refuse(worker, client, call, (Refusal::with(503, why), failed)).await;
+                    let last = (Refusal::with(503, why), failed);
+                    return refuse(worker, client, call, last, Some(app)).await;
                 }
             }
         }
@@ -149,17 +143,14 @@ async fn carry(
             if app.hold.is_some() {
                 continue;
             }
-            call.app = Some(Arc::clone(app));
-            return nowhere(worker, client, call, failed).await;
+            return nowhere(worker, client, call, failed, app).await;
         };
         if let Some(gate) = failed.take() {
             gate.counters.replayed.up();
             call.trail.replays += 1;
         }
-        let gate = Arc::clone(visit.gate());
-        call.trail.sent_to(gate.release);
-        call.trail.gate = Some(Arc::clone(&gate));
-        let Failed { failure, facts } =
+        call.trail.sent_to(visit.gate());
+        let Failed { gate, failure, facts } =
             match attempt(worker, client, call, Try { visit, app, fresh }).await {
                 Ok(after) => {
                     call.trail.answered();
@@ -184,9 +175,8 @@ async fn carry(
             }
             Verdict::Elsewhere => failed = Some(gate),
             Verdict::GiveUp(status) => {
-                call.app = Some(Arc::clone(app));
                 let last = (Refusal::with(status, failure.words()), blamed(gate, failure));
-                return refuse(worker, client, call, last).await;
+                return refuse(worker, client, call, last, Some(app)).await;
             }
         }
         if let Some(newer) = worker.shared.table.load().named(&app.name) {
@@ -250,6 +240,7 @@ async fn nowhere(
     client: &mut Client<'_, '_>,
     call: &mut Call,
     failed: Option<Arc<Gate>>,
+    app: &Arc<App>,
 ) -> After {
     let refusal = match &failed {
         None => {
@@ -261,22 +252,23 @@ async fn nowhere(
             Refusal::with(502, "no instance answered")
         }
     };
-    refuse(worker, client, call, (refusal, failed)).await
+    refuse(worker, client, call, (refusal, failed), Some(app)).await
 }
 
-/// Answers in the proxy's own name.
+/// Answers in the proxy's own name, to a request of this app if it is of one.
 async fn refuse(
     worker: &Worker,
     client: &mut Client<'_, '_>,
     call: &mut Call,
     (refusal, gate): (Refusal, Option<Arc<Gate>>),
+    app: Option<&Arc<App>>,
 ) -> After {
     call.trail.begins(refusal.status);
     call.trail.own = true;
     let mut asks = call.asks;
     let readable = !asks.expects || call.rest.body.done();
     asks.keep &= readable && !worker.shared.ending() && !call.is_last();
-    let answer = own_words(worker, call, refusal, (asks, gate.as_deref()));
+    let answer = own_words(worker, call, refusal, (asks, gate.as_deref()), app);
     if gate.is_some() {
         call.trail.gate = gate;
     }
@@ -284,7 +276,9 @@ async fn refuse(
         Client::Bytes(client) => {
             wire::send(&mut client.write, &[&answer], limits::WRITE_STALL).await
         }
-        Client::Frames(client) => frames::send_whole(&client.outgoing, &answer).await,
+        Client::Frames(client) => {
+            frames::send_whole(&client.outgoing, &answer, &call.patience).await
+        }
     };
     match sent {
         Ok(()) if asks.keep => After::Keep,
@@ -299,9 +293,10 @@ fn own_words(
     call: &Call,
     refusal: Refusal,
     (asks, gate): (Asks, Option<&Gate>),
+    app: Option<&Arc<App>>,
 ) -> Vec<u8> {
     let settings = worker.shared.settings.load();
-    let app = call.app.as_ref().map(|app| &app.name);
+    let app = app.map(|app| &app.name);
     let closed = call.refused == Some(Class::Maintenance);
     let page =
         if closed { settings.pages.closed(app) } else { settings.pages.error(app, refusal.status) };
@@ -326,30 +321,30 @@ async fn attempt(
     call: &mut Call,
     this: Try<'_>,
 ) -> Result<After, Failed> {
-    let gate = Arc::clone(this.visit.gate());
+    let gate = this.visit.gate();
     let whole = match client {
         Client::Bytes(client) => call.rest.lies_in(client.buffer.as_ref()),
         Client::Frames(_) => call.rest.body.done(),
     };
     let pool = (!this.fresh && whole).then_some(&worker.upstreams);
-    let (mut stream, reused) = match connection::take((&worker.shared, pool), call, &gate).await {
+    let (mut stream, reused) = match connection::take((&worker.shared, pool), call, gate).await {
         Ok(connection) => connection,
-        Err(failure) => return Err(fail(call, failure, (&Progress::default(), false))),
+        Err(failure) => return Err(fail(call, gate, failure, (&Progress::default(), false))),
     };
     let progress = Progress::default();
     let before = if call.asks.idempotent { None } else { Before::of(&stream) };
     let ended = relay(worker, client, call, &mut stream, (&this, &progress)).await;
     call.trail.class = None;
     match (&ended, progress.first.get()) {
-        (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, this.app, &gate),
-        (_, Some((status, ..))) => outlier::answered(&worker.shared, this.app, &gate, status),
+        (Ok(Ended::Cut), _) => outlier::failed(&worker.shared, this.app, gate),
+        (_, Some((status, ..))) => outlier::answered(&worker.shared, this.app, gate, status),
         (Ok(Ended::Switched(..)), _) => gate.ejection.passed(),
         _ => {}
     }
     match ended {
         Ok(Ended::Whole { keep, reusable }) => {
             if reusable && progress.whole.get() {
-                worker.upstreams.keep(&gate, stream);
+                worker.upstreams.keep(gate, stream);
             }
             drop(this.visit);
             Ok(if keep { After::Keep } else { After::Close })
@@ -369,16 +364,16 @@ async fn attempt(
                 None => false,
             };
             let failure = if reused { Failure::Stale } else { Failure::Died };
-            Err(fail(call, failure, (&progress, unread)))
+            Err(fail(call, gate, failure, (&progress, unread)))
         }
-        Ok(Ended::Failed(failure)) => Err(fail(call, failure, (&progress, false))),
+        Ok(Ended::Failed(failure)) => Err(fail(call, gate, failure, (&progress, false))),
         Ok(ended @ (Ended::Cut | Ended::Overdue)) => {
             gate.counters.failed.up();
             let overdue = matches!(ended, Ended::Overdue);
             call.trail.class = Some(if overdue { Class::Overdue } else { Class::Cut });
             Ok(After::Abort)
         }
-        Err(Broke::Deaf) => Err(fail(call, Failure::Late, (&progress, false))),
+        Err(Broke::Deaf) => Err(fail(call, gate, Failure::Late, (&progress, false))),
         Ok(Ended::Injected) => {
             call.trail.class = Some(Class::Injected);
             Ok(After::Abort)
@@ -388,21 +383,23 @@ async fn attempt(
             call.trail.class = Some(Class::ClientGone);
             Ok(After::Gone)
         }
-        Err(broke) => {
-            call.app = Some(Arc::clone(this.app));
-            Ok(broken_off(worker, client, call, (broke, &progress)).await)
-        }
+        Err(broke) => Ok(broken_off(worker, client, call, (broke, &progress), this.app).await),
     }
 }
 
-fn fail(call: &mut Call, failure: Failure, (progress, unread): (&Progress, bool)) -> Failed {
+fn fail(
+    call: &mut Call,
+    gate: &Arc<Gate>,
+    failure: Failure,
+    (progress, unread): (&Progress, bool),
+) -> Failed {
     call.trail.unread = call.trail.unread.saturating_add(unread.into());
     let facts = Facts {
         harmless: call.asks.idempotent || unread,
         body_taken: progress.body_taken.get() && call.rest.kept.is_empty(),
         answered: progress.informed.get() || progress.begun.get(),
     };
-    Failed { failure, facts }
+    Failed { gate: Arc::clone(gate), failure, facts }
 }
 
 /// Runs both directions until the answer has ended or the client has broken off.
@@ -453,6 +450,7 @@ async fn broken_off(
     client: &mut Client<'_, '_>,
     call: &mut Call,
     (broke, progress): (Broke, &Progress),
+    app: &Arc<App>,
 ) -> After {
     call.asks.keep = false;
     let refusal = match broke {
@@ -467,5 +465,5 @@ async fn broken_off(
     if progress.begun.get() {
         return After::Abort;
     }
-    refuse(worker, client, call, (refusal, None)).await
+    refuse(worker, client, call, (refusal, None), Some(app)).await
 }

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -19,9 +18,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use crate::framing::{Field, Refusal, classify};
 use crate::limits;
 use crate::lines::line;
-use crate::pace::Jam;
+use crate::pace::{Jam, Pace};
+use crate::settings::Patience;
 use crate::stream::Writing;
-use crate::wire::{self, Stuck};
+use crate::wire::Stuck;
 
 /// Where an answer goes.
 pub(crate) enum Taker<'a, 'io> {
@@ -116,17 +116,18 @@ fn gone(_: h2::Error) -> Stuck {
     Stuck::Gone
 }
 
-/// Sends content as the client takes it; each step must move within `limit`.
+/// Sends content as the client takes it, which may not be too slow about it.
 pub(crate) async fn send(
     to: &RefCell<Outgoing>,
     mut content: &[u8],
     end: bool,
-    limit: Duration,
+    pace: &mut Pace,
 ) -> Result<(), Stuck> {
     while !content.is_empty() {
         let room = poll_fn(|context| to.borrow_mut().poll_room(content.len(), context));
-        let (part, rest) = content.split_at(wire::within(limit, room).await?);
+        let (part, rest) = content.split_at(pace.wait(|| false, room).await?);
         content = rest;
+        pace.came(part.len());
         let mut to = to.borrow_mut();
         let body = to.body.as_mut().ok_or(Stuck::Gone)?;
         let copy = Bytes::copy_from_slice(part);
@@ -140,14 +141,18 @@ pub(crate) async fn send(
 }
 
 /// Sends a whole answer that is there as text.
-pub(crate) async fn send_whole(to: &RefCell<Outgoing>, answer: &[u8]) -> Result<(), Stuck> {
+pub(crate) async fn send_whole(
+    to: &RefCell<Outgoing>,
+    answer: &[u8],
+    patience: &Patience,
+) -> Result<(), Stuck> {
     let (head, length) = fields(answer).ok_or(Stuck::Gone)?;
     let content = &answer[length..];
     {
         let mut to = to.borrow_mut();
         to.body = Some(to.respond.send_response(head, content.is_empty()).map_err(gone)?);
     }
-    send(to, content, true, limits::WRITE_STALL).await
+    send(to, content, true, &mut Pace::of_answer(patience, limits::WRITE_STALL)).await
 }
 
 /// The next content from the client; `None` at its end.

@@ -219,7 +219,7 @@ impl Drop for Entry {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -228,7 +228,8 @@ mod tests {
     use super::{Entry, Gate, Open};
     use crate::counters::Counters;
 
-    fn gate() -> Arc<Gate> {
+    /// A closed one.
+    pub(crate) fn gate() -> Arc<Gate> {
         let instance =
             Instance { id: InstanceId("demo-1-1".into()), address: "127.0.0.1:1".parse().unwrap() };
         let version = Version::new("v1").unwrap();

@@ -219,8 +219,9 @@ async fn refuse(worker: &Worker, refusal: Refusal, to: &RefCell<Outgoing>) -> Af
     let settings = worker.shared.settings.load();
     let own = Own::new(refusal, settings.pages.error(None, refusal.status));
     let answer = said::own(own, asks, None, None);
+    let patience = *settings.patience();
     drop(settings);
-    match frames::send_whole(to, &answer).await {
+    match frames::send_whole(to, &answer, &patience).await {
         Ok(()) => After::Keep,
         Err(_) => After::Gone,
     }

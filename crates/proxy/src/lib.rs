@@ -149,7 +149,7 @@ async fn run(options: Options) -> Result<(), Fault> {
     }
     let desk = Rc::new(Desk::new(shared, controls, options.allow_faults));
     let watching = spawn_local(admin::keep_watch(Rc::clone(&desk)));
-    let receiving = spawn_local(admin::receive(desk, listener));
+    let receiving = spawn_local(admin::receive(Rc::clone(&desk), listener));
     for worker in workers {
         // The sender is dropped when its thread ends, however it ends.
         let _ = worker.ended.await;
@@ -159,6 +159,7 @@ async fn run(options: Options) -> Result<(), Fault> {
             .map_err(|_| Fault::internal("a worker thread of the proxy panicked"))?
             .map_err(trouble)?;
     }
+    desk.last_account().await;
     receiving.abort();
     watching.abort();
     if let Some(log) = ending.log.load_full() {

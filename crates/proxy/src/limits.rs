@@ -173,6 +173,11 @@ pub(crate) const COUNTERS_KEPT: usize = 10;
 pub(crate) const ASKING_HEAD: usize = 8 * 1024;
 /// Time in which that head must come and the metrics be taken.
 pub(crate) const ASKING: Duration = Duration::from_secs(10);
+/// A proxy that is replaced is asked what it counts this often ...
+pub(crate) const ACCOUNT_BEAT: Duration = Duration::from_millis(250);
+/// ... and waits this long with its end until it was asked for the last of it. The first answer is waited for as long: less
+/// than a controller waits for its own.
+pub(crate) const ACCOUNT_WAITS: Duration = Duration::from_millis(1_500);
 /// Most who ask for metrics over TCP at a time.
 pub(crate) const ASKERS: usize = 32;
 /// Open files that are kept for other things than sockets of clients and to instances: listeners, the

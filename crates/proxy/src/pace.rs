@@ -1,8 +1,8 @@
-//! How slowly a body may come: it may stand still for so long, and on the average it comes at a least rate once
-//! its client was waited for long enough.
+//! How slowly a body may come, or over HTTP/2 be taken: it may stand still for so long, and on the average it moves at
+//! a least rate once its client was waited for long enough.
 //!
 //! Only time in which the client is waited for counts: an instance that is slow costs its client nothing.
-//! Nothing is read here, and what follows for the request is decided elsewhere.
+//! Nothing is read or written here, and what follows for the request is decided elsewhere.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -14,7 +14,7 @@ use crate::limits;
 use crate::settings::Patience;
 use crate::wire::{self, Stuck};
 
-/// Why a body does not come.
+/// Why a body does not move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slow {
     /// The client is gone.
@@ -23,6 +23,15 @@ pub(crate) enum Slow {
     Silent,
     /// It drips.
     Drips,
+}
+
+impl From<Slow> for Stuck {
+    fn from(slow: Slow) -> Self {
+        match slow {
+            Slow::Gone => Self::Gone,
+            Slow::Silent | Slow::Drips => Self::Late,
+        }
+    }
 }
 
 /// One body's.
@@ -42,12 +51,22 @@ impl Pace {
         Self { silence: body, rate, grace, waited: Duration::ZERO, came: 0 }
     }
 
+    /// Of an answer of which nothing was taken yet, and which may stand still for so long.
+    pub(crate) const fn of_answer(patience: &Patience, silence: Duration) -> Self {
+        Self { silence, ..Self::of(patience) }
+    }
+
+    /// It may drip.
+    pub(crate) const fn at_any_rate(self) -> Self {
+        Self { rate: 0, ..self }
+    }
+
     /// It may stand still for so long, at most.
     pub(crate) fn until(self, most: Duration) -> Self {
         Self { silence: self.silence.min(most), ..self }
     }
 
-    /// So much of it has come.
+    /// So much of it has come, or was taken.
     pub(crate) const fn came(&mut self, bytes: usize) {
         self.came = self.came.saturating_add(bytes as u64);
     }
@@ -60,13 +79,17 @@ impl Pace {
         }
     }
 
-    /// Waits for more of it. Where it drips and is excused, it is given its time anew.
+    /// Waits for more of it, or for room for more. Where it drips and is excused, it is given its time anew.
     pub(crate) async fn wait<T>(
         &mut self,
         excused: impl Fn() -> bool,
         more: impl Future<Output = io::Result<T>>,
     ) -> Result<T, Slow> {
         let mut more = pin!(more);
+        // Who is not waited for costs no look at the clock.
+        if let Some(more) = wire::at_once(more.as_mut()).await {
+            return more.map_err(|_| Slow::Gone);
+        }
         let (began, mut since) = (Instant::now(), Instant::now());
         loop {
             let silent = match self.silence {

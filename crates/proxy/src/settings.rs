@@ -107,7 +107,7 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// While a client sends nothing of a body.
     pub(crate) body: Duration,
-    /// Bytes a second at which a body must come on the average; 0 for any.
+    /// Bytes a second at which a body must come on the average, or an answer be taken over HTTP/2; 0 for any.
     pub(crate) rate: u64,
     /// Until that is looked at.
     pub(crate) grace: Duration,

@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::ReleaseId;
-
 use crate::class::Class;
 use crate::forwarded::Origin;
 use crate::gate::Gate;
@@ -81,9 +79,10 @@ impl Trail {
         self.first = Some(Instant::now());
     }
 
-    /// It is sent to this release now.
-    pub(crate) fn sent_to(&mut self, release: ReleaseId) {
-        self.unit.sent(release, self.began.elapsed());
+    /// This instance is asked now.
+    pub(crate) fn sent_to(&mut self, gate: &Arc<Gate>) {
+        self.unit.sent(gate.release, self.began.elapsed());
+        self.gate = Some(Arc::clone(gate));
     }
 
     /// It failed before anything was passed on: an instance's fault, if one was asked.

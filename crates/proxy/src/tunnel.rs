@@ -9,8 +9,6 @@ use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::ReadBuf;
-
 use crate::buffer::Buffer;
 use crate::gate::Movable;
 use crate::limits;
@@ -155,7 +153,9 @@ impl Pump<'_> {
                     if held.over {
                         return Poll::Ready(Ok(()));
                     }
-                    ready!(poll_read(from, held, context))?;
+                    let lent = ready!(wire::poll_first(from, context))?;
+                    held.over = lent.is_empty();
+                    held.buffer = Some(lent);
                 }
             }
         }
@@ -187,21 +187,4 @@ fn written(bytes: io::Result<usize>) -> io::Result<usize> {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
         bytes => bytes,
     }
-}
-
-/// Reads what comes, and lends a buffer only when there is something.
-fn poll_read(
-    from: &mut impl Source,
-    held: &mut Held,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    ready!(from.poll_ready(context))?;
-    let mut lent = Buffer::lend();
-    let mut room = ReadBuf::new(lent.room());
-    ready!(from.poll_read(context, &mut room))?;
-    let bytes = room.filled().len();
-    lent.filled(bytes);
-    held.over = bytes == 0;
-    held.buffer = Some(lent);
-    Poll::Ready(Ok(()))
 }

@@ -172,19 +172,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use model::{Instance, InstanceId, ReleaseId, Version};
-
     use super::{PLACES, Question, Visit, Visitors, WORDS};
-    use crate::counters::Counters;
-    use crate::gate::{Entry, Gate};
+    use crate::gate::{self, Entry, Gate};
 
     fn gate() -> Arc<Gate> {
-        let instance =
-            Instance { id: InstanceId("demo-1-1".into()), address: "127.0.0.1:1".parse().unwrap() };
-        let version = Version::new("v1").unwrap();
-        let gate = Gate::new(&instance, ReleaseId(1), &version, Arc::new(Counters::default()));
+        let gate = gate::tests::gate();
         gate.open();
-        Arc::new(gate)
+        gate
     }
 
     fn visit(visitors: &Rc<Visitors>, gate: &Arc<Gate>, head: &str, began: Instant) -> Visit {

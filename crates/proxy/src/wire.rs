@@ -32,16 +32,22 @@ pub(crate) async fn within<T>(
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Stuck> {
     let mut work = pin!(work);
-    let at_once = poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    let done = match at_once.await {
+    let done = match at_once(work.as_mut()).await {
         Some(done) => done,
         None if limit == Duration::MAX => work.await,
         None => tokio::time::timeout(limit, work).await.map_err(|_| Stuck::Late)?,
     };
     done.map_err(|_| Stuck::Gone)
+}
+
+/// What is done without waiting.
+pub(crate) fn at_once<T>(
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = Option<T>> {
+    poll_fn(move |context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
 }
 
 /// Where bytes come from.
@@ -153,16 +159,26 @@ pub(crate) async fn read(from: &mut impl Source, room: &mut [u8]) -> io::Result<
 /// stream. That a socket is ready may be a false alarm, as it is when it is new: then there is none.
 pub(crate) async fn first(from: &mut impl Source, into: &mut Option<Buffer>) -> io::Result<usize> {
     poll_fn(|context| {
-        ready!(from.poll_ready(context))?;
-        let mut lent = Buffer::lend();
-        let mut room = ReadBuf::new(lent.room());
-        ready!(from.poll_read(context, &mut room))?;
-        let bytes = room.filled().len();
-        lent.filled(bytes);
+        let lent = ready!(poll_first(from, context))?;
+        let bytes = lent.data().len();
         *into = Some(lent);
         Poll::Ready(Ok(bytes))
     })
     .await
+}
+
+/// The same; a buffer without bytes is the end of the stream.
+pub(crate) fn poll_first(
+    from: &mut impl Source,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<Buffer>> {
+    ready!(from.poll_ready(context))?;
+    let mut lent = Buffer::lend();
+    let mut room = ReadBuf::new(lent.room());
+    ready!(from.poll_read(context, &mut room))?;
+    let bytes = room.filled().len();
+    lent.filled(bytes);
+    Poll::Ready(Ok(lent))
 }
 
 /// Reads more, and lends the buffer only when there is something to put into it.

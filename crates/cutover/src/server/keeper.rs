@@ -221,8 +221,13 @@ impl Keeper {
         self.proxy.sign_cohorts(&self.cohort_key).await
     }
 
-    /// Has the proxy tell of itself.
+    /// Has the proxy tell of itself, and of those before it.
     async fn observe(&self) -> Result<(), Fault> {
+        let others = self.layout.other_proxy_sockets();
+        if !others.is_empty() {
+            // One of an older version does not know this word, and only its metrics miss them.
+            drop(self.proxy.include(others).await);
+        }
         self.proxy.observe(&self.config.observation).await
     }
 

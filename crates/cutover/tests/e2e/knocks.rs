@@ -59,6 +59,11 @@ impl Knocks {
         Self { over, served, began: Instant::now(), threads }
     }
 
+    /// How many were served so far.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
     /// Ends them; nobody was refused or lost. Answers how many were served a second.
     pub(crate) fn expect_none_refused(mut self) -> f64 {
         self.over.store(true, Ordering::Relaxed);

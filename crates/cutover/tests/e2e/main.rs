@@ -106,6 +106,7 @@ mod terminal;
 mod tls;
 mod tls_client;
 mod together;
+mod totals;
 mod traffic;
 mod two_controllers;
 mod untold;

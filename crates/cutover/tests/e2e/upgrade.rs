@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::crowd::{Crowd, Kind};
 use crate::knocks::Knocks;
 use crate::router_contract::ask;
+use crate::totals::Totals;
 use crate::traffic::{Deploy, Users, get};
 use crate::wire::Wire;
 use crate::world::{CUTOVER, World, free_port, patient_config, said, signal, turn, wait_for};
@@ -64,11 +65,16 @@ fn proxies(world: &World) -> Vec<Value> {
     world.status().unwrap()["proxies"].as_array().unwrap().clone()
 }
 
+/// Where metrics are told.
+fn metrics_port(world: &World) -> u16 {
+    let file = std::fs::read_to_string(world.path().join("cutover.toml")).unwrap();
+    let port = file.split("metrics = \"127.0.0.1:").nth(1).unwrap();
+    port.split('"').next().unwrap().parse().unwrap()
+}
+
 /// Upgrades by the metrics of the proxy that is there now.
 fn counted(world: &World) -> Option<u64> {
-    let file = std::fs::read_to_string(world.path().join("cutover.toml")).unwrap();
-    let port = file.split("metrics = \"127.0.0.1:").nth(1)?.split('"').next()?.parse().ok()?;
-    let metrics = get(port, "x", "/metrics").unwrap();
+    let metrics = get(metrics_port(world), "x", "/metrics").unwrap();
     metrics.split("\ncutover_upgrades_total ").nth(1)?.lines().next()?.parse().ok()
 }
 
@@ -82,6 +88,7 @@ fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
     let users = Users::of(&world, None);
     let crowd = Crowd::of(&world, &[Kind::Download, Kind::Slow, Kind::Upload, Kind::Socket]);
     let knocks = Knocks::at(world.port);
+    let totals = Totals::at(metrics_port(&world));
     let rounds = if full { 100 } else { 3 };
     for round in 0..rounds {
         crowd.mark();
@@ -95,6 +102,7 @@ fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
     assert_eq!(world.status().unwrap()["pid"], pid, "the server keeps its number");
     assert_eq!(world.running(), before, "instances are not touched");
     assert_eq!(counted(&world), Some(rounds), "the metrics tell them all");
+    let served = knocks.served();
     let rate = knocks.expect_none_refused();
     assert!(rate > 1_000.0, "hardly a load: {rate:.0} a second");
     // Sockets are told to move by a deploy, wherever their proxy is; then the old proxies are empty.
@@ -104,6 +112,8 @@ fn upgrades_under_new_connections_and_every_kind_of_user_lose_nothing() {
     assert_eq!(socket.reconnects, 1, "told once, by the deploy: {socket:?}");
     users.expect_none_lost();
     wait_for("the old proxies are gone", 20, || (proxies(&world).len() == 1).then_some(()));
+    let accepted = totals.expect_none_fell()["cutover_connections_accepted_total"];
+    assert!(accepted >= served, "{accepted} were counted, and {served} were served");
     let zombies = zombies_of(pid.as_u64().unwrap());
     assert!(zombies.is_empty(), "nobody is left unburied: {zombies:?}");
     world.expect(0, &["down"]);

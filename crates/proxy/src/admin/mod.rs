@@ -7,6 +7,7 @@ mod descriptors;
 mod named;
 mod observed;
 mod receipts;
+mod replaced;
 mod socket;
 mod watch;
 
@@ -17,7 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use model::admin::{KeyPair, ProxySeen, Reply, Request};
 use model::{Fault, Kind};
@@ -35,6 +36,7 @@ use crate::worker::Control;
 use descriptors::Line;
 use observed::Telling;
 use receipts::Books;
+use replaced::{Replaced, Successor};
 pub(crate) use socket::bind;
 pub(crate) use watch::keep_watch;
 
@@ -61,6 +63,9 @@ pub(crate) struct Desk {
     books: RefCell<Books>,
     /// When somebody last asked something.
     heard: Cell<Instant>,
+    /// Its name among those that replace each other.
+    process: String,
+    replaced: Replaced,
 }
 
 impl Desk {
@@ -73,7 +78,21 @@ impl Desk {
         let (ledger, listeners) = (RefCell::default(), RefCell::default());
         let (telling, left) = (RefCell::default(), RefCell::default());
         let (books, heard) = (RefCell::default(), Cell::new(Instant::now()));
-        Self { shared, ledger, listeners, telling, left, workers, allow_faults, books, heard }
+        let started = shared.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let process = format!("{}-{}", std::process::id(), started.as_nanos());
+        Self {
+            shared,
+            ledger,
+            listeners,
+            telling,
+            left,
+            workers,
+            allow_faults,
+            books,
+            heard,
+            process,
+            replaced: Replaced::default(),
+        }
     }
 
     fn tell(&self, control: impl Fn() -> Control) {
@@ -127,6 +146,8 @@ impl Desk {
             Request::Succeed { upgrades } => {
                 self.shared.upgrades.store(upgrades, Ordering::Relaxed);
             }
+            Request::Include { sockets } => self.include(sockets).await,
+            Request::Account => return Ok(self.account()),
             Request::Look => return Ok(Reply::Seen(self.seen())),
             Request::Survey { survey, after_s } => {
                 let surveyed = self.ledger.borrow().survey(survey, after_s)?;
@@ -156,8 +177,12 @@ impl Desk {
         Ok(Reply::Done)
     }
 
-    /// What this proxy carries and counts, as text.
+    /// What this proxy carries and counts, and those that it replaces, as text.
     fn metrics(&self, dialect: Dialect) -> String {
+        self.replaced.with(self.own_metrics(dialect))
+    }
+
+    fn own_metrics(&self, dialect: Dialect) -> String {
         metrics::tell(dialect, &self.shared, &self.ledger.borrow().census())
     }
 
@@ -280,14 +305,22 @@ pub(crate) async fn receive(desk: Rc<Desk>, listener: UnixListener) {
 
 async fn converse(desk: Rc<Desk>, stream: UnixStream) {
     let mut lines = descriptors::Lines::default();
+    let mut successor = None;
     while let Ok(Some(Line { text, mut descriptors })) = lines.next(&stream).await {
         // Who speaks HTTP asks for metrics, as over TCP.
         if text.starts_with(b"GET ") || text.starts_with(b"HEAD ") {
             let head = [&text[..], b"\n", lines.rest()].concat();
             return metrics::answer(stream, head, |dialect| desk.metrics(dialect)).await;
         }
-        desk.heard.set(Instant::now());
-        let reply = match serde_json::from_slice(&text) {
+        let (request, over) = (serde_json::from_slice(&text), desk.replaced.over());
+        let asks = matches!(request, Ok(Request::Account));
+        if asks {
+            // Another proxy, which looks after nobody.
+            successor.get_or_insert_with(|| Successor::of(&desk));
+        } else {
+            desk.heard.set(Instant::now());
+        }
+        let reply = match request {
             Ok(request) => {
                 let answer = desk.answer(request, &mut descriptors).await;
                 answer.unwrap_or_else(Reply::Refused)
@@ -301,6 +334,9 @@ async fn converse(desk: Rc<Desk>, stream: UnixStream) {
         if let Err(error) = desk.reply(&stream, &reply).await {
             tracing::debug!(%error, "an admin client went before its reply");
             return;
+        }
+        if asks && over {
+            successor = None;
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{Answer, Ended, Head, take_one};
 use crate::buffer::Buffer;
 use crate::frames::{self, Outgoing, Taker};
 use crate::framing::Body;
+use crate::pace::Pace;
 use crate::wire;
 
 impl Answer<'_, '_> {
@@ -25,6 +26,9 @@ impl Answer<'_, '_> {
         }
         drop(bytes);
         self.begins(status, endless);
+        let pace = Pace::of_answer(&self.patience, self.patience.reads);
+        // As with other tunnels, what is silent most of the time may be slow.
+        let mut pace = if endless { pace.at_any_rate() } else { pace };
         let mut trailers = Vec::new();
         while !body.done() {
             let data = buffer.as_ref().map_or(&[][..], Buffer::data);
@@ -39,7 +43,7 @@ impl Answer<'_, '_> {
                 self.step();
                 let part = if cut { &content[..content.len() / 2] } else { content };
                 self.progress.gives.set(true);
-                if frames::send(to, part, piece.done && !cut, self.patience.reads).await.is_err() {
+                if frames::send(to, part, piece.done && !cut, &mut pace).await.is_err() {
                     return Ended::ClientGone;
                 }
                 self.progress.gives.set(false);

@@ -4,34 +4,19 @@
 
 use fuzz::corpus;
 use model::admin::CohortKey;
-use model::{AppName, Cohorts, Generation, Routes, Spread};
 
-use super::{COHORTS, Membership, Signer};
+use super::tests::membership;
+use super::{COHORTS, Signer};
 
 const NAME: &str = "cutover-cohort-shop";
-
-fn shop() -> Membership {
-    let cohorts = Cohorts { header: None, cookie: true };
-    let routes = Routes {
-        app: AppName::new("shop").unwrap(),
-        generation: Generation(1),
-        hosts: Vec::new(),
-        path_prefix: "/".into(),
-        pools: Vec::new(),
-        rules: Vec::new(),
-        spread: Spread { cohorts: Some(cohorts), ..Spread::default() },
-        hold: None,
-        hand_over: None,
-    };
-    Membership::of(&routes).unwrap()
-}
 
 #[test]
 fn only_cookies_that_were_signed_are_believed() {
     let words =
         &["cutover-cohort-shop=", "4321.", ".", ";", "; ", "=", "00", "ffffffffffffffff", "+1"];
     fuzz::run(corpus!("cookies").words(words), |case| {
-        let (shop, signer) = (shop(), Signer::from(&CohortKey([7; 32])));
+        let shop = membership("shop", None, true);
+        let signer = Signer::from(&CohortKey([7; 32]));
         let ask = |cookie: &[u8]| {
             let member = shop.find(&signer, [("cookie", cookie)].into_iter(), false);
             let cohort = member.cohort.unwrap();

@@ -140,7 +140,7 @@ fn escape(out: &mut String, text: &str) {
 }
 
 /// Microseconds as seconds, exactly; a bound keeps one place, as OpenMetrics wants it.
-fn seconds(us: u64) -> String {
+pub(super) fn seconds(us: u64) -> String {
     let (whole, part) = (us / 1_000_000, us % 1_000_000);
     let text = format!("{whole}.{part:06}");
     let short = text.trim_end_matches('0');

@@ -1,30 +1,27 @@
-//! The access log on real files: one line for each request, whatever it says and however it ends, and
-//! no request that waits for it.
+//! The lines of the access log: one for each request, whatever it says and however it ends.
 //!
-//! Counters of the same requests are in `metrics`.
+//! What becomes of their file is in `access_log_file`, counters of the same requests in `metrics`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::Hold;
 use model::admin::{AccessLog, LogFormat, Observation, Request, Settings};
 use serde_json::Value;
 
-use crate::asking::{Metrics, ask};
 use crate::authority::listen;
 use crate::backend::{Backend, Then};
-use crate::framed::{Framed, Raw, get, head, run, shop};
-use crate::stage::{Stage, pool, retiring, wait_until};
+use crate::framed::{Framed, get, run, shop};
+use crate::stage::{Stage, pool, wait_until};
 
-fn log_to(stage: &mut Stage, path: &Path, format: LogFormat, query: bool) {
+pub(crate) fn log_to(stage: &mut Stage, path: &Path, format: LogFormat, query: bool) {
     let access_log = Some(AccessLog { path: path.to_owned(), format, query });
     let observation = Observation { access_log, metrics: None };
     stage.admin.done(&Request::Observe { observation });
 }
 
 /// A proxy before some instances, with a log of JSON.
-fn logged(backends: &[&Backend]) -> (Stage, tempfile::TempDir, PathBuf) {
+pub(crate) fn logged(backends: &[&Backend]) -> (Stage, tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.log");
     let mut stage = Stage::before(backends);
@@ -33,7 +30,7 @@ fn logged(backends: &[&Backend]) -> (Stage, tempfile::TempDir, PathBuf) {
 }
 
 /// The lines of a log as soon as there are so many.
-fn lines(path: &Path, count: usize) -> Vec<String> {
+pub(crate) fn lines(path: &Path, count: usize) -> Vec<String> {
     let mut text = String::new();
     wait_until("the lines are in the log", || {
         text = std::fs::read_to_string(path).unwrap_or_default();
@@ -44,12 +41,12 @@ fn lines(path: &Path, count: usize) -> Vec<String> {
     lines
 }
 
-fn objects(path: &Path, count: usize) -> Vec<Value> {
+pub(crate) fn objects(path: &Path, count: usize) -> Vec<Value> {
     lines(path, count).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The one line with this path.
-fn of<'a>(lines: &'a [Value], path: &str) -> &'a Value {
+pub(crate) fn of<'a>(lines: &'a [Value], path: &str) -> &'a Value {
     let mut fitting = lines.iter().filter(|line| line["path"] == path);
     let only = fitting.next().unwrap_or_else(|| panic!("{path} in {lines:?}"));
     assert!(fitting.next().is_none(), "{path} twice");
@@ -355,175 +352,4 @@ fn a_head_that_was_refused_says_what_is_known_of_it() {
     let line = &self::lines(&path, 1)[0];
     assert!(line.contains("] \"GET /twice HTTP/1.1\" 400 "), "{line}");
     assert!(line.ends_with(" peer=127.0.0.1 reason=\"more than one Host field\""), "{line}");
-}
-
-/// As logrotate does it: renamed, and opened anew by itself or on SIGUSR1.
-#[test]
-fn a_log_that_was_moved_away_is_begun_anew_without_losing_a_line() {
-    let backend = Backend::named("demo-1-1");
-    let (stage, directory, path) = logged(&[&backend]);
-    let mut client = stage.client();
-    client.get("/1").unwrap();
-    lines(&path, 1);
-    let moved = directory.path().join("access.log.1");
-    std::fs::rename(&path, &moved).unwrap();
-    client.get("/2").unwrap();
-    assert_eq!(of(&objects(&path, 1), "/2")["status"], 200);
-    std::fs::rename(&path, directory.path().join("access.log.2")).unwrap();
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1)
-        .unwrap();
-    wait_until("the path is opened anew", || path.exists());
-    client.get("/3").unwrap();
-    assert_eq!(of(&objects(&path, 1), "/3")["status"], 200);
-    assert_eq!(of(&objects(&moved, 1), "/1")["status"], 200);
-}
-
-/// What was answered before the end of the process is in the log when it has ended.
-#[test]
-fn the_last_lines_are_written_before_the_process_ends() {
-    let backend = Backend::named("demo-1-1");
-    let (mut stage, _directory, path) = logged(&[&backend]);
-    let mut client = stage.client();
-    for n in 0..50 {
-        client.get(&format!("/{n}")).unwrap();
-    }
-    drop(client);
-    stage.stop(5_000);
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), 50);
-    for line in text.lines() {
-        serde_json::from_str::<Value>(line).unwrap();
-    }
-}
-
-/// What is cut because the time to finish is over has its line, too, whatever it was doing.
-#[test]
-fn what_is_open_when_the_time_of_a_stop_is_over_is_written_down() {
-    let backend = Backend::scripted("demo-1-1", |peer, head| {
-        match head.split(' ').nth(1).unwrap_or("") {
-            "/begun" => peer.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234"),
-            "/tunnel" => peer.say(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhi",
-            ),
-            _ => {}
-        }
-        // Until the proxy goes.
-        let _ = peer.stream.read(&mut [0]);
-        Then::Close
-    });
-    let (mut stage, _directory, path) = logged(&[&backend]);
-    let asks = |path: &str, more: &str| {
-        let mut client = stage.client();
-        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n"));
-        client
-    };
-    let _silent = asks("/silent", "");
-    let mut begun = asks("/begun", "");
-    begun.head().unwrap();
-    assert_eq!(begun.take(4).unwrap(), "1234");
-    let mut tunnel = asks("/tunnel", "Connection: Upgrade\r\nUpgrade: x\r\n");
-    tunnel.head().unwrap();
-    assert_eq!(tunnel.take(2).unwrap(), "hi");
-    let mut framed = Raw::to(stage.address);
-    let fields =
-        [(":method", "GET"), (":scheme", "http"), (":path", "/framed"), (":authority", "a")];
-    framed.frame(1, 5, 1, &head(&fields)).unwrap();
-    wait_until("they are there", || backend.hits() == 4);
-    let _body = asks("/body", "Content-Length: 10\r\n\r\nab");
-    let hold = Hold { wait_ms: 20_000, requests: 10, bytes: 1 << 20 };
-    let _held = {
-        let pools = vec![retiring(pool(1, 0, &[&backend]))];
-        stage.hold(pools, hold);
-        let mut client = stage.client();
-        client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
-        client
-    };
-    wait_until("it waits", || stage.admin.app().held.now == 1);
-    stage.stop(1_000);
-    assert!(begun.take(1).is_err(), "it was cut");
-    let lines = objects(&path, 6);
-    for (path, status, instance, bytes) in [
-        ("/silent", 0, Some("demo-1-1"), (0, 0)),
-        ("/begun", 200, Some("demo-1-1"), (0, 4)),
-        ("/tunnel", 101, Some("demo-1-1"), (0, 2)),
-        ("/framed", 0, Some("demo-1-1"), (0, 0)),
-        ("/body", 0, None, (4, 0)),
-        ("/held", 0, None, (0, 0)),
-    ] {
-        let line = of(&lines, path);
-        assert_eq!((&line["error"], &line["app"]), (&"stopped".into(), &"demo".into()), "{line}");
-        assert_eq!((&line["status"], &line["instance"]), (&status.into(), &instance.into()));
-        assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&bytes.0.into(), &bytes.1.into()));
-        assert_eq!(line["open_ms"].is_null(), path != "/tunnel", "{line}");
-    }
-}
-
-/// Nobody reads the pipe: requests go on, what does not fit is dropped, and every line is accounted
-/// for.
-#[test]
-fn a_disk_that_does_nothing_costs_lines_and_no_request() {
-    let backend = Backend::named("demo-1-1");
-    let (mut stage, directory, _) = logged(&[&backend]);
-    let pipe = directory.path().join("pipe");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
-        .unwrap();
-    let refused = stage.admin.refused(&Request::Observe {
-        observation: Observation {
-            access_log: Some(AccessLog {
-                path: pipe.clone(),
-                format: LogFormat::Json,
-                query: true,
-            }),
-            metrics: None,
-        },
-    });
-    assert!(refused.what.contains("pipe"), "nobody reads it at all: {}", refused.what);
-    let reader = rustix::fs::open(
-        &pipe,
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK,
-        rustix::fs::Mode::empty(),
-    )
-    .unwrap();
-    log_to(&mut stage, &pipe, LogFormat::Json, true);
-    let mut client = stage.client();
-    // Far more than pipe, queue and buffers hold.
-    let target = format!("/{}", "x".repeat(16_500));
-    let mut longest = Duration::ZERO;
-    for _ in 0..340 {
-        let began = Instant::now();
-        assert_eq!(client.get(&target).unwrap().status, 200);
-        longest = longest.max(began.elapsed());
-    }
-    assert!(longest < Duration::from_secs(2), "a request waited for {longest:?}");
-    let metrics = Metrics::of(&ask(&stage.socket, ""));
-    let dropped = metrics.value("cutover_log_lines_dropped_total", &[]);
-    assert!((20..340).contains(&dropped), "{dropped}");
-    // The reader goes: the rest fails, and is counted too.
-    drop(reader);
-    wait_until("every line is accounted for", || {
-        let metrics = Metrics::of(&ask(&stage.socket, ""));
-        let sum = metrics.value("cutover_log_lines_dropped_total", &[])
-            + metrics.value("cutover_log_lines_total", &[]);
-        sum == 340
-    });
-}
-
-#[test]
-fn a_full_disk_is_counted_and_a_file_that_cannot_be_is_refused() {
-    let backend = Backend::named("demo-1-1");
-    let (mut stage, directory, path) = logged(&[&backend]);
-    log_to(&mut stage, Path::new("/dev/full"), LogFormat::Json, true);
-    assert_eq!(stage.client().get("/").unwrap().status, 200);
-    wait_until("the line is counted as dropped", || {
-        let metrics = Metrics::of(&ask(&stage.socket, ""));
-        metrics.value("cutover_log_lines_dropped_total", &[]) > 0
-    });
-    let nowhere = directory.path().join("no/such/folder.log");
-    log_to(&mut stage, &path, LogFormat::Json, true);
-    let access_log = Some(AccessLog { path: nowhere, format: LogFormat::Json, query: true });
-    let observation = Observation { access_log, metrics: None };
-    let fault = stage.admin.refused(&Request::Observe { observation });
-    assert!(fault.what.contains("no/such/folder.log"), "{}", fault.what);
-    stage.client().get("/still").unwrap();
-    assert_eq!(of(&objects(&path, 1), "/still")["status"], 200, "the old one is kept");
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -107,6 +108,35 @@ impl Backend {
             }
             peer.ok(&body)
         })
+    }
+
+    /// An instance that answers how long bodies are, and tells when one broke off.
+    pub(crate) fn reading(name: &str) -> (Self, Receiver<()>) {
+        let (tell, told) = channel();
+        let tell = Mutex::new(tell);
+        let backend = Self::scripted(name, move |peer, head| {
+            if let Some(body) = peer.body(head) {
+                return peer.ok(&body.len().to_string());
+            }
+            // Who does not want to know has let go of it.
+            let _ = tell.lock().unwrap().send(());
+            Then::Close
+        });
+        (backend, told)
+    }
+
+    /// Two instances, and the bodies that they were sent: the first dies of each request, the other one answers
+    /// `stored`.
+    pub(crate) fn dying_and_living() -> ([Self; 2], Arc<Mutex<Vec<String>>>) {
+        let bodies = Arc::<Mutex<Vec<String>>>::default();
+        let both = ["dying", "living"].map(|name| {
+            let (bodies, answers) = (Arc::clone(&bodies), name == "living");
+            Self::scripted(name, move |peer, head| {
+                bodies.lock().unwrap().push(peer.body(head).unwrap());
+                if answers { peer.ok("stored") } else { Then::Close }
+            })
+        });
+        (both, bodies)
     }
 
     pub(crate) fn scripted(

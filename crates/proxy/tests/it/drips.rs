@@ -1,7 +1,7 @@
-//! Bodies that drip: below the least rate they are given up once their client was waited for long enough, and
-//! nobody is who waits for somebody else.
+//! Bodies that drip, and over HTTP/2 answers that are taken in drips: below the least rate they are given up once
+//! their client was waited for long enough, and nobody is who waits for somebody else.
 //!
-//! Bodies that stand still are in `slow`.
+//! What stands still is in `slow`.
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use model::limits::Limits;
 use crate::asking::comes;
 use crate::backend::{Backend, Then};
 use crate::client::Client;
-use crate::framed::{Framed, ask, run, whole};
+use crate::framed::{Framed, ask, get, run, whole};
 use crate::stage::{Stage, wait_until};
 
 /// Far above the limit here, and far below that on bodies that stand still.
@@ -30,20 +30,6 @@ fn stage(backend: &Backend, body_rate: u32) -> Stage {
     let settings = Settings { limits, ..Settings::default() };
     stage.admin.done(&Request::Configure { settings });
     stage
-}
-
-/// An instance that tells when a body broke off.
-fn reading() -> (Backend, Receiver<()>) {
-    let (tell, told) = channel();
-    let tell = Mutex::new(tell);
-    let backend = Backend::scripted("demo-1-1", move |peer, head| {
-        if let Some(body) = peer.body(head) {
-            return peer.ok(&body.len().to_string());
-        }
-        tell.lock().unwrap().send(()).unwrap();
-        Then::Close
-    });
-    (backend, told)
 }
 
 /// Sends byte by byte until there is an answer; gives its status.
@@ -66,7 +52,7 @@ fn drop_one(client: &mut Client, drop: &str) {
 
 #[test]
 fn a_body_that_drips_is_given_up_and_frees_the_instance() {
-    let (backend, broke) = reading();
+    let (backend, broke) = Backend::reading("demo-1-1");
     let mut stage = stage(&backend, 1_000);
     let failures = |count| {
         comes(&stage.socket, "cutover_failures_total", &[("class", "slow-body")], count);
@@ -111,7 +97,7 @@ fn a_body_that_drips_is_given_up_and_frees_the_instance() {
 /// Slow in steps, and above the least rate; and where there is none.
 #[test]
 fn a_body_that_comes_fast_enough_on_the_average_is_taken() {
-    let (backend, _broke) = reading();
+    let (backend, _broke) = Backend::reading("demo-1-1");
     for (rate, part) in [(1_000, 1_000), (0, 1)] {
         let stage = stage(&backend, rate);
         for length in [part * 40, part * 40 + 20_000] {
@@ -172,4 +158,79 @@ fn who_waits_for_the_instance_or_has_an_answer_does_not_drip() {
     }
     client.send(&"x".repeat(20_000 - 50));
     assert_eq!(client.take(4).unwrap(), "done");
+}
+
+/// An instance whose answers are as long as their path says, and that tells when it could not write one to its end.
+fn writing() -> (Backend, Receiver<()>) {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let backend = Backend::scripted("demo-1-1", move |peer, head| {
+        let path = head.split(' ').nth(1).unwrap_or("");
+        let (field, length) = match path.strip_prefix("/events/") {
+            Some(length) => ("Content-Type: text/event-stream".to_owned(), length),
+            None => (format!("Content-Length: {}", &path[1..]), &path[1..]),
+        };
+        peer.say(&format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n"));
+        let mut left: usize = length.parse().unwrap();
+        while left > 0 {
+            let part = vec![b'x'; left.min(10_000)];
+            if peer.stream.write_all(&part).is_err() {
+                tell.lock().unwrap().send(()).unwrap();
+                return Then::Close;
+            }
+            left -= part.len();
+        }
+        if path.starts_with("/events/") { Then::Close } else { Then::Keep }
+    });
+    (backend, told)
+}
+
+/// Takes an answer bit by bit, a pause behind each; gives how much of it came, and whether that was all.
+async fn sip(client: &mut Framed, path: &str) -> (usize, bool) {
+    let (answer, _) = client.begin(get(path), true).await.unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    let mut came = 0;
+    while let Some(part) = body.data().await {
+        let Ok(part) = part else { return (came, false) };
+        came += part.len();
+        tokio::time::sleep(PAUSE).await;
+        // The stream may have been given up just now.
+        let _ = body.flow_control().release_capacity(part.len());
+    }
+    (came, true)
+}
+
+/// By flow control (CVE-2019-9511): windows that are opened again and again, and never far.
+#[test]
+fn an_answer_that_is_taken_in_drips_is_given_up_and_frees_the_instance() {
+    let (backend, broke) = writing();
+    let mut stage = stage(&backend, 1_000);
+    run(async {
+        let mut client = Framed::narrow(stage.address, 8).await;
+        let began = Instant::now();
+        let (came, whole) = sip(&mut client, "/100000000").await;
+        assert!(!whole && began.elapsed() < SOON, "{came} bytes in {:?}", began.elapsed());
+        broke.recv_timeout(SOON).unwrap();
+        assert_eq!(client.whole(get("/0")).await.unwrap().status, 200, "the others go on");
+    });
+    wait_until("it is free", || stage.admin.instance("demo-1-1").unwrap().requests == 0);
+    let seen = stage.admin.release(1);
+    assert_eq!((seen.abandoned, seen.failed), (1, 0), "it is not the instance's fault");
+}
+
+/// In steps, and above the least rate; where there is none; and of an event stream as slowly as its client likes.
+#[test]
+fn an_answer_that_is_taken_fast_enough_on_the_average_comes_whole() {
+    let (backend, _broke) = writing();
+    for (rate, window, path, length) in
+        [(1_000, 1_000, "/40000", 40_000), (0, 8, "/400", 400), (1_000, 8, "/events/400", 400)]
+    {
+        let stage = stage(&backend, rate);
+        run(async {
+            let mut client = Framed::narrow(stage.address, window).await;
+            let began = Instant::now();
+            assert_eq!(sip(&mut client, path).await, (length, true), "{path} at {rate}");
+            assert!(began.elapsed() > Duration::from_millis(600));
+        });
+    }
 }

@@ -73,11 +73,20 @@ impl Framed {
         Self::over(stream).await
     }
 
+    /// With streams of which so many bytes may come ahead.
+    pub(crate) async fn narrow(address: SocketAddr, window: u32) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self::with(builder().initial_window_size(window), stream).await
+    }
+
     async fn over<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Self {
-        let mut builder = Builder::new();
-        builder.initial_max_send_streams(100).enable_push(false);
-        // Wide enough that one stream that is not read leaves room for others.
-        builder.initial_connection_window_size(4 << 20);
+        Self::with(&builder(), stream).await
+    }
+
+    async fn with<S>(builder: &Builder, stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (sender, connection) = builder.handshake(stream).await.unwrap();
         Self { sender, driver: tokio::spawn(connection) }
     }
@@ -108,6 +117,14 @@ impl Framed {
         stream.send_data(Bytes::copy_from_slice(body.as_bytes()), true)?;
         whole(answer).await
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.initial_max_send_streams(100).enable_push(false);
+    // Wide enough that one stream that is not read leaves room for others.
+    builder.initial_connection_window_size(4 << 20);
+    builder
 }
 
 pub(crate) async fn whole(answer: h2::client::ResponseFuture) -> Result<Whole, h2::Error> {

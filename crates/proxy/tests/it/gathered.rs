@@ -4,13 +4,12 @@
 //! Clients that are slow on purpose are in `slow`; what came with its head is in `unread`.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Method, Request as Head};
 
 use crate::asking::comes;
-use crate::backend::{Backend, Then};
+use crate::backend::Backend;
 use crate::client::Client;
 use crate::framed::{Framed, ask, get, run, whole};
 use crate::stage::{Stage, pool, retiring, wait_until};
@@ -99,15 +98,7 @@ fn a_small_body_over_http2_takes_a_connection_that_is_there() {
 /// Each instance but one dies of every request.
 #[test]
 fn a_small_body_that_was_gathered_is_sent_again_whole_where_its_method_allows_it() {
-    let bodies = Arc::new(Mutex::new(Vec::new()));
-    let instance = |name: &str, answers: bool| {
-        let bodies = Arc::clone(&bodies);
-        Backend::scripted(name, move |peer, head| {
-            bodies.lock().unwrap().push(peer.body(head).unwrap());
-            if answers { peer.ok("stored") } else { Then::Close }
-        })
-    };
-    let (dying, living) = (instance("dying", false), instance("living", true));
+    let ([dying, living], bodies) = Backend::dying_and_living();
     let mut stage = Stage::before(&[&dying, &living]);
     let mut client = stage.client();
     for _ in 0..10 {

@@ -2,7 +2,7 @@
 //!
 //! That the app comes back in time is its controller's affair.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::backend::{Backend, Then};
 use crate::framed::{Framed, get, run, whole};
+use crate::load::{USERS, under_load};
 use crate::stage::{Stage, pool, retiring, routes, wait_until};
 
 const LONG: Hold = Hold { wait_ms: 20_000, requests: 1_000, bytes: 64 << 20 };
@@ -30,42 +31,29 @@ fn waits(stage: &mut Stage, how_many: u64) {
 fn a_replacement_of_the_only_copy_costs_waiting_and_nothing_else() {
     let backends = [Backend::named("old"), Backend::named("new")];
     let mut stage = Stage::before(&[&backends[0]]);
-    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        let mut clients = Vec::new();
-        for number in 0..6 {
-            let (address, over, sent) = (stage.address, &over, &sent);
-            clients.push(scope.spawn(move || {
-                let mut client = crate::client::Client::to(address);
-                while !over.load(Ordering::Relaxed) {
-                    if number % 3 == 0 {
-                        client = crate::client::Client::to(address);
-                    }
-                    let posts = number % 2 == 0;
-                    let answer = if posts { client.post("/p", "body") } else { client.get("/g") };
-                    let answer = answer.unwrap();
-                    assert_eq!(answer.status, 200, "{}", answer.body);
-                    sent.fetch_add(1, Ordering::Relaxed);
-                }
-            }));
-        }
-        for round in 0..20_usize {
-            let mark = sent.load(Ordering::Relaxed) + 20;
-            wait_until("requests go on", || sent.load(Ordering::Relaxed) > mark);
-            let (old, new) = (round % 2, (round + 1) % 2);
-            let number = |at: usize| u32::try_from(at + 1).unwrap();
-            stage.hold(vec![retiring(pool(number(old), 0, &[&backends[old]]))], LONG);
-            wait_until("the old one is empty", || {
-                stage.admin.instance(&backends[old].name).is_none_or(|one| one.requests == 0)
-            });
-            stage.hold(vec![], LONG);
-            waits(&mut stage, 6);
-            stage.publish(vec![pool(number(new), 10_000, &[&backends[new]])]);
-        }
-        over.store(true, Ordering::Relaxed);
-    });
+    let fresh = |user| user % 3 == 0;
+    let sent = under_load(
+        stage.address,
+        fresh,
+        |_, _| {},
+        |sent| {
+            for round in 0..20_usize {
+                let mark = sent.load(Ordering::Relaxed) + 20;
+                wait_until("requests go on", || sent.load(Ordering::Relaxed) > mark);
+                let (old, new) = (round % 2, (round + 1) % 2);
+                let number = |at: usize| u32::try_from(at + 1).unwrap();
+                stage.hold(vec![retiring(pool(number(old), 0, &[&backends[old]]))], LONG);
+                wait_until("the old one is empty", || {
+                    stage.admin.instance(&backends[old].name).is_none_or(|one| one.requests == 0)
+                });
+                stage.hold(vec![], LONG);
+                waits(&mut stage, USERS as u64);
+                stage.publish(vec![pool(number(new), 10_000, &[&backends[new]])]);
+            }
+        },
+    );
     let (one, two) = (stage.admin.release(1), stage.admin.release(2));
-    assert_eq!(one.answers[1] + two.answers[1], sent.load(Ordering::Relaxed));
+    assert_eq!(one.answers[1] + two.answers[1], sent);
     let seen = held(&mut stage);
     assert_eq!((seen.now, seen.bytes, seen.refused), (0, 0, 0));
     assert!(seen.total >= 120, "{seen:?}");

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod access_log;
+mod access_log_file;
 mod admin;
 mod asking;
 mod authority;
@@ -29,6 +30,7 @@ mod hosts;
 mod http2;
 mod http2_limits;
 mod http2_states;
+mod load;
 mod methods;
 mod metrics;
 mod million;
@@ -40,6 +42,7 @@ mod races_departing;
 mod receipts;
 mod receipts_midway;
 mod recycling;
+mod replaced;
 mod room;
 mod rules;
 mod sentry;

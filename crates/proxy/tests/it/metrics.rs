@@ -217,8 +217,13 @@ fn promtool_finds_nothing_to_say() {
         return;
     }
     let backend = Backend::named("demo-\"1\\");
-    let stage = Stage::before(&[&backend]);
-    assert_eq!(stage.client().get("/").unwrap().status, 200);
+    let (mut stage, old) = (Stage::before(&[&backend]), Stage::before(&[&backend]));
+    for stage in [&stage, &old] {
+        assert_eq!(stage.client().get("/").unwrap().status, 200);
+    }
+    // With what a proxy counts that is replaced.
+    stage.admin.done(&Request::Include { sockets: vec![old.socket.clone()] });
+    comes(&stage.socket, "cutover_request_duration_seconds_count", V1, 2);
     let mut child = Command::new(program)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -45,17 +45,9 @@ fn failed(stage: &Stage, class: &str, count: u64) {
     });
 }
 
-/// Echoes how much content it was sent.
-fn echo() -> Backend {
-    Backend::scripted("demo-1-1", |peer, head| match peer.body(head) {
-        Some(body) => peer.ok(&body.len().to_string()),
-        None => Then::Close,
-    })
-}
-
 #[test]
 fn a_body_that_is_announced_too_large_is_refused_before_it_is_read() {
-    let backend = echo();
+    let (backend, _) = Backend::reading("demo-1-1");
     let mut stage = Stage::before(&[&backend]);
     limited(&mut stage, Limits { body_bytes: 10, ..Limits::default() }, Vec::new());
     let mut client = stage.client();
@@ -79,15 +71,7 @@ fn a_body_that_is_announced_too_large_is_refused_before_it_is_read() {
 
 #[test]
 fn a_body_that_becomes_too_large_is_broken_off_and_framing_does_not_count() {
-    let (tell, told) = channel();
-    let tell = Mutex::new(tell);
-    let backend = Backend::scripted("demo-1-1", move |peer, head| {
-        if let Some(body) = peer.body(head) {
-            return peer.ok(&body.len().to_string());
-        }
-        tell.lock().unwrap().send(()).unwrap();
-        Then::Close
-    });
+    let (backend, told) = Backend::reading("demo-1-1");
     let mut stage = Stage::before(&[&backend]);
     limited(&mut stage, Limits { body_bytes: 10, ..Limits::default() }, Vec::new());
     let chunked = |count: usize| {
@@ -123,7 +107,7 @@ fn a_body_that_becomes_too_large_is_broken_off_and_framing_does_not_count() {
 
 #[test]
 fn an_app_may_take_more_than_others() {
-    let backend = echo();
+    let (backend, _) = Backend::reading("demo-1-1");
     let mut stage = Stage::before(&[&backend]);
     let limits = || Limits { body_bytes: 1, ..Limits::default() };
     limited(&mut stage, limits(), vec![own(None, Some(5))]);

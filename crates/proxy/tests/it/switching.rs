@@ -2,11 +2,13 @@
 //!
 //! Single races at a switch are in `races`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use crate::backend::{Backend, Then};
+use crate::client::Answer;
+use crate::load::{USERS, under_load};
 use crate::stage::{Stage, pool, retiring, wait_until};
 
 /// R23 and R10: switching back and forth while requests of all kinds run loses none of them.
@@ -14,46 +16,33 @@ use crate::stage::{Stage, pool, retiring, wait_until};
 fn r23_a_switch_under_load_loses_nothing_and_closes_no_connection() {
     let backends = [Backend::named("old"), Backend::named("new")];
     let mut stage = Stage::before(&[&backends[0]]);
-    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        let mut clients = Vec::new();
-        for number in 0..6 {
-            let (address, over, sent) = (stage.address, &over, &sent);
-            clients.push(scope.spawn(move || {
-                let mut client = crate::client::Client::to(address);
-                let mut versions = [0_u64; 2];
-                while !over.load(Ordering::Relaxed) {
-                    let posts = number % 2 == 0;
-                    let answer = if posts { client.post("/p", "body") } else { client.get("/g") };
-                    let answer = answer.unwrap();
-                    assert_eq!(answer.status, 200, "{}", answer.body);
-                    let new = answer.body == "new";
-                    let version = if new { "v2" } else { "v1" };
-                    assert_eq!(answer.field("x-cutover-version"), Some(version));
-                    assert_eq!(answer.field("x-cutover-instance"), Some(answer.body.as_str()));
-                    versions[usize::from(new)] += 1;
-                    sent.fetch_add(1, Ordering::Relaxed);
-                }
-                versions
-            }));
-        }
-        for round in 0..60 {
-            let mark = sent.load(Ordering::Relaxed) + 50;
-            wait_until("requests go on", || sent.load(Ordering::Relaxed) > mark);
-            let (old, new) = (&[&backends[0]], &[&backends[1]]);
-            stage.publish(if round % 2 == 0 {
-                vec![retiring(pool(1, 0, old)), pool(2, 10_000, new)]
-            } else {
-                vec![pool(1, 10_000, old), retiring(pool(2, 0, new))]
-            });
-        }
-        over.store(true, Ordering::Relaxed);
-        for client in clients {
-            let versions = client.join().unwrap();
-            assert!(versions.iter().all(|&count| count > 0), "{versions:?}");
-        }
-    });
-    let sent = sent.load(Ordering::Relaxed);
+    let versions: [[AtomicU64; 2]; USERS] = Default::default();
+    let check = |user: usize, answer: &Answer| {
+        let new = answer.body == "new";
+        let version = if new { "v2" } else { "v1" };
+        assert_eq!(answer.field("x-cutover-version"), Some(version));
+        assert_eq!(answer.field("x-cutover-instance"), Some(answer.body.as_str()));
+        versions[user][usize::from(new)].fetch_add(1, Ordering::Relaxed);
+    };
+    let sent = under_load(
+        stage.address,
+        |_| false,
+        check,
+        |sent| {
+            for round in 0..60 {
+                let mark = sent.load(Ordering::Relaxed) + 50;
+                wait_until("requests go on", || sent.load(Ordering::Relaxed) > mark);
+                let (old, new) = (&[&backends[0]], &[&backends[1]]);
+                stage.publish(if round % 2 == 0 {
+                    vec![retiring(pool(1, 0, old)), pool(2, 10_000, new)]
+                } else {
+                    vec![pool(1, 10_000, old), retiring(pool(2, 0, new))]
+                });
+            }
+        },
+    );
+    let both = |user: &[AtomicU64; 2]| user.iter().all(|count| count.load(Ordering::Relaxed) > 0);
+    assert!(versions.iter().all(both), "{versions:?}");
     assert!(sent > 3_000, "only {sent}");
     let (one, two) = (stage.admin.release(1), stage.admin.release(2));
     assert_eq!(one.answers[1] + two.answers[1], sent);

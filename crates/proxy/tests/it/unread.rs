@@ -89,15 +89,7 @@ fn only_what_could_be_sent_again_is_sent_on_a_reused_connection() {
 /// A small body is there for the next instance, too.
 #[test]
 fn a_put_with_a_small_body_is_sent_again_whole() {
-    let bodies = Arc::new(Mutex::new(Vec::new()));
-    let instance = |name: &str, answers: bool| {
-        let bodies = Arc::clone(&bodies);
-        Backend::scripted(name, move |peer, head| {
-            bodies.lock().unwrap().push(peer.body(head).unwrap());
-            if answers { peer.ok("stored") } else { Then::Close }
-        })
-    };
-    let (dying, living) = (instance("dying", false), instance("living", true));
+    let ([dying, living], bodies) = Backend::dying_and_living();
     let stage = Stage::before(&[&dying, &living]);
     let mut client = stage.client();
     for _ in 0..10 {

@@ -108,6 +108,7 @@ impl Successor {
         let seen = place.present.seen().await?;
         // One of an older version does not know this word, and only its metrics miss it.
         drop(self.proxy.succeed(seen.upgrades + 1).await);
+        drop(self.proxy.include(vec![place.layout.proxy_socket()]).await);
         for app in &seen.apps {
             self.proxy.carry(epoch, app.routes.clone()).await?;
         }

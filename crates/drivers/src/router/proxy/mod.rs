@@ -11,7 +11,7 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use model::admin::{
@@ -151,6 +151,11 @@ impl Proxy {
     /// Tells the proxy that it takes the place of another, after so many upgrades.
     pub async fn succeed(&self, upgrades: u64) -> Result<(), Fault> {
         self.done(&Request::Succeed { upgrades }, None).await
+    }
+
+    /// Has its metrics tell what the proxies at these sockets count, which it replaces.
+    pub async fn include(&self, sockets: Vec<PathBuf>) -> Result<(), Fault> {
+        self.done(&Request::Include { sockets }, None).await
     }
 
     /// The keys of its session tickets, for a successor.

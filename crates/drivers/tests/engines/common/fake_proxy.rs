@@ -150,11 +150,13 @@ fn answer(state: &mut State, request: Request, fds: Vec<OwnedFd>) -> (Reply, Vec
         | Request::Certify { .. }
         | Request::CohortKey { .. }
         | Request::Succeed { .. }
+        | Request::Include { .. }
         | Request::ListenTls { .. } => Reply::Done,
         Request::TicketKeys | Request::AdoptTicketKeys { .. } => refused("this fake has no keys"),
-        Request::Survey { .. } | Request::Receipts(_) | Request::ForgetReceipts { .. } => {
-            refused("this fake counts nothing")
-        }
+        Request::Account
+        | Request::Survey { .. }
+        | Request::Receipts(_)
+        | Request::ForgetReceipts { .. } => refused("this fake counts nothing"),
         Request::Offenders { instances, .. } => Reply::Offenders(offenders(&instances)),
     };
     (reply, Vec::new())
