@@ -345,6 +345,7 @@ fn last_step_ms(said: &str) -> u64 {
 /// Cases of one course, one deploy after the other.
 fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
     let course = &COURSES[cases[0].course];
+    let mut tally = [0, 0];
     for (at, Case { moment, deed, .. }) in cases.iter().enumerate() {
         let words = format!("{deed:?} at {moment:?} of {}, {name}", course.name);
         let version = format!("v{}", at + 2);
@@ -356,6 +357,7 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         for phase in *moment {
             deploy.reach(phase);
         }
+        let missed_before = missed(carrier.world());
         deed.done_to(carrier.victim());
         let struck_ms = unix_ms();
         let shipped = deploy.end();
@@ -364,14 +366,11 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
         if !carrier.carries() {
             assert_eq!(shipped.report["failed"], 0, "{words}: {}", shipped.why());
         }
-        // At its end a rollout may be over before it could miss anybody; where this test was told late of the
-        // phase, it was.
-        let ends = moment.last().is_some_and(|phase| phase.starts_with("stopping"))
-            || last_step_ms(&shipped.said) < struck_ms + 300;
-        if carrier.is_followed() && *deed != Deed::Reload && !ends {
+        if carrier.is_followed() && *deed != Deed::Reload && !over(&shipped, moment, struck_ms) {
             // What no user noticed is told all the same: for a while nobody knew who is registered.
-            let told = shipped.report["outages"].as_array().unwrap();
-            assert!(!told.is_empty(), "{words}: no outage is told");
+            let told = !shipped.report["outages"].as_array().unwrap().is_empty();
+            assert!(told || missed(carrier.world()) == missed_before, "{words}: no outage is told");
+            tally[usize::from(told)] += 1;
         }
         let promoted = shipped.report["outcome"] == "promoted";
         assert!(!(promoted && course.back), "{words}");
@@ -383,6 +382,20 @@ fn go_through(mut carrier: impl Carrier, name: &str, cases: &[Case]) {
             assert!(answer.contains(stable.as_str().unwrap()), "{words}: {answer}");
         }
     }
+    // One that is back within half a second may fall between two looks at it on a busy machine; most do not.
+    assert!(tally[0] <= 1 + tally[1] / 5, "{name}: not told and told: {tally:?}");
+}
+
+/// Whether a rollout may have been over before it could miss anybody: at its end, or where this test was told
+/// late of the phase.
+fn over(shipped: &Shipped, moment: &[&str], struck_ms: u64) -> bool {
+    moment.last().is_some_and(|phase| phase.starts_with("stopping"))
+        || last_step_ms(&shipped.said) < struck_ms + 300
+}
+
+/// How often the controller said so far that it could not ask.
+fn missed(world: &World) -> usize {
+    world.said().matches(" cannot be asked").count()
 }
 
 /// Nothing failed but what the outage cost, and a reload is none.
