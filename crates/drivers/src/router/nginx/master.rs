@@ -61,6 +61,11 @@ pub(super) fn find(file: &Path) -> Result<Master, Fault> {
             return Err(Fault::new(Kind::Config, what).help("let Cutover read it"));
         }
     };
+    if text.is_empty() {
+        return Err(away(format!(
+            "nginx does not run yet: it has not written the pid file `{at}`"
+        )));
+    }
     let number = text.trim_end().parse::<i32>().ok().filter(|pid| *pid > 0);
     let Some(pid) = number.and_then(Pid::from_raw) else {
         return Err(lies(file, "holds no pid"));
@@ -74,6 +79,11 @@ pub(super) fn find(file: &Path) -> Result<Master, Fault> {
         Some(title) if title.starts_with(MASTER) => Ok(Master { pid: number, descriptor }),
         Some(title) if title.is_empty() => {
             Err(away(format!("nginx does not run: `{at}` names pid {pid}, which has ended")))
+        }
+        // It writes its pid before it calls itself a master.
+        Some(title) if is_nginx(&title) => {
+            let what = format!("nginx, which `{at}` names by pid {pid}, is no master yet");
+            Err(Fault::environment(what).help("wait for it; it needs `master_process on`"))
         }
         Some(_) => Err(lies(file, &format!("names pid {pid}, which is no master of nginx"))),
         None => Err(away(format!("nginx does not run: `{at}` names pid {pid}, which is gone"))),
@@ -152,6 +162,12 @@ fn title(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned())
 }
 
+/// A command line that starts an nginx, rather than what one calls itself later.
+fn is_nginx(title: &str) -> bool {
+    let program = title.split(' ').next().unwrap_or_default();
+    Path::new(program).file_name().is_some_and(|name| name == "nginx")
+}
+
 /// Parent and start of a process.
 fn stat(pid: u32) -> Option<(u32, u64)> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
@@ -166,6 +182,9 @@ pub(super) fn parse_stat(text: &str) -> Option<(u32, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
     use super::{find, parse_stat, reloads};
     use model::Kind;
 
@@ -175,16 +194,34 @@ mod tests {
         let file = folder.path().join("pid");
         assert_eq!(find(&file).unwrap_err().kind, Kind::Environment);
         let own = std::process::id().to_string();
-        for lie in [own.as_str(), "", "x", "0", "-1", "99999999999", "1 2"] {
+        for lie in [own.as_str(), "x", "0", "-1", "99999999999", "1 2"] {
             std::fs::write(&file, lie).unwrap();
             let fault = find(&file).unwrap_err();
             assert_eq!(fault.kind, Kind::Config, "{lie}: {fault:?}");
             assert!(fault.what.contains(file.to_str().unwrap()), "{fault:?}");
         }
-        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        let mut gone = Command::new("true").spawn().unwrap();
         gone.wait().unwrap();
         std::fs::write(&file, format!("{}\n", gone.id())).unwrap();
         assert_eq!(find(&file).unwrap_err().kind, Kind::Environment);
+    }
+
+    #[test]
+    fn one_that_is_starting_is_no_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, program) = (folder.path().join("pid"), folder.path().join("nginx"));
+        std::fs::write(&file, "").unwrap();
+        let fault = find(&file).unwrap_err();
+        assert!(fault.kind == Kind::Environment && fault.what.contains("not written"), "{fault:?}");
+
+        let mut early = Command::new("sh");
+        let mut early =
+            early.arg0(&program).args(["-c", "read _"]).stdin(Stdio::piped()).spawn().unwrap();
+        std::fs::write(&file, format!("{}\n", early.id())).unwrap();
+        let fault = find(&file).unwrap_err();
+        early.kill().unwrap();
+        early.wait().unwrap();
+        assert!(fault.kind == Kind::Environment && fault.what.contains("yet"), "{fault:?}");
     }
 
     #[test]

@@ -162,7 +162,10 @@ impl Bed {
         self.master = Some(master);
         let up = || {
             let named = std::fs::read_to_string(&self.setup.pid).unwrap_or_default();
-            named.trim() == pid && TcpStream::connect(self.setup.control).is_ok()
+            // It calls itself a master a moment after it has written its pid.
+            let title = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let master = named.trim() == pid && title.starts_with("nginx: master");
+            master && TcpStream::connect(self.setup.control).is_ok()
         };
         wait(up, || std::fs::read_to_string(self.path("error.log")).unwrap_or_default());
     }
