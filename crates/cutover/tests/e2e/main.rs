@@ -14,6 +14,7 @@ mod aa;
 mod api;
 mod api_refusals;
 mod api_renewed;
+mod asking;
 #[path = "../../../drivers/tests/engines/common/authority.rs"]
 mod authority;
 mod bad_input;
