@@ -37,6 +37,7 @@ mod discovered;
 mod disk;
 mod doctor;
 mod echo;
+mod elsewhere;
 mod endless;
 mod endless_server;
 mod events;
