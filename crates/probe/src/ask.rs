@@ -45,11 +45,10 @@ impl Ask {
     /// Another method than GET.
     pub fn with_method(mut self, method: &str) -> Result<Self, Fault> {
         let upper = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
-        if !upper || matches!(method, "HEAD" | "CONNECT" | "TRACE") {
+        if !upper || matches!(method, "CONNECT" | "TRACE") {
             let what = format!("requests with `{}` cannot be probed", method.escape_debug());
-            return Err(
-                Fault::new(Kind::Usage, what).help("use GET, POST, PUT, PATCH, DELETE or OPTIONS")
-            );
+            return Err(Fault::new(Kind::Usage, what)
+                .help("use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"));
         }
         method.clone_into(&mut self.method);
         Ok(self)
@@ -100,6 +99,11 @@ impl Ask {
         &self.method
     }
 
+    /// True when only the head of an answer is asked for: no body follows it, whatever it says of one.
+    pub(crate) fn head_only(&self) -> bool {
+        self.method == "HEAD"
+    }
+
     /// The fields.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -123,7 +127,7 @@ mod tests {
             let fault = Ask::default().with_field(name, value).unwrap_err();
             assert!(!fault.what.contains("secret"), "{}", fault.what);
         }
-        for method in ["", "get", "G T", "HEAD", "CONNECT"] {
+        for method in ["", "get", "G T", "head", "CONNECT"] {
             assert!(Ask::default().with_method(method).is_err(), "{method}");
         }
         let ask = Ask::default().with_basic("a:hidden").unwrap().with_bearer("hidden").unwrap();

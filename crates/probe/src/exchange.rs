@@ -63,6 +63,9 @@ pub(crate) async fn exchange(
     answer: &mut Answer<'_>,
     attempt: &mut Attempt,
 ) -> After {
+    if words.request.starts_with(b"HEAD ") {
+        answer.ends_with_its_head();
+    }
     let left = site.time_left(attempt);
     let whole = talk(site, stream, words, &mut *attempt, &mut *answer);
     let result = tokio::time::timeout(left, whole).await;

@@ -240,7 +240,7 @@ impl Http2 {
         so_far.said =
             self.site.reading.head(fields.map(|(name, value)| (name.as_str(), value.as_bytes())));
         while let Some(data) = body.data().await {
-            let data = data.map_err(|error| failure(&error, attempt))?;
+            let data = data.map_err(|error| self.cut(&error, attempt))?;
             attempt.bytes += data.len() as u64;
             let room = self.site.reading.keeps().saturating_sub(so_far.kept.len());
             so_far.kept.extend_from_slice(&data[..data.len().min(room)]);
@@ -249,6 +249,15 @@ impl Http2 {
                 .map_err(|error| failure(&error, attempt))?;
         }
         Ok(())
+    }
+
+    /// What broke a body; one behind an answer to HEAD breaks it by being there (RFC 9113, section 8.1.1).
+    fn cut(&self, error: &h2::Error, attempt: &Attempt) -> Failure {
+        if self.site.ask.head_only() && error.is_library() {
+            let detail = format!("{}, and a body behind the answer to HEAD", attempt.status);
+            return Failure { class: Class::WrongContent, detail };
+        }
+        failure(error, attempt)
     }
 }
 

@@ -214,6 +214,7 @@ impl Options {
             return refuse("a time limit of the probe is zero", "use at least a millisecond");
         }
         self.check_clients()?;
+        self.check_head()?;
         let slow = self.lanes.iter().any(|(lane, _)| lane.slow());
         if slow && self.slowness.saturating_mul(2) > self.timeout {
             return refuse(
@@ -238,6 +239,22 @@ impl Options {
             return refuse("the path of a lane is not a path", "start it with `/`, without spaces");
         }
         Ok(())
+    }
+
+    fn check_head(&self) -> Result<(), Fault> {
+        let refuse = |what, help| Err(Fault::new(Kind::Usage, what).help(help));
+        if !self.ask.head_only() {
+            Ok(())
+        } else if !self.ask.body().is_empty() {
+            refuse("a request with HEAD has no body", "leave out the body, or use another method")
+        } else if !matches!(self.version_from, VersionFrom::Header(_)) {
+            refuse(
+                "an answer to HEAD has no body, so no version can be read there",
+                "write `--watch-version header:NAME`, or use GET",
+            )
+        } else {
+            Ok(())
+        }
     }
 
     fn check_clients(&self) -> Result<(), Fault> {
@@ -301,7 +318,7 @@ mod tests {
         let good = Options::new(Target::parse("http://a/").unwrap(), 100);
         assert!(good.check().is_ok());
         assert_eq!(good.cap(), 1_000);
-        let breaks: [Break; 12] = [
+        let breaks: [Break; 15] = [
             |options| options.rate = 0,
             |options| options.rate = 1_000_000,
             |options| options.lanes.clear(),
@@ -314,6 +331,18 @@ mod tests {
             |options| {
                 options.clients = 1;
                 options.ask = options.ask.clone().with_field("Cookie", "a=b").unwrap();
+            },
+            |options| {
+                options.ask = options.ask.clone().with_method("HEAD").unwrap();
+                options.version_from = VersionFrom::Body;
+            },
+            |options| {
+                options.ask = options.ask.clone().with_method("HEAD").unwrap();
+                options.version_from = VersionFrom::JsonPath("version".to_owned());
+            },
+            |options| {
+                let head = options.ask.clone().with_method("HEAD").unwrap();
+                options.ask = head.with_body(b"x".to_vec()).unwrap();
             },
             |options| options.websocket_path = "/ws\r\nX: y".to_owned(),
             |options| {

@@ -171,7 +171,7 @@ pub(crate) struct Places {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct Request {
-    /// Method of the requests
+    /// Method of the requests of keep-alive, fresh, idle and http2; of HEAD a version is read in a header only
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     pub(crate) method: String,
     /// A field of the requests, 'Name: value' (may be repeated)

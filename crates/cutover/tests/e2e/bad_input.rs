@@ -329,10 +329,16 @@ fn a_probe_of_what_cannot_be_probed_says_why() {
     let probe = |_| world.run(&["probe", &url, "--count", "20"]);
     let output = (0..5).map(probe).find(|output| output.status.code() == Some(1)).unwrap();
     clear(&output, &["FAIL  20 of 20 requests failed", "refused", "nothing was listening"]);
-    let cases: [(&[&str], &[&str]); 16] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (&["https://127.0.0.1/", "--ca", "absent.pem"], &["absent.pem cannot be read"]),
         (&[&url, "--assert", "p99<250"], &["p99<250", "compared with a time"]),
         (&[&url, "--watch-version", "cookie:v"], &["`cookie:v` is no place of a version"]),
+        (
+            &[&url, "--method", "HEAD", "--watch-version", "json:build.version"],
+            &["an answer to HEAD has no body", "--watch-version header:NAME"],
+        ),
+        (&[&url, "--method", "HEAD", "--body", "x"], &["a request with HEAD has no body", "help:"]),
+        (&[&url, "--method", "TRACE"], &["`TRACE` cannot be probed", "HEAD"]),
         (&[&url, "--basic-from", "NOT_SET"], &["variable NOT_SET is not set", "help:"]),
         (&[&url, "--header", "no colon"], &["`no colon` cannot be sent", "help:"]),
         (&[&url, "--resolve", "a:80"], &["`a:80` names no host"]),

@@ -14,6 +14,7 @@ mod aa;
 mod api;
 mod api_refusals;
 mod api_renewed;
+mod asking;
 #[path = "../../../drivers/tests/engines/common/authority.rs"]
 mod authority;
 mod bad_input;
@@ -36,6 +37,7 @@ mod discovered;
 mod disk;
 mod doctor;
 mod echo;
+mod elsewhere;
 mod endless;
 mod endless_server;
 mod events;

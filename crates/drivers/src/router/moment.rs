@@ -69,6 +69,20 @@ mod tests {
         assert_eq!(at("", 1_500).before(&at("", 2_000)), None, "nobody knows which start");
     }
 
+    /// Neither since 1970, as the wall clock does, nor without the time asleep.
+    #[test]
+    fn it_counts_from_the_start_of_the_machine() {
+        let uptime_ms = || {
+            let text = std::fs::read_to_string("/proc/uptime").unwrap();
+            let (seconds, hundredths) = text.split(' ').next().unwrap().split_once('.').unwrap();
+            seconds.parse::<u64>().unwrap() * 1_000 + hundredths.parse::<u64>().unwrap() * 10
+        };
+        let before = uptime_ms();
+        let now = Moment::now();
+        let after = uptime_ms();
+        assert!((before..after + 10).contains(&now.boot_ms), "{before} {now:?} {after}");
+    }
+
     #[test]
     fn it_is_read_by_whoever_comes_back() {
         let text = serde_json::to_string(&Moment::now()).unwrap();

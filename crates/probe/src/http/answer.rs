@@ -41,6 +41,8 @@ pub(crate) struct Answer<'a> {
     /// The digest that its head names, and what its head says it is.
     stated_digest: Option<String>,
     streams_events: bool,
+    /// It answers HEAD.
+    head_only: bool,
     length: Option<u64>,
     bytes: u64,
     status: u16,
@@ -64,6 +66,7 @@ impl<'a> Answer<'a> {
             watch: Watch::Nothing,
             stated_digest: None,
             streams_events: false,
+            head_only: false,
             length: None,
             bytes: 0,
             status: 0,
@@ -72,6 +75,11 @@ impl<'a> Answer<'a> {
             close: false,
             surplus: None,
         }
+    }
+
+    /// It ends with its head, which tells the length of a body that does not come.
+    pub(crate) fn ends_with_its_head(&mut self) {
+        self.head_only = true;
     }
 
     /// Keeps at least so many bytes of the body, to be searched.
@@ -234,6 +242,7 @@ impl<'a> Answer<'a> {
         let framing = framing(parsed.headers, old)?;
         self.close = framing.close;
         self.body = (self.status >= 200).then_some(match self.status {
+            _ if self.head_only => Body::Length(0),
             204 | 304 => Body::Length(0),
             _ => framing.body,
         });
@@ -368,6 +377,26 @@ mod tests {
         let both =
             b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
         assert_eq!(read(both), whole(true, 200));
+    }
+
+    #[test]
+    fn an_answer_to_head_ends_with_it_whatever_it_says_of_a_body() {
+        let reading = reading();
+        for fields in ["Content-Length: 9\r\n", "Transfer-Encoding: chunked\r\n", ""] {
+            let text = format!("HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 200 OK\r\n{fields}\r\n");
+            for (behind, reusable) in [("", true), ("whatever", false)] {
+                let mut answer = Answer::new(&reading);
+                answer.ends_with_its_head();
+                let progress = answer.feed((text.clone() + behind).as_bytes());
+                assert_eq!(progress, Progress::Whole, "{fields}{behind}");
+                assert_eq!((answer.status(), answer.reusable()), (200, reusable), "{fields}");
+                assert!(answer.kept().is_empty(), "{fields}");
+            }
+        }
+        let mut answer = Answer::new(&reading);
+        answer.ends_with_its_head();
+        let odd = answer.feed(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n");
+        assert!(matches!(odd, Progress::Wrong(_)), "{odd:?}");
     }
 
     #[test]

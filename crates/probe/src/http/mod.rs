@@ -22,7 +22,7 @@ pub(crate) fn request(ask: &Ask, target: &Target, close: bool) -> Vec<u8> {
     if close {
         request.push_str("Connection: close\r\n");
     }
-    if !ask.body().is_empty() || !matches!(ask.method(), "GET" | "DELETE" | "OPTIONS") {
+    if !ask.body().is_empty() || !matches!(ask.method(), "GET" | "HEAD" | "DELETE" | "OPTIONS") {
         let _ = write!(request, "Content-Length: {}\r\n", ask.body().len());
     }
     request.push_str("\r\n");

@@ -11,6 +11,7 @@
 mod all_lanes;
 mod common;
 mod control;
+mod head;
 mod hostile;
 mod http;
 mod http2;

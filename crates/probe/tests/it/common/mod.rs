@@ -7,8 +7,8 @@ pub(crate) mod routes;
 pub(crate) mod truth;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use model::attempt::{Attempt, Class, Lane};
@@ -23,6 +23,8 @@ use tokio::sync::watch;
 pub(crate) enum Act {
     /// Writes this and reads the next request.
     Say(Vec<u8>),
+    /// Writes this, and the other when the client has had time to read the first.
+    SayLater(Vec<u8>, Vec<u8>),
     /// Writes this and closes.
     SayAndClose(Vec<u8>),
     /// Writes this and resets, when the client has had it for a moment.
@@ -43,6 +45,8 @@ pub(crate) enum Act {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) requests: Arc<AtomicU64>,
+    /// The first line of each.
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -50,13 +54,14 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
-        let (script, counter) = (Arc::new(script), Arc::clone(&requests));
+        let lines = Arc::default();
+        let (script, heard) = (Arc::new(script), (Arc::clone(&requests), Arc::clone(&lines)));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&counter)));
+                tokio::spawn(serve(stream, Arc::clone(&script), heard.clone()));
             }
         });
-        Self { address, requests }
+        Self { address, requests, lines }
     }
 
     /// Requests that have arrived.
@@ -69,7 +74,11 @@ impl Server {
     }
 }
 
-async fn serve<S: Fn(u64) -> Act>(mut stream: TcpStream, script: Arc<S>, requests: Arc<AtomicU64>) {
+async fn serve<S: Fn(u64) -> Act>(
+    mut stream: TcpStream,
+    script: Arc<S>,
+    (requests, lines): (Arc<AtomicU64>, Arc<Mutex<Vec<String>>>),
+) {
     let mut seen = Vec::new();
     loop {
         let mut byte = [0; 1024];
@@ -79,6 +88,8 @@ async fn serve<S: Fn(u64) -> Act>(mut stream: TcpStream, script: Arc<S>, request
                 Ok(read) => seen.extend_from_slice(&byte[..read]),
             }
         }
+        let text = String::from_utf8_lossy(&seen);
+        lines.lock().unwrap().extend(text.lines().next().map(str::to_owned));
         seen.clear();
         let mut act = script(requests.fetch_add(1, Ordering::SeqCst));
         while let Act::Wait(until, then) = act {
@@ -95,6 +106,11 @@ async fn serve<S: Fn(u64) -> Act>(mut stream: TcpStream, script: Arc<S>, request
 async fn play(stream: &mut TcpStream, act: Act) -> Option<()> {
     match act {
         Act::Say(bytes) => stream.write_all(&bytes).await.ok(),
+        Act::SayLater(bytes, more) => {
+            stream.write_all(&bytes).await.ok()?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(&more).await.ok()
+        }
         Act::SayAndClose(bytes) => {
             let _ = stream.write_all(&bytes).await;
             None
