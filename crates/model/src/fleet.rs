@@ -107,6 +107,11 @@ pub enum RunState {
     Gone,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none_of_them(count: &u32) -> bool {
+    *count == 0
+}
+
 /// What a platform sees of one release. Counts are of instances now, except where said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetSeen {
@@ -116,6 +121,9 @@ pub struct FleetSeen {
     pub ready: u16,
     /// Instances that ended without having been told to, since the release was first started.
     pub crashes: u32,
+    /// Of those: ended before they ran, since they could not be started.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub unstarted: u32,
     /// Why instances are not ready, in words for people: last check results, log tail, likely cause.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trouble: Vec<String>,

@@ -108,7 +108,8 @@ impl World {
         let mut events = Vec::new();
         for (release, running) in &self.running {
             let n = u16::try_from(running.len()).unwrap_or(u16::MAX);
-            let seen = FleetSeen { existing: n, ready: n, crashes: 0, trouble: Vec::new() };
+            let seen =
+                FleetSeen { existing: n, ready: n, crashes: 0, unstarted: 0, trouble: Vec::new() };
             events.push(Event::Fleet { release: *release, seen });
         }
         events.push(Event::RoutesSettled { pools: wants.pools.clone() });

@@ -46,15 +46,38 @@ pub(crate) fn starting(state: &State) -> Option<Step> {
         return after_starting(state, state.readiness());
     }
     if state.facts.crashes > limit {
-        let crashes = count(state.facts.crashes.into(), "time");
-        let why = format!("{version} ended by itself {crashes} while it was being started");
-        return Some(undo(state, with_lines(why, state.trouble_lines())));
+        return Some(undo(state, start_words(state)));
     }
     overdue(state).then(|| {
         let why =
             format!("{version} was not ready within {}: {}", allowed(state), state.readiness());
         undo(state, with_lines(why, state.trouble_lines()))
     })
+}
+
+/// Why it is not started once more: what ended by itself, and what never ran at all.
+fn start_words(state: &State) -> String {
+    let (version, lines) = (&state.candidate().version, state.trouble_lines());
+    let unstarted = state.seen.candidate.fleet.as_ref().map_or(0, |seen| seen.unstarted);
+    let never = unstarted.min(state.facts.crashes);
+    let times = |times: u32| count(times.into(), "time");
+    let why = match (state.facts.crashes - never, lines) {
+        (0, [why, rest @ ..]) => {
+            // What is said of the last instance, without its name.
+            let why = why.split_once("could not be started: ").map_or(why.as_str(), |(_, why)| why);
+            let tried = times(never);
+            return with_lines(format!("{version} could not be started ({tried}): {why}"), rest);
+        }
+        (0, []) => format!("{version} could not be started ({})", times(never)),
+        (ended, _) if never == 0 => {
+            format!("{version} ended by itself {} while it was being started", times(ended))
+        }
+        (ended, _) => {
+            let (ended, never) = (times(ended), times(never));
+            format!("{version} ended by itself {ended}, and could not be started {never}")
+        }
+    };
+    with_lines(why, lines)
 }
 
 /// A release that was kept running has its users back at once.

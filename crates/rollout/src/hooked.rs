@@ -24,7 +24,7 @@ pub fn hooks_of_steps(start: &Start, hooks: Vec<Hook>) -> Vec<Hook> {
     let steps = course::steps(start);
     let of_steps = |hook: Hook| match (hook.moment.is_of_steps(), hook.step) {
         (false, _) => vec![hook],
-        (true, Some(step)) => Vec::from_iter((step <= steps).then_some(hook)),
+        (true, Some(step)) => (step <= steps).then_some(hook).into_iter().collect(),
         (true, None) => (1..=steps)
             .map(|step| Hook {
                 name: format!("{}/{step}", hook.name),

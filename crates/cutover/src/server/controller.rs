@@ -233,13 +233,16 @@ impl Controller {
             start.stable.iter().map(|named| named.id).chain([candidate]).collect();
         // Before the clock is: what was in time is not too late because the journal was away.
         self.evidence.tell_again(active)?;
-        active.tick()?;
-        for release in releases {
+        // Nor is it given up for what was seen before: a clock that ran on while nobody looked says less.
+        for release in &releases {
             // One that was ready under an earlier controller is neither ready nor not until it has
             // been judged: saying "not" would take a healthy rollout back.
-            if !fleet.unjudged(release) {
-                active.saw_fleet(release, fleet.seen(release))?;
+            if !fleet.unjudged(*release) {
+                active.saw_fleet(*release, fleet.seen(*release))?;
             }
+        }
+        active.tick()?;
+        for release in releases {
             if let Some(open) = routes.map(|routes| routes.open_on(release)) {
                 active.saw_open(release, (open.requests, open.tunnels))?;
             }

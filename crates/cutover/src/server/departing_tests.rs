@@ -53,6 +53,7 @@ fn fleet(now_ms: u64, instances: &[(u32, u32)]) -> FleetHave {
     let known = |of: &u32| ReleaseHave {
         release: release(*of),
         crashes: 0,
+        unstarted: 0,
         not_before_ms: 0,
         last_crash: Vec::new(),
         discovered: None,

@@ -190,6 +190,14 @@ impl Holder {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
+    // The nearest one that is there is what stands in the way.
+    let there = path.ancestors().find_map(|at| Some((at, std::fs::metadata(at).ok()?)));
+    if let Some((at, _)) = there.filter(|(_, found)| !found.is_dir() && !path.ends_with("lock")) {
+        let what =
+            format!("the state directory cannot be used: {} is not a directory", at.display());
+        let help = "set `state_dir` in cutover.toml to a directory, or move that file away";
+        return Fault::environment(what).help(help);
+    }
     Fault::environment(format!("the state directory cannot be used: {}: {error}", path.display()))
         .help("set `state_dir` in cutover.toml to a directory that you can write")
 }
@@ -201,6 +209,28 @@ mod tests {
     use std::fs::File;
     use std::process::Command;
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_file_in_the_place_of_a_directory_is_named_and_may_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("state");
+        std::fs::write(&file, "").unwrap();
+        let says = |state: &std::path::Path| {
+            let fault = Layout::at(state).unwrap().prepare().unwrap_err();
+            assert!(fault.help.unwrap().ends_with("to a directory, or move that file away"));
+            fault.what
+        };
+        let words = |at: &std::path::Path| {
+            format!("the state directory cannot be used: {} is not a directory", at.display())
+        };
+        assert_eq!(says(&file), words(&file));
+        assert_eq!(says(&file.join("deeper")), words(&file));
+        // One of those that it holds.
+        let state = directory.path().join("other");
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join("runs"), "").unwrap();
+        assert_eq!(says(&state), words(&state.join("runs")));
+    }
 
     fn held(directory: &tempfile::TempDir, holder: u32, started: u64) -> (Layout, File) {
         let path = directory.path().join("lock");

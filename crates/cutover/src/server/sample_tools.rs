@@ -52,7 +52,7 @@ pub(super) fn shipping(tools: &Tools, settings: Settings) -> Active {
         epoch: 1,
     });
     let mut active = Active::begin(Arc::clone(&tools.store), run.unwrap());
-    let ready = FleetSeen { existing: 1, ready: 1, crashes: 0, trouble: Vec::new() };
+    let ready = FleetSeen { existing: 1, ready: 1, crashes: 0, unstarted: 0, trouble: Vec::new() };
     for release in [ReleaseId(1), ReleaseId(2)] {
         active.saw_fleet(release, ready.clone()).unwrap();
     }

@@ -265,7 +265,8 @@ mod tests {
         tell_before(&mut active, told(&[8_000, 20_000])).unwrap();
         tell_before(&mut active, Vec::new()).unwrap();
         assert_eq!((known(&active), rows()), (vec![8_000, 20_000], before));
-        let seen = FleetSeen { existing: 1, ready: 1, crashes: 0, trouble: Vec::new() };
+        let seen =
+            FleetSeen { existing: 1, ready: 1, crashes: 0, unstarted: 0, trouble: Vec::new() };
         for release in [ReleaseId(1), ReleaseId(2)] {
             active.tell(&Event::Fleet { release, seen: seen.clone() }).unwrap();
         }

@@ -114,8 +114,11 @@ fn a_busy_port_is_named_and_nothing_is_started() {
 #[test]
 fn a_state_directory_that_cannot_be_used_is_named() {
     let _turn = beside();
-    for (state, word) in [("cutover.toml/state", "Not a directory"), ("/proc/state", "/proc/state")]
-    {
+    for (state, word) in [
+        ("cutover.toml", "cutover.toml is not a directory"),
+        ("cutover.toml/state", "cutover.toml is not a directory"),
+        ("/proc/state", "/proc/state"),
+    ] {
         let world = World::new(&format!("state_dir = \"{state}\"\n{FILES}"));
         world.refused(&["up"], &["state directory cannot be used", word, "help:", "`state_dir`"]);
     }

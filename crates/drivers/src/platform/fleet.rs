@@ -122,6 +122,8 @@ pub struct ReleaseHave {
     pub release: Release,
     /// Instances that ended without having been told to, so far.
     pub crashes: u32,
+    /// Of those: could not be started at all.
+    pub unstarted: u32,
     /// No start before this (back-off), on the clock of [`FleetHave::now_ms`]; 0 when there is none.
     pub not_before_ms: u64,
     /// How the last crash came about, in words.
@@ -193,6 +195,7 @@ impl FleetHave {
         let known = self.release(release);
         let mut seen =
             FleetSeen { crashes: known.map_or(0, |k| k.crashes), ..FleetSeen::default() };
+        seen.unstarted = known.map_or(0, |k| k.unstarted);
         let mut trouble = Vec::new();
         for instance in self.of(release) {
             seen.existing += u16::from(instance.exists());

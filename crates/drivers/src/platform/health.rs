@@ -1,10 +1,10 @@
 //! From single checks to a judgement: rise, fall, and the last results for people.
 //!
-//! Pure apart from making one check; who calls it how often is `watch`'s affair.
+//! Pure apart from making one check and from when it begins; who calls it how often is `watch`'s affair.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::Class;
 use model::fleet::HealthCheck;
@@ -16,6 +16,8 @@ use crate::words::span;
 
 /// Results that are remembered.
 const REMEMBERED: usize = 5;
+/// How much later than it should a check may end before that is worth a word.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// What a failed check hints at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +44,13 @@ pub(super) struct CheckResult {
     pub(super) clue: Clue,
     /// The last lines of what a program said.
     pub(super) tail: Vec<String>,
+    /// For how long no check had ended before it, where that is longer than it should be.
+    pub(super) gap: Option<Duration>,
 }
 
 impl CheckResult {
     fn new(passed: bool, words: String, clue: Clue) -> Self {
-        Self { passed, words, clue, tail: Vec::new() }
+        Self { passed, words, clue, tail: Vec::new(), gap: None }
     }
 }
 
@@ -139,6 +143,8 @@ impl Past {
 pub(super) struct Health {
     pub(super) condition: Condition,
     pub(super) last: VecDeque<CheckResult>,
+    /// When the last check ended, or when they began.
+    at: Instant,
     row: Row,
 }
 
@@ -150,7 +156,7 @@ impl Health {
             Past::Ready => Condition::Adopted,
             Past::Unready => Condition::Unready,
         };
-        Self { condition, last: VecDeque::new(), row: Row::default() }
+        Self { condition, last: VecDeque::new(), at: Instant::now(), row: Row::default() }
     }
 
     /// Where it would stand after one more result. What is only said to have been well is in doubt with
@@ -167,8 +173,30 @@ impl Health {
         }
     }
 
-    /// Takes one more result.
-    pub(super) fn note(&mut self, result: CheckResult, how: &HealthCheck) {
+    /// For how long no check has ended, where one should have: whoever makes them had no time to.
+    pub(super) fn gap(&self, how: &HealthCheck, now: Instant) -> Option<Duration> {
+        let most = Duration::from_millis(how.interval_ms.saturating_add(how.timeout_ms)) + SLACK;
+        Some(now.saturating_duration_since(self.at)).filter(|gap| *gap > most)
+    }
+
+    /// The results as lines for people, oldest first, with the times in which there was none.
+    pub(super) fn lines(&self, asked: &str, how: &HealthCheck, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.last.is_empty() {
+            lines.push(format!("  no result yet of {asked}"));
+        }
+        for result in &self.last {
+            lines.extend(result.gap.map(|gap| not_made(gap, how)));
+            lines.push(format!("  {asked}: {}", result.words));
+        }
+        lines.extend(self.gap(how, now).map(|gap| not_made(gap, how)));
+        lines
+    }
+
+    /// Takes one more result, of a check that ended then.
+    pub(super) fn note(&mut self, result: CheckResult, how: &HealthCheck, now: Instant) {
+        let result = CheckResult { gap: self.gap(how, now), ..result };
+        self.at = now;
         self.condition = self.after(result.passed, how);
         self.row = self.row.add(result.passed);
         self.last.push_back(result);
@@ -178,8 +206,20 @@ impl Health {
     }
 }
 
+/// That checks were not made in time; in whole seconds, so that it is not another thing at each look.
+fn not_made(gap: Duration, how: &HealthCheck) -> String {
+    let (gap, due) = (gap.as_secs(), Duration::from_millis(how.interval_ms));
+    format!(
+        "  for {gap} s no check was made, and one is due every {}: Cutover itself was not run in time (a busy \
+         machine, or a process that was stopped)",
+        span(due)
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::{CheckResult, Clue, Health, Past};
     use crate::platform::fleet::Condition;
     use model::fleet::HealthCheck;
@@ -196,7 +236,7 @@ mod tests {
         let mut health = Health::new(past);
         let step = |c: char| {
             let passed = c == '+';
-            health.note(CheckResult::new(passed, String::new(), Clue::None), &how);
+            health.note(CheckResult::new(passed, String::new(), Clue::None), &how, Instant::now());
             health.condition
         };
         let walked = results.chars().map(step).collect();
@@ -224,5 +264,31 @@ mod tests {
         assert_eq!(unready("-+-++"), [Unready, Unready, Unready, Unready, Ready]);
         assert_eq!(Health::new(Past::of(true, true)).condition, Unready);
         assert_eq!(Health::new(Past::of(false, true)).condition, Condition::Starting);
+    }
+
+    #[test]
+    fn a_check_that_was_not_made_in_time_is_said_and_for_how_long() {
+        let how = HealthCheck {
+            path: None,
+            command: Vec::new(),
+            interval_ms: 200,
+            timeout_ms: 2_000,
+            rise: 2,
+            fall: 3,
+        };
+        let mut health = Health::new(Past::Unknown);
+        let begun = health.at;
+        let after = |ms| begun + Duration::from_millis(ms);
+        let passes = || CheckResult::new(true, "status 200".to_owned(), Clue::None);
+        let none = "  no result yet of GET /";
+        assert_eq!(health.lines("GET /", &how, after(3_200)), [none]);
+        let late = "  for 58 s no check was made, and one is due every 200 ms: Cutover itself was not run \
+                    in time (a busy machine, or a process that was stopped)";
+        assert_eq!(health.lines("GET /", &how, after(58_900)), [none, late]);
+        // Also when one has been made since.
+        health.note(passes(), &how, after(58_900));
+        health.note(passes(), &how, after(59_100));
+        let told = health.lines("GET /", &how, after(59_200));
+        assert_eq!(told, [late, "  GET /: status 200", "  GET /: status 200"]);
     }
 }

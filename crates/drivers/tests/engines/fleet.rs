@@ -34,6 +34,7 @@ fn fleet(instances: Vec<InstanceHave>) -> FleetHave {
     let known = ReleaseHave {
         release: release(1, &[]),
         crashes: 0,
+        unstarted: 0,
         not_before_ms: 0,
         last_crash: Vec::new(),
         discovered: None,

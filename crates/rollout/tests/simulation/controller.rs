@@ -169,7 +169,10 @@ impl<'a> Controller<'a> {
         let existing = u16::try_from(fleet.instances.len()).unwrap();
         let (ready, crashes) = (self.world.ready(release), fleet.crashes);
         let trouble = if ready < existing { vec!["GET /healthz: 503".to_owned()] } else { vec![] };
-        Event::Fleet { release, seen: FleetSeen { existing, ready, crashes, trouble } }
+        Event::Fleet {
+            release,
+            seen: FleetSeen { existing, ready, crashes, unstarted: 0, trouble },
+        }
     }
 
     /// Those that leave, once the router carries none of them.

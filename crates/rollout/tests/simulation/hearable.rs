@@ -62,7 +62,10 @@ fn fleets(machine: &Rollout) -> Vec<Event> {
     let (wants, usual) = (machine.wants(), machine.start().instances);
     let fleet = |release, existing, ready, crashes| {
         let trouble = vec!["GET /healthz: 503".to_owned()];
-        Event::Fleet { release, seen: FleetSeen { existing, ready, crashes, trouble } }
+        Event::Fleet {
+            release,
+            seen: FleetSeen { existing, ready, crashes, unstarted: 0, trouble },
+        }
     };
     let of = |release| {
         let well = quiet::fleet(&wants, release);

@@ -40,7 +40,13 @@ pub(crate) fn fleet(wants: &Wants, release: ReleaseId) -> Event {
     let existing = running.map_or(0, |want| want.instances + surplus);
     Event::Fleet {
         release,
-        seen: FleetSeen { existing, ready: existing, crashes: 0, trouble: Vec::new() },
+        seen: FleetSeen {
+            existing,
+            ready: existing,
+            crashes: 0,
+            unstarted: 0,
+            trouble: Vec::new(),
+        },
     }
 }
 

@@ -25,7 +25,7 @@ mod wishes;
 
 use Role::{All, Retiring, Spare};
 use kept::PACE;
-use model::Event;
+use model::{Event, FleetSeen, ReleaseId};
 use rollout::Rollout;
 use script::{Role, Script, abort, crashed, fleet, lingering, open, preview, routes, window};
 
@@ -101,6 +101,23 @@ fn never_ready() {
 #[test]
 fn crashes_while_starting() {
     plain().all(&[crashed(2, 0, 6), crashed(2, 0, 7)]).is("crashes-starting");
+}
+
+#[test]
+fn what_never_ran_has_not_ended_by_itself() {
+    let why = |unstarted| {
+        let told = ["shop-2-7 could not be started: `./shop` was not found", "  help: build it"];
+        let trouble = told.map(str::to_owned).to_vec();
+        let seen = FleetSeen { crashes: 7, unstarted, trouble, ..FleetSeen::default() };
+        let machine = plain().all(&[Event::Fleet { release: ReleaseId(2), seen }]).into_machine();
+        machine.entered().last().unwrap().why.clone()
+    };
+    let never = "v2 could not be started (7 times): `./shop` was not found\n  help: build it";
+    assert_eq!(why(7), never);
+    let some = "v2 ended by itself 4 times, and could not be started 3 times\nshop-2-7 could not";
+    assert!(why(3).starts_with(some), "{}", why(3));
+    let none = "v2 ended by itself 7 times while it was being started\nshop-2-7 could not";
+    assert!(why(0).starts_with(none), "{}", why(0));
 }
 
 #[test]

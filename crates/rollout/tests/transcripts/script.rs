@@ -134,13 +134,13 @@ pub(crate) fn compare(name: &str, text: &str) {
 pub(crate) fn fleet(release: u32, ready: u16, existing: u16) -> Event {
     let trouble =
         if ready < existing { vec![format!("#{release}: GET /healthz: 503")] } else { vec![] };
-    let seen = FleetSeen { existing, ready, crashes: 0, trouble };
+    let seen = FleetSeen { existing, ready, crashes: 0, unstarted: 0, trouble };
     Event::Fleet { release: ReleaseId(release), seen }
 }
 
 pub(crate) fn crashed(release: u32, ready: u16, crashes: u32) -> Event {
     let trouble = vec!["exit code 101: thread 'main' panicked".to_owned()];
-    let seen = FleetSeen { existing: ready, ready, crashes, trouble };
+    let seen = FleetSeen { existing: ready, ready, crashes, unstarted: 0, trouble };
     Event::Fleet { release: ReleaseId(release), seen }
 }
 

@@ -50,7 +50,7 @@ fn begin(store: &Store, began_ago_ms: u64) -> Run {
 
 /// At 10 % of the traffic.
 fn baking(active: &mut Active) {
-    let seen = FleetSeen { existing: 1, ready: 1, crashes: 0, trouble: Vec::new() };
+    let seen = FleetSeen { existing: 1, ready: 1, crashes: 0, unstarted: 0, trouble: Vec::new() };
     for release in [ReleaseId(1), ReleaseId(2)] {
         active.tell(&Event::Fleet { release, seen: seen.clone() }).unwrap();
     }
@@ -180,7 +180,7 @@ fn journaled(store: &Store, run: &Run) -> Vec<String> {
 
 /// One look at the world: everything that is told at most once while it stays as it is.
 fn look(active: &mut Active) -> Vec<bool> {
-    let fleet = FleetSeen { existing: 1, ready: 0, crashes: 0, trouble: Vec::new() };
+    let fleet = FleetSeen { existing: 1, ready: 0, crashes: 0, unstarted: 0, trouble: Vec::new() };
     let (release, instance) = (ReleaseId(2), InstanceId("shop-2-1".to_owned()));
     let open = Open { requests: 3, tunnels: 1 };
     let leaving = Leaving { release, instances: vec![instance.clone()], open };

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use model::fleet::HealthCheck;
 use model::{Instance, InstanceId, Release, Source};
@@ -122,7 +123,7 @@ impl Followed {
         let how = self.release.health.clone();
         let known = self.known.get_mut(&at)?;
         let before = known.health.condition;
-        known.health.note(result, &how);
+        known.health.note(result, &how, Instant::now());
         let now = known.health.condition;
         known.ready_before |= now == Condition::Ready;
         self.drop_unnamed();
@@ -181,10 +182,7 @@ impl Followed {
             None => format!("connecting to {at}"),
         };
         let mut lines = vec![format!("{id} was found and is not ready")];
-        if health.last.is_empty() {
-            lines.push(format!("  no result yet of {asked}"));
-        }
-        lines.extend(health.last.iter().map(|result| format!("  {asked}: {}", result.words)));
+        lines.extend(health.lines(&asked, &self.release.health, Instant::now()));
         lines
     }
 

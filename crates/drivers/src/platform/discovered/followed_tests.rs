@@ -51,7 +51,10 @@ fn checks(of: &mut Followed, port: u16, results: &str) {
     for result in results.chars() {
         let passed = result == '+';
         let words = String::new();
-        of.checked(at(port), CheckResult { passed, words, clue: Clue::None, tail: Vec::new() });
+        of.checked(
+            at(port),
+            CheckResult { passed, words, clue: Clue::None, tail: Vec::new(), gap: None },
+        );
     }
 }
 

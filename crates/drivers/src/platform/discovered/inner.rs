@@ -94,6 +94,7 @@ impl Inner {
             have.releases.push(ReleaseHave {
                 release: followed.release.clone(),
                 crashes: 0,
+                unstarted: 0,
                 not_before_ms: 0,
                 last_crash: Vec::new(),
                 discovered: Some(followed.discovered()),

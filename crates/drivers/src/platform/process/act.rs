@@ -113,6 +113,7 @@ impl Inner {
                 let mut words = vec![format!("{id} could not be started: {}", fault.what)];
                 words.extend(fault.help.map(|help| format!("  help: {help}")));
                 record.drop_entry(number);
+                record.unstarted = record.unstarted.saturating_add(1);
                 count_crash(record, 0, words);
             }
         }

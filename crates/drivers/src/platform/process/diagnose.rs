@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::InstanceId;
 use model::fleet::HealthCheck;
@@ -37,12 +37,7 @@ impl Unwell<'_> {
             None => format!("connecting to {}", self.address),
         };
         let mut lines = vec![format!("{} (pid {}) is not ready", self.id, self.pid)];
-        if self.health.last.is_empty() {
-            lines.push(format!("  no result yet of {asked}"));
-        }
-        for result in &self.health.last {
-            lines.push(format!("  {asked}: {}", result.words));
-        }
+        lines.extend(self.health.lines(&asked, self.how, Instant::now()));
         let said = self.health.last.back().map_or(&[][..], |last| &last.tail);
         lines.extend(said.iter().map(|line| format!("  it said: {line}")));
         lines.extend(tail(self.log).into_iter().map(|line| format!("  log: {line}")));

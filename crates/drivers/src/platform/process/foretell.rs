@@ -60,5 +60,12 @@ fn started(target: &Target, (host, port): (Option<IpAddr>, u16)) -> InstanceHave
 }
 
 const fn known(release: model::Release) -> ReleaseHave {
-    ReleaseHave { release, crashes: 0, not_before_ms: 0, last_crash: Vec::new(), discovered: None }
+    ReleaseHave {
+        release,
+        crashes: 0,
+        unstarted: 0,
+        not_before_ms: 0,
+        last_crash: Vec::new(),
+        discovered: None,
+    }
 }

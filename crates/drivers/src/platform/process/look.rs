@@ -192,6 +192,7 @@ fn release_have(record: &Record) -> ReleaseHave {
     ReleaseHave {
         release: record.release.clone(),
         crashes: record.crashes,
+        unstarted: record.unstarted,
         not_before_ms: if this_boot { record.not_before_ms } else { 0 },
         last_crash: record.last_crash.clone(),
         discovered: None,

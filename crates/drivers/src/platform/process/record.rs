@@ -28,6 +28,9 @@ pub(super) struct Record {
     pub(super) last_number: u32,
     /// Instances that ended without having been told to.
     pub(super) crashes: u32,
+    /// Of those: could not be started.
+    #[serde(default)]
+    pub(super) unstarted: u32,
     /// Crashes since one last lived well.
     pub(super) in_a_row: u32,
     /// No start before this; 0 when there is none.
@@ -82,6 +85,7 @@ impl Record {
             release,
             last_number,
             crashes: 0,
+            unstarted: 0,
             in_a_row: 0,
             not_before_ms: 0,
             boot,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::fleet::HealthCheck;
 use model::{AppName, InstanceId, ReleaseId};
@@ -145,7 +145,7 @@ async fn keep_checking(subject: &Subject, health: &Mutex<Health>, store: &Store,
             remember(subject, store, next == Condition::Ready).await;
         }
         let words = (next != before).then(|| result.words.clone());
-        own(health).note(result, &subject.how);
+        own(health).note(result, &subject.how, Instant::now());
         if let Some(words) = words {
             news.tell();
             tell(subject, store, (before, next), &words).await;
