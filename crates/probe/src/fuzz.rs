@@ -146,6 +146,31 @@ fn sample_files_are_read_or_refused() {
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
+/// Else every case made of it would be refused at once.
+#[test]
+fn what_cases_are_made_of_is_no_nonsense_itself() {
+    let of = |folder: &str| {
+        let path = format!("{}/tests/corpus/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path());
+        files.map(|file| (file.display().to_string(), std::fs::read(file).unwrap())).collect()
+    };
+    let all: Vec<(String, Vec<u8>)> = of("control");
+    assert!(all.len() >= 4);
+    for (file, bytes) in all {
+        let order = serde_json::from_slice::<ToProbe>(&bytes).is_ok();
+        assert!(order || serde_json::from_slice::<FromProbe>(&bytes).is_ok(), "{file}");
+    }
+    let all: Vec<(String, Vec<u8>)> = of("urls");
+    let targets = all.iter().filter_map(|(_, url)| str::from_utf8(url).ok());
+    assert!(targets.filter(|url| Target::parse(url).is_ok()).count() >= 3);
+    let reading = Reading::new(VersionFrom::Body, true);
+    let whole = |(_, bytes): &&(String, Vec<u8>)| {
+        matches!(read(&reading, &[bytes]), Found::Whole { said: (200.., ..), .. })
+    };
+    let all: Vec<(String, Vec<u8>)> = of("answers");
+    assert!(all.iter().filter(whole).count() >= 4);
+}
+
 #[test]
 fn control_messages_are_refused_or_say_themselves_again() {
     fuzz::run(corpus!("control").words(&["null", "\"what\":", "{}", "[]"]), |case| {

@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use model::attempt::{Class, Lane};
+use model::attempt::{Attempt, Class, Lane};
 use probe::{Options, Run, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async;
 
 use crate::common::routes::{self, Wrong};
-use crate::common::{options, run};
+use crate::common::{assert_classes, options, run};
 
 /// What a path comes to.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,9 @@ async fn probed(address: SocketAddr, named: bool) -> Run {
         download_path: "/download".to_owned(),
         upload_bytes: 40_000,
         timeout: Duration::from_secs(1),
-        ..options(url, Lane::Fresh, 18)
+        // A second: what a busy machine takes away is a part of that.
+        rate: 27,
+        ..options(url, Lane::Fresh, 27)
     })
     .await
 }
@@ -165,7 +167,7 @@ async fn trouble_in_the_trial_counts_against_no_lane_that_nobody_named() {
             (Lane::Orders, "502"),
         ],
     );
-    assert!(run.attempts.iter().all(|attempt| attempt.class == Class::Ok), "{:#?}", run.attempts);
+    assert_classes(&run, &[(Class::Ok, 27)]);
 
     let named = probed(address, true).await;
     for lane in [Lane::Websocket, Lane::Upload, Lane::Download, Lane::Events, Lane::Orders] {
@@ -181,7 +183,8 @@ async fn sockets_that_send_nothing_back_are_no_lane_unless_it_is_named() {
     let mute = server(|path| if path == "/ws" { Path::Mute } else { Path::Status("200 OK") }).await;
     let echoing = probed(echo, false).await;
     assert!(ran(&echoing).contains(&Lane::Websocket), "{:?}", echoing.header.lanes_not_run);
-    let numbered = echoing.attempts.iter().filter(|attempt| attempt.lane == Lane::Websocket);
+    let numbered = |a: &&Attempt| a.lane == Lane::Websocket && a.class != Class::NotSent;
+    let numbered = echoing.attempts.iter().filter(numbered);
     assert!(numbered.clone().count() > 0);
     assert!(numbered.clone().all(|attempt| attempt.class == Class::Ok), "{numbered:?}");
     let counts = echoing.footer.as_ref().unwrap();

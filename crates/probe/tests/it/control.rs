@@ -127,16 +127,16 @@ async fn a_controller_that_vanished_is_told_everything_again() {
 #[tokio::test]
 async fn the_last_words_of_a_controller_are_heard() {
     let server = Server::start(|_| right("v1")).await;
-    let orphaned = |options: &mut Options| options.orphaned_after = Duration::from_millis(500);
+    let orphaned = |options: &mut Options| options.orphaned_after = Duration::from_secs(3);
     let all: Vec<Running> = (0..16).map(|_| start(orphaned, &server)).collect();
     for running in &all {
         let mut client = connect(&running.socket).await;
         client.send(ToProbe::Stop).await.unwrap();
     }
     for running in all {
-        let run = tokio::time::timeout(Duration::from_secs(5), running.run).await;
+        let run = tokio::time::timeout(Duration::from_secs(12), running.run).await;
         let until_us = run.expect("runs forever").unwrap().footer.unwrap().until_us;
-        assert!(until_us < 400_000, "it ended as an orphan, after {until_us} us");
+        assert!(until_us < 2_500_000, "it ended as an orphan, after {until_us} us");
     }
 }
 

@@ -5,9 +5,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::common::{Act, Server, assert_classes, of, options, right, run, stopped};
+use crate::common::{Act, Server, assert_classes, of, options, right, run, stopped, undisturbed};
+use futures_util::future::join_all;
 use model::attempt::{Class, Ending, Lane, Witness};
-use probe::{Options, Target, VersionFrom};
+use probe::{Options, Run, Target, VersionFrom};
 
 const HTTP: [Lane; 2] = [Lane::KeepAlive, Lane::Fresh];
 
@@ -15,12 +16,12 @@ const HTTP: [Lane; 2] = [Lane::KeepAlive, Lane::Fresh];
 async fn a_good_server_gives_only_ok_on_an_exact_schedule() {
     for lane in HTTP {
         let server = Server::start(|_| right("v1")).await;
-        let run = run(options(server.url(), lane, 50)).await;
+        let run = run(Options { rate: 50, ..options(server.url(), lane, 50) }).await;
         assert_classes(&run, &[(Class::Ok, 50)]);
         let mut intended: Vec<u64> = run.attempts.iter().map(|a| a.intended_us).collect();
         intended.sort_unstable();
         let steps = intended.windows(2).map(|two| two[1] - two[0]);
-        assert!(steps.clone().all(|step| step.abs_diff(5_000) <= 1), "{intended:?}");
+        assert!(steps.clone().all(|step| step.abs_diff(20_000) <= 1), "{intended:?}");
         for attempt in of(&run, Class::Ok) {
             assert_eq!(attempt.version.as_deref(), Some("v1"));
             assert_eq!(attempt.witness, Some(Witness::App));
@@ -52,7 +53,8 @@ async fn an_error_that_is_expected_is_a_right_answer() {
             _ => says(404),
         };
         let server = Server::start(script).await;
-        let run = run(Options { expected: vec![404], ..options(server.url(), lane, 40) }).await;
+        let expected = vec![404];
+        let run = run(Options { expected, rate: 40, ..options(server.url(), lane, 40) }).await;
         let asked = server.asked() as u64;
         let others = run.attempts.iter().filter(|a| a.class == Class::BadStatus);
         assert!(others.clone().all(|a| a.status == 410), "{:?}", run.attempts);
@@ -66,22 +68,24 @@ async fn an_error_that_is_expected_is_a_right_answer() {
 
 /// Every fifth request is played this trick; all others are answered.
 async fn trick(act: Act, class: Class, ending: Ending) {
-    for lane in HTTP {
-        let act = act.clone();
-        let script = move |n| if n % 5 == 4 { act.clone() } else { right("v1") };
-        let server = Server::start(script).await;
-        let mut options = options(server.url(), lane, 25);
-        if class == Class::Timeout {
-            options.timeout = Duration::from_millis(400);
-        }
-        let run = run(options).await;
-        let asked = server.asked();
-        assert_eq!(asked, 25 - stopped(&run), "a retry?");
-        assert_classes(&run, &[(Class::Ok, 25 - asked / 5), (class, asked / 5)]);
-        for attempt in of(&run, class) {
-            let connection = run.connections.iter().find(|c| c.connection == attempt.connection);
-            assert_eq!(connection.unwrap().ending, ending, "{lane:?} {attempt:?}");
-        }
+    join_all(HTTP.map(|lane| trick_on(lane, act.clone(), class, ending))).await;
+}
+
+async fn trick_on(lane: Lane, act: Act, class: Class, ending: Ending) {
+    let script = move |n| if n % 5 == 4 { act.clone() } else { right("v1") };
+    let server = Server::start(script).await;
+    // More than a second: what a busy machine takes away is a part of that.
+    let mut options = Options { rate: 20, ..options(server.url(), lane, 25) };
+    if class == Class::Timeout {
+        options.timeout = Duration::from_millis(1_500);
+    }
+    let run = run(options).await;
+    let asked = server.asked();
+    assert_eq!(asked, 25 - stopped(&run), "a retry?");
+    assert_classes(&run, &[(Class::Ok, 25 - asked / 5), (class, asked / 5)]);
+    for attempt in of(&run, class) {
+        let connection = run.connections.iter().find(|c| c.connection == attempt.connection);
+        assert_eq!(connection.unwrap().ending, ending, "{lane:?} {attempt:?}");
     }
 }
 
@@ -116,7 +120,7 @@ async fn a_body_cut_short_is_truncated_whatever_its_framing() {
 async fn an_error_status_is_bad_status_with_its_words() {
     let text = "HTTP/1.1 503 Nobody Home\r\nConnection: close\r\nContent-Length: 4\r\n\r\n\x1bgo!";
     let server = Server::start(move |_| Act::SayAndClose(say(text))).await;
-    let run = run(options(server.url(), Lane::KeepAlive, 10)).await;
+    let run = run(Options { rate: 10, ..options(server.url(), Lane::KeepAlive, 10) }).await;
     assert_classes(&run, &[(Class::BadStatus, 10)]);
     for attempt in of(&run, Class::BadStatus) {
         assert_eq!(attempt.status, 503);
@@ -143,8 +147,9 @@ async fn no_whole_answer_in_time_is_a_timeout_of_exactly_that_length() {
     );
     let server = Server::start(move |_| dribble.clone()).await;
     let mut options = options(server.url(), Lane::Fresh, 10);
-    options.timeout = Duration::from_millis(400);
-    let run = run(options).await;
+    (options.rate, options.timeout) = (20, Duration::from_millis(400));
+    let most = Duration::from_millis(300);
+    let run = undisturbed(most, async || run(options.clone()).await).await;
     assert_classes(&run, &[(Class::Timeout, 10)]);
     for attempt in of(&run, Class::Timeout) {
         assert!((400_000..800_000).contains(&attempt.ttlb_us()), "{attempt:?}");
@@ -154,12 +159,12 @@ async fn no_whole_answer_in_time_is_a_timeout_of_exactly_that_length() {
 
 #[tokio::test]
 async fn a_right_answer_after_the_limit_is_late() {
-    let slow = || Act::Wait(Instant::now() + Duration::from_millis(300), Box::new(right("v1")));
+    let slow = || Act::Wait(Instant::now() + Duration::from_millis(1_500), Box::new(right("v1")));
     let script = move |n| if n % 5 == 4 { slow() } else { right("v1") };
     for lane in HTTP {
         let server = Server::start(script).await;
         let mut options = options(server.url(), lane, 25);
-        options.late_after = Duration::from_millis(250);
+        (options.late_after, options.rate) = (Duration::from_millis(1_400), 20);
         let run = run(options).await;
         let late = server.asked() / 5;
         assert_classes(&run, &[(Class::Ok, 25 - late), (Class::Late, late)]);
@@ -173,8 +178,8 @@ async fn nobody_listening_is_refused() {
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let closed: SocketAddr = taken.local_addr().unwrap();
     let url = Target::parse(&format!("http://{closed}/")).unwrap();
-    for lane in Lane::ALL {
-        let run = run(options(url.clone(), lane, 20)).await;
+    let of_all = Lane::ALL.map(|lane| Options { rate: 20, ..options(url.clone(), lane, 20) });
+    for run in join_all(of_all.map(run)).await {
         assert_classes(&run, &[(Class::Refused, 20)]);
         assert!(run.connections.iter().all(|c| c.ending == Ending::Failed));
         assert!(run.attempts.iter().all(|a| a.connection == 0 && a.sent_us == 0));
@@ -186,9 +191,10 @@ async fn a_connection_closed_while_idle_costs_nothing() {
     let Act::Say(bytes) = right("v1") else { unreachable!() };
     let act = Act::SayAndCloseIdle(bytes, Duration::from_millis(20));
     let server = Server::start(move |_| act.clone()).await;
-    let mut options = options(server.url(), Lane::KeepAlive, 30);
-    options.rate = 50;
-    let run = run(options).await;
+    let options = Options { rate: 50, ..options(server.url(), Lane::KeepAlive, 30) };
+    // After a stall the next request is due as well as the end that was to come long before it.
+    let most = Duration::from_millis(100);
+    let run = undisturbed(most, async || run(options.clone()).await).await;
     assert_classes(&run, &[(Class::Ok, 30)]);
     let idle = run.connections.iter().filter(|c| c.ending == Ending::IdleByPeer).count();
     // Each attempt but those that a busy machine kept back ends a connection, or comes before its end was noticed.
@@ -199,7 +205,7 @@ async fn a_connection_closed_while_idle_costs_nothing() {
 async fn an_answer_that_says_close_is_followed_by_a_new_connection() {
     let text = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
     let server = Server::start(move |_| Act::SayAndClose(say(text))).await;
-    let run = run(options(server.url(), Lane::KeepAlive, 20)).await;
+    let run = run(Options { rate: 20, ..options(server.url(), Lane::KeepAlive, 20) }).await;
     assert_classes(&run, &[(Class::Ok, 20)]);
     assert_eq!(run.connections.len(), server.asked());
     assert!(run.connections.iter().all(|c| c.ending == Ending::AnnouncedByPeer));
@@ -210,7 +216,8 @@ async fn over_the_cap_attempts_are_recorded_as_not_sent() {
     let server = Server::start(|_| Act::Hang).await;
     let mut options = options(server.url(), Lane::Fresh, 30);
     options.max_in_flight = Some(5);
-    options.timeout = Duration::from_millis(400);
+    // None of them has been given up before the last one is due.
+    (options.rate, options.timeout) = (20, Duration::from_millis(2_900));
     let run = run(options).await;
     assert_eq!((of(&run, Class::Timeout).len(), of(&run, Class::NotSent).len()), (5, 25));
     assert_eq!(server.asked(), 5);
@@ -220,6 +227,19 @@ async fn over_the_cap_attempts_are_recorded_as_not_sent() {
 /// so that (F - x)·rate of them take longer than x.
 #[tokio::test]
 async fn a_freeze_shows_its_whole_shape() {
+    let run = undisturbed(Duration::from_millis(100), frozen).await;
+    assert_classes(&run, &[(Class::Ok, 320)]);
+    let longer = |ms: u64| run.attempts.iter().filter(|a| a.ttlb_us() > ms * 1_000).count();
+    for (ms, expected) in [(150, 90), (300, 60), (450, 30)] {
+        let seen = longer(ms);
+        let off = 8 + stopped(&run);
+        assert!(seen.abs_diff(expected) <= off, "{seen} took more than {ms} ms, not {expected}");
+    }
+    assert_eq!(longer(750), 0);
+}
+
+/// A run against a server that is frozen for 600 ms.
+async fn frozen() -> Run {
     let begun = Instant::now();
     let freeze = begun + Duration::from_millis(500)..begun + Duration::from_millis(1_100);
     let server = Server::start(move |_| {
@@ -230,14 +250,7 @@ async fn a_freeze_shows_its_whole_shape() {
     let mut options = options(server.url(), Lane::KeepAlive, 320);
     options.late_after = Duration::from_secs(9);
     options.timeout = Duration::from_secs(9);
-    let run = run(options).await;
-    assert_classes(&run, &[(Class::Ok, 320)]);
-    let longer = |ms: u64| run.attempts.iter().filter(|a| a.ttlb_us() > ms * 1_000).count();
-    for (ms, expected) in [(150, 90), (300, 60), (450, 30)] {
-        let seen = longer(ms);
-        assert!(seen.abs_diff(expected) <= 8, "{seen} took more than {ms} ms, not {expected}");
-    }
-    assert_eq!(longer(750), 0);
+    run(options).await
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ fn say(answer: &mut SendResponse<Bytes>, trick: Trick, odd: bool) {
 
 fn probing(address: SocketAddr) -> Options {
     let url = Target::parse(&format!("http://{address}/x")).unwrap();
-    Options { rate: 50, ..options(url, Lane::Http2, 25) }
+    Options { rate: 20, ..options(url, Lane::Http2, 25) }
 }
 
 #[tokio::test]

@@ -112,13 +112,13 @@ async fn streams(stream: TcpStream, habit: Habit, seen: Arc<Mutex<Seen>>) {
 
 fn probing(address: SocketAddr, lane: Lane) -> Options {
     let url = Target::parse(&format!("http://{address}/")).unwrap();
-    Options { clients: 4, rate: 80, ..options(url, lane, 64) }
+    Options { clients: 4, rate: 40, ..options(url, lane, 64) }
 }
 
-/// Nothing failed, and a machine that is busy has let most of it be sent.
+/// Nothing failed, and a machine that is busy has let enough of it be sent.
 fn all_answered(run: &Run) {
     let (ok, not_sent) = (of(run, Class::Ok).len(), of(run, Class::NotSent).len());
-    assert!(ok + not_sent == 64 && ok >= 32, "{:?}", run.attempts);
+    assert!(ok + not_sent == 64 && ok >= 24, "{:?}", run.attempts);
 }
 
 /// The versions that each client was answered by; newcomers are `None`.

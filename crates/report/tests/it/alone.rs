@@ -218,6 +218,7 @@ fn what_is_slow_on_purpose_does_not_pass_for_a_slow_app() {
     assert_eq!(demanded(&input, "max<1s").0, Verdict::Pass);
     assert_eq!(demanded(&input, "max(download)<1s").0, Verdict::Fail);
     let report = judge(&input);
+    assert!(!report.slow.is_empty() && !report.buckets.is_empty());
     assert!(report.slow.iter().all(|dot| dot.ttlb_us < 1_000_000));
     assert!(report.buckets.iter().all(|b| b.ttlb_max_us.unwrap() < 1_000_000));
 }

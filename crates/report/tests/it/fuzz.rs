@@ -27,6 +27,28 @@ fn shown(report: &report::Report) {
     assert!(!plain.contains('\u{1b}'), "an escape got through: {}", plain.escape_debug());
 }
 
+/// The files of a folder of the corpus.
+fn corpus_of(folder: &str) -> Vec<String> {
+    let path = format!("{}/tests/corpus/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path());
+    files.map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
+/// Else every case made of it would be refused at once, and nothing be shown.
+#[test]
+fn what_cases_are_made_of_is_no_nonsense_itself() {
+    let reports = corpus_of("reports");
+    for text in &reports {
+        shown(&report::parse(text).unwrap());
+    }
+    let samples = corpus_of("samples");
+    for text in &samples {
+        let lines = text.lines().map(|line| serde_json::from_str::<SampleLine>(line).unwrap());
+        assert!(lines.count() > 10, "{text}");
+    }
+    assert!(reports.len() >= 4 && samples.len() >= 4);
+}
+
 #[test]
 fn a_saved_report_is_refused_or_shown() {
     fuzz::run(corpus!("reports").words(WORDS).most(64 * 1024), |case| {

@@ -290,6 +290,7 @@ fn a_message_that_was_lost_with_its_socket_names_where_it_was_carried() {
     let report = judge(&input);
     let rows: Vec<_> =
         ledger(&report).rows.iter().filter(|row| row.finding == Finding::SocketLost).collect();
+    assert!(!rows.is_empty());
     let dropped = report.failures.iter().filter(|row| row.class == Class::WsDropped);
     assert_eq!(
         rows.iter().map(|row| row.id).collect::<Vec<_>>(),

@@ -206,7 +206,8 @@ fn a_report_edited_by_an_enemy_is_cleaned_again() {
 #[test]
 fn long_texts_are_cut() {
     let report = judge(&hostile(&"x".repeat(10_000)));
-    assert!(report.versions.iter().all(|v| v.label.chars().count() <= 65));
+    let longest = report.versions.iter().map(|v| v.label.chars().count()).max();
+    assert!(longest.is_some_and(|longest| (20..=65).contains(&longest)), "{longest:?}");
     assert!(html(&report).len() < 2_000_000);
 }
 

@@ -196,12 +196,25 @@ pub(crate) fn of(run: &Run, class: Class) -> Vec<&Attempt> {
     run.attempts.iter().filter(|attempt| attempt.class == class).collect()
 }
 
+/// A run in which this machine never stood still for longer than that, for a test of short times: ten are tried.
+pub(crate) async fn undisturbed(most: Duration, mut begin: impl AsyncFnMut() -> Run) -> Run {
+    for _ in 0..10 {
+        let run = begin().await;
+        let longest = run.blind.iter().map(|blind| blind.to_us - blind.from_us).max();
+        if u128::from(longest.unwrap_or(0)) <= most.as_micros() {
+            return run;
+        }
+    }
+    panic!("this machine is too busy");
+}
+
 /// Exactly these classes with these counts, and no others. What a busy machine kept the prober from
 /// sending is taken off the first.
 #[track_caller]
 pub(crate) fn assert_classes(run: &Run, expected: &[(Class, usize)]) {
     let stopped = stopped(run);
-    assert!(stopped * 2 <= run.attempts.len(), "this machine is too busy: {:?}", run.blind);
+    let sent = run.attempts.len() - stopped;
+    assert!(sent * 5 >= run.attempts.len(), "this machine is too busy: {:?}", run.blind);
     for class in Class::ALL {
         let mut wanted = expected.iter().find(|(c, _)| *c == class).map_or(0, |(_, n)| *n);
         if class == Class::NotSent {
