@@ -82,7 +82,14 @@ pub(super) async fn ship(
             return Ok(exit_code(true, Outcome::None, Verdict::Pass));
         }
     };
-    follow(client, (app, begun), watch, show).await
+    if begun.run == run {
+        return follow(client, (app, begun), watch, show).await;
+    }
+    // Somebody else's: the very same that waits already, or the one that this takes back.
+    for text in begun.degrades {
+        watch.progress.step(&Step::Note { at_ms: 0, text });
+    }
+    self::watch(client, (app, &begun.run), watch, show).await
 }
 
 /// Follows a rollout that this command began, to its end; Ctrl-C takes it back.

@@ -4,6 +4,7 @@
 
 mod halting;
 mod joining;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -157,11 +158,14 @@ impl Standing {
     /// Begins a rollout, or has it follow the one under way.
     fn ship(&mut self, release: Release, aim: Aim, run: &str) -> Result<Ordered, Fault> {
         self.may_find(&release)?;
+        let rollback = aim == Aim::Rollback;
+        if let Some(joined) = self.joined(&release, rollback)? {
+            return Ok(joined);
+        }
         let Some(active) = &mut self.active else {
             self.begin(release, aim, run)?;
             return Ok(Ordered { run: run.to_owned(), first: None });
         };
-        let rollback = aim == Aim::Rollback;
         let (version, named) = (release.version.clone(), run.to_owned());
         let by = Successor { release: release.id, version, run: named, rollback };
         let before = &active.run().start.candidate.version;

@@ -302,6 +302,40 @@ fn r30_ctrl_c_takes_back_what_its_own_command_began_and_nothing_else() {
 }
 
 #[test]
+fn r30_two_deploys_of_one_version_that_wait_end_as_its_rollout_does() {
+    let _turn = beside();
+    let config = FILES.replace("bake = \"1s\"", "bake = \"4s\"");
+    let mut world = World::new(&config.replace("deadline = \"3s\"", "deadline = \"25s\""));
+    release(&world, "v2", &format!("exec '{CUTOVER}' app --ignore-sigterm \"$@\""), 0o755);
+    for version in ["v1", "v3"] {
+        good_release(&world, version);
+    }
+    world.up();
+    world.expect(0, &["deploy", "demo", "v1"]);
+    let mut under_way = Deploy::start(&world, "demo", "v2");
+    under_way.reach("baking");
+    let first = Deploy::start(&world, "demo", "v3");
+    under_way.reach("stopping-candidate");
+    // Once more, by two others; one of them is interrupted, and takes nothing back.
+    let second = Deploy::start(&world, "demo", "v3");
+    let detached = said(&world.expect(0, &["deploy", "demo", "v3", "--detach"]));
+    assert!(detached.contains("v3 was asked for already, and follows as run"), "{detached}");
+    let mut third = Deploy::start(&world, "demo", "v3");
+    third.says("v3 was asked for already");
+    third.signal(Signal::INT);
+    assert_eq!(third.end().code, Some(130));
+    assert_eq!(under_way.end().code, Some(4));
+    let [first, second] = [first, second].map(Deploy::end);
+    assert_eq!(first.report["run_id"], second.report["run_id"], "{}", second.said);
+    for shipped in [first, second] {
+        assert_eq!(shipped.report["outcome"], "promoted", "{}", shipped.said);
+        // On a machine that is too busy the prober cannot vouch for all of it.
+        assert!(matches!(shipped.code, Some(0 | 3)), "{}", shipped.said);
+    }
+    world.still_at("v3");
+}
+
+#[test]
 fn a_second_up_on_one_state_directory_is_refused_and_the_first_serves_on() {
     let _turn = beside();
     let world = live();

@@ -65,13 +65,22 @@ impl Deploy {
 
     /// Waits until `phase` is announced.
     pub(crate) fn reach(&mut self, phase: &str) {
+        self.until(phase, |step| step["step"] == "phase" && step["phase"] == phase);
+    }
+
+    /// Waits until it says these words.
+    pub(crate) fn says(&mut self, words: &str) {
+        self.until(words, |step| step.to_string().contains(words));
+    }
+
+    fn until(&mut self, what: &str, reached: impl Fn(&Value) -> bool) {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(step) = self.steps.recv_timeout(left) else {
-                panic!("`{phase}` was never announced: {}", self.story());
+                panic!("`{what}` was never announced: {}", self.story());
             };
-            let reached = step["step"] == "phase" && step["phase"] == phase;
+            let reached = reached(&step);
             self.said.push(step);
             if reached {
                 return;
