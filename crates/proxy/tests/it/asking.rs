@@ -17,11 +17,13 @@ pub(crate) fn ask(socket: &Path, fields: &str) -> String {
     ask_over(stream, fields)
 }
 
-/// Waits until a number is told: requests are counted when they have ended, a moment after their
-/// answers are out.
+/// Waits until a number is told: requests are counted when they have ended, a moment after their answers are out, and
+/// some classes of them are told from the first one on.
 pub(crate) fn comes(socket: &Path, name: &str, labels: &[(&str, &str)], expected: u64) {
-    let told = || Metrics::of(&ask(socket, "")).value(name, labels);
-    wait_until(&format!("{name} {labels:?} is {expected}"), || told() == expected);
+    let expected = expected.to_string();
+    wait_until(&format!("{name} {labels:?} is {expected}"), || {
+        Metrics::of(&ask(socket, "")).values(name, labels) == [&*expected]
+    });
 }
 
 /// Asks on a connection; gives the text of an answer that must be whole.

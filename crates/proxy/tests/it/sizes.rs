@@ -13,7 +13,7 @@ use model::admin::{Request, Settings};
 use model::limits::{AppLimits, Limits};
 use model::{AppName, Instance, InstanceId};
 
-use crate::asking::{Metrics, comes};
+use crate::asking::comes;
 use crate::backend::{Backend, Then};
 use crate::framed::{Framed, ask, get, run};
 use crate::stage::{Stage, pool, wait_until};
@@ -38,11 +38,7 @@ fn refused(stage: &Stage, class: &str, count: u64) {
 
 /// After an instance was asked.
 fn failed(stage: &Stage, class: &str, count: u64) {
-    wait_until(&format!("{count} of {class}"), || {
-        let metrics = Metrics::of(&crate::asking::ask(&stage.socket, ""));
-        let values = metrics.values("cutover_failures_total", &[("class", class)]).join(" ");
-        values == count.to_string()
-    });
+    comes(&stage.socket, "cutover_failures_total", &[("class", class)], count);
 }
 
 #[test]
