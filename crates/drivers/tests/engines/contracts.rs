@@ -69,7 +69,7 @@ struct RealHaProxy {
     driver: HaProxy,
     apps: [load::App; 2],
     /// Nobody listens there until it appears.
-    late: SocketAddr,
+    late: load::Place,
     appeared: Mutex<Option<load::App>>,
 }
 
@@ -133,11 +133,11 @@ impl RouterBed for RealHaProxy {
     }
 
     fn absent(&self) -> Option<SocketAddr> {
-        Some(self.late)
+        Some(self.late.address)
     }
 
     fn appear(&self) {
-        *self.appeared.lock().unwrap() = Some(load::App::at(self.late, "v1"));
+        *self.appeared.lock().unwrap() = Some(load::App::at(self.late.address, "v1"));
     }
 
     fn reload(&self) {
@@ -189,7 +189,7 @@ async fn haproxy_with(program: std::path::PathBuf, consul: Option<consul::Bed>) 
     )]);
     foreign.app = AppName::new("demo-1").unwrap();
     haproxy::settle(&driver, &foreign).await;
-    let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let late = load::Place::new();
     let (haproxy, appeared) = (Mutex::new(haproxy), Mutex::default());
     let bed = RealHaProxy { consul, haproxy, relay, driver, apps, late, appeared };
     router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
@@ -201,7 +201,7 @@ struct RealNginx {
     nginx: Mutex<nginx::Bed>,
     driver: drivers::router::nginx::Nginx,
     apps: [load::App; 2],
-    late: SocketAddr,
+    late: load::Place,
     appeared: Mutex<Option<load::App>>,
 }
 
@@ -222,11 +222,11 @@ impl RouterBed for RealNginx {
     }
 
     fn absent(&self) -> Option<SocketAddr> {
-        Some(self.late)
+        Some(self.late.address)
     }
 
     fn appear(&self) {
-        *self.appeared.lock().unwrap() = Some(load::App::at(self.late, "v1"));
+        *self.appeared.lock().unwrap() = Some(load::App::at(self.late.address, "v1"));
     }
 
     fn reload(&self) {
@@ -270,7 +270,7 @@ async fn real_nginx(nginx: nginx::Bed) {
     let mut foreign = haproxy::routes(vec![serving]);
     foreign.app = AppName::new("demo-1").unwrap();
     haproxy::settle(&driver, &foreign).await;
-    let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let late = load::Place::new();
     let (nginx, appeared) = (Mutex::new(nginx), Mutex::default());
     let bed = RealNginx { nginx, driver, apps, late, appeared };
     router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;
@@ -286,7 +286,7 @@ struct Followed {
     driver: follower::Follower,
     /// Two of each version, which say who they are.
     apps: [[load::App; 2]; 2],
-    late: SocketAddr,
+    late: load::Place,
     appeared: Mutex<Option<load::App>>,
 }
 
@@ -313,11 +313,12 @@ impl RouterBed for Followed {
     }
 
     fn absent(&self) -> Option<SocketAddr> {
-        Some(self.late)
+        Some(self.late.address)
     }
 
     fn appear(&self) {
-        *self.appeared.lock().unwrap() = Some(load::App::named(self.late, "v2", Some("demo-2-0")));
+        *self.appeared.lock().unwrap() =
+            Some(load::App::named(self.late.address, "v2", Some("demo-2-0")));
     }
 
     fn reload(&self) {
@@ -374,7 +375,7 @@ async fn whoever_follows_a_real_consul() {
     let apps = named.map(|(version, names)| {
         names.map(|name| load::App::named(([127, 0, 0, 1], 0).into(), version, Some(name)))
     });
-    let late = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let late = load::Place::new();
     let (consul, appeared) = (Mutex::new(consul), Mutex::default());
     let bed = Followed { consul, way, _fabio: fabio, driver, apps, late, appeared };
     router_keeps_contract(&bed, &AppName::new("demo").unwrap()).await;

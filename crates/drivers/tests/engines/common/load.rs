@@ -11,12 +11,31 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 /// An app: `/healthz`, `/who` (X-Forwarded-For), `/slow?MS`, `/drop` (takes a request and hangs up), upgrades to an echo.
 pub(crate) struct App {
     pub(crate) address: SocketAddr,
     /// Requests taken, health checks aside, by method.
     pub(crate) taken: Arc<Mutex<BTreeMap<String, u64>>>,
     stop: Arc<AtomicBool>,
+}
+
+/// Where an app will listen later: nobody else is given this port meanwhile, and whoever connects is refused.
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    _kept: Socket,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let kept = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // As listeners of the standard library do: one of them may have it, too.
+        kept.set_reuse_address(true).unwrap();
+        kept.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = kept.local_addr().unwrap().as_socket().unwrap();
+        Self { address, _kept: kept }
+    }
 }
 
 impl App {
