@@ -30,8 +30,9 @@ const DRAIN: u64 = 0x08 | 0x10;
 /// Values of `srv_op_state` of a server that gets nothing new: stopped, and stopping.
 const DOWN: [u64; 2] = [0, 3];
 
-/// How often a look is tried before its answer is called none, and the pause between.
-const TRIES: u32 = 4;
+/// How often a look is tried before its answer is called none, and the pause between: half a second in all, since on a
+/// busy machine a master names a worker for a while that it cannot reach yet, or any more.
+const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// One look at everything.
