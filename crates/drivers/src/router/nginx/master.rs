@@ -217,6 +217,10 @@ mod tests {
         let mut early = Command::new("sh");
         let mut early =
             early.arg0(&program).args(["-c", "read _"]).stdin(Stdio::piped()).spawn().unwrap();
+        // The instant in which a process becomes another program, and has no command line, is over.
+        while super::title(early.id()).is_some_and(|title| !title.contains("nginx")) {
+            std::thread::yield_now();
+        }
         std::fs::write(&file, format!("{}\n", early.id())).unwrap();
         let fault = find(&file).unwrap_err();
         early.kill().unwrap();
